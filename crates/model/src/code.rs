@@ -1,0 +1,143 @@
+//! The codes of everything that can go wrong for a user.
+//!
+//! A code is a slug that never changes once released; `docs/errors/<slug>.md` explains it, and a
+//! test holds codes and pages one-to-one.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $slug:literal,)*) => {
+        /// The stable code of an error.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum ErrorCode {
+            $($(#[$doc])* #[serde(rename = $slug)] $variant,)*
+        }
+
+        impl ErrorCode {
+            /// Every code, in alphabetical order of the slugs' groups.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The slug, which is also the name of the code's page.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $slug,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The request's body, query or header is not what the route takes.
+    BadRequest = "bad-request",
+    /// Another page of the browser tried to change something.
+    CrossOrigin = "cross-origin",
+    /// The database did not answer.
+    DatabaseUnavailable = "database-unavailable",
+    /// A row holds what this version cannot read.
+    DatabaseValue = "database-value",
+    /// Another process owns the embedded database file.
+    DatabaseOwned = "database-owned",
+    /// The database's schema is older or newer than this program.
+    DatabaseSchema = "database-schema",
+    /// A definition file is larger, deeper or longer than the limits.
+    DefinitionTooLarge = "definition-too-large",
+    /// A definition file is not text in UTF-8.
+    DefinitionEncoding = "definition-encoding",
+    /// A file ends in something that is no definition format.
+    DefinitionExtension = "definition-extension",
+    /// A definition file is not valid JSON.
+    DefinitionJson = "definition-json",
+    /// A definition file is not valid YAML.
+    DefinitionYaml = "definition-yaml",
+    /// A definition file's top level is not an object.
+    DefinitionNotAMap = "definition-not-a-map",
+    /// A required key is missing.
+    DefinitionMissingKey = "definition-missing-key",
+    /// A key is not known here.
+    DefinitionUnknownKey = "definition-unknown-key",
+    /// A key stands twice in one object.
+    DefinitionDuplicateKey = "definition-duplicate-key",
+    /// A value has the wrong type or form.
+    DefinitionValue = "definition-value",
+    /// Two nodes of one job have the same id.
+    DefinitionDuplicateNode = "definition-duplicate-node",
+    /// An edge or a dependency names something that does not exist.
+    DefinitionReference = "definition-reference",
+    /// Things depend on each other in a circle.
+    DefinitionCycle = "definition-cycle",
+    /// A step kind is not known.
+    DefinitionStepKind = "definition-step-kind",
+    /// A cron expression is not valid.
+    DefinitionCron = "definition-cron",
+    /// Another file already declared this name.
+    DefinitionNameTaken = "definition-name-taken",
+    /// A definition file cannot be read.
+    DefinitionUnreadable = "definition-unreadable",
+    /// A template is not valid, or names something that does not exist.
+    DefinitionTemplate = "definition-template",
+    /// A step's handler is not in the handler table.
+    HandlerUnknown = "handler-unknown",
+    /// Something failed that should not; the server's log has the request's id.
+    Internal = "internal",
+    /// The caller's role does not reach.
+    Forbidden = "forbidden",
+    /// The thing does not exist, or not for this caller.
+    NotFound = "not-found",
+    /// The host in the request is not this server's.
+    HostRefused = "host-refused",
+    /// No job of this name.
+    JobUnknown = "job-unknown",
+    /// The job is disabled.
+    JobDisabled = "job-disabled",
+    /// No asset of this key.
+    AssetUnknown = "asset-unknown",
+    /// The selection's text is not valid.
+    SelectionSyntax = "selection-syntax",
+    /// The selection names nothing that can be materialized.
+    SelectionEmpty = "selection-empty",
+    /// The partition key does not exist.
+    PartitionUnknown = "partition-unknown",
+    /// The partition key does not have the form of its definition.
+    PartitionKey = "partition-key",
+    /// The asset is partitioned and no partition was named, or the other way round.
+    PartitionNeeded = "partition-needed",
+    /// No tenant of this id.
+    TenantUnknown = "tenant-unknown",
+    /// No run of this id.
+    RunUnknown = "run-unknown",
+    /// The run is in a status in which this cannot be done.
+    RunStatus = "run-status",
+    /// The writer has been replaced: its epoch is older than the run's.
+    EpochStale = "epoch-stale",
+    /// The trigger context is not a JSON object.
+    ContextJson = "context-json",
+    /// The command could not be started.
+    StepSpawn = "step-spawn",
+    /// The step's process ended with a code that is not zero, or by a signal.
+    StepExit = "step-exit",
+    /// The step ran longer than its timeout.
+    StepTimeout = "step-timeout",
+    /// The step's result is not what a result may be.
+    StepResult = "step-result",
+    /// A template in the step's configuration could not be resolved at run time.
+    StepTemplate = "step-template",
+    /// A statement of a SQL step failed.
+    StepSql = "step-sql",
+    /// The step needs a resource that the definition does not declare.
+    StepResource = "step-resource",
+    /// The step's kind cannot run in this build yet.
+    StepKindUnsupported = "step-kind-unsupported",
+    /// The input that a step reads does not exist yet.
+    StepInput = "step-input",
+    /// The worker was lost while the run was going on.
+    WorkerLost = "worker-lost",
+    /// The worker could not be launched.
+    WorkerLaunch = "worker-launch",
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

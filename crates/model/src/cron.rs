@@ -1,0 +1,1 @@
+//! Cron expressions: checked once, asked for their next fire time.

@@ -1,0 +1,68 @@
+//! The vocabulary of Millstream: the nouns of `docs/glossary.md` as types.
+//!
+//! Every crate may use this one, and it uses none of ours. It holds what things are and the rules
+//! that hold for one value at a time (what a key may contain, which status follows which event);
+//! it never reads a clock, a file, a socket or a database, and has no async.
+
+mod asset;
+mod bytes;
+mod caller;
+mod cause;
+mod code;
+pub mod cron;
+mod diagnostic;
+mod duration;
+mod event;
+mod handler;
+mod hash;
+mod id;
+mod job;
+mod key;
+mod manifest;
+mod metadata;
+mod name;
+pub mod partitions;
+mod plan;
+mod resource;
+mod retry;
+mod run;
+mod status;
+mod step;
+mod tenant;
+mod time;
+pub mod worker_api;
+
+pub use asset::{AssetDef, IoRef};
+pub use bytes::{ByteSize, ByteSizeError};
+pub use caller::{Caller, Grant, Role, TenantScope};
+pub use cause::Cause;
+pub use code::ErrorCode;
+pub use diagnostic::{Diagnostic, Place, Severity, nearest};
+pub use duration::{HumanDuration, HumanDurationError};
+pub use event::{Event, EventBody, EventPosition, PlannedRetry, StepError};
+pub use handler::{Builtin, HandlerDef, HandlerTarget};
+pub use hash::ContentHash;
+pub use id::{RunId, RunIdError};
+pub use job::{JobDef, JobShape, OpDef};
+pub use key::{AssetKey, AssetKeyError};
+pub use manifest::{FileManifest, FileVersion, Manifest};
+pub use metadata::{MetadataKind, MetadataValue};
+pub use name::{
+    DimensionName, IoName, JobName, LocationName, NameError, PartitionsName, ResourceName, StepKey,
+    TenantId,
+};
+pub use partitions::{PartitionKey, PartitionsDef};
+pub use plan::{AssetStep, InputSource, RunPlan, StepInput, StepPlan};
+pub use resource::{IoDef, IoKind, ResourceDef};
+pub use retry::{Backoff, RetryPolicy};
+pub use run::{HoldReason, RunRequest};
+pub use status::{
+    IllegalTransition, RunEvent, RunStatus, StepEvent, StepStatus, run_status_table,
+    step_status_table,
+};
+pub use step::{
+    CommandLine, CommandStep, Invocation, LambdaStep, LocalStep, NoopStep, ReadSource, SqlStep,
+    StepConfig,
+};
+pub use tenant::TenantDef;
+pub use time::Timestamp;

@@ -1,0 +1,118 @@
+//! What definition files say, once parsed: one [`FileManifest`] a file, one [`Manifest`] a location.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AssetDef, AssetKey, ContentHash, HandlerDef, IoDef, IoName, JobDef, JobName, LocationName,
+    PartitionsDef, PartitionsName, ResourceDef, ResourceName, TenantDef, TenantId,
+};
+
+/// Everything that one definition file declares. Its canonical JSON, hashed, is its version.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FileManifest {
+    /// Assets by key.
+    pub assets: Vec<AssetDef>,
+    /// Partitions definitions by name.
+    pub partitions: BTreeMap<PartitionsName, PartitionsDef>,
+    /// Jobs.
+    pub jobs: Vec<JobDef>,
+    /// Resources by name.
+    pub resources: BTreeMap<ResourceName, ResourceDef>,
+    /// IO managers by name.
+    pub io: BTreeMap<IoName, IoDef>,
+    /// Handlers in the order of the file.
+    pub handlers: Vec<HandlerDef>,
+    /// Tenants by id.
+    pub tenants: BTreeMap<TenantId, TenantDef>,
+}
+
+/// A file of a location with the version of it that is live.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct FileVersion {
+    /// The path below the root, with `/` between parts.
+    pub name: String,
+    /// The hash of its [`FileManifest`].
+    pub hash: ContentHash,
+}
+
+/// Everything that a code location declares: the merge of its files.
+///
+/// **Invariant.** Names are unique: the loader refuses the later file that takes a name again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Manifest {
+    /// The code location.
+    pub location: LocationName,
+    /// The files it was merged from, sorted by name.
+    pub files: Vec<FileVersion>,
+    /// Assets by key.
+    pub assets: BTreeMap<AssetKey, AssetDef>,
+    /// Partitions definitions by name.
+    pub partitions: BTreeMap<PartitionsName, PartitionsDef>,
+    /// Jobs by name.
+    pub jobs: BTreeMap<JobName, JobDef>,
+    /// Resources by name.
+    pub resources: BTreeMap<ResourceName, ResourceDef>,
+    /// IO managers by name.
+    pub io: BTreeMap<IoName, IoDef>,
+    /// Handlers, in the order of the files' names and then of the lines.
+    pub handlers: Vec<HandlerDef>,
+    /// Tenants by id; a location that declares none has `default`.
+    pub tenants: BTreeMap<TenantId, TenantDef>,
+}
+
+impl Manifest {
+    /// Merges `files`, which must be sorted by name; of a name declared twice the first stays.
+    pub fn merge<'a>(
+        location: LocationName,
+        files: impl IntoIterator<Item = (FileVersion, &'a FileManifest)>,
+    ) -> Self {
+        let mut all = Self {
+            location,
+            files: Vec::new(),
+            assets: BTreeMap::new(),
+            partitions: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            resources: BTreeMap::new(),
+            io: BTreeMap::new(),
+            handlers: Vec::new(),
+            tenants: BTreeMap::new(),
+        };
+        for (version, file) in files {
+            all.files.push(version);
+            for asset in &file.assets {
+                all.assets.entry(asset.key.clone()).or_insert_with(|| asset.clone());
+            }
+            for job in &file.jobs {
+                all.jobs.entry(job.name.clone()).or_insert_with(|| job.clone());
+            }
+            keep_first(&mut all.partitions, &file.partitions);
+            keep_first(&mut all.resources, &file.resources);
+            keep_first(&mut all.io, &file.io);
+            keep_first(&mut all.tenants, &file.tenants);
+            all.handlers.extend(file.handlers.iter().cloned());
+        }
+        if all.tenants.is_empty() {
+            all.tenants.insert(TenantId::default_tenant(), TenantDef::default());
+        }
+        all
+    }
+
+    /// The handler that `module` means, if the table has one.
+    pub fn handler(&self, module: &str) -> Option<&HandlerDef> {
+        self.handlers.iter().find(|handler| handler.matches(module))
+    }
+
+    /// The tenants that take part.
+    pub fn enabled_tenants(&self) -> impl Iterator<Item = (&TenantId, &TenantDef)> {
+        self.tenants.iter().filter(|(_, tenant)| tenant.enabled)
+    }
+}
+
+fn keep_first<K: Ord + Clone, V: Clone>(all: &mut BTreeMap<K, V>, more: &BTreeMap<K, V>) {
+    for (key, value) in more {
+        all.entry(key.clone()).or_insert_with(|| value.clone());
+    }
+}

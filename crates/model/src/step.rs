@@ -1,0 +1,143 @@
+//! The kinds of step and what each is configured with.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{AssetKey, ResourceName};
+
+/// What a step runs, with the typed configuration of its kind.
+///
+/// Texts in it may hold `{{ … }}` templates; they are resolved when the step starts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum StepConfig {
+    /// A handler by name: document 004's `local` node.
+    Local(LocalStep),
+    /// A program.
+    Command(CommandStep),
+    /// Statements on a database.
+    Sql(SqlStep),
+    /// An AWS Lambda function: document 004's `lambda` node.
+    Lambda(LambdaStep),
+    /// Nothing; it succeeds at once.
+    Noop(NoopStep),
+}
+
+impl StepConfig {
+    /// The kinds' names as definition files write them.
+    pub const KINDS: &[&str] = &["local", "command", "sql", "lambda", "noop"];
+
+    /// The kind's name.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Local(_) => "local",
+            Self::Command(_) => "command",
+            Self::Sql(_) => "sql",
+            Self::Lambda(_) => "lambda",
+            Self::Noop(_) => "noop",
+        }
+    }
+}
+
+/// A handler by name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LocalStep {
+    /// The name that the handler table resolves.
+    pub module: String,
+    /// Whatever else stood in the node's `config`; the handler sees it.
+    #[serde(default)]
+    pub config: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A program with its arguments, environment and working directory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CommandStep {
+    /// What is run.
+    pub command: CommandLine,
+    /// Variables added to the step's environment.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// The working directory, relative to the definition root; the root itself when absent.
+    #[serde(default)]
+    pub cwd: Option<String>,
+}
+
+/// A command as a list of arguments or as a line for the shell.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum CommandLine {
+    /// A line for `/bin/sh -c`.
+    Shell(String),
+    /// The program and its arguments; no shell reads them.
+    Argv(Vec<String>),
+}
+
+/// Statements on a database, with bound parameters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SqlStep {
+    /// The database: a resource of kind `sqlite` or `postgres`.
+    pub resource: ResourceName,
+    /// The statements, run in order in one transaction. `:name` is a bound parameter.
+    pub statements: Vec<String>,
+    /// Temporary tables filled before the statements run, by name (SQLite only).
+    #[serde(default)]
+    pub read: BTreeMap<String, ReadSource>,
+    /// Further parameters to bind; `tenant`, `run_id`, `partition_key` and the partition's
+    /// dimensions are always there.
+    #[serde(default)]
+    pub params: BTreeMap<String, serde_json::Value>,
+    /// Whether the rows of the last statement are the step's result.
+    #[serde(default)]
+    pub rows: bool,
+    /// Whether the database is opened for reading alone.
+    #[serde(default)]
+    pub read_only: bool,
+}
+
+/// What a temporary table is filled from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReadSource {
+    /// A CSV file with a header line, plain or gzipped (`.gz`); the path is relative to the root.
+    Csv(String),
+    /// The rows of an upstream asset, from its IO manager.
+    Asset(AssetKey),
+}
+
+/// An AWS Lambda function and how it is called.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LambdaStep {
+    /// The function's name or ARN.
+    pub function_name: String,
+    /// Whether the step waits for the answer.
+    #[serde(default)]
+    pub invocation_type: Invocation,
+    /// The function's memory in MiB; informational.
+    #[serde(default)]
+    pub memory: Option<u64>,
+    /// Whether the result is stored as an object.
+    #[serde(default)]
+    pub store_output_to_s3: bool,
+    /// The object's key, a template over `job_id` and `task_id`.
+    #[serde(default)]
+    pub output_s3_key: Option<String>,
+    /// What the function is given beside its context.
+    #[serde(default)]
+    pub payload: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Whether a caller waits for a function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Invocation {
+    /// It waits for the answer.
+    #[default]
+    Sync,
+    /// It hands the event over and goes on.
+    Async,
+}
+
+/// Nothing to configure.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct NoopStep {}

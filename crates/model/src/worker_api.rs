@@ -1,0 +1,67 @@
+//! What a worker and the control plane say to each other, in process or over HTTP.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{EventBody, RunId, RunPlan, StepKey, StepStatus, TenantId, Timestamp};
+
+/// A run handed to a worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The run.
+    pub run: RunId,
+    /// The epoch that every report of this worker carries.
+    pub epoch: i64,
+    /// What to do.
+    pub plan: RunPlan,
+    /// The trigger context.
+    pub context: serde_json::Map<String, serde_json::Value>,
+    /// When the run was queued.
+    pub queued_at: Timestamp,
+    /// What earlier workers of this run have left: steps that are not pending.
+    pub progress: Vec<StepProgress>,
+}
+
+/// How far a step had come when a worker took the run over.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepProgress {
+    /// The step.
+    pub step: StepKey,
+    /// Its status.
+    pub status: StepStatus,
+    /// The last attempt that started.
+    pub attempt: u32,
+    /// What it returned, if it succeeded.
+    pub result: serde_json::Value,
+    /// Where a large result is.
+    pub result_ref: Option<String>,
+}
+
+/// Events of a worker, in order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The worker's epoch; an older one than the run's is refused.
+    pub epoch: i64,
+    /// The events.
+    pub events: Vec<ReportedEvent>,
+}
+
+/// One event of a worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReportedEvent {
+    /// The place among this worker's events, from 0.
+    pub seq: i64,
+    /// When it happened.
+    pub at: Timestamp,
+    /// What happened.
+    #[serde(flatten)]
+    pub body: EventBody,
+}
+
+/// What the control plane answers to a report or a beat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportAnswer {
+    /// Whether the run should stop.
+    pub cancel: bool,
+}
