@@ -30,6 +30,7 @@ mod status;
 mod step;
 mod tenant;
 mod time;
+pub mod view;
 pub mod worker_api;
 
 pub use asset::{AssetDef, IoRef};

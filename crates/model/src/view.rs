@@ -1,0 +1,232 @@
+//! What readers see: rows of the projections, as pages, the API and the command line show them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AssetKey, Cause, ContentHash, Diagnostic, EventPosition, HoldReason, JobName, LocationName,
+    MetadataValue, PartitionKey, PartitionsName, RunId, RunStatus, StepError, StepKey, StepStatus,
+    TenantDef, TenantId, Timestamp,
+};
+
+/// A run in a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRow {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The run.
+    pub run_id: RunId,
+    /// The job, or `None` for assets materialized by hand.
+    pub job: Option<JobName>,
+    /// The job's name or the assets' keys, for people.
+    pub title: String,
+    /// Its status.
+    pub status: RunStatus,
+    /// Why it exists.
+    pub cause: Cause,
+    /// Its partition.
+    pub partition: Option<PartitionKey>,
+    /// Its labels.
+    pub tags: BTreeMap<String, String>,
+    /// When it was queued.
+    pub queued_at: Timestamp,
+    /// When its worker first reported.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// How many steps it has.
+    pub steps_total: u32,
+    /// How many of them are over, whatever their outcome.
+    pub steps_done: u32,
+    /// Why it waits, while it is queued.
+    pub hold: Option<HoldReason>,
+    /// Why it failed, when it did.
+    pub failure: Option<String>,
+    /// The launches so far; the epoch of the newest.
+    pub epoch: i64,
+    /// Whether a cancel was asked for.
+    pub cancel_requested: bool,
+}
+
+/// A step of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepRow {
+    /// The step.
+    pub step: StepKey,
+    /// The kind of what it runs.
+    pub kind: String,
+    /// The steps before it.
+    pub depends_on: Vec<StepKey>,
+    /// Its status.
+    pub status: StepStatus,
+    /// The last attempt that started; 0 when none did.
+    pub attempt: u32,
+    /// The attempts that its policy allows.
+    pub attempts: u32,
+    /// When its first attempt started.
+    pub started_at: Option<Timestamp>,
+    /// When it was over.
+    pub ended_at: Option<Timestamp>,
+    /// When the next attempt is due, while it waits for one.
+    pub retry_at: Option<Timestamp>,
+    /// Why the last attempt failed.
+    pub error: Option<StepError>,
+    /// Why it was skipped, or what it is blocked by.
+    pub reason: Option<String>,
+    /// What it returned; null when nothing or when large.
+    pub result: serde_json::Value,
+    /// Where a large result is.
+    pub result_ref: Option<String>,
+}
+
+/// One materialization of an asset or of one partition.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MaterializationRow {
+    /// The asset.
+    pub asset: AssetKey,
+    /// The partition, when it has any.
+    pub partition: Option<PartitionKey>,
+    /// The run that made it.
+    pub run_id: RunId,
+    /// The step that made it.
+    pub step: StepKey,
+    /// When.
+    pub at: Timestamp,
+    /// What the step said.
+    pub metadata: BTreeMap<String, MetadataValue>,
+    /// The version of the data.
+    pub data_version: Option<String>,
+    /// The version of the code.
+    pub code_version: String,
+}
+
+/// One partition of an asset as its page shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PartitionRow {
+    /// The key.
+    pub partition: PartitionKey,
+    /// What is known of it.
+    pub state: PartitionState,
+    /// The run that decided the state, if any did.
+    pub run_id: Option<RunId>,
+    /// When that was.
+    pub at: Option<Timestamp>,
+}
+
+/// What is known of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PartitionState {
+    /// Its newest attempt failed.
+    Failed,
+    /// A run is making it.
+    Running,
+    /// It was never made.
+    Missing,
+    /// It was made.
+    Materialized,
+}
+
+/// An asset in a list: its definition's facts and its newest materialization.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AssetRow {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The key.
+    pub asset: AssetKey,
+    /// The group.
+    pub group: String,
+    /// What it is.
+    pub description: Option<String>,
+    /// What it is made with or of.
+    pub kinds: Vec<String>,
+    /// Who answers for it.
+    pub owners: Vec<String>,
+    /// What it is made from.
+    pub deps: Vec<AssetKey>,
+    /// How it is divided.
+    pub partitions: Option<PartitionsName>,
+    /// The newest materialization.
+    pub latest: Option<MaterializationRow>,
+    /// How many partitions are in each state; empty for an asset that is one whole.
+    pub counts: BTreeMap<PartitionState, u64>,
+}
+
+/// A job in a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobRow {
+    /// The code location.
+    pub location: LocationName,
+    /// The name.
+    pub name: JobName,
+    /// What it is for.
+    pub description: Option<String>,
+    /// Whether it may run: the file's word, unless somebody overrode it.
+    pub enabled: bool,
+    /// What somebody set by hand against the file's word.
+    pub enabled_override: Option<bool>,
+    /// Its cron expression.
+    pub schedule: Option<String>,
+    /// When it fires next.
+    pub next_at: Option<Timestamp>,
+    /// How many steps it has; 0 for a selection of assets.
+    pub steps: u32,
+    /// The file it stands in.
+    pub file: String,
+    /// Its version, which is its file's.
+    pub version: ContentHash,
+}
+
+/// A definition file as the loader sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FileRow {
+    /// The code location.
+    pub location: LocationName,
+    /// The path below the root.
+    pub name: String,
+    /// What is live of it.
+    pub state: FileState,
+    /// The version that is live, if any is.
+    pub version: Option<ContentHash>,
+    /// When that version went live.
+    pub loaded_at: Option<Timestamp>,
+    /// What is wrong with the content that was last seen.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// What is live of a definition file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileState {
+    /// Its newest content.
+    Live,
+    /// An older version: the newest content has errors.
+    LastGood,
+    /// Nothing: no content of it was ever good.
+    Broken,
+    /// Its last version, though the file cannot be seen now; see `definitions scan`.
+    Stale,
+    /// Nothing any more: the file was deleted.
+    Deleted,
+}
+
+/// A tenant in a list; secrets in URLs are masked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TenantRow {
+    /// The id.
+    pub id: TenantId,
+    /// What definitions say of it.
+    #[serde(flatten)]
+    pub tenant: TenantDef,
+}
+
+/// An event with its place in the log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EventRow {
+    /// The position of the batch it was committed in; `None` until the publisher has given one.
+    pub position: Option<EventPosition>,
+    /// The event.
+    #[serde(flatten)]
+    pub event: crate::Event,
+}
