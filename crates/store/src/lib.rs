@@ -1,1 +1,36 @@
-//! placeholder
+//! The only SQL on Millstream's own tables: SQLite and Postgres behind one [`Store`].
+//!
+//! Reads are questions in the domain's words, a file a noun, with their SQL at the top of the file.
+//! A write is a value, [`Batch`], that holds together: all of it is committed or nothing. `control`
+//! builds batches from the statements of the nouns; this crate never knows why it is asked.
+//!
+//! **Invariant.** One SQL text serves both databases; what must differ is a named hole of
+//! [`dialect`].
+
+pub mod batch;
+pub mod definitions;
+mod dialect;
+mod error;
+pub mod events;
+pub mod instance;
+pub mod leases;
+pub mod live;
+pub mod materializations;
+mod migrate;
+pub mod overrides;
+pub mod partitions;
+pub mod plans;
+mod postgres;
+pub mod runs;
+mod sqlite;
+mod statement;
+pub mod steps;
+mod store;
+mod value;
+
+pub use batch::{Applied, Batch, Expect, Scope};
+pub use error::StoreError;
+pub use migrate::{Migration, SchemaState};
+pub use statement::{Sql, all_statements};
+pub use store::{Database, Store};
+pub use value::{Row, Value};

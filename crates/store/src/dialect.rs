@@ -1,0 +1,70 @@
+//! What must differ between SQLite and Postgres, and nothing else may ask which one it is.
+
+/// The two databases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+impl Dialect {
+    /// `text` as this database takes it.
+    ///
+    /// SQLite reads `$2` as a *name* and would bind parameters in the order of their appearance,
+    /// so every `$n` becomes `?n`. Holes:
+    /// - `/*pairs $n*/`: the rows (first, second) of a JSON array of two-element text arrays.
+    /// - `/*texts $n*/`: the rows of a JSON array of texts.
+    /// - `/*skip locked*/`: passes over rows that another transaction holds.
+    pub(crate) fn render(self, text: &str) -> String {
+        let mut rendered = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("/*") {
+            rendered.push_str(before);
+            let (hole, tail) = after.split_once("*/").unwrap_or((after, ""));
+            rendered.push_str(&self.fill(hole.trim()));
+            rest = tail;
+        }
+        rendered.push_str(rest);
+        match self {
+            Self::Sqlite => rendered.replace('$', "?"),
+            Self::Postgres => rendered,
+        }
+    }
+
+    fn fill(self, hole: &str) -> String {
+        let (name, argument) = hole.split_once(' ').unwrap_or((hole, ""));
+        match (self, name) {
+            (Self::Sqlite, "pairs") => {
+                format!("SELECT value ->> 0, value ->> 1 FROM json_each({argument})")
+            }
+            (Self::Postgres, "pairs") => format!(
+                "SELECT e.value ->> 0, e.value ->> 1 \
+                 FROM jsonb_array_elements(CAST({argument} AS TEXT)::jsonb) AS e"
+            ),
+            (Self::Sqlite, "texts") => format!("SELECT value FROM json_each({argument})"),
+            (Self::Postgres, "texts") => format!(
+                "SELECT e.value FROM jsonb_array_elements_text(CAST({argument} AS TEXT)::jsonb) AS e"
+            ),
+            (Self::Postgres, "skip") => "FOR UPDATE SKIP LOCKED".to_owned(),
+            // An unknown hole is left as a comment; preparing every statement in a test finds it.
+            _ => String::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_keep_their_numbers_and_holes_are_filled_for_each_database() {
+        let text = "SELECT a FROM t WHERE b = $2 AND (c, d) IN (/*pairs $1*/)";
+        assert_eq!(
+            Dialect::Sqlite.render(text),
+            "SELECT a FROM t WHERE b = ?2 AND (c, d) IN \
+             (SELECT value ->> 0, value ->> 1 FROM json_each(?1))"
+        );
+        assert!(Dialect::Postgres.render(text).contains("b = $2"));
+        assert!(Dialect::Postgres.render(text).contains("jsonb_array_elements(CAST($1 AS TEXT)"));
+    }
+}

@@ -1,0 +1,105 @@
+//! The log of events, and the position that readers follow.
+//!
+//! Events are stored in batches; a batch has a position once it is committed and published. On
+//! SQLite the one writer publishes in the same commit. On Postgres one leased publisher does,
+//! because the order of ids is not the order of commits there: a reader that followed `max(id)`
+//! would lose the event whose transaction took longer.
+
+use millstream_model::view::EventRow;
+use millstream_model::{Event, EventPosition, RunId, TenantId};
+
+use crate::batch::Expect;
+use crate::statement::statements;
+use crate::value::json;
+use crate::{Batch, Row, Scope, Store, StoreError};
+
+statements! {
+    INSERT_EVENT_BATCH = "INSERT INTO event_batch (tenant, id) VALUES ($1, $2)";
+    INSERT_EVENT = "
+        INSERT INTO event (tenant, run, epoch, seq, batch, at, body)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    /// Gives one batch the next position; part of the batch itself where there is one writer.
+    pub(crate) PUBLISH_EVENT_BATCH = "
+        UPDATE event_batch
+        SET position = (SELECT COALESCE(MAX(b.position), 0) + 1 FROM event_batch b)
+        WHERE tenant = $1 AND id = $2
+        RETURNING position";
+    LAST_POSITION = "SELECT COALESCE(MAX(position), 0) FROM event_batch";
+    RUN_EVENTS = "
+        SELECT b.position, e.body FROM event e
+        JOIN event_batch b ON b.tenant = e.tenant AND b.id = e.batch
+        WHERE e.tenant = $1 AND e.run = $2
+          AND (e.epoch > $3 OR (e.epoch = $3 AND e.seq > $4))
+        ORDER BY e.epoch, e.seq LIMIT $5";
+    EVENTS_AFTER = "
+        SELECT b.position, e.body FROM event_batch b
+        JOIN event e ON e.tenant = b.tenant AND e.batch = b.id
+        WHERE b.tenant IN (/*texts $1*/) AND b.position > $2 AND b.position <= $3
+        ORDER BY b.position, e.run, e.epoch, e.seq";
+    BATCH_POSITIONS_AFTER = "
+        SELECT position FROM event_batch
+        WHERE tenant IN (/*texts $1*/) AND position > $2 ORDER BY position LIMIT $3";
+}
+
+/// Stores `events`, which must all be of one tenant, as one batch with the id `id`.
+pub fn insert(batch: &mut Batch, tenant: &TenantId, id: &str, events: &[Event]) {
+    batch.push(&INSERT_EVENT_BATCH, vec![tenant.into(), id.into()], Expect::Rows(1));
+    for event in events {
+        let params = vec![
+            tenant.into(),
+            (&event.run).into(),
+            event.epoch.into(),
+            event.seq.into(),
+            id.into(),
+            event.at.into(),
+            json(event),
+        ];
+        batch.push(&INSERT_EVENT, params, Expect::Rows(1));
+    }
+    batch.events = Some((tenant.clone(), id.to_owned()));
+}
+
+fn event_row(mut row: Row) -> Result<EventRow, StoreError> {
+    Ok(EventRow { position: row.int_opt()?.map(EventPosition), event: row.json()? })
+}
+
+impl Store {
+    /// The events of a run in order, at most `limit`, after the one at `(epoch, seq)`.
+    pub async fn run_events(
+        &self,
+        tenant: &TenantId,
+        run: RunId,
+        after: (i64, i64),
+        limit: u32,
+    ) -> Result<Vec<EventRow>, StoreError> {
+        let params =
+            vec![tenant.into(), (&run).into(), after.0.into(), after.1.into(), limit.into()];
+        let rows = self.read(Scope::tenant(tenant), &RUN_EVENTS, params).await?;
+        rows.into_iter().map(event_row).collect()
+    }
+
+    /// The events of at most `batches` published batches after `position`, in the order of the
+    /// log. A batch is never cut in two, so the last row's position is the next cursor.
+    pub async fn events_after(
+        &self,
+        tenants: &[TenantId],
+        position: EventPosition,
+        batches: u32,
+    ) -> Result<Vec<EventRow>, StoreError> {
+        let scope = Scope::Tenants(tenants.to_vec());
+        let params = vec![json(&tenants), position.0.into(), batches.into()];
+        let positions = self.read(scope.clone(), &BATCH_POSITIONS_AFTER, params).await?;
+        let Some(mut last) = positions.into_iter().next_back() else {
+            return Ok(Vec::new());
+        };
+        let params = vec![json(&tenants), position.0.into(), last.int()?.into()];
+        let rows = self.read(scope, &EVENTS_AFTER, params).await?;
+        rows.into_iter().map(event_row).collect()
+    }
+
+    /// The position of the newest published batch.
+    pub async fn last_position(&self) -> Result<EventPosition, StoreError> {
+        let rows = self.read(Scope::Daemon, &LAST_POSITION, Vec::new()).await?;
+        rows.into_iter().next().map_or(Ok(EventPosition(0)), |mut row| row.int().map(EventPosition))
+    }
+}

@@ -1,0 +1,241 @@
+//! Live runs: the queue and the runs in progress, one row each until they are over.
+//!
+//! The row is the truth about a run's status while it exists; `run` keeps the final one. Every
+//! change names the old status and the epoch it believes in, so the second of two writers misses.
+
+use millstream_model::{HoldReason, RunId, RunStatus, TenantId, Timestamp};
+
+use crate::batch::Expect;
+use crate::statement::statements;
+use crate::value::json;
+use crate::{Batch, Row, Scope, Store, StoreError, Value};
+
+statements! {
+    INSERT_LIVE_RUN = "
+        INSERT INTO live_run (tenant, run, status, epoch, seq, beat, priority, queued_at,
+                              cancel_requested)
+        VALUES ($1, $2, 'QUEUED', 0, -1, 0, $3, $4, FALSE)";
+    CLAIM_QUEUED_RUNS = "
+        UPDATE live_run
+        SET status = 'STARTING', epoch = epoch + 1, seq = -1, beat = 0, hold = NULL, worker = NULL
+        WHERE status = 'QUEUED' AND (tenant, run) IN (/*pairs $1*/)
+          AND EXISTS (SELECT 1 FROM lease WHERE name = 'queue' AND holder = $2 AND fence = $3)
+        RETURNING tenant, run, epoch";
+    SET_HOLD = "
+        UPDATE live_run SET hold = $3
+        WHERE tenant = $1 AND run = $2 AND status = 'QUEUED'";
+    SET_WORKER = "
+        UPDATE live_run SET worker = $4
+        WHERE tenant = $1 AND run = $2 AND epoch = $3 AND status = 'STARTING'";
+    MOVE_LIVE_RUN = "
+        UPDATE live_run SET status = $5
+        WHERE tenant = $1 AND run = $2 AND epoch = $3 AND status = $4";
+    ASK_TO_CANCEL = "
+        UPDATE live_run SET status = $5, cancel_requested = TRUE
+        WHERE tenant = $1 AND run = $2 AND epoch = $3 AND status = $4";
+    ADVANCE_LIVE_RUN = "
+        UPDATE live_run SET seq = $5, beat = beat + 1
+        WHERE tenant = $1 AND run = $2 AND epoch = $3 AND seq = $4
+        RETURNING cancel_requested";
+    RAISE_BEAT = "
+        UPDATE live_run SET beat = beat + 1
+        WHERE tenant = $1 AND run = $2 AND epoch = $3
+        RETURNING cancel_requested";
+    REMOVE_LIVE_RUN = "
+        DELETE FROM live_run
+        WHERE tenant = $1 AND run = $2 AND epoch = $3 AND status = $4";
+    LIVE_RUN = "
+        SELECT tenant, run, status, epoch, seq, beat, cancel_requested, worker
+        FROM live_run WHERE tenant = $1 AND run = $2";
+    QUEUE_HEADS = "
+        SELECT tenant, run, priority, queued_at, hold FROM live_run
+        WHERE status = 'QUEUED' ORDER BY priority DESC, run LIMIT $1";
+    COUNT_IN_PROGRESS = "
+        SELECT COUNT(*) FROM live_run WHERE status IN ('STARTING', 'STARTED', 'CANCELING')";
+    RUNS_IN_PROGRESS = "
+        SELECT tenant, run, status, epoch, seq, beat, cancel_requested, worker
+        FROM live_run WHERE status IN ('STARTING', 'STARTED', 'CANCELING')
+        ORDER BY run LIMIT $1";
+}
+
+/// A live run as decisions see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveRun {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The run.
+    pub run: RunId,
+    /// Its status.
+    pub status: RunStatus,
+    /// The epoch of its newest worker; 0 before the first.
+    pub epoch: i64,
+    /// The last event of that worker's that is stored; −1 before the first.
+    pub seq: i64,
+    /// The sign of life that its worker raises.
+    pub beat: i64,
+    /// Whether it should stop.
+    pub cancel_requested: bool,
+    /// The worker's external name, once its launch is intended.
+    pub worker: Option<String>,
+}
+
+/// A run at the head of the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueHead {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The run.
+    pub run: RunId,
+    /// Higher goes first.
+    pub priority: i64,
+    /// When it was queued.
+    pub queued_at: Timestamp,
+    /// Why it waits, as last stored.
+    pub hold: Option<HoldReason>,
+}
+
+/// A run that this daemon has claimed, with the epoch its worker must carry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimedRun {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The run.
+    pub run: RunId,
+    /// The epoch.
+    pub epoch: i64,
+}
+
+fn key(tenant: &TenantId, run: RunId) -> Vec<Value> {
+    vec![tenant.into(), (&run).into()]
+}
+
+/// Puts a run into the queue.
+pub fn insert(batch: &mut Batch, tenant: &TenantId, run: RunId, priority: i64, now: Timestamp) {
+    let mut params = key(tenant, run);
+    params.extend([priority.into(), now.into()]);
+    batch.push(&INSERT_LIVE_RUN, params, Expect::Rows(1));
+}
+
+/// Moves `runs` from queued to starting and gives each a new epoch, if the lease still holds.
+///
+/// Safe to apply from two daemons at once: a run is claimed by exactly one of them. The claimed
+/// runs are the rows of the batch's first statement; see [`claimed`].
+pub fn claim_queued_runs(runs: &[(TenantId, RunId)], holder: &str, fence: i64) -> Batch {
+    let pairs: Vec<[String; 2]> =
+        runs.iter().map(|(tenant, run)| [tenant.to_string(), run.to_string()]).collect();
+    Batch::new(Scope::Daemon)
+        .then(&CLAIM_QUEUED_RUNS, vec![json(&pairs), holder.into(), fence.into()])
+}
+
+/// The runs that a claim's batch gave back.
+pub fn claimed(rows: Vec<Row>) -> Result<Vec<ClaimedRun>, StoreError> {
+    rows.into_iter()
+        .map(|mut row| {
+            Ok(ClaimedRun { tenant: row.parse()?, run: row.parse()?, epoch: row.int()? })
+        })
+        .collect()
+}
+
+/// Stores why a queued run waits; a run that left the queue meanwhile is passed over.
+pub fn set_hold(batch: &mut Batch, tenant: &TenantId, run: RunId, hold: &HoldReason) {
+    let mut params = key(tenant, run);
+    params.push(json(hold));
+    batch.push(&SET_HOLD, params, Expect::Any);
+}
+
+/// Records the intent to launch a worker called `worker`.
+pub fn set_worker(batch: &mut Batch, run: &ClaimedRun, worker: &str) {
+    let mut params = key(&run.tenant, run.run);
+    params.extend([run.epoch.into(), worker.into()]);
+    batch.push(&SET_WORKER, params, Expect::Rows(1));
+}
+
+/// Moves a run from the status that `run` has to `to`, or conflicts.
+pub fn move_to(batch: &mut Batch, run: &LiveRun, to: RunStatus) {
+    let mut params = key(&run.tenant, run.run);
+    params.extend([run.epoch.into(), (&run.status).into(), (&to).into()]);
+    batch.push(&MOVE_LIVE_RUN, params, Expect::Rows(1));
+}
+
+/// Moves a run to `to` and asks its worker to stop, or conflicts.
+pub fn ask_to_cancel(batch: &mut Batch, run: &LiveRun, to: RunStatus) {
+    let mut params = key(&run.tenant, run.run);
+    params.extend([run.epoch.into(), (&run.status).into(), (&to).into()]);
+    batch.push(&ASK_TO_CANCEL, params, Expect::Rows(1));
+}
+
+/// Moves the worker's place from `from` to `to` and raises its beat, or conflicts: the fence of
+/// everything a worker writes. It returns one row: whether a cancel was asked for.
+pub fn advance(batch: &mut Batch, key_of: (&TenantId, RunId, i64), from: i64, to: i64) {
+    let (tenant, run, epoch) = key_of;
+    let mut params = key(tenant, run);
+    params.extend([epoch.into(), from.into(), to.into()]);
+    batch.push(&ADVANCE_LIVE_RUN, params, Expect::Rows(1));
+}
+
+/// Raises a worker's beat, or conflicts. It returns one row: whether a cancel was asked for.
+pub fn raise_beat(tenant: &TenantId, run: RunId, epoch: i64) -> Batch {
+    let mut params = key(tenant, run);
+    params.push(epoch.into());
+    Batch::for_tenant(tenant).then_one(&RAISE_BEAT, params)
+}
+
+/// Takes a run that is over out of the live ones, or conflicts.
+pub fn remove(batch: &mut Batch, run: &LiveRun) {
+    let mut params = key(&run.tenant, run.run);
+    params.extend([run.epoch.into(), (&run.status).into()]);
+    batch.push(&REMOVE_LIVE_RUN, params, Expect::Rows(1));
+}
+
+fn live_run(mut row: Row) -> Result<LiveRun, StoreError> {
+    Ok(LiveRun {
+        tenant: row.parse()?,
+        run: row.parse()?,
+        status: row.parse()?,
+        epoch: row.int()?,
+        seq: row.int()?,
+        beat: row.int()?,
+        cancel_requested: row.truth()?,
+        worker: row.text_opt()?,
+    })
+}
+
+impl Store {
+    /// The live row of a run, or `None` when it is over or not this tenant's.
+    pub async fn live_run(
+        &self,
+        tenant: &TenantId,
+        run: RunId,
+    ) -> Result<Option<LiveRun>, StoreError> {
+        let rows = self.read(Scope::tenant(tenant), &LIVE_RUN, key(tenant, run)).await?;
+        rows.into_iter().next().map(live_run).transpose()
+    }
+
+    /// The first `limit` queued runs, highest priority first, then the oldest.
+    pub async fn queue_heads(&self, limit: u32) -> Result<Vec<QueueHead>, StoreError> {
+        let rows = self.read(Scope::Daemon, &QUEUE_HEADS, vec![limit.into()]).await?;
+        rows.into_iter()
+            .map(|mut row| {
+                Ok(QueueHead {
+                    tenant: row.parse()?,
+                    run: row.parse()?,
+                    priority: row.int()?,
+                    queued_at: row.time()?,
+                    hold: row.json_opt()?,
+                })
+            })
+            .collect()
+    }
+
+    /// How many runs hold a place: starting, started or canceling.
+    pub async fn count_in_progress(&self) -> Result<u32, StoreError> {
+        let rows = self.read(Scope::Daemon, &COUNT_IN_PROGRESS, Vec::new()).await?;
+        rows.into_iter().next().map_or(Ok(0), |mut row| row.count())
+    }
+
+    /// The first `limit` runs that a worker should hold.
+    pub async fn runs_in_progress(&self, limit: u32) -> Result<Vec<LiveRun>, StoreError> {
+        let rows = self.read(Scope::Daemon, &RUNS_IN_PROGRESS, vec![limit.into()]).await?;
+        rows.into_iter().map(live_run).collect()
+    }
+}

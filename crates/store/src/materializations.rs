@@ -1,0 +1,219 @@
+//! Materializations: the history, the newest of each asset, and one row per touched partition.
+
+use std::collections::BTreeMap;
+
+use millstream_model::view::{MaterializationRow, PartitionRow, PartitionState};
+use millstream_model::{AssetKey, PartitionKey, RunId, TenantId, Timestamp};
+
+use crate::batch::Expect;
+use crate::statement::statements;
+use crate::value::json;
+use crate::{Batch, Row, Scope, Store, StoreError, Value};
+
+statements! {
+    INSERT_MATERIALIZATION = "
+        INSERT INTO materialization (tenant, asset, partition_key, run, step, at, metadata,
+                                     data_version, code_version)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    UPSERT_ASSET_STATE = "
+        INSERT INTO asset_state (tenant, asset, partition_key, run, step, at, metadata,
+                                 data_version, code_version)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        ON CONFLICT (tenant, asset) DO UPDATE
+        SET partition_key = excluded.partition_key, run = excluded.run, step = excluded.step,
+            at = excluded.at, metadata = excluded.metadata,
+            data_version = excluded.data_version, code_version = excluded.code_version";
+    UPSERT_PARTITION_STATE = "
+        INSERT INTO partition_state (tenant, asset, partition_key, state, run, at,
+                                     materialized_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)
+        ON CONFLICT (tenant, asset, partition_key) DO UPDATE
+        SET state = excluded.state, run = excluded.run, at = excluded.at,
+            materialized_at = COALESCE(excluded.materialized_at, partition_state.materialized_at)";
+    LATEST_MATERIALIZATIONS = "
+        SELECT asset, partition_key, run, step, at, metadata, data_version, code_version
+        FROM asset_state WHERE tenant = $1";
+    MATERIALIZATIONS_OF_ASSET = "
+        SELECT asset, partition_key, run, step, at, metadata, data_version, code_version
+        FROM materialization
+        WHERE tenant = $1 AND asset = $2
+          AND (CAST($3 AS TEXT) IS NULL OR partition_key = $3)
+        ORDER BY at DESC, run DESC LIMIT $4";
+    MATERIALIZATIONS_OF_RUN = "
+        SELECT asset, partition_key, run, step, at, metadata, data_version, code_version
+        FROM materialization WHERE tenant = $1 AND run = $2 ORDER BY at LIMIT $3";
+    PARTITION_STATES = "
+        SELECT partition_key, state, run, at FROM partition_state
+        WHERE tenant = $1 AND asset = $2 AND partition_key > $3
+        ORDER BY partition_key LIMIT $4";
+    PARTITION_COUNTS = "
+        SELECT asset, state, COUNT(*) FROM partition_state
+        WHERE tenant = $1 GROUP BY asset, state";
+}
+
+/// Stores a materialization in the history and as the asset's newest.
+pub fn insert(batch: &mut Batch, tenant: &TenantId, row: &MaterializationRow) {
+    let params: Vec<Value> = vec![
+        tenant.into(),
+        (&row.asset).into(),
+        row.partition.as_ref().map_or("", PartitionKey::as_str).into(),
+        (&row.run_id).into(),
+        (&row.step).into(),
+        row.at.into(),
+        json(&row.metadata),
+        row.data_version.as_deref().into(),
+        row.code_version.as_str().into(),
+    ];
+    batch.push(&INSERT_MATERIALIZATION, params.clone(), Expect::Rows(1));
+    batch.push(&UPSERT_ASSET_STATE, params, Expect::Rows(1));
+}
+
+/// What became of a partition in a run.
+#[derive(Debug, Clone)]
+pub struct PartitionChange<'a> {
+    /// The asset.
+    pub asset: &'a AssetKey,
+    /// The partition.
+    pub partition: &'a PartitionKey,
+    /// Its new state.
+    pub state: PartitionState,
+    /// The run.
+    pub run: RunId,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Stores what became of a partition.
+pub fn change_partition(batch: &mut Batch, tenant: &TenantId, change: &PartitionChange<'_>) {
+    let made = change.state == PartitionState::Materialized;
+    let params = vec![
+        tenant.into(),
+        change.asset.into(),
+        change.partition.into(),
+        state_name(change.state).into(),
+        (&change.run).into(),
+        change.at.into(),
+        made.then_some(change.at).into(),
+    ];
+    batch.push(&UPSERT_PARTITION_STATE, params, Expect::Rows(1));
+}
+
+fn state_name(state: PartitionState) -> &'static str {
+    match state {
+        PartitionState::Failed => "FAILED",
+        PartitionState::Running => "RUNNING",
+        PartitionState::Missing => "MISSING",
+        PartitionState::Materialized => "MATERIALIZED",
+    }
+}
+
+/// A stored state's name, on its way back.
+struct StateName(PartitionState);
+
+impl std::str::FromStr for StateName {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        use PartitionState as S;
+        [S::Failed, S::Running, S::Missing, S::Materialized]
+            .into_iter()
+            .find(|state| state_name(*state) == text)
+            .map(Self)
+            .ok_or(())
+    }
+}
+
+fn materialization(mut row: Row) -> Result<MaterializationRow, StoreError> {
+    Ok(MaterializationRow {
+        asset: row.parse()?,
+        partition: match row.text()? {
+            whole if whole.is_empty() => None,
+            // A key that was stored was a key; one that is none any more is shown as no partition.
+            key => key.parse().ok(),
+        },
+        run_id: row.parse()?,
+        step: row.parse()?,
+        at: row.time()?,
+        metadata: row.json()?,
+        data_version: row.text_opt()?,
+        code_version: row.text()?,
+    })
+}
+
+impl Store {
+    /// The newest materialization of each asset of a tenant.
+    pub async fn latest_materializations(
+        &self,
+        tenant: &TenantId,
+    ) -> Result<BTreeMap<AssetKey, MaterializationRow>, StoreError> {
+        let rows =
+            self.read(Scope::tenant(tenant), &LATEST_MATERIALIZATIONS, vec![tenant.into()]).await?;
+        rows.into_iter()
+            .map(|row| materialization(row).map(|made| (made.asset.clone(), made)))
+            .collect()
+    }
+
+    /// The newest `limit` materializations of an asset, or of one partition of it.
+    pub async fn materializations_of_asset(
+        &self,
+        tenant: &TenantId,
+        asset: &AssetKey,
+        partition: Option<&PartitionKey>,
+        limit: u32,
+    ) -> Result<Vec<MaterializationRow>, StoreError> {
+        let params = vec![tenant.into(), asset.into(), partition.into(), limit.into()];
+        let rows = self.read(Scope::tenant(tenant), &MATERIALIZATIONS_OF_ASSET, params).await?;
+        rows.into_iter().map(materialization).collect()
+    }
+
+    /// What a run made, at most `limit`.
+    pub async fn materializations_of_run(
+        &self,
+        tenant: &TenantId,
+        run: RunId,
+        limit: u32,
+    ) -> Result<Vec<MaterializationRow>, StoreError> {
+        let params = vec![tenant.into(), (&run).into(), limit.into()];
+        let rows = self.read(Scope::tenant(tenant), &MATERIALIZATIONS_OF_RUN, params).await?;
+        rows.into_iter().map(materialization).collect()
+    }
+
+    /// The touched partitions of an asset in the order of their keys, at most `limit` after
+    /// `after` (empty for the first page).
+    pub async fn partition_states(
+        &self,
+        tenant: &TenantId,
+        asset: &AssetKey,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<PartitionRow>, StoreError> {
+        let params = vec![tenant.into(), asset.into(), after.into(), limit.into()];
+        let rows = self.read(Scope::tenant(tenant), &PARTITION_STATES, params).await?;
+        rows.into_iter()
+            .map(|mut row| {
+                Ok(PartitionRow {
+                    partition: row.parse()?,
+                    state: row.parse::<StateName>()?.0,
+                    run_id: Some(row.parse()?),
+                    at: Some(row.time()?),
+                })
+            })
+            .collect()
+    }
+
+    /// How many touched partitions of each asset are in each state.
+    pub async fn partition_counts(
+        &self,
+        tenant: &TenantId,
+    ) -> Result<BTreeMap<AssetKey, BTreeMap<PartitionState, u64>>, StoreError> {
+        let rows = self.read(Scope::tenant(tenant), &PARTITION_COUNTS, vec![tenant.into()]).await?;
+        let mut counts: BTreeMap<AssetKey, BTreeMap<PartitionState, u64>> = BTreeMap::new();
+        for mut row in rows {
+            let asset = row.parse()?;
+            let state = row.parse::<StateName>()?.0;
+            let count = u64::from(row.count()?);
+            counts.entry(asset).or_default().insert(state, count);
+        }
+        Ok(counts)
+    }
+}

@@ -1,0 +1,108 @@
+//! The schema's history: numbered folders of SQL, applied in order, each with its checksum.
+//!
+//! A migration is `up.sql` for both databases and, where they must differ, `sqlite.sql` or
+//! `postgres.sql` after it. Migrations only expand: the version before this one works on it.
+
+use millstream_model::ContentHash;
+
+use crate::StoreError;
+use crate::dialect::Dialect;
+
+/// One step of the schema's history.
+#[derive(Debug, Clone, Copy)]
+pub struct Migration {
+    /// Its number, from 1 without gaps.
+    pub version: i64,
+    /// Its folder's name.
+    pub name: &'static str,
+    up: &'static str,
+    sqlite: &'static str,
+    postgres: &'static str,
+}
+
+/// How a database's schema stands to what this program needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SchemaState {
+    /// It is what is needed.
+    Current,
+    /// It lacks migrations.
+    Behind {
+        /// The version found; 0 for an empty database.
+        found: i64,
+    },
+    /// A newer program has changed it.
+    Ahead {
+        /// The version found.
+        found: i64,
+    },
+}
+
+pub(crate) static MIGRATIONS: &[Migration] = &[Migration {
+    version: 1,
+    name: "0001_start",
+    up: include_str!("../migrations/0001_start/up.sql"),
+    sqlite: "",
+    postgres: include_str!("../migrations/0001_start/postgres.sql"),
+}];
+
+/// The table that remembers what was applied; an instance table, the same on both databases.
+pub(crate) const CREATE_MIGRATION_TABLE: &str = "
+    CREATE TABLE IF NOT EXISTS migration (
+        version BIGINT NOT NULL PRIMARY KEY,
+        name TEXT NOT NULL,
+        checksum TEXT NOT NULL
+    )";
+
+impl Migration {
+    /// The SQL for one database.
+    pub(crate) fn sql(&self, dialect: Dialect) -> String {
+        let own = match dialect {
+            Dialect::Sqlite => self.sqlite,
+            Dialect::Postgres => self.postgres,
+        };
+        format!("{}\n{own}", self.up)
+    }
+
+    /// The checksum of what is applied on one database.
+    pub(crate) fn checksum(&self, dialect: Dialect) -> String {
+        ContentHash::of(self.sql(dialect).as_bytes()).to_string()
+    }
+}
+
+/// The version that this program needs.
+pub(crate) fn needed() -> i64 {
+    MIGRATIONS.last().map_or(0, |migration| migration.version)
+}
+
+/// How `applied`, the stored versions in order with their checksums, stands to what is needed.
+pub(crate) fn state(
+    applied: &[(i64, String)],
+    dialect: Dialect,
+) -> Result<SchemaState, StoreError> {
+    let found = applied.last().map_or(0, |(version, _)| *version);
+    for (version, checksum) in applied {
+        let known = MIGRATIONS.iter().find(|migration| migration.version == *version);
+        if known.is_some_and(|migration| migration.checksum(dialect) != *checksum) {
+            return Err(StoreError::Schema {
+                found,
+                needed: needed(),
+                help: "a migration that was applied is not the one of this program; \
+                       use the program that applied it, or restore a backup",
+            });
+        }
+    }
+    Ok(match found {
+        found if found == needed() => SchemaState::Current,
+        found if found < needed() => SchemaState::Behind { found },
+        found => SchemaState::Ahead { found },
+    })
+}
+
+/// The error for a schema that a newer program has changed.
+pub(crate) fn too_new(found: i64) -> StoreError {
+    StoreError::Schema {
+        found,
+        needed: needed(),
+        help: "it was changed by a newer version of Millstream; run that version",
+    }
+}

@@ -1,0 +1,264 @@
+//! Runs: one row each, for ever; the status of one that is not over stands in `live_run`.
+
+use std::collections::BTreeMap;
+
+use millstream_model::view::RunRow;
+use millstream_model::{
+    Cause, ContentHash, JobName, LocationName, PartitionKey, RunId, RunStatus, TenantId, Timestamp,
+};
+
+use crate::batch::Expect;
+use crate::statement::statements;
+use crate::value::json;
+use crate::{Batch, Row, Scope, Store, StoreError, Value};
+
+/// The columns of a [`RunRow`], live state laid over the stored one.
+macro_rules! run_columns {
+    ($rest:literal) => {
+        concat!(
+            "SELECT r.tenant, r.id, r.job, r.title, COALESCE(l.status, r.status), r.cause, \
+             r.partition_key, r.tags, r.queued_at, r.started_at, r.ended_at, r.steps_total, \
+             r.steps_done, l.hold, r.failure, COALESCE(l.epoch, 0), \
+             COALESCE(l.cancel_requested, FALSE) \
+             FROM run r LEFT JOIN live_run l ON l.tenant = r.tenant AND l.run = r.id ",
+            $rest
+        )
+    };
+}
+
+statements! {
+    INSERT_RUN = "
+        INSERT INTO run (tenant, id, location, job, title, status, cause, partition_key, tags,
+                         context, plan_hash, queued_at, steps_total, steps_done)
+        VALUES ($1, $2, $3, $4, $5, 'QUEUED', $6, $7, $8, $9, $10, $11, $12, 0)";
+    START_RUN = "
+        UPDATE run SET started_at = COALESCE(started_at, $3) WHERE tenant = $1 AND id = $2";
+    COUNT_STEPS_DONE = "
+        UPDATE run SET steps_done = steps_done + $3 WHERE tenant = $1 AND id = $2";
+    END_RUN = "
+        UPDATE run SET status = $3, ended_at = $4, failure = $5
+        WHERE tenant = $1 AND id = $2 AND ended_at IS NULL";
+    RUN = run_columns!("WHERE r.tenant = $1 AND r.id = $2");
+    RUN_BY_SHORT_ID = run_columns!(
+        "WHERE r.tenant IN (/*texts $1*/) AND r.id LIKE $2 ORDER BY r.id DESC LIMIT 2"
+    );
+    RUN_LIST = run_columns!(
+        "WHERE r.tenant IN (/*texts $1*/) AND r.id < $2 \
+         AND (CAST($3 AS TEXT) IS NULL OR COALESCE(l.status, r.status) = $3) \
+         AND (CAST($4 AS TEXT) IS NULL OR r.job = $4) \
+         AND (CAST($5 AS TEXT) IS NULL OR r.partition_key = $5) \
+         ORDER BY r.id DESC LIMIT $6"
+    );
+    RUN_COUNTS = "
+        SELECT COALESCE(l.status, r.status), COUNT(*)
+        FROM run r LEFT JOIN live_run l ON l.tenant = r.tenant AND l.run = r.id
+        WHERE r.tenant IN (/*texts $1*/) AND r.id >= $2 GROUP BY 1";
+    RUN_ORDER = "
+        SELECT location, plan_hash, context, queued_at FROM run WHERE tenant = $1 AND id = $2";
+}
+
+/// A run on its way into the store.
+#[derive(Debug, Clone)]
+pub struct NewRun<'a> {
+    /// The tenant.
+    pub tenant: &'a TenantId,
+    /// The run.
+    pub run: RunId,
+    /// The code location.
+    pub location: &'a LocationName,
+    /// The job, if it is one's.
+    pub job: Option<&'a JobName>,
+    /// What lists call it.
+    pub title: &'a str,
+    /// Why it exists.
+    pub cause: &'a Cause,
+    /// Its partition.
+    pub partition: Option<&'a PartitionKey>,
+    /// Its labels.
+    pub tags: &'a BTreeMap<String, String>,
+    /// The trigger context.
+    pub context: &'a serde_json::Map<String, serde_json::Value>,
+    /// Its plan.
+    pub plan: &'a ContentHash,
+    /// How many steps the plan has.
+    pub steps: u32,
+    /// When it is queued.
+    pub queued_at: Timestamp,
+}
+
+/// What a worker needs to know of a run beside its plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunOrder {
+    /// The code location.
+    pub location: LocationName,
+    /// The plan.
+    pub plan: ContentHash,
+    /// The trigger context.
+    pub context: serde_json::Map<String, serde_json::Value>,
+    /// When it was queued.
+    pub queued_at: Timestamp,
+}
+
+/// Which runs a list shows.
+#[derive(Debug, Clone, Default)]
+pub struct RunFilter {
+    /// Only those in this status.
+    pub status: Option<RunStatus>,
+    /// Only those of this job.
+    pub job: Option<JobName>,
+    /// Only those of this partition.
+    pub partition: Option<PartitionKey>,
+    /// Only those before this one, newest first: the last of the page before.
+    pub before: Option<RunId>,
+}
+
+/// Stores a new run.
+pub fn insert(batch: &mut Batch, new: &NewRun<'_>) {
+    let params: Vec<Value> = vec![
+        new.tenant.into(),
+        (&new.run).into(),
+        new.location.into(),
+        new.job.into(),
+        new.title.into(),
+        json(new.cause),
+        new.partition.into(),
+        json(new.tags),
+        json(new.context),
+        new.plan.into(),
+        new.queued_at.into(),
+        new.steps.into(),
+    ];
+    batch.push(&INSERT_RUN, params, Expect::Rows(1));
+}
+
+/// Stores when a run's first worker reported.
+pub fn start(batch: &mut Batch, tenant: &TenantId, run: RunId, at: Timestamp) {
+    let params = vec![tenant.into(), (&run).into(), at.into()];
+    batch.push(&START_RUN, params, Expect::Rows(1));
+}
+
+/// Adds `more` to the steps that are over.
+pub fn count_steps_done(batch: &mut Batch, tenant: &TenantId, run: RunId, more: u32) {
+    let params = vec![tenant.into(), (&run).into(), more.into()];
+    batch.push(&COUNT_STEPS_DONE, params, Expect::Rows(1));
+}
+
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub struct RunEnd {
+    /// The final status.
+    pub status: RunStatus,
+    /// When.
+    pub at: Timestamp,
+    /// Why, when it failed.
+    pub failure: Option<String>,
+}
+
+/// Stores how a run ended; ending twice conflicts.
+pub fn end(batch: &mut Batch, tenant: &TenantId, run: RunId, end: &RunEnd) {
+    let params = vec![
+        tenant.into(),
+        (&run).into(),
+        (&end.status).into(),
+        end.at.into(),
+        end.failure.as_deref().into(),
+    ];
+    batch.push(&END_RUN, params, Expect::Rows(1));
+}
+
+fn run_row(mut row: Row) -> Result<RunRow, StoreError> {
+    Ok(RunRow {
+        tenant: row.parse()?,
+        run_id: row.parse()?,
+        job: row.parse_opt()?,
+        title: row.text()?,
+        status: row.parse()?,
+        cause: row.json()?,
+        partition: row.parse_opt()?,
+        tags: row.json()?,
+        queued_at: row.time()?,
+        started_at: row.time_opt()?,
+        ended_at: row.time_opt()?,
+        steps_total: row.count()?,
+        steps_done: row.count()?,
+        hold: row.json_opt()?,
+        failure: row.text_opt()?,
+        epoch: row.int()?,
+        cancel_requested: row.truth()?,
+    })
+}
+
+impl Store {
+    /// The run with this id, or `None` if this tenant has none.
+    pub async fn run(&self, tenant: &TenantId, run: RunId) -> Result<Option<RunRow>, StoreError> {
+        let params = vec![tenant.into(), (&run).into()];
+        let rows = self.read(Scope::tenant(tenant), &RUN, params).await?;
+        rows.into_iter().next().map(run_row).transpose()
+    }
+
+    /// The runs, at most two, whose id ends with `short`: two mean that it is ambiguous.
+    pub async fn runs_by_short_id(
+        &self,
+        tenants: &[TenantId],
+        short: &str,
+    ) -> Result<Vec<RunRow>, StoreError> {
+        // Ids are hex digits and dashes, so nothing in them is a wildcard; the text may hold some.
+        let digits: String = short.chars().filter(char::is_ascii_hexdigit).collect();
+        let params = vec![json(&tenants), format!("%{digits}").into()];
+        let rows = self.read(Scope::Tenants(tenants.to_vec()), &RUN_BY_SHORT_ID, params).await?;
+        rows.into_iter().map(run_row).collect()
+    }
+
+    /// The newest `limit` runs of `tenants` that `filter` lets through, newest first.
+    pub async fn run_list(
+        &self,
+        tenants: &[TenantId],
+        filter: &RunFilter,
+        limit: u32,
+    ) -> Result<Vec<RunRow>, StoreError> {
+        let before = filter.before.map_or_else(|| "g".to_owned(), |run| run.to_string());
+        let params = vec![
+            json(&tenants),
+            before.into(),
+            filter.status.as_ref().into(),
+            filter.job.as_ref().into(),
+            filter.partition.as_ref().into(),
+            limit.into(),
+        ];
+        let rows = self.read(Scope::Tenants(tenants.to_vec()), &RUN_LIST, params).await?;
+        rows.into_iter().map(run_row).collect()
+    }
+
+    /// How many runs of `tenants` are in each status, of those made since `since`.
+    pub async fn run_counts(
+        &self,
+        tenants: &[TenantId],
+        since: Timestamp,
+    ) -> Result<BTreeMap<RunStatus, u32>, StoreError> {
+        let first = RunId::new(since, [0; 10]);
+        let params = vec![json(&tenants), (&first).into()];
+        let rows = self.read(Scope::Tenants(tenants.to_vec()), &RUN_COUNTS, params).await?;
+        rows.into_iter().map(|mut row| Ok((row.parse()?, row.count()?))).collect()
+    }
+
+    /// What a worker needs to know of a run beside its plan.
+    pub async fn run_order(
+        &self,
+        tenant: &TenantId,
+        run: RunId,
+    ) -> Result<Option<RunOrder>, StoreError> {
+        let params = vec![tenant.into(), (&run).into()];
+        let rows = self.read(Scope::tenant(tenant), &RUN_ORDER, params).await?;
+        rows.into_iter()
+            .next()
+            .map(|mut row| {
+                Ok(RunOrder {
+                    location: row.parse()?,
+                    plan: ContentHash::from_stored(row.text()?),
+                    context: row.json()?,
+                    queued_at: row.time()?,
+                })
+            })
+            .transpose()
+    }
+}

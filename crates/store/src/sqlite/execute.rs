@@ -1,0 +1,137 @@
+//! Running statements on one connection.
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, ErrorCode, ToSql, params_from_iter};
+
+use crate::batch::{Expect, Step};
+use crate::dialect::Dialect;
+use crate::events::PUBLISH_EVENT_BATCH;
+use crate::{Applied, Batch, Row, Sql, StoreError, Value};
+
+impl ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            Self::Int(number) => ValueRef::Integer(*number),
+            Self::Bool(truth) => ValueRef::Integer(i64::from(*truth)),
+        }))
+    }
+}
+
+/// A failure that is the database's, not the statement's.
+#[expect(clippy::needless_pass_by_value, reason = "it is the function of a map_err")]
+pub(super) fn unavailable(error: rusqlite::Error) -> StoreError {
+    StoreError::Unavailable(error.to_string())
+}
+
+fn refused(sql: &'static Sql, error: &rusqlite::Error) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::ConstraintViolation) => StoreError::Duplicate { statement: sql.name },
+        Some(
+            ErrorCode::DiskFull
+            | ErrorCode::SystemIoFailure
+            | ErrorCode::ReadOnly
+            | ErrorCode::DatabaseBusy
+            | ErrorCode::DatabaseLocked
+            | ErrorCode::OutOfMemory
+            | ErrorCode::CannotOpen
+            | ErrorCode::DatabaseCorrupt
+            | ErrorCode::NotADatabase,
+        ) => StoreError::Unavailable(error.to_string()),
+        _ => StoreError::Refused { statement: sql.name, message: error.to_string() },
+    }
+}
+
+/// Runs the statements of `batch` inside a transaction or savepoint that the caller ends.
+///
+/// The one writer gives an event batch its position here, in the order of the commits.
+pub(super) fn batch(connection: &Connection, batch: &Batch) -> Result<Applied, StoreError> {
+    let mut applied = Applied::default();
+    for step in &batch.steps {
+        applied.rows.push(run_step(connection, step)?);
+    }
+    if let Some((tenant, id)) = &batch.events {
+        query(connection, &PUBLISH_EVENT_BATCH, &[tenant.into(), id.as_str().into()])?;
+    }
+    Ok(applied)
+}
+
+fn run_step(connection: &Connection, step: &Step) -> Result<Vec<Row>, StoreError> {
+    let failed = |error: rusqlite::Error| refused(step.sql, &error);
+    let mut statement = connection.prepare_cached(&rendered(step.sql)).map_err(failed)?;
+    let (rows, touched) = if statement.column_count() > 0 {
+        let rows = collect(&mut statement, step.sql, &step.params).map_err(failed)?;
+        let count = rows.len();
+        (rows, count)
+    } else {
+        let count = statement.execute(params_from_iter(&step.params)).map_err(failed)?;
+        (Vec::new(), count)
+    };
+    match step.expect {
+        Expect::Rows(wanted) if u32::try_from(touched) != Ok(wanted) => {
+            Err(StoreError::Conflict { statement: step.sql.name })
+        }
+        _ => Ok(rows),
+    }
+}
+
+/// Asks one question.
+pub(super) fn query(
+    connection: &Connection,
+    sql: &'static Sql,
+    params: &[Value],
+) -> Result<Vec<Row>, StoreError> {
+    let failed = |error: rusqlite::Error| refused(sql, &error);
+    let mut statement = connection.prepare_cached(&rendered(sql)).map_err(failed)?;
+    collect(&mut statement, sql, params).map_err(failed)
+}
+
+fn collect(
+    statement: &mut rusqlite::CachedStatement<'_>,
+    sql: &'static Sql,
+    params: &[Value],
+) -> rusqlite::Result<Vec<Row>> {
+    let columns = statement.column_count();
+    let mut rows = statement.query(params_from_iter(params))?;
+    let mut collected = Vec::new();
+    while let Some(row) = rows.next()? {
+        let mut values = Vec::with_capacity(columns);
+        for column in 0..columns {
+            values.push(match row.get_ref(column)? {
+                ValueRef::Null => Value::Null,
+                ValueRef::Integer(number) => Value::Int(number),
+                ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
+                // No column of ours holds these; the reader of the row will say so.
+                ValueRef::Real(number) => Value::Text(number.to_string()),
+                ValueRef::Blob(_) => Value::Text("<blob>".to_owned()),
+            });
+        }
+        collected.push(Row::new(sql.name, values));
+    }
+    Ok(collected)
+}
+
+/// Prepares every statement; returns how many there are.
+pub(super) fn prepare_all(connection: &Connection) -> Result<usize, StoreError> {
+    let mut count = 0;
+    for sql in crate::all_statements() {
+        connection.prepare(&rendered(sql)).map_err(|error| refused(sql, &error))?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// The text as SQLite takes it, rendered once a thread and statement.
+fn rendered(sql: &'static Sql) -> std::rc::Rc<str> {
+    use std::cell::RefCell;
+    use std::collections::HashMap;
+    use std::rc::Rc;
+
+    thread_local! {
+        static TEXTS: RefCell<HashMap<&'static str, Rc<str>>> = RefCell::default();
+    }
+    TEXTS.with_borrow_mut(|texts| {
+        texts.entry(sql.text).or_insert_with(|| Dialect::Sqlite.render(sql.text).into()).clone()
+    })
+}

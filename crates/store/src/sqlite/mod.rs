@@ -1,0 +1,84 @@
+//! The embedded database: one writer thread with group commit, a few readers, one owner.
+
+mod execute;
+mod open;
+mod owner;
+mod readers;
+mod writer;
+
+use std::path::Path;
+
+use parking::Inline;
+use readers::Readers;
+use writer::Writer;
+
+use crate::{Applied, Batch, Row, Sql, StoreError, Value};
+
+mod parking;
+
+/// An embedded database.
+pub struct Sqlite {
+    mode: Mode,
+    /// Held for as long as the file is open; dropping it gives the file free.
+    _owner: Option<owner::Owner>,
+}
+
+enum Mode {
+    /// A file: a writer thread and readers of their own.
+    File { writer: Writer, readers: Readers },
+    /// Memory: every statement on the caller's thread.
+    Inline(Inline),
+}
+
+impl Sqlite {
+    /// Opens the file at `path`, becomes its owner and brings its schema up to date.
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        let owner = owner::Owner::take(path)?;
+        let mut connection = open::writer(path)?;
+        open::migrate(&mut connection)?;
+        let readers = Readers::open(path)?;
+        let writer = Writer::start(connection)?;
+        Ok(Self { mode: Mode::File { writer, readers }, _owner: Some(owner) })
+    }
+
+    /// An empty database in memory.
+    pub(crate) fn in_memory() -> Result<Self, StoreError> {
+        let mut connection = open::memory()?;
+        open::migrate(&mut connection)?;
+        Ok(Self { mode: Mode::Inline(Inline::new(connection)), _owner: None })
+    }
+
+    pub(crate) async fn apply(&self, batch: Batch) -> Result<Applied, StoreError> {
+        match &self.mode {
+            Mode::File { writer, .. } => writer.apply(batch).await,
+            Mode::Inline(inline) => inline.with(|connection| {
+                let begin = connection.execute_batch("BEGIN IMMEDIATE");
+                begin.map_err(execute::unavailable)?;
+                let applied = execute::batch(connection, &batch);
+                let end = if applied.is_ok() { "COMMIT" } else { "ROLLBACK" };
+                connection.execute_batch(end).map_err(execute::unavailable)?;
+                applied
+            }),
+        }
+    }
+
+    pub(crate) async fn read(
+        &self,
+        sql: &'static Sql,
+        params: Vec<Value>,
+    ) -> Result<Vec<Row>, StoreError> {
+        match &self.mode {
+            Mode::File { readers, .. } => readers.read(sql, params).await,
+            Mode::Inline(inline) => {
+                inline.with(|connection| execute::query(connection, sql, &params))
+            }
+        }
+    }
+
+    pub(crate) async fn prepare_all(&self) -> Result<usize, StoreError> {
+        match &self.mode {
+            Mode::File { readers, .. } => readers.with(execute::prepare_all).await,
+            Mode::Inline(inline) => inline.with(execute::prepare_all),
+        }
+    }
+}

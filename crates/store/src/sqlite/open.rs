@@ -1,0 +1,80 @@
+//! Opening: the settings of each connection, and the schema.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::execute::unavailable;
+use crate::dialect::Dialect;
+use crate::migrate::{self, CREATE_MIGRATION_TABLE, MIGRATIONS};
+use crate::{SchemaState, StoreError};
+
+/// The oldest SQLite without the bug that can corrupt a WAL database under two writers.
+const SQLITE_MIN: i32 = 3_051_003;
+
+/// How many prepared statements a connection keeps.
+const STATEMENTS_KEPT: usize = 200;
+
+/// The one connection that writes.
+pub(super) fn writer(path: &Path) -> Result<Connection, StoreError> {
+    if rusqlite::version_number() < SQLITE_MIN {
+        return Err(StoreError::Unavailable(format!(
+            "SQLite {} can corrupt a database in WAL mode; 3.51.3 or newer is needed",
+            rusqlite::version()
+        )));
+    }
+    let connection = Connection::open(path).map_err(unavailable)?;
+    set_up(&connection, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
+    Ok(connection)
+}
+
+/// A connection that only reads.
+pub(super) fn reader(path: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open(path).map_err(unavailable)?;
+    set_up(&connection, "PRAGMA query_only = TRUE;")?;
+    Ok(connection)
+}
+
+/// A database in memory.
+pub(super) fn memory() -> Result<Connection, StoreError> {
+    let connection = Connection::open_in_memory().map_err(unavailable)?;
+    set_up(&connection, "")?;
+    Ok(connection)
+}
+
+fn set_up(connection: &Connection, more: &str) -> Result<(), StoreError> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    connection
+        .execute_batch(&format!("PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON; {more}"))
+        .map_err(unavailable)
+}
+
+/// Brings the schema up to date; an embedded database has one owner, so nobody can be in between.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    connection.execute_batch(CREATE_MIGRATION_TABLE).map_err(unavailable)?;
+    let applied = applied(connection).map_err(unavailable)?;
+    let found = match migrate::state(&applied, Dialect::Sqlite)? {
+        SchemaState::Current => return Ok(()),
+        SchemaState::Ahead { found } => return Err(migrate::too_new(found)),
+        SchemaState::Behind { found } => found,
+    };
+    for migration in MIGRATIONS.iter().filter(|migration| migration.version > found) {
+        let transaction = connection.transaction().map_err(unavailable)?;
+        transaction.execute_batch(&migration.sql(Dialect::Sqlite)).map_err(unavailable)?;
+        transaction
+            .execute(
+                "INSERT INTO migration (version, name, checksum) VALUES (?1, ?2, ?3)",
+                (migration.version, migration.name, migration.checksum(Dialect::Sqlite)),
+            )
+            .map_err(unavailable)?;
+        transaction.commit().map_err(unavailable)?;
+    }
+    Ok(())
+}
+
+fn applied(connection: &Connection) -> rusqlite::Result<Vec<(i64, String)>> {
+    connection
+        .prepare("SELECT version, checksum FROM migration ORDER BY version")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}

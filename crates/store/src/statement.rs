@@ -1,0 +1,43 @@
+//! Statements as constants that know their name, so that one test prepares every one of them.
+
+/// A statement in the text that both databases share.
+///
+/// Parameters are written `$1`, `$2`, …; holes like `/*pairs $3*/` are filled by `dialect`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Sql {
+    /// The constant's name, for errors and logs.
+    pub name: &'static str,
+    /// The text.
+    pub text: &'static str,
+}
+
+/// Declares statements as constants and lists them in `ALL`.
+macro_rules! statements {
+    ($($(#[$doc:meta])* $visibility:vis $name:ident = $text:expr;)*) => {
+        $($(#[$doc])* $visibility static $name: $crate::Sql =
+            $crate::Sql { name: stringify!($name), text: $text };)*
+        /// Every statement of this file.
+        pub(crate) static ALL: &[&$crate::Sql] = &[$(&$name,)*];
+    };
+}
+pub(crate) use statements;
+
+/// Every statement of the store.
+pub fn all_statements() -> impl Iterator<Item = &'static Sql> {
+    [
+        crate::definitions::ALL,
+        crate::events::ALL,
+        crate::instance::ALL,
+        crate::leases::ALL,
+        crate::live::ALL,
+        crate::materializations::ALL,
+        crate::overrides::ALL,
+        crate::partitions::ALL,
+        crate::plans::ALL,
+        crate::runs::ALL,
+        crate::steps::ALL,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
+}

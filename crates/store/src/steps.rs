@@ -1,0 +1,155 @@
+//! Steps of runs: a projection of their events. A step without a row is pending.
+
+use std::collections::BTreeMap;
+
+use millstream_model::worker_api::StepProgress;
+use millstream_model::{RunId, StepError, StepEvent, StepKey, StepStatus, TenantId, Timestamp};
+
+use crate::batch::Expect;
+use crate::statement::statements;
+use crate::value::json;
+use crate::{Batch, Row, Scope, Store, StoreError, Value};
+
+statements! {
+    UPSERT_STEP = "
+        INSERT INTO step (tenant, run, step, status, attempt, started_at, ended_at, retry_at,
+                          error, reason, result, result_ref)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+        ON CONFLICT (tenant, run, step) DO UPDATE
+        SET status = excluded.status, attempt = excluded.attempt,
+            started_at = COALESCE(step.started_at, excluded.started_at),
+            ended_at = excluded.ended_at, retry_at = excluded.retry_at,
+            error = COALESCE(excluded.error, step.error), reason = excluded.reason,
+            result = excluded.result, result_ref = excluded.result_ref
+        WHERE CAST($13 AS TEXT) LIKE '% ' || step.status || ' %'";
+    UPDATE_STEP = "
+        UPDATE step
+        SET status = $4, attempt = $5, started_at = COALESCE(started_at, $6), ended_at = $7,
+            retry_at = $8, error = COALESCE($9, error), reason = $10, result = $11,
+            result_ref = $12
+        WHERE tenant = $1 AND run = $2 AND step = $3
+          AND CAST($13 AS TEXT) LIKE '% ' || status || ' %'";
+    STEPS_OF_RUN = "
+        SELECT step, status, attempt, started_at, ended_at, retry_at, error, reason, result,
+               result_ref
+        FROM step WHERE tenant = $1 AND run = $2";
+}
+
+/// A step's new state.
+#[derive(Debug, Clone)]
+pub struct StepChange<'a> {
+    /// The step.
+    pub step: &'a StepKey,
+    /// What happened to it; its old status must be one that this can happen to.
+    pub event: StepEvent,
+    /// The status that follows.
+    pub status: StepStatus,
+    /// The attempt it is about; 0 when none started.
+    pub attempt: u32,
+    /// When it happened.
+    pub at: Timestamp,
+    /// When the next attempt is due.
+    pub retry_at: Option<Timestamp>,
+    /// Why the attempt failed.
+    pub error: Option<&'a StepError>,
+    /// Why it was skipped, or what it is blocked by.
+    pub reason: Option<&'a str>,
+    /// What it returned.
+    pub result: Option<&'a serde_json::Value>,
+    /// Where a large result is.
+    pub result_ref: Option<&'a str>,
+}
+
+/// A stored step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredStep {
+    /// Its status.
+    pub status: StepStatus,
+    /// The last attempt that started.
+    pub attempt: u32,
+    /// When its first attempt started.
+    pub started_at: Option<Timestamp>,
+    /// When it was over.
+    pub ended_at: Option<Timestamp>,
+    /// When the next attempt is due.
+    pub retry_at: Option<Timestamp>,
+    /// Why the last attempt failed.
+    pub error: Option<StepError>,
+    /// Why it was skipped, or what it is blocked by.
+    pub reason: Option<String>,
+    /// What it returned.
+    pub result: serde_json::Value,
+    /// Where a large result is.
+    pub result_ref: Option<String>,
+}
+
+/// Stores a step's change, or conflicts when its status is not one that this can happen to.
+pub fn change(batch: &mut Batch, tenant: &TenantId, run: RunId, change: &StepChange<'_>) {
+    let from: Vec<&str> = StepStatus::ALL
+        .into_iter()
+        .filter(|status| status.after(change.event).is_ok())
+        .map(StepStatus::as_str)
+        .collect();
+    let started = change.event == StepEvent::Started;
+    let params: Vec<Value> = vec![
+        tenant.into(),
+        (&run).into(),
+        change.step.into(),
+        (&change.status).into(),
+        change.attempt.into(),
+        started.then_some(change.at).into(),
+        change.status.is_terminal().then_some(change.at).into(),
+        change.retry_at.into(),
+        change.error.map_or(Value::Null, json),
+        change.reason.into(),
+        change.result.filter(|result| !result.is_null()).map_or(Value::Null, json),
+        change.result_ref.into(),
+        format!(" {} ", from.join("  ")).into(),
+    ];
+    // A step without a row is pending, so only what can happen to a pending step may insert one.
+    let may_insert = StepStatus::Pending.after(change.event).is_ok();
+    let sql = if may_insert { &UPSERT_STEP } else { &UPDATE_STEP };
+    batch.push(sql, params, Expect::Rows(1));
+}
+
+fn stored_step(mut row: Row) -> Result<(StepKey, StoredStep), StoreError> {
+    let key = row.parse()?;
+    let step = StoredStep {
+        status: row.parse()?,
+        attempt: row.count()?,
+        started_at: row.time_opt()?,
+        ended_at: row.time_opt()?,
+        retry_at: row.time_opt()?,
+        error: row.json_opt()?,
+        reason: row.text_opt()?,
+        result: row.json_opt()?.unwrap_or(serde_json::Value::Null),
+        result_ref: row.text_opt()?,
+    };
+    Ok((key, step))
+}
+
+impl Store {
+    /// The steps of a run that are not simply pending, by key.
+    pub async fn steps_of_run(
+        &self,
+        tenant: &TenantId,
+        run: RunId,
+    ) -> Result<BTreeMap<StepKey, StoredStep>, StoreError> {
+        let params = vec![tenant.into(), (&run).into()];
+        let rows = self.read(Scope::tenant(tenant), &STEPS_OF_RUN, params).await?;
+        rows.into_iter().map(stored_step).collect()
+    }
+}
+
+impl StoredStep {
+    /// The step as the next worker of its run needs it.
+    pub fn progress(self, step: StepKey) -> StepProgress {
+        StepProgress {
+            step,
+            status: self.status,
+            attempt: self.attempt,
+            result: self.result,
+            result_ref: self.result_ref,
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The one door to the database.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::postgres::Postgres;
+use crate::sqlite::Sqlite;
+use crate::{Applied, Batch, Row, SchemaState, Scope, Sql, StoreError, Value};
+
+/// The database of an instance: an embedded SQLite file, or a Postgres server.
+///
+/// Clones share the connections.
+#[derive(Clone)]
+pub struct Store {
+    database: Arc<Database>,
+    changes: watch::Sender<i64>,
+}
+
+/// Which database it is.
+pub enum Database {
+    /// A file that this process owns.
+    Sqlite(Sqlite),
+    /// A server.
+    Postgres(Postgres),
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("database", &self.database_name()).finish()
+    }
+}
+
+impl Store {
+    fn new(database: Database) -> Self {
+        Self { database: Arc::new(database), changes: watch::Sender::new(0) }
+    }
+
+    /// Opens the embedded database at `path`, which this process then owns, and brings its schema
+    /// up to date.
+    pub fn open_sqlite(path: &Path) -> Result<Self, StoreError> {
+        Ok(Self::new(Database::Sqlite(Sqlite::open(path)?)))
+    }
+
+    /// An empty database in memory that runs every statement on the caller's thread: what a
+    /// simulation needs to repeat itself.
+    pub fn in_memory() -> Result<Self, StoreError> {
+        Ok(Self::new(Database::Sqlite(Sqlite::in_memory()?)))
+    }
+
+    /// Connects to the Postgres database at `url` with at most `connections` at once.
+    ///
+    /// The schema is not touched; see [`Store::schema_state`] and [`Store::migrate`].
+    pub async fn connect_postgres(url: &str, connections: usize) -> Result<Self, StoreError> {
+        let postgres = Postgres::connect(url, connections).await?;
+        let store = Self::new(Database::Postgres(postgres));
+        if let Database::Postgres(postgres) = &*store.database {
+            postgres.follow_notifications(store.changes.clone());
+        }
+        Ok(store)
+    }
+
+    /// `sqlite` or `postgres`, for people.
+    pub fn database_name(&self) -> &'static str {
+        match &*self.database {
+            Database::Sqlite(_) => "sqlite",
+            Database::Postgres(_) => "postgres",
+        }
+    }
+
+    /// How the schema stands to what this program needs.
+    pub async fn schema_state(&self) -> Result<SchemaState, StoreError> {
+        match &*self.database {
+            Database::Sqlite(_) => Ok(SchemaState::Current),
+            Database::Postgres(postgres) => postgres.schema_state().await,
+        }
+    }
+
+    /// Brings the schema up to date; of several that try at once one does it and the others find
+    /// it done. Returns how many migrations were applied.
+    pub async fn migrate(&self) -> Result<u32, StoreError> {
+        match &*self.database {
+            // An embedded database is brought up to date when it is opened.
+            Database::Sqlite(_) => Ok(0),
+            Database::Postgres(postgres) => postgres.migrate().await,
+        }
+    }
+
+    /// Commits `batch`: all of it or nothing. When this returns, it is durable.
+    pub async fn apply(&self, batch: Batch) -> Result<Applied, StoreError> {
+        if batch.is_empty() {
+            return Ok(Applied::default());
+        }
+        let applied = match &*self.database {
+            Database::Sqlite(sqlite) => sqlite.apply(batch).await,
+            Database::Postgres(postgres) => postgres.apply(batch).await,
+        }?;
+        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+        Ok(applied)
+    }
+
+    /// Whatever was committed through this process (and, on Postgres, announced by others): a
+    /// number that only says "look now".
+    pub fn changes(&self) -> watch::Receiver<i64> {
+        self.changes.subscribe()
+    }
+
+    /// Asks one question.
+    pub(crate) async fn read(
+        &self,
+        scope: Scope,
+        sql: &'static Sql,
+        params: Vec<Value>,
+    ) -> Result<Vec<Row>, StoreError> {
+        match &*self.database {
+            Database::Sqlite(sqlite) => sqlite.read(sql, params).await,
+            Database::Postgres(postgres) => postgres.read(scope, sql, params).await,
+        }
+    }
+
+    /// Prepares every statement of the store, so that a wrong one is found before a user does.
+    pub async fn prepare_all(&self) -> Result<usize, StoreError> {
+        match &*self.database {
+            Database::Sqlite(sqlite) => sqlite.prepare_all().await,
+            Database::Postgres(postgres) => postgres.prepare_all().await,
+        }
+    }
+
+    /// Whether the database answers at all.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.setting("ping").await.map(|_| ())
+    }
+}
