@@ -2,6 +2,7 @@
 //!
 //! Pure: [`plan_job`] and [`plan_assets`] map a manifest and a request to one frozen `RunPlan`, and
 //! [`tenant_of`] says whose a partition is. `control` calls them before it enqueues a run. Nothing
+//! [`progress`] is how far one run has come; `worker` keeps one. Nothing
 //! here knows which runs exist or what time it is; the time is part of the request.
 //!
 //! **Invariant.** Planning the same request against the same manifest gives the same plan.
@@ -11,6 +12,7 @@ mod error;
 mod job;
 mod order;
 mod partition;
+pub mod progress;
 
 pub use assets::plan_assets;
 pub use error::PlanError;
