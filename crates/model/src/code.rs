@@ -102,8 +102,12 @@ codes! {
     PartitionKey = "partition-key",
     /// The asset is partitioned and no partition was named, or the other way round.
     PartitionNeeded = "partition-needed",
+    /// An asset reads one that is divided in a way from which no partition follows.
+    PartitionMapping = "partition-mapping",
     /// No tenant of this id.
     TenantUnknown = "tenant-unknown",
+    /// The tenant is declared and switched off.
+    TenantDisabled = "tenant-disabled",
     /// No run of this id.
     RunUnknown = "run-unknown",
     /// The run is in a status in which this cannot be done.

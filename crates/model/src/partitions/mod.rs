@@ -1,5 +1,7 @@
 //! How assets are divided: partitions definitions, their keys and the algebra over them.
 
+mod key;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -7,6 +9,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::{DimensionName, Timestamp};
+
+pub use key::DIMENSION_SEPARATOR;
 
 /// How an asset is divided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,0 +1,130 @@
+//! What a key says: its form, its parts and whose it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{DynamicPartitions, PartitionKey, PartitionKeyError, PartitionsDef};
+use crate::{DimensionName, Timestamp};
+
+/// What stands between the dimensions of a key of several.
+pub const DIMENSION_SEPARATOR: char = '|';
+
+impl PartitionsDef {
+    /// The parts of `key` by dimension name; the error when it lacks the definition's form.
+    ///
+    /// A definition without named dimensions has no parts. The parts of a dimension that has
+    /// named ones of its own stand beside it: `context`, and the `tenant` and `metric` in it.
+    pub fn parse_key(
+        &self,
+        key: &PartitionKey,
+    ) -> Result<BTreeMap<String, String>, PartitionKeyError> {
+        match self {
+            Self::Static { .. } | Self::TimeWindow(_) => Ok(BTreeMap::new()),
+            Self::Dynamic(dynamic) => dynamic.parse_key(key),
+            Self::Multi { .. } => {
+                let mut parts = BTreeMap::new();
+                for (name, def, text) in self.dimensions_of(key)? {
+                    parts.extend(def.parse_key(&text)?);
+                    parts.insert(name.to_string(), text.into());
+                }
+                Ok(parts)
+            }
+        }
+    }
+
+    /// The dimension that holds the tenant, if the definition names one.
+    pub fn tenant_dimension(&self) -> Option<&DimensionName> {
+        match self {
+            Self::Static { .. } | Self::TimeWindow(_) => None,
+            Self::Dynamic(dynamic) => dynamic.tenant.as_ref(),
+            Self::Multi { dimensions } => dimensions.values().find_map(Self::tenant_dimension),
+        }
+    }
+
+    /// The keys in `key` that exist only if they were added while the instance ran.
+    ///
+    /// `contains` is told which of them exist; looking them up is the caller's.
+    pub fn dynamic_keys(&self, key: &PartitionKey) -> Vec<PartitionKey> {
+        match self {
+            Self::Static { .. } | Self::TimeWindow(_) => Vec::new(),
+            Self::Dynamic(dynamic) if dynamic.keys.contains(key) => Vec::new(),
+            Self::Dynamic(_) => vec![key.clone()],
+            Self::Multi { .. } => self
+                .dimensions_of(key)
+                .unwrap_or_default()
+                .into_iter()
+                .flat_map(|(_, def, text)| def.dynamic_keys(&text))
+                .collect(),
+        }
+    }
+
+    /// Whether `key` exists at `now`, where `added` holds those of its dynamic keys that do.
+    pub fn contains(
+        &self,
+        key: &PartitionKey,
+        now: Timestamp,
+        added: &BTreeSet<PartitionKey>,
+    ) -> bool {
+        match self {
+            Self::Static { keys } => keys.contains(key),
+            Self::TimeWindow(_) => {
+                let _ = now;
+                true
+            }
+            Self::Dynamic(dynamic) => {
+                dynamic.parse_key(key).is_ok()
+                    && (dynamic.keys.contains(key) || added.contains(key))
+            }
+            Self::Multi { .. } => self.dimensions_of(key).is_ok_and(|dimensions| {
+                dimensions.iter().all(|(_, def, text)| def.contains(text, now, added))
+            }),
+        }
+    }
+
+    /// Keys that exist at `now` and look like `key`, the likeliest first.
+    pub fn near(&self, key: &PartitionKey, now: Timestamp) -> Vec<PartitionKey> {
+        let _ = (key, now);
+        Vec::new()
+    }
+
+    /// The dimensions of a key of several: name, definition and the dimension's own key.
+    fn dimensions_of(
+        &self,
+        key: &PartitionKey,
+    ) -> Result<Vec<(&DimensionName, &Self, PartitionKey)>, PartitionKeyError> {
+        let Self::Multi { dimensions } = self else { return Ok(Vec::new()) };
+        let texts: Vec<&str> = key.as_str().split(DIMENSION_SEPARATOR).collect();
+        if texts.len() != dimensions.len() {
+            return Err(PartitionKeyError { text: key.to_string() });
+        }
+        dimensions
+            .iter()
+            .zip(texts)
+            .map(|((name, def), text)| match text.parse() {
+                Ok(own) => Ok((name, def, own)),
+                Err(_) => Err(PartitionKeyError { text: key.to_string() }),
+            })
+            .collect()
+    }
+}
+
+impl DynamicPartitions {
+    /// The parts of `key` by dimension name. The last part keeps any further separators.
+    pub fn parse_key(
+        &self,
+        key: &PartitionKey,
+    ) -> Result<BTreeMap<String, String>, PartitionKeyError> {
+        let names = &self.dimensions;
+        if names.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let parts: Vec<&str> = key.as_str().splitn(names.len(), self.separator.as_str()).collect();
+        if parts.len() != names.len() || parts.iter().any(|part| part.is_empty()) {
+            return Err(PartitionKeyError { text: key.to_string() });
+        }
+        Ok(names
+            .iter()
+            .map(ToString::to_string)
+            .zip(parts.into_iter().map(str::to_owned))
+            .collect())
+    }
+}

@@ -1,0 +1,85 @@
+//! The partition of a request: whether it exists, what its parts are and whose it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use millstream_model::{
+    Manifest, PartitionKey, PartitionsDef, PartitionsName, TenantDef, TenantId, Timestamp,
+};
+
+use crate::PlanError;
+
+/// The partition that a caller asks for, with what only its store and its clock can say.
+///
+/// A definition may have a million dynamic keys, so the caller looks up the few that
+/// `PartitionsDef::dynamic_keys` names for this key and passes those that exist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionChoice {
+    /// The key.
+    pub key: PartitionKey,
+    /// The time of the request: windows that begin later do not exist yet.
+    pub now: Timestamp,
+    /// Those of the key's dynamic keys that have been added while the instance ran.
+    pub added: BTreeSet<PartitionKey>,
+    /// Keys in the store that look like it, for the message when it does not exist.
+    pub near: Vec<PartitionKey>,
+}
+
+impl PartitionChoice {
+    /// The choice of `key` at `now` where the store has added nothing.
+    pub fn new(key: PartitionKey, now: Timestamp) -> Self {
+        Self { key, now, added: BTreeSet::new(), near: Vec::new() }
+    }
+}
+
+/// The tenant that `key` belongs to; `None` when its definition names no tenant dimension.
+///
+/// The tenant is declared and enabled: an undeclared one is `Unknown tenant: <id>`.
+pub fn tenant_of(
+    manifest: &Manifest,
+    partitions: &PartitionsName,
+    key: &PartitionKey,
+) -> Result<Option<TenantId>, PlanError> {
+    let Some(def) = manifest.partitions.get(partitions) else { return Ok(None) };
+    let Some(dimension) = def.tenant_dimension() else { return Ok(None) };
+    let parts = def.parse_key(key)?;
+    let Some(text) = parts.get(dimension.as_str()) else { return Ok(None) };
+    let tenant: TenantId =
+        text.parse().map_err(|_| PlanError::TenantUnknown { tenant: text.clone() })?;
+    enabled_tenant(manifest, &tenant)?;
+    Ok(Some(tenant))
+}
+
+/// What the definitions say of `tenant`, which must be declared and enabled.
+pub(crate) fn enabled_tenant<'a>(
+    manifest: &'a Manifest,
+    tenant: &TenantId,
+) -> Result<&'a TenantDef, PlanError> {
+    match manifest.tenants.get(tenant) {
+        None => Err(PlanError::TenantUnknown { tenant: tenant.to_string() }),
+        Some(def) if !def.enabled => Err(PlanError::TenantDisabled { tenant: tenant.clone() }),
+        Some(def) => Ok(def),
+    }
+}
+
+/// The parts of the chosen key by dimension, once it is known to exist and to be the tenant's.
+pub(crate) fn check_choice(
+    manifest: &Manifest,
+    tenant: &TenantId,
+    (name, def): (&PartitionsName, &PartitionsDef),
+    choice: &PartitionChoice,
+) -> Result<BTreeMap<String, String>, PlanError> {
+    let dimensions = def.parse_key(&choice.key)?;
+    if let Some(owner) = tenant_of(manifest, name, &choice.key)?
+        && owner != *tenant
+    {
+        let (key, tenant) = (choice.key.clone(), tenant.clone());
+        return Err(PlanError::PartitionOfOther { key, owner, tenant });
+    }
+    if !def.contains(&choice.key, choice.now, &choice.added) {
+        let mut near = def.near(&choice.key, choice.now);
+        near.extend(choice.near.iter().cloned());
+        let (key, partitions) = (choice.key.clone(), name.clone());
+        return Err(PlanError::PartitionUnknown { key, partitions, near });
+    }
+    Ok(dimensions)
+}

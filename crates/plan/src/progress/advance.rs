@@ -1,0 +1,316 @@
+//! What follows when a step starts or ends, or the run is canceled.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use millstream_model::{
+    EventBody, IllegalTransition, PlannedRetry, StepError, StepEvent, StepKey, StepStatus,
+    Timestamp,
+};
+
+use super::state::{Failure, Progress, ProgressError, StepState};
+
+/// How an attempt ended, as the worker saw it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AttemptEnd {
+    /// It did its work.
+    Succeeded {
+        /// How long it took.
+        took: Duration,
+        /// What it returned, when that is small enough for an event.
+        result: serde_json::Value,
+        /// Where a larger result is.
+        result_ref: Option<String>,
+    },
+    /// It said that there was nothing to do.
+    Skipped {
+        /// Why.
+        reason: String,
+    },
+    /// It failed; the step's policy says whether another attempt follows.
+    Failed(StepError),
+    /// It failed in a way that another attempt cannot mend: a wrong configuration.
+    FailedForGood(StepError),
+    /// It was stopped because the run was canceled.
+    Canceled,
+}
+
+impl Progress {
+    /// Starts the next attempt at `step`; the event says which.
+    pub fn start(&mut self, step: &StepKey, now: Timestamp) -> Result<EventBody, ProgressError> {
+        let place = self.known_place(step)?;
+        if let Some(state) = self.steps.get(place) {
+            let status = state.status;
+            let may_start = match status {
+                StepStatus::Retrying => state.due <= now,
+                _ => self.ready.contains(&place),
+            };
+            if !may_start {
+                return Err(ProgressError::NotReady { step: step.clone(), status });
+            }
+        }
+        self.change(place, StepEvent::Started).map_err(|source| illegal(step, source))?;
+        let mut attempt = 1;
+        if let Some(state) = self.steps.get_mut(place) {
+            attempt = state.attempt.saturating_add(1);
+            state.attempt = attempt;
+        }
+        Ok(EventBody::StepStarted { step: step.clone(), attempt })
+    }
+
+    /// Ends the attempt at `step` that goes on, or refuses a ready step that cannot be started.
+    /// The events are the step's own and then those of the steps that it takes along.
+    ///
+    /// `random` is uniform in `0.0..1.0`; the wait before another attempt may depend on it.
+    pub fn finish(
+        &mut self,
+        step: &StepKey,
+        end: AttemptEnd,
+        now: Timestamp,
+        random: f64,
+    ) -> Result<Vec<EventBody>, ProgressError> {
+        let place = self.known_place(step)?;
+        if self.status(step) == Some(StepStatus::Pending) && !self.ready.contains(&place) {
+            let status = StepStatus::Pending;
+            return Err(ProgressError::NotReady { step: step.clone(), status });
+        }
+        let was_stopped = end == AttemptEnd::Canceled;
+        let Some(own) = self.own_event(place, end, random) else { return Ok(Vec::new()) };
+        self.record(place, &own, now).map_err(|source| illegal(step, source))?;
+        let mut events = vec![own];
+        self.spread(place, &mut events);
+        // A stopped step leaves those below it waiting for ever, unless the run stops with it.
+        if was_stopped && !self.canceled {
+            events.extend(self.cancel());
+        }
+        Ok(events)
+    }
+
+    /// Cancels every step that does not run; those that run are to be stopped and then finished.
+    pub fn cancel(&mut self) -> Vec<EventBody> {
+        self.canceled = true;
+        let mut events = Vec::new();
+        for place in 0..self.steps.len() {
+            let Some(state) = self.steps.get(place) else { continue };
+            if !matches!(state.status, StepStatus::Pending | StepStatus::Retrying) {
+                continue;
+            }
+            let event = EventBody::StepCanceled { step: state.key.clone(), attempt: state.attempt };
+            if self.change(place, StepEvent::Canceled).is_ok() {
+                events.push(event);
+            }
+        }
+        events
+    }
+
+    fn own_event(&self, place: usize, end: AttemptEnd, random: f64) -> Option<EventBody> {
+        let state = self.steps.get(place)?;
+        let (step, attempt) = (state.key.clone(), state.attempt);
+        Some(match end {
+            AttemptEnd::Succeeded { took, result, result_ref } => {
+                let took_micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+                EventBody::StepSucceeded { step, attempt, took_micros, result, result_ref }
+            }
+            AttemptEnd::Skipped { reason } => EventBody::StepSkipped { step, attempt, reason },
+            AttemptEnd::Failed(error) => {
+                let retry = self.next_attempt(state, random);
+                EventBody::StepFailed { step, attempt, error, retry }
+            }
+            AttemptEnd::FailedForGood(error) => {
+                EventBody::StepFailed { step, attempt, error, retry: None }
+            }
+            AttemptEnd::Canceled => EventBody::StepCanceled { step, attempt },
+        })
+    }
+
+    /// The attempt that follows a failure; none once the run is to stop.
+    fn next_attempt(&self, state: &StepState, random: f64) -> Option<PlannedRetry> {
+        if self.canceled || state.status != StepStatus::Started {
+            return None;
+        }
+        let delay = state.retry.wait_after(state.attempt, random)?;
+        Some(PlannedRetry {
+            attempt: state.attempt.saturating_add(1),
+            delay_micros: u64::try_from(delay.as_micros()).unwrap_or(u64::MAX),
+        })
+    }
+
+    /// Does to the step at `place` what `event` says.
+    fn record(
+        &mut self,
+        place: usize,
+        event: &EventBody,
+        now: Timestamp,
+    ) -> Result<(), IllegalTransition> {
+        let Some(happened) = event.step_event() else { return Ok(()) };
+        if let EventBody::StepFailed { retry: Some(retry), .. } = event
+            && let Some(state) = self.steps.get_mut(place)
+        {
+            state.due = now.after(retry.delay());
+        }
+        self.change(place, happened)?;
+        if let EventBody::StepFailed { retry: None, error, .. } = event {
+            self.blame(place, &error.message);
+        }
+        Ok(())
+    }
+
+    /// Moves the step at `place` on, and with it the sets and counts that mirror its status.
+    fn change(&mut self, place: usize, event: StepEvent) -> Result<(), IllegalTransition> {
+        let Some(state) = self.steps.get_mut(place) else { return Ok(()) };
+        let from = state.status;
+        let to = from.after(event)?;
+        state.status = to;
+        match from {
+            StepStatus::Pending => {
+                self.ready.remove(&place);
+            }
+            StepStatus::Started => self.running -= 1,
+            StepStatus::Retrying => {
+                self.waiting.remove(&(state.due, place));
+            }
+            _ => {}
+        }
+        match to {
+            StepStatus::Started => self.running += 1,
+            StepStatus::Retrying => {
+                self.waiting.insert((state.due, place));
+            }
+            _ if to.is_terminal() => self.unfinished -= 1,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Remembers which step is behind the failure at `place`, and the first failure of all.
+    fn blame(&mut self, place: usize, message: &str) {
+        let Some(state) = self.steps.get(place) else { return };
+        let culprit = match state.status {
+            StepStatus::Failure => {
+                let message = message.to_owned();
+                self.failure.get_or_insert(Failure { place, message });
+                place
+            }
+            StepStatus::UpstreamFailed => self.culprit_above(&state.upstream).unwrap_or(place),
+            _ => return,
+        };
+        if let Some(state) = self.steps.get_mut(place) {
+            state.culprit = culprit;
+        }
+    }
+
+    fn culprit_above(&self, upstream: &[usize]) -> Option<usize> {
+        upstream
+            .iter()
+            .filter_map(|above| self.steps.get(*above))
+            .find(|s| matches!(s.status, StepStatus::Failure | StepStatus::UpstreamFailed))
+            .map(|state| state.culprit)
+    }
+
+    /// Tells the steps below `place`, which has just ended, and those below them in turn.
+    fn spread(&mut self, place: usize, events: &mut Vec<EventBody>) {
+        let mut ended = VecDeque::from([place]);
+        while let Some(place) = ended.pop_front() {
+            let Some(state) = self.steps.get_mut(place) else { continue };
+            let status = state.status;
+            if !matches!(
+                status,
+                StepStatus::Success
+                    | StepStatus::Skipped
+                    | StepStatus::Failure
+                    | StepStatus::UpstreamFailed
+            ) {
+                continue;
+            }
+            // A step ends once, so nobody asks for the steps below it again.
+            for below in std::mem::take(&mut state.downstream) {
+                if let Some(event) = self.tell(below, status) {
+                    events.push(event);
+                    ended.push_back(below);
+                }
+            }
+        }
+    }
+
+    /// What becomes of the step at `place` now that one directly above it ended with `status`.
+    fn tell(&mut self, place: usize, status: StepStatus) -> Option<EventBody> {
+        let state = self.steps.get_mut(place)?;
+        if matches!(status, StepStatus::Success | StepStatus::Skipped) {
+            state.missing -= 1;
+            if state.missing > 0 || state.status != StepStatus::Pending {
+                return None;
+            }
+            let Some(skipped) = self.skipped_above(place) else {
+                self.ready.insert(place);
+                return None;
+            };
+            let reason = format!("upstream `{skipped}` was skipped");
+            self.change(place, StepEvent::Skipped).ok()?;
+            return Some(EventBody::StepSkipped { step: self.key(place)?, attempt: 0, reason });
+        }
+        if state.status != StepStatus::Pending {
+            return None;
+        }
+        self.change(place, StepEvent::UpstreamFailed).ok()?;
+        self.blame(place, "");
+        let culprit = self.steps.get(place)?.culprit;
+        let (step, upstream) = (self.key(place)?, self.key(culprit)?);
+        Some(EventBody::StepUpstreamFailed { step, upstream })
+    }
+
+    /// The first step directly above `place` that was skipped.
+    fn skipped_above(&self, place: usize) -> Option<StepKey> {
+        let upstream = &self.steps.get(place)?.upstream;
+        let skipped = |above: &&usize| {
+            self.steps.get(**above).is_some_and(|state| state.status == StepStatus::Skipped)
+        };
+        upstream.iter().find(skipped).and_then(|above| self.key(*above))
+    }
+
+    fn key(&self, place: usize) -> Option<StepKey> {
+        self.steps.get(place).map(|state| state.key.clone())
+    }
+
+    /// Brings the sets in line with the statuses that earlier workers left behind.
+    pub(super) fn take_over(&mut self) -> Vec<EventBody> {
+        let mut events = Vec::new();
+        let mut ended = Vec::new();
+        for place in 0..self.steps.len() {
+            let Some(state) = self.steps.get(place) else { continue };
+            let (status, attempt) = (state.status, state.attempt);
+            match status {
+                StepStatus::Pending if state.missing == 0 => {
+                    self.ready.insert(place);
+                }
+                StepStatus::Pending => {}
+                StepStatus::Retrying => {
+                    self.waiting.insert((state.due, place));
+                }
+                StepStatus::Started => {
+                    let step = state.key.clone();
+                    self.running += 1;
+                    if self.change(place, StepEvent::WorkerLost).is_ok() {
+                        events.push(EventBody::StepLost { step, attempt });
+                    }
+                }
+                _ => {
+                    self.unfinished -= 1;
+                    self.canceled |= status == StepStatus::Canceled;
+                    self.blame(place, "");
+                    ended.push(place);
+                }
+            }
+        }
+        for place in ended {
+            self.spread(place, &mut events);
+        }
+        if self.canceled {
+            events.extend(self.cancel());
+        }
+        events
+    }
+}
+
+fn illegal(step: &StepKey, source: IllegalTransition) -> ProgressError {
+    ProgressError::Illegal { step: step.clone(), source }
+}
