@@ -1,1 +1,9 @@
-//! placeholder
+//! What should happen now: a snapshot and a time in, decisions with reasons out.
+//!
+//! Pure: nothing here knows that a database exists. `control` loads the snapshots and carries the
+//! decisions out; each module is one decision.
+
+pub mod lease;
+pub mod lost;
+pub mod queue;
+pub mod scan;

@@ -26,6 +26,7 @@ mod plan;
 mod resource;
 mod retry;
 mod run;
+mod seam;
 mod status;
 mod step;
 mod tenant;
@@ -57,6 +58,7 @@ pub use plan::{AssetStep, InputSource, RunPlan, StepInput, StepPlan};
 pub use resource::{IoDef, IoKind, ResourceDef};
 pub use retry::{Backoff, RetryPolicy};
 pub use run::{HoldReason, RunRequest};
+pub use seam::{Clock, Entropy};
 pub use status::{
     IllegalTransition, RunEvent, RunStatus, StepEvent, StepStatus, run_status_table,
     step_status_table,
