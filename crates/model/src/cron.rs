@@ -1,1 +1,274 @@
 //! Cron expressions: checked once, asked for their next fire time.
+//!
+//! `definition` checks them at load, `decide` asks for ticks and `partitions` for windows. Around
+//! changes of the clock they behave as Vixie's cron does: a fixed time in an hour that is left out
+//! fires once when the clock jumps, one in an hour that comes twice fires the first time only, and
+//! an interval (`*/30`) follows real time. Five fields, or six with the seconds first.
+
+use std::fmt;
+
+use croner::Cron;
+use croner::errors::CronError;
+use croner::parser::{CronParser, Seconds, Year};
+
+use crate::{ErrorCode, Timestamp, Zone};
+
+/// A cron expression that has been checked and fires at some time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CronSchedule {
+    text: String,
+    cron: Cron,
+}
+
+/// Why a text is not a cron expression, and what to write instead.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("cron expression {text:?} {problem}")]
+pub struct CronScheduleError {
+    /// The rejected text, cut to a length that can be shown.
+    pub text: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// Longest expression in bytes; a list of all minutes is shorter.
+const TEXT_MAX: usize = 250;
+
+/// The names that stand for whole expressions.
+const ALIASES: [(&str, &str); 7] = [
+    ("@yearly", "0 0 1 1 *"),
+    ("@annually", "0 0 1 1 *"),
+    ("@monthly", "0 0 1 * *"),
+    ("@weekly", "0 0 * * 0"),
+    ("@daily", "0 0 * * *"),
+    ("@midnight", "0 0 * * *"),
+    ("@hourly", "0 * * * *"),
+];
+
+/// The fields of the longer form with what may stand in them.
+const FIELDS: [(&str, &str); 6] = [
+    ("second", "0-59"),
+    ("minute", "0-59"),
+    ("hour", "0-23"),
+    ("day of the month", "1-31 or L"),
+    ("month", "1-12 or JAN-DEC"),
+    ("day of the week", "0-7 or SUN-SAT"),
+];
+
+impl CronScheduleError {
+    /// The stable code.
+    pub fn code(&self) -> ErrorCode {
+        ErrorCode::DefinitionCron
+    }
+}
+
+impl CronSchedule {
+    /// Checks `text`, which may also be one of the aliases like `@daily`.
+    pub fn parse(text: &str) -> Result<Self, CronScheduleError> {
+        let trimmed = text.trim();
+        let fail = |problem: String| CronScheduleError {
+            text: text.chars().take(TEXT_MAX).collect(),
+            problem,
+        };
+        if text.len() > TEXT_MAX || !text.is_ascii() {
+            return Err(fail(format!("is not ASCII text of at most {TEXT_MAX} characters")));
+        }
+        let expression = match trimmed.strip_prefix('@') {
+            Some(_) => alias(trimmed).map_err(fail)?,
+            None => trimmed,
+        };
+        let fields: Vec<&str> = expression.split_ascii_whitespace().collect();
+        if !matches!(fields.len(), 5 | 6) {
+            return Err(fail(format!(
+                "has {} fields; write minute, hour, day, month and weekday, like `0 6 * * 1`",
+                fields.len()
+            )));
+        }
+        let cron = parser().parse(expression).map_err(|error| fail(blame(&fields, &error)))?;
+        let schedule = Self { text: trimmed.to_owned(), cron };
+        // Leap days come within eight years of any time, so what fires at all fires after this.
+        match schedule.next_after(Timestamp::from_micros(0), &Zone::UTC) {
+            Some(_) => Ok(schedule),
+            None => Err(fail("never fires; its month does not have that day".to_owned())),
+        }
+    }
+
+    /// The first fire time after `after`, exclusive, in the clock of `zone`.
+    ///
+    /// `None` when there is none within the years that calendars know.
+    pub fn next_after(&self, after: Timestamp, zone: &Zone) -> Option<Timestamp> {
+        let from = after.to_jiff().to_zoned(zone.as_jiff().clone());
+        let next = self.cron.find_next_occurrence(&from, false).ok()?;
+        Some(Timestamp::from(next.timestamp()))
+    }
+
+    /// The last fire time that is not after `at`, in the clock of `zone`.
+    pub fn last_until(&self, at: Timestamp, zone: &Zone) -> Option<Timestamp> {
+        let from = at.to_jiff().to_zoned(zone.as_jiff().clone());
+        let last = self.cron.find_previous_occurrence(&from, true).ok()?;
+        Some(Timestamp::from(last.timestamp()))
+    }
+
+    /// Whether it can fire more than once a minute.
+    pub fn has_seconds(&self) -> bool {
+        self.text.split_ascii_whitespace().count() == 6
+    }
+
+    /// The expression as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for CronSchedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+fn parser() -> CronParser {
+    CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build()
+}
+
+/// The expression that an alias stands for.
+fn alias(text: &str) -> Result<&'static str, String> {
+    let found = ALIASES.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
+    found.map(|(_, expression)| *expression).ok_or_else(|| {
+        let names: Vec<&str> = ALIASES.iter().map(|(name, _)| *name).collect();
+        format!("is no alias; there are {}", names.join(", "))
+    })
+}
+
+/// Names the field that is wrong, which the parser does not.
+fn blame(fields: &[&str], error: &CronError) -> String {
+    let skipped = FIELDS.len().saturating_sub(fields.len());
+    for (place, (field, (name, allowed))) in
+        fields.iter().zip(FIELDS.iter().skip(skipped)).enumerate()
+    {
+        let mut alone = vec!["*"; fields.len()];
+        if let Some(slot) = alone.get_mut(place) {
+            *slot = field;
+        }
+        if parser().parse(&alone.join(" ")).is_err() {
+            return format!(
+                "has {field:?} as the {name}; write `*`, {allowed}, lists (`1,15`), ranges \
+                 (`1-5`) or steps (`*/15`)"
+            );
+        }
+    }
+    format!("is not understood: {error}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The fire times after `from`, as local times with their offset.
+    fn fires(text: &str, zone: &str, from: &str, count: usize) -> Vec<String> {
+        let schedule = CronSchedule::parse(text).unwrap();
+        let zone: Zone = zone.parse().unwrap();
+        let mut at = Timestamp::from(from.parse::<jiff::Timestamp>().unwrap());
+        let mut times = Vec::new();
+        for _ in 0..count {
+            at = schedule.next_after(at, &zone).unwrap();
+            let local = at.to_jiff().to_zoned(zone.as_jiff().clone());
+            times.push(local.strftime("%m-%d %H:%M%:z").to_string());
+        }
+        times
+    }
+
+    #[test]
+    fn r185_a_time_that_the_clock_leaves_out_fires_once_when_it_jumps() {
+        assert_eq!(
+            fires("30 2 * * *", "America/New_York", "2026-03-07T12:00:00Z", 2),
+            ["03-08 03:00-04:00", "03-09 02:30-04:00"]
+        );
+        assert_eq!(
+            fires("30 0 * * *", "America/Havana", "2026-03-07T12:00:00Z", 2),
+            ["03-08 01:00-04:00", "03-09 00:30-04:00"]
+        );
+    }
+
+    #[test]
+    fn r185_a_time_that_comes_twice_fires_the_first_time_only() {
+        assert_eq!(
+            fires("30 1 * * *", "America/New_York", "2026-10-31T12:00:00Z", 2),
+            ["11-01 01:30-04:00", "11-02 01:30-05:00"]
+        );
+    }
+
+    #[test]
+    fn r185_an_interval_follows_real_time_across_both_changes() {
+        assert_eq!(
+            fires("*/30 * * * *", "America/New_York", "2026-11-01T04:59:00Z", 5),
+            [
+                "11-01 01:00-04:00",
+                "11-01 01:30-04:00",
+                "11-01 01:00-05:00",
+                "11-01 01:30-05:00",
+                "11-01 02:00-05:00"
+            ]
+        );
+        assert_eq!(
+            fires("0 * * * *", "America/New_York", "2026-03-08T05:30:00Z", 2),
+            ["03-08 01:00-05:00", "03-08 03:00-04:00"]
+        );
+    }
+
+    #[test]
+    fn r185_the_last_day_of_the_month_and_a_leap_day_are_found() {
+        assert_eq!(
+            fires("0 0 L * *", "Europe/London", "2026-02-01T00:00:00Z", 3),
+            ["02-28 00:00+00:00", "03-31 00:00+01:00", "04-30 00:00+01:00"]
+        );
+        assert_eq!(
+            fires("0 0 29 2 *", "UTC", "2097-01-01T00:00:00Z", 1),
+            ["02-29 00:00+00:00"],
+            "2100 is no leap year, so the next is 2104"
+        );
+    }
+
+    #[test]
+    fn r185_aliases_fire_when_their_names_say() {
+        let next = |text| fires(text, "UTC", "2026-05-13T10:20:00Z", 1).remove(0);
+        assert_eq!(next("@hourly"), "05-13 11:00+00:00");
+        assert_eq!(next("@daily"), next("@midnight"));
+        assert_eq!(next("@daily"), "05-14 00:00+00:00");
+        assert_eq!(next("@weekly"), "05-17 00:00+00:00");
+        assert_eq!(next("@monthly"), "06-01 00:00+00:00");
+        assert_eq!(next("@yearly"), "01-01 00:00+00:00");
+        assert_eq!(next("@yearly"), next("@annually"));
+    }
+
+    #[test]
+    fn r185_every_minute_and_every_second_fire_that_often() {
+        assert_eq!(
+            fires("* * * * *", "UTC", "2026-05-13T10:20:30Z", 2),
+            ["05-13 10:21+00:00", "05-13 10:22+00:00"]
+        );
+        let seconds = CronSchedule::parse("*/20 * * * * *").unwrap();
+        let next = seconds.next_after(Timestamp::from_micros(5_000_000), &Zone::UTC).unwrap();
+        assert_eq!(next.as_micros(), 20_000_000);
+        assert!(seconds.has_seconds());
+    }
+
+    fn problem(text: &str) -> String {
+        CronSchedule::parse(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn r185_the_error_names_the_field_and_what_may_stand_in_it() {
+        assert_eq!(
+            problem("61 * * * *"),
+            "cron expression \"61 * * * *\" has \"61\" as the minute; write `*`, 0-59, lists \
+             (`1,15`), ranges (`1-5`) or steps (`*/15`)"
+        );
+        assert!(problem("* * * 13 *").contains("\"13\" as the month"));
+        assert!(problem("70 * * * * *").contains("\"70\" as the second"));
+        assert!(problem("* * *").contains("has 3 fields"));
+        assert!(problem("* * * * * * 2030").contains("has 7 fields"));
+        assert!(problem("@often").contains("there are @yearly"));
+        assert!(problem("0 0 30 2 *").contains("never fires"));
+        assert!(problem("").contains("has 0 fields"));
+        assert!(problem(&"1,".repeat(200)).contains("at most 250 characters"));
+    }
+}

@@ -33,6 +33,7 @@ mod tenant;
 mod time;
 pub mod view;
 pub mod worker_api;
+mod zone;
 
 pub use asset::{AssetDef, IoRef};
 pub use bytes::{ByteSize, ByteSizeError};
@@ -69,3 +70,4 @@ pub use step::{
 };
 pub use tenant::TenantDef;
 pub use time::Timestamp;
+pub use zone::{Zone, ZoneError};

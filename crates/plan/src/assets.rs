@@ -10,6 +10,7 @@ use millstream_model::{
 
 use crate::job::{handler_of, resources_of};
 use crate::partition::{check_choice, enabled_tenant};
+use crate::selection::select;
 use crate::{PartitionChoice, PlanError, order};
 
 /// Plans a run that makes `assets` for `tenant`, one partition of those that are partitioned.
@@ -50,15 +51,18 @@ pub fn plan_assets(
     })
 }
 
-/// Plans the assets that `selection` names.
-pub(crate) fn plan_selected(
+/// Plans a run that makes the assets that `selection` names (`metric_semantic_values+`).
+pub fn plan_selection(
     manifest: &Manifest,
     tenant: &TenantId,
     selection: &str,
     partition: Option<&PartitionChoice>,
 ) -> Result<RunPlan, PlanError> {
-    let _ = (manifest, tenant, partition);
-    Err(PlanError::SelectionEmpty { selection: selection.to_owned() })
+    let assets = select(manifest, selection)?;
+    if assets.is_empty() {
+        return Err(PlanError::SelectionEmpty { selection: selection.to_owned() });
+    }
+    plan_assets(manifest, tenant, &assets, partition)
 }
 
 /// The selected assets that can be made, in the order of their keys and each once.
@@ -79,16 +83,19 @@ fn with_steps<'a>(
 }
 
 fn find<'a>(manifest: &'a Manifest, key: &AssetKey) -> Result<&'a AssetDef, PlanError> {
-    manifest.assets.get(key).ok_or_else(|| {
-        let known: Vec<AssetKey> = manifest.assets.keys().cloned().collect();
-        let texts: Vec<String> = known.iter().map(ToString::to_string).collect();
-        let likely = nearest(&key.to_string(), texts.iter().map(String::as_str));
-        PlanError::AssetUnknown {
-            asset: key.clone(),
-            nearest: likely.and_then(|text| text.parse().ok()),
-            known,
-        }
-    })
+    manifest.assets.get(key).ok_or_else(|| asset_unknown(manifest, key))
+}
+
+/// The error for a key that no asset has.
+pub(crate) fn asset_unknown(manifest: &Manifest, key: &AssetKey) -> PlanError {
+    let known: Vec<AssetKey> = manifest.assets.keys().cloned().collect();
+    let texts: Vec<String> = known.iter().map(ToString::to_string).collect();
+    let likely = nearest(&key.to_string(), texts.iter().map(String::as_str));
+    PlanError::AssetUnknown {
+        asset: key.clone(),
+        nearest: likely.and_then(|text| text.parse().ok()),
+        known,
+    }
 }
 
 type Division<'a> = (&'a PartitionsName, &'a PartitionsDef);

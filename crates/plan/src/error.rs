@@ -7,6 +7,8 @@ use millstream_model::{
     AssetKey, ErrorCode, IoName, JobName, PartitionKey, PartitionsName, StepKey, TenantId,
 };
 
+use crate::selection::SelectionError;
+
 /// Most names that a message lists; more would hide the message.
 const NAMES_MAX: usize = 20;
 
@@ -115,6 +117,9 @@ pub enum PlanError {
         /// Whose the run would be.
         tenant: TenantId,
     },
+    /// The selection's text is not valid.
+    #[error(transparent)]
+    Selection(#[from] SelectionError),
     /// Nothing that was selected can be made here.
     #[error("`{selection}` selects no asset that has a step; there is nothing to make")]
     SelectionEmpty {
@@ -175,6 +180,7 @@ impl PlanError {
             | Self::PartitionNotTaken { .. }
             | Self::PartitionsDiffer { .. } => ErrorCode::PartitionNeeded,
             Self::PartitionMapping { .. } => ErrorCode::PartitionMapping,
+            Self::Selection(error) => error.code(),
             Self::SelectionEmpty { .. } => ErrorCode::SelectionEmpty,
             Self::DependencyUnknown { .. }
             | Self::PartitionsMissing { .. }

@@ -7,7 +7,7 @@ use millstream_model::{
     RunPlan, StepConfig, StepPlan, TenantId, nearest,
 };
 
-use crate::assets::plan_selected;
+use crate::assets::plan_selection;
 use crate::partition::enabled_tenant;
 use crate::{PartitionChoice, PlanError, order};
 
@@ -30,7 +30,7 @@ pub fn plan_job(
             None => plan_ops(manifest, tenant, def, ops),
         },
         JobShape::Select(selection) => {
-            let mut plan = plan_selected(manifest, tenant, selection, partition)?;
+            let mut plan = plan_selection(manifest, tenant, selection, partition)?;
             plan.job = Some(job.clone());
             plan.max_parallel = def.max_parallel;
             plan.tags.clone_from(&def.tags);

@@ -1,6 +1,6 @@
 //! From what definitions say and what a caller asks for to what a run does.
 //!
-//! Pure: [`plan_job`] and [`plan_assets`] map a manifest and a request to one frozen `RunPlan`, and
+//! Pure: [`plan_job`], [`plan_assets`] and [`plan_selection`] map a manifest and a request to one frozen `RunPlan`, and
 //! [`tenant_of`] says whose a partition is. `control` calls them before it enqueues a run. Nothing
 //! [`progress`] is how far one run has come; `worker` keeps one. Nothing
 //! here knows which runs exist or what time it is; the time is part of the request.
@@ -13,8 +13,9 @@ mod job;
 mod order;
 mod partition;
 pub mod progress;
+pub mod selection;
 
-pub use assets::plan_assets;
+pub use assets::{plan_assets, plan_selection};
 pub use error::PlanError;
 pub use job::plan_job;
 pub use partition::{PartitionChoice, tenant_of};
