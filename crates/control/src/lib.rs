@@ -1,1 +1,33 @@
-//! placeholder
+//! The use cases: load a snapshot, decide or plan, write one batch.
+//!
+//! [`Control`] is what the server and the daemon call. It knows the rules' owners (`plan`,
+//! `decide`) and the store, and nothing of HTTP or processes. Each module is one use case; what it
+//! writes is one [`Batch`](millstream_store::Batch), so a crash leaves all of it or nothing.
+
+mod cancel;
+mod catalog;
+mod control;
+mod definitions;
+mod error;
+mod jobs;
+mod launch;
+mod lost;
+mod partitions;
+mod queue;
+mod report;
+mod token;
+mod views;
+
+pub use catalog::Catalog;
+pub use control::{Control, Seams};
+pub use definitions::{FileChange, FileOutcome, LocationChange, LocationView};
+pub use error::{ControlError, ReportError};
+pub use launch::{Launched, MaterializeRequest};
+pub use lost::LostWatch;
+pub use millstream_decide::lost::Patience;
+pub use millstream_decide::queue::QueueLimits;
+pub use millstream_store::live::ClaimedRun;
+pub use millstream_store::runs::RunFilter;
+pub use queue::QueueWatch;
+pub use token::RunToken;
+pub use views::{AssetView, RunView};

@@ -214,7 +214,7 @@ impl EventBody {
         }
     }
 
-    /// The `seq` of an event that the control plane writes; `None` for those of a worker.
+    /// The `seq` of an event when the control plane writes it; `None` for what only a worker says.
     ///
     /// Each can happen at most once in an epoch, so a fixed number makes a repeated write harmless.
     pub fn control_seq(&self) -> Option<i64> {
@@ -224,6 +224,8 @@ impl EventBody {
             Self::LaunchFailed { .. } => Some(-7),
             Self::CancelRequested { .. } => Some(-6),
             Self::WorkerLost { .. } => Some(-5),
+            Self::RunCanceled {} => Some(-4),
+            Self::RunFailed { .. } => Some(-3),
             _ => None,
         }
     }

@@ -29,8 +29,10 @@ statements! {
         SELECT b.position, e.body FROM event e
         JOIN event_batch b ON b.tenant = e.tenant AND b.id = e.batch
         WHERE e.tenant = $1 AND e.run = $2
-          AND (e.epoch > $3 OR (e.epoch = $3 AND e.seq > $4))
-        ORDER BY e.epoch, e.seq LIMIT $5";
+          AND (b.position > $3 OR (b.position = $3 AND e.seq > $4))
+        ORDER BY b.position, e.seq LIMIT $5";
+    EVENT_EXISTS = "
+        SELECT 1 FROM event WHERE tenant = $1 AND run = $2 AND epoch = $3 AND seq = $4";
     EVENTS_AFTER = "
         SELECT b.position, e.body FROM event_batch b
         JOIN event e ON e.tenant = b.tenant AND e.batch = b.id
@@ -64,7 +66,8 @@ fn event_row(mut row: Row) -> Result<EventRow, StoreError> {
 }
 
 impl Store {
-    /// The events of a run in order, at most `limit`, after the one at `(epoch, seq)`.
+    /// The published events of a run in the order of the log, at most `limit`, after the one with
+    /// this position and `seq`; `(0, i64::MIN)` begins at the first.
     pub async fn run_events(
         &self,
         tenant: &TenantId,
@@ -76,6 +79,18 @@ impl Store {
             vec![tenant.into(), (&run).into(), after.0.into(), after.1.into(), limit.into()];
         let rows = self.read(Scope::tenant(tenant), &RUN_EVENTS, params).await?;
         rows.into_iter().map(event_row).collect()
+    }
+
+    /// Whether the event of a run with this epoch and `seq` is stored.
+    pub async fn event_exists(
+        &self,
+        tenant: &TenantId,
+        run: RunId,
+        (epoch, seq): (i64, i64),
+    ) -> Result<bool, StoreError> {
+        let params = vec![tenant.into(), (&run).into(), epoch.into(), seq.into()];
+        let rows = self.read(Scope::tenant(tenant), &EVENT_EXISTS, params).await?;
+        Ok(!rows.is_empty())
     }
 
     /// The events of at most `batches` published batches after `position`, in the order of the

@@ -30,6 +30,11 @@ statements! {
         ON CONFLICT (tenant, asset, partition_key) DO UPDATE
         SET state = excluded.state, run = excluded.run, at = excluded.at,
             materialized_at = COALESCE(excluded.materialized_at, partition_state.materialized_at)";
+    SETTLE_PARTITION = "
+        UPDATE partition_state
+        SET state = CASE WHEN materialized_at IS NULL THEN 'MISSING' ELSE 'MATERIALIZED' END
+        WHERE tenant = $1 AND asset = $2 AND partition_key = $3 AND run = $4
+          AND state = 'RUNNING'";
     LATEST_MATERIALIZATIONS = "
         SELECT asset, partition_key, run, step, at, metadata, data_version, code_version
         FROM asset_state WHERE tenant = $1";
@@ -96,6 +101,17 @@ pub fn change_partition(batch: &mut Batch, tenant: &TenantId, change: &Partition
         made.then_some(change.at).into(),
     ];
     batch.push(&UPSERT_PARTITION_STATE, params, Expect::Rows(1));
+}
+
+/// Gives a partition that `run` was making, and no longer is, the state it had before.
+pub fn settle_partition(
+    batch: &mut Batch,
+    tenant: &TenantId,
+    (asset, partition): (&AssetKey, &PartitionKey),
+    run: RunId,
+) {
+    let params = vec![tenant.into(), asset.into(), partition.into(), (&run).into()];
+    batch.push(&SETTLE_PARTITION, params, Expect::Any);
 }
 
 fn state_name(state: PartitionState) -> &'static str {

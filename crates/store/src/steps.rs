@@ -29,6 +29,10 @@ statements! {
             result_ref = $12
         WHERE tenant = $1 AND run = $2 AND step = $3
           AND CAST($13 AS TEXT) LIKE '% ' || status || ' %'";
+    END_OPEN_STEPS = "
+        UPDATE step
+        SET status = 'CANCELED', ended_at = $3, retry_at = NULL, reason = 'its worker was lost'
+        WHERE tenant = $1 AND run = $2 AND status IN ('STARTED', 'RETRYING')";
     STEPS_OF_RUN = "
         SELECT step, status, attempt, started_at, ended_at, retry_at, error, reason, result,
                result_ref
@@ -110,6 +114,12 @@ pub fn change(batch: &mut Batch, tenant: &TenantId, run: RunId, change: &StepCha
     let may_insert = StepStatus::Pending.after(change.event).is_ok();
     let sql = if may_insert { &UPSERT_STEP } else { &UPDATE_STEP };
     batch.push(sql, params, Expect::Rows(1));
+}
+
+/// Ends the steps of a run that is over and whose worker cannot say what became of them.
+pub fn end_open(batch: &mut Batch, tenant: &TenantId, run: RunId, now: Timestamp) {
+    let params = vec![tenant.into(), (&run).into(), now.into()];
+    batch.push(&END_OPEN_STEPS, params, Expect::Any);
 }
 
 fn stored_step(mut row: Row) -> Result<(StepKey, StoredStep), StoreError> {

@@ -1,0 +1,173 @@
+//! The definitions that are live now, merged and kept until a location's version changes.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use millstream_model::view::TenantRow;
+use millstream_model::{
+    ContentHash, FileManifest, FileVersion, JobName, LocationName, Manifest, PartitionsName,
+    TenantId,
+};
+use millstream_plan::selection::select;
+use millstream_store::StoreError;
+use millstream_store::definitions::StoredLocation;
+
+use crate::{Control, ControlError};
+
+/// The live definitions of every code location.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    locations: BTreeMap<LocationName, Entry>,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    version: i64,
+    manifest: Arc<Manifest>,
+    /// The file that each job stands in, with its version.
+    files_of_jobs: Arc<BTreeMap<JobName, FileVersion>>,
+}
+
+/// The catalog that was built last.
+#[derive(Default)]
+pub(crate) struct CatalogCache(Mutex<Arc<Catalog>>);
+
+impl Catalog {
+    /// The manifests by location.
+    pub fn manifests(&self) -> impl Iterator<Item = &Arc<Manifest>> {
+        self.locations.values().map(|entry| &entry.manifest)
+    }
+
+    /// The manifest that declares `job` for `tenant`; any manifest when none does, so that
+    /// planning says what is wrong.
+    pub(crate) fn for_job(&self, tenant: &TenantId, job: &JobName) -> Option<&Arc<Manifest>> {
+        self.pick(tenant, |manifest| manifest.jobs.contains_key(job))
+    }
+
+    /// The manifest in which `selection` selects something for `tenant`; any that has the tenant
+    /// when none does, so that selecting says what is wrong.
+    pub(crate) fn for_selection(
+        &self,
+        tenant: &TenantId,
+        selection: &str,
+    ) -> Option<&Arc<Manifest>> {
+        self.pick(tenant, |manifest| {
+            select(manifest, selection).is_ok_and(|assets| !assets.is_empty())
+        })
+    }
+
+    /// The manifest that declares `partitions`.
+    pub(crate) fn for_partitions(&self, name: &PartitionsName) -> Option<&Arc<Manifest>> {
+        self.manifests().find(|manifest| manifest.partitions.contains_key(name))
+    }
+
+    fn pick(
+        &self,
+        tenant: &TenantId,
+        declares: impl Fn(&Manifest) -> bool,
+    ) -> Option<&Arc<Manifest>> {
+        let has_tenant = |manifest: &&Arc<Manifest>| manifest.tenants.contains_key(tenant);
+        self.manifests()
+            .filter(has_tenant)
+            .find(|manifest| declares(manifest))
+            .or_else(|| self.manifests().find(has_tenant))
+            .or_else(|| self.manifests().next())
+    }
+
+    /// The file that a job stands in, with its version.
+    pub(crate) fn file_of_job(
+        &self,
+        location: &LocationName,
+        job: &JobName,
+    ) -> Option<&FileVersion> {
+        self.locations.get(location)?.files_of_jobs.get(job)
+    }
+
+    /// Every tenant that a location declares, the disabled ones included.
+    pub fn tenants(&self) -> Vec<TenantRow> {
+        let mut all = BTreeMap::new();
+        for manifest in self.manifests() {
+            for (id, tenant) in &manifest.tenants {
+                all.entry(id.clone()).or_insert_with(|| tenant.clone());
+            }
+        }
+        all.into_iter().map(|(id, tenant)| TenantRow { id, tenant }).collect()
+    }
+
+    /// The ids of every declared tenant.
+    pub fn tenant_ids(&self) -> Vec<TenantId> {
+        self.tenants().into_iter().map(|row| row.id).collect()
+    }
+}
+
+impl Control {
+    /// The definitions that are live now.
+    pub async fn catalog(&self) -> Result<Arc<Catalog>, StoreError> {
+        let stored = self.store.locations().await?;
+        let cached = self.catalogs.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let current = |location: &StoredLocation| {
+            cached.locations.get(&location.name).is_some_and(|e| e.version == location.version)
+        };
+        if stored.len() == cached.locations.len() && stored.iter().all(current) {
+            return Ok(cached);
+        }
+        let mut locations = BTreeMap::new();
+        for location in &stored {
+            let entry = match cached.locations.get(&location.name) {
+                Some(entry) if entry.version == location.version => entry.clone(),
+                _ => self.load(location).await?,
+            };
+            locations.insert(location.name.clone(), entry);
+        }
+        let catalog = Arc::new(Catalog { locations });
+        *self.catalogs.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&catalog);
+        Ok(catalog)
+    }
+
+    async fn load(&self, location: &StoredLocation) -> Result<Entry, StoreError> {
+        let contents = self.live_files(&location.name).await?;
+        let mut files_of_jobs = BTreeMap::new();
+        for (version, content) in &contents {
+            for job in &content.jobs {
+                files_of_jobs.entry(job.name.clone()).or_insert_with(|| version.clone());
+            }
+        }
+        let files = contents.iter().map(|(version, content)| (version.clone(), content));
+        let manifest = Manifest::merge(location.name.clone(), files);
+        Ok(Entry {
+            version: location.version,
+            manifest: Arc::new(manifest),
+            files_of_jobs: Arc::new(files_of_jobs),
+        })
+    }
+
+    /// The live content of each file of a location, sorted by the files' names.
+    pub async fn live_files(
+        &self,
+        location: &LocationName,
+    ) -> Result<Vec<(FileVersion, FileManifest)>, StoreError> {
+        let files = self.store.definition_files(location).await?;
+        let live: Vec<(String, ContentHash)> = files
+            .into_iter()
+            .filter_map(|file| file.row.version.map(|version| (file.row.name, version)))
+            .collect();
+        let hashes: Vec<ContentHash> = live.iter().map(|(_, hash)| hash.clone()).collect();
+        let contents = self.store.definition_contents(&hashes).await?;
+        Ok(live
+            .into_iter()
+            .filter_map(|(name, hash)| {
+                let content = contents.get(&hash).cloned()?;
+                Some((FileVersion { name, hash }, content))
+            })
+            .collect())
+    }
+
+    /// The tenants called `ids`, or an error that names the first that is not declared.
+    pub async fn known_tenant(&self, id: &TenantId) -> Result<(), ControlError> {
+        let catalog = self.catalog().await?;
+        if catalog.manifests().any(|manifest| manifest.tenants.contains_key(id)) {
+            return Ok(());
+        }
+        Err(ControlError::TenantUnknown { tenant: id.to_string() })
+    }
+}

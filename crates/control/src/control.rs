@@ -1,0 +1,63 @@
+//! What every use case works with.
+
+use std::sync::{Arc, OnceLock};
+
+use millstream_model::{Clock, Entropy, RunId, Timestamp};
+use millstream_store::Store;
+
+use crate::catalog::CatalogCache;
+use crate::report::PlanCache;
+
+/// The seams that a simulation replaces.
+#[derive(Clone)]
+pub struct Seams {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// The use cases of one instance; clones share the store and the caches.
+#[derive(Clone)]
+pub struct Control {
+    pub(crate) store: Store,
+    pub(crate) seams: Seams,
+    pub(crate) catalogs: Arc<CatalogCache>,
+    pub(crate) plans: Arc<PlanCache>,
+    pub(crate) token_secret: Arc<OnceLock<String>>,
+}
+
+impl Control {
+    /// The use cases over `store`.
+    pub fn new(store: Store, seams: Seams) -> Self {
+        Self {
+            store,
+            seams,
+            catalogs: Arc::default(),
+            plans: Arc::default(),
+            token_secret: Arc::default(),
+        }
+    }
+
+    /// The store, for questions that are no use case.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The time of day.
+    pub fn now(&self) -> Timestamp {
+        self.seams.clock.now()
+    }
+
+    /// The seams, for whoever works beside the use cases.
+    pub fn seams(&self) -> &Seams {
+        &self.seams
+    }
+
+    /// A new id that sorts by its time.
+    pub fn new_id(&self) -> RunId {
+        let mut random = [0; 10];
+        self.seams.entropy.fill(&mut random);
+        RunId::new(self.now(), random)
+    }
+}

@@ -1,0 +1,168 @@
+//! What a scan found becomes what is live, in one batch.
+
+use millstream_model::view::{FileRow, FileState};
+use millstream_model::{ContentHash, Diagnostic, FileManifest, LocationName};
+use millstream_store::definitions::{self, StoredFile, StoredLocation};
+use millstream_store::instance::{self, DaemonRequest};
+use millstream_store::{Batch, Scope, StoreError};
+
+use crate::{Control, ControlError};
+
+/// One file whose state a scan changes.
+#[derive(Debug, Clone)]
+pub struct FileChange {
+    /// The path below the root.
+    pub name: String,
+    /// What becomes of it.
+    pub outcome: FileOutcome,
+}
+
+/// What becomes of a file.
+#[derive(Debug, Clone)]
+pub enum FileOutcome {
+    /// Its content is good and goes live.
+    Live {
+        /// The hash of its bytes.
+        checksum: ContentHash,
+        /// Its version.
+        version: ContentHash,
+        /// What it says.
+        content: Box<FileManifest>,
+        /// What there is to warn of.
+        warnings: Vec<Diagnostic>,
+    },
+    /// Its content has errors; the last good version stays.
+    Bad {
+        /// The hash of its bytes.
+        checksum: ContentHash,
+        /// The errors.
+        diagnostics: Vec<Diagnostic>,
+    },
+    /// It is gone; its version stays in the history.
+    Deleted,
+}
+
+/// What one scan changes.
+#[derive(Debug, Clone)]
+pub struct LocationChange {
+    /// The location.
+    pub location: LocationName,
+    /// Its version when the scan began; another scan's change in between is a conflict.
+    pub seen_version: i64,
+    /// The files that change.
+    pub files: Vec<FileChange>,
+    /// Why the root cannot be believed, if it cannot.
+    pub stale: Option<String>,
+}
+
+/// A location with its files, as the definitions page and `definitions status` show it.
+#[derive(Debug, Clone)]
+pub struct LocationView {
+    /// The location.
+    pub location: StoredLocation,
+    /// Its files.
+    pub files: Vec<FileRow>,
+}
+
+impl Control {
+    /// Makes the location known, with the root it is scanned from.
+    pub async fn add_location(&self, name: &LocationName, root: &str) -> Result<(), StoreError> {
+        self.store.apply(definitions::create_location(name, root)).await.map(|_| ())
+    }
+
+    /// Stores what a scan changes: all of it or nothing.
+    pub async fn apply_scan(&self, change: &LocationChange) -> Result<(), StoreError> {
+        let now = self.now();
+        let mut batch = Batch::new(Scope::Instance);
+        definitions::set_scanned(&mut batch, &change.location, now, change.stale.as_deref());
+        if change.files.is_empty() {
+            return self.store.apply(batch).await.map(|_| ());
+        }
+        definitions::raise_location(&mut batch, &change.location, change.seen_version);
+        let known = self.store.definition_files(&change.location).await?;
+        for file in &change.files {
+            let before = known.iter().find(|stored| stored.row.name == file.name);
+            let stored = self.changed(&change.location, file, before);
+            if let FileOutcome::Live { version, content, .. } = &file.outcome
+                && before.and_then(|before| before.row.version.as_ref()) != Some(version)
+            {
+                let key = (&change.location, file.name.as_str());
+                definitions::insert_version(&mut batch, key, version, content, now);
+            }
+            definitions::upsert_file(&mut batch, &stored);
+        }
+        self.store.apply(batch).await.map(|_| ())
+    }
+
+    /// What is stored of a file after its change.
+    fn changed(
+        &self,
+        location: &LocationName,
+        file: &FileChange,
+        before: Option<&StoredFile>,
+    ) -> StoredFile {
+        let old_version = before.and_then(|before| before.row.version.clone());
+        let old_loaded = before.and_then(|before| before.row.loaded_at);
+        let row = |state, version, loaded_at, diagnostics| FileRow {
+            location: location.clone(),
+            name: file.name.clone(),
+            state,
+            version,
+            loaded_at,
+            diagnostics,
+        };
+        match &file.outcome {
+            FileOutcome::Live { checksum, version, warnings, .. } => {
+                let same = old_version.as_ref() == Some(version);
+                let loaded_at = if same { old_loaded } else { Some(self.now()) };
+                let version = Some(version.clone());
+                let row = row(FileState::Live, version, loaded_at, warnings.clone());
+                StoredFile { row, checksum: checksum.clone() }
+            }
+            FileOutcome::Bad { checksum, diagnostics } => {
+                let state = match old_version {
+                    Some(_) => FileState::LastGood,
+                    None => FileState::Broken,
+                };
+                let row = row(state, old_version, old_loaded, diagnostics.clone());
+                StoredFile { row, checksum: checksum.clone() }
+            }
+            FileOutcome::Deleted => {
+                let checksum = before.map_or_else(
+                    || ContentHash::from_stored(String::new()),
+                    |before| before.checksum.clone(),
+                );
+                StoredFile { row: row(FileState::Deleted, None, old_loaded, Vec::new()), checksum }
+            }
+        }
+    }
+
+    /// Every location with its files.
+    pub async fn location_views(&self) -> Result<Vec<LocationView>, StoreError> {
+        let mut views = Vec::new();
+        for location in self.store.locations().await? {
+            let files = self.store.definition_files(&location.name).await?;
+            let stale = location.stale_since.is_some();
+            let files = files.into_iter().map(|file| shown(file.row, stale)).collect();
+            views.push(LocationView { location, files });
+        }
+        Ok(views)
+    }
+
+    /// Asks a daemon for a scan; returns the request's id, whose answer can be waited for.
+    pub async fn ask_for_scan(&self, accept_deletions: bool) -> Result<String, ControlError> {
+        let id = self.new_id().to_string();
+        let body = serde_json::json!({ "accept_deletions": accept_deletions }).to_string();
+        let request = DaemonRequest { id: id.clone(), kind: "scan".to_owned(), body };
+        self.store.apply(instance::ask_daemon(&request, self.now())).await?;
+        Ok(id)
+    }
+}
+
+/// A live file of a root that cannot be believed is shown as stale.
+fn shown(mut row: FileRow, stale: bool) -> FileRow {
+    if stale && row.state == FileState::Live {
+        row.state = FileState::Stale;
+    }
+    row
+}

@@ -1,0 +1,144 @@
+//! What a use case can refuse, sorted by what the caller can do.
+
+use millstream_model::{ErrorCode, IllegalTransition, PartitionsName, RunId, RunStatus, TenantId};
+use millstream_plan::PlanError;
+use millstream_store::StoreError;
+
+/// A use case that was refused or failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+
+    /// What was asked for cannot be planned.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+
+    /// No run of this id, for this caller.
+    #[error("there is no run {run}; `millstream run list` shows them")]
+    RunUnknown {
+        /// The id, or the short form that was asked for.
+        run: String,
+    },
+
+    /// Two runs end with the same digits.
+    #[error("more than one run ends with {short}; give the whole id")]
+    RunAmbiguous {
+        /// The short form.
+        short: String,
+    },
+
+    /// The run is over, or not yet begun.
+    #[error("run {run} is {status}, so it cannot be {wanted}")]
+    RunStatus {
+        /// The run.
+        run: RunId,
+        /// Its status.
+        status: RunStatus,
+        /// What was asked for.
+        wanted: &'static str,
+    },
+
+    /// The job is switched off.
+    #[error("job {job} is disabled{by}; enable it on its page or in its file")]
+    JobDisabled {
+        /// The job.
+        job: String,
+        /// Who said so, when it was not the file.
+        by: &'static str,
+    },
+
+    /// No tenant of this id.
+    #[error("Unknown tenant: {tenant}")]
+    TenantUnknown {
+        /// The id.
+        tenant: String,
+    },
+
+    /// No dynamic partitions of this name.
+    #[error("there are no dynamic partitions called {name}; there are: {known}")]
+    PartitionsUnknown {
+        /// The name.
+        name: PartitionsName,
+        /// Those that exist.
+        known: String,
+    },
+
+    /// Too much at once.
+    #[error("{count} {what} at once are more than the limit of {limit}")]
+    TooMany {
+        /// How many were asked for.
+        count: usize,
+        /// Of what.
+        what: &'static str,
+        /// How many are allowed.
+        limit: usize,
+    },
+
+    /// Others were faster, again and again.
+    #[error("run {run} kept changing while this was tried; try again")]
+    Contended {
+        /// The run.
+        run: RunId,
+    },
+
+    /// A status that cannot follow: a defect, or a race that was lost.
+    #[error(transparent)]
+    Illegal(#[from] IllegalTransition),
+}
+
+impl ControlError {
+    /// The code of the page that explains it.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Store(error) => error.code(),
+            Self::Plan(error) => error.code(),
+            Self::RunUnknown { .. } | Self::RunAmbiguous { .. } => ErrorCode::RunUnknown,
+            Self::RunStatus { .. } => ErrorCode::RunStatus,
+            Self::JobDisabled { .. } => ErrorCode::JobDisabled,
+            Self::TenantUnknown { .. } => ErrorCode::TenantUnknown,
+            Self::PartitionsUnknown { .. } => ErrorCode::PartitionUnknown,
+            Self::TooMany { .. } => ErrorCode::BadRequest,
+            Self::Contended { .. } => ErrorCode::DatabaseUnavailable,
+            Self::Illegal(_) => ErrorCode::RunStatus,
+        }
+    }
+}
+
+/// A worker's report that was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The worker has been replaced, or its run is over: it must stop at once.
+    #[error("run {run} is over or belongs to a newer worker than epoch {epoch}; stop")]
+    Stale {
+        /// The run.
+        run: RunId,
+        /// The worker's epoch.
+        epoch: i64,
+    },
+    /// The events do not follow what is stored: a defect of the worker.
+    #[error("the report does not follow the {tenant} run {run}: {problem}")]
+    Refused {
+        /// The tenant.
+        tenant: TenantId,
+        /// The run.
+        run: RunId,
+        /// What does not fit.
+        problem: String,
+    },
+    /// The store failed; the worker keeps the events and reports again.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl ReportError {
+    /// The code of the page that explains it.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Stale { .. } => ErrorCode::EpochStale,
+            Self::Refused { .. } => ErrorCode::BadRequest,
+            Self::Store(error) => error.code(),
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Jobs in lists, and switching one on or off by hand.
+
+use millstream_model::cron::CronSchedule;
+use millstream_model::view::JobRow;
+use millstream_model::{JobName, JobShape, LocationName, TenantId, Zone};
+use millstream_store::overrides::{self, JobOverride};
+
+use crate::{Control, ControlError};
+
+impl Control {
+    /// The jobs of a tenant, by location and name.
+    pub async fn job_rows(&self, tenant: &TenantId) -> Result<Vec<JobRow>, ControlError> {
+        let catalog = self.catalog().await?;
+        let now = self.now();
+        let mut rows = Vec::new();
+        for manifest in catalog.manifests() {
+            if !manifest.tenants.contains_key(tenant) {
+                continue;
+            }
+            let words = self.store.job_overrides(tenant, &manifest.location).await?;
+            for job in manifest.jobs.values() {
+                let word = words.get(&job.name).copied();
+                let enabled = word.unwrap_or(job.enabled);
+                let cron = job.schedule.as_deref().and_then(|text| CronSchedule::parse(text).ok());
+                let Some(file) = catalog.file_of_job(&manifest.location, &job.name) else {
+                    continue;
+                };
+                rows.push(JobRow {
+                    location: manifest.location.clone(),
+                    name: job.name.clone(),
+                    description: job.description.clone(),
+                    enabled,
+                    enabled_override: word,
+                    schedule: job.schedule.clone(),
+                    next_at: cron
+                        .filter(|_| enabled)
+                        .and_then(|cron| cron.next_after(now, &Zone::UTC)),
+                    steps: match &job.shape {
+                        JobShape::Ops(ops) => u32::try_from(ops.len()).unwrap_or(u32::MAX),
+                        JobShape::Select(_) => 0,
+                    },
+                    file: file.name.clone(),
+                    version: file.hash.clone(),
+                });
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Sets whether a job may run, against its file's word; `None` gives the word back to the file.
+    pub async fn override_job(
+        &self,
+        tenant: &TenantId,
+        (location, job): (&LocationName, &JobName),
+        enabled: Option<bool>,
+        by: &str,
+    ) -> Result<(), ControlError> {
+        let word = JobOverride { location, job, enabled, by };
+        self.store.apply(overrides::set(tenant, &word, self.now())).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,225 @@
+//! A wish becomes a run in the queue.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use millstream_model::{
+    AssetKey, Cause, Event, EventBody, JobName, Manifest, PartitionKey, PartitionsName, RunId,
+    RunPlan, RunRequest, TenantId,
+};
+use millstream_plan::{PartitionChoice, plan_assets, plan_job, tenant_of};
+use millstream_store::runs::NewRun;
+use millstream_store::{Batch, events, live, plans, runs};
+
+use crate::{Control, ControlError};
+
+/// Runs that one request may ask for.
+const REQUESTS_MAX: usize = 10_000;
+
+/// How many keys the message about an unknown partition names.
+const NEAR_MAX: u32 = 5;
+
+/// A run that is in the queue now.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Launched {
+    /// The tenant whose run it is.
+    pub tenant: TenantId,
+    /// The run.
+    pub run_id: RunId,
+    /// Its partition.
+    pub partition: Option<PartitionKey>,
+}
+
+/// A wish for assets.
+#[derive(Debug, Clone)]
+pub struct MaterializeRequest {
+    /// The selection, as its grammar writes it.
+    pub select: String,
+    /// Which partitions: one run each.
+    pub partitions: Vec<PartitionKey>,
+    /// Every partition that exists.
+    pub all_partitions: bool,
+}
+
+impl Control {
+    /// Puts a run of `job` into the queue.
+    pub async fn launch_job(
+        &self,
+        request: &RunRequest,
+        job: &JobName,
+    ) -> Result<Launched, ControlError> {
+        let catalog = self.catalog().await?;
+        let unknown = || ControlError::TenantUnknown { tenant: request.tenant.to_string() };
+        let manifest = catalog.for_job(&request.tenant, job).ok_or_else(unknown)?;
+        self.check_enabled(manifest, &request.tenant, job).await?;
+        let choice = self.choice(manifest, &request.tenant, request.partition.as_ref()).await?;
+        let plan = plan_job(manifest, &request.tenant, job, choice.as_ref())?;
+        self.enqueue(request, plan).await
+    }
+
+    async fn check_enabled(
+        &self,
+        manifest: &Manifest,
+        tenant: &TenantId,
+        job: &JobName,
+    ) -> Result<(), ControlError> {
+        let Some(def) = manifest.jobs.get(job) else { return Ok(()) };
+        let word = self.store.job_overrides(tenant, &manifest.location).await?.get(job).copied();
+        match (word, def.enabled) {
+            (Some(true), _) | (None, true) => Ok(()),
+            (Some(false), _) => {
+                Err(ControlError::JobDisabled { job: job.to_string(), by: " by hand" })
+            }
+            (None, false) => Err(ControlError::JobDisabled { job: job.to_string(), by: "" }),
+        }
+    }
+
+    /// Puts one run for each wanted partition into the queue: in the tenant that the partition's
+    /// key names, or in the request's own.
+    pub async fn materialize(
+        &self,
+        request: &RunRequest,
+        wish: &MaterializeRequest,
+    ) -> Result<Vec<Launched>, ControlError> {
+        let catalog = self.catalog().await?;
+        let unknown = || ControlError::TenantUnknown { tenant: request.tenant.to_string() };
+        let manifest = catalog.for_selection(&request.tenant, &wish.select).ok_or_else(unknown)?;
+        let assets = millstream_plan::selection::select(manifest, &wish.select)?;
+        let keys = self.wanted_partitions(manifest, &request.tenant, &assets, wish).await?;
+        if keys.len() > REQUESTS_MAX {
+            let (count, what, limit) = (keys.len(), "partitions", REQUESTS_MAX);
+            return Err(ControlError::TooMany { count, what, limit });
+        }
+        let mut launched = Vec::with_capacity(keys.len());
+        // Everything is planned before anything is queued, so one bad key launches nothing.
+        let mut planned = Vec::with_capacity(keys.len());
+        for key in keys {
+            let request = RunRequest { partition: key, ..request.clone() };
+            let choice = self.choice(manifest, &request.tenant, request.partition.as_ref()).await?;
+            let plan = plan_assets(manifest, &request.tenant, &assets, choice.as_ref())?;
+            planned.push((request, plan));
+        }
+        for (request, plan) in planned {
+            launched.push(self.enqueue(&request, plan).await?);
+        }
+        Ok(launched)
+    }
+
+    async fn wanted_partitions(
+        &self,
+        manifest: &Manifest,
+        tenant: &TenantId,
+        assets: &[AssetKey],
+        wish: &MaterializeRequest,
+    ) -> Result<Vec<Option<PartitionKey>>, ControlError> {
+        if !wish.all_partitions {
+            return Ok(if wish.partitions.is_empty() {
+                vec![None]
+            } else {
+                wish.partitions.iter().cloned().map(Some).collect()
+            });
+        }
+        let names: BTreeSet<&PartitionsName> =
+            assets.iter().filter_map(|key| manifest.assets.get(key)?.partitions.as_ref()).collect();
+        let Some(name) = names.into_iter().next() else { return Ok(vec![None]) };
+        let keys = self.partition_keys(tenant, name, ("", ""), REQUESTS_MAX + 1).await?;
+        Ok(keys.into_iter().map(Some).collect())
+    }
+
+    /// What planning needs to know about a partition that only the store can say.
+    pub(crate) async fn choice(
+        &self,
+        manifest: &Manifest,
+        tenant: &TenantId,
+        key: Option<&PartitionKey>,
+    ) -> Result<Option<PartitionChoice>, ControlError> {
+        let Some(key) = key else { return Ok(None) };
+        let mut choice = PartitionChoice::new(key.clone(), self.now());
+        for (name, def) in &manifest.partitions {
+            let asked = def.dynamic_keys(key);
+            if asked.is_empty() {
+                continue;
+            }
+            let owner = tenant_of(manifest, name, key).ok().flatten();
+            let owner = owner.as_ref().unwrap_or(tenant);
+            choice.added.extend(self.store.dynamic_partitions_known(owner, name, &asked).await?);
+            if choice.added.is_empty() {
+                let start: String = key.as_str().chars().take(3).collect();
+                let near =
+                    self.store.dynamic_partitions(owner, name, ("", &start), NEAR_MAX).await?;
+                choice.near.extend(near);
+            }
+        }
+        Ok(Some(choice))
+    }
+
+    /// Stores the run, its plan and its place in the queue in one batch.
+    async fn enqueue(&self, request: &RunRequest, plan: RunPlan) -> Result<Launched, ControlError> {
+        let run = self.new_id();
+        let now = self.now();
+        let tenant = &plan.tenant;
+        let plan_json = serde_json::to_string(&plan).map_err(|error| {
+            millstream_store::StoreError::Unavailable(format!("the plan is no JSON: {error}"))
+        })?;
+        let hash = RunPlan::hash(&plan_json);
+        let tags = merged(&plan.tags, &request.tags);
+        let title = plan.title();
+        let new = NewRun {
+            tenant,
+            run,
+            location: &plan.location,
+            job: plan.job.as_ref(),
+            title: &title,
+            cause: &request.cause,
+            partition: plan.partition.as_ref(),
+            tags: &tags,
+            context: &request.context,
+            plan: &hash,
+            steps: u32::try_from(plan.steps.len()).unwrap_or(u32::MAX),
+            queued_at: now,
+        };
+        let mut batch = Batch::for_tenant(tenant);
+        plans::insert(&mut batch, tenant, &hash, &plan_json);
+        runs::insert(&mut batch, &new);
+        live::insert(&mut batch, tenant, run, priority(&tags), now);
+        let body = EventBody::RunQueued { cause: request.cause.clone() };
+        let queued = self.control_event(tenant, run, 0, body);
+        events::insert(&mut batch, tenant, &self.new_id().to_string(), &[queued]);
+        self.store.apply(batch).await?;
+        let partition = plan.partition.clone();
+        let launched = Launched { tenant: tenant.clone(), run_id: run, partition };
+        self.plans.keep(&hash, plan);
+        Ok(launched)
+    }
+
+    /// An event of the control plane's own.
+    pub(crate) fn control_event(
+        &self,
+        tenant: &TenantId,
+        run: RunId,
+        epoch: i64,
+        body: EventBody,
+    ) -> Event {
+        let seq = body.control_seq().unwrap_or(i64::MIN);
+        Event { v: 1, at: self.now(), tenant: tenant.clone(), run, epoch, seq, body }
+    }
+
+    /// Who is named as the cause of what a caller does by hand.
+    pub fn by_hand(name: &str) -> Cause {
+        Cause::User { name: name.to_owned() }
+    }
+}
+
+/// The job's labels with the request's over them.
+fn merged(
+    job: &BTreeMap<String, String>,
+    request: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let mut tags = job.clone();
+    tags.extend(request.iter().map(|(key, value)| (key.clone(), value.clone())));
+    tags
+}
+
+/// The queue's priority that a run's labels ask for, as Dagster writes it.
+fn priority(tags: &BTreeMap<String, String>) -> i64 {
+    tags.get("dagster/priority").and_then(|text| text.parse().ok()).unwrap_or(0)
+}

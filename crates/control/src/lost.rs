@@ -1,0 +1,122 @@
+//! One pass over the runs in progress: whose worker is gone, and what follows.
+
+use millstream_decide::lost::{BeatWatch, LostRun, Patience, RunInProgress};
+use millstream_model::{EventBody, RunEvent, RunStatus};
+use millstream_store::live::LiveRun;
+use millstream_store::runs::RunEnd;
+use millstream_store::{Batch, StoreError, events, live, materializations, runs};
+
+use crate::{Control, ControlError};
+
+/// Runs in progress that one pass looks at.
+const RUNS_MAX: u32 = 10_000;
+
+/// What one daemon remembers between its passes.
+#[derive(Debug, Default)]
+pub struct LostWatch {
+    beats: BeatWatch,
+}
+
+impl Control {
+    /// Takes the runs that have lost their worker away from it: back to the queue, or to an end.
+    /// Returns how many there were.
+    ///
+    /// Safe to apply from many daemons: each change names the status and epoch it believes in. The
+    /// old worker, should it live, is refused at its next report, because the next launch has a
+    /// newer epoch and a run that is over has none.
+    pub async fn recover_lost(
+        &self,
+        watch: &mut LostWatch,
+        patience: Patience,
+    ) -> Result<usize, StoreError> {
+        let in_progress = self.store.runs_in_progress(RUNS_MAX).await?;
+        let views: Vec<RunInProgress> = in_progress.iter().map(view).collect();
+        let lost = watch.beats.lost(&views, self.seams.clock.elapsed(), patience);
+        let mut count = 0;
+        for (run, verdict) in lost {
+            let Some(live) = in_progress.iter().find(|live| live.run == run.run) else { continue };
+            match self.recover(live, &verdict).await {
+                Ok(()) => count += 1,
+                Err(ControlError::Store(error)) if error.is_conflict() => {}
+                Err(ControlError::Store(error)) => return Err(error),
+                Err(error) => {
+                    tracing::error!(tenant = %live.tenant, run = %live.run, %error,
+                        "a lost run could not be recovered");
+                }
+            }
+        }
+        Ok(count)
+    }
+
+    async fn recover(&self, live: &LiveRun, verdict: &LostRun) -> Result<(), ControlError> {
+        let (LostRun::Requeue { reason } | LostRun::Fail { reason } | LostRun::Cancel { reason }) =
+            verdict;
+        let lost = EventBody::WorkerLost { reason: reason.clone() };
+        let mut log = vec![self.control_event(&live.tenant, live.run, live.epoch, lost)];
+        let mut batch = Batch::for_tenant(&live.tenant);
+        match verdict {
+            LostRun::Requeue { .. } => {
+                let status = live.status.after(RunEvent::WorkerLost)?;
+                live::move_to(&mut batch, live, status);
+            }
+            LostRun::Fail { reason } => {
+                let status = live.status.after(RunEvent::Broke)?;
+                self.end_live(&mut batch, live, status, Some(reason.clone()));
+                let failed = EventBody::RunFailed { reason: reason.clone() };
+                log.push(self.control_event(&live.tenant, live.run, live.epoch, failed));
+            }
+            LostRun::Cancel { .. } => {
+                let status = live.status.after(RunEvent::WorkerLost)?;
+                self.end_live(&mut batch, live, status, None);
+                let over = EventBody::RunCanceled {};
+                log.push(self.control_event(&live.tenant, live.run, live.epoch, over));
+            }
+        }
+        if !matches!(verdict, LostRun::Requeue { .. }) {
+            self.settle_steps(&mut batch, live).await?;
+        }
+        events::insert(&mut batch, &live.tenant, &self.new_id().to_string(), &log);
+        tracing::warn!(tenant = %live.tenant, run = %live.run, %reason, "a worker was lost");
+        self.store.apply(batch).await?;
+        Ok(())
+    }
+
+    /// Ends a run by the control plane's word alone.
+    pub(crate) fn end_live(
+        &self,
+        batch: &mut Batch,
+        live: &LiveRun,
+        status: RunStatus,
+        failure: Option<String>,
+    ) {
+        live::remove(batch, live);
+        let end = RunEnd { status, at: self.now(), failure };
+        runs::end(batch, &live.tenant, live.run, &end);
+    }
+
+    /// Ends what a worker that is gone has left open: its running steps and partitions.
+    async fn settle_steps(&self, batch: &mut Batch, live: &LiveRun) -> Result<(), StoreError> {
+        millstream_store::steps::end_open(batch, &live.tenant, live.run, self.now());
+        let Some(order) = self.store.run_order(&live.tenant, live.run).await? else {
+            return Ok(());
+        };
+        let plan = self.plan_of(&live.tenant, live.run, &order).await?;
+        for asset in plan.steps.iter().filter_map(|step| step.asset.as_ref()) {
+            if let Some(partition) = &asset.partition {
+                let key = (&asset.key, partition);
+                materializations::settle_partition(batch, &live.tenant, key, live.run);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn view(live: &LiveRun) -> RunInProgress {
+    RunInProgress {
+        tenant: live.tenant.clone(),
+        run: live.run,
+        status: live.status,
+        epoch: live.epoch,
+        beat: live.beat,
+    }
+}

@@ -1,0 +1,125 @@
+//! Partition keys: which exist, and adding and removing dynamic ones.
+
+use std::collections::BTreeMap;
+
+use millstream_model::{PartitionKey, PartitionsName, TenantId};
+use millstream_plan::tenant_of;
+use millstream_store::{Batch, partitions};
+
+use crate::{Control, ControlError};
+
+/// Keys that one request may add or remove.
+const KEYS_MAX: usize = 10_000;
+
+impl Control {
+    /// Adds keys; those that are there stay. Returns the keys that are new.
+    ///
+    /// A key whose definition names a tenant goes to that tenant, which must be `tenant` itself
+    /// unless `tenant` is `None`: then each key goes where it belongs.
+    pub async fn add_partitions(
+        &self,
+        tenant: &TenantId,
+        name: &PartitionsName,
+        keys: &[PartitionKey],
+    ) -> Result<Vec<PartitionKey>, ControlError> {
+        let owned = self.owned(tenant, name, keys).await?;
+        self.change_partitions(name, owned, partitions::add).await
+    }
+
+    /// Removes keys; their history stays. Returns the keys that were there.
+    pub async fn remove_partitions(
+        &self,
+        tenant: &TenantId,
+        name: &PartitionsName,
+        keys: &[PartitionKey],
+    ) -> Result<Vec<PartitionKey>, ControlError> {
+        let owned = self.owned(tenant, name, keys).await?;
+        self.change_partitions(name, owned, partitions::remove).await
+    }
+
+    /// The keys by the tenant they belong to, each of the right form.
+    async fn owned(
+        &self,
+        tenant: &TenantId,
+        name: &PartitionsName,
+        keys: &[PartitionKey],
+    ) -> Result<BTreeMap<TenantId, Vec<PartitionKey>>, ControlError> {
+        if keys.len() > KEYS_MAX {
+            let (count, what, limit) = (keys.len(), "partition keys", KEYS_MAX);
+            return Err(ControlError::TooMany { count, what, limit });
+        }
+        let catalog = self.catalog().await?;
+        let unknown = || ControlError::PartitionsUnknown {
+            name: name.clone(),
+            known: catalog
+                .manifests()
+                .flat_map(|manifest| manifest.partitions.keys())
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", "),
+        };
+        let manifest = catalog.for_partitions(name).ok_or_else(unknown)?;
+        let def = manifest.partitions.get(name).ok_or_else(unknown)?;
+        let mut by_tenant: BTreeMap<TenantId, Vec<PartitionKey>> = BTreeMap::new();
+        for key in keys {
+            def.parse_key(key).map_err(millstream_plan::PlanError::from)?;
+            let owner = tenant_of(manifest, name, key)?.unwrap_or_else(|| tenant.clone());
+            by_tenant.entry(owner).or_default().push(key.clone());
+        }
+        Ok(by_tenant)
+    }
+
+    async fn change_partitions(
+        &self,
+        name: &PartitionsName,
+        owned: BTreeMap<TenantId, Vec<PartitionKey>>,
+        change: fn(
+            &mut Batch,
+            &TenantId,
+            &PartitionsName,
+            &PartitionKey,
+            millstream_model::Timestamp,
+        ),
+    ) -> Result<Vec<PartitionKey>, ControlError> {
+        let now = self.now();
+        let mut changed = Vec::new();
+        for (owner, keys) in owned {
+            let mut batch = Batch::for_tenant(&owner);
+            for key in &keys {
+                change(&mut batch, &owner, name, key, now);
+            }
+            let mut applied = self.store.apply(batch).await?;
+            for index in 0..keys.len() {
+                for mut row in applied.rows(index) {
+                    changed.push(row.parse()?);
+                }
+            }
+        }
+        Ok(changed)
+    }
+
+    /// The keys of a partitions definition for a tenant, those of the definition first: at most
+    /// `limit` after `after` of those that contain `text`.
+    pub async fn partition_keys(
+        &self,
+        tenant: &TenantId,
+        name: &PartitionsName,
+        (after, text): (&str, &str),
+        limit: usize,
+    ) -> Result<Vec<PartitionKey>, ControlError> {
+        let catalog = self.catalog().await?;
+        let Some(manifest) = catalog.for_partitions(name) else { return Ok(Vec::new()) };
+        let Some(def) = manifest.partitions.get(name) else { return Ok(Vec::new()) };
+        let cap = u32::try_from(limit).unwrap_or(u32::MAX);
+        let stored = self.store.dynamic_partitions(tenant, name, (after, text), cap).await?;
+        let mut keys: std::collections::BTreeSet<PartitionKey> = stored.into_iter().collect();
+        for key in def.keys(self.now(), None, limit) {
+            let owner = tenant_of(manifest, name, &key).ok().flatten();
+            let ours = owner.is_none_or(|owner| owner == *tenant);
+            if ours && key.as_str() > after && key.as_str().contains(text) {
+                keys.insert(key);
+            }
+        }
+        Ok(keys.into_iter().take(limit).collect())
+    }
+}

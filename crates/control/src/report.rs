@@ -1,0 +1,424 @@
+//! A worker takes a run over, and says what happens to it.
+//!
+//! **Invariant.** The events of one epoch are stored in the order of their `seq`, each exactly
+//! once: a report moves the run's place from just before its first event to its last, or misses.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use millstream_model::view::{MaterializationRow, PartitionState};
+use millstream_model::worker_api::{Assignment, Report, ReportAnswer, ReportedEvent};
+use millstream_model::{
+    ContentHash, Event, EventBody, RunEvent, RunId, RunPlan, StepStatus, TenantId,
+};
+use millstream_store::live::LiveRun;
+use millstream_store::materializations::PartitionChange;
+use millstream_store::runs::{RunEnd, RunOrder};
+use millstream_store::steps::StepChange;
+use millstream_store::{Applied, Batch, StoreError, events, live, materializations, runs, steps};
+
+use crate::cancel::TRIES;
+use crate::{Control, ReportError};
+
+/// Plans that are kept at hand.
+const PLANS_KEPT: usize = 256;
+
+/// Events in one report.
+const EVENTS_MAX: usize = 10_000;
+
+/// The plans of recent runs, so that a report need not load one.
+#[derive(Default)]
+pub(crate) struct PlanCache {
+    by_hash: Mutex<HashMap<ContentHash, Arc<RunPlan>>>,
+    by_run: Mutex<HashMap<RunId, Arc<RunPlan>>>,
+}
+
+impl PlanCache {
+    pub(crate) fn keep(&self, hash: &ContentHash, plan: RunPlan) -> Arc<RunPlan> {
+        let plan = Arc::new(plan);
+        bounded(&self.by_hash, hash.clone(), Arc::clone(&plan));
+        plan
+    }
+
+    fn of_run(&self, run: RunId) -> Option<Arc<RunPlan>> {
+        self.by_run.lock().unwrap_or_else(PoisonError::into_inner).get(&run).cloned()
+    }
+
+    fn get(&self, hash: &ContentHash) -> Option<Arc<RunPlan>> {
+        self.by_hash.lock().unwrap_or_else(PoisonError::into_inner).get(hash).cloned()
+    }
+}
+
+fn bounded<K: std::hash::Hash + Eq>(
+    map: &Mutex<HashMap<K, Arc<RunPlan>>>,
+    key: K,
+    plan: Arc<RunPlan>,
+) {
+    let mut map = map.lock().unwrap_or_else(PoisonError::into_inner);
+    if map.len() >= PLANS_KEPT {
+        map.clear();
+    }
+    map.insert(key, plan);
+}
+
+impl Control {
+    /// What the worker of this launch has to do, and what earlier workers have left.
+    pub async fn assignment(
+        &self,
+        tenant: &TenantId,
+        run: RunId,
+        epoch: i64,
+    ) -> Result<Assignment, ReportError> {
+        let stale = || ReportError::Stale { run, epoch };
+        let live = self.store.live_run(tenant, run).await?.ok_or_else(stale)?;
+        if live.epoch != epoch {
+            return Err(stale());
+        }
+        let order = self.store.run_order(tenant, run).await?.ok_or_else(stale)?;
+        let plan = self.plan_of(tenant, run, &order).await?;
+        let progress = self.store.steps_of_run(tenant, run).await?;
+        Ok(Assignment {
+            tenant: tenant.clone(),
+            run,
+            epoch,
+            plan: (*plan).clone(),
+            context: order.context,
+            queued_at: order.queued_at,
+            progress: progress.into_iter().map(|(key, step)| step.progress(key)).collect(),
+        })
+    }
+
+    pub(crate) async fn plan_of(
+        &self,
+        tenant: &TenantId,
+        run: RunId,
+        order: &RunOrder,
+    ) -> Result<Arc<RunPlan>, StoreError> {
+        let plan = match self.plans.get(&order.plan) {
+            Some(plan) => plan,
+            None => {
+                let lost = || StoreError::UnknownValue {
+                    statement: "PLAN",
+                    column: 1,
+                    value: format!("no plan {}", order.plan),
+                };
+                let plan = self.store.plan(tenant, &order.plan).await?.ok_or_else(lost)?;
+                self.plans.keep(&order.plan, plan)
+            }
+        };
+        bounded(&self.plans.by_run, run, Arc::clone(&plan));
+        Ok(plan)
+    }
+
+    /// Stores a worker's events in one batch, behind the fence of its epoch.
+    pub async fn report(
+        &self,
+        tenant: &TenantId,
+        run: RunId,
+        report: &Report,
+    ) -> Result<ReportAnswer, ReportError> {
+        let (Some(first), Some(last)) = (report.events.first(), report.events.last()) else {
+            return self.beat(tenant, run, report.epoch).await;
+        };
+        let refused =
+            |problem: String| ReportError::Refused { tenant: tenant.clone(), run, problem };
+        if report.events.len() > EVENTS_MAX {
+            return Err(refused(format!("it has more than {EVENTS_MAX} events")));
+        }
+        let in_order = report.events.windows(2).all(|pair| match pair {
+            [a, b] => b.seq == a.seq + 1,
+            _ => true,
+        });
+        if !in_order || first.seq < 0 {
+            return Err(refused("its events are not numbered one after the other".to_owned()));
+        }
+        let plan = match self.plans.of_run(run) {
+            Some(plan) => plan,
+            None => {
+                let stale = || ReportError::Stale { run, epoch: report.epoch };
+                let order = self.store.run_order(tenant, run).await?.ok_or_else(stale)?;
+                self.plan_of(tenant, run, &order).await?
+            }
+        };
+        let writer = Writer { control: self, tenant, run, epoch: report.epoch, plan: &plan };
+        for _ in 0..TRIES {
+            let moves_run = report.events.iter().any(|event| run_event(&event.body).is_some());
+            let live = if moves_run { self.store.live_run(tenant, run).await? } else { None };
+            let batch = writer.batch((first.seq, last.seq), &report.events, live)?;
+            match self.store.apply(batch).await {
+                Ok(applied) => return cancel_flag(applied),
+                Err(error) if error.is_conflict() => {
+                    if let Some(answer) = writer.after_conflict(first.seq, last.seq).await? {
+                        return Ok(answer);
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(refused("its events do not fit the state of the run's steps".to_owned()))
+    }
+
+    /// Raises a worker's beat.
+    pub async fn beat(
+        &self,
+        tenant: &TenantId,
+        run: RunId,
+        epoch: i64,
+    ) -> Result<ReportAnswer, ReportError> {
+        match self.store.apply(live::raise_beat(tenant, run, epoch)).await {
+            Ok(applied) => cancel_flag(applied),
+            Err(error) if error.is_conflict() => Err(ReportError::Stale { run, epoch }),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Whether a cancel was asked for: the row that the fence returns.
+fn cancel_flag(mut applied: Applied) -> Result<ReportAnswer, ReportError> {
+    let row = applied.rows(0).into_iter().next();
+    let cancel = row.map_or(Ok(false), |mut row| row.truth())?;
+    Ok(ReportAnswer { cancel })
+}
+
+/// What an event of a worker does to the run's status; `None` when nothing.
+fn run_event(body: &EventBody) -> Option<RunEvent> {
+    match body {
+        EventBody::RunStarted { .. } => Some(RunEvent::WorkerStarted),
+        EventBody::RunSucceeded {} => Some(RunEvent::AllStepsSucceeded),
+        EventBody::RunFailed { .. } => Some(RunEvent::Broke),
+        EventBody::RunCanceled {} => Some(RunEvent::WorkerStopped),
+        _ => None,
+    }
+}
+
+/// One report on its way into a batch.
+struct Writer<'a> {
+    control: &'a Control,
+    tenant: &'a TenantId,
+    run: RunId,
+    epoch: i64,
+    plan: &'a RunPlan,
+}
+
+impl Writer<'_> {
+    fn batch(
+        &self,
+        (first, last): (i64, i64),
+        reported: &[ReportedEvent],
+        live: Option<LiveRun>,
+    ) -> Result<Batch, ReportError> {
+        let (tenant, run) = (self.tenant, self.run);
+        let mut batch = Batch::for_tenant(tenant);
+        live::advance(&mut batch, (tenant, run, self.epoch), first - 1, last);
+
+        let log: Vec<Event> = reported.iter().map(|event| self.event(event)).collect();
+        events::insert(&mut batch, tenant, &self.control.new_id().to_string(), &log);
+
+        let mut live = live;
+        let mut done = 0;
+        for event in reported {
+            done += self.step(&mut batch, event);
+            if let Some(happened) = run_event(&event.body) {
+                self.move_run(&mut batch, &mut live, happened, event)?;
+            }
+        }
+        if done > 0 {
+            runs::count_steps_done(&mut batch, tenant, run, done);
+        }
+        Ok(batch)
+    }
+
+    fn event(&self, event: &ReportedEvent) -> Event {
+        Event {
+            v: 1,
+            at: event.at,
+            tenant: self.tenant.clone(),
+            run: self.run,
+            epoch: self.epoch,
+            seq: event.seq,
+            body: event.body.clone(),
+        }
+    }
+
+    fn move_run(
+        &self,
+        batch: &mut Batch,
+        live: &mut Option<LiveRun>,
+        happened: RunEvent,
+        event: &ReportedEvent,
+    ) -> Result<(), ReportError> {
+        let stale = || ReportError::Stale { run: self.run, epoch: self.epoch };
+        let current = live.as_mut().filter(|live| live.epoch == self.epoch).ok_or_else(stale)?;
+        let refused = |problem: millstream_model::IllegalTransition| ReportError::Refused {
+            tenant: self.tenant.clone(),
+            run: self.run,
+            problem: problem.to_string(),
+        };
+        let status = current.status.after(happened).map_err(refused)?;
+        if status.is_terminal() {
+            live::remove(batch, current);
+            let failure = match &event.body {
+                EventBody::RunFailed { reason } => Some(reason.clone()),
+                _ => None,
+            };
+            let end = RunEnd { status, at: event.at, failure };
+            runs::end(batch, self.tenant, self.run, &end);
+        } else {
+            live::move_to(batch, current, status);
+            runs::start(batch, self.tenant, self.run, event.at);
+        }
+        current.status = status;
+        Ok(())
+    }
+
+    /// Adds what an event does to a step, an asset and a partition; returns 1 when it ended a step.
+    fn step(&self, batch: &mut Batch, event: &ReportedEvent) -> u32 {
+        self.asset(batch, event);
+        let (Some(step), Some(happened)) = (event.body.step(), event.body.step_event()) else {
+            return 0;
+        };
+        let change = StepChange {
+            step,
+            event: happened,
+            status: status_after(happened),
+            attempt: 0,
+            at: event.at,
+            retry_at: None,
+            error: None,
+            reason: None,
+            result: None,
+            result_ref: None,
+        };
+        let change = with_details(change, &event.body);
+        steps::change(batch, self.tenant, self.run, &change);
+        u32::from(change.status.is_terminal())
+    }
+
+    fn asset(&self, batch: &mut Batch, event: &ReportedEvent) {
+        if let EventBody::Materialized {
+            step,
+            asset,
+            partition,
+            metadata,
+            data_version,
+            code_version,
+        } = &event.body
+        {
+            let row = MaterializationRow {
+                asset: asset.clone(),
+                partition: partition.clone(),
+                run_id: self.run,
+                step: step.clone(),
+                at: event.at,
+                metadata: metadata.clone(),
+                data_version: data_version.clone(),
+                code_version: code_version.clone(),
+            };
+            materializations::insert(batch, self.tenant, &row);
+        }
+        let Some(step) = event.body.step().and_then(|key| self.plan.step(key)) else { return };
+        let Some(asset) = &step.asset else { return };
+        let Some(partition) = &asset.partition else { return };
+        let change = |state| PartitionChange {
+            asset: &asset.key,
+            partition,
+            state,
+            run: self.run,
+            at: event.at,
+        };
+        match &event.body {
+            EventBody::StepStarted { .. } => {
+                let change = change(PartitionState::Running);
+                materializations::change_partition(batch, self.tenant, &change);
+            }
+            EventBody::Materialized { .. } => {
+                let change = change(PartitionState::Materialized);
+                materializations::change_partition(batch, self.tenant, &change);
+            }
+            EventBody::StepFailed { retry: None, .. } | EventBody::StepUpstreamFailed { .. } => {
+                let change = change(PartitionState::Failed);
+                materializations::change_partition(batch, self.tenant, &change);
+            }
+            // Nothing new was made, so the partition is again what it was before.
+            EventBody::StepSucceeded { .. }
+            | EventBody::StepSkipped { .. }
+            | EventBody::StepCanceled { .. } => {
+                let key = (&asset.key, partition);
+                materializations::settle_partition(batch, self.tenant, key, self.run);
+            }
+            _ => {}
+        }
+    }
+
+    /// Why the fence or a status missed: `None` when trying again may help.
+    async fn after_conflict(
+        &self,
+        first: i64,
+        last: i64,
+    ) -> Result<Option<ReportAnswer>, ReportError> {
+        let stale = ReportError::Stale { run: self.run, epoch: self.epoch };
+        let Some(live) = self.control.store.live_run(self.tenant, self.run).await? else {
+            return self.already_ended(last).await;
+        };
+        if live.epoch != self.epoch {
+            return Err(stale);
+        }
+        // The report was stored before and its answer was lost: it is a success.
+        if live.seq >= last {
+            return Ok(Some(ReportAnswer { cancel: live.cancel_requested }));
+        }
+        if live.seq != first - 1 {
+            return Err(ReportError::Refused {
+                tenant: self.tenant.clone(),
+                run: self.run,
+                problem: format!("event {first} was reported after event {}", live.seq),
+            });
+        }
+        Ok(None)
+    }
+
+    /// A run that is over: fine when this very report ended it and its answer was lost.
+    async fn already_ended(&self, last: i64) -> Result<Option<ReportAnswer>, ReportError> {
+        let stored = self.control.store.event_exists(self.tenant, self.run, (self.epoch, last));
+        if stored.await? {
+            return Ok(Some(ReportAnswer { cancel: false }));
+        }
+        Err(ReportError::Stale { run: self.run, epoch: self.epoch })
+    }
+}
+
+/// The status that a step has after `event`, whichever of the allowed ones it had before.
+fn status_after(event: millstream_model::StepEvent) -> StepStatus {
+    StepStatus::ALL
+        .into_iter()
+        .find_map(|from| from.after(event).ok())
+        .unwrap_or(StepStatus::Pending)
+}
+
+fn with_details<'a>(change: StepChange<'a>, body: &'a EventBody) -> StepChange<'a> {
+    match body {
+        EventBody::StepStarted { attempt, .. } | EventBody::StepLost { attempt, .. } => {
+            StepChange { attempt: *attempt, ..change }
+        }
+        EventBody::StepSucceeded { attempt, result, result_ref, .. } => StepChange {
+            attempt: *attempt,
+            result: Some(result),
+            result_ref: result_ref.as_deref(),
+            ..change
+        },
+        EventBody::StepSkipped { attempt, reason, .. } => {
+            StepChange { attempt: *attempt, reason: Some(reason), ..change }
+        }
+        EventBody::StepFailed { attempt, error, retry, .. } => StepChange {
+            attempt: *attempt,
+            error: Some(error),
+            retry_at: retry.map(|retry| change.at.after(retry.delay())),
+            ..change
+        },
+        EventBody::StepUpstreamFailed { upstream, .. } => {
+            StepChange { reason: Some(upstream.as_str()), ..change }
+        }
+        EventBody::StepCanceled { attempt, .. } => StepChange { attempt: *attempt, ..change },
+        _ => change,
+    }
+}

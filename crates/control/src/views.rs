@@ -1,0 +1,211 @@
+//! What pages and the API show of runs and assets: projections joined with definitions.
+
+use std::collections::BTreeMap;
+
+use millstream_model::view::{
+    AssetRow, MaterializationRow, PartitionRow, PartitionState, RunRow, StepRow,
+};
+use millstream_model::{AssetKey, PartitionKey, RunId, StepKey, StepStatus, TenantId, nearest};
+use millstream_plan::PlanError;
+use millstream_store::steps::StoredStep;
+
+use crate::{Control, ControlError};
+
+/// Partitions that an asset's page shows.
+const PARTITIONS_MAX: usize = 5_000;
+
+/// Materializations that a page shows.
+const HISTORY_MAX: u32 = 50;
+
+/// A run with its steps.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunView {
+    /// The run.
+    pub run: RunRow,
+    /// Its steps in the order of its plan.
+    pub steps: Vec<StepRow>,
+    /// What it made.
+    pub materializations: Vec<MaterializationRow>,
+}
+
+/// An asset with its history.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AssetView {
+    /// The asset.
+    pub asset: AssetRow,
+    /// The assets that are made from it.
+    pub feeds: Vec<AssetKey>,
+    /// Its newest materializations.
+    pub history: Vec<MaterializationRow>,
+    /// Its partitions, touched or not, in the order of their keys.
+    pub partitions: Vec<PartitionRow>,
+}
+
+impl Control {
+    /// A run with its steps, or an error that says it does not exist for this tenant.
+    pub async fn run_view(&self, tenant: &TenantId, run: RunId) -> Result<RunView, ControlError> {
+        let unknown = || ControlError::RunUnknown { run: run.to_string() };
+        let row = self.store.run(tenant, run).await?.ok_or_else(unknown)?;
+        let order = self.store.run_order(tenant, run).await?.ok_or_else(unknown)?;
+        let plan = self.plan_of(tenant, run, &order).await?;
+        let mut stored = self.store.steps_of_run(tenant, run).await?;
+        let steps = plan
+            .steps
+            .iter()
+            .map(|step| {
+                let shape = StepShape {
+                    kind: step.step.kind(),
+                    depends_on: &step.depends_on,
+                    attempts: step.retry.attempts(),
+                };
+                step_row(&step.key, &shape, stored.remove(&step.key))
+            })
+            .collect();
+        let materializations = self.store.materializations_of_run(tenant, run, HISTORY_MAX).await?;
+        Ok(RunView { run: row, steps, materializations })
+    }
+
+    /// The run that a person means by an id or by its last digits.
+    pub async fn find_run(&self, tenants: &[TenantId], text: &str) -> Result<RunRow, ControlError> {
+        let unknown = || ControlError::RunUnknown { run: text.to_owned() };
+        if let Ok(run) = text.parse::<RunId>() {
+            for tenant in tenants {
+                if let Some(row) = self.store.run(tenant, run).await? {
+                    return Ok(row);
+                }
+            }
+            return Err(unknown());
+        }
+        if text.len() < 4 {
+            return Err(unknown());
+        }
+        let mut found = self.store.runs_by_short_id(tenants, text).await?;
+        match (found.pop(), found.pop()) {
+            (Some(row), None) => Ok(row),
+            (None, _) => Err(unknown()),
+            (Some(_), Some(_)) => Err(ControlError::RunAmbiguous { short: text.to_owned() }),
+        }
+    }
+
+    /// The assets of a tenant with their newest materializations and counts of partitions.
+    pub async fn asset_rows(&self, tenant: &TenantId) -> Result<Vec<AssetRow>, ControlError> {
+        let catalog = self.catalog().await?;
+        let mut latest = self.store.latest_materializations(tenant).await?;
+        let touched = self.store.partition_counts(tenant).await?;
+        let mut rows = Vec::new();
+        for manifest in catalog.manifests() {
+            if !manifest.tenants.contains_key(tenant) {
+                continue;
+            }
+            for asset in manifest.assets.values() {
+                let mut counts = BTreeMap::new();
+                if let Some(name) = &asset.partitions {
+                    counts = touched.get(&asset.key).cloned().unwrap_or_default();
+                    let keys =
+                        self.partition_keys(tenant, name, ("", ""), PARTITIONS_MAX).await?.len();
+                    let seen: u64 = counts.values().sum();
+                    let keys = u64::try_from(keys).unwrap_or(u64::MAX);
+                    let missing = counts.entry(PartitionState::Missing).or_insert(0);
+                    *missing += keys.saturating_sub(seen);
+                }
+                rows.push(AssetRow {
+                    tenant: tenant.clone(),
+                    asset: asset.key.clone(),
+                    group: asset.group.clone(),
+                    description: asset.description.clone(),
+                    kinds: asset.kinds.clone(),
+                    owners: asset.owners.clone(),
+                    deps: asset.deps.clone(),
+                    partitions: asset.partitions.clone(),
+                    latest: latest.remove(&asset.key),
+                    counts,
+                });
+            }
+        }
+        Ok(rows)
+    }
+
+    /// An asset with its history and partitions, or an error that names the nearest one.
+    pub async fn asset_view(
+        &self,
+        tenant: &TenantId,
+        key: &AssetKey,
+    ) -> Result<AssetView, ControlError> {
+        let rows = self.asset_rows(tenant).await?;
+        let feeds =
+            rows.iter().filter(|row| row.deps.contains(key)).map(|row| row.asset.clone()).collect();
+        let known: Vec<AssetKey> = rows.iter().map(|row| row.asset.clone()).collect();
+        let Some(asset) = rows.into_iter().find(|row| row.asset == *key) else {
+            let likely = known.iter().map(ToString::to_string).collect::<Vec<_>>();
+            let likely = nearest(&key.to_string(), likely.iter().map(String::as_str));
+            let nearest = likely.and_then(|text| text.parse().ok());
+            return Err(PlanError::AssetUnknown { asset: key.clone(), nearest, known }.into());
+        };
+        let history = self.store.materializations_of_asset(tenant, key, None, HISTORY_MAX).await?;
+        let partitions = match &asset.partitions {
+            None => Vec::new(),
+            Some(name) => {
+                let keys = self.partition_keys(tenant, name, ("", ""), PARTITIONS_MAX).await?;
+                self.partition_rows(tenant, key, keys).await?
+            }
+        };
+        Ok(AssetView { asset, feeds, history, partitions })
+    }
+
+    async fn partition_rows(
+        &self,
+        tenant: &TenantId,
+        asset: &AssetKey,
+        keys: Vec<PartitionKey>,
+    ) -> Result<Vec<PartitionRow>, ControlError> {
+        let limit = u32::try_from(PARTITIONS_MAX).unwrap_or(u32::MAX);
+        let touched = self.store.partition_states(tenant, asset, "", limit).await?;
+        let mut rows: BTreeMap<_, _> =
+            touched.into_iter().map(|row| (row.partition.clone(), row)).collect();
+        for key in keys {
+            rows.entry(key.clone()).or_insert(PartitionRow {
+                partition: key,
+                state: PartitionState::Missing,
+                run_id: None,
+                at: None,
+            });
+        }
+        Ok(rows.into_values().collect())
+    }
+}
+
+/// What the plan says of a step.
+struct StepShape<'a> {
+    kind: &'static str,
+    depends_on: &'a [StepKey],
+    attempts: u32,
+}
+
+fn step_row(key: &StepKey, shape: &StepShape<'_>, stored: Option<StoredStep>) -> StepRow {
+    let stored = stored.unwrap_or(StoredStep {
+        status: StepStatus::Pending,
+        attempt: 0,
+        started_at: None,
+        ended_at: None,
+        retry_at: None,
+        error: None,
+        reason: None,
+        result: serde_json::Value::Null,
+        result_ref: None,
+    });
+    StepRow {
+        step: key.clone(),
+        kind: shape.kind.to_owned(),
+        depends_on: shape.depends_on.to_vec(),
+        status: stored.status,
+        attempt: stored.attempt,
+        attempts: shape.attempts,
+        started_at: stored.started_at,
+        ended_at: stored.ended_at,
+        retry_at: stored.retry_at,
+        error: stored.error,
+        reason: stored.reason,
+        result: stored.result,
+        result_ref: stored.result_ref,
+    }
+}
