@@ -1,6 +1,9 @@
 //! The crate as its callers see it: files in, manifests and findings out.
 
+mod bad;
 mod dags;
+mod location;
+mod sections;
 
 mod limits;
 
