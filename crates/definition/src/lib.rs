@@ -1,1 +1,36 @@
-//! placeholder
+//! Definition files to manifests: what the files of a root declare, and all that is wrong with it.
+//!
+//! Used by the daemon's loader and by `millstream definitions validate`. [`parse_file`] reads one
+//! file, [`check_location`] puts the files of a code location together. Pure: paths and text are
+//! arguments, nothing here reads a file, the environment or a clock.
+//!
+//! **Invariant.** A file's manifest is there exactly when none of its diagnostics is an error.
+//! **Invariant.** No content makes a function here panic, recurse without bound or report more than
+//! a bounded number of diagnostics.
+
+mod assets;
+mod cron;
+mod fields;
+mod file;
+mod finding;
+mod graph;
+mod jobs;
+mod json;
+mod location;
+mod names;
+mod ops;
+mod partitions;
+mod places;
+mod reader;
+mod references;
+mod settings;
+mod source;
+mod steps;
+mod template;
+mod timing;
+mod tree;
+mod yaml;
+
+pub use file::{EXTENSIONS, ParsedFile, file_hash, parse_file};
+pub use location::{LocationCheck, LocationFile, Version, check_location};
+pub use places::Places;

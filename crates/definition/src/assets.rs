@@ -1,0 +1,160 @@
+//! The `assets` section.
+
+use std::collections::BTreeMap;
+
+use millstream_model::{
+    AssetDef, AssetKey, ErrorCode, IoName, MetadataValue, PartitionsName, StepConfig,
+};
+
+use crate::fields::{Field, Fields, parsed};
+use crate::finding::Findings;
+use crate::jobs;
+use crate::partitions;
+use crate::reader::Reader;
+use crate::steps;
+use crate::timing;
+use crate::tree::Value;
+
+const KEYS: &[&str] = &[
+    "description",
+    "deps",
+    "group",
+    "kinds",
+    "owners",
+    "tags",
+    "metadata",
+    "partitions",
+    "io",
+    "step",
+    "timeout",
+    "retry",
+    "code_version",
+    "output_required",
+];
+
+/// The most bytes of an asset's metadata.
+const METADATA_MAX: usize = 256 << 10;
+
+/// Reads an `assets` section.
+pub(crate) fn section(field: &Field<'_>, reader: &mut Reader) {
+    let Some(assets) = Fields::any(field.node, "section `assets`", &mut reader.findings) else {
+        return;
+    };
+    for entry in assets.iter() {
+        let key: Option<AssetKey> = parsed(entry.name, entry.name_spot, &mut reader.findings);
+        let what = format!("asset `{}`", entry.name);
+        let fields = Fields::open(entry.node, &what, KEYS, &mut reader.findings);
+        if let (Some(key), Some(fields)) = (key, fields) {
+            note_places(&key, &entry, &fields, reader);
+            let asset = asset(key, &fields, reader);
+            refuse_twin(&asset, &entry, reader);
+            reader.manifest.assets.push(asset);
+        }
+    }
+}
+
+fn asset(key: AssetKey, fields: &Fields<'_>, reader: &mut Reader) -> AssetDef {
+    let partitions = fields.get("partitions").and_then(|it| division(&key, &it, reader));
+    let findings = &mut reader.findings;
+    let step: Option<StepConfig> = fields.get("step").and_then(|it| steps::of_asset(&it, findings));
+    AssetDef {
+        deps: deps(fields, findings),
+        description: fields.get("description").and_then(|it| it.text(findings)),
+        group: fields
+            .get("group")
+            .and_then(|it| it.filled(findings))
+            .unwrap_or_else(|| "default".to_owned()),
+        kinds: fields.get("kinds").map(|it| it.texts(findings)).unwrap_or_default(),
+        owners: fields.get("owners").map(|it| it.texts(findings)).unwrap_or_default(),
+        tags: jobs::tags(fields, findings),
+        metadata: fields.get("metadata").map(|it| metadata(&it, findings)).unwrap_or_default(),
+        partitions,
+        io: fields.get("io").and_then(|it| it.parsed::<IoName>(findings)),
+        step,
+        timeout: timing::timeout(fields, findings),
+        retry: timing::retry(fields, findings),
+        code_version: fields.get("code_version").and_then(|it| it.filled(findings)),
+        output_required: fields
+            .get("output_required")
+            .and_then(|it| it.flag(findings))
+            .unwrap_or(true),
+        key,
+    }
+}
+
+fn deps(fields: &Fields<'_>, findings: &mut Findings) -> Vec<AssetKey> {
+    let mut deps: Vec<AssetKey> = Vec::new();
+    let written = fields.get("deps").map(|it| it.parsed_list(findings)).unwrap_or_default();
+    for key in written {
+        if !deps.contains(&key) {
+            deps.push(key);
+        }
+    }
+    deps
+}
+
+/// The name of the asset's partitions definition; an inline one is named after the asset.
+fn division(key: &AssetKey, field: &Field<'_>, reader: &mut Reader) -> Option<PartitionsName> {
+    if let Value::Text(name) = &field.node.value {
+        return parsed(name, field.node.spot, &mut reader.findings);
+    }
+    let what = format!("partitions of asset `{key}`");
+    let definition = partitions::definition(field.node, &what, &mut reader.findings)?;
+    let help = "declare the definition under `partitions:` with a name of its own";
+    let Ok(name) = key.parts().join(".").parse::<PartitionsName>() else {
+        let message = format!("The {what} cannot be named after the asset");
+        reader.findings.error(ErrorCode::DefinitionValue, field.node.spot, message).help(help);
+        return None;
+    };
+    if reader.manifest.partitions.contains_key(&name) {
+        let message = format!("A partitions definition is already called `{name}`");
+        reader.findings.error(ErrorCode::DefinitionNameTaken, field.node.spot, message).help(help);
+        return None;
+    }
+    reader.places.note(&["partitions", name.as_str()], field.node.spot);
+    reader.manifest.partitions.insert(name.clone(), definition);
+    Some(name)
+}
+
+fn metadata(field: &Field<'_>, findings: &mut Findings) -> BTreeMap<String, MetadataValue> {
+    let Some(fields) = Fields::any(field.node, "asset's `metadata`", findings) else {
+        return BTreeMap::new();
+    };
+    let size = field.node.json().to_string().len();
+    if size > METADATA_MAX {
+        let message = format!("`metadata` has {size} bytes; at most {METADATA_MAX} are kept");
+        findings
+            .error(ErrorCode::DefinitionTooLarge, field.node.spot, message)
+            .help("keep large descriptions in a file and link to it");
+    }
+    fields.iter().map(|it| (it.name.to_owned(), MetadataValue::infer(it.node.json()))).collect()
+}
+
+/// Remembers where the asset and its references stand.
+fn note_places(key: &AssetKey, entry: &Field<'_>, fields: &Fields<'_>, reader: &mut Reader) {
+    let key = key.to_string();
+    reader.places.note(&["asset", &key], entry.name_spot);
+    for name in ["partitions", "io", "step"] {
+        if let Some(field) = fields.get(name) {
+            reader.places.note(&["asset", &key, name], field.node.spot);
+        }
+    }
+    if let Some(Value::List(items)) = fields.get("deps").map(|field| &field.node.value) {
+        for item in items {
+            if let Value::Text(text) = &item.value {
+                reader.places.note(&["asset", &key, "deps", text], item.spot);
+            }
+        }
+    }
+}
+
+/// Reports an asset whose key, read differently, was there before (`a/b` and `a\/b` differ).
+fn refuse_twin(asset: &AssetDef, entry: &Field<'_>, reader: &mut Reader) {
+    if reader.manifest.assets.iter().any(|other| other.key == asset.key) {
+        let message = format!("Asset `{}` is declared twice", asset.key);
+        reader
+            .findings
+            .error(ErrorCode::DefinitionDuplicateKey, entry.name_spot, message)
+            .help("keep one of the two");
+    }
+}

@@ -1,0 +1,108 @@
+//! One definition file: from its path and bytes to what it declares.
+
+use millstream_model::{ContentHash, Diagnostic, ErrorCode, FileManifest};
+
+use crate::fields::{Field, Fields, unknown_key};
+use crate::finding::{Findings, Spot};
+use crate::places::Places;
+use crate::reader::Reader;
+use crate::tree::{Node, Value};
+use crate::{assets, jobs, json, partitions, settings, source, yaml};
+
+/// What a file says, or why it says nothing.
+///
+/// **Invariant.** `manifest` is `None` exactly when a diagnostic is an error.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ParsedFile {
+    /// What the file declares.
+    pub manifest: Option<FileManifest>,
+    /// Where it declares it.
+    pub places: Places,
+    /// What is wrong with it, in the order of its lines.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// The file name extensions that are definition files.
+pub const EXTENSIONS: &[&str] = &["json", "yaml", "yml"];
+
+/// Reads one section of a file.
+type Section = fn(&Field<'_>, &mut Reader);
+
+/// The sections in the order they are read: what is inline in an asset gives way to what is named.
+const SECTIONS: &[(&str, Section)] = &[
+    ("tenants", settings::tenants),
+    ("resources", settings::resources),
+    ("io", settings::io),
+    ("handlers", settings::handlers),
+    ("partitions", partitions::section),
+    ("assets", assets::section),
+    ("jobs", jobs::section),
+];
+
+/// Sections that later versions read; a file that has one is no job.
+const LATER_SECTIONS: &[&str] = &["schedules", "sensors", "checks", "pools", "alerts", "queue"];
+
+/// Reads the file at `path`, which is relative to its root with `/` between parts.
+///
+/// All findings come at once; content that is not even JSON or YAML has one.
+pub fn parse_file(path: &str, content: &[u8]) -> ParsedFile {
+    let mut reader = Reader::new(path);
+    if let Some(root) = tree(path, content, &mut reader.findings) {
+        read(path, &root, &mut reader);
+    }
+    let manifest = (reader.findings.error_count() == 0).then_some(reader.manifest);
+    ParsedFile { manifest, places: reader.places, diagnostics: reader.findings.finish() }
+}
+
+/// The version of a file: the hash of what it declares, however that is written.
+pub fn file_hash(manifest: &FileManifest) -> ContentHash {
+    // A manifest holds only maps with text keys, so that it always has a JSON form.
+    ContentHash::of(&serde_json::to_vec(manifest).unwrap_or_default())
+}
+
+fn tree(path: &str, content: &[u8], findings: &mut Findings) -> Option<Node> {
+    let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension);
+    let parse = match extension {
+        Some("json") => json::parse,
+        Some("yaml" | "yml") => yaml::parse,
+        other => {
+            let shown = other.map_or_else(|| "none".to_owned(), |other| format!(".{other}"));
+            let message = format!("Unsupported file extension: {shown}");
+            findings
+                .error(ErrorCode::DefinitionExtension, Spot::FILE, message)
+                .help("definition files end in `.json`, `.yaml` or `.yml`");
+            return None;
+        }
+    };
+    parse(source::text_of(content, findings)?, findings)
+}
+
+fn read(path: &str, root: &Node, reader: &mut Reader) {
+    let Value::Map(entries) = &root.value else {
+        reader
+            .findings
+            .error(ErrorCode::DefinitionNotAMap, root.spot, "DAG definition must be a map")
+            .help(format!("the file's top level is {}; write keys and values", root.shape()));
+        return;
+    };
+    let is_section = |key: &str| SECTIONS.iter().any(|(name, _)| *name == key);
+    let has_sections = entries
+        .iter()
+        .any(|entry| is_section(&entry.key) || LATER_SECTIONS.contains(&entry.key.as_str()));
+    if root.entry("nodes").is_some() || !has_sections {
+        jobs::of_file(path, root, reader);
+        return;
+    }
+    let what = "definition file";
+    let Some(fields) = Fields::any(root, what, &mut reader.findings) else { return };
+    let known: Vec<&str> = SECTIONS.iter().map(|(name, _)| *name).collect();
+    for field in fields.iter().filter(|field| !is_section(field.name)) {
+        unknown_key(&field, what, &known, &mut reader.findings);
+    }
+    for (name, section) in SECTIONS {
+        if let Some(field) = fields.get(name) {
+            section(&field, reader);
+        }
+    }
+}

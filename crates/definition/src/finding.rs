@@ -1,0 +1,118 @@
+//! Collecting what is wrong: every finding of a file, with its place, up to a bound.
+//!
+//! All decoders of this crate report here and go on, so that an author sees all findings at once.
+
+use millstream_model::{Diagnostic, ErrorCode, Place, Severity};
+
+/// The findings that are kept of one file; more help nobody.
+const FINDINGS_MAX: usize = 100;
+
+/// A line and a column of the file at hand, both from 1; both 0 for the file as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Spot {
+    pub(crate) line: u32,
+    pub(crate) column: u32,
+}
+
+impl Spot {
+    /// The file as a whole.
+    pub(crate) const FILE: Self = Self { line: 0, column: 0 };
+
+    /// The place of this spot in `file`.
+    pub(crate) fn place(self, file: &str) -> Place {
+        Place { file: file.to_owned(), line: self.line, column: self.column }
+    }
+}
+
+/// The findings of one file.
+pub(crate) struct Findings {
+    file: String,
+    list: Vec<Diagnostic>,
+    left_out: usize,
+    errors: usize,
+}
+
+impl Findings {
+    /// No findings in `file` yet.
+    pub(crate) fn new(file: &str) -> Self {
+        Self { file: file.to_owned(), list: Vec::new(), left_out: 0, errors: 0 }
+    }
+
+    /// Reports an error; the answer takes a way out.
+    pub(crate) fn error(
+        &mut self,
+        code: ErrorCode,
+        spot: Spot,
+        message: impl Into<String>,
+    ) -> Help<'_> {
+        self.errors += 1;
+        self.add(code, Severity::Error, spot, message.into())
+    }
+
+    /// Reports something that does not keep the file from being used.
+    pub(crate) fn warning(
+        &mut self,
+        code: ErrorCode,
+        spot: Spot,
+        message: impl Into<String>,
+    ) -> Help<'_> {
+        self.add(code, Severity::Warning, spot, message.into())
+    }
+
+    fn add(
+        &mut self,
+        code: ErrorCode,
+        severity: Severity,
+        spot: Spot,
+        message: String,
+    ) -> Help<'_> {
+        if self.list.len() >= FINDINGS_MAX {
+            self.left_out += 1;
+            return Help(None);
+        }
+        let place = spot.place(&self.file);
+        self.list.push(Diagnostic { code, severity, message, place, help: None });
+        Help(self.list.last_mut())
+    }
+
+    /// The errors so far, those beyond the bound included.
+    pub(crate) fn error_count(&self) -> usize {
+        self.errors
+    }
+
+    /// All findings in the order of the file.
+    pub(crate) fn finish(mut self) -> Vec<Diagnostic> {
+        self.list.sort_by(|a, b| a.place.cmp(&b.place));
+        if self.left_out > 0 {
+            let rest = format!("and {} more findings like these", self.left_out);
+            let severity = if self.errors > 0 { Severity::Error } else { Severity::Warning };
+            self.list.push(Diagnostic {
+                code: ErrorCode::DefinitionTooLarge,
+                severity,
+                message: rest,
+                place: Spot::FILE.place(&self.file),
+                help: Some("correct the first ones and load the file again".to_owned()),
+            });
+        }
+        self.list
+    }
+}
+
+/// The finding just reported, open for a way out.
+pub(crate) struct Help<'a>(Option<&'a mut Diagnostic>);
+
+impl Help<'_> {
+    /// Says what to write instead.
+    pub(crate) fn help(self, text: impl Into<String>) {
+        if let Some(diagnostic) = self.0 {
+            diagnostic.help = Some(text.into());
+        }
+    }
+
+    /// Says what to write instead; `text` is only called for a finding that is kept.
+    pub(crate) fn help_with(self, text: impl FnOnce() -> String) {
+        if let Some(diagnostic) = self.0 {
+            diagnostic.help = Some(text());
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Jobs: a file in document 004's format, and the entries of a `jobs` section.
+
+use std::collections::BTreeMap;
+
+use millstream_model::{ErrorCode, JobDef, JobName, JobShape, OpDef, StepConfig};
+
+use crate::cron;
+use crate::fields::{Field, Fields, parsed};
+use crate::finding::{Findings, Spot};
+use crate::ops;
+use crate::reader::Reader;
+use crate::tree::Node;
+
+/// The most labels of a job or an asset.
+const TAGS_MAX: usize = 50;
+
+const SHARED_KEYS: &[&str] =
+    &["description", "enabled", "schedule", "metadata", "tags", "max_parallel"];
+
+/// Reads a file whose top level has `nodes`: one job, named by the file's `path`.
+pub(crate) fn of_file(path: &str, root: &Node, reader: &mut Reader) {
+    let known: Vec<&str> = [ops::KEYS, SHARED_KEYS, &["name"]].concat();
+    let Some(fields) = Fields::open(root, "job file", &known, &mut reader.findings) else { return };
+    let stem = path.rsplit_once('.').map_or(path, |(stem, _)| stem);
+    let name: Option<JobName> = parsed(stem, Spot::FILE, &mut reader.findings);
+    if let Some(field) = fields.get("name")
+        && field.str(&mut reader.findings).is_some_and(|written| written != stem)
+    {
+        let message = format!("`name` is ignored: the file's path names the job `{stem}`");
+        reader
+            .findings
+            .warning(ErrorCode::DefinitionValue, field.node.spot, message)
+            .help("rename the file, or declare the job under `jobs:` in a file of sections");
+    }
+    let ops = ops::of_job(&fields, &mut reader.findings);
+    let Some(name) = name else { return };
+    job(name, JobShape::Ops(ops), &fields, reader);
+}
+
+/// Reads a `jobs` section.
+pub(crate) fn section(field: &Field<'_>, reader: &mut Reader) {
+    let Some(jobs) = Fields::any(field.node, "section `jobs`", &mut reader.findings) else {
+        return;
+    };
+    for entry in jobs.iter() {
+        let findings = &mut reader.findings;
+        let name: Option<JobName> = parsed(entry.name, entry.name_spot, findings);
+        let known: Vec<&str> = [&["select"], ops::KEYS, SHARED_KEYS].concat();
+        let what = format!("job `{}`", entry.name);
+        let fields = Fields::open(entry.node, &what, &known, findings);
+        let (Some(name), Some(fields)) = (name, fields) else { continue };
+        reader.places.note(&["job", entry.name], entry.name_spot);
+        if let Some(shape) = shape(&fields, findings) {
+            job(name, shape, &fields, reader);
+        }
+    }
+}
+
+fn shape(fields: &Fields<'_>, findings: &mut Findings) -> Option<JobShape> {
+    let select = fields.get("select");
+    match (select, fields.raw("nodes")) {
+        (Some(select), None) => {
+            if let Some(edges) = fields.get("edges") {
+                findings
+                    .error(
+                        ErrorCode::DefinitionValue,
+                        edges.name_spot,
+                        "A job that selects assets has no `edges`",
+                    )
+                    .help("the assets' `deps` give the order");
+            }
+            select.filled(findings).map(JobShape::Select)
+        }
+        (None, Some(_)) => Some(JobShape::Ops(ops::of_job(fields, findings))),
+        (Some(select), Some(_)) => {
+            let message = format!("The {} has both `select` and `nodes`", fields.what);
+            findings
+                .error(ErrorCode::DefinitionValue, select.name_spot, message)
+                .help("keep `select` for assets or `nodes` for ops");
+            None
+        }
+        (None, None) => {
+            let message = format!("The {} has neither `select` nor `nodes`", fields.what);
+            findings
+                .error(ErrorCode::DefinitionMissingKey, fields.spot, message)
+                .help("name assets, `select: \"orders+\"`, or list ops under `nodes`");
+            None
+        }
+    }
+}
+
+fn job(name: JobName, shape: JobShape, fields: &Fields<'_>, reader: &mut Reader) {
+    let findings = &mut reader.findings;
+    if let Some(metadata) = fields.get("metadata") {
+        // Document 004 declares it and gives it no meaning.
+        Fields::any(metadata.node, "job's `metadata`", findings);
+    }
+    let job = JobDef {
+        description: fields.get("description").and_then(|it| it.text(findings)),
+        enabled: fields.get("enabled").and_then(|it| it.flag(findings)).unwrap_or(true),
+        schedule: fields.get("schedule").and_then(|it| cron::expression(&it, findings)),
+        tags: tags(fields, findings),
+        max_parallel: fields.get("max_parallel").and_then(|it| it.whole(1, 10_000, findings)),
+        name,
+        shape,
+    };
+    if let JobShape::Ops(ops) = &job.shape {
+        note_resources(&job.name, ops, fields, reader);
+    }
+    reader.manifest.jobs.push(job);
+}
+
+/// Remembers the places of ops that name a resource, which another file may declare.
+fn note_resources(name: &JobName, ops: &[OpDef], fields: &Fields<'_>, reader: &mut Reader) {
+    if !ops.iter().any(|op| matches!(op.step, StepConfig::Sql(_))) {
+        return;
+    }
+    let nodes = fields.get("nodes").and_then(|it| it.list(&mut reader.findings));
+    let spots: BTreeMap<String, Spot> = nodes
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|node| Some((node.entry("id")?.value.json().as_str()?.to_owned(), node.spot)))
+        .collect();
+    for (id, spot) in &spots {
+        reader.places.note(&["job", name.as_str(), id], *spot);
+    }
+}
+
+/// The labels in `fields`.
+pub(crate) fn tags(fields: &Fields<'_>, findings: &mut Findings) -> BTreeMap<String, String> {
+    let Some(field) = fields.get("tags") else { return BTreeMap::new() };
+    let tags = field.text_map(findings);
+    if tags.len() > TAGS_MAX {
+        let message = format!("`tags` has {} labels; at most {TAGS_MAX} are kept", tags.len());
+        findings
+            .error(ErrorCode::DefinitionTooLarge, field.node.spot, message)
+            .help("say the rest under `metadata`");
+    }
+    tags
+}

@@ -1,0 +1,295 @@
+//! Nodes and edges of a job, in document 004's format and with its messages word for word.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use millstream_model::{ErrorCode, OpDef, StepConfig, StepKey, nearest};
+
+use crate::fields::{Field, Fields, parsed};
+use crate::finding::{Findings, Spot};
+use crate::graph;
+use crate::steps::{self, Kind};
+use crate::template;
+use crate::timing;
+use crate::tree::{Node, Value};
+
+/// The keys of a node that every kind has.
+const NODE_KEYS: &[&str] = &["id", "type", "config", "depends_on", "timeout", "retry"];
+
+/// The keys of a job that this module reads.
+pub(crate) const KEYS: &[&str] = &["nodes", "edges"];
+
+/// The ids that a wrong one is compared with to find the one that was meant.
+const COMPARED_MAX: usize = 1_000;
+
+/// The ops of a job, or as many as can be read when something is wrong.
+pub(crate) fn of_job(job: &Fields<'_>, findings: &mut Findings) -> Vec<OpDef> {
+    let Some(nodes) = job.raw("nodes") else {
+        findings
+            .error(ErrorCode::DefinitionMissingKey, job.spot, "Missing required fields: nodes")
+            .help("a job lists its steps: `\"nodes\": [{\"id\": \"first\", \"type\": \"noop\"}]`");
+        return Vec::new();
+    };
+    let Value::List(nodes) = &nodes.node.value else {
+        findings
+            .error(ErrorCode::DefinitionValue, nodes.node.spot, "nodes must be a list")
+            .help(format!("it is {} now", nodes.node.shape()));
+        return Vec::new();
+    };
+    if nodes.is_empty() {
+        findings
+            .error(ErrorCode::DefinitionValue, job.spot, "DAG must have at least one node")
+            .help("write one like `{\"id\": \"first\", \"type\": \"noop\"}`");
+        return Vec::new();
+    }
+    let drafts: Vec<Draft<'_>> = nodes
+        .iter()
+        .enumerate()
+        .filter_map(|(index, node)| Draft::read(index, node, findings))
+        .collect();
+    let mut links = Links::new(&drafts, findings);
+    for (index, draft) in drafts.iter().enumerate() {
+        links.depends_on(index, draft, findings);
+    }
+    if let Some(edges) = job.get("edges") {
+        links.edges(&edges, findings);
+    }
+    links.report_circles(&drafts, findings);
+    links.ops(drafts)
+}
+
+/// A node whose id and type are there.
+struct Draft<'n> {
+    id: &'n str,
+    id_spot: Spot,
+    depends_on: Option<Field<'n>>,
+    op: Option<OpDef>,
+}
+
+impl<'n> Draft<'n> {
+    fn read(index: usize, node: &'n Node, findings: &mut Findings) -> Option<Self> {
+        let text = |key: &str| {
+            node.entry(key).map(|entry| &entry.value).and_then(|value| match &value.value {
+                Value::Text(text) if !text.is_empty() => Some((text.as_str(), value.spot)),
+                _ => None,
+            })
+        };
+        let (Some((id, id_spot)), Some((kind, kind_spot))) = (text("id"), text("type")) else {
+            let lacking = if text("id").is_none() { "id" } else { "type" };
+            let message = "All nodes must have 'id' and 'type' fields";
+            let number = index + 1;
+            findings
+                .error(ErrorCode::DefinitionMissingKey, node.spot, message)
+                .help(format!("node {number} has no text under `{lacking}`"));
+            return None;
+        };
+        let fields = Fields::any(node, &format!("node `{id}`"), findings)?;
+        let depends_on = fields.get("depends_on");
+        let kind = Kind::named(kind, kind_spot, findings);
+        let op = kind.and_then(|kind| op(kind, id, id_spot, fields, findings));
+        Some(Self { id, id_spot, depends_on, op })
+    }
+}
+
+fn op(
+    kind: Kind,
+    id: &str,
+    id_spot: Spot,
+    node: Fields<'_>,
+    findings: &mut Findings,
+) -> Option<OpDef> {
+    let known: Vec<&str> = [NODE_KEYS, kind.keys()].concat();
+    node.refuse_unknown(&known, findings);
+    let fields = with_config(kind, node, findings)?;
+    let timeout = timing::timeout(&fields, findings);
+    let retry = timing::retry(&fields, findings);
+    let mut extra = serde_json::Map::new();
+    if kind == Kind::Local {
+        let own = |name: &str| NODE_KEYS.contains(&name) || kind.keys().contains(&name);
+        let handed_on = fields.iter().filter(|field| !own(field.name));
+        extra = handed_on.map(|field| (field.name.to_owned(), field.node.json())).collect();
+    }
+    let step: Option<StepConfig> = steps::config(kind, &fields, extra, findings);
+    let id: StepKey = parsed(id, id_spot, findings)?;
+    Some(OpDef { id, depends_on: Vec::new(), step: step?, timeout, retry })
+}
+
+/// The fields of a node together with those of its `config`, which win.
+fn with_config<'n>(kind: Kind, node: Fields<'n>, findings: &mut Findings) -> Option<Fields<'n>> {
+    for field in node.iter() {
+        template::check_all(field.node, findings);
+    }
+    let Some(config) = node.get("config") else {
+        let Some((key, help)) = kind.needed_key() else { return Some(node) };
+        if node.get(key).is_none() {
+            let message = format!("The {} has no `config`", node.what);
+            findings.error(ErrorCode::DefinitionMissingKey, node.spot, message).help(help);
+            return None;
+        }
+        return Some(node);
+    };
+    let inner = Fields::any(config.node, &format!("config of {}", node.what), findings)?;
+    if kind != Kind::Local {
+        let known: Vec<&str> = [&["timeout", "retry"], kind.keys()].concat();
+        inner.refuse_unknown(&known, findings);
+    }
+    Some(node.merged_under(inner))
+}
+
+/// Which node comes before which, from `depends_on` and `edges` together.
+struct Links<'n> {
+    ids: BTreeMap<&'n str, usize>,
+    seen: BTreeSet<(usize, usize)>,
+    before: Vec<Vec<usize>>,
+    after: Vec<Vec<usize>>,
+}
+
+impl<'n> Links<'n> {
+    /// No links yet between `drafts`; reports ids that stand twice.
+    fn new(drafts: &[Draft<'n>], findings: &mut Findings) -> Self {
+        let mut ids = BTreeMap::new();
+        let mut repeated: Vec<(&str, Spot)> = Vec::new();
+        for (index, draft) in drafts.iter().enumerate() {
+            if ids.contains_key(draft.id) {
+                if repeated.iter().all(|(id, _)| *id != draft.id) {
+                    repeated.push((draft.id, draft.id_spot));
+                }
+            } else {
+                ids.insert(draft.id, index);
+            }
+        }
+        if let Some((_, spot)) = repeated.first() {
+            let list: Vec<&str> = repeated.iter().map(|(id, _)| *id).collect();
+            let message = format!("Duplicate node IDs: {}", list.join(", "));
+            findings
+                .error(ErrorCode::DefinitionDuplicateNode, *spot, message)
+                .help("give each node of a job an id of its own; this is the second one");
+        }
+        let none = vec![Vec::new(); drafts.len()];
+        Self { ids, seen: BTreeSet::new(), before: none.clone(), after: none }
+    }
+
+    fn depends_on(&mut self, index: usize, draft: &Draft<'n>, findings: &mut Findings) {
+        let Some(field) = &draft.depends_on else { return };
+        for item in field.list(findings).unwrap_or_default() {
+            let Value::Text(id) = &item.value else {
+                Field { node: item, ..*field }.mistyped("a list of node ids", findings);
+                continue;
+            };
+            if let Some(upstream) = self.ids.get(id.as_str()) {
+                self.add(*upstream, index);
+                continue;
+            }
+            let message = format!("Node '{}' depends on '{id}', which is no node", draft.id);
+            findings
+                .error(ErrorCode::DefinitionReference, item.spot, message)
+                .help_with(|| self.meant(id));
+        }
+    }
+
+    fn edges(&mut self, field: &Field<'n>, findings: &mut Findings) {
+        let Value::List(edges) = &field.node.value else {
+            findings
+                .error(ErrorCode::DefinitionValue, field.node.spot, "edges must be a list")
+                .help("write them like `[{\"from\": \"extract\", \"to\": \"load\"}]`");
+            return;
+        };
+        for (index, edge) in edges.iter().enumerate() {
+            match (self.end(edge, "from"), self.end(edge, "to")) {
+                (Some(from), Some(to)) => self.add(from, to),
+                (from, _) => {
+                    let key = if from.is_none() { "from" } else { "to" };
+                    let spot = edge.entry(key).map_or(edge.spot, |entry| entry.value.spot);
+                    let message = "All edges must have valid 'from' and 'to' node IDs";
+                    findings
+                        .error(ErrorCode::DefinitionReference, spot, message)
+                        .help_with(|| self.edge_problem(index + 1, edge, key));
+                }
+            }
+            refuse_conditions(edge, findings);
+        }
+    }
+
+    /// The node that `edge` names under `key`.
+    fn end(&self, edge: &Node, key: &str) -> Option<usize> {
+        match &edge.entry(key)?.value.value {
+            Value::Text(id) => self.ids.get(id.as_str()).copied(),
+            _ => None,
+        }
+    }
+
+    fn edge_problem(&self, number: usize, edge: &Node, key: &str) -> String {
+        match edge.entry(key).map(|entry| &entry.value) {
+            None => format!("edge {number} has no `{key}`"),
+            Some(Node { value: Value::Text(id), .. }) => {
+                let meant = self.meant(id);
+                format!("edge {number}: `{key}` is `{id}`, which is no node; {meant}")
+            }
+            Some(other) => {
+                format!("edge {number}: `{key}` must be text, not {}", other.shape())
+            }
+        }
+    }
+
+    fn meant(&self, id: &str) -> String {
+        match nearest(id, self.ids.keys().copied().take(COMPARED_MAX)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "name the `id` of a node of this job".to_owned(),
+        }
+    }
+
+    fn add(&mut self, from: usize, to: usize) {
+        if !self.seen.insert((from, to)) {
+            return;
+        }
+        if let Some(list) = self.before.get_mut(to) {
+            list.push(from);
+        }
+        if let Some(list) = self.after.get_mut(from) {
+            list.push(to);
+        }
+    }
+
+    fn report_circles(&self, drafts: &[Draft<'n>], findings: &mut Findings) {
+        for circle in graph::circles(&self.after) {
+            let nodes: Vec<&Draft<'n>> =
+                circle.iter().filter_map(|index| drafts.get(*index)).collect();
+            let names: Vec<&str> = nodes.iter().map(|draft| draft.id).collect();
+            let spot = nodes.first().map_or(Spot::FILE, |draft| draft.id_spot);
+            let message = "DAG contains a cycle (circular dependency)";
+            findings
+                .error(ErrorCode::DefinitionCycle, spot, message)
+                .help(format!("the circle is {}", graph::path_text(&names)));
+        }
+    }
+
+    fn ops(&self, drafts: Vec<Draft<'n>>) -> Vec<OpDef> {
+        let keys: Vec<Option<StepKey>> =
+            drafts.iter().map(|draft| draft.op.as_ref().map(|op| op.id.clone())).collect();
+        let key_of = |index: &usize| keys.get(*index).cloned().flatten();
+        let depends_on = |before: &Vec<usize>| before.iter().filter_map(key_of).collect();
+        drafts
+            .into_iter()
+            .zip(&self.before)
+            .filter_map(|(draft, before)| {
+                Some(OpDef { depends_on: depends_on(before), ..draft.op? })
+            })
+            .collect()
+    }
+}
+
+/// Reports keys of an edge that are not known, and a type that would make it conditional.
+fn refuse_conditions(edge: &Node, findings: &mut Findings) {
+    let Value::Map(_) = &edge.value else { return };
+    let known = &["from", "to", "type"];
+    let Some(fields) = Fields::open(edge, "edge", known, findings) else { return };
+    let Some(kind) = fields.get("type") else { return };
+    if kind.str(findings).is_some_and(|kind| kind != "success") {
+        findings
+            .error(
+                ErrorCode::DefinitionValue,
+                kind.node.spot,
+                "An edge's `type` can only be `success`",
+            )
+            .help("a step starts when all steps before it succeeded; leave `type` out");
+    }
+}

@@ -1,0 +1,30 @@
+//! Where a file declares its things, for findings that only show when files are put together.
+
+use std::collections::BTreeMap;
+
+use crate::finding::Spot;
+
+/// Where the things of one file are declared, and what they refer to.
+///
+/// It lives beside the manifest and not in it: the same content moved by a line is the same version.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Places(BTreeMap<Vec<String>, Spot>);
+
+impl Places {
+    /// Remembers that what `path` names stands at `spot`.
+    pub(crate) fn note(&mut self, path: &[&str], spot: Spot) {
+        self.0.insert(path.iter().map(|part| (*part).to_owned()).collect(), spot);
+    }
+
+    /// Where `path` stands, or the nearest thing around it, or the file as a whole.
+    pub(crate) fn spot(&self, path: &[&str]) -> Spot {
+        let mut path: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();
+        while !path.is_empty() {
+            if let Some(spot) = self.0.get(&path) {
+                return *spot;
+            }
+            path.pop();
+        }
+        Spot::FILE
+    }
+}

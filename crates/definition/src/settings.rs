@@ -1,0 +1,172 @@
+//! The sections beside assets and jobs: resources, IO managers, handlers and tenants.
+
+use millstream_model::{
+    Builtin, ErrorCode, HandlerDef, HandlerTarget, IoDef, IoKind, IoName, ResourceDef,
+    ResourceName, TenantDef, TenantId,
+};
+
+use crate::cron;
+use crate::fields::{Field, Fields, parsed};
+use crate::finding::Findings;
+use crate::reader::Reader;
+use crate::steps;
+use crate::template;
+
+#[derive(Clone, Copy)]
+enum Resource {
+    Sqlite,
+    Postgres,
+}
+
+const RESOURCES: &[(&str, Resource)] =
+    &[("sqlite", Resource::Sqlite), ("postgres", Resource::Postgres)];
+
+const IO_KINDS: &[(&str, IoKind)] = &[("json", IoKind::Json), ("csv", IoKind::Csv)];
+
+const BUILTINS: &[(&str, Builtin)] =
+    &[("noop", Builtin::Noop), ("echo", Builtin::Echo), ("fail", Builtin::Fail)];
+
+/// Reads a `resources` section.
+pub(crate) fn resources(field: &Field<'_>, reader: &mut Reader) {
+    let findings = &mut reader.findings;
+    let Some(entries) = Fields::any(field.node, "section `resources`", findings) else { return };
+    for entry in entries.iter() {
+        let findings = &mut reader.findings;
+        let name: Option<ResourceName> = parsed(entry.name, entry.name_spot, findings);
+        template::check_setting(entry.node, findings);
+        if let (Some(name), Some(definition)) = (name, resource(&entry, findings)) {
+            reader.places.note(&["resource", entry.name], entry.name_spot);
+            reader.manifest.resources.insert(name, definition);
+        }
+    }
+}
+
+fn resource(entry: &Field<'_>, findings: &mut Findings) -> Option<ResourceDef> {
+    let fields = Fields::any(entry.node, &format!("resource `{}`", entry.name), findings)?;
+    let kind = fields.need("kind", "it is one of `sqlite` and `postgres`", findings)?;
+    match kind.choice(RESOURCES, findings)? {
+        Resource::Sqlite => {
+            fields.refuse_unknown(&["kind", "path"], findings);
+            let path = fields.need("path", "write the file's path below the root", findings)?;
+            Some(ResourceDef::Sqlite { path: path.filled(findings)? })
+        }
+        Resource::Postgres => {
+            fields.refuse_unknown(&["kind", "url", "schema"], findings);
+            let help = "write it like `postgres://user@host/database`";
+            let url = fields.need("url", help, findings)?.filled(findings);
+            let schema = fields.get("schema").and_then(|it| it.filled(findings));
+            Some(ResourceDef::Postgres { url: url?, schema })
+        }
+    }
+}
+
+/// Reads an `io` section.
+pub(crate) fn io(field: &Field<'_>, reader: &mut Reader) {
+    let findings = &mut reader.findings;
+    let Some(entries) = Fields::any(field.node, "section `io`", findings) else { return };
+    for entry in entries.iter() {
+        let findings = &mut reader.findings;
+        let name: Option<IoName> = parsed(entry.name, entry.name_spot, findings);
+        template::check_setting(entry.node, findings);
+        if let (Some(name), Some(definition)) = (name, io_manager(&entry, findings)) {
+            reader.places.note(&["io", entry.name], entry.name_spot);
+            reader.manifest.io.insert(name, definition);
+        }
+    }
+}
+
+fn io_manager(entry: &Field<'_>, findings: &mut Findings) -> Option<IoDef> {
+    let what = format!("IO manager `{}`", entry.name);
+    let fields = Fields::open(entry.node, &what, &["kind", "base"], findings)?;
+    let kind = fields
+        .need("kind", "it is one of `json` and `csv`", findings)
+        .and_then(|it| it.choice(IO_KINDS, findings));
+    let base = fields
+        .need("base", "write a folder below the root: `base: lake`", findings)
+        .and_then(|it| it.filled(findings));
+    Some(IoDef { kind: kind?, base: base? })
+}
+
+/// Reads a `handlers` section, whose order counts.
+pub(crate) fn handlers(field: &Field<'_>, reader: &mut Reader) {
+    let findings = &mut reader.findings;
+    let Some(entries) = Fields::any(field.node, "section `handlers`", findings) else { return };
+    for entry in entries.iter() {
+        let findings = &mut reader.findings;
+        let pattern = entry.name.to_owned();
+        let stem = pattern.strip_suffix('*').unwrap_or(&pattern);
+        if pattern.is_empty() || stem.contains('*') {
+            let message = format!("`{pattern}` is no pattern of module names");
+            findings
+                .error(ErrorCode::DefinitionValue, entry.name_spot, message)
+                .help("write a module's name, or its beginning and a `*`: `MyApp.Tasks.*`");
+        }
+        if let Some(target) = handler(&entry, findings) {
+            reader.manifest.handlers.push(HandlerDef { pattern, target });
+        }
+    }
+}
+
+fn handler(entry: &Field<'_>, findings: &mut Findings) -> Option<HandlerTarget> {
+    let fields = Fields::any(entry.node, &format!("handler `{}`", entry.name), findings)?;
+    template::check_all(entry.node, findings);
+    if let Some(python) = fields.get("python") {
+        findings
+            .error(
+                ErrorCode::StepKindUnsupported,
+                python.name_spot,
+                "Handlers in Python do not run in this version yet",
+            )
+            .help("write `command: [python3, tasks.py]` instead");
+        return None;
+    }
+    if let Some(builtin) = fields.get("builtin") {
+        fields.refuse_unknown(&["builtin"], findings);
+        return builtin.choice(BUILTINS, findings).map(HandlerTarget::Builtin);
+    }
+    let known: Vec<&str> = [steps::COMMAND_KEYS, &["builtin"]].concat();
+    fields.refuse_unknown(&known, findings);
+    steps::command(&fields, findings).map(HandlerTarget::Command)
+}
+
+/// Reads a `tenants` section.
+pub(crate) fn tenants(field: &Field<'_>, reader: &mut Reader) {
+    let findings = &mut reader.findings;
+    let Some(entries) = Fields::any(field.node, "section `tenants`", findings) else { return };
+    for entry in entries.iter() {
+        let findings = &mut reader.findings;
+        let id: Option<TenantId> = parsed(entry.name, entry.name_spot, findings);
+        if let (Some(id), Some(definition)) = (id, tenant(&entry, findings)) {
+            reader.places.note(&["tenant", entry.name], entry.name_spot);
+            reader.manifest.tenants.insert(id, definition);
+        }
+    }
+}
+
+fn tenant(entry: &Field<'_>, findings: &mut Findings) -> Option<TenantDef> {
+    const KEYS: &[&str] = &[
+        "name",
+        "database_url",
+        "s3_bucket",
+        "s3_prefix",
+        "schema_name",
+        "schedule",
+        "enabled",
+        "labels",
+    ];
+    if entry.node.value == crate::tree::Value::Null {
+        return Some(TenantDef::default());
+    }
+    let fields = Fields::open(entry.node, &format!("tenant `{}`", entry.name), KEYS, findings)?;
+    let mut text = |key: &str| fields.get(key).and_then(|it| it.filled(findings));
+    Some(TenantDef {
+        name: text("name"),
+        database_url: text("database_url"),
+        s3_bucket: text("s3_bucket"),
+        s3_prefix: text("s3_prefix"),
+        schema_name: text("schema_name"),
+        schedule: fields.get("schedule").and_then(|it| cron::expression(&it, findings)),
+        enabled: fields.get("enabled").and_then(|it| it.flag(findings)).unwrap_or(true),
+        labels: fields.get("labels").map(|it| it.text_map(findings)).unwrap_or_default(),
+    })
+}

@@ -1,0 +1,230 @@
+//! Step configurations by kind, for nodes of jobs and for assets alike.
+
+use std::collections::BTreeMap;
+
+use millstream_model::{
+    AssetKey, CommandLine, CommandStep, ErrorCode, Invocation, LambdaStep, LocalStep, NoopStep,
+    ReadSource, SqlStep, StepConfig,
+};
+
+use crate::fields::{Field, Fields, one_of};
+use crate::finding::{Findings, Spot};
+use crate::template;
+use crate::tree::Value;
+
+/// A kind of step by its name in definition files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Local,
+    Command,
+    Sql,
+    Lambda,
+    Noop,
+}
+
+impl Kind {
+    /// The kind called `text`; reports an unknown one and how to write one.
+    pub(crate) fn named(text: &str, spot: Spot, findings: &mut Findings) -> Option<Self> {
+        match text {
+            "local" => Some(Self::Local),
+            "command" => Some(Self::Command),
+            "sql" => Some(Self::Sql),
+            "lambda" => Some(Self::Lambda),
+            "noop" => Some(Self::Noop),
+            _ => {
+                findings
+                    .error(
+                        ErrorCode::DefinitionStepKind,
+                        spot,
+                        format!("Unknown step kind `{text}`"),
+                    )
+                    .help(one_of(text, StepConfig::KINDS));
+                None
+            }
+        }
+    }
+
+    /// The keys of the kind's configuration.
+    pub(crate) fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Local => &["module"],
+            Self::Command => COMMAND_KEYS,
+            Self::Sql => &["resource", "statements", "read", "params", "rows", "read_only"],
+            Self::Lambda => &[
+                "function_name",
+                "invocation_type",
+                "memory",
+                "store_output_to_s3",
+                "output_s3_key",
+                "payload",
+            ],
+            Self::Noop => &[],
+        }
+    }
+
+    /// The key without which a step of this kind means nothing, and how it is written.
+    pub(crate) fn needed_key(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Local => {
+                Some(("module", "name a handler: `\"module\": \"MyApp.Tasks.Extract\"`"))
+            }
+            Self::Command => Some(("command", "write it like `[\"./extract.sh\", \"--all\"]`")),
+            Self::Sql => Some(("resource", "name a resource of kind `sqlite` or `postgres`")),
+            Self::Lambda => Some(("function_name", "write the function's name or ARN")),
+            Self::Noop => None,
+        }
+    }
+}
+
+/// The keys of a program to run.
+pub(crate) const COMMAND_KEYS: &[&str] = &["command", "env", "cwd"];
+
+/// The step in an asset's `step` object.
+pub(crate) fn of_asset(field: &Field<'_>, findings: &mut Findings) -> Option<StepConfig> {
+    let fields = Fields::any(field.node, "step", findings)?;
+    let help = one_of("", StepConfig::KINDS);
+    let kind = fields.need("kind", &help, findings)?;
+    let kind = Kind::named(kind.str(findings)?, kind.node.spot, findings)?;
+    let mut known = vec!["kind"];
+    known.extend(kind.keys());
+    let mut extra = serde_json::Map::new();
+    if kind == Kind::Local {
+        known.push("config");
+        if let Some(config) = fields.get("config") {
+            let config = Fields::any(config.node, "step's config", findings)?;
+            extra = config.iter().map(|it| (it.name.to_owned(), it.node.json())).collect();
+        }
+    }
+    fields.refuse_unknown(&known, findings);
+    template::check_all(field.node, findings);
+    config(kind, &fields, extra, findings)
+}
+
+/// The configuration of a step of `kind`; `extra` is what a local step's handler sees.
+pub(crate) fn config(
+    kind: Kind,
+    fields: &Fields<'_>,
+    extra: serde_json::Map<String, serde_json::Value>,
+    findings: &mut Findings,
+) -> Option<StepConfig> {
+    match kind {
+        Kind::Local => {
+            let module = need(kind, fields, findings)?.filled(findings)?;
+            Some(StepConfig::Local(LocalStep { module, config: extra }))
+        }
+        Kind::Command => command(fields, findings).map(StepConfig::Command),
+        Kind::Sql => sql(fields, findings).map(StepConfig::Sql),
+        Kind::Lambda => lambda(fields, findings).map(StepConfig::Lambda),
+        Kind::Noop => Some(StepConfig::Noop(NoopStep {})),
+    }
+}
+
+fn need<'n>(kind: Kind, fields: &Fields<'n>, findings: &mut Findings) -> Option<Field<'n>> {
+    let (key, help) = kind.needed_key()?;
+    fields.need(key, help, findings)
+}
+
+/// A program with its environment and folder.
+pub(crate) fn command(fields: &Fields<'_>, findings: &mut Findings) -> Option<CommandStep> {
+    let field = need(Kind::Command, fields, findings);
+    let env = fields.get("env").map(|it| it.text_map(findings)).unwrap_or_default();
+    let cwd = fields.get("cwd").and_then(|it| it.filled(findings));
+    let field = field?;
+    let command = match &field.node.value {
+        Value::Text(_) => CommandLine::Shell(field.filled(findings)?),
+        Value::List(items) if items.is_empty() => {
+            let message = "`command` must name a program";
+            findings
+                .error(ErrorCode::DefinitionValue, field.node.spot, message)
+                .help("write it like `[\"./extract.sh\", \"--all\"]`");
+            return None;
+        }
+        Value::List(_) => CommandLine::Argv(field.texts(findings)),
+        _ => {
+            field.mistyped("a list of arguments or a line for the shell", findings);
+            return None;
+        }
+    };
+    Some(CommandStep { command, env, cwd })
+}
+
+fn sql(fields: &Fields<'_>, findings: &mut Findings) -> Option<SqlStep> {
+    let resource = need(Kind::Sql, fields, findings).and_then(|it| it.parsed(findings));
+    let help = "write a statement, or a list of them: `[\"insert into t select 1\"]`";
+    let statements = fields.need("statements", help, findings);
+    let statements = match statements {
+        Some(Field { node, .. }) if matches!(node.value, Value::Text(_)) => {
+            statements.and_then(|it| it.filled(findings)).into_iter().collect()
+        }
+        Some(field) => field.texts(findings),
+        None => Vec::new(),
+    };
+    if let (Some(field), true) = (fields.get("statements"), statements.is_empty()) {
+        let message = "`statements` must have at least one statement";
+        findings.error(ErrorCode::DefinitionValue, field.node.spot, message).help(help);
+    }
+    let read = fields.get("read").map(|it| read(&it, findings)).unwrap_or_default();
+    let params = fields.get("params").map(|it| params(&it, findings)).unwrap_or_default();
+    Some(SqlStep {
+        resource: resource?,
+        statements,
+        read,
+        params,
+        rows: fields.get("rows").and_then(|it| it.flag(findings)).unwrap_or_default(),
+        read_only: fields.get("read_only").and_then(|it| it.flag(findings)).unwrap_or_default(),
+    })
+}
+
+/// The temporary tables: `{flights: {csv: data/flights.csv.gz}}`.
+fn read(field: &Field<'_>, findings: &mut Findings) -> BTreeMap<String, ReadSource> {
+    let mut tables = BTreeMap::new();
+    let Some(fields) = Fields::any(field.node, "step's `read`", findings) else { return tables };
+    for table in fields.iter() {
+        let what = format!("table `{}`", table.name);
+        let known = &["csv", "asset"];
+        let Some(source) = Fields::open(table.node, &what, known, findings) else { continue };
+        let source = match (source.get("csv"), source.get("asset")) {
+            (Some(csv), None) => csv.filled(findings).map(ReadSource::Csv),
+            (None, Some(asset)) => asset.parsed::<AssetKey>(findings).map(ReadSource::Asset),
+            _ => {
+                let message = format!("The {what} needs one of `csv` and `asset`");
+                findings
+                    .error(ErrorCode::DefinitionValue, table.node.spot, message)
+                    .help("write `{csv: data/rows.csv}` or `{asset: orders}`");
+                None
+            }
+        };
+        tables.extend(source.map(|source| (table.name.to_owned(), source)));
+    }
+    tables
+}
+
+fn params(field: &Field<'_>, findings: &mut Findings) -> BTreeMap<String, serde_json::Value> {
+    Fields::any(field.node, "step's `params`", findings)
+        .map(|fields| fields.iter().map(|it| (it.name.to_owned(), it.node.json())).collect())
+        .unwrap_or_default()
+}
+
+fn lambda(fields: &Fields<'_>, findings: &mut Findings) -> Option<LambdaStep> {
+    let words = &[("sync", Invocation::Sync), ("async", Invocation::Async)];
+    let name = need(Kind::Lambda, fields, findings).and_then(|it| it.filled(findings));
+    let payload = fields
+        .get("payload")
+        .and_then(|it| Fields::any(it.node, "function's `payload`", findings))
+        .map(|payload| payload.iter().map(|it| (it.name.to_owned(), it.node.json())).collect())
+        .unwrap_or_default();
+    Some(LambdaStep {
+        function_name: name?,
+        invocation_type: fields
+            .get("invocation_type")
+            .and_then(|it| it.choice(words, findings))
+            .unwrap_or_default(),
+        memory: fields.get("memory").and_then(|it| it.whole(1, u32::MAX, findings)).map(u64::from),
+        store_output_to_s3: fields
+            .get("store_output_to_s3")
+            .and_then(|it| it.flag(findings))
+            .unwrap_or_default(),
+        output_s3_key: fields.get("output_s3_key").and_then(|it| it.filled(findings)),
+        payload,
+    })
+}

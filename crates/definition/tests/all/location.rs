@@ -1,0 +1,235 @@
+//! Files put together: who keeps a name, what references lead to, which versions are used.
+
+use millstream_definition::{
+    LocationCheck, LocationFile, ParsedFile, Version, check_location, file_hash, parse_file,
+};
+use millstream_model::{ContentHash, Diagnostic, ErrorCode, Severity};
+
+/// A parsed file with its hash.
+struct Content(ParsedFile, ContentHash);
+
+fn content(name: &str, text: &str) -> Content {
+    let parsed = parse_file(name, text.as_bytes());
+    let hash = file_hash(parsed.manifest.as_ref().expect("the file loads"));
+    Content(parsed, hash)
+}
+
+impl Content {
+    fn version(&self) -> Option<Version<'_>> {
+        let Self(parsed, hash) = self;
+        Some(Version { hash, manifest: parsed.manifest.as_ref()?, places: Some(&parsed.places) })
+    }
+}
+
+/// Checks files given as (name, newest text, live text).
+fn check(files: &[(&str, Option<&str>, Option<&str>)]) -> LocationCheck {
+    let contents: Vec<(&str, Option<Content>, Option<Content>)> = files
+        .iter()
+        .map(|(name, newest, live)| {
+            (*name, newest.map(|it| content(name, it)), live.map(|it| content(name, it)))
+        })
+        .collect();
+    let files: Vec<LocationFile<'_>> = contents
+        .iter()
+        .map(|(name, newest, live)| LocationFile {
+            name,
+            newest: newest.as_ref().and_then(Content::version),
+            live: live.as_ref().and_then(Content::version),
+        })
+        .collect();
+    check_location("files".parse().unwrap(), &files)
+}
+
+/// Checks new files.
+fn check_new(files: &[(&str, &str)]) -> LocationCheck {
+    let files: Vec<_> = files.iter().map(|(name, text)| (*name, Some(*text), None)).collect();
+    check(&files)
+}
+
+fn errors(check: &LocationCheck) -> Vec<&Diagnostic> {
+    check.diagnostics.iter().filter(|it| it.severity == Severity::Error).collect()
+}
+
+const JOB: &str = "nodes: [{id: a, type: noop}]";
+
+#[test]
+fn files_see_each_others_things() {
+    let found = check_new(&[
+        ("a.yaml", "assets: {orders: {deps: [raw], partitions: day, io: lake}}"),
+        (
+            "b.yaml",
+            "assets: {raw: {io: lake}}\npartitions: {day: {kind: daily, start: 2025-01-01}}",
+        ),
+        ("c.yaml", "io: {lake: {kind: json, base: lake}}"),
+    ]);
+    assert_eq!(found.diagnostics, []);
+    assert_eq!(found.manifest.assets.len(), 2);
+    assert_eq!(found.manifest.files.len(), 3);
+}
+
+#[test]
+fn r167_of_two_new_files_with_one_name_the_first_by_name_keeps_it() {
+    let json = r#"{"nodes": [{"id": "a", "type": "noop"}]}"#;
+    let found = check_new(&[("etl.yaml", JOB), ("etl.json", json)]);
+    let [taken] = errors(&found)[..] else { panic!("{:#?}", found.diagnostics) };
+    assert_eq!(taken.code, ErrorCode::DefinitionNameTaken);
+    assert_eq!(taken.message, "The job `etl` is already declared in `etl.json`");
+    assert_eq!(taken.place.file, "etl.yaml");
+    assert_eq!(found.manifest.files.len(), 1);
+    assert_eq!(found.refused.iter().map(String::as_str).collect::<Vec<_>>(), ["etl.yaml"]);
+}
+
+#[test]
+fn r167_a_live_file_keeps_its_name_against_a_new_one_that_sorts_before_it() {
+    for _scan in 0..5 {
+        let json = r#"{"nodes": [{"id": "a", "type": "noop"}]}"#;
+        let found = check(&[("etl.json", Some(json), None), ("etl.yaml", Some(JOB), Some(JOB))]);
+        assert_eq!(errors(&found)[0].place.file, "etl.json");
+        assert_eq!(found.manifest.files[0].name, "etl.yaml");
+    }
+}
+
+#[test]
+fn an_unchanged_file_keeps_a_name_that_an_edited_one_takes() {
+    let found = check(&[
+        ("a.yaml", Some("assets: {x: {}, y: {}}"), Some("assets: {x: {}}")),
+        ("b.yaml", Some("assets: {y: {}}"), Some("assets: {y: {}}")),
+    ]);
+    assert_eq!(errors(&found)[0].place.file, "a.yaml");
+    assert_eq!((errors(&found)[0].place.line, errors(&found)[0].place.column), (1, 17));
+    // The edited file falls back to its live version, which the other does not disturb.
+    assert_eq!(found.manifest.assets.len(), 2);
+    assert_eq!(found.manifest.files.len(), 2);
+}
+
+#[test]
+fn r175_a_broken_newest_content_leaves_the_live_version_in_place() {
+    let found = check(&[("a.yaml", None, Some("assets: {x: {}}")), ("b.yaml", Some(JOB), None)]);
+    assert_eq!(found.diagnostics, []);
+    assert_eq!((found.manifest.assets.len(), found.manifest.jobs.len()), (1, 1));
+}
+
+#[test]
+fn a_refused_file_takes_new_ones_along_that_need_it_and_no_others() {
+    let found = check(&[
+        ("a.yaml", Some("assets: {x: {}}"), Some("assets: {x: {}}")),
+        ("b.yaml", Some("assets: {x: {}, y: {}}"), None),
+        ("c.yaml", Some("assets: {z: {deps: [y]}}"), None),
+        ("d.yaml", Some("assets: {w: {deps: [x]}}"), None),
+    ]);
+    let files: Vec<&str> = errors(&found).iter().map(|it| it.place.file.as_str()).collect();
+    assert_eq!(files, ["b.yaml", "c.yaml"]);
+    let live: Vec<&str> = found.manifest.files.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(live, ["a.yaml", "d.yaml"]);
+}
+
+#[test]
+fn a_live_file_stays_when_a_deleted_one_took_its_partitions_along_and_says_so() {
+    let asset = "assets: {x: {partitions: day}}";
+    let found = check(&[("a.yaml", Some(asset), Some(asset)), ("b.yaml", None, None)]);
+    assert_eq!(errors(&found)[0].code, ErrorCode::DefinitionReference);
+    assert!(found.refused.is_empty());
+    assert_eq!(found.manifest.assets.len(), 1);
+}
+
+#[test]
+fn references_that_lead_nowhere_name_what_may_have_been_meant() {
+    let text = "resources:\n  warehouse: {kind: sqlite, path: w.db}\n\
+                partitions:\n  site: {kind: static, keys: [a]}\n\
+                io:\n  lake: {kind: csv, base: lake}\n\
+                assets:\n  orders: {}\n  sum:\n    deps:\n    - order\n    partitions: sites\n\
+                \x20   io: lakes\n    step: {kind: sql, resource: warehous, statements: select 1}\n\
+                \x20 day:\n    partitions: daily\n";
+    let found = check_new(&[("a.yaml", text)]);
+    let shown: Vec<(u32, &str, &str)> = errors(&found)
+        .iter()
+        .map(|it| (it.place.line, it.message.as_str(), it.help.as_deref().unwrap()))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            (
+                11,
+                "Asset `sum` depends on `order`, which no file declares",
+                "did you mean `orders`?"
+            ),
+            (
+                12,
+                "Asset `sum` names the partitions `sites`, which no file declares",
+                "did you mean `site`?"
+            ),
+            (
+                13,
+                "Asset `sum` names the IO manager `lakes`, which no file declares",
+                "did you mean `lake`?"
+            ),
+            (
+                14,
+                "Asset `sum` names the resource `warehous`, which no file declares",
+                "did you mean `warehouse`?"
+            ),
+            (
+                16,
+                "Asset `day` names the partitions `daily`, which no file declares",
+                "write its start too: `partitions: {kind: daily, start: 2025-01-01}`"
+            ),
+        ]
+    );
+}
+
+#[test]
+fn rows_are_only_read_of_assets_that_are_upstream_and_kept() {
+    let step = "kind: sql, resource: db, statements: x, read: {t: {asset: raw}}";
+    let text = format!(
+        "resources: {{db: {{kind: sqlite, path: w.db}}}}\nassets:\n  raw: {{}}\n  sum: {{step: {{{step}}}}}"
+    );
+    let found = check_new(&[("a.yaml", &text)]);
+    let messages: Vec<&str> = errors(&found).iter().map(|it| it.message.as_str()).collect();
+    assert_eq!(
+        messages,
+        [
+            "Asset `sum` reads the asset `raw`, which no IO manager keeps",
+            "Asset `sum` reads `raw` without depending on it"
+        ]
+    );
+}
+
+#[test]
+fn a_circle_of_assets_across_files_refuses_the_new_ones_in_it() {
+    let found = check(&[
+        ("a.yaml", Some("assets: {a: {deps: [c]}}"), Some("assets: {a: {}}")),
+        ("b.yaml", Some("assets: {b: {deps: [a]}}"), Some("assets: {b: {deps: [a]}}")),
+        ("c.yaml", Some("assets: {c: {deps: [b]}}"), Some("assets: {c: {deps: [b]}}")),
+    ]);
+    let [circle] = errors(&found)[..] else { panic!("{:#?}", found.diagnostics) };
+    assert_eq!(circle.message, "Assets depend on each other in a circle: a → b → c → a");
+    assert_eq!(circle.place.file, "a.yaml");
+    assert_eq!(found.manifest.assets.len(), 3);
+}
+
+#[test]
+fn r188_modules_without_a_handler_are_a_warning_and_matched_ones_are_not() {
+    let job = "nodes:\n- {id: a, type: local, module: M.A}\n- {id: b, type: local, module: N.B}";
+    let handlers = "handlers: {'M.*': {builtin: noop}}";
+    let found = check_new(&[("a.yaml", job), ("b.yaml", handlers)]);
+    let [warning] = found.diagnostics.as_slice() else { panic!("{:#?}", found.diagnostics) };
+    assert_eq!(warning.code, ErrorCode::HandlerUnknown);
+    assert_eq!(warning.severity, Severity::Warning);
+    assert_eq!(warning.message, "No handler is called `N.B`; its steps will fail");
+    assert!(found.refused.is_empty());
+}
+
+#[test]
+fn r200_five_thousand_files_are_put_together() {
+    let texts: Vec<(String, String)> = (0..5_000)
+        .map(|number| {
+            let upstream = if number == 0 { String::new() } else { format!("a{}", number - 1) };
+            (format!("f{number:04}.yaml"), format!("assets: {{a{number}: {{deps: [{upstream}]}}}}"))
+        })
+        .collect();
+    let files: Vec<(&str, &str)> =
+        texts.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let found = check_new(&files);
+    assert_eq!(found.diagnostics, []);
+    assert_eq!(found.manifest.assets.len(), 5_000);
+}

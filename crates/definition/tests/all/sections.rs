@@ -1,0 +1,235 @@
+//! Files of sections: what each section's keys come to.
+
+use millstream_model::partitions::{Cadence, DynamicPartitions, TimeWindowPartitions};
+use millstream_model::{
+    Builtin, HandlerTarget, HumanDuration, IoKind, JobShape, MetadataKind, PartitionsDef,
+    ReadSource, ResourceDef, StepConfig,
+};
+
+use crate::{errors, load};
+
+#[test]
+fn an_asset_takes_all_its_keys() {
+    let manifest = load(
+        "a.yaml",
+        r#"
+assets:
+  sales/orders:
+    description: All orders
+    deps: [raw/orders, raw/orders, customers]
+    group: sales
+    kinds: [sql, table]
+    owners: [ana@example.com]
+    tags: {priority: high, rank: 1.10}
+    metadata: {rows: 3, note: {type: md, value: "*hi*"}}
+    partitions: {kind: daily, start: 2025-01-01, timezone: Europe/Berlin}
+    io: lake
+    timeout: 5m
+    retry: 2
+    code_version: v7
+    output_required: false
+    step:
+      kind: sql
+      resource: db
+      statements: [select 1]
+      read: {flights: {csv: data/flights.csv.gz}, orders: {asset: raw/orders}}
+      params: {limit: 5}
+      rows: true
+"#,
+    );
+    let asset = &manifest.assets[0];
+    assert_eq!(asset.key.to_string(), "sales/orders");
+    let deps: Vec<String> = asset.deps.iter().map(ToString::to_string).collect();
+    assert_eq!(deps, ["raw/orders", "customers"]);
+    assert_eq!((asset.group.as_str(), asset.kinds.len()), ("sales", 2));
+    assert_eq!(asset.tags["rank"], "1.10");
+    assert_eq!(asset.metadata["rows"].kind, MetadataKind::Int);
+    assert_eq!(asset.metadata["note"].kind, MetadataKind::Md);
+    assert_eq!(asset.timeout, Some(HumanDuration::from_secs(300)));
+    assert_eq!(asset.retry.as_ref().map(|it| it.max), Some(2));
+    assert_eq!(asset.code_version.as_deref(), Some("v7"));
+    assert!(!asset.output_required);
+    let Some(StepConfig::Sql(step)) = &asset.step else { panic!("{:?}", asset.step) };
+    assert_eq!(step.read["flights"], ReadSource::Csv("data/flights.csv.gz".into()));
+    assert_eq!(step.params["limit"], 5);
+    let name = asset.partitions.as_ref().unwrap();
+    assert_eq!(name.as_str(), "sales.orders");
+    let PartitionsDef::TimeWindow(windows) = &manifest.partitions[name] else { panic!() };
+    assert_eq!(windows.timezone, "Europe/Berlin");
+}
+
+#[test]
+fn an_asset_needs_nothing_but_its_key() {
+    let manifest = load("a.yaml", "assets: {raw: {}}");
+    let asset = &manifest.assets[0];
+    assert_eq!(asset.group, "default");
+    assert_eq!((&asset.step, &asset.partitions, asset.output_required), (&None, &None, true));
+}
+
+#[test]
+fn every_kind_of_partitions_loads() {
+    let manifest = load(
+        "a.yaml",
+        r#"
+partitions:
+  site: {kind: static, keys: [jfk, lga, 007]}
+  metric:
+    kind: dynamic
+    dimensions: [tenant, grain, metric]
+    tenant: tenant
+    keys: ["jfk::day::flights"]
+  hour: {kind: hourly, start: 2025-01-01T06:00}
+  week: {kind: weekly, start: 2025-01-06, end: 2026-01-05}
+  month: {kind: monthly, start: 2025-01-01, format: "%Y-%m"}
+  shift: {kind: cron, cron: "0 */8 * * *", start: 2025-01-01}
+  grid:
+    kind: multi
+    dimensions:
+      day: {kind: daily, start: 2025-01-01}
+      site: {kind: static, keys: [jfk, lga]}
+"#,
+    );
+    let of = |name: &str| &manifest.partitions[name];
+    let PartitionsDef::Static { keys } = of("site") else { panic!() };
+    assert_eq!(keys[2].as_str(), "007");
+    let PartitionsDef::Dynamic(DynamicPartitions { separator, tenant, keys, .. }) = of("metric")
+    else {
+        panic!()
+    };
+    assert_eq!((separator.as_str(), keys.len()), ("::", 1));
+    assert_eq!(tenant.as_ref().map(ToString::to_string).as_deref(), Some("tenant"));
+    let cadence = |name: &str| match of(name) {
+        PartitionsDef::TimeWindow(TimeWindowPartitions { cadence, .. }) => cadence.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(cadence("hour"), Cadence::Hourly);
+    assert_eq!(cadence("week"), Cadence::Weekly);
+    assert_eq!(cadence("month"), Cadence::Monthly);
+    assert_eq!(cadence("shift"), Cadence::Cron("0 */8 * * *".into()));
+    let PartitionsDef::Multi { dimensions } = of("grid") else { panic!() };
+    assert_eq!(dimensions.len(), 2);
+}
+
+#[test]
+fn partitions_that_cannot_work_are_refused_with_their_lines() {
+    let cases = [
+        ("{kind: daily, start: 2025-02-30}", "`start` is `2025-02-30`, which is no date"),
+        ("{kind: daily, start: 2025-02-02, end: 2025-02-02}", "`end` must be later than `start`"),
+        ("{kind: static, keys: []}", "`keys` must have at least one key"),
+        ("{kind: dynamic, dimensions: [a, b], keys: [x]}", "Invalid partition key format: x"),
+        ("{kind: dynamic, dimensions: [a, a]}", "`dimensions` names a dimension twice"),
+        (
+            "{kind: cron, cron: '* *', start: 2025-01-01}",
+            "`cron` is not a cron expression: it has 2 fields",
+        ),
+        (
+            "{kind: multi, dimensions: {d: {kind: static, keys: [a]}}}",
+            "`dimensions` must name at least two dimensions",
+        ),
+        (
+            "{kind: multi, dimensions: {d: {kind: multi, dimensions: {}}, e: {kind: static, keys: [a]}}}",
+            "The dimension `d` cannot itself have several dimensions",
+        ),
+    ];
+    for (definition, message) in cases {
+        let found = errors("a.yaml", &format!("partitions:\n  p: {definition}"));
+        assert_eq!(found.len(), 1, "{definition}: {found:#?}");
+        assert_eq!((found[0].message.as_str(), found[0].place.line), (message, 2));
+    }
+}
+
+#[test]
+fn jobs_select_assets_or_list_nodes() {
+    let manifest = load(
+        "a.yaml",
+        r#"
+jobs:
+  sync: {select: "orders+", tags: {team: data}, schedule: "@daily", max_parallel: 4}
+  nightly/load:
+    enabled: false
+    nodes: [{id: a, type: noop}, {id: b, type: noop, depends_on: [a]}]
+"#,
+    );
+    let [sync, load] = manifest.jobs.as_slice() else { panic!() };
+    assert_eq!(sync.shape, JobShape::Select("orders+".into()));
+    assert_eq!((sync.schedule.as_deref(), sync.max_parallel), (Some("@daily"), Some(4)));
+    let JobShape::Ops(ops) = &load.shape else { panic!() };
+    assert_eq!((load.name.as_str(), load.enabled, ops.len()), ("nightly/load", false, 2));
+}
+
+#[test]
+fn resources_and_io_managers_load_with_templates_over_env_and_tenant() {
+    let manifest = load(
+        "a.yaml",
+        r#"
+resources:
+  db: {kind: sqlite, path: "{{ env.DATA | default('data') }}/{{ tenant.id }}.db"}
+  pg: {kind: postgres, url: "postgres://localhost/x", schema: "{{ tenant.schema_name }}"}
+io:
+  lake: {kind: json, base: "{{ env.LAKE }}"}
+  sheets: {kind: csv, base: sheets}
+"#,
+    );
+    assert!(
+        matches!(&manifest.resources["db"], ResourceDef::Sqlite { path } if path.ends_with(".db"))
+    );
+    assert!(matches!(&manifest.resources["pg"], ResourceDef::Postgres { schema: Some(_), .. }));
+    assert_eq!(manifest.io["sheets"].kind, IoKind::Csv);
+}
+
+#[test]
+fn r188_handlers_keep_the_order_of_the_file() {
+    let manifest = load(
+        "a.yaml",
+        r#"
+handlers:
+  "Z.Send": {command: ["./send.sh", "{{ name }}"], env: {LEVEL: 3}}
+  "A.*": {builtin: echo}
+"#,
+    );
+    let [send, rest] = manifest.handlers.as_slice() else { panic!() };
+    assert_eq!((send.pattern.as_str(), rest.pattern.as_str()), ("Z.Send", "A.*"));
+    assert!(matches!(&send.target, HandlerTarget::Command(it) if it.env["LEVEL"] == "3"));
+    assert_eq!(rest.target, HandlerTarget::Builtin(Builtin::Echo));
+}
+
+#[test]
+fn tenants_have_the_fields_of_document_002_and_labels_of_their_own() {
+    let manifest = load(
+        "a.yaml",
+        r#"
+tenants:
+  tenant_a:
+    name: Tenant A
+    database_url: postgres://localhost/a
+    s3_bucket: data-lake-prod
+    s3_prefix: tenant_a/
+    schema_name: tenant_a
+    schedule: "0 6 * * *"
+    enabled: false
+    labels: {region: eu, tier: 1}
+  tenant_b:
+"#,
+    );
+    let tenant = &manifest.tenants["tenant_a"];
+    assert_eq!(tenant.s3_prefix.as_deref(), Some("tenant_a/"));
+    assert_eq!((tenant.enabled, tenant.labels["tier"].as_str()), (false, "1"));
+    assert!(manifest.tenants["tenant_b"].enabled);
+}
+
+#[test]
+fn the_same_file_in_json_declares_the_same() {
+    let yaml = "assets:\n  a: {deps: [b], tags: {x: y}}\n  b: {step: {kind: noop}}\n";
+    let json = r#"{"assets": {"a": {"deps": ["b"], "tags": {"x": "y"}}, "b": {"step": {"kind": "noop"}}}}"#;
+    assert_eq!(load("a.yaml", yaml), load("b.json", json));
+}
+
+#[test]
+fn a_manifest_survives_its_json_form() {
+    let text = "assets: {a: {step: {kind: sql, resource: db, statements: x}, retry: 1}}\n\
+                partitions: {p: {kind: monthly, start: 2025-01-01}}\n\
+                handlers: {'M.*': {builtin: noop}}\ntenants: {t: {}}\n";
+    let manifest = load("a.yaml", text);
+    let json = serde_json::to_string(&manifest).unwrap();
+    assert_eq!(serde_json::from_str::<millstream_model::FileManifest>(&json).unwrap(), manifest);
+}
