@@ -1,12 +1,21 @@
 //! What a scan found becomes what is live, in one batch.
 
+use std::collections::BTreeMap;
+
+use millstream_decide::scan::{Deletions, KnownFile, ScanVerdict, Sighting, decide};
 use millstream_model::view::{FileRow, FileState};
-use millstream_model::{ContentHash, Diagnostic, FileManifest, LocationName};
+use millstream_model::{ContentHash, Diagnostic, FileManifest, LocationName, Timestamp};
 use millstream_store::definitions::{self, StoredFile, StoredLocation};
 use millstream_store::instance::{self, DaemonRequest};
 use millstream_store::{Batch, Scope, StoreError};
 
 use crate::{Control, ControlError};
+
+/// Requests that one pass of a daemon answers.
+const REQUESTS_MAX: u32 = 100;
+
+/// How long the answer to a request is kept: an hour.
+const FORGET_AFTER_MICROS: i64 = 3_600_000_000;
 
 /// One file whose state a scan changes.
 #[derive(Debug, Clone)]
@@ -68,6 +77,50 @@ impl Control {
     /// Makes the location known, with the root it is scanned from.
     pub async fn add_location(&self, name: &LocationName, root: &str) -> Result<(), StoreError> {
         self.store.apply(definitions::create_location(name, root)).await.map(|_| ())
+    }
+
+    /// How often the live files of a location have changed.
+    pub async fn location_version(&self, name: &LocationName) -> Result<i64, StoreError> {
+        let stored = self.store.locations().await?;
+        Ok(stored.iter().find(|location| location.name == *name).map_or(0, |found| found.version))
+    }
+
+    /// What is known of a location's files, and what the sighting of its root means.
+    pub async fn judge_scan(
+        &self,
+        location: &LocationName,
+        sighting: &Sighting,
+        deletions: Deletions,
+    ) -> Result<(BTreeMap<String, StoredFile>, ScanVerdict), StoreError> {
+        let stored = self.store.definition_files(location).await?;
+        let files: BTreeMap<String, StoredFile> =
+            stored.into_iter().map(|file| (file.row.name.clone(), file)).collect();
+        let known = files
+            .iter()
+            .map(|(name, file)| {
+                let deleted = file.row.state == FileState::Deleted;
+                (name.clone(), KnownFile { checksum: file.checksum.clone(), deleted })
+            })
+            .collect();
+        let verdict = decide(&known, sighting, deletions);
+        Ok((files, verdict))
+    }
+
+    /// The requests that wait for a daemon, the oldest first.
+    pub async fn open_requests(&self) -> Result<Vec<DaemonRequest>, StoreError> {
+        self.store.open_requests(REQUESTS_MAX).await
+    }
+
+    /// Answers a request, and forgets those that nobody waits for any more.
+    pub async fn answer_request(&self, id: &str, answer: &str) -> Result<(), StoreError> {
+        let forget = self.now().as_micros().saturating_sub(FORGET_AFTER_MICROS);
+        let forget = Timestamp::from_micros(forget);
+        self.store.apply(instance::answer_request(id, answer, forget)).await.map(|_| ())
+    }
+
+    /// The answer to a request, once there is one.
+    pub async fn request_answer(&self, id: &str) -> Result<Option<String>, StoreError> {
+        self.store.request_answer(id).await
     }
 
     /// Stores what a scan changes: all of it or nothing.

@@ -19,7 +19,14 @@ const LEASE: &str = "queue";
 /// What one daemon remembers between its passes over the queue.
 #[derive(Debug, Default)]
 pub struct QueueWatch {
-    lease: LeaseWatch,
+    lease: HeldLease,
+}
+
+/// A lease as its holder remembers it, so that not every pass has to raise it.
+#[derive(Debug, Default)]
+pub(crate) struct HeldLease {
+    watch: LeaseWatch,
+    held: Option<(i64, Duration)>,
 }
 
 impl Control {
@@ -64,17 +71,12 @@ impl Control {
             return Ok(Vec::new());
         }
         let mut applied = self.store.apply(claim_queued_runs(&wanted, me, fence)).await?;
-        claimed(applied.rows(0))
-    }
-
-    /// Records that a worker called `worker` is about to be launched for a claimed run: the intent
-    /// before the effect.
-    pub async fn intend_launch(&self, run: &ClaimedRun, worker: &str) -> Result<(), StoreError> {
-        let mut batch = Batch::for_tenant(&run.tenant);
-        live::set_worker(&mut batch, run, worker);
-        let dequeued = self.event_of(run, EventBody::RunDequeued {});
-        events::insert(&mut batch, &run.tenant, &self.new_id().to_string(), &[dequeued]);
-        self.store.apply(batch).await.map(|_| ())
+        let claimed = claimed(applied.rows(0))?;
+        if claimed.is_empty() {
+            // Somebody else may hold the lease by now: look before the next pass.
+            watch.lease.held = None;
+        }
+        Ok(claimed)
     }
 
     /// Puts a claimed run back into the queue, because its worker could not be launched.
@@ -104,7 +106,28 @@ impl Control {
     }
 
     /// Holds the lease called `name` if it can be held now; returns its fence.
+    ///
+    /// A holder raises it a few times in the time-to-live. What it does in between names the
+    /// fence, so that having lost the lease meanwhile does no harm.
     pub(crate) async fn hold_lease(
+        &self,
+        name: &str,
+        me: &str,
+        lease: &mut HeldLease,
+        time_to_live: Duration,
+    ) -> Result<Option<i64>, StoreError> {
+        let elapsed = self.seams.clock.elapsed();
+        if let Some((fence, raised)) = lease.held
+            && elapsed.saturating_sub(raised) < time_to_live / 4
+        {
+            return Ok(Some(fence));
+        }
+        let fence = self.move_lease(name, me, &mut lease.watch, time_to_live).await?;
+        lease.held = fence.map(|fence| (fence, elapsed));
+        Ok(fence)
+    }
+
+    async fn move_lease(
         &self,
         name: &str,
         me: &str,

@@ -1,1 +1,18 @@
-//! placeholder
+//! The loops: watch, wake, call a use case of `control`, act on what it decided.
+//!
+//! [`Daemon::start`] runs them until it is told to stop. A pass takes no input but the store and
+//! the time; a notification only says "look now", so a lost one costs a little time and nothing
+//! else. Any number of daemons may run on one store, and any may die between any two statements.
+
+mod daemon;
+mod direct;
+mod files;
+mod passes;
+mod scan;
+mod watch;
+
+pub use daemon::{Daemon, DaemonHandle, Location, Settings};
+pub use direct::DirectControlPlane;
+pub use files::Root;
+pub use passes::{launch_claimed, queue_pass};
+pub use scan::{ScanReport, scan};

@@ -25,6 +25,24 @@ pub enum Sighting {
     Unreadable(String),
 }
 
+impl Sighting {
+    /// How many files were seen.
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Files(files) => files.len(),
+            Self::Unreadable(_) => 0,
+        }
+    }
+
+    /// The files with their hashes; none when the root cannot be read.
+    pub fn into_files(self) -> BTreeMap<String, ContentHash> {
+        match self {
+            Self::Files(files) => files,
+            Self::Unreadable(_) => BTreeMap::new(),
+        }
+    }
+}
+
 /// What to do about a scan.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ScanVerdict {

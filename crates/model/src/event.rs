@@ -47,8 +47,6 @@ pub enum EventBody {
         /// Why.
         cause: Cause,
     },
-    /// A daemon claimed the run for a launch.
-    RunDequeued {},
     /// The launcher failed; the run is back in the queue.
     LaunchFailed {
         /// What the launcher said.
@@ -195,7 +193,6 @@ impl EventBody {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::RunQueued { .. } => "run_queued",
-            Self::RunDequeued {} => "run_dequeued",
             Self::LaunchFailed { .. } => "launch_failed",
             Self::RunStarted { .. } => "run_started",
             Self::CancelRequested { .. } => "cancel_requested",
@@ -220,7 +217,6 @@ impl EventBody {
     pub fn control_seq(&self) -> Option<i64> {
         match self {
             Self::RunQueued { .. } => Some(-9),
-            Self::RunDequeued {} => Some(-8),
             Self::LaunchFailed { .. } => Some(-7),
             Self::CancelRequested { .. } => Some(-6),
             Self::WorkerLost { .. } => Some(-5),

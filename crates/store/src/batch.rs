@@ -47,12 +47,14 @@ pub struct Batch {
     pub(crate) steps: Vec<Step>,
     /// The tenant and id of the event batch that is committed with this, if one is.
     pub(crate) events: Option<(TenantId, String)>,
+    /// Whether a daemon may have something to do now: a run may start, a request waits.
+    pub(crate) wakes_daemon: bool,
 }
 
 impl Batch {
     /// An empty batch over the rows that `scope` names.
     pub fn new(scope: Scope) -> Self {
-        Self { scope, steps: Vec::new(), events: None }
+        Self { scope, steps: Vec::new(), events: None, wakes_daemon: false }
     }
 
     /// An empty batch over one tenant's rows.

@@ -45,7 +45,9 @@ pub fn ask_daemon(request: &DaemonRequest, now: Timestamp) -> Batch {
         request.body.as_str().into(),
         now.into(),
     ];
-    Batch::new(Scope::Instance).then_one(&ASK_DAEMON, params)
+    let mut batch = Batch::new(Scope::Instance).then_one(&ASK_DAEMON, params);
+    batch.wakes_daemon = true;
+    batch
 }
 
 /// Answers a request; a second answer changes nothing. Requests asked before `forget` are removed.

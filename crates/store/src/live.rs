@@ -17,16 +17,14 @@ statements! {
         VALUES ($1, $2, 'QUEUED', 0, -1, 0, $3, $4, FALSE)";
     CLAIM_QUEUED_RUNS = "
         UPDATE live_run
-        SET status = 'STARTING', epoch = epoch + 1, seq = -1, beat = 0, hold = NULL, worker = NULL
+        SET status = 'STARTING', epoch = epoch + 1, seq = -1, beat = 0, hold = NULL,
+            worker = 'run-' || run || '-' || CAST(epoch + 1 AS TEXT)
         WHERE status = 'QUEUED' AND (tenant, run) IN (/*pairs $1*/)
           AND EXISTS (SELECT 1 FROM lease WHERE name = 'queue' AND holder = $2 AND fence = $3)
         RETURNING tenant, run, epoch";
     SET_HOLD = "
         UPDATE live_run SET hold = $3
         WHERE tenant = $1 AND run = $2 AND status = 'QUEUED'";
-    SET_WORKER = "
-        UPDATE live_run SET worker = $4
-        WHERE tenant = $1 AND run = $2 AND epoch = $3 AND status = 'STARTING'";
     MOVE_LIVE_RUN = "
         UPDATE live_run SET status = $5
         WHERE tenant = $1 AND run = $2 AND epoch = $3 AND status = $4";
@@ -105,6 +103,14 @@ pub struct ClaimedRun {
     pub epoch: i64,
 }
 
+impl ClaimedRun {
+    /// The external name of the worker that this claim intends; the claim has stored it, so a
+    /// launch whose answer was lost is found again by looking for it.
+    pub fn worker_name(&self) -> String {
+        format!("run-{}-{}", self.run, self.epoch)
+    }
+}
+
 fn key(tenant: &TenantId, run: RunId) -> Vec<Value> {
     vec![tenant.into(), (&run).into()]
 }
@@ -114,6 +120,7 @@ pub fn insert(batch: &mut Batch, tenant: &TenantId, run: RunId, priority: i64, n
     let mut params = key(tenant, run);
     params.extend([priority.into(), now.into()]);
     batch.push(&INSERT_LIVE_RUN, params, Expect::Rows(1));
+    batch.wakes_daemon = true;
 }
 
 /// Moves `runs` from queued to starting and gives each a new epoch, if the lease still holds.
@@ -143,18 +150,12 @@ pub fn set_hold(batch: &mut Batch, tenant: &TenantId, run: RunId, hold: &HoldRea
     batch.push(&SET_HOLD, params, Expect::Any);
 }
 
-/// Records the intent to launch a worker called `worker`.
-pub fn set_worker(batch: &mut Batch, run: &ClaimedRun, worker: &str) {
-    let mut params = key(&run.tenant, run.run);
-    params.extend([run.epoch.into(), worker.into()]);
-    batch.push(&SET_WORKER, params, Expect::Rows(1));
-}
-
 /// Moves a run from the status that `run` has to `to`, or conflicts.
 pub fn move_to(batch: &mut Batch, run: &LiveRun, to: RunStatus) {
     let mut params = key(&run.tenant, run.run);
     params.extend([run.epoch.into(), (&run.status).into(), (&to).into()]);
     batch.push(&MOVE_LIVE_RUN, params, Expect::Rows(1));
+    batch.wakes_daemon |= to == RunStatus::Queued;
 }
 
 /// Moves a run to `to` and asks its worker to stop, or conflicts.
@@ -185,6 +186,7 @@ pub fn remove(batch: &mut Batch, run: &LiveRun) {
     let mut params = key(&run.tenant, run.run);
     params.extend([run.epoch.into(), (&run.status).into()]);
     batch.push(&REMOVE_LIVE_RUN, params, Expect::Rows(1));
+    batch.wakes_daemon = true;
 }
 
 fn live_run(mut row: Row) -> Result<LiveRun, StoreError> {

@@ -16,6 +16,7 @@ use crate::{Applied, Batch, Row, SchemaState, Scope, Sql, StoreError, Value};
 pub struct Store {
     database: Arc<Database>,
     changes: watch::Sender<i64>,
+    daemon_changes: watch::Sender<i64>,
 }
 
 /// Which database it is.
@@ -34,7 +35,11 @@ impl std::fmt::Debug for Store {
 
 impl Store {
     fn new(database: Database) -> Self {
-        Self { database: Arc::new(database), changes: watch::Sender::new(0) }
+        Self {
+            database: Arc::new(database),
+            changes: watch::Sender::new(0),
+            daemon_changes: watch::Sender::new(0),
+        }
     }
 
     /// Opens the embedded database at `path`, which this process then owns, and brings its schema
@@ -92,11 +97,15 @@ impl Store {
         if batch.is_empty() {
             return Ok(Applied::default());
         }
+        let wakes_daemon = batch.wakes_daemon;
         let applied = match &*self.database {
             Database::Sqlite(sqlite) => sqlite.apply(batch).await,
             Database::Postgres(postgres) => postgres.apply(batch).await,
         }?;
         self.changes.send_modify(|count| *count = count.wrapping_add(1));
+        if wakes_daemon {
+            self.daemon_changes.send_modify(|count| *count = count.wrapping_add(1));
+        }
         Ok(applied)
     }
 
@@ -104,6 +113,11 @@ impl Store {
     /// number that only says "look now".
     pub fn changes(&self) -> watch::Receiver<i64> {
         self.changes.subscribe()
+    }
+
+    /// As [`Store::changes`], but only when a daemon may have something to do.
+    pub fn daemon_changes(&self) -> watch::Receiver<i64> {
+        self.daemon_changes.subscribe()
     }
 
     /// Asks one question.

@@ -1,0 +1,236 @@
+//! The loops themselves, and how they end.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use millstream_control::{
+    Control, DaemonRequest, Deletions, LostWatch, Patience, QueueLimits, QueueWatch,
+};
+use millstream_launch::Launcher;
+use millstream_model::LocationName;
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinSet;
+
+use crate::files::Root;
+use crate::passes::queue_pass;
+use crate::scan::{ScanReport, scan};
+use crate::watch::FolderWatch;
+
+/// How a daemon works.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Its name, unique among the daemons of the store.
+    pub name: String,
+    /// What limits the queue.
+    pub limits: QueueLimits,
+    /// When a worker or a daemon counts as gone, and how often a run may lose one.
+    pub patience: Patience,
+    /// How often definition roots are scanned, beside what notifications say.
+    pub scan_interval: Duration,
+    /// Whether definition roots are scanned at all.
+    pub scans: bool,
+}
+
+/// A code location of files.
+#[derive(Debug, Clone)]
+pub struct Location {
+    /// Its name.
+    pub name: LocationName,
+    /// The folder that its files are below.
+    pub root: PathBuf,
+}
+
+/// One daemon.
+pub struct Daemon<L> {
+    control: Control,
+    launcher: Arc<L>,
+    settings: Settings,
+    location: Location,
+    root: Mutex<Root>,
+}
+
+/// A daemon that runs.
+pub struct DaemonHandle {
+    stop: watch::Sender<bool>,
+    loops: JoinSet<()>,
+    scanned: watch::Receiver<bool>,
+}
+
+/// After a change below a root, files are given this long to be complete before they are read.
+const SETTLE: Duration = Duration::from_millis(50);
+
+/// How long a loop waits after a failure of the store.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// How often each second the queue is looked at, however much changes.
+const QUEUE_PASS_MIN: Duration = Duration::from_millis(1);
+
+impl DaemonHandle {
+    /// Whether the definitions have been scanned once: the server is not ready before.
+    pub fn scanned(&self) -> watch::Receiver<bool> {
+        self.scanned.clone()
+    }
+
+    /// Ends the loops between two passes, and waits until they have ended.
+    pub async fn stop(mut self) {
+        self.stop.send_replace(true);
+        while let Some(ended) = self.loops.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a loop of the daemon has panicked");
+            }
+        }
+    }
+}
+
+impl<L: Launcher + 'static> Daemon<L> {
+    /// A daemon over `control` that launches workers with `launcher`.
+    pub fn new(control: Control, launcher: Arc<L>, settings: Settings, location: Location) -> Self {
+        let root = Mutex::new(Root::new(location.root.clone()));
+        Self { control, launcher, settings, location, root }
+    }
+
+    /// Starts the loops.
+    pub fn start(self) -> DaemonHandle {
+        let (stop, stopped) = watch::channel(false);
+        let (scanned_sender, scanned) = watch::channel(false);
+        let daemon = Arc::new(self);
+        let mut loops = JoinSet::new();
+        loops.spawn(Arc::clone(&daemon).queue_loop(stopped.clone()));
+        loops.spawn(Arc::clone(&daemon).lost_loop(stopped.clone()));
+        loops.spawn(Arc::clone(&daemon).request_loop(stopped.clone()));
+        loops.spawn(daemon.scan_loop(stopped, scanned_sender));
+        DaemonHandle { stop, loops, scanned }
+    }
+
+    async fn queue_loop(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let mut changes = self.control.store().daemon_changes();
+        let mut watch = QueueWatch::default();
+        loop {
+            changes.mark_unchanged();
+            let pass = queue_pass(&self.control, &self.launcher, &mut watch, &self.settings);
+            let failed = match pass.await {
+                Ok(_) => false,
+                Err(error) => {
+                    tracing::error!(%error, "a pass over the queue failed; it is repeated");
+                    true
+                }
+            };
+            let pause = if failed { AFTER_FAILURE } else { QUEUE_PASS_MIN };
+            let idle = self.settings.patience.time_to_live / 3;
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => break,
+                () = pause_then(pause, async { tokio::select! {
+                    _ = changes.changed() => {}
+                    () = tokio::time::sleep(idle) => {}
+                } }) => {}
+            }
+        }
+        if let Err(error) = self.control.release_queue(&self.settings.name).await {
+            tracing::debug!(%error, "the queue's lease runs out by itself");
+        }
+    }
+
+    async fn lost_loop(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let mut watch = LostWatch::default();
+        let interval = self.settings.patience.time_to_live / 3;
+        loop {
+            if let Err(error) = self.control.recover_lost(&mut watch, self.settings.patience).await
+            {
+                tracing::error!(%error, "the runs in progress could not be looked at");
+            }
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => break,
+                () = tokio::time::sleep(interval) => {}
+            }
+        }
+    }
+
+    async fn scan_loop(
+        self: Arc<Self>,
+        mut stop: watch::Receiver<bool>,
+        scanned: watch::Sender<bool>,
+    ) {
+        if !self.settings.scans {
+            scanned.send_replace(true);
+            return;
+        }
+        tracing::info!(
+            "[DAG_LOADER] Starting DAG loader (scan_interval={}ms)",
+            self.settings.scan_interval.as_millis()
+        );
+        tracing::info!("[LOCAL_SOURCE] Scanning directory: {}", self.location.root.display());
+        let mut folder = FolderWatch::start(&self.location.root);
+        let mut watching = self.location.root.is_dir();
+        loop {
+            if let Err(error) = self.scan_once(Deletions::Guarded).await {
+                tracing::error!(%error, "a scan could not be stored; it is repeated");
+            }
+            scanned.send_replace(true);
+            if !watching && self.location.root.is_dir() {
+                folder = FolderWatch::start(&self.location.root);
+                watching = true;
+            }
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => break,
+                () = folder.changed() => tokio::time::sleep(SETTLE).await,
+                () = tokio::time::sleep(self.settings.scan_interval) => {}
+            }
+        }
+    }
+
+    async fn scan_once(
+        &self,
+        deletions: Deletions,
+    ) -> Result<ScanReport, millstream_control::StoreError> {
+        let mut root = self.root.lock().await;
+        scan(&self.control, &self.location.name, &mut root, deletions).await
+    }
+
+    async fn request_loop(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let mut changes = self.control.store().daemon_changes();
+        let interval = self.settings.patience.time_to_live / 3;
+        loop {
+            changes.mark_unchanged();
+            match self.control.open_requests().await {
+                Ok(requests) => {
+                    for request in requests {
+                        self.answer(&request).await;
+                    }
+                }
+                Err(error) => tracing::error!(%error, "requests could not be looked at"),
+            }
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => break,
+                _ = changes.changed() => {}
+                () = tokio::time::sleep(interval) => {}
+            }
+        }
+    }
+
+    async fn answer(&self, request: &DaemonRequest) {
+        let answer = match request.kind.as_str() {
+            "scan" if !self.settings.scans => {
+                serde_json::json!({ "error": "definition loading is disabled (DAGS_ENABLED)" })
+            }
+            "scan" => {
+                let accepted = serde_json::from_str::<serde_json::Value>(&request.body)
+                    .is_ok_and(|body| body["accept_deletions"] == true);
+                let deletions = if accepted { Deletions::Accepted } else { Deletions::Guarded };
+                match self.scan_once(deletions).await {
+                    Ok(report) => serde_json::json!(report),
+                    Err(error) => serde_json::json!({ "error": error.to_string() }),
+                }
+            }
+            other => serde_json::json!({ "error": format!("no daemon knows how to {other}") }),
+        };
+        if let Err(error) = self.control.answer_request(&request.id, &answer.to_string()).await {
+            tracing::error!(%error, request = request.id, "an answer could not be stored");
+        }
+    }
+}
+
+async fn pause_then(pause: Duration, then: impl Future<Output = ()>) {
+    tokio::time::sleep(pause).await;
+    then.await;
+}

@@ -1,0 +1,259 @@
+//! One scan of a definition root: look, decide, parse what is new, put it live in one batch.
+//!
+//! The log lines are those of document 004, because people search for them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use millstream_control::{
+    Control, Deletions, FileChange, FileOutcome, LocationChange, ScanVerdict, StoreError,
+    StoredFile,
+};
+use millstream_definition::{LocationFile, ParsedFile, Version, check_location, file_hash};
+use millstream_model::view::FileState;
+use millstream_model::{
+    ContentHash, Diagnostic, ErrorCode, FileManifest, LocationName, Place, Severity,
+};
+
+use crate::files::Root;
+
+/// What a scan found and did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct ScanReport {
+    /// Files at the root.
+    pub files: usize,
+    /// Files that went live.
+    pub loaded: usize,
+    /// Files with errors that are new.
+    pub failed: usize,
+    /// Files that are gone.
+    pub deleted: usize,
+    /// Why the root cannot be believed, if it cannot.
+    pub stale: Option<String>,
+}
+
+/// Scans `root` as `location`.
+///
+/// Crash-safe: what goes live does so in one batch, and a scan that died is done again. Two scans
+/// at once cannot mix: the second finds the location's version changed and changes nothing.
+pub async fn scan(
+    control: &Control,
+    location: &LocationName,
+    root: &mut Root,
+    deletions: Deletions,
+) -> Result<ScanReport, StoreError> {
+    let seen_version = control.location_version(location).await?;
+    let sighting = root.look();
+    let files = sighting.count();
+    let (known, verdict) = control.judge_scan(location, &sighting, deletions).await?;
+    if let Some(reason) = verdict.stale.clone() {
+        tracing::warn!("[LOCAL_SOURCE] {}: {reason}", root.path().display());
+        let change = LocationChange {
+            location: location.clone(),
+            seen_version,
+            files: Vec::new(),
+            stale: Some(reason.clone()),
+        };
+        control.apply_scan(&change).await?;
+        return Ok(ScanReport { files, stale: Some(reason), ..ScanReport::default() });
+    }
+    let scan = Scan { control, location, root, known };
+    let changes = scan.changes(&verdict, sighting.into_files()).await?;
+    let report = summarize(&changes, files);
+    let change =
+        LocationChange { location: location.clone(), seen_version, files: changes, stale: None };
+    control.apply_scan(&change).await?;
+    Ok(report)
+}
+
+fn summarize(changes: &[FileChange], files: usize) -> ScanReport {
+    let mut report = ScanReport { files, ..ScanReport::default() };
+    for change in changes {
+        match &change.outcome {
+            FileOutcome::Live { .. } => report.loaded += 1,
+            FileOutcome::Bad { .. } => report.failed += 1,
+            FileOutcome::Deleted => report.deleted += 1,
+        }
+    }
+    report
+}
+
+struct Scan<'a> {
+    control: &'a Control,
+    location: &'a LocationName,
+    root: &'a Root,
+    known: BTreeMap<String, StoredFile>,
+}
+
+/// A file that was read in this scan.
+struct Fresh {
+    checksum: ContentHash,
+    parsed: ParsedFile,
+    version: Option<ContentHash>,
+}
+
+impl Scan<'_> {
+    async fn changes(
+        &self,
+        verdict: &ScanVerdict,
+        checksums: BTreeMap<String, ContentHash>,
+    ) -> Result<Vec<FileChange>, StoreError> {
+        if verdict.parse.is_empty() && verdict.deleted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let fresh = self.parse(&self.worth_parsing(verdict), checksums);
+        let live = self.control.live_files(self.location).await?;
+        let live: BTreeMap<String, (ContentHash, FileManifest)> = live
+            .into_iter()
+            .filter(|(version, _)| !verdict.deleted.contains(&version.name))
+            .map(|(version, content)| (version.name, (version.hash, content)))
+            .collect();
+        let mut changes: Vec<FileChange> =
+            verdict.deleted.iter().map(|name| deleted(name)).collect();
+        changes.extend(self.judge(fresh, &live));
+        Ok(changes)
+    }
+
+    /// What is new, and what had errors before: those may be gone now that another file changed.
+    fn worth_parsing(&self, verdict: &ScanVerdict) -> BTreeSet<String> {
+        let had_errors = self.known.iter().filter(|(name, file)| {
+            matches!(file.row.state, FileState::Broken | FileState::LastGood)
+                && !verdict.deleted.contains(*name)
+        });
+        verdict.parse.iter().cloned().chain(had_errors.map(|(name, _)| name.clone())).collect()
+    }
+
+    fn parse(
+        &self,
+        names: &BTreeSet<String>,
+        checksums: BTreeMap<String, ContentHash>,
+    ) -> BTreeMap<String, Fresh> {
+        let mut fresh = BTreeMap::new();
+        for name in names {
+            let Some(seen) = checksums.get(name) else { continue };
+            let shown = job_name(name);
+            if self.known.get(name).is_none_or(|file| file.checksum != *seen) {
+                tracing::info!(
+                    "[DAG_LOADER] Loading DAG: {shown} from local:{}",
+                    self.root.path().join(name).display()
+                );
+            }
+            let (checksum, parsed) = match self.root.content(name) {
+                Ok(content) => {
+                    (ContentHash::of(&content), millstream_definition::parse_file(name, &content))
+                }
+                Err(error) => (seen.clone(), unreadable(name, &error)),
+            };
+            let version = parsed.manifest.as_ref().map(file_hash);
+            fresh.insert(name.clone(), Fresh { checksum, parsed, version });
+        }
+        fresh
+    }
+
+    /// What becomes of each file, once all are put together.
+    fn judge(
+        &self,
+        fresh: BTreeMap<String, Fresh>,
+        live: &BTreeMap<String, (ContentHash, FileManifest)>,
+    ) -> Vec<FileChange> {
+        let names: BTreeSet<&String> = fresh.keys().chain(live.keys()).collect();
+        let files: Vec<LocationFile<'_>> = names
+            .iter()
+            .map(|name| LocationFile {
+                name: name.as_str(),
+                newest: fresh
+                    .get(*name)
+                    .and_then(Fresh::version)
+                    .or_else(|| live_version(live, name)),
+                live: live_version(live, name),
+            })
+            .collect();
+        let check = check_location(self.location.clone(), &files);
+        let mut changes = Vec::new();
+        for (name, file) in fresh {
+            let mut diagnostics = file.parsed.diagnostics.clone();
+            let between = check.diagnostics.iter().filter(|found| found.place.file == name);
+            diagnostics.extend(between.cloned());
+            let refused = check.refused.contains(&name);
+            let outcome = match (file.parsed.manifest, file.version) {
+                (Some(content), Some(version)) if !refused => FileOutcome::Live {
+                    checksum: file.checksum,
+                    version,
+                    content: Box::new(content),
+                    warnings: diagnostics,
+                },
+                _ => FileOutcome::Bad { checksum: file.checksum, diagnostics },
+            };
+            changes.extend(self.news(name, outcome));
+        }
+        changes
+    }
+
+    /// The change, unless everything about it is known already: one error a content, not a scan.
+    fn news(&self, name: String, outcome: FileOutcome) -> Option<FileChange> {
+        let shown = job_name(&name);
+        let known = self.known.get(&name);
+        match &outcome {
+            FileOutcome::Bad { checksum, diagnostics } => {
+                let same = known.is_some_and(|file| {
+                    file.checksum == *checksum
+                        && file.row.diagnostics == *diagnostics
+                        && matches!(file.row.state, FileState::Broken | FileState::LastGood)
+                });
+                if same {
+                    return None;
+                }
+                let first = diagnostics.iter().find(|found| found.severity == Severity::Error);
+                let why = first.map_or(String::new(), |found| found.message.clone());
+                tracing::error!("[DAG_LOADER] Failed to load DAG {shown}: {why}");
+            }
+            FileOutcome::Live { .. } => {
+                tracing::info!("[DAG_LOADER] Successfully loaded DAG: {shown}");
+            }
+            FileOutcome::Deleted => {}
+        }
+        Some(FileChange { name, outcome })
+    }
+}
+
+impl Fresh {
+    fn version(&self) -> Option<Version<'_>> {
+        Some(Version {
+            hash: self.version.as_ref()?,
+            manifest: self.parsed.manifest.as_ref()?,
+            places: Some(&self.parsed.places),
+        })
+    }
+}
+
+fn live_version<'a>(
+    live: &'a BTreeMap<String, (ContentHash, FileManifest)>,
+    name: &str,
+) -> Option<Version<'a>> {
+    let (hash, manifest) = live.get(name)?;
+    Some(Version { hash, manifest, places: None })
+}
+
+fn deleted(name: &str) -> FileChange {
+    tracing::info!("[DAG_LOADER] DAG deleted: {}", job_name(name));
+    FileChange { name: name.to_owned(), outcome: FileOutcome::Deleted }
+}
+
+/// What the loader's log calls a file: its path without the extension.
+fn job_name(name: &str) -> &str {
+    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
+}
+
+fn unreadable(name: &str, error: &std::io::Error) -> ParsedFile {
+    let diagnostic = Diagnostic {
+        code: ErrorCode::DefinitionUnreadable,
+        severity: Severity::Error,
+        message: format!("the file cannot be read: {error}"),
+        place: Place { file: name.to_owned(), line: 0, column: 0 },
+        help: Some("check the file's rights; it is read again at the next scan".to_owned()),
+    };
+    ParsedFile {
+        manifest: None,
+        places: millstream_definition::Places::default(),
+        diagnostics: vec![diagnostic],
+    }
+}
