@@ -96,15 +96,26 @@ impl CronSchedule {
     ///
     /// `None` when there is none within the years that calendars know.
     pub fn next_after(&self, after: Timestamp, zone: &Zone) -> Option<Timestamp> {
-        let from = after.to_jiff().to_zoned(zone.as_jiff().clone());
-        let next = self.cron.find_next_occurrence(&from, false).ok()?;
+        let from = whole_second(after, zone)?;
+        if let Ok(next) = self.cron.find_next_occurrence(&from, false) {
+            return Some(Timestamp::from(next.timestamp()));
+        }
+        // The search gives up where a zone left out a whole day; beyond it, it goes on.
+        let change = zone.as_jiff().following(from.timestamp()).next()?;
+        let beyond = change.timestamp().to_zoned(zone.as_jiff().clone());
+        let next = self.cron.find_next_occurrence(&beyond, true).ok()?;
         Some(Timestamp::from(next.timestamp()))
     }
 
     /// The last fire time that is not after `at`, in the clock of `zone`.
     pub fn last_until(&self, at: Timestamp, zone: &Zone) -> Option<Timestamp> {
-        let from = at.to_jiff().to_zoned(zone.as_jiff().clone());
-        let last = self.cron.find_previous_occurrence(&from, true).ok()?;
+        let from = whole_second(at, zone)?;
+        if let Ok(last) = self.cron.find_previous_occurrence(&from, true) {
+            return Some(Timestamp::from(last.timestamp()));
+        }
+        let change = zone.as_jiff().preceding(from.timestamp()).next()?;
+        let beyond = change.timestamp().to_zoned(zone.as_jiff().clone());
+        let last = self.cron.find_previous_occurrence(&beyond, false).ok()?;
         Some(Timestamp::from(last.timestamp()))
     }
 
@@ -123,6 +134,14 @@ impl fmt::Display for CronSchedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
+}
+
+/// The second that `at` is in. Fire times are whole seconds, and the search that looks backwards
+/// from a fraction may answer with the second after it.
+fn whole_second(at: Timestamp, zone: &Zone) -> Option<jiff::Zoned> {
+    let seconds = at.as_micros().div_euclid(1_000_000);
+    let whole = jiff::Timestamp::from_second(seconds).ok()?;
+    Some(whole.to_zoned(zone.as_jiff().clone()))
 }
 
 fn parser() -> CronParser {
@@ -185,6 +204,14 @@ mod tests {
         assert_eq!(
             fires("30 0 * * *", "America/Havana", "2026-03-07T12:00:00Z", 2),
             ["03-08 01:00-04:00", "03-09 00:30-04:00"]
+        );
+    }
+
+    #[test]
+    fn a_day_that_the_zone_left_out_does_not_end_the_schedule() {
+        assert_eq!(
+            fires("30 2 * * *", "Pacific/Apia", "2011-12-29T00:00:00Z", 2),
+            ["12-29 02:30-10:00", "12-31 02:30+14:00"]
         );
     }
 

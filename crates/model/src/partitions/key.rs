@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{DynamicPartitions, PartitionKey, PartitionKeyError, PartitionsDef};
+use super::{DynamicPartitions, PartitionKey, PartitionKeyError, PartitionsDef, TimeWindow};
 use crate::{DimensionName, Timestamp};
 
 /// What stands between the dimensions of a key of several.
@@ -18,7 +18,12 @@ impl PartitionsDef {
         key: &PartitionKey,
     ) -> Result<BTreeMap<String, String>, PartitionKeyError> {
         match self {
-            Self::Static { .. } | Self::TimeWindow(_) => Ok(BTreeMap::new()),
+            Self::Static { .. } => Ok(BTreeMap::new()),
+            Self::TimeWindow(def) => {
+                let window = def.windows().ok().and_then(|windows| windows.window_of(key));
+                let known = window.map(|_| BTreeMap::new());
+                known.ok_or_else(|| PartitionKeyError { text: key.to_string() })
+            }
             Self::Dynamic(dynamic) => dynamic.parse_key(key),
             Self::Multi { .. } => {
                 let mut parts = BTreeMap::new();
@@ -37,6 +42,18 @@ impl PartitionsDef {
             Self::Static { .. } | Self::TimeWindow(_) => None,
             Self::Dynamic(dynamic) => dynamic.tenant.as_ref(),
             Self::Multi { dimensions } => dimensions.values().find_map(Self::tenant_dimension),
+        }
+    }
+
+    /// The time that `key` covers; `None` when no dimension of it is time.
+    pub fn window_of(&self, key: &PartitionKey) -> Option<TimeWindow> {
+        match self {
+            Self::Static { .. } | Self::Dynamic(_) => None,
+            Self::TimeWindow(def) => def.windows().ok()?.window_of(key),
+            Self::Multi { .. } => {
+                let dimensions = self.dimensions_of(key).ok()?;
+                dimensions.iter().find_map(|(_, def, text)| def.window_of(text))
+            }
         }
     }
 
@@ -66,10 +83,7 @@ impl PartitionsDef {
     ) -> bool {
         match self {
             Self::Static { keys } => keys.contains(key),
-            Self::TimeWindow(_) => {
-                let _ = now;
-                true
-            }
+            Self::TimeWindow(def) => def.windows().is_ok_and(|w| w.contains(key, now)),
             Self::Dynamic(dynamic) => {
                 dynamic.parse_key(key).is_ok()
                     && (dynamic.keys.contains(key) || added.contains(key))
@@ -78,12 +92,6 @@ impl PartitionsDef {
                 dimensions.iter().all(|(_, def, text)| def.contains(text, now, added))
             }),
         }
-    }
-
-    /// Keys that exist at `now` and look like `key`, the likeliest first.
-    pub fn near(&self, key: &PartitionKey, now: Timestamp) -> Vec<PartitionKey> {
-        let _ = (key, now);
-        Vec::new()
     }
 
     /// The dimensions of a key of several: name, definition and the dimension's own key.

@@ -1,6 +1,10 @@
 //! How assets are divided: partitions definitions, their keys and the algebra over them.
 
+mod grid;
 mod key;
+mod list;
+mod problem;
+mod windows;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::{DimensionName, Timestamp};
 
 pub use key::DIMENSION_SEPARATOR;
+pub use problem::PartitionsProblem;
+pub use windows::Windows;
 
 /// How an asset is divided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
