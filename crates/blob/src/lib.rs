@@ -1,1 +1,16 @@
-//! placeholder
+//! What is too large or too growing for the database: compute logs and large results.
+//!
+//! [`Blobs`] names and reads them; the worker's supervisor appends to logs through [`LogWriter`],
+//! the server reads them while they grow. It knows nothing of the rules of runs.
+//!
+//! **Invariant.** Every path is built by [`Blobs`] from encoded parts, so no step key, tenant or
+//! reference can name a file outside of the root.
+
+mod log;
+mod part;
+mod result;
+mod store;
+
+pub use log::{LogKey, LogPart, LogStream, LogTime, LogWriter};
+pub use result::{RESULT_INLINE_MAX, RESULT_MAX, ResultKey};
+pub use store::{BlobError, Blobs};

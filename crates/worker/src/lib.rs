@@ -1,1 +1,22 @@
-//! placeholder
+//! Inside one run: executes the plan's steps, keeps their output, and reports what happens.
+//!
+//! A launcher gives [`Worker::run`] an assignment. It asks `plan::progress` what may start and what
+//! follows, starts processes through the [`supervisor`], and reports events to a [`ControlPlane`].
+//! It knows no other run and never opens the database.
+//!
+//! **Invariant.** A step's process starts only after the control plane has taken its start, so a
+//! worker that was replaced starts nothing.
+//! **Invariant.** User code runs in child processes alone.
+
+mod control_plane;
+mod run;
+mod seams;
+mod step;
+pub mod supervisor;
+mod worker;
+
+pub use control_plane::{ControlPlane, ReportError};
+pub use run::RunEnd;
+pub use seams::{Clock, Entropy, Seams, SystemClock, SystemEntropy};
+pub use supervisor::Supervisor;
+pub use worker::{CancelSignal, Canceler, Worker, WorkerSettings};

@@ -1,0 +1,350 @@
+//! The loop of one run: start what may start, report what happened, stop when told.
+//!
+//! It decides nothing about steps: `plan::progress` says what may start and what follows.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::{FutureExt, future};
+use millstream_model::worker_api::{Assignment, Report, ReportAnswer};
+use millstream_model::{EventBody, StepKey, StepPlan, StepStatus, Timestamp};
+use millstream_plan::progress::{AttemptEnd, Progress, ProgressError, RunOutcome};
+use tokio::sync::watch;
+
+use super::outbox::Outbox;
+use super::results::{Results, StepResult};
+use crate::step::{Attempt, AttemptDone};
+use crate::worker::CancelSignal;
+use crate::{ReportError, Seams, Worker};
+
+/// The first wait after the control plane was not available; it doubles.
+const PAUSE_FIRST: Duration = Duration::from_millis(100);
+
+/// The longest wait between two tries.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// How a worker's part in a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunEnd {
+    /// The run is over and the control plane knows it.
+    Finished(RunOutcome),
+    /// Another worker has the run, or it is over; this one stopped its steps.
+    Replaced,
+    /// The worker stopped its steps and left the run to be found lost.
+    GivenUp {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Executes `assignment` to its end.
+pub(crate) async fn drive(
+    worker: &Worker,
+    assignment: Assignment,
+    seams: &Seams,
+    signal: CancelSignal,
+) -> RunEnd {
+    let mut assignment = assignment;
+    let earlier = std::mem::take(&mut assignment.progress);
+    let (progress, events) = Progress::new(&assignment.plan, &earlier);
+    let mut drive = Drive {
+        worker,
+        seams,
+        places: places(&assignment),
+        progress,
+        results: Results::new(&assignment.plan, earlier),
+        outbox: Outbox::default(),
+        starts: VecDeque::new(),
+        attempts: FuturesUnordered::new(),
+        call: None,
+        stop: watch::Sender::new(false),
+        last_heard: seams.clock.now(),
+        tries: 0,
+        outcome: None,
+        assignment: &assignment,
+    };
+    drive.push(EventBody::RunStarted { worker: worker.settings.name.clone() });
+    for event in events {
+        drive.push(event);
+    }
+    drive.run(signal).await
+}
+
+fn places(assignment: &Assignment) -> HashMap<StepKey, usize> {
+    let keys = assignment.plan.steps.iter().enumerate();
+    keys.map(|(place, step)| (step.key.clone(), place)).collect()
+}
+
+/// A run under way.
+struct Drive<'a> {
+    worker: &'a Worker,
+    seams: &'a Seams,
+    assignment: &'a Assignment,
+    places: HashMap<StepKey, usize>,
+    progress: Progress,
+    results: Results,
+    outbox: Outbox,
+    /// Attempts whose start the control plane has not taken yet, in the order of their events.
+    starts: VecDeque<Start>,
+    attempts: FuturesUnordered<BoxFuture<'a, AttemptDone>>,
+    /// What is being said to the control plane; one thing at a time keeps the events in order.
+    call: Option<BoxFuture<'a, Heard>>,
+    stop: watch::Sender<bool>,
+    last_heard: Timestamp,
+    /// Failed calls since the control plane last answered.
+    tries: u32,
+    /// How the run ended, once its last event is in the outbox.
+    outcome: Option<RunOutcome>,
+}
+
+/// An attempt that waits for its start to be taken.
+struct Start {
+    seq: i64,
+    step: StepKey,
+    attempt: u32,
+}
+
+/// What came of a call to the control plane.
+enum Heard {
+    Report { last_seq: i64, answer: Result<ReportAnswer, ReportError> },
+    Beat(Result<ReportAnswer, ReportError>),
+    Paused,
+}
+
+impl<'a> Drive<'a> {
+    async fn run(mut self, mut signal: CancelSignal) -> RunEnd {
+        loop {
+            if let Err(error) = self.start_ready() {
+                return given_up(&error);
+            }
+            self.end_if_over();
+            self.call_if_due();
+            if let Some(outcome) = &self.outcome
+                && self.call.is_none()
+            {
+                return RunEnd::Finished(outcome.clone());
+            }
+            let wakeup = self.seams.clock.sleep(self.patience());
+            let call = async {
+                match &mut self.call {
+                    Some(call) => call.await,
+                    None => future::pending().await,
+                }
+            };
+            // The order is fixed, so that a simulation repeats.
+            let result = tokio::select! {
+                biased;
+                () = signal.canceled(), if !self.progress.is_canceled() => {
+                    self.cancel();
+                    Ok(())
+                }
+                heard = call => match self.hear(heard) {
+                    Ok(()) => Ok(()),
+                    Err(end) => return end,
+                },
+                Some(done) = self.attempts.next(), if !self.attempts.is_empty() => {
+                    self.finish_all(done)
+                }
+                () = wakeup => Ok(()),
+            };
+            if let Err(error) = result {
+                return given_up(&error);
+            }
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.seams.clock.now()
+    }
+
+    fn push(&mut self, body: EventBody) -> i64 {
+        self.outbox.push(body, self.seams.clock.now())
+    }
+
+    /// How long nothing is due: neither another attempt nor a beat.
+    fn patience(&self) -> Duration {
+        let now = self.now();
+        let beat_at = self.last_heard.after(self.worker.settings.beat_every);
+        let next = self.progress.next_wakeup(now).map_or(beat_at, |retry| retry.min(beat_at));
+        next.since(now)
+    }
+
+    fn start_ready(&mut self) -> Result<(), ProgressError> {
+        let planned = self.assignment.plan.max_parallel.and_then(|max| usize::try_from(max).ok());
+        let max_parallel = planned.unwrap_or(self.worker.settings.max_parallel);
+        let now = self.now();
+        for step in self.progress.ready(now, max_parallel) {
+            let event = self.progress.start(&step, now)?;
+            let attempt = self.progress.attempt(&step).unwrap_or(1);
+            let seq = self.push(event);
+            self.starts.push_back(Start { seq, step, attempt });
+        }
+        Ok(())
+    }
+
+    /// Puts the run's own last event behind those of its steps.
+    fn end_if_over(&mut self) {
+        if self.outcome.is_some() {
+            return;
+        }
+        let Some(outcome) = self.progress.outcome() else { return };
+        self.push(match &outcome {
+            RunOutcome::Succeeded => EventBody::RunSucceeded {},
+            RunOutcome::Failed { reason } => EventBody::RunFailed { reason: reason.clone() },
+            RunOutcome::Canceled => EventBody::RunCanceled {},
+        });
+        self.outcome = Some(outcome);
+    }
+
+    /// Reports what waits, or beats when nothing was said for a while.
+    fn call_if_due(&mut self) {
+        if self.call.is_some() {
+            return;
+        }
+        let Assignment { tenant, run, epoch, .. } = self.assignment;
+        let control = &self.seams.control;
+        if let Some(last) = self.outbox.last_of_batch() {
+            let report = Report { epoch: *epoch, events: self.outbox.batch() };
+            self.call = Some(
+                control
+                    .report(tenant, *run, report)
+                    .map(move |answer| Heard::Report { last_seq: last, answer })
+                    .boxed(),
+            );
+        } else if self.outcome.is_none()
+            && self.now().since(self.last_heard) >= self.worker.settings.beat_every
+        {
+            self.call = Some(control.beat(tenant, *run, *epoch).map(Heard::Beat).boxed());
+        }
+    }
+
+    /// Takes in what came of a call; the error is how the worker's part ends.
+    fn hear(&mut self, heard: Heard) -> Result<(), RunEnd> {
+        self.call = None;
+        let answer = match heard {
+            Heard::Paused => return Ok(()),
+            Heard::Beat(answer) => answer,
+            Heard::Report { last_seq, answer } => {
+                if answer.is_ok() {
+                    self.outbox.taken(last_seq);
+                    self.begin_up_to(last_seq);
+                }
+                answer
+            }
+        };
+        match answer {
+            Ok(ReportAnswer { cancel }) => {
+                self.last_heard = self.now();
+                self.tries = 0;
+                if cancel && !self.progress.is_canceled() {
+                    self.cancel();
+                }
+                Ok(())
+            }
+            Err(ReportError::Stale) => Err(RunEnd::Replaced),
+            Err(error @ ReportError::Refused { .. }) => Err(given_up(&error)),
+            Err(error @ ReportError::Unavailable { .. }) => self.pause(&error),
+        }
+    }
+
+    /// Waits before the next call. Steps that run go on; those whose start was not taken wait.
+    fn pause(&mut self, error: &ReportError) -> Result<(), RunEnd> {
+        let silence = self.now().since(self.last_heard);
+        if silence >= self.worker.settings.outage_max {
+            return Err(given_up(error));
+        }
+        let run = self.assignment.run;
+        if self.tries == 0 {
+            tracing::warn!(%run, %error, "events wait until the control plane is back");
+        }
+        let doubled = 1_u32.checked_shl(self.tries).unwrap_or(u32::MAX);
+        let pause = PAUSE_FIRST.saturating_mul(doubled).min(PAUSE_MAX);
+        // Up to half of it off, so that all workers do not come back at once.
+        let pause = pause.mul_f64(1.0 - self.seams.entropy.unit() / 2.0);
+        self.tries = self.tries.saturating_add(1).min(16);
+        self.call = Some(self.seams.clock.sleep(pause).map(|()| Heard::Paused).boxed());
+        Ok(())
+    }
+
+    /// Begins the attempts whose starts were taken.
+    fn begin_up_to(&mut self, seq: i64) {
+        while let Some(start) = self.starts.pop_front_if(|start| start.seq <= seq) {
+            let Some((place, step)) = self.step(&start.step) else { continue };
+            let attempt = Attempt {
+                worker: self.worker,
+                seams: self.seams,
+                assignment: self.assignment,
+                step,
+                place,
+                number: start.attempt,
+                upstream: self.results.of(&step.depends_on),
+                stop: self.stop.subscribe(),
+            };
+            self.attempts.push(attempt.execute().boxed());
+        }
+    }
+
+    fn step(&self, key: &StepKey) -> Option<(usize, &'a StepPlan)> {
+        let place = *self.places.get(key)?;
+        Some((place, self.assignment.plan.steps.get(place)?))
+    }
+
+    /// Takes in `first` and every other attempt that is done by now, so that one report has all.
+    fn finish_all(&mut self, first: AttemptDone) -> Result<(), ProgressError> {
+        self.finish(first)?;
+        while let Some(Some(done)) = self.attempts.next().now_or_never() {
+            self.finish(done)?;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, done: AttemptDone) -> Result<(), ProgressError> {
+        if let AttemptEnd::Succeeded { result, result_ref, .. } = &done.end {
+            let kept = match result_ref {
+                Some(reference) => StepResult::Stored(reference.clone()),
+                None => StepResult::Inline(result.clone()),
+            };
+            self.results.keep(&done.step, kept);
+        }
+        if let Some(materialized) = done.materialized {
+            self.push(materialized);
+        }
+        let random = self.seams.entropy.unit();
+        let events = self.progress.finish(&done.step, done.end, self.now(), random)?;
+        self.push_all(events);
+        Ok(())
+    }
+
+    /// Stops the run: nothing starts any more, and what runs is told to end.
+    fn cancel(&mut self) {
+        let events = self.progress.cancel();
+        self.push_all(events);
+        self.stop.send_replace(true);
+    }
+
+    fn push_all(&mut self, events: Vec<EventBody>) {
+        for event in events {
+            let step = event.step().and_then(|step| self.step(step));
+            if let Some((_, step)) = step
+                && self.progress.status(&step.key).is_some_and(StepStatus::is_terminal)
+            {
+                self.results.release(&step.depends_on);
+            }
+            self.push(worded(event));
+        }
+    }
+}
+
+/// A failure that another attempt follows says which attempt it was, as document 004 words it.
+fn worded(mut event: EventBody) -> EventBody {
+    if let EventBody::StepFailed { attempt, error, retry: Some(_), .. } = &mut event {
+        error.message = format!("Attempt {attempt} failed: {}", error.message);
+    }
+    event
+}
+
+fn given_up(error: &dyn std::error::Error) -> RunEnd {
+    RunEnd::GivenUp { reason: error.to_string() }
+}

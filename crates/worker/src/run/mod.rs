@@ -1,0 +1,8 @@
+//! One run inside its worker.
+
+mod drive;
+mod outbox;
+pub(crate) mod results;
+
+pub use drive::RunEnd;
+pub(crate) use drive::drive;

@@ -1,0 +1,125 @@
+//! What a step may see: the document in `MILLSTREAM_CONTEXT`, its variables and its templates.
+
+use std::collections::BTreeMap;
+
+use millstream_model::{AssetStep, StepConfig};
+use serde_json::{Map, Value, json};
+
+use super::Attempt;
+use super::template::Templates;
+
+/// The context of one attempt.
+#[derive(Debug, Clone)]
+pub(super) struct Context {
+    json: Map<String, Value>,
+    variables: BTreeMap<String, String>,
+    declared_env: BTreeMap<String, String>,
+    module: Option<String>,
+}
+
+impl Context {
+    /// The context of `attempt`, whose direct upstream steps returned `results`.
+    pub(super) fn new(attempt: &Attempt<'_>, results: BTreeMap<String, Value>) -> Self {
+        Self {
+            json: document(attempt, results),
+            variables: variables(attempt),
+            declared_env: attempt.worker.settings.declared_env.clone(),
+            module: None,
+        }
+    }
+
+    /// Lets templates see the handler's `module` and `name`, its last part.
+    pub(super) fn name_module(&mut self, module: &str) {
+        self.module = Some(module.to_owned());
+    }
+
+    /// The document.
+    pub(super) fn json(&self) -> &Map<String, Value> {
+        &self.json
+    }
+
+    /// The document, taken.
+    pub(super) fn into_json(self) -> Map<String, Value> {
+        self.json
+    }
+
+    /// The `MILLSTREAM_…` variables that say what the document says.
+    pub(super) fn variables(&self) -> &BTreeMap<String, String> {
+        &self.variables
+    }
+
+    /// The templates' view of all this.
+    pub(super) fn templates(&self) -> Templates {
+        Templates::new(&self.json, &self.declared_env, self.module.as_deref())
+    }
+}
+
+fn document(attempt: &Attempt<'_>, results: BTreeMap<String, Value>) -> Map<String, Value> {
+    let assignment = attempt.assignment;
+    let plan = &assignment.plan;
+    let mut tenant = json!(plan.tenant_def);
+    if let Some(fields) = tenant.as_object_mut() {
+        fields.insert("id".to_owned(), json!(plan.tenant));
+    }
+    let config = match &attempt.step.step {
+        StepConfig::Local(local) => Value::Object(local.config.clone()),
+        _ => Value::Object(Map::new()),
+    };
+    let document = json!({
+        "run": {
+            "id": assignment.run,
+            "short": assignment.run.short(),
+            "job": plan.job,
+            "location": plan.location,
+            "queued_at": assignment.queued_at,
+            "tags": plan.tags,
+        },
+        "tenant": tenant,
+        "partition": plan.partition,
+        "dimensions": plan.dimensions,
+        "trigger": assignment.context,
+        "config": config,
+        "step": attempt.step.key,
+        "attempt": attempt.number,
+        "asset": attempt.step.asset.as_ref().map(|asset| &asset.key),
+    });
+    let mut document = match document {
+        Value::Object(document) => document,
+        _ => Map::new(),
+    };
+    // Moved in, not copied: results may be large.
+    let results = results.into_iter().collect();
+    document.insert("upstream_results".to_owned(), Value::Object(results));
+    document
+}
+
+fn variables(attempt: &Attempt<'_>) -> BTreeMap<String, String> {
+    let assignment = attempt.assignment;
+    let plan = &assignment.plan;
+    let mut variables = BTreeMap::from([
+        ("MILLSTREAM_RUN_ID".to_owned(), assignment.run.to_string()),
+        ("MILLSTREAM_STEP".to_owned(), attempt.step.key.to_string()),
+        ("MILLSTREAM_ATTEMPT".to_owned(), attempt.number.to_string()),
+        ("MILLSTREAM_TENANT".to_owned(), plan.tenant.to_string()),
+    ]);
+    if let Some(job) = &plan.job {
+        variables.insert("MILLSTREAM_JOB".to_owned(), job.to_string());
+    }
+    if let Some(AssetStep { key, .. }) = &attempt.step.asset {
+        variables.insert("MILLSTREAM_ASSET".to_owned(), key.to_string());
+    }
+    if let Some(partition) = &plan.partition {
+        variables.insert("MILLSTREAM_PARTITION_KEY".to_owned(), partition.to_string());
+        for (dimension, value) in &plan.dimensions {
+            variables.insert(variable_name(dimension), value.clone());
+        }
+    }
+    variables
+}
+
+/// `MILLSTREAM_PARTITION_` and the dimension in the letters that variables have.
+fn variable_name(dimension: &str) -> String {
+    let letters = dimension.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' });
+    let upper: String = letters.map(|c| c.to_ascii_uppercase()).collect();
+    format!("MILLSTREAM_PARTITION_{upper}")
+}

@@ -1,0 +1,169 @@
+//! One attempt at one step: from its templates to its result.
+
+mod asset;
+mod builtin;
+mod context;
+mod process;
+mod result;
+mod scratch;
+mod sql;
+mod template;
+
+use millstream_model::worker_api::Assignment;
+use millstream_model::{
+    ErrorCode, EventBody, HandlerTarget, LocalStep, StepConfig, StepError, StepKey, StepPlan,
+};
+use millstream_plan::progress::AttemptEnd;
+use serde_json::Value;
+use tokio::sync::watch;
+
+use self::context::Context;
+use crate::run::results::{StepResult, load};
+use crate::{Seams, Worker};
+
+/// An attempt, ready to be executed.
+pub(crate) struct Attempt<'a> {
+    pub(crate) worker: &'a Worker,
+    pub(crate) seams: &'a Seams,
+    pub(crate) assignment: &'a Assignment,
+    pub(crate) step: &'a StepPlan,
+    /// The step's place in the plan, which is a name without surprises for its folder.
+    pub(crate) place: usize,
+    /// Which attempt, from 1.
+    pub(crate) number: u32,
+    pub(crate) upstream: Vec<(StepKey, StepResult)>,
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+/// What came of an attempt.
+#[derive(Debug)]
+pub(crate) struct AttemptDone {
+    pub(crate) step: StepKey,
+    pub(crate) end: AttemptEnd,
+    pub(crate) materialized: Option<EventBody>,
+}
+
+/// What a step gave back.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Returned {
+    /// A value; null when there was none.
+    Value(Value),
+    /// A reason for having done nothing.
+    Skipped(String),
+}
+
+/// Why an attempt gave nothing back.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Ending {
+    /// It failed; another attempt may do better.
+    Failed(StepError),
+    /// It failed in a way that only another definition mends.
+    ForGood(StepError),
+    /// The run was canceled.
+    Canceled,
+}
+
+impl Ending {
+    fn failed(code: ErrorCode, message: String) -> Self {
+        Self::Failed(StepError { code, message, detail: None })
+    }
+
+    fn for_good(code: ErrorCode, message: String) -> Self {
+        Self::ForGood(StepError { code, message, detail: None })
+    }
+}
+
+impl From<Ending> for AttemptEnd {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::Failed(error) => Self::Failed(error),
+            Ending::ForGood(error) => Self::FailedForGood(error),
+            Ending::Canceled => Self::Canceled,
+        }
+    }
+}
+
+impl Attempt<'_> {
+    /// Executes the attempt. It never fails: a failure is its result.
+    pub(crate) async fn execute(mut self) -> AttemptDone {
+        let step = self.step.key.clone();
+        let (end, materialized) = if *self.stop.borrow() {
+            // The cancel came before the control plane took the start.
+            (AttemptEnd::Canceled, None)
+        } else {
+            match self.try_execute().await {
+                Ok(done) => done,
+                Err(ending) => (ending.into(), None),
+            }
+        };
+        AttemptDone { step, end, materialized }
+    }
+
+    async fn try_execute(&mut self) -> Result<(AttemptEnd, Option<EventBody>), Ending> {
+        let started = self.seams.clock.now();
+        let value = match self.dispatch().await? {
+            Returned::Skipped(reason) => return Ok((AttemptEnd::Skipped { reason }, None)),
+            Returned::Value(value) => value,
+        };
+        let materialized = asset::materialize(self, &value).await?;
+        let (result, result_ref) = result::keep(self, value).await?;
+        let took = self.seams.clock.now().since(started);
+        Ok((AttemptEnd::Succeeded { took, result, result_ref }, materialized))
+    }
+
+    async fn dispatch(&mut self) -> Result<Returned, Ending> {
+        match &self.step.step {
+            StepConfig::Noop(_) => Ok(Returned::Value(Value::Null)),
+            StepConfig::Lambda(lambda) => Err(Ending::for_good(
+                ErrorCode::StepKindUnsupported,
+                format!(
+                    "steps of kind `lambda` cannot run in this build yet ({}); run the function's \
+                     code as a `command` step",
+                    lambda.function_name
+                ),
+            )),
+            StepConfig::Local(local) => self.local(local).await,
+            StepConfig::Command(command) => {
+                let context = self.context().await?;
+                process::run(self, command, context).await
+            }
+            StepConfig::Sql(sql) => {
+                let context = self.context().await?;
+                sql::run(self, sql, &context).await
+            }
+        }
+    }
+
+    async fn local(&mut self, local: &LocalStep) -> Result<Returned, Ending> {
+        let Some(handler) = &self.step.handler else {
+            return Err(Ending::for_good(
+                ErrorCode::HandlerUnknown,
+                format!(
+                    "Failed to load module {}: no row under `handlers` matches it; add one that \
+                     says which command it means",
+                    local.module
+                ),
+            ));
+        };
+        match &handler.target {
+            HandlerTarget::Builtin(builtin) => {
+                let context = self.context().await?;
+                builtin::run(*builtin, local, context)
+            }
+            HandlerTarget::Command(command) => {
+                let mut context = self.context().await?;
+                context.name_module(&local.module);
+                process::run(self, command, context).await
+            }
+        }
+    }
+
+    /// What the step may see, with the results of the steps that it depends on.
+    async fn context(&mut self) -> Result<Context, Ending> {
+        let upstream = std::mem::take(&mut self.upstream);
+        let results = load(&self.worker.blobs, upstream)
+            .await
+            .map_err(|problem| Ending::failed(ErrorCode::StepInput, problem))?;
+        Ok(Context::new(self, results))
+    }
+}

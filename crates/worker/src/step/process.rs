@@ -1,0 +1,215 @@
+//! Steps that are programs: what they are given, and what their end means.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use millstream_blob::{LogKey, LogStream};
+use millstream_model::{CommandLine, CommandStep, ErrorCode, HumanDuration, StepError};
+use tokio::sync::watch;
+
+use super::context::Context;
+use super::scratch::Scratch;
+use super::template::Templates;
+use super::{Attempt, Ending, Returned, result};
+use crate::supervisor::{EndCause, Ended, Process, ProcessSpec, SpawnError};
+
+/// Runs `command` and returns what it left in its result file.
+pub(super) async fn run(
+    attempt: &mut Attempt<'_>,
+    command: &CommandStep,
+    context: Context,
+) -> Result<Returned, Ending> {
+    let templates = context.templates();
+    let (program, args) = command_line(&command.command, &templates)?;
+    let cwd = command.cwd.as_deref().map(|cwd| render(&templates, cwd)).transpose()?;
+    let mut env = attempt.worker.settings.base_env.clone();
+    for (name, value) in &command.env {
+        env.insert(name.clone(), render(&templates, value)?);
+    }
+    let scratch = give_context(attempt, &context, &mut env)?;
+    let spec = ProcessSpec {
+        program,
+        args,
+        env,
+        cwd: attempt.worker.settings.root.join(cwd.unwrap_or_default()),
+        ..attempt.bare_process()
+    };
+    attempt.run_process(spec).await?;
+    result::read(&scratch.result()).await
+}
+
+fn command_line(
+    command: &CommandLine,
+    templates: &Templates,
+) -> Result<(String, Vec<String>), Ending> {
+    match command {
+        CommandLine::Shell(line) => {
+            let line = templates.render_shell(line).map_err(Ending::ForGood)?;
+            Ok(("/bin/sh".to_owned(), vec!["-c".to_owned(), line]))
+        }
+        CommandLine::Argv(words) => {
+            let mut words = words.iter().map(|word| render(templates, word));
+            let Some(program) = words.next().transpose()?.filter(|program| !program.is_empty())
+            else {
+                let message = "the command is empty; name a program".to_owned();
+                return Err(Ending::for_good(ErrorCode::StepSpawn, message));
+            };
+            Ok((program, words.collect::<Result<_, _>>()?))
+        }
+    }
+}
+
+fn render(templates: &Templates, text: &str) -> Result<String, Ending> {
+    templates.render(text).map_err(Ending::ForGood)
+}
+
+/// Makes the attempt's folder with the context in it, and says in `env` where things are.
+fn give_context(
+    attempt: &Attempt<'_>,
+    context: &Context,
+    env: &mut BTreeMap<String, String>,
+) -> Result<Scratch, Ending> {
+    let scratch = attempt.scratch()?;
+    let json = serde_json::to_vec(context.json())
+        .map_err(|error| no_folder(&scratch.context(), &error.into()))?;
+    std::fs::write(scratch.context(), json)
+        .map_err(|error| no_folder(&scratch.context(), &error))?;
+    let path = |path: PathBuf| path.to_string_lossy().into_owned();
+    env.insert("TMPDIR".to_owned(), path(scratch.tmp()));
+    env.insert("MILLSTREAM_CONTEXT".to_owned(), path(scratch.context()));
+    env.insert("MILLSTREAM_RESULT".to_owned(), path(scratch.result()));
+    env.extend(context.variables().clone());
+    Ok(scratch)
+}
+
+fn no_folder(path: &std::path::Path, error: &std::io::Error) -> Ending {
+    let message = format!("the step's folder cannot be used: {}: {error}", path.display());
+    Ending::failed(ErrorCode::StepSpawn, message)
+}
+
+impl Attempt<'_> {
+    /// The folder that this attempt has for itself.
+    pub(super) fn scratch(&self) -> Result<Scratch, Ending> {
+        let run = format!("{}.{}", self.assignment.run, self.assignment.epoch);
+        let name = format!("{}.{}", self.place, self.number);
+        let path = self.worker.settings.scratch.join(run).join(name);
+        Scratch::create(path.clone()).map_err(|error| no_folder(&path, &error))
+    }
+
+    /// A process of this attempt with nothing to run yet: its logs and its time.
+    pub(super) fn bare_process(&self) -> ProcessSpec {
+        let settings = &self.worker.settings;
+        ProcessSpec {
+            program: String::new(),
+            args: Vec::new(),
+            env: BTreeMap::new(),
+            cwd: settings.root.clone(),
+            stdin: None,
+            out: self.log(LogStream::Out),
+            err: self.log(LogStream::Err),
+            timeout: self.step.timeout.map(|HumanDuration(timeout)| timeout),
+            grace: settings.timeout_grace,
+        }
+    }
+
+    fn log(&self, stream: LogStream) -> PathBuf {
+        self.worker.blobs.log_path(&LogKey {
+            tenant: self.assignment.tenant.clone(),
+            run: self.assignment.run,
+            step: self.step.key.clone(),
+            attempt: self.number,
+            stream,
+        })
+    }
+
+    /// Runs a process to its end. An end that is not a success is an error.
+    pub(super) async fn run_process(&mut self, spec: ProcessSpec) -> Result<(), Ending> {
+        let timeout = spec.timeout;
+        let grace = self.worker.settings.cancel_grace;
+        let process =
+            self.worker.supervisor.spawn(spec).await.map_err(|error| not_spawned(&error))?;
+        let ended = await_end(process, &mut self.stop, grace).await?;
+        if let Some(problem) = &ended.log_error {
+            tracing::warn!(step = %self.step.key, problem, "output of a step is missing");
+        }
+        judge(ended, timeout)
+    }
+}
+
+async fn await_end(
+    mut process: Process,
+    stop: &mut watch::Receiver<bool>,
+    grace: Duration,
+) -> Result<Ended, Ending> {
+    let ended = tokio::select! {
+        ended = process.ended() => ended,
+        () = stopped(stop) => {
+            process.stop(grace);
+            process.ended().await
+        }
+    };
+    ended.map_err(|lost| Ending::failed(ErrorCode::StepSpawn, lost.to_string()))
+}
+
+/// Waits until the run is to stop.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|is_stopped| *is_stopped).await.is_err() {
+        // Whoever could say so is gone, and this future with it.
+        std::future::pending::<()>().await;
+    }
+}
+
+fn not_spawned(error: &SpawnError) -> Ending {
+    let message = match error {
+        SpawnError::Refused { cwd, .. } if !cwd.is_dir() => {
+            format!("{error}; the working directory does not exist")
+        }
+        SpawnError::NoSupervisor { source, .. } => format!("{error}: {source}"),
+        _ => error.to_string(),
+    };
+    Ending::failed(ErrorCode::StepSpawn, message)
+}
+
+/// What the end of a process means for its step.
+fn judge(ended: Ended, timeout: Option<Duration>) -> Result<(), Ending> {
+    let (code, message) = match (ended.cause, ended.code, ended.signal) {
+        (EndCause::Stopped, _, _) => return Err(Ending::Canceled),
+        (EndCause::TimedOut, _, _) => {
+            let limit = HumanDuration(timeout.unwrap_or_default());
+            (ErrorCode::StepTimeout, format!("timeout: the step ran longer than {limit}"))
+        }
+        (EndCause::Itself, Some(0), _) => return Ok(()),
+        (EndCause::Itself, Some(code), _) => {
+            (ErrorCode::StepExit, format!("the process exited with code {code}"))
+        }
+        (EndCause::Itself, None, Some(signal)) => {
+            (ErrorCode::StepExit, format!("the process was ended by {}", signal_name(signal)))
+        }
+        (EndCause::Itself, None, None) => {
+            (ErrorCode::StepExit, "the process ended in an unknown way".to_owned())
+        }
+    };
+    let detail = Some(ended.stderr_tail).filter(|tail| !tail.is_empty());
+    Err(Ending::Failed(StepError { code, message, detail }))
+}
+
+fn signal_name(signal: i32) -> String {
+    let name = match signal {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL; the system may have been out of memory",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        15 => "SIGTERM",
+        24 => "SIGXCPU",
+        25 => "SIGXFSZ",
+        _ => return format!("signal {signal}"),
+    };
+    format!("signal {signal} ({name})")
+}

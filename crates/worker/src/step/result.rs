@@ -1,0 +1,114 @@
+//! What a step leaves in its result file, and where the result goes.
+
+use std::io;
+use std::path::Path;
+
+use millstream_blob::{RESULT_INLINE_MAX, RESULT_MAX, ResultKey};
+use millstream_model::ErrorCode;
+use serde_json::Value;
+use tokio::io::AsyncReadExt;
+
+use super::{Attempt, Ending, Returned};
+
+/// Reads the result file at `path`; no file, or an empty one, is no result.
+pub(super) async fn read(path: &Path) -> Result<Returned, Ending> {
+    let unreadable = |error: io::Error| {
+        let message = format!("the result file cannot be read: {error}");
+        Ending::failed(ErrorCode::StepResult, message)
+    };
+    let file = match tokio::fs::File::open(path).await {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(Returned::Value(Value::Null));
+        }
+        Err(error) => return Err(unreadable(error)),
+    };
+    let mut bytes = Vec::new();
+    // One byte more than allowed tells too large from just large enough.
+    let limit = RESULT_MAX as u64 + 1;
+    file.take(limit).read_to_end(&mut bytes).await.map_err(unreadable)?;
+    parse(&bytes)
+}
+
+fn parse(bytes: &[u8]) -> Result<Returned, Ending> {
+    if bytes.len() > RESULT_MAX {
+        return Err(Ending::for_good(
+            ErrorCode::StepResult,
+            "the result is over the limit of 16 MiB; keep data in an IO manager".to_owned(),
+        ));
+    }
+    if bytes.trim_ascii().is_empty() {
+        return Ok(Returned::Value(Value::Null));
+    }
+    let value: Value = serde_json::from_slice(bytes).map_err(|error| {
+        let message = format!("the result is not JSON ({error}); write one JSON value");
+        Ending::failed(ErrorCode::StepResult, message)
+    })?;
+    match skip_reason(&value) {
+        Some(reason) => Ok(Returned::Skipped(reason)),
+        None => Ok(Returned::Value(value)),
+    }
+}
+
+/// The reason in `{"status": "skipped", "reason": …}`.
+fn skip_reason(value: &Value) -> Option<String> {
+    if value.get("status")?.as_str()? != "skipped" {
+        return None;
+    }
+    let reason = value.get("reason").and_then(Value::as_str);
+    Some(reason.unwrap_or("the step gave no reason").to_owned())
+}
+
+/// The result as its event carries it: inline, or by reference once it is stored.
+pub(super) async fn keep(
+    attempt: &Attempt<'_>,
+    value: Value,
+) -> Result<(Value, Option<String>), Ending> {
+    if value.is_null() {
+        return Ok((value, None));
+    }
+    let not_kept =
+        |problem: String| Ending::failed(ErrorCode::StepResult, format!("the result {problem}"));
+    let json = serde_json::to_vec(&value)
+        .map_err(|error| not_kept(format!("cannot be written: {error}")))?;
+    if json.len() <= RESULT_INLINE_MAX {
+        return Ok((value, None));
+    }
+    let key = ResultKey {
+        tenant: &attempt.assignment.tenant,
+        run: attempt.assignment.run,
+        step: &attempt.step.key,
+        attempt: attempt.number,
+    };
+    let reference = attempt
+        .worker
+        .blobs
+        .put_result(key, &json)
+        .await
+        .map_err(|error| not_kept(format!("cannot be stored: {error}")))?;
+    Ok((Value::Null, Some(reference)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r136_a_skipped_status_with_a_reason_is_no_result() {
+        let skipped = parse(br#"{"status": "skipped", "reason": "capacity 0"}"#);
+        assert_eq!(skipped, Ok(Returned::Skipped("capacity 0".to_owned())));
+        let other = parse(br#"{"status": "done"}"#);
+        assert_eq!(other, Ok(Returned::Value(serde_json::json!({"status": "done"}))));
+        assert_eq!(parse(b" \n"), Ok(Returned::Value(Value::Null)));
+    }
+
+    #[test]
+    fn a_result_that_is_not_json_or_too_large_is_an_error_with_a_way_out() {
+        for bytes in [b"{oops".to_vec(), vec![b'1'; RESULT_MAX + 1]] {
+            let Err(Ending::Failed(error) | Ending::ForGood(error)) = parse(&bytes) else {
+                panic!("{} bytes were accepted", bytes.len());
+            };
+            assert_eq!(error.code, ErrorCode::StepResult);
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! Templates in a step's configuration, resolved when it starts.
+//!
+//! Strict: an undefined name is an error that says which names there are. In a line for the shell
+//! a value is put in only if the shell cannot read anything into it, so that a partition key or a
+//! trigger's text never becomes a command.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use millstream_model::{ErrorCode, StepError};
+use minijinja::value::{Enumerator, Object, ObjectRepr, Serde, Value};
+use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
+use serde_json::{Map, Value as Json};
+
+/// How much work one template may be; a loop over a large result ends here.
+const FUEL: u64 = 1_000_000;
+
+/// The templates of one attempt.
+#[derive(Debug)]
+pub(super) struct Templates {
+    plain: Environment<'static>,
+    shell: Environment<'static>,
+    names: Value,
+}
+
+impl Templates {
+    /// Templates that see the context document `json`, the declared variables, and the handler's
+    /// module if there is one.
+    pub(super) fn new(
+        json: &Map<String, Json>,
+        declared_env: &BTreeMap<String, String>,
+        module: Option<&str>,
+    ) -> Self {
+        let plain = environment();
+        let mut shell = environment();
+        shell.set_formatter(for_shell);
+        Self { plain, shell, names: names(json, declared_env, module) }
+    }
+
+    /// `text` with its templates resolved.
+    pub(super) fn render(&self, text: &str) -> Result<String, StepError> {
+        render(&self.plain, text, &self.names)
+    }
+
+    /// `text`, a line for the shell, with its templates resolved.
+    pub(super) fn render_shell(&self, text: &str) -> Result<String, StepError> {
+        render(&self.shell, text, &self.names)
+    }
+}
+
+fn environment() -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_fuel(Some(FUEL));
+    environment.add_filter("snake", snake);
+    environment.add_filter("quote", quote);
+    environment.add_filter("shell", shell_quoted);
+    environment
+}
+
+fn render(environment: &Environment<'_>, text: &str, names: &Value) -> Result<String, StepError> {
+    if !["{{", "{%", "{#"].iter().any(|mark| text.contains(mark)) {
+        return Ok(text.to_owned());
+    }
+    environment.render_named_str("template", text, names).map_err(|error| StepError {
+        code: ErrorCode::StepTemplate,
+        message: format!("the template {text:?} cannot be resolved: {}", explain(&error, names)),
+        detail: None,
+    })
+}
+
+fn explain(error: &Error, names: &Value) -> String {
+    let said = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+    if error.kind() != ErrorKind::UndefinedError {
+        return said;
+    }
+    let known: Vec<String> =
+        names.try_iter().into_iter().flatten().map(|name| name.to_string()).collect();
+    format!("{said}; it sees {}", known.join(", "))
+}
+
+fn names(
+    json: &Map<String, Json>,
+    declared_env: &BTreeMap<String, String>,
+    module: Option<&str>,
+) -> Value {
+    let get = |name: &str| json.get(name).unwrap_or(&Json::Null);
+    let mut names: BTreeMap<String, Value> = BTreeMap::new();
+    // Document 004's bare names first: whatever has a meaning of its own takes precedence.
+    if let Json::Object(trigger) = get("trigger") {
+        names.extend(trigger.iter().map(|(k, v)| (k.clone(), serde_value(v))));
+    }
+    let run = get("run");
+    let run_id = run.get("id").and_then(Json::as_str).unwrap_or_default();
+    let tenant = get("tenant");
+    let tenant_id = tenant.get("id").and_then(Json::as_str).unwrap_or_default();
+    names.insert("job_id".to_owned(), Value::from(run_id));
+    names.insert("task_id".to_owned(), serde_value(get("step")));
+    names.insert("run".to_owned(), Named::value(run_id, run));
+    names.insert("tenant".to_owned(), Named::value(tenant_id, tenant));
+    names.insert("trigger".to_owned(), serde_value(get("trigger")));
+    names.insert("upstream".to_owned(), serde_value(get("upstream_results")));
+    names.insert("env".to_owned(), serde_value(declared_env));
+    if let Some(key) = get("partition").as_str() {
+        let mut parts = get("dimensions").clone();
+        if let Some(parts) = parts.as_object_mut() {
+            parts.entry("key").or_insert_with(|| key.into());
+        }
+        names.insert("partition".to_owned(), Named::value(key, &parts));
+    }
+    if let Some(module) = module {
+        let name = module.rsplit('.').next().unwrap_or(module);
+        names.insert("module".to_owned(), Value::from(module));
+        names.insert("name".to_owned(), Value::from(name));
+    }
+    Value::from(names)
+}
+
+fn serde_value(value: impl serde::Serialize) -> Value {
+    Value::from(Serde(value))
+}
+
+/// A thing with fields that prints as its name: `{{ tenant }}` and `{{ tenant.schema_name }}`.
+#[derive(Debug)]
+struct Named {
+    name: String,
+    fields: Value,
+}
+
+impl Named {
+    fn value(name: &str, fields: &Json) -> Value {
+        Value::from_object(Self { name: name.to_owned(), fields: serde_value(fields) })
+    }
+}
+
+impl Object for Named {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Map
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.fields.get_item(key).ok().filter(|value| !value.is_undefined())
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Values(self.fields.try_iter().into_iter().flatten().collect())
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+/// `MyApp.FetchData` as `my_app_fetch_data`.
+fn snake(text: &str) -> String {
+    let mut snake = String::new();
+    let mut previous = '_';
+    for character in text.chars() {
+        if character.is_uppercase() && (previous.is_lowercase() || previous.is_ascii_digit()) {
+            snake.push('_');
+        }
+        if character.is_alphanumeric() {
+            snake.extend(character.to_lowercase());
+        } else if !snake.ends_with('_') && !snake.is_empty() {
+            snake.push('_');
+        }
+        previous = character;
+    }
+    snake.trim_end_matches('_').to_owned()
+}
+
+/// The text as an identifier in SQL.
+fn quote(text: &str) -> Result<String, Error> {
+    if text.is_empty() || text.contains('\0') {
+        let detail = format!("{text:?} is not a name of a table or column");
+        return Err(Error::new(ErrorKind::InvalidOperation, detail));
+    }
+    Ok(format!("\"{}\"", text.replace('"', "\"\"")))
+}
+
+/// The text as one word of the shell, whatever is in it.
+fn shell_quoted(text: &Value) -> Value {
+    Value::from_safe_string(format!("'{}'", text.to_string().replace('\'', "'\\''")))
+}
+
+/// Puts a value into a line for the shell.
+fn for_shell(
+    output: &mut Output<'_>,
+    state: &mut State<'_, '_>,
+    value: &Value,
+) -> Result<(), Error> {
+    let text = value.to_string();
+    let is_harmless =
+        text.chars().all(|c| c.is_alphanumeric() || "_-./:=@%+,".contains(c)) && !text.is_empty();
+    if value.is_safe() || value.is_undefined() || is_harmless {
+        return minijinja::escape_formatter(output, state, value);
+    }
+    let detail = format!(
+        "the shell would read more than a word into {text:?}; write the command as a list, or use \
+         the filter `shell`"
+    );
+    Err(Error::new(ErrorKind::InvalidOperation, detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn templates() -> Templates {
+        let document = json!({
+            "run": {"id": "0190-run"},
+            "tenant": {"id": "jfk", "schema_name": "tenant_jfk"},
+            "partition": "jfk::day",
+            "dimensions": {"tenant": "jfk", "grain": "day"},
+            "trigger": {"city": "Oslo; rm -rf /", "run": "not the run"},
+            "upstream_results": {"fetch": {"records": 500}},
+            "step": "validate",
+        });
+        let Json::Object(document) = document else { unreachable!() };
+        let env = BTreeMap::from([("LAKE".to_owned(), "/lake".to_owned())]);
+        Templates::new(&document, &env, Some("MyApp.Tasks.FetchData"))
+    }
+
+    #[test]
+    fn r189_templates_see_upstream_results_trigger_and_document_004_s_bare_names() {
+        let templates = templates();
+        for (text, wanted) in [
+            ("{{ upstream.fetch.records }}", "500"),
+            ("{{ trigger.city }}|{{ city }}", "Oslo; rm -rf /|Oslo; rm -rf /"),
+            ("{{job_id}}/{{task_id}}.json", "0190-run/validate.json"),
+            ("{{ tenant }} {{ tenant.schema_name }}", "jfk tenant_jfk"),
+            ("{{ partition }} {{ partition.grain }}", "jfk::day day"),
+            ("{{ env.LAKE }} {{ run }}", "/lake 0190-run"),
+            ("{{ name | snake }} {{ module }}", "fetch_data MyApp.Tasks.FetchData"),
+            ("{{ partition.key | quote }}", "\"jfk::day\""),
+            ("no template { here }", "no template { here }"),
+        ] {
+            assert_eq!(templates.render(text).as_deref(), Ok(wanted), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_undefined_name_is_an_error_that_says_what_there_is() {
+        let error = templates().render("{{ upstram.fetch }}").unwrap_err();
+        assert_eq!(error.code, ErrorCode::StepTemplate);
+        assert!(error.message.contains("upstream"), "{}", error.message);
+        assert!(templates().render("{{ env.HOME }}").is_err());
+    }
+
+    #[test]
+    fn a_value_cannot_become_a_command_of_the_shell() {
+        let templates = templates();
+        assert!(templates.render_shell("echo {{ city }}").is_err());
+        assert_eq!(
+            templates.render_shell("echo {{ city | shell }} {{ partition }} *").as_deref(),
+            Ok("echo 'Oslo; rm -rf /' jfk::day *")
+        );
+    }
+
+    #[test]
+    fn an_endless_template_runs_out_of_fuel() {
+        let text =
+            "{% for a in range(10000) %}{% for b in range(10000) %}x{% endfor %}{% endfor %}";
+        assert!(templates().render(text).is_err());
+    }
+}

@@ -1,0 +1,280 @@
+//! The worker's handle of its supervisor.
+//!
+//! Two tasks serve it, one for each direction, so that a full pipe one way never stops the other.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::sync::{mpsc, oneshot};
+
+use super::protocol::{Ended, Notice, Order, ProcessSpec};
+
+/// A supervisor, started when the first process is wanted and again should it ever be lost.
+///
+/// Clones are handles of the same one. When the last handle and the last [`Process`] are gone, the
+/// child ends and takes what is left of its processes with it.
+#[derive(Debug, Clone)]
+pub struct Supervisor {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    program: PathBuf,
+    args: Vec<String>,
+    next_id: AtomicU64,
+    live: tokio::sync::Mutex<Option<Live>>,
+}
+
+/// A running supervisor.
+#[derive(Debug, Clone)]
+struct Live {
+    // At most three orders a process are ever under way, so the callers' own limit on processes
+    // bounds it; a bounded channel could not be used from `Drop`.
+    orders: mpsc::UnboundedSender<Order>,
+    processes: Arc<Mutex<Processes>>,
+}
+
+/// The processes that the supervisor is to report about.
+#[derive(Debug, Default)]
+struct Processes {
+    is_lost: bool,
+    all: HashMap<u64, Watch>,
+}
+
+#[derive(Debug)]
+struct Watch {
+    started: Option<oneshot::Sender<Result<i32, Refusal>>>,
+    ended: Option<oneshot::Sender<Ended>>,
+    group: Option<Pid>,
+}
+
+#[derive(Debug)]
+struct Refusal {
+    errno: Option<i32>,
+    message: String,
+}
+
+/// A process was not started.
+#[derive(Debug, thiserror::Error)]
+pub enum SpawnError {
+    /// The operating system refused; the definition or the machine has to change.
+    #[error("cannot start {program:?} in {}: {message}", cwd.display())]
+    Refused {
+        /// The program.
+        program: String,
+        /// Where it should have run.
+        cwd: PathBuf,
+        /// The operating system's number for the reason.
+        errno: Option<i32>,
+        /// The reason in words.
+        message: String,
+    },
+    /// The supervisor itself could not be started.
+    #[error("the supervisor of steps, {}, cannot be started", program.display())]
+    NoSupervisor {
+        /// Its program.
+        program: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The supervisor ended while it was asked.
+    #[error(transparent)]
+    Lost(#[from] SupervisorLost),
+}
+
+/// The supervisor ended, and all its processes with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the supervisor of steps was lost, and its processes were killed")]
+pub struct SupervisorLost;
+
+impl Supervisor {
+    /// A supervisor that runs as `program` with `args`, not started yet.
+    pub fn new(program: PathBuf, args: Vec<String>) -> Self {
+        let shared = Shared {
+            program,
+            args,
+            next_id: AtomicU64::new(1),
+            live: tokio::sync::Mutex::new(None),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Starts a process. It is ended when the returned handle is dropped.
+    pub async fn spawn(&self, spec: ProcessSpec) -> Result<Process, SpawnError> {
+        let live = self.live().await?;
+        let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
+        let (started_sender, started) = oneshot::channel();
+        let (ended_sender, ended) = oneshot::channel();
+        let watch = Watch { started: Some(started_sender), ended: Some(ended_sender), group: None };
+        let program = spec.program.clone();
+        let cwd = spec.cwd.clone();
+        {
+            let mut processes = lock(&live.processes);
+            if processes.is_lost {
+                return Err(SupervisorLost.into());
+            }
+            processes.all.insert(id, watch);
+        }
+        // From here on a dropped future ends the process, whether or not it has started yet.
+        let mut process = Process { id, pid: 0, ended, known: None, orders: live.orders.clone() };
+        let order = Order::Spawn { id, spec: Box::new(spec) };
+        live.orders.send(order).map_err(|_| SupervisorLost)?;
+        match started.await.map_err(|_| SupervisorLost)? {
+            Ok(pid) => {
+                process.pid = pid;
+                Ok(process)
+            }
+            Err(Refusal { errno, message }) => {
+                Err(SpawnError::Refused { program, cwd, errno, message })
+            }
+        }
+    }
+
+    async fn live(&self) -> Result<Live, SpawnError> {
+        let mut live = self.shared.live.lock().await;
+        if let Some(live) = &*live
+            && !lock(&live.processes).is_lost
+        {
+            return Ok(live.clone());
+        }
+        let started = start(&self.shared.program, &self.shared.args).map_err(|source| {
+            SpawnError::NoSupervisor { program: self.shared.program.clone(), source }
+        })?;
+        *live = Some(started.clone());
+        Ok(started)
+    }
+}
+
+/// A process of a step.
+#[derive(Debug)]
+pub struct Process {
+    id: u64,
+    pid: i32,
+    ended: oneshot::Receiver<Ended>,
+    known: Option<Ended>,
+    orders: mpsc::UnboundedSender<Order>,
+}
+
+impl Process {
+    /// Its process id, which is also its group's.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Asks its group to end, and has it killed after `grace`.
+    pub fn stop(&self, grace: Duration) {
+        // A supervisor that is gone has killed the group already.
+        self.orders.send(Order::Stop { id: self.id, grace }).ok();
+    }
+
+    /// Waits for its end. Dropping the future and calling again is fine.
+    pub async fn ended(&mut self) -> Result<Ended, SupervisorLost> {
+        if let Some(ended) = &self.known {
+            return Ok(ended.clone());
+        }
+        let ended = (&mut self.ended).await.map_err(|_| SupervisorLost)?;
+        Ok(self.known.insert(ended).clone())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.stop(Duration::ZERO);
+    }
+}
+
+fn lock(processes: &Mutex<Processes>) -> MutexGuard<'_, Processes> {
+    processes.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn start(program: &PathBuf, args: &[String]) -> io::Result<Live> {
+    let mut child = Command::new(program)
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        // Its own group: a Ctrl-C for the worker shall not end it before it ended the steps.
+        .process_group(0)
+        .spawn()?;
+    let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
+        return Err(io::Error::other("the supervisor has no pipes"));
+    };
+    let (orders, received) = mpsc::unbounded_channel();
+    let processes = Arc::new(Mutex::new(Processes::default()));
+    tokio::spawn(send_orders(received, stdin));
+    tokio::spawn(receive_notices(child, stdout, Arc::clone(&processes)));
+    Ok(Live { orders, processes })
+}
+
+/// Writes orders until nobody can give any more, or the supervisor is gone. Then the pipe closes.
+async fn send_orders(mut orders: mpsc::UnboundedReceiver<Order>, mut stdin: ChildStdin) {
+    while let Some(order) = orders.recv().await {
+        let Ok(mut line) = serde_json::to_vec(&order) else { continue };
+        line.push(b'\n');
+        if stdin.write_all(&line).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Hands notices to those who wait for them, until the supervisor ends.
+async fn receive_notices(mut child: Child, stdout: ChildStdout, processes: Arc<Mutex<Processes>>) {
+    let mut lines = BufReader::new(stdout).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        match serde_json::from_str(&line) {
+            Ok(notice) => lock(&processes).take(notice),
+            Err(error) => {
+                tracing::error!(%error, line, "the supervisor said something unknown");
+                break;
+            }
+        }
+    }
+    lock(&processes).lose();
+    if let Err(error) = child.wait().await {
+        tracing::error!(%error, "the supervisor's end cannot be awaited");
+    }
+}
+
+impl Processes {
+    fn take(&mut self, notice: Notice) {
+        match notice {
+            Notice::Started { id, pid } => {
+                if let Some(watch) = self.all.get_mut(&id) {
+                    watch.group = Pid::from_raw(pid);
+                    // A caller that has stopped waiting also has ordered the process's end.
+                    watch.started.take().and_then(|sender| sender.send(Ok(pid)).ok());
+                }
+            }
+            Notice::Refused { id, errno, message } => {
+                if let Some(watch) = self.all.remove(&id) {
+                    let refusal = Refusal { errno, message };
+                    watch.started.and_then(|sender| sender.send(Err(refusal)).ok());
+                }
+            }
+            Notice::Ended { id, ended } => {
+                if let Some(watch) = self.all.remove(&id) {
+                    watch.ended.and_then(|sender| sender.send(ended).ok());
+                }
+            }
+        }
+    }
+
+    /// The supervisor is gone. One that was killed could not end its groups, so that is done here.
+    fn lose(&mut self) {
+        self.is_lost = true;
+        for (_, watch) in self.all.drain() {
+            if let Some(group) = watch.group {
+                rustix::process::kill_process_group(group, Signal::KILL).ok();
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! One output of a step's process: a pipe that is read without waiting and appended to a log.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use millstream_blob::LogWriter;
+use millstream_model::Timestamp;
+use rustix::io::Errno;
+
+/// How much of the end of an output is kept for the error message.
+const TAIL_MAX: usize = 4 * 1024;
+
+/// One output of a process.
+#[derive(Debug)]
+pub(super) struct Output {
+    pipe: Option<OwnedFd>,
+    log: LogWriter,
+    tail: Vec<u8>,
+    error: Option<String>,
+}
+
+impl Output {
+    /// The output that comes through `pipe`, to be appended to the log at `path`.
+    pub(super) fn new(pipe: Option<OwnedFd>, path: PathBuf) -> Self {
+        let mut error = None;
+        let pipe = pipe.filter(|pipe| match rustix::io::ioctl_fionbio(pipe, true) {
+            Ok(()) => true,
+            // A pipe that could block the loop is not read at all.
+            Err(errno) => {
+                error = Some(format!("the output cannot be read: {errno}"));
+                false
+            }
+        });
+        Self { pipe, log: LogWriter::new(path), tail: Vec::new(), error }
+    }
+
+    /// The pipe, while it is open.
+    pub(super) fn pipe(&self) -> Option<BorrowedFd<'_>> {
+        self.pipe.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Reads once and appends what there was.
+    ///
+    /// A log that cannot be written loses the output and keeps the reason: the step goes on.
+    pub(super) fn read(&mut self, buffer: &mut [u8], now: Timestamp) {
+        let Some(pipe) = &self.pipe else { return };
+        match rustix::io::read(pipe, &mut *buffer) {
+            Ok(0) => self.pipe = None,
+            Ok(count) => {
+                let bytes = buffer.get(..count).unwrap_or_default();
+                if let Err(error) = self.log.append(bytes, now) {
+                    self.error.get_or_insert_with(|| error.to_string());
+                }
+                self.keep_tail(bytes);
+            }
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(errno) => {
+                self.error.get_or_insert_with(|| errno.to_string());
+                self.pipe = None;
+            }
+        }
+    }
+
+    fn keep_tail(&mut self, bytes: &[u8]) {
+        let kept = bytes.get(bytes.len().saturating_sub(TAIL_MAX)..).unwrap_or_default();
+        let excess = (self.tail.len() + kept.len()).saturating_sub(TAIL_MAX);
+        self.tail.drain(..excess.min(self.tail.len()));
+        self.tail.extend_from_slice(kept);
+    }
+
+    /// The end of what came, as text.
+    pub(super) fn tail(&self) -> String {
+        String::from_utf8_lossy(&self.tail).trim_end().to_owned()
+    }
+
+    /// Why some of the output is not in the log.
+    pub(super) fn error(&self) -> Option<&String> {
+        self.error.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_end_of_an_output_is_kept_for_the_error() {
+        let mut output = Output::new(None, PathBuf::from("/nowhere"));
+        output.keep_tail(&[b'a'; TAIL_MAX]);
+        output.keep_tail(b"end\n");
+        assert_eq!(output.tail.len(), TAIL_MAX);
+        assert!(output.tail().ends_with("aend"));
+        output.keep_tail(&[b'b'; TAIL_MAX * 2]);
+        assert_eq!(output.tail, [b'b'; TAIL_MAX]);
+    }
+}

@@ -1,0 +1,214 @@
+//! One process under watch: from its start, through signals, to the last byte of its output.
+//!
+//! Called by the supervisor's loop only, which says what time it is.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use millstream_model::Timestamp;
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+
+use super::output::Output;
+use super::protocol::{EndCause, Ended, ProcessSpec};
+
+/// How long output is still read after the group is gone. Only a process that left its group can
+/// hold the pipe open then, and it shall not hold up the step's end.
+const DRAIN: Duration = Duration::from_millis(250);
+
+/// A process under watch.
+#[derive(Debug)]
+pub(super) struct Watched {
+    id: u64,
+    child: Child,
+    group: Pid,
+    exit_signal: Option<OwnedFd>,
+    out: Output,
+    err: Output,
+    grace: Duration,
+    cause: EndCause,
+    phase: Phase,
+}
+
+/// Where a process is on its way.
+#[derive(Debug, Clone, Copy)]
+enum Phase {
+    Running { timeout_at: Option<Instant> },
+    AskedToEnd { kill_at: Instant },
+    Killed,
+    Draining { status: ExitStatus, until: Instant },
+}
+
+/// Which pipe of a process has something to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    Exit,
+    Out,
+    Err,
+}
+
+impl Watched {
+    /// Starts `spec` as the leader of a new process group.
+    pub(super) fn spawn(id: u64, spec: ProcessSpec, now: Instant) -> io::Result<Self> {
+        let stdin = match &spec.stdin {
+            Some(path) => Stdio::from(std::fs::File::open(path)?),
+            None => Stdio::null(),
+        };
+        let mut child = Command::new(&spec.program)
+            .args(&spec.args)
+            .env_clear()
+            .envs(&spec.env)
+            .current_dir(&spec.cwd)
+            .stdin(stdin)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()?;
+        let group = Pid::from_child(&child);
+        Ok(Self {
+            id,
+            group,
+            exit_signal: rustix::process::pidfd_open(group, PidfdFlags::empty()).ok(),
+            out: Output::new(child.stdout.take().map(OwnedFd::from), spec.out),
+            err: Output::new(child.stderr.take().map(OwnedFd::from), spec.err),
+            child,
+            grace: spec.grace,
+            cause: EndCause::Itself,
+            phase: Phase::Running {
+                timeout_at: spec.timeout.and_then(|timeout| now.checked_add(timeout)),
+            },
+        })
+    }
+
+    /// What the worker calls it.
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Its process id, which is its group's.
+    pub(super) fn pid(&self) -> i32 {
+        self.group.as_raw_nonzero().get()
+    }
+
+    /// What the loop waits for on its behalf.
+    pub(super) fn sources(&self) -> impl Iterator<Item = (Source, BorrowedFd<'_>)> {
+        let exit = match self.phase {
+            Phase::Draining { .. } => None,
+            _ => self.exit_signal.as_ref().map(|fd| (Source::Exit, fd.as_fd())),
+        };
+        let out = self.out.pipe().map(|pipe| (Source::Out, pipe));
+        let err = self.err.pipe().map(|pipe| (Source::Err, pipe));
+        [exit, out, err].into_iter().flatten()
+    }
+
+    /// Whether its end is only found by asking, for want of a pidfd.
+    pub(super) fn needs_asking(&self) -> bool {
+        self.exit_signal.is_none() && !matches!(self.phase, Phase::Draining { .. })
+    }
+
+    /// When something is due for it, whatever its pipes do.
+    pub(super) fn due_at(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Running { timeout_at } => timeout_at,
+            Phase::AskedToEnd { kill_at } => Some(kill_at),
+            Phase::Killed => None,
+            Phase::Draining { until, .. } => Some(until),
+        }
+    }
+
+    /// Reads what `source` has.
+    pub(super) fn read(&mut self, source: Source, buffer: &mut [u8], now: Timestamp) {
+        match source {
+            Source::Exit => {}
+            Source::Out => self.out.read(buffer, now),
+            Source::Err => self.err.read(buffer, now),
+        }
+    }
+
+    /// Asks the group to end, and lets it have `grace` before it is killed.
+    pub(super) fn stop(&mut self, grace: Duration, now: Instant) {
+        match self.phase {
+            Phase::Running { .. } => {
+                self.cause = EndCause::Stopped;
+                self.ask_to_end(grace, now);
+            }
+            // A second, more impatient order shortens the wait.
+            Phase::AskedToEnd { kill_at } => {
+                let kill_at = now.checked_add(grace).map_or(kill_at, |at| at.min(kill_at));
+                self.phase = Phase::AskedToEnd { kill_at };
+            }
+            Phase::Killed | Phase::Draining { .. } => {}
+        }
+    }
+
+    fn ask_to_end(&mut self, grace: Duration, now: Instant) {
+        self.signal(Signal::TERM);
+        self.phase = Phase::AskedToEnd { kill_at: now.checked_add(grace).unwrap_or(now) };
+    }
+
+    /// Kills the group at once.
+    pub(super) fn kill(&mut self) {
+        if !matches!(self.phase, Phase::Draining { .. }) {
+            self.signal(Signal::KILL);
+            self.phase = Phase::Killed;
+        }
+    }
+
+    /// Signals the group. The leader is not reaped yet, so the id is still the group's.
+    fn signal(&self, signal: Signal) {
+        // A group that is gone has nothing left to signal.
+        rustix::process::kill_process_group(self.group, signal).ok();
+    }
+
+    /// Does what is due. Returns how the process ended, once that and its output are complete.
+    pub(super) fn advance(&mut self, now: Instant) -> Option<Ended> {
+        match self.phase {
+            Phase::Running { timeout_at: Some(at) } if at <= now => {
+                self.cause = EndCause::TimedOut;
+                self.ask_to_end(self.grace, now);
+            }
+            Phase::AskedToEnd { kill_at } if kill_at <= now => self.kill(),
+            _ => {}
+        }
+        if !matches!(self.phase, Phase::Draining { .. })
+            && let Some(status) = self.take_exit()
+        {
+            self.phase = Phase::Draining { status, until: now + DRAIN };
+        }
+        match self.phase {
+            Phase::Draining { status, until } if until <= now || self.is_drained() => {
+                Some(self.ended(status))
+            }
+            _ => None,
+        }
+    }
+
+    fn is_drained(&self) -> bool {
+        self.out.pipe().is_none() && self.err.pipe().is_none()
+    }
+
+    /// The exit status, if the leader has ended. What is left of its group is killed first, while
+    /// the unreaped leader still keeps the group's id from being given away.
+    fn take_exit(&mut self) -> Option<ExitStatus> {
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        match rustix::process::waitid(WaitId::Pid(self.group), look) {
+            Ok(None) => return None,
+            Ok(Some(_)) => self.signal(Signal::KILL),
+            // Nobody else reaps; should the kernel say otherwise, `try_wait` says what is left.
+            Err(_) => {}
+        }
+        self.child.try_wait().ok().flatten()
+    }
+
+    fn ended(&self, status: ExitStatus) -> Ended {
+        Ended {
+            code: status.code(),
+            signal: status.signal(),
+            cause: self.cause,
+            stderr_tail: self.err.tail(),
+            log_error: self.out.error().or(self.err.error()).cloned(),
+        }
+    }
+}

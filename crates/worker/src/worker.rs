@@ -1,0 +1,127 @@
+//! A worker: what its runs share, and how one is run.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use millstream_blob::Blobs;
+use millstream_model::worker_api::Assignment;
+use tokio::sync::watch;
+
+use crate::run::{RunEnd, drive};
+use crate::{Seams, Supervisor};
+
+/// Executes runs, each within bounds, all through one supervisor.
+#[derive(Debug, Clone)]
+pub struct Worker {
+    pub(crate) settings: WorkerSettings,
+    pub(crate) supervisor: Supervisor,
+    pub(crate) blobs: Blobs,
+}
+
+/// How a worker works.
+#[derive(Debug, Clone)]
+pub struct WorkerSettings {
+    /// Its name for people: a host and a process id.
+    pub name: String,
+    /// The root of the definitions, which paths of steps are relative to.
+    pub root: PathBuf,
+    /// The folder below which each attempt has its own for a while.
+    pub scratch: PathBuf,
+    /// The environment of every step; what the step declares is added.
+    pub base_env: BTreeMap<String, String>,
+    /// The declared variables, which templates see as `env`.
+    pub declared_env: BTreeMap<String, String>,
+    /// The program and arguments that execute a SQL step's request.
+    pub sql_program: (PathBuf, Vec<String>),
+    /// How many steps of a run go on at once, where its plan does not say.
+    pub max_parallel: usize,
+    /// How long a canceled step has to end itself before it is killed.
+    pub cancel_grace: Duration,
+    /// How long a step that ran into its timeout has to end itself before it is killed.
+    pub timeout_grace: Duration,
+    /// How often the control plane is asked whether the run goes on, when there is no other news.
+    pub beat_every: Duration,
+    /// How long the control plane may be unavailable before the worker gives the run up.
+    pub outage_max: Duration,
+}
+
+/// The variables that a step gets from its worker; everything else it must declare.
+const INHERITED: &[&str] = &["PATH", "HOME", "LANG", "TZ", "TMPDIR"];
+
+/// Where programs are looked for when the worker itself has no `PATH`.
+const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+impl WorkerSettings {
+    /// The defaults for a worker called `name`, with definitions below `root`, scratch space below
+    /// `scratch` and `program` as the product's own binary.
+    pub fn new(name: String, root: PathBuf, scratch: PathBuf, program: PathBuf) -> Self {
+        Self {
+            name,
+            root,
+            scratch,
+            base_env: BTreeMap::from([("PATH".to_owned(), DEFAULT_PATH.to_owned())]),
+            declared_env: BTreeMap::new(),
+            sql_program: (program, vec!["__sql".to_owned()]),
+            max_parallel: std::thread::available_parallelism().map_or(1, usize::from),
+            cancel_grace: Duration::from_secs(20),
+            timeout_grace: Duration::from_secs(5),
+            beat_every: Duration::from_secs(1),
+            outage_max: Duration::from_hours(1),
+        }
+    }
+
+    /// Takes from `environment`, which is the worker's own, what every step may see.
+    #[must_use]
+    pub fn inheriting(mut self, environment: impl IntoIterator<Item = (String, String)>) -> Self {
+        let inherited = environment.into_iter().filter(|(name, _)| INHERITED.contains(&&**name));
+        self.base_env.extend(inherited);
+        self
+    }
+}
+
+/// Tells a run to stop, from within the worker's own process.
+///
+/// The control plane's answers say so too; this one comes at once.
+#[derive(Debug)]
+pub struct Canceler(watch::Sender<bool>);
+
+/// The other end of a [`Canceler`].
+#[derive(Debug, Clone)]
+pub struct CancelSignal(watch::Receiver<bool>);
+
+impl Canceler {
+    /// A canceler with its signal.
+    pub fn new() -> (Self, CancelSignal) {
+        let (sender, receiver) = watch::channel(false);
+        (Self(sender), CancelSignal(receiver))
+    }
+
+    /// Tells the run to stop. Telling it twice is harmless.
+    pub fn cancel(&self) {
+        self.0.send_replace(true);
+    }
+}
+
+impl CancelSignal {
+    /// Waits until the run is to stop, for ever if nobody can say so any more.
+    pub async fn canceled(&mut self) {
+        if self.0.wait_for(|is_canceled| *is_canceled).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Worker {
+    /// A worker that starts its steps through `supervisor` and keeps their output in `blobs`.
+    pub fn new(settings: WorkerSettings, supervisor: Supervisor, blobs: Blobs) -> Self {
+        Self { settings, supervisor, blobs }
+    }
+
+    /// Executes a run from where earlier workers left it to its end.
+    ///
+    /// Dropping the future kills the run's processes and reports nothing, as a crash would.
+    pub async fn run(&self, assignment: Assignment, seams: &Seams, signal: CancelSignal) -> RunEnd {
+        drive(self, assignment, seams, signal).await
+    }
+}

@@ -1,0 +1,8 @@
+//! Whole runs with real processes, against a control plane that writes down what it hears.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
+
+mod bench;
+mod outages;
+mod outcomes;
+mod processes;

@@ -1,0 +1,155 @@
+//! What runs come to: order, results, skips, retries, failures.
+
+use std::time::Duration;
+
+use millstream_model::{
+    Backoff, Builtin, ErrorCode, HandlerDef, HandlerTarget, HumanDuration, LocalStep, RetryPolicy,
+    StepConfig, StepPlan,
+};
+use millstream_plan::progress::RunOutcome;
+use millstream_worker::RunEnd;
+use serde_json::json;
+
+use crate::bench::{Bench, noop, result_of, run_of, shell};
+
+fn local(key: &str, handler: Option<Builtin>) -> StepPlan {
+    let config = json!({"error": "no luck", "limit": 3}).as_object().unwrap().clone();
+    let module = "MyApp.Extract".to_owned();
+    StepPlan {
+        handler: handler.map(|builtin| HandlerDef {
+            pattern: "MyApp.*".to_owned(),
+            target: HandlerTarget::Builtin(builtin),
+        }),
+        step: StepConfig::Local(LocalStep { module, config }),
+        ..noop(key, &[])
+    }
+}
+
+#[tokio::test]
+async fn a_chain_of_noops_takes_one_report_a_step_and_no_process() {
+    let bench = Bench::new();
+    let run = run_of(vec![noop("a", &[]), noop("b", &["a"]), noop("c", &["b"])]);
+    assert_eq!(bench.run(run).await, RunEnd::Finished(RunOutcome::Succeeded));
+    assert_eq!(
+        bench.control.told(),
+        [
+            "run_started",
+            "step_started a",
+            "step_succeeded a",
+            "step_started b",
+            "step_succeeded b",
+            "step_started c",
+            "step_succeeded c",
+            "run_succeeded"
+        ]
+    );
+    assert_eq!(bench.control.report_sizes(), [2, 2, 2, 2]);
+    assert!(!bench.folder.path().join("scratch").exists());
+}
+
+#[tokio::test]
+async fn r189_a_step_sees_the_results_of_its_direct_upstream_steps_and_the_trigger() {
+    let bench = Bench::new();
+    let fetch = shell("fetch", r#"echo '{"records": 500}' > "$MILLSTREAM_RESULT""#);
+    let validate = StepPlan {
+        depends_on: vec!["fetch".parse().unwrap()],
+        ..shell(
+            "validate",
+            r#"test {{ upstream.fetch.records }} = 500 && cp "$MILLSTREAM_CONTEXT" "$MILLSTREAM_RESULT""#,
+        )
+    };
+    let save = StepPlan {
+        depends_on: vec!["validate".parse().unwrap()],
+        ..local("save", Some(Builtin::Echo))
+    };
+    let mut run = run_of(vec![fetch, validate, save]);
+    run.context.insert("city".to_owned(), json!("Oslo"));
+    assert_eq!(bench.run(run).await, RunEnd::Finished(RunOutcome::Succeeded));
+    let seen = result_of(&bench.control, "validate");
+    assert_eq!(seen["upstream_results"], json!({"fetch": {"records": 500}}));
+    assert_eq!(seen["trigger"], json!({"city": "Oslo"}));
+    let seen = result_of(&bench.control, "save");
+    assert_eq!(seen["upstream_results"].as_object().unwrap().len(), 1, "only direct ones");
+    assert_eq!(seen["config"]["limit"], json!(3));
+}
+
+#[tokio::test]
+async fn r136_a_skipped_step_is_no_failure_and_its_reason_is_told() {
+    let bench = Bench::new();
+    let line = r#"echo '{"status": "skipped", "reason": "capacity 0"}' > "$MILLSTREAM_RESULT""#;
+    let run = run_of(vec![shell("scale", line), noop("after", &["scale"])]);
+    assert_eq!(bench.run(run).await, RunEnd::Finished(RunOutcome::Succeeded));
+    let told = bench.control.told();
+    assert!(told.contains(&"step_skipped scale".to_owned()), "{told:?}");
+    assert!(told.contains(&"step_skipped after".to_owned()), "{told:?}");
+}
+
+#[tokio::test]
+async fn r191_retry_3_means_4_attempts_and_each_says_which_it_was() {
+    let bench = Bench::new();
+    let retry = RetryPolicy {
+        max: 3,
+        delay: HumanDuration(Duration::from_millis(5)),
+        backoff: Backoff::Exponential,
+        jitter: true,
+    };
+    let step = StepPlan { retry, ..shell("flaky", "echo boom >&2; exit 3") };
+    let end = bench.run(run_of(vec![step])).await;
+    let RunEnd::Finished(RunOutcome::Failed { reason }) = end else { panic!("{end:?}") };
+    assert_eq!(reason, "step `flaky` failed: the process exited with code 3");
+    let errors = bench.control.errors();
+    let messages: Vec<&str> = errors.iter().map(|error| error.message.as_str()).collect();
+    assert_eq!(
+        messages,
+        [
+            "Attempt 1 failed: the process exited with code 3",
+            "Attempt 2 failed: the process exited with code 3",
+            "Attempt 3 failed: the process exited with code 3",
+            "the process exited with code 3"
+        ]
+    );
+    assert_eq!(errors[0].detail.as_deref(), Some("boom"));
+    assert_eq!(bench.log("flaky", 4, millstream_blob::LogStream::Err).await, "boom\n");
+}
+
+#[tokio::test]
+async fn r188_a_module_without_a_handler_fails_for_good_and_is_named() {
+    let bench = Bench::new();
+    let retry = RetryPolicy { max: 3, ..RetryPolicy::NEVER };
+    let step = StepPlan { retry, ..local("extract", None) };
+    bench.run(run_of(vec![step])).await;
+    let errors = bench.control.errors();
+    assert_eq!(errors.len(), 1, "another attempt cannot help");
+    assert_eq!(errors[0].code, ErrorCode::HandlerUnknown);
+    assert!(errors[0].message.starts_with("Failed to load module MyApp.Extract"));
+}
+
+#[tokio::test]
+async fn r194_a_failure_blocks_what_is_below_it_and_nothing_else() {
+    let bench = Bench::new();
+    let run = run_of(vec![
+        local("bad", Some(Builtin::Fail)),
+        noop("below", &["bad"]),
+        noop("beside", &[]),
+    ]);
+    let end = bench.run(run).await;
+    let reason = "step `bad` failed: no luck".to_owned();
+    assert_eq!(end, RunEnd::Finished(RunOutcome::Failed { reason }));
+    let told = bench.control.told();
+    assert!(told.contains(&"step_upstream_failed below".to_owned()), "{told:?}");
+    assert!(told.contains(&"step_succeeded beside".to_owned()), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_large_result_is_stored_and_still_reaches_the_next_step() {
+    let bench = Bench::new();
+    let line =
+        r#"(printf '"'; head -c 100000 /dev/zero | tr '\0' x; printf '"') > "$MILLSTREAM_RESULT""#;
+    let next = StepPlan {
+        depends_on: vec!["big".parse().unwrap()],
+        ..shell("next", "echo {{ upstream.big | length }}")
+    };
+    bench.run(run_of(vec![shell("big", line), next])).await;
+    assert_eq!(bench.log("next", 1, millstream_blob::LogStream::Out).await, "100000\n");
+    assert!(result_of(&bench.control, "big").is_null(), "it is not in the event");
+}
