@@ -5,11 +5,12 @@
 
 use std::path::Path;
 
+use rusqlite::types::{ToSqlOutput, Value as SqliteValue, ValueRef};
 use rusqlite::{Connection, Statement};
 use serde_json::Value;
 
 use crate::sql::SqlError;
-use crate::sql::number::survives;
+use crate::sql::number::Meaning;
 use crate::sql::sqlite::{bound, said};
 use crate::table::{csv_columns, csv_error, csv_reader};
 use crate::{Table, TableError, TableFile, quote_identifier};
@@ -42,8 +43,8 @@ struct Fill<'a> {
     table: String,
 }
 
-/// A value that would change if its column held numbers.
-struct Lossy {
+/// A value that would not come back as it was if its column held numbers.
+struct Lookalike {
     column: usize,
     line: u64,
     text: String,
@@ -60,7 +61,7 @@ impl Fill<'_> {
             if found.is_empty() {
                 return Ok(notes);
             }
-            for Lossy { column, line, text } in found {
+            for Lookalike { column, line, text } in found {
                 let name = columns.get(column).map_or("", String::as_str);
                 notes.push(format!(
                     "column {name:?} of {:?} is text: {text:?} in line {line} of {} would change \
@@ -79,31 +80,35 @@ impl Fill<'_> {
         path: &Path,
         columns: &mut Vec<String>,
         as_text: &mut Vec<bool>,
-    ) -> Result<Vec<Lossy>, SqlError> {
+    ) -> Result<Vec<Lookalike>, SqlError> {
         let mut reader = csv_reader(path, CSV_MAX).map_err(|error| self.unread(error))?;
         *columns = csv_columns(path, &mut reader).map_err(|error| self.unread(error))?;
         as_text.resize(columns.len(), false);
-        let affinity = |column: usize| match as_text.get(column) {
+        self.create(columns, |column| match as_text.get(column) {
             Some(true) => "TEXT",
             _ => "NUMERIC",
-        };
-        self.create(columns, affinity)?;
+        })?;
         let mut insert = self.insert(columns.len())?;
-        let mut found: Vec<Lossy> = Vec::new();
+        let mut found: Vec<Lookalike> = Vec::new();
         let mut record = csv::StringRecord::new();
         while reader
             .read_record(&mut record)
             .map_err(|error| self.unread(csv_error(path, error)))?
         {
             for (column, field) in record.iter().enumerate() {
-                let value = (!field.is_empty()).then_some(field);
-                insert.raw_bind_parameter(column + 1, value).map_err(|error| self.failed(error))?;
-                let Some(is_text) = as_text.get_mut(column) else { continue };
-                if !*is_text && !survives(field) {
+                let is_text = as_text.get_mut(column);
+                let meaning = match is_text {
+                    Some(false) => Meaning::of(field),
+                    _ => Meaning::Text,
+                };
+                if let (Meaning::Lookalike, Some(is_text)) = (meaning, is_text) {
                     *is_text = true;
                     let line = record.position().map_or(0, csv::Position::line);
-                    found.push(Lossy { column, line, text: field.to_owned() });
+                    found.push(Lookalike { column, line, text: field.to_owned() });
                 }
+                insert
+                    .raw_bind_parameter(column + 1, cell(field, meaning))
+                    .map_err(|error| self.failed(error))?;
             }
             insert.raw_execute().map_err(|error| self.failed(error))?;
         }
@@ -155,6 +160,16 @@ impl Fill<'_> {
 
     fn failed(&self, source: rusqlite::Error) -> SqlError {
         SqlError::Fill { table: self.name.to_owned(), source: said(source) }
+    }
+}
+
+/// A field as SQLite takes it; an empty one was not recorded.
+fn cell(field: &str, meaning: Meaning) -> ToSqlOutput<'_> {
+    match meaning {
+        Meaning::Whole(whole) => ToSqlOutput::Owned(SqliteValue::Integer(whole)),
+        Meaning::Real(real) => ToSqlOutput::Owned(SqliteValue::Real(real)),
+        _ if field.is_empty() => ToSqlOutput::Owned(SqliteValue::Null),
+        _ => ToSqlOutput::Borrowed(ValueRef::Text(field.as_bytes())),
     }
 }
 

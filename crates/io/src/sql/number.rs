@@ -1,34 +1,42 @@
-//! Which texts of a CSV file keep their meaning when a database reads them as numbers.
+//! What the fields of a CSV file mean: numbers, texts, and texts that only look like numbers.
 
-/// Whether `text` is the same thing to its author as a number that a database makes of it.
-///
-/// A text that is no number at all stays text anyway and counts as kept. What loses: codes with
-/// leading zeros (`007`), a plus sign, more digits than a number holds, and a code that happens to
-/// look like an exponent (`12E3`).
-pub(super) fn survives(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    match bytes.first() {
-        Some(b'0'..=b'9' | b'-' | b'+' | b'.') => {}
-        _ => return true,
-    }
-    let Some(number) = Parts::of(text) else { return true };
-    if text.starts_with('+') {
-        return false;
-    }
-    if number.whole.len() > 1 && number.whole.starts_with('0') {
-        return false;
-    }
-    let digits = number.whole.len() + number.fraction.map_or(0, str::len);
-    match (number.fraction, number.exponent) {
-        (None, None) => digits <= INTEGER_DIGITS,
-        (None, Some(exponent)) => exponent.starts_with(['+', '-']) && digits <= REAL_DIGITS,
-        (Some(_), _) => digits <= REAL_DIGITS,
+/// What a field is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Meaning {
+    /// A whole number.
+    Whole(i64),
+    /// A number with a fraction or an exponent.
+    Real(f64),
+    /// No number.
+    Text,
+    /// Something that a database would take for a number, and that would not come back as it was:
+    /// a code with leading zeros (`007`), a plus sign, more digits than a number holds, or a code
+    /// that happens to look like an exponent (`12E3`).
+    Lookalike,
+}
+
+impl Meaning {
+    /// The meaning of `text`.
+    pub(super) fn of(text: &str) -> Self {
+        match text.as_bytes().first() {
+            Some(b'0'..=b'9' | b'-' | b'+' | b'.') => {}
+            _ => return Self::Text,
+        }
+        let Some(parts) = Parts::of(text) else { return Self::Text };
+        let is_padded = parts.whole.len() > 1 && parts.whole.starts_with('0');
+        if text.starts_with('+') || is_padded {
+            return Self::Lookalike;
+        }
+        match (parts.fraction, parts.exponent) {
+            (None, None) => text.parse().map_or(Self::Lookalike, Self::Whole),
+            (None, Some(exponent)) if !exponent.starts_with(['+', '-']) => Self::Lookalike,
+            _ if parts.significant() > REAL_DIGITS => Self::Lookalike,
+            _ => text.parse().map_or(Self::Lookalike, Self::Real),
+        }
     }
 }
 
-/// Digits that every 64-bit integer can hold.
-const INTEGER_DIGITS: usize = 18;
-/// Digits that a double keeps through text and back, with the last one uncertain.
+/// The most digits that a program writes to tell one double from all others.
 const REAL_DIGITS: usize = 17;
 
 struct Parts<'a> {
@@ -59,6 +67,14 @@ impl<'a> Parts<'a> {
             any && digits(whole) && fraction.is_none_or(digits) && exponent.is_none_or(power);
         is_number.then_some(Self { whole, fraction, exponent })
     }
+
+    /// Digits from the first that is not zero.
+    fn significant(&self) -> usize {
+        let fraction = self.fraction.unwrap_or("");
+        let digits = self.whole.len() + fraction.len();
+        let both = self.whole.bytes().chain(fraction.bytes());
+        digits - both.take_while(|digit| *digit == b'0').count()
+    }
 }
 
 #[cfg(test)]
@@ -66,35 +82,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_and_plain_texts_survive() {
-        for text in [
-            "",
-            "0",
-            "7",
-            "-3",
-            "15.11",
-            "-0.5",
-            ".5",
-            "1545",
-            "JFK",
-            "2013-01-01",
-            "1e-05",
-            "1.5e10",
-            "1e+16",
-            "-",
-            "1.2.3",
-            "0.1234567890123456",
-            "123456789012345678",
-            "5 kg",
+    fn numbers_are_numbers_and_the_rest_is_text() {
+        for (text, meaning) in [
+            ("0", Meaning::Whole(0)),
+            ("-3", Meaning::Whole(-3)),
+            ("9223372036854775807", Meaning::Whole(i64::MAX)),
+            ("15.11", Meaning::Real(15.11)),
+            ("-0.5", Meaning::Real(-0.5)),
+            (".5", Meaning::Real(0.5)),
+            ("0.030000000000000002", Meaning::Real(0.030_000_000_000_000_002)),
+            ("1e-05", Meaning::Real(1e-5)),
+            ("1.5e10", Meaning::Real(1.5e10)),
         ] {
-            assert!(survives(text), "{text:?} would be read as text");
+            assert_eq!(Meaning::of(text), meaning, "{text:?}");
+        }
+        for text in ["", "JFK", "2013-01-01", "-", ".", "1.2.3", "5 kg", "0x1F", "1e", "NaN"] {
+            assert_eq!(Meaning::of(text), Meaning::Text, "{text:?}");
         }
     }
 
     #[test]
-    fn codes_that_only_look_like_numbers_do_not() {
-        for text in ["007", "-01", "+49", "12E3", "00", "12345678901234567890", "01.5"] {
-            assert!(!survives(text), "{text:?} would lose as a number");
+    fn codes_that_only_look_like_numbers_are_told_apart() {
+        for text in ["007", "-01", "+49", "12E3", "00", "9223372036854775808", "01.5", "1e+9x"] {
+            let wanted = if text.ends_with('x') { Meaning::Text } else { Meaning::Lookalike };
+            assert_eq!(Meaning::of(text), wanted, "{text:?}");
         }
+        assert_eq!(Meaning::of("3.141592653589793238"), Meaning::Lookalike);
     }
 }

@@ -214,7 +214,7 @@ pub(super) fn said(error: rusqlite::Error) -> Said {
         rusqlite::Error::SqlInputError { msg, sql, offset, .. } => {
             match usize::try_from(offset).ok().and_then(|offset| sql.get(..offset)) {
                 Some(before) => {
-                    let line = before.lines().count().max(1);
+                    let line = before.matches('\n').count() + 1;
                     let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
                     format!("{msg} (line {line}, column {column})").into()
                 }
