@@ -70,7 +70,8 @@ fn part(name: &str, is_kept: impl Fn(char) -> bool) -> String {
 
 fn escaped(c: char) -> String {
     let mut bytes = [0; 4];
-    c.encode_utf8(&mut bytes).bytes().map(|byte| format!("%{byte:02X}")).collect()
+    let escapes = c.encode_utf8(&mut bytes).bytes().map(|byte| format!("%{byte:02X}"));
+    escapes.collect::<Vec<_>>().concat()
 }
 
 #[cfg(test)]

@@ -17,5 +17,5 @@ mod table;
 pub use files::{Content, FileIo, IoError, Loaded, Stored};
 pub use identifier::{IdentifierError, quote_identifier};
 pub use layout::Address;
-pub use sql::{SqlAnswer, SqlError, SqlFailure, SqlOutcome, SqlRequest, run_sqlite};
+pub use sql::{SqlAnswer, SqlError, SqlFailure, SqlOutcome, SqlRequest, run_postgres, run_sqlite};
 pub use table::{Table, TableError, TableFile};

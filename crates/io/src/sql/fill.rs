@@ -27,13 +27,13 @@ pub(super) fn fill(
     file: &TableFile,
 ) -> Result<Vec<String>, SqlError> {
     let table = quote_identifier(name).map_err(SqlError::ReadName)?;
-    let fill = Fill { connection, name, table };
-    fill.execute("BEGIN")?;
+    let target = Fill { connection, name, table };
+    target.execute("BEGIN")?;
     let notes = match file {
-        TableFile::Csv(path) => fill.from_csv(path),
-        TableFile::Json(path) => fill.from_json(path).map(|()| Vec::new()),
+        TableFile::Csv(path) => target.csv(path),
+        TableFile::Json(path) => target.json(path).map(|()| Vec::new()),
     }?;
-    fill.execute("COMMIT")?;
+    target.execute("COMMIT")?;
     Ok(notes)
 }
 
@@ -51,7 +51,7 @@ struct Lookalike {
 }
 
 impl Fill<'_> {
-    fn from_csv(&self, path: &Path) -> Result<Vec<String>, SqlError> {
+    fn csv(&self, path: &Path) -> Result<Vec<String>, SqlError> {
         let mut columns = Vec::new();
         let mut as_text: Vec<bool> = Vec::new();
         let mut notes = Vec::new();
@@ -115,7 +115,7 @@ impl Fill<'_> {
         Ok(found)
     }
 
-    fn from_json(&self, path: &Path) -> Result<(), SqlError> {
+    fn json(&self, path: &Path) -> Result<(), SqlError> {
         let table = read_json_table(path).map_err(|error| self.unread(error))?;
         // Types come from the document, so the columns have none to impose.
         self.create(&table.columns, |_| "")?;

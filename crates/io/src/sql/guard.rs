@@ -58,8 +58,8 @@ impl Guard {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Stops watching, so that the step's own COMMIT passes.
-    pub(super) fn remove(self, connection: &mut Connection) -> rusqlite::Result<()> {
+    /// Stops watching `connection`, so that the step's own COMMIT passes.
+    pub(super) fn remove(connection: &mut Connection) -> rusqlite::Result<()> {
         connection.authorizer(None::<fn(AuthContext<'_>) -> Authorization>)
     }
 }

@@ -9,11 +9,14 @@ mod fill;
 mod guard;
 mod number;
 mod placeholder;
+mod postgres;
+mod postgres_value;
 mod request;
 mod rows;
 mod sqlite;
 
 pub use error::SqlError;
+pub use postgres::run_postgres;
 pub use request::{SqlAnswer, SqlFailure, SqlOutcome, SqlRequest};
 pub use sqlite::run_sqlite;
 

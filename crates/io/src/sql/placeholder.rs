@@ -23,6 +23,18 @@ pub(super) fn is_blank(text: &str) -> bool {
         .all(|token| matches!(token, Token::Comment(_) | Token::Space(_) | Token::End))
 }
 
+/// The first two words of `text` in capitals, after comments; empty where there are none.
+pub(super) fn words(text: &str) -> [String; 2] {
+    let mut scan = Scan { rest: text, before: ' ' };
+    let mut tokens = std::iter::from_fn(|| scan.next())
+        .filter(|token| !matches!(token, Token::Comment(_) | Token::Space(_)))
+        .map(|token| match token {
+            Token::Other(text) => text.to_uppercase(),
+            _ => String::new(),
+        });
+    [tokens.next().unwrap_or_default(), tokens.next().unwrap_or_default()]
+}
+
 /// `text` with each `:name` replaced by its number.
 pub(super) fn numbered(text: &str) -> Numbered {
     let mut found = Numbered {

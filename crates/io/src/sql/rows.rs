@@ -20,6 +20,7 @@ pub(super) struct RowsWriter {
     line: Vec<u8>,
     bytes: u64,
     count: u64,
+    limit: u64,
 }
 
 impl RowsWriter {
@@ -29,7 +30,8 @@ impl RowsWriter {
         let file = File::create(path).map_err(failed)?;
         let file = BufWriter::with_capacity(1 << 16, file);
         let path = path.to_owned();
-        let mut writer = Self { number, path, file, line: Vec::new(), bytes: 0, count: 0 };
+        let mut writer =
+            Self { number, path, file, line: Vec::new(), bytes: 0, count: 0, limit: ROWS_MAX };
         writer.write(columns)?;
         Ok(writer)
     }
@@ -51,13 +53,30 @@ impl RowsWriter {
         serde_json::to_writer(&mut self.line, values).map_err(|error| self.failed(error.into()))?;
         self.line.push(b'\n');
         self.bytes = self.bytes.saturating_add(self.line.len() as u64);
-        if self.bytes > ROWS_MAX {
-            return Err(SqlError::TooManyRows { number: self.number, limit: ROWS_MAX });
+        if self.bytes > self.limit {
+            return Err(SqlError::TooManyRows { number: self.number, limit: self.limit });
         }
         self.file.write_all(&self.line).map_err(|error| self.failed(error))
     }
 
     fn failed(&self, source: std::io::Error) -> SqlError {
         SqlError::RowsFile { path: self.path.clone(), source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_above_the_limit_are_an_error_and_not_a_full_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows");
+        let mut writer = RowsWriter::create(&path, 3, &["a".to_owned()]).unwrap();
+        writer.limit = 14;
+        writer.row(&[1.into()]).unwrap();
+        writer.row(&[2.into()]).unwrap();
+        let error = writer.row(&[3.into()]).unwrap_err();
+        assert!(matches!(error, SqlError::TooManyRows { number: 3, limit: 14 }), "{error}");
     }
 }

@@ -43,7 +43,7 @@ pub fn run_sqlite(request: &SqlRequest) -> Result<SqlOutcome, SqlError> {
     connection.execute_batch(begin).map_err(|error| transaction("begin", error))?;
     let guard = Guard::install(&mut connection).map_err(|error| transaction("begin", error))?;
     run_statements(&connection, &guard, request, &mut outcome)?;
-    guard.remove(&mut connection).map_err(|error| transaction("be committed", error))?;
+    Guard::remove(&mut connection).map_err(|error| transaction("be committed", error))?;
     connection.execute_batch("COMMIT").map_err(|error| transaction("be committed", error))?;
 
     outcome.took_micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -131,8 +131,9 @@ pub(super) fn bound(value: &Value) -> ToSqlOutput<'_> {
         Value::Bool(flag) => ToSqlOutput::Owned(SqliteValue::Integer(i64::from(*flag))),
         Value::Number(number) => ToSqlOutput::Owned(match (number.as_i64(), number.as_f64()) {
             (Some(whole), _) => SqliteValue::Integer(whole),
-            (None, Some(real)) => SqliteValue::Real(real),
-            (None, None) => SqliteValue::Text(number.to_string()),
+            // A whole number beyond SQLite's would lose digits as a real one.
+            (None, Some(real)) if number.is_f64() => SqliteValue::Real(real),
+            (None, _) => SqliteValue::Text(number.to_string()),
         }),
         Value::String(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
         Value::Array(_) | Value::Object(_) => {

@@ -43,7 +43,9 @@ fn r105_results_of_two_tenants_lie_in_folders_of_their_own() {
         })
     };
     let writers = [write("jfk"), write("lga"), write("jfk")];
-    writers.into_iter().for_each(|writer| writer.join().unwrap());
+    for writer in writers {
+        writer.join().unwrap();
+    }
     for tenant in ["jfk", "lga"] {
         let loaded = io.load(&address(tenant)).unwrap();
         assert_eq!(loaded, Loaded::Json(json!({ "tenant": tenant })));

@@ -314,6 +314,20 @@ fn json_rows_are_read_in_both_forms() {
 }
 
 #[test]
+fn steps_that_write_to_one_file_at_once_wait_for_each_other() {
+    let bench = Bench::new();
+    bench.run(&["CREATE TABLE t (a)", "INSERT INTO t VALUES (0)"]).unwrap();
+    let statements = ["UPDATE t SET a = a + 1", "DROP TABLE IF EXISTS u", "CREATE TABLE u (b)"];
+    let request = bench.request(&statements);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| run_sqlite(&request).unwrap());
+        }
+    });
+    assert_eq!(bench.select("SELECT a FROM t"), [[json!(8)]]);
+}
+
+#[test]
 fn the_files_journal_mode_is_its_owners() {
     let bench = Bench::new();
     let connection = rusqlite::Connection::open(bench.path("users.db")).unwrap();
