@@ -13,6 +13,7 @@ mod layout;
 pub mod sql;
 pub mod sql_child;
 mod table;
+mod writer;
 
 pub use files::{Content, FileIo, IoError, Loaded, Stored};
 pub use identifier::{IdentifierError, quote_identifier};
