@@ -31,6 +31,22 @@ impl ContentHash {
     }
 }
 
+/// Hashes content that comes in pieces; the hash is that of the whole.
+#[derive(Debug, Clone, Default)]
+pub struct ContentHasher(blake3::Hasher);
+
+impl ContentHasher {
+    /// Adds the next piece.
+    pub fn update(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    /// The hash of all pieces, one after the other.
+    pub fn finish(&self) -> ContentHash {
+        ContentHash(self.0.finalize().to_hex().to_string())
+    }
+}
+
 impl fmt::Display for ContentHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -44,7 +44,7 @@ pub use diagnostic::{Diagnostic, Place, Severity, nearest};
 pub use duration::{HumanDuration, HumanDurationError};
 pub use event::{Event, EventBody, EventPosition, PlannedRetry, StepError};
 pub use handler::{Builtin, HandlerDef, HandlerTarget};
-pub use hash::ContentHash;
+pub use hash::{ContentHash, ContentHasher};
 pub use id::{RunId, RunIdError};
 pub use job::{JobDef, JobShape, OpDef};
 pub use key::{AssetKey, AssetKeyError};

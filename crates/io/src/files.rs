@@ -1,0 +1,208 @@
+//! IO managers for local files: results of assets as JSON or CSV, read again by later steps.
+//!
+//! The worker makes a [`FileIo`] for each IO manager of a plan. What an address means is
+//! [`crate::layout`]'s business.
+//!
+//! **Invariant.** A result is either the whole old or the whole new one, also after a crash: it is
+//! written beside its place, flushed to disk and renamed into it.
+
+use std::fs::File;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use millstream_model::{ContentHash, ErrorCode, IoKind};
+use serde_json::Value;
+
+use crate::sql::JSON_MAX;
+use crate::table::{csv_columns, csv_error, csv_reader};
+use crate::writer::Writer;
+use crate::{Address, Table, TableError, TableFile};
+
+/// An IO manager: a folder and the form in which results are kept below it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileIo {
+    base: PathBuf,
+    kind: IoKind,
+}
+
+/// What is to be stored.
+#[derive(Debug, Clone, Copy)]
+pub enum Content<'a> {
+    /// A step's result. As CSV it must be a table (see [`Table::from_json`]).
+    Json(&'a Value),
+    /// Rows in memory.
+    Table(&'a Table),
+    /// The file in the rows form that a SQL step left; it is not read into memory.
+    RowsFile(&'a Path),
+}
+
+/// What was read.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Loaded {
+    /// A JSON document.
+    Json(Value),
+    /// The rows of a CSV file; every value is text, and an empty field is null.
+    Table(Table),
+}
+
+/// What was stored, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// The file.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// How many rows it has, when it is a table.
+    pub rows: Option<u64>,
+    /// The hash of its content: the version of the data.
+    pub hash: ContentHash,
+}
+
+impl Stored {
+    /// The line for the step's log.
+    pub fn log_line(&self) -> String {
+        format!("Wrote to {}", self.path.display())
+    }
+}
+
+/// A result cannot be stored or read.
+#[derive(Debug, thiserror::Error)]
+pub enum IoError {
+    /// The input was never made, or not by this IO manager.
+    #[error(
+        "input {asset} does not exist: there is no file {}; materialize it first",
+        path.display()
+    )]
+    Missing {
+        /// The asset and partition, for people.
+        asset: String,
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// The input is there and cannot be read.
+    #[error("input cannot be read")]
+    Unreadable(#[source] TableError),
+    /// The result is no table, and the IO manager keeps tables.
+    #[error("the result cannot be kept as CSV: {problem}; or use an io of kind `json`")]
+    NoTable {
+        /// What was found, and what to write instead.
+        problem: String,
+    },
+    /// The rows that the step left cannot be read back.
+    #[error("the step's rows cannot be read")]
+    Rows(#[source] TableError),
+    /// The file cannot be written.
+    #[error("{} cannot be written", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl IoError {
+    /// The code for the user.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Missing { .. } | Self::Unreadable(_) => ErrorCode::StepInput,
+            Self::NoTable { .. } | Self::Rows(_) | Self::Write { .. } => ErrorCode::StepResult,
+        }
+    }
+
+    /// The error and its causes in one line.
+    pub fn message(&self) -> String {
+        crate::error::chain(self)
+    }
+}
+
+impl FileIo {
+    /// The IO manager of `kind` below the folder `base`, which need not exist yet.
+    pub fn new(kind: IoKind, base: PathBuf) -> Self {
+        Self { base, kind }
+    }
+
+    /// The file of `address`.
+    pub fn path_of(&self, address: &Address) -> PathBuf {
+        self.base.join(address.relative_path(self.kind))
+    }
+
+    /// Stores `content` at `address` in place of what was there.
+    ///
+    /// Crash-safe: at any moment the file is whole; what a crash leaves beside it begins with `.`.
+    pub fn store(&self, address: &Address, content: Content<'_>) -> Result<Stored, IoError> {
+        let path = self.path_of(address);
+        let failed = |source| IoError::Write { path: path.clone(), source };
+        let folder = path.parent().unwrap_or(&self.base);
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        let temporary = tempfile::Builder::new()
+            .prefix(".writing-")
+            // Other programs read the results; the umask still takes away what it should.
+            .permissions(std::fs::Permissions::from_mode(0o666))
+            .tempfile_in(folder)
+            .map_err(failed)?;
+
+        let mut writer = Writer::new(temporary.as_file(), &path);
+        let rows = match self.kind {
+            IoKind::Json => writer.json(content)?,
+            IoKind::Csv => Some(writer.csv(content)?),
+        };
+        let (bytes, hash) = writer.finish()?;
+
+        temporary.as_file().sync_all().map_err(failed)?;
+        temporary.persist(&path).map_err(|error| failed(error.error))?;
+        // The rename itself is only on disk once its folder is.
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        Ok(Stored { path, bytes, rows, hash })
+    }
+
+    /// What is stored at `address`.
+    pub fn load(&self, address: &Address) -> Result<Loaded, IoError> {
+        match self.source(address)? {
+            TableFile::Json(path) => load_json(&path).map(Loaded::Json),
+            TableFile::Csv(path) => load_csv(&path).map(Loaded::Table),
+        }
+        .map_err(IoError::Unreadable)
+    }
+
+    /// The file of `address` as a source that a SQL step reads; it must be there.
+    pub fn source(&self, address: &Address) -> Result<TableFile, IoError> {
+        let path = self.path_of(address);
+        if !path.is_file() {
+            let asset = match &address.partition {
+                None => address.asset.to_string(),
+                Some(key) => format!("{} [{key}]", address.asset),
+            };
+            return Err(IoError::Missing { asset, path });
+        }
+        Ok(match self.kind {
+            IoKind::Json => TableFile::Json(path),
+            IoKind::Csv => TableFile::Csv(path),
+        })
+    }
+}
+
+fn load_json(path: &Path) -> Result<Value, TableError> {
+    let file = crate::table::open(path, JSON_MAX)?;
+    serde_json::from_reader(std::io::BufReader::new(file)).map_err(|error| TableError::Line {
+        path: path.to_owned(),
+        line: error.line() as u64,
+        problem: error.to_string(),
+    })
+}
+
+fn load_csv(path: &Path) -> Result<Table, TableError> {
+    let mut reader = csv_reader(path, JSON_MAX)?;
+    let columns = csv_columns(path, &mut reader)?;
+    let mut rows = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(|error| csv_error(path, error))?;
+        let value = |field: &str| match field {
+            "" => Value::Null,
+            text => Value::String(text.to_owned()),
+        };
+        rows.push(record.iter().map(value).collect());
+    }
+    Ok(Table { columns, rows })
+}

@@ -1,0 +1,267 @@
+//! Tables outside of databases: rows with named columns, in memory and in files.
+//!
+//! SQL steps write their rows in the rows form (one JSON array a line, the columns' names first,
+//! so that it streams), IO managers keep them as CSV or JSON, and [`TableFile`] names a file that a
+//! SQL step reads. Nothing here decides what a value means: types are the databases' business.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Rows with named columns.
+///
+/// **Invariant.** Every row has as many values as there are columns, wherever this crate made it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Table {
+    /// The columns' names, in their order.
+    pub columns: Vec<String>,
+    /// The rows.
+    pub rows: Vec<Vec<Value>>,
+}
+
+/// A file with rows in it that a SQL step reads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TableFile {
+    /// CSV with a header line, gzipped when the name ends in `.gz`.
+    Csv(PathBuf),
+    /// A JSON document: `{"columns": […], "rows": [[…]]}` or a list of flat objects.
+    Json(PathBuf),
+}
+
+/// Why a file cannot be read as rows.
+#[derive(Debug, thiserror::Error)]
+pub enum TableError {
+    /// There is no such file.
+    #[error("{} does not exist", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file cannot be read.
+    #[error("{} cannot be read", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A line is not what the format allows, or not what the header promises.
+    #[error("{} line {line}: {problem}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The content is no table.
+    #[error("{} has no rows and columns: {problem}", path.display())]
+    Shape {
+        /// The file.
+        path: PathBuf,
+        /// What was found instead, and what is taken.
+        problem: String,
+    },
+    /// The file is larger than what is held in memory.
+    #[error("{} is larger than {limit} bytes, the most that is read at once", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The limit in bytes.
+        limit: u64,
+    },
+}
+
+impl TableFile {
+    /// The file's path.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Csv(path) | Self::Json(path) => path,
+        }
+    }
+}
+
+impl Table {
+    /// The table that `value` spells out: `{"columns": […], "rows": [[…]]}` or flat objects, whose
+    /// keys are the columns; `Err` says what stood there instead.
+    pub fn from_json(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::Object(map) if map.contains_key("columns") && map.contains_key("rows") => {
+                let table = Self::deserialize(value).map_err(|error| error.to_string())?;
+                table.check()
+            }
+            Value::Array(items) => Self::from_objects(items),
+            _ => Err("write `{\"columns\": […], \"rows\": [[…]]}` or a list of objects".to_owned()),
+        }
+    }
+
+    fn from_objects(items: &[Value]) -> Result<Self, String> {
+        let mut columns: Vec<String> = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            let Value::Object(map) = item else {
+                return Err(format!("item {index} of the list is no object"));
+            };
+            for key in map.keys() {
+                if !columns.contains(key) {
+                    columns.push(key.clone());
+                }
+            }
+            if columns.len() > COLUMNS_MAX {
+                return Err(format!("its objects have more than {COLUMNS_MAX} different keys"));
+            }
+        }
+        let cell = |item: &Value, column: &String| item.get(column).cloned().unwrap_or(Value::Null);
+        let row = |item: &Value| columns.iter().map(|column| cell(item, column)).collect();
+        let rows = items.iter().map(row).collect();
+        Ok(Self { columns, rows })
+    }
+
+    fn check(self) -> Result<Self, String> {
+        if self.columns.len() > COLUMNS_MAX {
+            return Err(format!("it has more than {COLUMNS_MAX} columns"));
+        }
+        match self.rows.iter().position(|row| row.len() != self.columns.len()) {
+            Some(index) => {
+                let found = self.rows.get(index).map_or(0, Vec::len);
+                let wanted = self.columns.len();
+                Err(format!("row {index} has {found} values for {wanted} columns"))
+            }
+            None => Ok(self),
+        }
+    }
+
+    /// The table in a file of the rows form, as a SQL step leaves it; `limit` is in bytes.
+    pub fn from_rows_file(path: &Path, limit: u64) -> Result<Self, TableError> {
+        let mut lines = RowLines::open(path, limit)?;
+        let columns = lines.columns()?;
+        let mut rows = Vec::new();
+        while let Some(line) = lines.next_line()? {
+            rows.push(lines.parse(&line)?);
+        }
+        Ok(Self { columns, rows })
+    }
+}
+
+/// The most columns of a table, which is SQLite's own limit.
+pub(crate) const COLUMNS_MAX: usize = 2_000;
+
+/// The lines of a file in the rows form.
+pub(crate) struct RowLines {
+    path: PathBuf,
+    lines: std::io::Lines<BufReader<std::io::Take<File>>>,
+    line: u64,
+}
+
+impl RowLines {
+    /// Opens `path`, refusing a file of more than `limit` bytes.
+    pub(crate) fn open(path: &Path, limit: u64) -> Result<Self, TableError> {
+        let file = open(path, limit)?;
+        let lines = BufReader::new(file.take(limit)).lines();
+        Ok(Self { path: path.to_owned(), lines, line: 0 })
+    }
+
+    /// The first line: the columns' names.
+    pub(crate) fn columns(&mut self) -> Result<Vec<String>, TableError> {
+        let Some(line) = self.next_line()? else {
+            return Err(TableError::Shape {
+                path: self.path.clone(),
+                problem: "the file is empty".to_owned(),
+            });
+        };
+        self.parse(&line)
+    }
+
+    /// The next line as it stands, or `None` at the end.
+    pub(crate) fn next_line(&mut self) -> Result<Option<String>, TableError> {
+        self.line += 1;
+        self.lines
+            .next()
+            .transpose()
+            .map_err(|source| TableError::Unreadable { path: self.path.clone(), source })
+    }
+
+    /// `line` read as JSON.
+    pub(crate) fn parse<'a, T: Deserialize<'a>>(&self, line: &'a str) -> Result<T, TableError> {
+        serde_json::from_str(line).map_err(|error| TableError::Line {
+            path: self.path.clone(),
+            line: self.line,
+            problem: error.to_string(),
+        })
+    }
+}
+
+/// Opens `path` for reading; a missing file and one above `limit` bytes are told apart.
+pub(crate) fn open(path: &Path, limit: u64) -> Result<File, TableError> {
+    let unreadable = |source: std::io::Error| match source.kind() {
+        std::io::ErrorKind::NotFound => TableError::Missing { path: path.to_owned() },
+        _ => TableError::Unreadable { path: path.to_owned(), source },
+    };
+    let file = File::open(path).map_err(unreadable)?;
+    if file.metadata().map_err(unreadable)?.len() > limit {
+        return Err(TableError::TooLarge { path: path.to_owned(), limit });
+    }
+    Ok(file)
+}
+
+/// A reader of the CSV file at `path`, unpacked when its name ends in `.gz`.
+pub(crate) fn csv_reader(
+    path: &Path,
+    limit: u64,
+) -> Result<csv::Reader<Box<dyn Read>>, TableError> {
+    let file = BufReader::with_capacity(1 << 16, open(path, limit)?);
+    let packed = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
+    let content: Box<dyn Read> =
+        if packed { Box::new(flate2::bufread::MultiGzDecoder::new(file)) } else { Box::new(file) };
+    Ok(csv::ReaderBuilder::new().buffer_capacity(1 << 16).from_reader(content))
+}
+
+/// The columns of the CSV file at `path`, which must have names that differ.
+pub(crate) fn csv_columns(
+    path: &Path,
+    reader: &mut csv::Reader<Box<dyn Read>>,
+) -> Result<Vec<String>, TableError> {
+    let header = reader.headers().map_err(|error| csv_error(path, error))?;
+    let columns: Vec<String> = header.iter().map(str::to_owned).collect();
+    let problem = if columns.iter().all(String::is_empty) {
+        "the header line is empty; it must name the columns".to_owned()
+    } else if columns.len() > COLUMNS_MAX {
+        format!("the header has more than {COLUMNS_MAX} columns")
+    } else if let Some(index) = columns.iter().position(String::is_empty) {
+        format!("column {} has no name", index + 1)
+    } else if let Some(name) = repeated(&columns) {
+        format!("two columns are called {name:?}; names are compared without regard to case")
+    } else {
+        return Ok(columns);
+    };
+    Err(TableError::Line { path: path.to_owned(), line: 1, problem })
+}
+
+fn repeated(columns: &[String]) -> Option<&String> {
+    let mut seen = std::collections::HashSet::new();
+    columns.iter().find(|name| !seen.insert(name.to_lowercase()))
+}
+
+/// What the CSV reader's `error` says about the file at `path`.
+pub(crate) fn csv_error(path: &Path, error: csv::Error) -> TableError {
+    let line = error.position().map_or(1, csv::Position::line);
+    let path = path.to_owned();
+    match error.into_kind() {
+        csv::ErrorKind::Io(source) => TableError::Unreadable { path, source },
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            let problem = format!("it has {len} fields, the header has {expected_len}");
+            TableError::Line { path, line, problem }
+        }
+        csv::ErrorKind::Utf8 { err, .. } => {
+            let problem = format!("field {} is not text in UTF-8", err.field() + 1);
+            TableError::Line { path, line, problem }
+        }
+        other => TableError::Line { path, line, problem: format!("{other:?}") },
+    }
+}

@@ -1,0 +1,170 @@
+//! The content of a result on its way into a file: as JSON or as CSV, counted and hashed.
+//!
+//! Called by [`crate::FileIo`], which decides where the file is. Rows of a SQL step pass one at a
+//! time, so that a large result costs no memory.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use millstream_model::{ContentHash, ContentHasher};
+use serde_json::Value;
+
+use crate::sql::ROWS_MAX;
+use crate::table::RowLines;
+use crate::{Content, IoError, Table};
+
+/// A file in the making: everything written is counted and hashed.
+pub(crate) struct Writer<'a> {
+    path: &'a Path,
+    file: Counted<'a>,
+}
+
+impl<'a> Writer<'a> {
+    /// Writes into `file`, which will be at `path`.
+    pub(crate) fn new(file: &'a File, path: &'a Path) -> Self {
+        let file = BufWriter::with_capacity(1 << 16, file);
+        Self { path, file: Counted { file, bytes: 0, hasher: ContentHasher::default() } }
+    }
+
+    /// Writes `content` as one document; how many rows it has if it is a table.
+    pub(crate) fn json(&mut self, content: Content<'_>) -> Result<Option<u64>, IoError> {
+        match content {
+            Content::Json(value) => {
+                self.put(value)?;
+                Ok(None)
+            }
+            Content::Table(table) => {
+                self.put(table)?;
+                Ok(Some(table.rows.len() as u64))
+            }
+            Content::RowsFile(path) => self.json_rows(path).map(Some),
+        }
+    }
+
+    /// The lines of the rows form are JSON already, so they are copied as they stand.
+    fn json_rows(&mut self, path: &Path) -> Result<u64, IoError> {
+        let mut lines = RowLines::open(path, ROWS_MAX).map_err(IoError::Rows)?;
+        let columns = lines.columns().map_err(IoError::Rows)?;
+        self.text("{\"columns\":")?;
+        self.put(&columns)?;
+        self.text(",\"rows\":[")?;
+        let mut count = 0;
+        while let Some(line) = lines.next_line().map_err(IoError::Rows)? {
+            self.text(if count == 0 { "\n" } else { ",\n" })?;
+            self.text(&line)?;
+            count += 1;
+        }
+        self.text("\n]}")?;
+        Ok(count)
+    }
+
+    /// Writes `content` as CSV; how many rows it has.
+    pub(crate) fn csv(&mut self, content: Content<'_>) -> Result<u64, IoError> {
+        match content {
+            Content::Json(value) => {
+                let table =
+                    Table::from_json(value).map_err(|problem| IoError::NoTable { problem })?;
+                self.csv_table(&table)
+            }
+            Content::Table(table) => self.csv_table(table),
+            Content::RowsFile(path) => {
+                let mut lines = RowLines::open(path, ROWS_MAX).map_err(IoError::Rows)?;
+                let columns = lines.columns().map_err(IoError::Rows)?;
+                let mut rows = CsvRows::begin(self, &columns)?;
+                while let Some(line) = lines.next_line().map_err(IoError::Rows)? {
+                    let row: Vec<Value> = lines.parse(&line).map_err(IoError::Rows)?;
+                    rows.row(&row)?;
+                }
+                rows.finish()
+            }
+        }
+    }
+
+    fn csv_table(&mut self, table: &Table) -> Result<u64, IoError> {
+        let mut rows = CsvRows::begin(self, &table.columns)?;
+        for row in &table.rows {
+            rows.row(row)?;
+        }
+        rows.finish()
+    }
+
+    fn text(&mut self, text: &str) -> Result<(), IoError> {
+        self.file.write_all(text.as_bytes()).map_err(|source| self.failed(source))
+    }
+
+    fn put(&mut self, value: &impl serde::Serialize) -> Result<(), IoError> {
+        serde_json::to_writer(&mut self.file, value).map_err(|error| self.failed(error.into()))
+    }
+
+    fn failed(&self, source: std::io::Error) -> IoError {
+        IoError::Write { path: self.path.to_owned(), source }
+    }
+
+    /// Ends the file; its size and hash.
+    pub(crate) fn finish(mut self) -> Result<(u64, ContentHash), IoError> {
+        self.file.flush().map_err(|source| self.failed(source))?;
+        Ok((self.file.bytes, self.file.hasher.finish()))
+    }
+}
+
+/// The rows of one CSV file.
+struct CsvRows<'w, 'a> {
+    path: &'a Path,
+    csv: csv::Writer<&'w mut Counted<'a>>,
+    count: u64,
+}
+
+impl<'w, 'a> CsvRows<'w, 'a> {
+    fn begin(writer: &'w mut Writer<'a>, columns: &[String]) -> Result<Self, IoError> {
+        if columns.is_empty() {
+            let problem = "it has no columns".to_owned();
+            return Err(IoError::NoTable { problem });
+        }
+        let mut rows =
+            Self { path: writer.path, csv: csv::Writer::from_writer(&mut writer.file), count: 0 };
+        rows.csv.write_record(columns).map_err(|error| failed(rows.path, error.into()))?;
+        Ok(rows)
+    }
+
+    fn row(&mut self, values: &[Value]) -> Result<(), IoError> {
+        self.count += 1;
+        for value in values {
+            let written = match value {
+                Value::Null => self.csv.write_field(""),
+                Value::String(text) => self.csv.write_field(text),
+                other => self.csv.write_field(other.to_string()),
+            };
+            written.map_err(|error| failed(self.path, error.into()))?;
+        }
+        self.csv.write_record(None::<&[u8]>).map_err(|error| failed(self.path, error.into()))
+    }
+
+    fn finish(mut self) -> Result<u64, IoError> {
+        self.csv.flush().map_err(|error| failed(self.path, error))?;
+        Ok(self.count)
+    }
+}
+
+fn failed(path: &Path, source: std::io::Error) -> IoError {
+    IoError::Write { path: path.to_owned(), source }
+}
+
+struct Counted<'a> {
+    file: BufWriter<&'a File>,
+    bytes: u64,
+    hasher: ContentHasher,
+}
+
+impl Write for Counted<'_> {
+    fn write(&mut self, content: &[u8]) -> std::io::Result<usize> {
+        self.file.write_all(content)?;
+        self.hasher.update(content);
+        self.bytes += content.len() as u64;
+        Ok(content.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
+}

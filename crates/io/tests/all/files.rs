@@ -1,0 +1,107 @@
+//! IO managers for local files.
+
+use std::path::Path;
+
+use millstream_io::{Address, Content, FileIo, IoError, Loaded, Stored, Table};
+use millstream_model::{ContentHash, ErrorCode, IoKind};
+use serde_json::{Value, json};
+
+fn address(tenant: &str) -> Address {
+    Address {
+        tenant: tenant.parse().unwrap(),
+        asset: "sales/orders".parse().unwrap(),
+        partition: Some("2013-01".parse().unwrap()),
+    }
+}
+
+fn table() -> Table {
+    Table {
+        columns: vec!["name".to_owned(), "n".to_owned()],
+        rows: vec![vec![json!("a, \"b\"\n"), json!(1.5)], vec![Value::Null, json!(-2)]],
+    }
+}
+
+fn text(stored: &Stored) -> String {
+    std::fs::read_to_string(&stored.path).unwrap()
+}
+
+fn files_below(folder: &Path) -> usize {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { files_below(&path) } else { 1 }).sum()
+}
+
+#[test]
+fn r105_results_of_two_tenants_lie_in_folders_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let io = FileIo::new(IoKind::Json, folder.path().join("data"));
+    let write = |tenant: &'static str| {
+        let io = io.clone();
+        std::thread::spawn(move || {
+            for _ in 0..20 {
+                io.store(&address(tenant), Content::Json(&json!({ "tenant": tenant }))).unwrap();
+            }
+        })
+    };
+    let writers = [write("jfk"), write("lga"), write("jfk")];
+    for writer in writers {
+        writer.join().unwrap();
+    }
+    for tenant in ["jfk", "lga"] {
+        let loaded = io.load(&address(tenant)).unwrap();
+        assert_eq!(loaded, Loaded::Json(json!({ "tenant": tenant })));
+        let path = format!("data/{tenant}/sales/orders/2013-01.json");
+        assert_eq!(io.path_of(&address(tenant)), folder.path().join(path));
+    }
+    assert_eq!(files_below(folder.path()), 2, "no temporary file is left");
+}
+
+#[test]
+fn r105_a_result_that_cannot_be_kept_leaves_the_old_one_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let io = FileIo::new(IoKind::Csv, folder.path().to_owned());
+    let first = io.store(&address("jfk"), Content::Table(&table())).unwrap();
+    let before = text(&first);
+    let error = io.store(&address("jfk"), Content::Json(&json!("no table"))).unwrap_err();
+    assert!(matches!(error, IoError::NoTable { .. }), "{error}");
+    assert_eq!(error.code(), ErrorCode::StepResult);
+    assert_eq!(text(&first), before);
+    assert_eq!(files_below(folder.path()), 1, "no temporary file is left");
+}
+
+#[test]
+fn r106_a_missing_input_names_its_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let io = FileIo::new(IoKind::Csv, folder.path().to_owned());
+    let error = io.load(&address("jfk")).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::StepInput);
+    let path = folder.path().join("jfk/sales/orders/2013-01.csv");
+    let wanted = format!(
+        "input sales/orders [2013-01] does not exist: there is no file {}; materialize it first",
+        path.display()
+    );
+    assert_eq!(error.message(), wanted);
+    assert_eq!(io.source(&address("jfk")).unwrap_err().message(), wanted);
+}
+
+#[test]
+fn a_table_is_the_same_from_memory_from_json_and_from_a_rows_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows_file = folder.path().join("rows");
+    std::fs::write(&rows_file, "[\"name\",\"n\"]\n[\"a, \\\"b\\\"\\n\",1.5]\n[null,-2]\n").unwrap();
+    let json = serde_json::to_value(table()).unwrap();
+    let csv = FileIo::new(IoKind::Csv, folder.path().join("csv"));
+    let document = FileIo::new(IoKind::Json, folder.path().join("json"));
+    let contents = [Content::Table(&table()), Content::Json(&json), Content::RowsFile(&rows_file)];
+    for content in contents {
+        let stored = csv.store(&address("jfk"), content).unwrap();
+        assert_eq!(text(&stored), "name,n\n\"a, \"\"b\"\"\n\",1.5\n,-2\n");
+        assert_eq!((stored.rows, stored.bytes), (Some(2), text(&stored).len() as u64));
+        assert_eq!(stored.hash, ContentHash::of(text(&stored).as_bytes()));
+        assert_eq!(stored.log_line(), format!("Wrote to {}", stored.path.display()));
+
+        document.store(&address("jfk"), content).unwrap();
+        assert_eq!(document.load(&address("jfk")).unwrap(), Loaded::Json(json.clone()));
+    }
+    let Loaded::Table(loaded) = csv.load(&address("jfk")).unwrap() else { panic!("no table") };
+    assert_eq!(loaded.rows[1], [Value::Null, json!("-2")]);
+}
