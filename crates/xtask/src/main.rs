@@ -4,7 +4,7 @@
 //! with `generate`.
 #![expect(clippy::print_stderr, reason = "its errors are for the person who runs it")]
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
@@ -29,10 +29,10 @@ fn main() -> ExitCode {
 }
 
 fn run() -> anyhow::Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .ancestors()
-        .nth(2)
-        .context("crates/xtask is not two folders below the root")?;
+    // Cargo says where the crate is now; several clones may share one build directory.
+    let home = std::env::var_os("CARGO_MANIFEST_DIR");
+    let home = home.map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    let root = home.ancestors().nth(2).context("crates/xtask is not two folders below the root")?;
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {

@@ -4,10 +4,18 @@
 use super::Finding;
 use super::tree::File;
 
-/// Where the clock may be read: the clock's own file, and what measures.
-const CLOCK_FILES: &[&str] = &["/clock.rs", "/bench/", "/bench.rs", "crates/xtask/"];
-/// Where chance may be asked: the seam that hands it out, and the clock that makes ids.
-const DICE_FILES: &[&str] = &["/clock.rs", "/dice.rs", "/bench/", "/bench.rs"];
+/// Where clocks and chance may be asked, and why.
+const SEAMS: &[(&str, &str)] = &[
+    ("/clock.rs", "the machine's clock behind the seam"),
+    ("/seam.rs", "the seam itself"),
+    ("/seams.rs", "the seam itself"),
+    ("/entropy.rs", "the machine's chance behind the seam"),
+    ("/bench/", "measures"),
+    ("/bench.rs", "measures"),
+    ("crates/xtask/", "measures its stages"),
+    ("crates/worker/src/supervisor/serve.rs", "a child process that watches real processes"),
+    ("crates/io/src/sql/", "a child process that measures a user's statement"),
+];
 /// Where printing is the purpose.
 const PRINTERS: &[&str] = &["crates/app/", "crates/xtask/", "/bench/"];
 
@@ -98,17 +106,15 @@ pub(super) fn printing(file: &File) -> Vec<Finding> {
 
 /// Time and chance are arguments, so that a simulation repeats.
 pub(super) fn clocks_and_dice(file: &File) -> Vec<Finding> {
-    let mut found = Vec::new();
-    if !is_in(file, CLOCK_FILES) {
-        let clocks = ["Instant::now", "SystemTime::now", "Timestamp::now", "Zoned::now"];
-        let fix = "take the time as an argument, or ask the clock that is passed in";
-        found.extend(search(file, file.code_lines(), &clocks, fix));
+    if SEAMS.iter().any(|(place, _)| file.path.contains(place)) {
+        return Vec::new();
     }
-    if !is_in(file, DICE_FILES) {
-        let dice = ["rand::rng", "rand::random", "thread_rng", "Uuid::now_v7", "Uuid::new_v4"];
-        let fix = "take the chance as an argument, or ask the dice that are passed in";
-        found.extend(search(file, file.code_lines(), &dice, fix));
-    }
+    let clocks = ["Instant::now", "SystemTime::now", "Timestamp::now", "Zoned::now"];
+    let fix = "take the time as an argument, or ask the clock that is passed in";
+    let mut found = search(file, file.code_lines(), &clocks, fix);
+    let dice = ["rand::rng", "rand::random", "thread_rng", "Uuid::now_v7", "Uuid::new_v4"];
+    let fix = "take the chance as an argument, or ask the entropy that is passed in";
+    found.extend(search(file, file.code_lines(), &dice, fix));
     found
 }
 
