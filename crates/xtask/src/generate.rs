@@ -61,7 +61,7 @@ pub fn write(root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Fails when a generated part is not what [`write`] would write.
+/// Fails when a generated part is not what [`write()`] would write.
 pub fn compare(root: &Path) -> anyhow::Result<()> {
     for part in parts(root)? {
         let (old, new) = both(root, &part)?;

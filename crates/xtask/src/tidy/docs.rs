@@ -128,23 +128,34 @@ pub(super) fn recipes(tree: &Tree) -> Vec<Finding> {
     found
 }
 
-/// Each library of the workspace has a line that says what it saves and costs.
+/// Each library of the workspace is used, and has a line that says what it saves and costs.
 pub(super) fn libraries(tree: &Tree) -> anyhow::Result<Vec<Finding>> {
     let manifest: toml::Table = tree.text("Cargo.toml").parse()?;
     let dependencies = manifest
         .get("workspace")
         .and_then(|workspace| workspace.get("dependencies"))
         .and_then(toml::Value::as_table);
-    let record = tree.text(LIBRARIES);
     let names = dependencies.into_iter().flat_map(toml::Table::keys);
     Ok(names
         .filter(|name| !name.starts_with("millstream-"))
-        .filter(|name| !record.lines().any(|line| line.starts_with(&format!("| {name} |"))))
-        .map(|name| {
-            let fix = "say what it saves and what it costs to compile";
-            Finding::new(LIBRARIES, 1, format!("`{name}` has no line"), fix)
-        })
+        .flat_map(|name| library(tree, name))
         .collect())
+}
+
+fn library(tree: &Tree, name: &str) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if !tree.text(LIBRARIES).lines().any(|line| line.starts_with(&format!("| {name} |"))) {
+        let fix = "say what it saves and what it costs to compile";
+        found.push(Finding::new(LIBRARIES, 1, format!("`{name}` has no line"), fix));
+    }
+    let takes =
+        |line: &str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['.', ' ']));
+    let mut manifests = tree.files().filter(|file| file.path.ends_with("/Cargo.toml"));
+    if !manifests.any(|file| file.text.lines().any(takes)) {
+        let fix = "remove it until a crate needs it";
+        found.push(Finding::new("Cargo.toml", 1, format!("no crate uses `{name}`"), fix));
+    }
+    found
 }
 
 #[cfg(test)]
@@ -180,11 +191,15 @@ mod tests {
     }
 
     #[test]
-    fn a_library_has_its_line() {
+    fn a_library_has_its_line_and_a_crate_that_uses_it() {
         let manifest = "[workspace.dependencies]\nserde = \"1\"\nmillstream-a = \"1\"\n";
-        let record = "| serde | much | little |\n";
-        let with = [("Cargo.toml", manifest), (LIBRARIES, record)];
-        assert_eq!(libraries(&Tree::of(&with)).unwrap(), []);
-        assert_eq!(libraries(&Tree::of(&with[..1])).unwrap().len(), 1);
+        let files = [
+            ("Cargo.toml", manifest),
+            (LIBRARIES, "| serde | much | little |\n"),
+            ("crates/a/Cargo.toml", "[dependencies]\nserde.workspace = true\n"),
+        ];
+        assert_eq!(libraries(&Tree::of(&files)).unwrap(), []);
+        assert_eq!(libraries(&Tree::of(&files[..2])).unwrap().len(), 1);
+        assert_eq!(libraries(&Tree::of(&files[..1])).unwrap().len(), 2);
     }
 }

@@ -96,6 +96,16 @@ fn says_nothing(text: &str, path: &str) -> bool {
         || words.iter().all(|word| filler.contains(&&**word) || stems.contains(&&**word))
 }
 
+/// A template says when to use it; a page says which frame it fills.
+pub(super) fn template_header(file: &File) -> Vec<Finding> {
+    let starts = ["{#", "{% extends"].iter().any(|start| file.text.starts_with(start));
+    if !file.path.contains("/templates/") || starts {
+        return Vec::new();
+    }
+    let fix = "begin with {# what it shows. When to use it. #}";
+    vec![Finding::new(&file.path, 1, "the template does not say what it is for", fix)]
+}
+
 /// `launch(run, true)` says nothing where it is called; an enum of two says it all.
 pub(super) fn boolean_parameters(file: &File) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -151,6 +161,15 @@ mod tests {
         assert_eq!(check("//! The queue module.\n"), 1);
         assert_eq!(check("//! placeholder\n"), 1);
         assert_eq!(check("use std::fmt;\n"), 1);
+    }
+
+    #[test]
+    fn a_template_says_what_it_is_for() {
+        let check =
+            |text| template_header(&File::new("crates/server/templates/a.html", text)).len();
+        assert_eq!(check("{# One status. Use it in every list. #}\n<b></b>"), 0);
+        assert_eq!(check("{% extends \"frame.html\" %}"), 0);
+        assert_eq!(check("<b></b>"), 1);
     }
 
     #[test]

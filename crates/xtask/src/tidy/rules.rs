@@ -35,6 +35,7 @@ pub fn findings(root: &Path) -> anyhow::Result<Vec<Finding>> {
         tree.rust().flat_map(|file| RUST_RULES.iter().flat_map(move |rule| rule(file))).collect();
     all.extend(tree.files().flat_map(|file| names::forbidden(&file.path)));
     all.extend(tree.files().flat_map(size::template));
+    all.extend(tree.files().flat_map(names::template_header));
     all.extend(names::root_entries(root)?);
     all.extend(crates::table(tree.text("ARCHITECTURE.md"), &packages));
     all.extend(crates::walls(&tree, &packages));
