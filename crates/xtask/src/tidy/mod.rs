@@ -9,6 +9,7 @@ mod errors;
 mod finding;
 mod names;
 mod rules;
+mod samples;
 mod size;
 mod smells;
 mod source;

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::bail;
 
 use super::tree::{File, Tree};
-use super::{Finding, crates, docs, errors, names, size, smells, sql, words};
+use super::{Finding, crates, docs, errors, names, samples, size, smells, sql, words};
 
 /// A rule that looks at one Rust file at a time.
 type RustRule = fn(&File) -> Vec<Finding>;
@@ -43,6 +43,7 @@ pub fn findings(root: &Path) -> anyhow::Result<Vec<Finding>> {
     all.extend(docs::links(&tree));
     all.extend(docs::architecture(&tree));
     all.extend(docs::recipes(&tree));
+    all.extend(samples::definitions(&tree));
     all.extend(errors::pages(&tree));
     all.extend(words::glossary(tree.text(words::GLOSSARY)));
     all.sort();
