@@ -6,7 +6,8 @@ use crate::finding::Spot;
 
 /// Where the things of one file are declared, and what they refer to.
 ///
-/// It lives beside the manifest and not in it: the same content moved by a line is the same version.
+/// It lives beside the manifest and not in it: the same content moved by a line is the same
+/// version.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Places(BTreeMap<Vec<String>, Spot>);
 

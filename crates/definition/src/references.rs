@@ -1,4 +1,5 @@
-//! What files say of each other's things: dependencies, partitions, resources, IO managers, handlers.
+//! What files say of each other's things: dependencies, partitions, resources, IO managers,
+//! handlers.
 
 use std::collections::{BTreeMap, BTreeSet};
 

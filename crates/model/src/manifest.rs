@@ -1,4 +1,5 @@
-//! What definition files say, once parsed: one [`FileManifest`] a file, one [`Manifest`] a location.
+//! What definition files say, once parsed: a [`FileManifest`] for each file, merged into one
+//! [`Manifest`] for each location.
 
 use std::collections::BTreeMap;
 

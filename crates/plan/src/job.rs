@@ -1,4 +1,4 @@
-//! The plan of a job.
+//! From a job and its handlers to a frozen plan: ops in a stable order, or the assets it selects.
 
 use std::collections::BTreeMap;
 

@@ -1,9 +1,9 @@
 //! From what definitions say and what a caller asks for to what a run does.
 //!
-//! Pure: [`plan_job`], [`plan_assets`] and [`plan_selection`] map a manifest and a request to one frozen `RunPlan`, and
-//! [`tenant_of`] says whose a partition is. `control` calls them before it enqueues a run. Nothing
-//! [`progress`] is how far one run has come; `worker` keeps one. Nothing
-//! here knows which runs exist or what time it is; the time is part of the request.
+//! Pure: [`plan_job`], [`plan_assets`] and [`plan_selection`] map a manifest and a request to one
+//! frozen `RunPlan`, and [`tenant_of`] says whose a partition is; `control` calls them before it
+//! enqueues a run. [`progress`] is how far one run has come; `worker` keeps one. Nothing here knows
+//! which runs exist or what time it is; the time is part of the request.
 //!
 //! **Invariant.** Planning the same request against the same manifest gives the same plan.
 

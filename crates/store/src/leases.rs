@@ -17,7 +17,8 @@ statements! {
     RAISE_LEASE = "
         UPDATE lease SET beat = beat + 1 WHERE name = $1 AND holder = $2 AND fence = $3";
     RELEASE_LEASE = "
-        UPDATE lease SET holder = '', fence = fence + 1 WHERE name = $1 AND holder = $2 AND fence = $3";
+        UPDATE lease SET holder = '', fence = fence + 1
+        WHERE name = $1 AND holder = $2 AND fence = $3";
 }
 
 /// A lease as stored.

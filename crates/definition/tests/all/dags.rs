@@ -7,7 +7,7 @@ use millstream_model::{
 
 use crate::{errors, load};
 
-macro_rules! dag {
+macro_rules! sample {
     ($name:literal, $nodes:literal, $links:literal) => {
         (
             concat!($name, ".json"),
@@ -20,16 +20,16 @@ macro_rules! dag {
 
 /// The files with their numbers of nodes and of distinct links.
 const DAGS: [(&str, &str, usize, usize); 10] = [
-    dag!("cloud_test_pipeline", 2, 1),
-    dag!("daily_etl_pipeline", 4, 3),
-    dag!("data_processing_pipeline", 16, 20),
-    dag!("hybrid_processing_pipeline", 7, 8),
-    dag!("imported_pipeline", 3, 2),
-    dag!("inline_tasks_example", 4, 5),
-    dag!("literary_analysis_pipeline", 9, 10),
-    dag!("my_dag", 3, 2),
-    dag!("terraform_my_dag", 3, 2),
-    dag!("test_flaky_dag", 3, 2),
+    sample!("cloud_test_pipeline", 2, 1),
+    sample!("daily_etl_pipeline", 4, 3),
+    sample!("data_processing_pipeline", 16, 20),
+    sample!("hybrid_processing_pipeline", 7, 8),
+    sample!("imported_pipeline", 3, 2),
+    sample!("inline_tasks_example", 4, 5),
+    sample!("literary_analysis_pipeline", 9, 10),
+    sample!("my_dag", 3, 2),
+    sample!("terraform_my_dag", 3, 2),
+    sample!("test_flaky_dag", 3, 2),
 ];
 
 fn ops(manifest: &FileManifest) -> &[OpDef] {
