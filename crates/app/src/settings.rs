@@ -1,0 +1,151 @@
+//! How an instance is set up: the project's folder, the environment and the command line.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use millstream_model::HumanDuration;
+
+/// How often the definition root is scanned when nothing else is said.
+const SCAN_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How long a worker or a daemon may be silent before it counts as gone.
+const TIME_TO_LIVE: Duration = Duration::from_secs(15);
+
+/// Runs in progress at once when nothing else is said; Dagster's default is 10.
+const MAX_CONCURRENT_RUNS: u32 = 10;
+
+/// How often a run is given to a worker before its losses are its failure.
+const LAUNCHES_MAX: u32 = 3;
+
+/// The settings of one instance.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// The project's folder; relative paths of definitions begin here.
+    pub(crate) project: PathBuf,
+    /// The folder that definition files are below.
+    pub(crate) dags: PathBuf,
+    /// How often that folder is scanned.
+    pub(crate) scan_interval: Duration,
+    /// Whether it is scanned at all.
+    pub(crate) scans: bool,
+    /// The Postgres database, or the embedded one when absent.
+    pub(crate) database_url: Option<String>,
+    /// Runs in progress at once; `None` for no limit.
+    pub(crate) max_concurrent_runs: Option<u32>,
+    /// How long a worker or a daemon may be silent before it counts as gone.
+    pub(crate) time_to_live: Duration,
+    /// How often a run is given to a worker before its losses are its failure.
+    pub(crate) launches_max: u32,
+    /// Where a run's worker runs.
+    pub(crate) launcher: LauncherKind,
+    /// Warnings about settings that were not understood; they are logged once logging works.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Where a run's worker runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LauncherKind {
+    /// As a task of this process.
+    Local,
+    /// As a process of its own.
+    Process,
+}
+
+impl Settings {
+    /// The settings for `project` under an environment that `variable` looks up.
+    pub(crate) fn read(project: &Path, variable: impl Fn(&str) -> Option<String>) -> Self {
+        let mut warnings = Vec::new();
+        let project = std::path::absolute(project).unwrap_or_else(|_| project.to_owned());
+        let dags = variable("DAGS_DIR").unwrap_or_else(|| "dags".to_owned());
+        let scan_interval = match variable("DAGS_SCAN_INTERVAL") {
+            None => SCAN_INTERVAL,
+            Some(text) => interval(&text).unwrap_or_else(|| {
+                warnings.push(format!("Invalid DAGS_SCAN_INTERVAL: {text}, using default"));
+                SCAN_INTERVAL
+            }),
+        };
+        let mut number = |name: &str, default: u32| match variable(name).map(|text| (text.parse(), text))
+        {
+            None => default,
+            Some((Ok(number), _)) => number,
+            Some((Err(_), text)) => {
+                warnings.push(format!("Invalid {name}: {text}, using default"));
+                default
+            }
+        };
+        let runs = number("MILLSTREAM_MAX_CONCURRENT_RUNS", MAX_CONCURRENT_RUNS);
+        let launches_max = number("MILLSTREAM_LAUNCHES_MAX", LAUNCHES_MAX);
+        let time_to_live = variable("MILLSTREAM_LEASE")
+            .and_then(|text| interval(&text))
+            .unwrap_or(TIME_TO_LIVE);
+        let launcher = match variable("MILLSTREAM_LAUNCHER").as_deref() {
+            Some("process") => LauncherKind::Process,
+            None | Some("local") => LauncherKind::Local,
+            Some(other) => {
+                warnings.push(format!("Invalid MILLSTREAM_LAUNCHER: {other}, using local"));
+                LauncherKind::Local
+            }
+        };
+        Self {
+            dags: project.join(dags),
+            scan_interval,
+            scans: variable("DAGS_ENABLED").is_none_or(|text| text == "true"),
+            database_url: variable("MILLSTREAM_DATABASE_URL").filter(|url| !url.is_empty()),
+            max_concurrent_runs: Some(runs),
+            time_to_live,
+            launches_max,
+            launcher,
+            warnings,
+            project,
+        }
+    }
+
+    /// The folder that holds the instance's own state.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.project.join(".millstream")
+    }
+
+    /// The socket on which the instance's server answers commands.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.state().join("server.sock")
+    }
+}
+
+/// A positive duration; a bare number means seconds.
+fn interval(text: &str) -> Option<Duration> {
+    text.parse::<HumanDuration>().ok().map(|duration| duration.0).filter(|d| !d.is_zero())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Settings {
+        Settings::read(Path::new("/project"), |name| {
+            variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn r159_a_bad_interval_is_a_warning_and_the_default() {
+        let settings = read(&[("DAGS_SCAN_INTERVAL", "abc")]);
+        assert_eq!(settings.scan_interval, Duration::from_secs(30));
+        assert_eq!(settings.warnings, ["Invalid DAGS_SCAN_INTERVAL: abc, using default"]);
+        assert_eq!(read(&[("DAGS_SCAN_INTERVAL", "0")]).warnings.len(), 1);
+        assert_eq!(read(&[("DAGS_SCAN_INTERVAL", "60")]).scan_interval, Duration::from_mins(1));
+    }
+
+    #[test]
+    fn r158_the_folder_is_dags_below_the_project_unless_said_otherwise() {
+        assert_eq!(read(&[]).dags, Path::new("/project/dags"));
+        assert_eq!(read(&[("DAGS_DIR", "etl")]).dags, Path::new("/project/etl"));
+        assert_eq!(read(&[("DAGS_DIR", "/elsewhere")]).dags, Path::new("/elsewhere"));
+    }
+
+    #[test]
+    fn r160_only_true_keeps_loading_on() {
+        assert!(read(&[]).scans);
+        assert!(read(&[("DAGS_ENABLED", "true")]).scans);
+        assert!(!read(&[("DAGS_ENABLED", "false")]).scans);
+    }
+}
