@@ -1,5 +1,7 @@
 //! What a worker and the control plane say to each other, in process or over HTTP.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{EventBody, RunId, RunPlan, StepKey, StepStatus, TenantId, Timestamp};
@@ -64,4 +66,29 @@ pub struct ReportedEvent {
 pub struct ReportAnswer {
     /// Whether the run should stop.
     pub cancel: bool,
+}
+
+/// The proof that a worker was launched for a run and epoch; the control plane issues it.
+///
+/// It grants the run's rights, so it never shows in a log, an argument or an error.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunToken(String);
+
+impl RunToken {
+    /// The token that reads `text`.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The token as it goes over the wire, and nowhere else.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for RunToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RunToken(…)")
+    }
 }

@@ -9,6 +9,7 @@
 //! **Invariant.** User code runs in child processes alone.
 
 mod control_plane;
+mod http;
 mod run;
 mod seams;
 mod step;
@@ -16,6 +17,7 @@ pub mod supervisor;
 mod worker;
 
 pub use control_plane::{ControlPlane, ReportError};
+pub use http::HttpControlPlane;
 pub use run::RunEnd;
 pub use seams::{Clock, Entropy, Seams, SystemClock, SystemEntropy};
 pub use supervisor::Supervisor;

@@ -41,8 +41,9 @@ async fn r010_a_thousand_lines_on_both_outputs_are_complete_and_in_order() {
     let line = "i=0; while [ $i -lt 1000 ]; do echo out $i; echo err $i >&2; i=$((i+1)); done";
     bench.run(run_of(vec![shell("talk", line)])).await;
     for (stream, word) in [(LogStream::Out, "out"), (LogStream::Err, "err")] {
-        let wanted: String = (0..1000).map(|i| format!("{word} {i}\n")).collect();
-        assert_eq!(bench.log("talk", 1, stream).await, wanted);
+        let wanted: Vec<String> = (0..1000).map(|i| format!("{word} {i}")).collect();
+        let log = bench.log("talk", 1, stream).await;
+        assert_eq!(log.lines().collect::<Vec<_>>(), wanted);
     }
 }
 

@@ -1,0 +1,112 @@
+//! Workers as tasks of this process; their steps are processes as everywhere.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use millstream_model::RunId;
+use millstream_worker::{Canceler, ControlPlane, RunEnd, Seams, Worker};
+use tokio::task::JoinSet;
+
+use crate::{ClaimedRun, LaunchError, RunLauncher, WorkerName};
+
+/// Runs each worker as a task of this process, all through one supervisor.
+///
+/// The queue's limit on runs in progress bounds how many there are.
+#[derive(Clone)]
+pub struct LocalLauncher {
+    worker: Worker,
+    control: Arc<dyn ControlPlane>,
+    tasks: Arc<Mutex<Tasks>>,
+}
+
+#[derive(Debug, Default)]
+struct Tasks {
+    set: JoinSet<WorkerName>,
+    running: HashMap<WorkerName, (RunId, Canceler)>,
+}
+
+impl LocalLauncher {
+    /// A launcher whose runs are executed as `worker` says and reported to `control`.
+    pub fn new(worker: Worker, control: Arc<dyn ControlPlane>) -> Self {
+        Self { worker, control, tasks: Arc::default() }
+    }
+
+    /// Tells the worker of `run` to stop, if it is one of these; no beat has to say so first.
+    pub fn cancel(&self, run: RunId) {
+        for (_, canceler) in self.lock().running.values().filter(|(id, _)| *id == run) {
+            canceler.cancel();
+        }
+    }
+
+    /// Ends all workers at once, as the end of the process would, and waits until they are gone.
+    pub async fn shut_down(&self) {
+        let mut set = {
+            let mut tasks = self.lock();
+            tasks.running.clear();
+            std::mem::take(&mut tasks.set)
+        };
+        set.shutdown().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tasks> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn launch(&self, claimed: ClaimedRun) -> Result<WorkerName, LaunchError> {
+        let ClaimedRun { tenant, run, epoch, .. } = &claimed;
+        let name = claimed.worker_name();
+        if self.lock().is_running(&name) {
+            return Ok(name);
+        }
+        let assignment = self
+            .control
+            .assignment(tenant, *run, *epoch)
+            .await
+            .map_err(|source| LaunchError::Assignment { name: name.clone(), source })?;
+        let mut tasks = self.lock();
+        if tasks.is_running(&name) {
+            return Ok(name);
+        }
+        let (canceler, signal) = Canceler::new();
+        tasks.running.insert(name.clone(), (*run, canceler));
+        let (worker, seams) = (self.worker.clone(), Seams::system(Arc::clone(&self.control)));
+        let task_name = name.clone();
+        tasks.set.spawn(async move {
+            let end = worker.run(assignment, &seams, signal).await;
+            tell(&task_name, &end);
+            task_name
+        });
+        Ok(name)
+    }
+}
+
+impl Tasks {
+    /// Whether the worker called `name` is at work, after forgetting those that are done.
+    fn is_running(&mut self, name: &WorkerName) -> bool {
+        while let Some(done) = self.set.try_join_next() {
+            match done {
+                Ok(name) => {
+                    self.running.remove(&name);
+                }
+                Err(error) => tracing::error!(%error, "a worker broke; its run will be found lost"),
+            }
+        }
+        self.running.contains_key(name)
+    }
+}
+
+fn tell(worker: &WorkerName, end: &RunEnd) {
+    match end {
+        RunEnd::Finished(_) => {}
+        RunEnd::Replaced => tracing::warn!(%worker, "another worker has the run"),
+        RunEnd::GivenUp { reason } => tracing::error!(%worker, reason, "the run was given up"),
+    }
+}
+
+impl RunLauncher for LocalLauncher {
+    fn launch(&self, run: ClaimedRun) -> BoxFuture<'_, Result<WorkerName, LaunchError>> {
+        self.launch(run).boxed()
+    }
+}
