@@ -33,5 +33,5 @@ pub use millstream_store::live::ClaimedRun;
 pub use millstream_store::runs::RunFilter;
 pub use millstream_store::{SchemaState, Store, StoreError};
 pub use queue::QueueWatch;
-pub use token::RunToken;
+pub use token::RunRight;
 pub use views::{AssetView, RunView};

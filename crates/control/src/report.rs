@@ -94,17 +94,16 @@ impl Control {
         run: RunId,
         order: &RunOrder,
     ) -> Result<Arc<RunPlan>, StoreError> {
-        let plan = match self.plans.get(&order.plan) {
-            Some(plan) => plan,
-            None => {
-                let lost = || StoreError::UnknownValue {
-                    statement: "PLAN",
-                    column: 1,
-                    value: format!("no plan {}", order.plan),
-                };
-                let plan = self.store.plan(tenant, &order.plan).await?.ok_or_else(lost)?;
-                self.plans.keep(&order.plan, plan)
-            }
+        let plan = if let Some(plan) = self.plans.get(&order.plan) {
+            plan
+        } else {
+            let lost = || StoreError::UnknownValue {
+                statement: "PLAN",
+                column: 1,
+                value: format!("no plan {}", order.plan),
+            };
+            let plan = self.store.plan(tenant, &order.plan).await?.ok_or_else(lost)?;
+            self.plans.keep(&order.plan, plan)
         };
         bounded(&self.plans.by_run, run, Arc::clone(&plan));
         Ok(plan)
@@ -132,13 +131,12 @@ impl Control {
         if !in_order || first.seq < 0 {
             return Err(refused("its events are not numbered one after the other".to_owned()));
         }
-        let plan = match self.plans.of_run(run) {
-            Some(plan) => plan,
-            None => {
-                let stale = || ReportError::Stale { run, epoch: report.epoch };
-                let order = self.store.run_order(tenant, run).await?.ok_or_else(stale)?;
-                self.plan_of(tenant, run, &order).await?
-            }
+        let plan = if let Some(plan) = self.plans.of_run(run) {
+            plan
+        } else {
+            let stale = || ReportError::Stale { run, epoch: report.epoch };
+            let order = self.store.run_order(tenant, run).await?.ok_or_else(stale)?;
+            self.plan_of(tenant, run, &order).await?
         };
         let writer = Writer { control: self, tenant, run, epoch: report.epoch, plan: &plan };
         for _ in 0..TRIES {

@@ -3,7 +3,9 @@
 //! A token is a keyed hash over the run and its epoch under the instance's secret, so none is
 //! stored and the token of an earlier launch proves nothing about a later one.
 
+use millstream_model::worker_api::RunToken;
 use millstream_model::{RunId, TenantId};
+use millstream_store::live::ClaimedRun;
 use millstream_store::{StoreError, instance};
 
 use crate::Control;
@@ -13,7 +15,7 @@ const SECRET: &str = "run_token_secret";
 
 /// The right to speak for one launch of one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunToken {
+pub struct RunRight {
     /// The tenant.
     pub tenant: TenantId,
     /// The run.
@@ -24,14 +26,14 @@ pub struct RunToken {
 
 impl Control {
     /// The token for one launch: `<tenant>:<run>:<epoch>:<hash>`.
-    pub async fn run_token(&self, right: &RunToken) -> Result<String, StoreError> {
-        let subject = format!("{}:{}:{}", right.tenant, right.run, right.epoch);
+    pub async fn run_token(&self, run: &ClaimedRun) -> Result<RunToken, StoreError> {
+        let subject = format!("{}:{}:{}", run.tenant, run.run, run.epoch);
         let hash = self.token_hash(&subject).await?;
-        Ok(format!("{subject}:{}", hash.to_hex()))
+        Ok(RunToken::new(format!("{subject}:{}", hash.to_hex())))
     }
 
     /// What a token gives the right to, or `None` when it is not one of this instance's.
-    pub async fn check_run_token(&self, token: &str) -> Result<Option<RunToken>, StoreError> {
+    pub async fn check_run_token(&self, token: &str) -> Result<Option<RunRight>, StoreError> {
         let Some((subject, hash)) = token.rsplit_once(':') else { return Ok(None) };
         let Ok(shown) = blake3::Hash::from_hex(hash) else { return Ok(None) };
         // The comparison of these hashes takes the same time wherever they differ.
@@ -40,7 +42,7 @@ impl Control {
         }
         let mut parts = subject.splitn(3, ':');
         let right = (|| {
-            Some(RunToken {
+            Some(RunRight {
                 tenant: parts.next()?.parse().ok()?,
                 run: parts.next()?.parse().ok()?,
                 epoch: parts.next()?.parse().ok()?,

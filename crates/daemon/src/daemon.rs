@@ -7,7 +7,7 @@ use std::time::Duration;
 use millstream_control::{
     Control, DaemonRequest, Deletions, LostWatch, Patience, QueueLimits, QueueWatch,
 };
-use millstream_launch::Launcher;
+use millstream_launch::RunLauncher;
 use millstream_model::LocationName;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
@@ -42,9 +42,9 @@ pub struct Location {
 }
 
 /// One daemon.
-pub struct Daemon<L> {
+pub struct Daemon {
     control: Control,
-    launcher: Arc<L>,
+    launcher: Arc<dyn RunLauncher>,
     settings: Settings,
     location: Location,
     root: Mutex<Root>,
@@ -83,9 +83,14 @@ impl DaemonHandle {
     }
 }
 
-impl<L: Launcher + 'static> Daemon<L> {
+impl Daemon {
     /// A daemon over `control` that launches workers with `launcher`.
-    pub fn new(control: Control, launcher: Arc<L>, settings: Settings, location: Location) -> Self {
+    pub fn new(
+        control: Control,
+        launcher: Arc<dyn RunLauncher>,
+        settings: Settings,
+        location: Location,
+    ) -> Self {
         let root = Mutex::new(Root::new(location.root.clone()));
         Self { control, launcher, settings, location, root }
     }
@@ -108,7 +113,7 @@ impl<L: Launcher + 'static> Daemon<L> {
         let mut watch = QueueWatch::default();
         loop {
             changes.mark_unchanged();
-            let pass = queue_pass(&self.control, &self.launcher, &mut watch, &self.settings);
+            let pass = queue_pass(&self.control, &*self.launcher, &mut watch, &self.settings);
             let failed = match pass.await {
                 Ok(_) => false,
                 Err(error) => {
@@ -173,9 +178,10 @@ impl<L: Launcher + 'static> Daemon<L> {
             }
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
-                () = folder.changed() => tokio::time::sleep(SETTLE).await,
-                () = tokio::time::sleep(self.settings.scan_interval) => {}
+                () = folder.changed() => {}
+                () = tokio::time::sleep(self.settings.scan_interval) => continue,
             }
+            tokio::time::sleep(SETTLE).await;
         }
     }
 
@@ -215,7 +221,7 @@ impl<L: Launcher + 'static> Daemon<L> {
             }
             "scan" => {
                 let accepted = serde_json::from_str::<serde_json::Value>(&request.body)
-                    .is_ok_and(|body| body["accept_deletions"] == true);
+                    .is_ok_and(|body| body.get("accept_deletions") == Some(&true.into()));
                 let deletions = if accepted { Deletions::Accepted } else { Deletions::Guarded };
                 match self.scan_once(deletions).await {
                     Ok(report) => serde_json::json!(report),

@@ -57,7 +57,7 @@ pub async fn scan(
         return Ok(ScanReport { files, stale: Some(reason), ..ScanReport::default() });
     }
     let scan = Scan { control, location, root, known };
-    let changes = scan.changes(&verdict, sighting.into_files()).await?;
+    let changes = scan.changes(&verdict, &sighting.into_files()).await?;
     let report = summarize(&changes, files);
     let change =
         LocationChange { location: location.clone(), seen_version, files: changes, stale: None };
@@ -95,7 +95,7 @@ impl Scan<'_> {
     async fn changes(
         &self,
         verdict: &ScanVerdict,
-        checksums: BTreeMap<String, ContentHash>,
+        checksums: &BTreeMap<String, ContentHash>,
     ) -> Result<Vec<FileChange>, StoreError> {
         if verdict.parse.is_empty() && verdict.deleted.is_empty() {
             return Ok(Vec::new());
@@ -125,7 +125,7 @@ impl Scan<'_> {
     fn parse(
         &self,
         names: &BTreeSet<String>,
-        checksums: BTreeMap<String, ContentHash>,
+        checksums: &BTreeMap<String, ContentHash>,
     ) -> BTreeMap<String, Fresh> {
         let mut fresh = BTreeMap::new();
         for name in names {

@@ -14,4 +14,5 @@ mod process;
 
 pub use launcher::{ClaimedRun, LaunchError, RunLauncher, WorkerName};
 pub use local::LocalLauncher;
+pub use millstream_worker::{ControlPlane, ReportError};
 pub use process::{ProcessLauncher, WorkerOrder};
