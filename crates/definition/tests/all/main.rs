@@ -2,6 +2,7 @@
 
 mod bad;
 mod dags;
+mod docs;
 mod location;
 mod sections;
 
