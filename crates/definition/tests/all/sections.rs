@@ -171,9 +171,8 @@ io:
   sheets: {kind: csv, base: sheets}
 "#,
     );
-    assert!(
-        matches!(&manifest.resources["db"], ResourceDef::Sqlite { path } if path.ends_with(".db"))
-    );
+    let ResourceDef::Sqlite { path } = &manifest.resources["db"] else { panic!() };
+    assert_eq!(path, "{{ env.DATA | default('data') }}/{{ tenant.id }}.db");
     assert!(matches!(&manifest.resources["pg"], ResourceDef::Postgres { schema: Some(_), .. }));
     assert_eq!(manifest.io["sheets"].kind, IoKind::Csv);
 }
