@@ -1,6 +1,9 @@
 //! Checking `{{ … }}` templates at load: their syntax, and names where these can be known.
 //!
 //! What a name resolves to is known only when a step starts; the worker renders templates then.
+//!
+//! **Invariant.** Only texts within the bounds of [`too_complex`] reach the template parser: it
+//! recurses once for each `-` or `not` of an expression, and `{{ ----…` would end the stack.
 
 use millstream_model::{ErrorCode, nearest};
 use minijinja::Environment;
@@ -11,6 +14,12 @@ use crate::tree::Node;
 /// The names that templates of resources and IO managers may use: what is known without a run.
 const SETTING_NAMES: &[&str] = &["env", "tenant"];
 
+/// The longest single `{{ … }}` or `{% … %}`, in bytes.
+const TAG_MAX: usize = 300;
+
+/// The most `{% … %}` of one text.
+const BLOCKS_MAX: usize = 100;
+
 /// Whether `text` is rendered before it is used.
 fn is_template(text: &str) -> bool {
     text.contains("{{") || text.contains("{%")
@@ -20,7 +29,7 @@ fn is_template(text: &str) -> bool {
 pub(crate) fn check_all(node: &Node, findings: &mut Findings) {
     node.for_each_text(&mut |spot, text| {
         if is_template(text) {
-            check_syntax(&Environment::empty(), text, spot, findings);
+            names_in(text, spot, findings);
         }
     });
 }
@@ -31,11 +40,7 @@ pub(crate) fn check_setting(node: &Node, findings: &mut Findings) {
         if !is_template(text) {
             return;
         }
-        let environment = Environment::empty();
-        check_syntax(&environment, text, spot, findings);
-        let Ok(template) = environment.template_from_str(text) else { return };
-        let mut names: Vec<String> = template.undeclared_variables(false).into_iter().collect();
-        names.sort_unstable();
+        let names = names_in(text, spot, findings);
         for name in names.iter().filter(|name| !SETTING_NAMES.contains(&name.as_str())) {
             let help = match nearest(name, SETTING_NAMES.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
@@ -47,12 +52,122 @@ pub(crate) fn check_setting(node: &Node, findings: &mut Findings) {
     });
 }
 
-fn check_syntax(environment: &Environment<'_>, text: &str, spot: Spot, findings: &mut Findings) {
-    if let Err(error) = environment.template_from_str(text) {
-        let detail = error.detail().unwrap_or("it cannot be read");
-        let message = format!("The template is not valid: {detail}");
-        findings
-            .error(ErrorCode::DefinitionTemplate, spot, message)
-            .help("close what was opened; a literal `{{` is written `{{ '{{' }}`");
+/// The names that the template `text` looks up, sorted; none after reporting that it is invalid.
+fn names_in(text: &str, spot: Spot, findings: &mut Findings) -> Vec<String> {
+    if too_complex(text) {
+        findings.error(ErrorCode::DefinitionTemplate, spot, "The template is too complex").help(
+            format!(
+                "one `{{{{ … }}}}` has at most {TAG_MAX} bytes, and a text {BLOCKS_MAX} `{{% … %}}`"
+            ),
+        );
+        return Vec::new();
+    }
+    let environment = Environment::empty();
+    match environment.template_from_str(text) {
+        Ok(template) => {
+            let mut names: Vec<String> = template.undeclared_variables(false).into_iter().collect();
+            names.sort_unstable();
+            names
+        }
+        Err(error) => {
+            let detail = error.detail().unwrap_or("it cannot be read");
+            let message = format!("The template is not valid: {detail}");
+            findings
+                .error(ErrorCode::DefinitionTemplate, spot, message)
+                .help("close what was opened; a literal `{{` is written `{{ '{{' }}`");
+            Vec::new()
+        }
+    }
+}
+
+/// Whether `text` has a tag that is too long, or too many blocks.
+fn too_complex(text: &str) -> bool {
+    let mut rest = text.as_bytes();
+    let mut blocks = 0;
+    while let Some(start) = rest.windows(2).position(|two| matches!(two, b"{{" | b"{%" | b"{#")) {
+        let (_, tag) = rest.split_at(start);
+        let is_block = tag.starts_with(b"{%");
+        // Inside `raw` nothing is a tag, so that where tags end is no longer plain to see.
+        if is_block && text.len() > TAG_MAX && starts_raw(tag) {
+            return true;
+        }
+        let length = if tag.starts_with(b"{#") {
+            tag.windows(2).position(|two| two == b"#}").map_or(tag.len(), |end| end + 2)
+        } else {
+            blocks += usize::from(is_block);
+            let length = tag_length(tag, if is_block { *b"%}" } else { *b"}}" });
+            if length > TAG_MAX || blocks > BLOCKS_MAX {
+                return true;
+            }
+            length
+        };
+        rest = tag.get(length..).unwrap_or_default();
+    }
+    false
+}
+
+fn starts_raw(tag: &[u8]) -> bool {
+    let inner = tag.get(2..).unwrap_or_default().trim_ascii_start();
+    inner
+        .strip_prefix(b"-")
+        .or(inner.strip_prefix(b"+"))
+        .unwrap_or(inner)
+        .trim_ascii_start()
+        .starts_with(b"raw")
+}
+
+/// The length of the tag that `tag` begins with; all of it when it does not end.
+///
+/// As in the template's own grammar, brackets and quotes inside hide an `end`.
+fn tag_length(tag: &[u8], end: [u8; 2]) -> usize {
+    let mut depth = 0_usize;
+    let mut quote = None;
+    let mut index = 2;
+    while let Some(byte) = tag.get(index) {
+        match (quote, byte) {
+            (Some(_), b'\\') => index += 1,
+            (Some(open), byte) if open == byte => quote = None,
+            (Some(_), _) => {}
+            (None, b'"' | b'\'') => quote = Some(byte),
+            (None, _) if depth == 0 && tag.get(index..index + 2) == Some(&end) => return index + 2,
+            (None, b'(' | b'[' | b'{') => depth += 1,
+            (None, b')' | b']' | b'}') => depth = depth.saturating_sub(1),
+            (None, _) => {}
+        }
+        index += 1;
+    }
+    tag.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_with_short_tags_are_simple() {
+        let sql = "select '{{ tenant.id }}', {% if x %}1{% else %}{ { 2 }{% endif %} -- }} ";
+        assert!(!too_complex(&sql.repeat(30)));
+        assert!(!too_complex(
+            "{{ {'a': {'b': \"}}\"}} }}{# a comment {{ #}{% raw %}{{{% endraw %}"
+        ));
+    }
+
+    #[test]
+    fn long_tags_are_complex_wherever_they_hide() {
+        let long = "-".repeat(TAG_MAX);
+        for text in [
+            format!("{{{{ {long} }}}}"),
+            format!("{{{{ {long}"),
+            format!("{{% if {long}"),
+            format!("{{{{ '}}}}' {long} }}}}"),
+            format!("{{{{ \"\\\"}}}}\" {long} }}}}"),
+            format!("{{{{ {{'a': {{}}}} {long} }}}}"),
+            format!("{{# {{{{ #}}{{{{ {long} }}}}"),
+            format!("{{% raw %}}{{{{ \"{{% endraw %}}{{{{ \"}}}}\" {long} }}}}"),
+            format!("{{%- raw %}}{{{{ \"{{% endraw %}}{{{{ \"}}}}\" {long} }}}}"),
+            "{% if x %}".repeat(BLOCKS_MAX + 1),
+        ] {
+            assert!(too_complex(&text), "{text}");
+        }
     }
 }

@@ -49,7 +49,7 @@ const CASES: &[Case] = bad! {
         "The node `a` has no `function_name`", 3;
     "26_depends_on_nothing.json", DefinitionReference,
         "Node 'load' depends on 'extrat', which is no node", 4;
-    "27_bad_cron.yaml", DefinitionCron, "`schedule` is not a cron expression: ?", 2;
+    "27_bad_cron.yaml", DefinitionCron, "cron expression \"61 * * * *\" ?", 2;
     "28_conditional_edge.yaml", DefinitionValue, "An edge's `type` can only be `success`", 3;
     "29_unknown_key.yaml", DefinitionUnknownKey, "Unknown key `depend_on` in the node `a`", 4;
     "30_duplicate_key.json", DefinitionDuplicateKey,

@@ -68,6 +68,23 @@ fn r200_a_large_file_is_refused_by_its_size() {
 }
 
 #[test]
+fn a_template_that_would_end_the_parsers_stack_is_refused() {
+    for (open, unit) in [
+        ("{{ ", "-"),
+        ("{{ ", "not "),
+        ("{{ x", "+x"),
+        ("{{ x", ".y"),
+        ("{{ ", "("),
+        ("{% if x %}", "{% elif x %}"),
+        ("", "{% if x %}"),
+    ] {
+        let text = format!("{open}{}", unit.repeat(1_000_000 / unit.len()));
+        let file = format!("resources: {{a: {{kind: sqlite, path: '{text}'}}}}");
+        assert_eq!(errors("a.yaml", &file)[0].message, "The template is too complex", "{unit}");
+    }
+}
+
+#[test]
 fn a_thousand_mistakes_are_reported_as_a_bounded_list() {
     let mut text = String::from("nodes:\n");
     for number in 0..1_000 {

@@ -10,7 +10,7 @@ struct Content(ParsedFile, ContentHash);
 
 fn content(name: &str, text: &str) -> Content {
     let parsed = parse_file(name, text.as_bytes());
-    let hash = file_hash(parsed.manifest.as_ref().expect("the file loads"));
+    let hash = file_hash(parsed.manifest.as_ref().unwrap());
     Content(parsed, hash)
 }
 

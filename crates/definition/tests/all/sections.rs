@@ -120,7 +120,8 @@ fn partitions_that_cannot_work_are_refused_with_their_lines() {
         ("{kind: dynamic, dimensions: [a, a]}", "`dimensions` names a dimension twice"),
         (
             "{kind: cron, cron: '* *', start: 2025-01-01}",
-            "`cron` is not a cron expression: it has 2 fields",
+            "cron expression \"* *\" has 2 fields; write minute, hour, day, month and weekday, \
+             like `0 6 * * 1`",
         ),
         (
             "{kind: multi, dimensions: {d: {kind: static, keys: [a]}}}",
@@ -170,9 +171,8 @@ io:
   sheets: {kind: csv, base: sheets}
 "#,
     );
-    assert!(
-        matches!(&manifest.resources["db"], ResourceDef::Sqlite { path } if path.ends_with(".db"))
-    );
+    let ResourceDef::Sqlite { path } = &manifest.resources["db"] else { panic!() };
+    assert_eq!(path, "{{ env.DATA | default('data') }}/{{ tenant.id }}.db");
     assert!(matches!(&manifest.resources["pg"], ResourceDef::Postgres { schema: Some(_), .. }));
     assert_eq!(manifest.io["sheets"].kind, IoKind::Csv);
 }
