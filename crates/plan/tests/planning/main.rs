@@ -1,6 +1,10 @@
 //! Plans, selections and the progress of runs, from manifests made by hand.
 
-#![expect(clippy::unwrap_used, reason = "a test stops where its own input is wrong")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test stops where its own input is wrong"
+)]
 
 mod plans;
 mod progress;

@@ -1,5 +1,7 @@
 //! What is planned from a manifest, and how a request that cannot be planned is answered.
 
+use std::collections::BTreeMap;
+
 use millstream_model::partitions::{Cadence, DynamicPartitions, TimeWindowPartitions};
 use millstream_model::{
     Builtin, ErrorCode, FileManifest, HandlerDef, HandlerTarget, InputSource, IoDef, IoKind,
@@ -92,8 +94,8 @@ fn the_resources_that_steps_name_are_frozen_into_the_plan() {
     let sql = SqlStep {
         resource: "db".parse().unwrap(),
         statements: Vec::new(),
-        read: Default::default(),
-        params: Default::default(),
+        read: BTreeMap::new(),
+        params: BTreeMap::new(),
         rows: false,
         read_only: false,
     };
