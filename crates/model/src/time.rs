@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// 1970-01-01T00:00:00Z.
+    pub const EPOCH: Self = Self(0);
+
     /// The point `micros` microseconds after the epoch, held within the years −9999 to 9999.
     pub fn from_micros(micros: i64) -> Self {
         // One second inside jiff's own range, whose ends do not survive the conversion back.

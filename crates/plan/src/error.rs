@@ -196,12 +196,12 @@ struct Choices<'a, T>(Option<&'a T>, &'a [T]);
 
 impl<T: fmt::Display> fmt::Display for Choices<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(nearest) = self.0 {
-            write!(f, "; did you mean `{nearest}`?")?;
-        }
-        match self.1 {
-            [] => f.write_str("; there are none yet"),
-            known => write!(f, "; there are {}", Names(known)),
+        match (self.0, self.1) {
+            (_, []) => f.write_str("; there are none yet"),
+            (None, known) => write!(f, "; there are {}", Names(known)),
+            (Some(nearest), known) => {
+                write!(f, "; did you mean `{nearest}`? There are {}", Names(known))
+            }
         }
     }
 }

@@ -6,7 +6,7 @@
 //! **Invariant.** A window's slot never moves and never belongs to two windows. It counts hours,
 //! days, weeks, months or (for cron) minutes from 1970, so some slots may stay empty.
 
-use jiff::civil::{Date, date};
+use jiff::civil::{Date, Time, date};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, ToSpan};
 
@@ -120,8 +120,13 @@ impl Grid {
     /// The instant at which the day begins, or the next one where the clock leaves it out.
     pub(super) fn start_of(&self, day: Date) -> Option<Timestamp> {
         let zoned = day.to_zoned(self.tz().clone()).ok()?;
-        // Where the clock jumps over midnight, the day begins with the jump.
-        let start = if zoned.date() == day { zoned.start_of_day().ok()? } else { zoned };
+        // Where the clock jumps over midnight, the day begins with the jump; of a midnight that
+        // comes twice this is the first.
+        let start = if zoned.date() == day && zoned.time() != Time::midnight() {
+            zoned.start_of_day().ok()?
+        } else {
+            zoned
+        };
         Some(Timestamp::from(start.timestamp()))
     }
 

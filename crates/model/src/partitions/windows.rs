@@ -84,11 +84,13 @@ impl Windows {
         after: Option<Timestamp>,
     ) -> impl Iterator<Item = TimeWindow> + use<'_> {
         let before_first = Timestamp::from_micros(self.first.as_micros() - 1);
-        let mut at = after.map_or(before_first, |after| after.max(before_first));
+        let from = after.map_or(before_first, |after| after.max(before_first));
+        let mut next = self.grid.next_start(from);
         std::iter::from_fn(move || {
-            let window = self.after(at).filter(|window| self.has_window(*window, now))?;
-            at = window.start;
-            Some(window)
+            let start = next?;
+            let window = TimeWindow { start, end: self.grid.next_start(start)? };
+            next = Some(window.end);
+            self.has_window(window, now).then_some(window)
         })
     }
 

@@ -64,7 +64,7 @@ fn check_neighbours(windows: &Windows, all: &[TimeWindow], what: &str) {
 
 #[test]
 fn r042_windows_tile_time_across_every_change_of_the_clock() {
-    let (from, until) = (time("1975-01-01T00:00:00Z"), time("2037-12-31T00:00:00Z"));
+    let (from, until) = (time("1985-01-01T00:00:00Z"), time("2027-12-31T00:00:00Z"));
     let far = time("2100-01-01T00:00:00Z");
     for zone in ZONES {
         let tz = jiff::tz::TimeZone::get(zone).unwrap();

@@ -13,6 +13,7 @@
 //! The whole of a run costs time in proportion to its steps and dependencies.
 
 mod advance;
+mod spread;
 mod state;
 
 pub use advance::AttemptEnd;

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use millstream_model::{AssetDef, AssetKey, Manifest};
 
-use super::parse::{Node, Reach, Selection};
+use super::tree::{Node, Reach, Selection};
 use crate::PlanError;
 use crate::assets::asset_unknown;
 

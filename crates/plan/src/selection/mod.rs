@@ -16,6 +16,7 @@
 mod evaluate;
 mod parse;
 mod pattern;
+mod tree;
 
 pub use evaluate::select;
-pub use parse::{Selection, SelectionError};
+pub use tree::{Selection, SelectionError};
