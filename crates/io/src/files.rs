@@ -135,7 +135,7 @@ impl FileIo {
         let path = self.path_of(address);
         let failed = |source| IoError::Write { path: path.clone(), source };
         let folder = path.parent().unwrap_or(&self.base);
-        std::fs::create_dir_all(folder).map_err(failed)?;
+        self.make_folder(folder).map_err(failed)?;
         let temporary = tempfile::Builder::new()
             .prefix(".writing-")
             // Other programs read the results; the umask still takes away what it should.
@@ -155,6 +155,18 @@ impl FileIo {
         // The rename itself is only on disk once its folder is.
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
         Ok(Stored { path, bytes, rows, hash })
+    }
+
+    /// Makes `folder` so that a crash does not take it away again with what was stored in it.
+    fn make_folder(&self, folder: &Path) -> std::io::Result<()> {
+        if folder.is_dir() {
+            return Ok(());
+        }
+        std::fs::create_dir_all(folder)?;
+        for parent in folder.ancestors().skip(1).take_while(|it| it.starts_with(&self.base)) {
+            File::open(parent)?.sync_all()?;
+        }
+        Ok(())
     }
 
     /// What is stored at `address`.

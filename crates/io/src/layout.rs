@@ -2,8 +2,8 @@
 //! `<tenant>/<asset key>/<partition, or _>.<extension>`.
 //!
 //! **Invariant.** Whatever the names hold, the path stays below the folder, and two addresses never
-//! share a path: a name becomes one path part, and dots in asset keys are always escaped, so that no
-//! folder of an asset `a/b.csv` stands where the file of `a` would.
+//! share a path: a name becomes one path part, and dots in asset keys are always escaped, so that
+//! no folder of an asset `a/b.csv` stands where the file of `a` would.
 
 use std::path::PathBuf;
 

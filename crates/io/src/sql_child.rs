@@ -6,6 +6,9 @@
 //! **Invariant.** The answer is in the file that the request names when the exit code is 0 or 1; 2
 //! means that the request itself could not be read or the answer not written.
 
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -46,7 +49,9 @@ pub fn main(request: &Path) -> ExitCode {
     }
 }
 
-/// Writes `request` to the file at `path`, for a child to read.
+/// Writes `request` to the file at `path` for a child to read.
+///
+/// Parameters may be anything that the author bound, so the file is its owner's alone.
 pub fn write_request(path: &Path, request: &SqlRequest) -> Result<(), ExchangeError> {
     write(path, request)
 }
@@ -76,6 +81,12 @@ fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ExchangeError>
 fn write<T: serde::Serialize>(path: &Path, value: &T) -> Result<(), ExchangeError> {
     let text = serde_json::to_vec(value)
         .map_err(|source| ExchangeError::Json { path: path.to_owned(), source })?;
-    std::fs::write(path, text)
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(&text))
         .map_err(|source| ExchangeError::File { path: path.to_owned(), source })
 }

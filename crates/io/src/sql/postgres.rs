@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use futures_util::TryStreamExt;
 use millstream_model::ResourceDef;
 use serde_json::Value;
+use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::{CancelToken, Client, Config, Error, NoTls, Statement, Transaction};
 
 use crate::quote_identifier;
@@ -71,6 +72,9 @@ async fn connect(url: &str) -> Result<Client, SqlError> {
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(CONNECT_TIMEOUT);
     }
+    if config.get_ssl_mode() == SslMode::Require {
+        return Err(SqlError::TlsUnsupported { database: name_of(&config) });
+    }
     config.application_name("millstream");
     let (client, connection) = config
         .connect(NoTls)
@@ -87,8 +91,8 @@ async fn connect(url: &str) -> Result<Client, SqlError> {
 
 fn name_of(config: &Config) -> String {
     let host = match config.get_hosts().first() {
-        Some(tokio_postgres::config::Host::Tcp(host)) => host.clone(),
-        Some(tokio_postgres::config::Host::Unix(path)) => path.display().to_string(),
+        Some(Host::Tcp(host)) => host.clone(),
+        Some(Host::Unix(path)) => path.display().to_string(),
         None => "localhost".to_owned(),
     };
     let port = config.get_ports().first().copied().unwrap_or(5432);

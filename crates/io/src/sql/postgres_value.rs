@@ -145,7 +145,7 @@ fn numeric(raw: &[u8]) -> Result<Value, Problem> {
 /// Digits that every double keeps.
 const EXACT_DIGITS: usize = 15;
 
-/// The decimal text of a numeric: groups of four digits around a point; `None` for NaN and the like.
+/// The decimal text of a numeric: groups of four digits around a point; `None` for NaN.
 fn numeric_text(raw: &[u8]) -> Option<String> {
     let mut fields = raw.chunks_exact(2).map(|pair| match pair {
         [high, low] => i16::from_be_bytes([*high, *low]),

@@ -1,5 +1,5 @@
-//! The SQL of `examples/asset_manager`, run as the worker runs it, against numbers that are computed
-//! here from the CSV file alone.
+//! The SQL of `examples/asset_manager`, run as the worker runs it, against numbers that are
+//! computed here from the CSV file alone.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

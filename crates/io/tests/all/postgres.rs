@@ -236,6 +236,9 @@ async fn a_missing_schema_and_a_server_that_is_not_there_are_told_apart() {
     let error = message(&run_postgres(&request).await.unwrap_err());
     assert!(error.starts_with("database metrics on 127.0.0.1:1 cannot be opened: "), "{error}");
     assert!(!error.contains("hidden"), "{error}");
+    request.resource = resource("postgres://127.0.0.1:1/metrics?sslmode=require", "nix");
+    let error = run_postgres(&request).await.unwrap_err();
+    assert!(matches!(error, SqlError::TlsUnsupported { .. }), "{error}");
 }
 
 #[tokio::test]
