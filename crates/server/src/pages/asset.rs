@@ -1,0 +1,195 @@
+//! One asset: what was made last and what was said about it, its partitions, its history.
+
+use askama::Template;
+use millstream_model::view::{AssetRow, MaterializationRow, PartitionRow, PartitionState};
+use millstream_model::{AssetKey, MetadataKind, TenantId, Timestamp};
+
+use crate::format::{self, Moment};
+use crate::frame::Frame;
+use crate::html::Html;
+use crate::link;
+use crate::pages::assets::{badge, counts};
+use crate::pages::matrix::{CELLS_MAX, Matrix, number_in};
+use crate::parts::{Badge, Equivalent, Plot, Shown, shell_word};
+
+/// What the page shows.
+#[derive(Debug, Clone)]
+pub struct AssetPage {
+    /// The frame.
+    pub frame: Frame,
+    /// The time of the answer.
+    pub now: Timestamp,
+    /// The asset.
+    pub asset: AssetRow,
+    /// The newest materializations, newest first.
+    pub history: Vec<MaterializationRow>,
+    /// Its partitions in their order; empty for an asset that is one whole.
+    pub partitions: Vec<PartitionRow>,
+}
+
+/// The states that the legend of the grid names, worst first.
+const LEGEND: [PartitionState; 4] = [
+    PartitionState::Failed,
+    PartitionState::Running,
+    PartitionState::Missing,
+    PartitionState::Materialized,
+];
+/// Most partitions in the list below the grid.
+const LIST_MAX: usize = 200;
+
+#[derive(Template)]
+#[template(path = "asset.html")]
+struct Asset {
+    frame: Frame,
+    key: String,
+    badge: Badge,
+    verdict: String,
+    description: Option<String>,
+    plots: Vec<Plot>,
+    latest: Option<Latest>,
+    history: Vec<HistoryLine>,
+    matrix: Option<Matrix>,
+    cells_hidden: usize,
+    legend: [Badge; 4],
+    list: Vec<PartitionLine>,
+    missing: u64,
+    failed: u64,
+    total: u64,
+    action: String,
+    facts: Vec<(&'static str, String)>,
+    upstream: Vec<(String, String)>,
+    equivalent: Equivalent,
+}
+
+struct Latest {
+    when: Moment,
+    run: String,
+    run_href: String,
+    partition: Option<String>,
+    metadata: Vec<(String, Shown)>,
+}
+
+struct HistoryLine {
+    key: String,
+    when: Moment,
+    partition: String,
+    run: String,
+    run_href: String,
+    facts: String,
+}
+
+struct PartitionLine {
+    key: String,
+    badge: Badge,
+    run: Option<(String, String)>,
+    when: Option<Moment>,
+}
+
+/// The page.
+pub fn asset(page: AssetPage) -> Html {
+    let asset = &page.asset;
+    let tenant = &asset.tenant;
+    let newest = page.history.first().or(asset.latest.as_ref());
+    Html::render(&Asset {
+        key: asset.asset.to_string(),
+        badge: badge(asset),
+        verdict: verdict(&page),
+        description: asset.description.clone(),
+        plots: if asset.partitions.is_none() { Plot::all(&page.history) } else { Vec::new() },
+        latest: newest.map(|row| latest(tenant, row, page.now)),
+        history: page.history.iter().map(|row| history(tenant, row, page.now)).collect(),
+        matrix: (!page.partitions.is_empty()).then(|| Matrix::new(&page.partitions, "build")),
+        cells_hidden: page.partitions.len().saturating_sub(CELLS_MAX),
+        legend: LEGEND.map(Badge::partition),
+        list: list(&page),
+        missing: number_in(&page.partitions, PartitionState::Missing),
+        failed: number_in(&page.partitions, PartitionState::Failed),
+        total: page.partitions.len() as u64,
+        action: link::materialize(tenant, &asset.asset),
+        facts: facts(asset),
+        upstream: upstream(tenant, &asset.deps),
+        equivalent: equivalent(asset),
+        frame: page.frame,
+    })
+}
+
+fn verdict(page: &AssetPage) -> String {
+    let when = page.history.first().or(page.asset.latest.as_ref());
+    let built = match when {
+        Some(row) => format!("Built {}", format::relative(page.now, row.at)),
+        None => "Never built".to_owned(),
+    };
+    let partitions = counts(&page.asset);
+    if partitions.is_empty() { format!("{built}.") } else { format!("{built} · {partitions}.") }
+}
+
+fn latest(tenant: &TenantId, row: &MaterializationRow, now: Timestamp) -> Latest {
+    Latest {
+        when: Moment::relative(now, row.at),
+        run: row.run_id.short(),
+        run_href: link::run(tenant, &row.run_id),
+        partition: row.partition.as_ref().map(ToString::to_string),
+        metadata: row
+            .metadata
+            .iter()
+            .map(|(name, value)| (name.clone(), Shown::new(value)))
+            .collect(),
+    }
+}
+
+fn history(tenant: &TenantId, row: &MaterializationRow, now: Timestamp) -> HistoryLine {
+    let numeric = |kind| matches!(kind, MetadataKind::Int | MetadataKind::Float);
+    let facts = row.metadata.iter().filter(|(_, value)| numeric(value.kind));
+    let facts = facts.take(4).map(|(name, value)| {
+        let number = value.value.as_f64().map_or_else(String::new, format::decimal);
+        format!("{name} {number}")
+    });
+    HistoryLine {
+        key: format!("{}-{}", row.run_id, row.partition.as_ref().map_or("", |key| key.as_str())),
+        when: Moment::relative(now, row.at),
+        partition: row.partition.as_ref().map_or_else(String::new, ToString::to_string),
+        run: row.run_id.short(),
+        run_href: link::run(tenant, &row.run_id),
+        facts: facts.collect::<Vec<_>>().join(" · "),
+    }
+}
+
+fn list(page: &AssetPage) -> Vec<PartitionLine> {
+    let mut rows: Vec<&PartitionRow> = page.partitions.iter().collect();
+    // Exceptions first; a stable sort keeps the order of the keys within a state.
+    rows.sort_by_key(|row| row.state);
+    let line = |row: &PartitionRow| PartitionLine {
+        key: row.partition.to_string(),
+        badge: Badge::partition(row.state),
+        run: row.run_id.map(|id| (id.short(), link::run(&page.asset.tenant, &id))),
+        when: row.at.map(|at| Moment::relative(page.now, at)),
+    };
+    rows.into_iter().take(LIST_MAX).map(line).collect()
+}
+
+fn facts(asset: &AssetRow) -> Vec<(&'static str, String)> {
+    let newest = asset.latest.as_ref();
+    let all = [
+        ("Group", Some(asset.group.clone())),
+        ("Kinds", (!asset.kinds.is_empty()).then(|| asset.kinds.join(", "))),
+        ("Owners", (!asset.owners.is_empty()).then(|| asset.owners.join(", "))),
+        ("Partitions", asset.partitions.as_ref().map(ToString::to_string)),
+        ("Code", newest.map(|row| format::middle(&row.code_version, 12))),
+        ("Data", newest.and_then(|row| row.data_version.as_ref()).map(|v| format::middle(v, 12))),
+    ];
+    all.into_iter().filter_map(|(word, value)| value.map(|value| (word, value))).collect()
+}
+
+fn upstream(tenant: &TenantId, deps: &[AssetKey]) -> Vec<(String, String)> {
+    deps.iter().map(|key| (key.to_string(), link::asset(tenant, key))).collect()
+}
+
+fn equivalent(asset: &AssetRow) -> Equivalent {
+    let (tenant, key) = (&asset.tenant, shell_word(&asset.asset.to_string()));
+    let all = if asset.partitions.is_some() { " --all-partitions" } else { "" };
+    Equivalent::new()
+        .with("Build it", format!("millstream asset materialize {key}{all} --tenant {tenant}"))
+        .with("Show it", format!("millstream asset show {key} --tenant {tenant}"))
+        .with("As JSON", format!("GET /{tenant}/api/v1/assets/{}", link::segment(&key)))
+        .with("Build by API", format!("POST /{tenant}/api/v1/assets/materialize"))
+}

@@ -1,0 +1,115 @@
+//! The list of assets, by group.
+
+use std::collections::BTreeMap;
+
+use askama::Template;
+use millstream_model::Timestamp;
+use millstream_model::view::{AssetRow, PartitionState};
+
+use crate::format::{self, Moment};
+use crate::frame::Frame;
+use crate::html::Html;
+use crate::link;
+use crate::pages::now::is_built;
+use crate::parts::{Badge, Built, Equivalent};
+
+/// What the page shows.
+#[derive(Debug, Clone)]
+pub struct AssetsPage {
+    /// The frame.
+    pub frame: Frame,
+    /// The time of the answer.
+    pub now: Timestamp,
+    /// The assets.
+    pub assets: Vec<AssetRow>,
+}
+
+#[derive(Template)]
+#[template(path = "assets.html")]
+struct Assets {
+    frame: Frame,
+    verdict: String,
+    groups: Vec<(String, Vec<AssetLine>)>,
+    equivalent: Equivalent,
+}
+
+struct AssetLine {
+    key: String,
+    href: String,
+    badge: Badge,
+    description: String,
+    kinds: String,
+    partitions: String,
+    latest: Option<Moment>,
+}
+
+/// The page.
+pub fn assets(page: AssetsPage) -> Html {
+    let built = page.assets.iter().filter(|asset| is_built(asset)).count();
+    let total = format::plural(page.assets.len() as u64, "asset", "assets");
+    let mut groups: BTreeMap<String, Vec<AssetLine>> = BTreeMap::new();
+    for asset in &page.assets {
+        groups.entry(asset.group.clone()).or_default().push(line(asset, page.now));
+    }
+    let tenant = &page.frame.tenant;
+    Html::render(&Assets {
+        verdict: format!("{built} of {total} built"),
+        groups: groups.into_iter().collect(),
+        equivalent: Equivalent::new()
+            .with("This list", format!("millstream asset list --tenant {tenant}"))
+            .with("As JSON", format!("GET /{tenant}/api/v1/assets")),
+        frame: page.frame,
+    })
+}
+
+fn line(asset: &AssetRow, now: Timestamp) -> AssetLine {
+    AssetLine {
+        key: asset.asset.to_string(),
+        href: link::asset(&asset.tenant, &asset.asset),
+        badge: badge(asset),
+        description: asset.description.clone().unwrap_or_default(),
+        kinds: asset.kinds.join(", "),
+        partitions: counts(asset),
+        latest: asset.latest.as_ref().map(|latest| Moment::relative(now, latest.at)),
+    }
+}
+
+/// The worst that is true of any of the asset's partitions.
+pub fn badge(asset: &AssetRow) -> Badge {
+    let has = |state| asset.counts.get(&state).copied().unwrap_or(0) > 0;
+    if has(PartitionState::Failed) {
+        Badge::partition(PartitionState::Failed)
+    } else if has(PartitionState::Running) {
+        Badge::partition(PartitionState::Running)
+    } else if asset.latest.is_some() {
+        Badge::built(Built::Once)
+    } else {
+        Badge::built(Built::Never)
+    }
+}
+
+/// The partitions by state, worst first, zeros left out; empty for an asset that is one whole.
+pub fn counts(asset: &AssetRow) -> String {
+    let total: u64 = asset.counts.values().sum();
+    if asset.partitions.is_none() {
+        return String::new();
+    }
+    let word = |state| match state {
+        PartitionState::Failed => "failed",
+        PartitionState::Running => "running",
+        PartitionState::Missing => "never built",
+        PartitionState::Materialized => "built",
+    };
+    // The states sort from the worst to the best.
+    let shown = asset.counts.iter().filter(|(_, number)| **number > 0);
+    let parts: Vec<String> = shown
+        .map(|(state, number)| format!("{} {}", format::count(*number), word(*state)))
+        .collect();
+    if parts.is_empty() {
+        return "no partitions yet".to_owned();
+    }
+    match parts.as_slice() {
+        [one] => format!("all {one}"),
+        many => format!("{}: {}", format::count(total), many.join(" · ")),
+    }
+}

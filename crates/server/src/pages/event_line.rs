@@ -1,0 +1,155 @@
+//! One event of a run in words, for the story and for the list of all events.
+
+use askama::Template;
+use millstream_model::view::EventRow;
+use millstream_model::{EventBody, Timestamp};
+use std::time::Duration;
+
+use crate::format::{self, Moment};
+use crate::parts::{Glyph, part};
+
+/// A list of events, oldest first.
+#[derive(Debug, Clone, Template)]
+#[template(path = "parts/story.html")]
+pub struct Story {
+    lines: Vec<EventLine>,
+}
+
+part!(Story);
+
+/// One event in words.
+#[derive(Debug, Clone)]
+struct EventLine {
+    key: String,
+    glyph: Option<Glyph>,
+    when: Moment,
+    step: Option<String>,
+    text: String,
+    data: String,
+}
+
+/// Which events a list shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// Only those that a reader needs to follow what happened.
+    Story,
+    /// Every one.
+    All,
+}
+
+impl Story {
+    /// The lines of `events` in as much detail as wanted.
+    pub fn new(events: &[EventRow], detail: Detail) -> Self {
+        let wanted = |row: &&EventRow| detail == Detail::All || is_story(&row.event.body);
+        Self { lines: events.iter().filter(wanted).map(line).collect() }
+    }
+
+    /// Whether there is nothing to tell yet.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+}
+
+/// Starts and claims are left out: what came of them is told.
+fn is_story(body: &EventBody) -> bool {
+    !matches!(body, EventBody::StepStarted { .. } | EventBody::RunDequeued {})
+}
+
+fn line(row: &EventRow) -> EventLine {
+    let event = &row.event;
+    let (glyph, text, data) = words(&event.body, event.at);
+    EventLine {
+        key: format!("{}-{}", event.epoch, event.seq),
+        glyph,
+        when: Moment::clock(event.at),
+        step: event.body.step().map(ToString::to_string),
+        text,
+        data,
+    }
+}
+
+/// Longest result or metadata shown in a line, in characters.
+const DATA_MAX: usize = 160;
+
+fn words(body: &EventBody, at: Timestamp) -> (Option<Glyph>, String, String) {
+    let plain = |glyph, text: &str| (glyph, text.to_owned(), String::new());
+    match body {
+        EventBody::RunQueued { cause } => {
+            (Some(Glyph::Queued), format!("queued: {}", crate::parts::cause(cause)), String::new())
+        }
+        EventBody::RunDequeued {} => plain(Some(Glyph::Starting), "a worker is being launched"),
+        EventBody::LaunchFailed { error } => (
+            Some(Glyph::Warning),
+            "the launch failed; the run is queued again".to_owned(),
+            error.clone(),
+        ),
+        EventBody::RunStarted { worker } => {
+            (Some(Glyph::Running), format!("started on {worker}"), String::new())
+        }
+        EventBody::CancelRequested { by } => {
+            (Some(Glyph::Cancelling), format!("cancel asked for by {by}"), String::new())
+        }
+        EventBody::RunSucceeded {} => plain(Some(Glyph::Ok), "the run succeeded"),
+        EventBody::RunFailed { reason } => {
+            (Some(Glyph::Failed), "the run failed".to_owned(), reason.clone())
+        }
+        EventBody::RunCanceled {} => plain(Some(Glyph::Cancelled), "the run was cancelled"),
+        EventBody::WorkerLost { reason } => (
+            Some(Glyph::Warning),
+            "the worker was lost; the run is queued again".to_owned(),
+            reason.clone(),
+        ),
+        _ => step_words(body, at),
+    }
+}
+
+fn step_words(body: &EventBody, at: Timestamp) -> (Option<Glyph>, String, String) {
+    match body {
+        EventBody::StepStarted { attempt, .. } => {
+            (Some(Glyph::Running), format!("started{}", nth(*attempt)), String::new())
+        }
+        EventBody::StepSucceeded { attempt, took_micros, result, result_ref, .. } => {
+            let took = format::took(Duration::from_micros(*took_micros));
+            let data = match result_ref {
+                Some(key) => format!("result in {key}"),
+                None if result.is_null() => String::new(),
+                None => format::middle(&result.to_string(), DATA_MAX),
+            };
+            (Some(Glyph::Ok), format!("succeeded{} in {took}", nth(*attempt)), data)
+        }
+        EventBody::StepSkipped { reason, .. } => {
+            (Some(Glyph::Skipped), "skipped".to_owned(), reason.clone())
+        }
+        EventBody::StepFailed { attempt, error, retry, .. } => match retry {
+            Some(next) => {
+                let due = Moment::clock(at.after(next.delay())).text().to_owned();
+                let text = format!("failed{}; attempt {} at {due}", nth(*attempt), next.attempt);
+                (Some(Glyph::Retrying), text, error.message.clone())
+            }
+            None => {
+                (Some(Glyph::Failed), format!("failed{}", nth(*attempt)), error.message.clone())
+            }
+        },
+        EventBody::StepUpstreamFailed { upstream, .. } => {
+            (Some(Glyph::Blocked), format!("not started: {upstream} failed"), String::new())
+        }
+        EventBody::StepCanceled { .. } => {
+            (Some(Glyph::Cancelled), "cancelled".to_owned(), String::new())
+        }
+        EventBody::StepLost { attempt, .. } => {
+            (Some(Glyph::Warning), format!("lost with its worker{}", nth(*attempt)), String::new())
+        }
+        EventBody::Materialized { asset, partition, metadata, .. } => {
+            let what = partition.as_ref().map_or(String::new(), |key| format!(" for {key}"));
+            let facts = metadata.iter().map(|(name, value)| format!("{name} {}", value.value));
+            let facts = facts.collect::<Vec<_>>().join(" · ");
+            (Some(Glyph::Ok), format!("built {asset}{what}"), format::middle(&facts, DATA_MAX))
+        }
+        other => (None, other.kind().replace('_', " "), String::new()),
+    }
+}
+
+/// Names the attempt where it is not the first.
+fn nth(attempt: u32) -> String {
+    if attempt > 1 { format!(" (attempt {attempt})") } else { String::new() }
+}

@@ -1,0 +1,194 @@
+//! The steps of a run on a time axis: what waited, what ran, and what decided how long it took.
+
+use std::collections::BTreeMap;
+
+use askama::Template;
+use millstream_model::view::{RunRow, StepRow};
+use millstream_model::{StepKey, StepStatus, Timestamp};
+
+use crate::format;
+use crate::parts::{Badge, part};
+
+/// The steps of one run, those that failed first.
+#[derive(Debug, Clone, Template)]
+#[template(path = "parts/gantt.html")]
+pub struct Gantt {
+    lines: Vec<GanttLine>,
+    ticks: Vec<AxisTick>,
+    hidden: usize,
+    has_waits: bool,
+    has_path: bool,
+}
+
+part!(Gantt);
+
+/// Most steps in one page; a job may have ten thousand.
+const LINES_MAX: usize = 300;
+
+#[derive(Debug, Clone)]
+struct GanttLine {
+    key: String,
+    href: String,
+    badge: Badge,
+    took: String,
+    reason: String,
+    wait: Option<Bar>,
+    run: Option<Bar>,
+    /// The class of a step that decided how long the run took; empty for the others.
+    critical: &'static str,
+}
+
+/// A bar by where it starts and how wide it is, both in per cent of the axis.
+#[derive(Debug, Clone, PartialEq)]
+struct Bar {
+    x: String,
+    width: String,
+}
+
+#[derive(Debug, Clone)]
+struct AxisTick {
+    x: String,
+    label: String,
+    anchor: &'static str,
+}
+
+/// The time that the axis covers.
+#[derive(Debug, Clone, Copy)]
+struct Axis {
+    start: Timestamp,
+    micros: f64,
+}
+
+impl Axis {
+    fn new(run: &RunRow, steps: &[StepRow], now: Timestamp) -> Self {
+        let started = steps.iter().filter_map(|step| step.started_at).min();
+        let start = run.started_at.into_iter().chain(started).min().unwrap_or(run.queued_at);
+        let end = run.ended_at.unwrap_or(now);
+        Self { start, micros: micros(end.since(start)).max(1.0) }
+    }
+
+    fn per_cent(self, at: Timestamp) -> f64 {
+        (micros(at.since(self.start)) / self.micros * 100.0).clamp(0.0, 100.0)
+    }
+
+    fn bar(self, from: Timestamp, to: Timestamp) -> Bar {
+        let (x, end) = (self.per_cent(from), self.per_cent(to));
+        // A bar of no width could not be seen; the narrowest is half a per cent.
+        let width = (end - x).max(0.5);
+        Bar { x: format!("{:.2}", x.min(100.0 - width)), width: format!("{width:.2}") }
+    }
+
+    /// Two to five ticks at round distances.
+    fn ticks(self) -> Vec<AxisTick> {
+        const STEPS: [f64; 18] = [
+            0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0,
+            1_800.0, 3_600.0, 21_600.0, 86_400.0,
+        ];
+        let seconds = self.micros / 1e6;
+        let step = STEPS.into_iter().find(|step| seconds / step <= 5.0).unwrap_or(seconds);
+        let tick = |index: u32| {
+            let at = step * f64::from(index);
+            let x = at / seconds * 100.0;
+            (x <= 96.0).then(|| AxisTick {
+                x: format!("{x:.2}"),
+                label: axis_label(at),
+                anchor: if index == 0 { "start" } else { "middle" },
+            })
+        };
+        (0..=5).map_while(tick).collect()
+    }
+}
+
+/// A round time on the axis: `0`, `0.2s`, `5s`, `10m`.
+fn axis_label(seconds: f64) -> String {
+    match seconds {
+        0.0 => "0".to_owned(),
+        1.0..60.0 => format!("{seconds:.0}s"),
+        0.0..1.0 => format!("{seconds}s"),
+        60.0..3_600.0 => format!("{:.0}m", seconds / 60.0),
+        _ => format!("{:.0}h", seconds / 3_600.0),
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a length of time for drawing; 2^53 µs is 285 years"
+)]
+fn micros(duration: std::time::Duration) -> f64 {
+    duration.as_micros() as f64
+}
+
+impl Gantt {
+    /// The steps of `run`, whose own pages are below `base`.
+    pub fn new(run: &RunRow, steps: &[StepRow], base: &str, now: Timestamp) -> Self {
+        let axis = Axis::new(run, steps, now);
+        let ends: BTreeMap<&StepKey, Timestamp> =
+            steps.iter().filter_map(|step| step.ended_at.map(|at| (&step.step, at))).collect();
+        let critical = critical_path(steps);
+        let line = |step: &StepRow| GanttLine {
+            key: step.step.to_string(),
+            href: format!("{base}?tab=output&step={}", crate::link::segment(step.step.as_str())),
+            badge: Badge::step(step.status),
+            took: took(step, now),
+            reason: reason(step, now),
+            wait: step.started_at.and_then(|started| {
+                let ready = step.depends_on.iter().filter_map(|key| ends.get(key)).max();
+                let ready = ready.copied().unwrap_or(axis.start);
+                let waited = axis.per_cent(started) - axis.per_cent(ready) > 0.5;
+                waited.then(|| axis.bar(ready, started))
+            }),
+            run: step.started_at.map(|from| axis.bar(from, step.ended_at.unwrap_or(now))),
+            critical: if critical.contains(&&step.step) { " critical" } else { "" },
+        };
+        let mut ordered: Vec<&StepRow> = steps.iter().collect();
+        // A stable sort: within a rank the steps keep their topological order.
+        ordered.sort_by_key(|step| u8::from(step.status != StepStatus::Failure));
+        let lines: Vec<GanttLine> = ordered.into_iter().take(LINES_MAX).map(line).collect();
+        Self {
+            ticks: if run.started_at.is_some() { axis.ticks() } else { Vec::new() },
+            hidden: steps.len().saturating_sub(LINES_MAX),
+            has_waits: lines.iter().any(|line| line.wait.is_some()),
+            has_path: lines.iter().any(|line| !line.critical.is_empty()),
+            lines,
+        }
+    }
+}
+
+/// The chain of steps that ended last, each waiting for the next one's end; empty for a chain of
+/// one, which says nothing.
+fn critical_path(steps: &[StepRow]) -> Vec<&StepKey> {
+    let by_key: BTreeMap<&StepKey, &StepRow> =
+        steps.iter().map(|step| (&step.step, step)).collect();
+    let mut path = Vec::new();
+    let mut at = steps.iter().filter(|step| step.ended_at.is_some()).max_by_key(|s| s.ended_at);
+    while let Some(step) = at {
+        path.push(&step.step);
+        if path.len() > steps.len() {
+            break;
+        }
+        let upstream = step.depends_on.iter().filter_map(|key| by_key.get(key).copied());
+        at = upstream.filter(|up| up.ended_at.is_some()).max_by_key(|up| up.ended_at);
+    }
+    // A run whose every step is on the path has nothing to point out either.
+    if path.len() < 2 || path.len() == steps.len() { Vec::new() } else { path }
+}
+
+fn took(step: &StepRow, now: Timestamp) -> String {
+    let end = step.ended_at.unwrap_or(now);
+    step.started_at.map_or(String::new(), |from| format::took(end.since(from)))
+}
+
+/// What a step that did not just succeed has to say.
+fn reason(step: &StepRow, now: Timestamp) -> String {
+    match step.status {
+        StepStatus::Failure => step.error.as_ref().map_or(String::new(), |e| e.message.clone()),
+        StepStatus::Retrying => {
+            let due = step.retry_at.map_or(String::new(), |at| format::relative(now, at));
+            format!("attempt {} of {} {due}", step.attempt.saturating_add(1), step.attempts)
+        }
+        StepStatus::Started if step.attempts > 1 && step.attempt > 1 => {
+            format!("attempt {} of {}", step.attempt, step.attempts)
+        }
+        _ => step.reason.clone().unwrap_or_default(),
+    }
+}

@@ -1,0 +1,16 @@
+//! The pages: each file turns what was loaded into HTML, reading neither store nor clock.
+
+pub mod asset;
+pub mod assets;
+pub mod automation;
+pub mod definitions;
+pub mod error;
+pub mod event_line;
+pub mod gantt;
+pub mod job;
+pub mod log;
+pub mod matrix;
+pub mod now;
+pub mod run;
+pub mod runs;
+pub mod tenants;

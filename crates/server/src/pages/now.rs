@@ -1,0 +1,195 @@
+//! The first page: what needs attention, what runs, what comes next.
+
+use std::collections::BTreeSet;
+
+use askama::Template;
+use millstream_model::view::{AssetRow, FileRow, FileState, JobRow, PartitionState, RunRow};
+use millstream_model::{RunStatus, TenantId, Timestamp};
+
+use crate::format::{self, Moment};
+use crate::frame::Frame;
+use crate::html::Html;
+use crate::link;
+use crate::parts::{Badge, Equivalent, Glyph, RunLine, RunTable};
+
+/// What the page shows.
+#[derive(Debug, Clone)]
+pub struct NowPage {
+    /// The frame.
+    pub frame: Frame,
+    /// The time of the answer.
+    pub now: Timestamp,
+    /// The newest runs, newest first.
+    pub runs: Vec<RunRow>,
+    /// The jobs.
+    pub jobs: Vec<JobRow>,
+    /// The assets.
+    pub assets: Vec<AssetRow>,
+    /// The definition files.
+    pub files: Vec<FileRow>,
+}
+
+/// Most lines of attention; the runs page has all.
+const ATTENTION_MAX: usize = 8;
+/// Most schedules under "next".
+const NEXT_MAX: usize = 5;
+
+#[derive(Template)]
+#[template(path = "now.html")]
+struct Now {
+    frame: Frame,
+    verdict: Verdict,
+    as_of: String,
+    attention: Vec<Attention>,
+    more_attention: usize,
+    going_on: Vec<RunLine>,
+    next: Vec<Next>,
+    table: RunTable,
+    equivalent: Equivalent,
+}
+
+struct Verdict {
+    glyph: Glyph,
+    text: String,
+}
+
+struct Attention {
+    key: String,
+    badge: Badge,
+    what: String,
+    partition: String,
+    why: String,
+    href: String,
+    when: Option<Moment>,
+}
+
+struct Next {
+    name: String,
+    href: String,
+    schedule: String,
+    when: Moment,
+}
+
+/// The page.
+pub fn now(page: NowPage) -> Html {
+    let mut attention = attention(&page);
+    let more_attention = attention.len().saturating_sub(ATTENTION_MAX);
+    let verdict = verdict(&page, attention.len());
+    attention.truncate(ATTENTION_MAX);
+    let going_on = page
+        .runs
+        .iter()
+        .filter(|run| !run.status.is_terminal())
+        .map(|run| RunLine::new(run, page.now))
+        .collect();
+    Html::render(&Now {
+        verdict,
+        as_of: format::time_of_day(page.now),
+        attention,
+        more_attention,
+        going_on,
+        next: next(&page),
+        table: RunTable::new(&page.runs, page.now),
+        equivalent: Equivalent::new()
+            .with("The newest runs", "millstream run list".to_owned())
+            .with("The same as JSON", format!("GET /{}/api/v1/runs", page.frame.tenant)),
+        frame: page.frame,
+    })
+}
+
+/// The runs that failed and that no later run of the same thing has made good.
+pub fn unresolved(runs: &[RunRow]) -> Vec<&RunRow> {
+    let mut seen = BTreeSet::new();
+    let newest_of_each = runs.iter().filter(|run| {
+        run.status.is_terminal() && seen.insert((run.title.as_str(), run.partition.as_ref()))
+    });
+    newest_of_each.filter(|run| run.status == RunStatus::Failure).collect()
+}
+
+fn attention(page: &NowPage) -> Vec<Attention> {
+    let runs = unresolved(&page.runs).into_iter().map(|run| {
+        let line = RunLine::new(run, page.now);
+        Attention {
+            key: line.id,
+            badge: line.badge,
+            what: line.title,
+            partition: line.partition.unwrap_or_default(),
+            why: line.why,
+            href: line.href,
+            when: run.ended_at.map(|at| Moment::relative(page.now, at)),
+        }
+    });
+    let files = page.files.iter().filter_map(|file| file_attention(&page.frame.tenant, file));
+    runs.chain(files).collect()
+}
+
+fn file_attention(tenant: &TenantId, file: &FileRow) -> Option<Attention> {
+    let why = match file.state {
+        FileState::Live | FileState::Deleted => return None,
+        FileState::Stale => "the file cannot be seen; its last version stays live".to_owned(),
+        FileState::LastGood | FileState::Broken => {
+            let first = file.diagnostics.first();
+            first.map_or_else(String::new, |found| format!("{}: {}", found.place, found.message))
+        }
+    };
+    Some(Attention {
+        key: format!("file-{}", file.name),
+        badge: Badge::file(file.state),
+        what: file.name.clone(),
+        partition: String::new(),
+        why,
+        href: link::definitions(tenant),
+        when: None,
+    })
+}
+
+fn verdict(page: &NowPage, attention: usize) -> Verdict {
+    let count = |wanted: &[RunStatus]| {
+        page.runs.iter().filter(|run| wanted.contains(&run.status)).count() as u64
+    };
+    let running = count(&[RunStatus::Started, RunStatus::Starting, RunStatus::Canceling]);
+    let queued = count(&[RunStatus::Queued]);
+    let mut parts = Vec::new();
+    match attention {
+        0 => parts.push("Nothing needs attention".to_owned()),
+        1 => parts.push("1 needs attention".to_owned()),
+        many => parts.push(format!("{many} need attention")),
+    }
+    if running > 0 {
+        parts.push(format!("{running} running"));
+    }
+    if queued > 0 {
+        parts.push(format!("{queued} queued"));
+    }
+    if !page.assets.is_empty() {
+        let built = page.assets.iter().filter(|asset| is_built(asset)).count();
+        let all = format::plural(page.assets.len() as u64, "asset", "assets");
+        parts.push(format!("{built} of {all} built"));
+    }
+    Verdict {
+        glyph: if attention == 0 { Glyph::Ok } else { Glyph::Failed },
+        text: parts.join(" · "),
+    }
+}
+
+/// Whether the asset, with all of its partitions, was made.
+pub fn is_built(asset: &AssetRow) -> bool {
+    let unmade = asset.counts.iter().any(|(state, number)| {
+        *number > 0 && matches!(state, PartitionState::Missing | PartitionState::Failed)
+    });
+    asset.latest.is_some() && !unmade
+}
+
+fn next(page: &NowPage) -> Vec<Next> {
+    let due = |job: &JobRow| job.next_at.filter(|_| job.enabled);
+    let mut jobs: Vec<(Timestamp, &JobRow)> =
+        page.jobs.iter().filter_map(|job| due(job).map(|at| (at, job))).collect();
+    jobs.sort_by_key(|(at, job)| (*at, job.name.clone()));
+    let shown = jobs.into_iter().take(NEXT_MAX).map(|(at, job)| Next {
+        name: job.name.to_string(),
+        href: link::job(&page.frame.tenant, &job.name),
+        schedule: job.schedule.clone().unwrap_or_default(),
+        when: Moment::relative(page.now, at),
+    });
+    shown.collect()
+}

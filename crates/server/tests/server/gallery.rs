@@ -1,0 +1,149 @@
+//! Every page once, from the sample rows.
+
+use axum::http::StatusCode;
+use millstream_model::ErrorCode;
+use millstream_server::frame::{Section, Theme};
+use millstream_server::html::Html;
+use millstream_server::pages::asset::{AssetPage, asset};
+use millstream_server::pages::assets::{AssetsPage, assets};
+use millstream_server::pages::automation::{AutomationPage, automation};
+use millstream_server::pages::definitions::{DefinitionsPage, definitions};
+use millstream_server::pages::error::{ErrorPage, error};
+use millstream_server::pages::job::{JobPage, job};
+use millstream_server::pages::log::{Growth, LogStream, LogWindow};
+use millstream_server::pages::now::{NowPage, now};
+use millstream_server::pages::run::{RunPage, RunTab, run};
+use millstream_server::pages::runs::{RunFilter, RunsPage, runs};
+use millstream_server::pages::tenants::{TenantsPage, tenants};
+
+use crate::samples;
+
+/// Every page by a name for its file.
+pub(crate) fn all(theme: Theme) -> Vec<(&'static str, Html)> {
+    let mut pages = lists(theme);
+    pages.extend([
+        ("run-failed", run_page(theme, RunTab::Story)),
+        ("run-events", run_page(theme, RunTab::Events)),
+        ("run-output", run_page(theme, RunTab::Output(Some(log())))),
+        ("run-queued", queued_page(theme)),
+        ("asset", asset_page(theme, 0)),
+        ("asset-partitioned", asset_page(theme, 2)),
+        ("job", job_page(theme)),
+        ("error", error_page(theme)),
+    ]);
+    pages
+}
+
+fn lists(theme: Theme) -> Vec<(&'static str, Html)> {
+    let frame = |section| samples::frame(section, theme);
+    let now_page = NowPage {
+        frame: frame(Section::Now),
+        now: samples::now(),
+        runs: samples::runs(),
+        jobs: samples::jobs(),
+        assets: samples::assets(),
+        files: samples::files(),
+    };
+    let empty_page = NowPage {
+        runs: Vec::new(),
+        jobs: Vec::new(),
+        assets: Vec::new(),
+        files: Vec::new(),
+        ..now_page.clone()
+    };
+    let runs_page = RunsPage {
+        frame: frame(Section::Runs),
+        now: samples::now(),
+        filter: RunFilter::default(),
+        runs: samples::runs(),
+        next: Some(samples::run_id(23)),
+    };
+    let (time, system) = (samples::now(), frame(Section::System));
+    let (asset_rows, jobs, files) = (samples::assets(), samples::jobs(), samples::files());
+    vec![
+        ("now", now(now_page)),
+        ("now-empty", now(empty_page)),
+        ("runs", runs(runs_page)),
+        (
+            "assets",
+            assets(AssetsPage { frame: frame(Section::Assets), now: time, assets: asset_rows }),
+        ),
+        (
+            "automation",
+            automation(AutomationPage { frame: frame(Section::Automation), now: time, jobs }),
+        ),
+        ("definitions", definitions(DefinitionsPage { frame: system.clone(), now: time, files })),
+        ("tenants", tenants(TenantsPage { frame: system, tenants: samples::tenants() })),
+    ]
+}
+
+fn job_page(theme: Theme) -> Html {
+    job(JobPage {
+        frame: samples::frame(Section::Automation, theme),
+        now: samples::now(),
+        job: samples::jobs().remove(2),
+        runs: vec![samples::failed_run()],
+        steps: samples::steps(),
+    })
+}
+
+fn error_page(theme: Theme) -> Html {
+    error(ErrorPage {
+        status: StatusCode::NOT_FOUND,
+        code: ErrorCode::RunUnknown,
+        message: "tenant jfk has no run 0199-nope".to_owned(),
+        help: "`millstream run list` shows the runs that there are.".to_owned(),
+        request_id: "7f3a-12".to_owned(),
+        theme,
+    })
+}
+
+fn run_page(theme: Theme, tab: RunTab) -> Html {
+    run(RunPage {
+        frame: samples::frame(Section::Runs, theme),
+        now: samples::now(),
+        run: samples::failed_run(),
+        steps: samples::steps(),
+        events: samples::events(),
+        tab,
+    })
+}
+
+fn queued_page(theme: Theme) -> Html {
+    run(RunPage {
+        frame: samples::frame(Section::Runs, theme),
+        now: samples::now(),
+        run: samples::runs().remove(0),
+        steps: Vec::new(),
+        events: samples::events()[..1].to_vec(),
+        tab: RunTab::Story,
+    })
+}
+
+fn asset_page(theme: Theme, index: usize) -> Html {
+    let row = samples::assets().remove(index);
+    asset(AssetPage {
+        frame: samples::frame(Section::Assets, theme),
+        now: samples::now(),
+        partitions: if row.partitions.is_some() { samples::partitions() } else { Vec::new() },
+        asset: row,
+        history: (0..12).map(samples::materialization).collect(),
+    })
+}
+
+fn log() -> LogWindow {
+    let bytes: Vec<u8> = (1..=40)
+        .flat_map(|n| {
+            ["read payments_", &n.to_string(), ".csv: 8,701 rows\n"].concat().into_bytes()
+        })
+        .collect();
+    LogWindow {
+        step: "stg_payments".parse().unwrap(),
+        attempt: 3,
+        stream: LogStream::Err,
+        offset: 0,
+        size: bytes.len() as u64,
+        bytes,
+        growth: Growth::Closed,
+    }
+}

@@ -1,0 +1,79 @@
+//! What holds for every page.
+
+use millstream_server::frame::Theme;
+
+use crate::gallery;
+
+#[test]
+fn no_page_has_inline_script_style_or_an_address_of_another_origin() {
+    for (name, page) in gallery::all(Theme::Dark) {
+        let html = page.text();
+        assert!(!html.is_empty(), "{name} did not render");
+        for bad in ["<style", " style=", "javascript:", " onclick=", " onload=", "//cdn"] {
+            assert!(!html.contains(bad), "{name} contains {bad}");
+        }
+        for script in html.split("<script").skip(1) {
+            assert!(script.starts_with(" type=\"module\" src=\"/static/"), "{name}: {script:.60}");
+        }
+        assert!(!html.contains("alert(1)</script>"), "{name} lets metadata through");
+    }
+}
+
+#[test]
+fn every_page_names_itself_and_says_its_verdict_before_any_table() {
+    for (name, page) in gallery::all(Theme::Auto) {
+        let html = page.text();
+        let heading = html.find("<h1").unwrap_or_else(|| panic!("{name} has no heading"));
+        let table = html.find("<table").unwrap_or(html.len());
+        assert!(heading < table, "{name}: a table stands above the heading");
+        assert_eq!(html.matches("<h1").count(), 1, "{name}");
+        assert!(html.contains("<title>") && !html.contains("<title> ·"), "{name} has no title");
+    }
+}
+
+#[test]
+fn every_button_posts_a_form_so_that_nothing_needs_a_script() {
+    for (name, page) in gallery::all(Theme::Auto) {
+        let html = page.text();
+        for form in html.split("<form").skip(1) {
+            let head = form.split('>').next().unwrap();
+            assert!(head.contains("method="), "{name}: {head}");
+        }
+        let outside: usize = html.split("<button").count() - 1;
+        let inside: usize = html
+            .split("<form")
+            .skip(1)
+            .map(|form| form.split("</form>").next().unwrap().matches("<button").count())
+            .sum();
+        assert_eq!(outside, inside, "{name} has a button outside of a form");
+    }
+}
+
+#[test]
+fn the_error_of_a_failed_run_stands_above_its_steps_and_its_stack() {
+    let pages = gallery::all(Theme::Auto);
+    let (_, page) = pages.iter().find(|(name, _)| *name == "run-failed").unwrap();
+    let html = page.text();
+    let message = html.find("class=\"message\">ValueError: schema drift").unwrap();
+    assert!(message < html.find("Traceback").unwrap());
+    assert!(message < html.find("class=\"gantt\"").unwrap());
+}
+
+#[test]
+fn r179_a_job_that_somebody_turned_off_says_so_against_its_file() {
+    let pages = gallery::all(Theme::Auto);
+    let (_, page) = pages.iter().find(|(name, _)| *name == "automation").unwrap();
+    let row = page.text().split("data-key=\"snapshot\"").nth(1).unwrap();
+    let row = row.split("</tr>").next().unwrap();
+    assert!(row.contains("Off") && row.contains("by hand") && row.contains("Turn on"), "{row}");
+}
+
+#[test]
+fn a_row_of_runs_has_one_link_and_no_button() {
+    let pages = gallery::all(Theme::Auto);
+    let (_, page) = pages.iter().find(|(name, _)| *name == "runs").unwrap();
+    for row in page.text().split("<tr data-key").skip(1) {
+        let row = row.split("</tr>").next().unwrap();
+        assert_eq!((row.matches("<a ").count(), row.matches("<button").count()), (1, 0), "{row}");
+    }
+}
