@@ -44,6 +44,14 @@ pub enum PartitionsProblem {
         /// The start.
         start: String,
     },
+    /// There is no time between `start` and `end`.
+    #[error("end {end:?} is not later than start {start:?}; `end` is exclusive")]
+    EndBeforeStart {
+        /// The start.
+        start: String,
+        /// The end.
+        end: String,
+    },
     /// The format loses what tells one window from the next.
     #[error(
         "format {format:?} does not tell windows apart; write the date and, for windows shorter \

@@ -46,6 +46,12 @@ impl TimeWindowPartitions {
         }
         let start = local_time(&self.start, &zone)?;
         let end = self.end.as_ref().map(|end| local_time(end, &zone)).transpose()?;
+        if let (Some(until), Some(end)) = (end, &self.end)
+            && until <= start
+        {
+            let (start, end) = (self.start.clone(), end.clone());
+            return Err(PartitionsProblem::EndBeforeStart { start, end });
+        }
         let grid = Grid { steps, zone };
         let format = self.format.clone().unwrap_or_else(|| self.cadence.format().to_owned());
         let none = || PartitionsProblem::NoWindow { start: self.start.clone() };
@@ -54,10 +60,16 @@ impl TimeWindowPartitions {
         let first = grid.next_start(before).ok_or_else(none)?;
         let windows = Windows { grid, format, first, end };
         let sample = windows.after(before).ok_or_else(none)?;
-        match windows.key_of(sample).and_then(|key| windows.parse(key.as_str())) {
-            Some(read) if read == sample => Ok(windows),
-            _ => Err(PartitionsProblem::Format { format: windows.format }),
+        // The second too: `%Y-%m` reads back right for a day that is the first of its month.
+        let samples = [Some(sample), windows.after(sample.start)];
+        let is_told = |window: TimeWindow| {
+            let read = windows.key_of(window).and_then(|key| windows.parse(key.as_str()));
+            read == Some(window)
+        };
+        if samples.into_iter().flatten().all(is_told) {
+            return Ok(windows);
         }
+        Err(PartitionsProblem::Format { format: windows.format })
     }
 }
 
