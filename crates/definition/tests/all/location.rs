@@ -10,6 +10,7 @@ struct Content(ParsedFile, ContentHash);
 
 fn content(name: &str, text: &str) -> Content {
     let parsed = parse_file(name, text.as_bytes());
+    assert_eq!(parsed.diagnostics, [], "{name}");
     let hash = file_hash(parsed.manifest.as_ref().unwrap());
     Content(parsed, hash)
 }
@@ -41,7 +42,7 @@ fn check(files: &[(&str, Option<&str>, Option<&str>)]) -> LocationCheck {
 }
 
 /// Checks new files.
-fn check_new(files: &[(&str, &str)]) -> LocationCheck {
+pub(crate) fn check_new(files: &[(&str, &str)]) -> LocationCheck {
     let files: Vec<_> = files.iter().map(|(name, text)| (*name, Some(*text), None)).collect();
     check(&files)
 }
@@ -65,6 +66,18 @@ fn files_see_each_others_things() {
     assert_eq!(found.diagnostics, []);
     assert_eq!(found.manifest.assets.len(), 2);
     assert_eq!(found.manifest.files.len(), 3);
+}
+
+#[test]
+fn the_files_of_the_asset_manager_example_fit_together() {
+    let found = check_new(&[
+        ("flights.yaml", include_str!("../../../../examples/asset_manager/flights.yaml")),
+        ("metrics.yaml", include_str!("../../../../examples/asset_manager/metrics.yaml")),
+        ("tenants.yaml", include_str!("../../../../examples/asset_manager/tenants.yaml")),
+        ("warehouse.yaml", include_str!("../../../../examples/asset_manager/warehouse.yaml")),
+    ]);
+    assert_eq!(found.diagnostics, []);
+    assert_eq!(found.manifest.tenants.len(), 3);
 }
 
 #[test]
