@@ -1,6 +1,6 @@
 //! The `assets` section.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_model::{
     AssetDef, AssetKey, ErrorCode, IoName, MetadataValue, PartitionsName, StepConfig,
@@ -40,14 +40,17 @@ pub(crate) fn section(field: &Field<'_>, reader: &mut Reader) {
     let Some(assets) = Fields::any(field.node, "section `assets`", &mut reader.findings) else {
         return;
     };
+    let mut seen = BTreeSet::new();
     for entry in assets.iter() {
         let key: Option<AssetKey> = parsed(entry.name, entry.name_spot, &mut reader.findings);
         let what = format!("asset `{}`", entry.name);
-        let fields = Fields::open(entry.node, &what, KEYS, &mut reader.findings);
+        let fields = Fields::open_or_empty(entry.node, &what, KEYS, &mut reader.findings);
         if let (Some(key), Some(fields)) = (key, fields) {
+            if !seen.insert(key.clone()) {
+                refuse_twin(&key, &entry, reader);
+            }
             note_places(&key, &entry, &fields, reader);
             let asset = asset(key, &fields, reader);
-            refuse_twin(&asset, &entry, reader);
             reader.manifest.assets.push(asset);
         }
     }
@@ -83,13 +86,10 @@ fn asset(key: AssetKey, fields: &Fields<'_>, reader: &mut Reader) -> AssetDef {
 }
 
 fn deps(fields: &Fields<'_>, findings: &mut Findings) -> Vec<AssetKey> {
-    let mut deps: Vec<AssetKey> = Vec::new();
-    let written = fields.get("deps").map(|it| it.parsed_list(findings)).unwrap_or_default();
-    for key in written {
-        if !deps.contains(&key) {
-            deps.push(key);
-        }
-    }
+    let mut deps: Vec<AssetKey> =
+        fields.get("deps").map(|it| it.parsed_list(findings)).unwrap_or_default();
+    let mut seen = BTreeSet::new();
+    deps.retain(|key| seen.insert(key.clone()));
     deps
 }
 
@@ -148,13 +148,11 @@ fn note_places(key: &AssetKey, entry: &Field<'_>, fields: &Fields<'_>, reader: &
     }
 }
 
-/// Reports an asset whose key, read differently, was there before (`a/b` and `a\/b` differ).
-fn refuse_twin(asset: &AssetDef, entry: &Field<'_>, reader: &mut Reader) {
-    if reader.manifest.assets.iter().any(|other| other.key == asset.key) {
-        let message = format!("Asset `{}` is declared twice", asset.key);
-        reader
-            .findings
-            .error(ErrorCode::DefinitionDuplicateKey, entry.name_spot, message)
-            .help("keep one of the two");
-    }
+/// Reports an asset whose key was there before, written differently (`a` and `\a`).
+fn refuse_twin(key: &AssetKey, entry: &Field<'_>, reader: &mut Reader) {
+    let message = format!("Asset `{key}` is declared twice");
+    reader
+        .findings
+        .error(ErrorCode::DefinitionDuplicateKey, entry.name_spot, message)
+        .help("keep one of the two");
 }

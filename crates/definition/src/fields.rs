@@ -58,6 +58,19 @@ impl<'n> Fields<'n> {
         Some(fields)
     }
 
+    /// Like [`Fields::open`]; null counts as an object without keys.
+    pub(crate) fn open_or_empty(
+        node: &'n Node,
+        what: &str,
+        known: &[&str],
+        findings: &mut Findings,
+    ) -> Option<Self> {
+        if node.value == Value::Null {
+            return Some(Self { what: what.to_owned(), spot: node.spot, list: Vec::new() });
+        }
+        Self::open(node, what, known, findings)
+    }
+
     /// Reports each key that is not in `known`.
     pub(crate) fn refuse_unknown(&self, known: &[&str], findings: &mut Findings) {
         for field in &self.list {

@@ -7,6 +7,35 @@ use millstream_model::{Diagnostic, ErrorCode, Place, Severity};
 /// The findings that are kept of one file; more help nobody.
 const FINDINGS_MAX: usize = 100;
 
+/// The longest message or help, in bytes; texts of the file in it may be longer.
+const TEXT_MAX: usize = 1_000;
+
+/// `diagnostics` by place, with at most a bounded number of each file, each of bounded length.
+pub(crate) fn bounded(mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    diagnostics.sort_by(|a, b| a.place.cmp(&b.place));
+    let mut kept: Vec<Diagnostic> = Vec::new();
+    let mut count = 0;
+    for mut diagnostic in diagnostics {
+        let is_same_file = kept.last().is_some_and(|last| last.place.file == diagnostic.place.file);
+        count = if is_same_file { count + 1 } else { 1 };
+        if count <= FINDINGS_MAX {
+            diagnostic.message = shortened(diagnostic.message);
+            diagnostic.help = diagnostic.help.map(shortened);
+            kept.push(diagnostic);
+        }
+    }
+    kept
+}
+
+fn shortened(mut text: String) -> String {
+    if text.len() > TEXT_MAX {
+        let end = (0..=TEXT_MAX).rev().find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or(0));
+        text.push('…');
+    }
+    text
+}
+
 /// A line and a column of the file at hand, both from 1; both 0 for the file as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct Spot {
@@ -71,6 +100,7 @@ impl Findings {
             return Help(None);
         }
         let place = spot.place(&self.file);
+        let message = shortened(message);
         self.list.push(Diagnostic { code, severity, message, place, help: None });
         Help(self.list.last_mut())
     }
@@ -105,14 +135,14 @@ impl Help<'_> {
     /// Says what to write instead.
     pub(crate) fn help(self, text: impl Into<String>) {
         if let Some(diagnostic) = self.0 {
-            diagnostic.help = Some(text.into());
+            diagnostic.help = Some(shortened(text.into()));
         }
     }
 
     /// Says what to write instead; `text` is only called for a finding that is kept.
     pub(crate) fn help_with(self, text: impl FnOnce() -> String) {
         if let Some(diagnostic) = self.0 {
-            diagnostic.help = Some(text());
+            diagnostic.help = Some(shortened(text()));
         }
     }
 }

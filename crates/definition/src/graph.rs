@@ -5,6 +5,9 @@
 /// The circles reported of one graph.
 const CIRCLES_MAX: usize = 5;
 
+/// The names shown of one circle.
+const NAMES_MAX: usize = 20;
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Visit {
     Not,
@@ -60,14 +63,16 @@ fn mark(visits: &mut [Visit], node: usize, visit: Visit) {
     }
 }
 
-/// `a → b → a` for a circle of names.
+/// `a → b → a` for a circle of names; a long one is cut in the middle.
 pub(crate) fn path_text(names: &[&str]) -> String {
-    let mut text = names.join(" → ");
-    if let Some(first) = names.first() {
-        text.push_str(" → ");
-        text.push_str(first);
+    let (shown, rest) = names.split_at(names.len().min(NAMES_MAX));
+    let mut path = shown.to_vec();
+    let more = format!("({} more)", rest.len());
+    if !rest.is_empty() {
+        path.push(&more);
     }
-    text
+    path.extend(names.first());
+    path.join(" → ")
 }
 
 #[cfg(test)]
@@ -81,6 +86,12 @@ mod tests {
         assert!(circles(&after).is_empty());
         after.last_mut().unwrap().push(49_999);
         assert_eq!(circles(&after), [vec![49_999, 50_000]]);
+    }
+
+    #[test]
+    fn a_long_circle_is_cut_in_the_middle() {
+        assert_eq!(path_text(&["a", "b"]), "a → b → a");
+        assert!(path_text(&vec!["x"; 10_000]).ends_with("x → (9980 more) → x"));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use millstream_model::{
     ContentHash, Diagnostic, FileManifest, FileVersion, LocationName, Manifest, Severity,
 };
 
+use crate::finding::bounded;
 use crate::names;
 use crate::places::Places;
 use crate::references;
@@ -80,12 +81,12 @@ pub fn check_location(location: LocationName, files: &[LocationFile<'_>]) -> Loc
         }
         fall_back(findings, &mut tried, &mut refused, &mut diagnostics);
     }
-    diagnostics.sort_by(|a, b| a.place.cmp(&b.place));
     let versions = tried.iter().map(|file| {
         let hash = file.version.hash.clone();
         (FileVersion { name: file.name.to_owned(), hash }, file.version.manifest)
     });
-    LocationCheck { manifest: Manifest::merge(location, versions), refused, diagnostics }
+    let manifest = Manifest::merge(location, versions);
+    LocationCheck { manifest, refused, diagnostics: bounded(diagnostics) }
 }
 
 impl<'a> Tried<'a> {

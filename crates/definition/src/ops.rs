@@ -148,9 +148,10 @@ impl<'n> Links<'n> {
     fn new(drafts: &[Draft<'n>], findings: &mut Findings) -> Self {
         let mut ids = BTreeMap::new();
         let mut repeated: Vec<(&str, Spot)> = Vec::new();
+        let mut told = BTreeSet::new();
         for (index, draft) in drafts.iter().enumerate() {
             if ids.contains_key(draft.id) {
-                if repeated.iter().all(|(id, _)| *id != draft.id) {
+                if told.insert(draft.id) {
                     repeated.push((draft.id, draft.id_spot));
                 }
             } else {

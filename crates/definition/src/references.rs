@@ -106,7 +106,8 @@ impl About<'_, '_> {
         if let Some(StepConfig::Sql(step)) = &asset.step {
             let path = ["asset", &key, "step"];
             self.sql(step, &path, &format!("Asset `{key}`"));
-            for upstream in upstreams(step).filter(|upstream| !asset.deps.contains(upstream)) {
+            let deps: BTreeSet<&AssetKey> = asset.deps.iter().collect();
+            for upstream in upstreams(step).filter(|upstream| !deps.contains(upstream)) {
                 let message = format!("Asset `{key}` reads `{upstream}` without depending on it");
                 self.error(&path, message, format!("add `{upstream}` to its `deps`"));
             }

@@ -154,10 +154,8 @@ fn tenant(entry: &Field<'_>, findings: &mut Findings) -> Option<TenantDef> {
         "enabled",
         "labels",
     ];
-    if entry.node.value == crate::tree::Value::Null {
-        return Some(TenantDef::default());
-    }
-    let fields = Fields::open(entry.node, &format!("tenant `{}`", entry.name), KEYS, findings)?;
+    let fields =
+        Fields::open_or_empty(entry.node, &format!("tenant `{}`", entry.name), KEYS, findings)?;
     let mut text = |key: &str| fields.get(key).and_then(|it| it.filled(findings));
     Some(TenantDef {
         name: text("name"),

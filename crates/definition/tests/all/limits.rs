@@ -96,6 +96,23 @@ fn a_thousand_mistakes_are_reported_as_a_bounded_list() {
 }
 
 #[test]
+fn a_message_stays_short_however_long_the_text_it_is_about() {
+    let key = "é".repeat(100_000);
+    let found = errors("a.yaml", &format!("assets: {{{key}: {{x: 1, y: 2}}}}"));
+    assert_eq!(found.len(), 2);
+    assert!(found.iter().all(|it| it.message.len() < 1_010), "{}", found[0].message.len());
+}
+
+#[test]
+fn many_assets_with_many_dependencies_are_read_in_time() {
+    let names: Vec<String> = (0..100_000).map(|number| number.to_string()).collect();
+    let manifest = load("a.yaml", &format!("assets: {{x: {{deps: [{}]}}}}", names.join(",")));
+    assert_eq!(manifest.assets[0].deps.len(), 100_000);
+    let manifest = load("a.yaml", &format!("assets: {{{}: }}", names[..50_000].join(": ,")));
+    assert_eq!(manifest.assets.len(), 50_000);
+}
+
+#[test]
 fn a_byte_order_mark_is_no_error() {
     load("a.json", "\u{feff}{\"nodes\": [{\"id\": \"a\", \"type\": \"noop\"}]}");
     load("a.yaml", "\u{feff}nodes: [{id: a, type: noop}]");
