@@ -79,18 +79,18 @@ fn r194_a_run_without_a_failed_step_succeeds() {
 #[test]
 fn r194_a_failure_takes_all_below_it_along_and_names_itself() {
     let mut run = begin(&diamond(&RetryPolicy::NEVER));
-    let events = play(&mut run, "a", failed());
+    let events = play(&mut run, "b", failed());
     assert_eq!(
         words(&events),
-        ["step_failed a", "step_upstream_failed join", "step_upstream_failed end"]
+        ["step_failed b", "step_upstream_failed join", "step_upstream_failed end"]
     );
     assert_eq!(
         events.last(),
-        Some(&EventBody::StepUpstreamFailed { step: key("end"), upstream: key("a") })
+        Some(&EventBody::StepUpstreamFailed { step: key("end"), upstream: key("b") })
     );
-    assert_eq!(run.outcome(), None, "b has yet to end");
-    assert_eq!(play(&mut run, "b", succeeded()).len(), 1);
-    let reason = "step `a` failed: exit code 1".to_owned();
+    assert_eq!(run.outcome(), None, "a has yet to end");
+    assert_eq!(play(&mut run, "a", succeeded()).len(), 1);
+    let reason = "step `b` failed: exit code 1".to_owned();
     assert_eq!(run.outcome(), Some(RunOutcome::Failed { reason }));
 }
 
@@ -237,13 +237,24 @@ fn r195_what_an_old_worker_had_no_time_to_report_follows_at_once() {
     assert_eq!(words(&events), ["step_upstream_failed join", "step_upstream_failed end"]);
     assert_eq!(ready(&run), ["b"]);
 
-    let half = [left("a", StepStatus::Failure, 1), left("join", StepStatus::UpstreamFailed, 0)];
+    let half = [left("b", StepStatus::Failure, 1), left("join", StepStatus::UpstreamFailed, 0)];
     let (mut run, events) = Progress::new(&diamond(&RetryPolicy::NEVER), &half);
-    let end = EventBody::StepUpstreamFailed { step: key("end"), upstream: key("a") };
+    let end = EventBody::StepUpstreamFailed { step: key("end"), upstream: key("b") };
     assert_eq!(events, [end]);
-    play(&mut run, "b", succeeded());
-    let reason = "step `a` failed".to_owned();
+    play(&mut run, "a", succeeded());
+    let reason = "step `b` failed".to_owned();
     assert_eq!(run.outcome(), Some(RunOutcome::Failed { reason }));
+}
+
+#[test]
+fn r203_a_new_worker_goes_on_with_the_cancel_that_an_old_one_began() {
+    let earlier = [left("a", StepStatus::Canceled, 1), left("b", StepStatus::Started, 1)];
+    let (run, events) = Progress::new(&diamond(&RetryPolicy::NEVER), &earlier);
+    assert_eq!(
+        words(&events),
+        ["step_lost b", "step_canceled b", "step_canceled join", "step_canceled end"]
+    );
+    assert_eq!(run.outcome(), Some(RunOutcome::Canceled));
 }
 
 #[test]
