@@ -1,2 +1,67 @@
-//! placeholder
-fn main() {}
+//! The binary: reads the command line, wires an instance together, and prints what came of it.
+//!
+//! It holds no rule of the product. A command talks to the running server of its project's folder,
+//! or answers through the same routes in this process when none runs.
+
+mod cli;
+mod client;
+mod clock;
+mod commands;
+mod entropy;
+mod draw;
+mod error;
+mod instance;
+mod logging;
+mod output;
+mod serve;
+mod settings;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+
+use crate::cli::{Cli, Command};
+use crate::error::AppError;
+use crate::logging::Loudness;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            // Where help cannot be printed, an error about that cannot be either.
+            drop(error.print());
+            return ExitCode::from(if asked { 0 } else { 2 });
+        }
+    };
+    // These are the product's own child processes: single-threaded, and without a runtime.
+    match &cli.command {
+        Command::Supervisor => return millstream_worker::supervisor::main(),
+        Command::Sql { request } => return millstream_io::sql_child::main(request),
+        _ => {}
+    }
+    let serves = matches!(cli.command, Command::Dev { .. } | Command::Worker);
+    logging::start(if serves { Loudness::News } else { Loudness::Trouble });
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(source) => {
+            return finish(cli.global.json, Err(AppError::Files { path: "/".into(), source }));
+        }
+    };
+    let json = cli.global.json;
+    let outcome = runtime.block_on(commands::run(cli));
+    // What still runs on other threads belongs to a command that is over.
+    runtime.shutdown_background();
+    finish(json, outcome)
+}
+
+fn finish(json: bool, outcome: Result<(), AppError>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::error(json, &error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

@@ -71,10 +71,10 @@ fn files_see_each_others_things() {
 #[test]
 fn the_files_of_the_asset_manager_example_fit_together() {
     let found = check_new(&[
-        ("flights.yaml", include_str!("../../../../examples/asset_manager/flights.yaml")),
-        ("metrics.yaml", include_str!("../../../../examples/asset_manager/metrics.yaml")),
-        ("tenants.yaml", include_str!("../../../../examples/asset_manager/tenants.yaml")),
-        ("warehouse.yaml", include_str!("../../../../examples/asset_manager/warehouse.yaml")),
+        ("flights.yaml", include_str!("../../../../examples/asset_manager/dags/flights.yaml")),
+        ("metrics.yaml", include_str!("../../../../examples/asset_manager/dags/metrics.yaml")),
+        ("tenants.yaml", include_str!("../../../../examples/asset_manager/dags/tenants.yaml")),
+        ("warehouse.yaml", include_str!("../../../../examples/asset_manager/dags/warehouse.yaml")),
     ]);
     assert_eq!(found.diagnostics, []);
     assert_eq!(found.manifest.tenants.len(), 3);

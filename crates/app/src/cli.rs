@@ -1,0 +1,250 @@
+//! The command line: nouns, then verbs. `docs/reference/command-line.md` shows it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A data orchestrator: declares, schedules, runs and explains assets and jobs.
+#[derive(Debug, Parser)]
+#[command(name = "millstream", version, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// The project's folder.
+    #[arg(long, global = true, default_value = ".", env = "MILLSTREAM_DIR")]
+    pub(crate) dir: PathBuf,
+    /// A running server; without it the one of the project's folder, or none.
+    #[arg(long, global = true, env = "MILLSTREAM_URL")]
+    pub(crate) url: Option<String>,
+    /// The tenant; needed where there is more than one.
+    #[arg(long, global = true, env = "MILLSTREAM_TENANT")]
+    pub(crate) tenant: Option<String>,
+    /// Print JSON for programs.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the Asset Manager example over a year of real flights, and show the result.
+    Demo {
+        /// Where the example is unpacked.
+        #[arg(default_value = "millstream-demo")]
+        folder: PathBuf,
+        /// The port of the pages.
+        #[arg(long, default_value_t = 3000)]
+        port: u16,
+        /// End after the result instead of serving the pages.
+        #[arg(long)]
+        exit: bool,
+    },
+    /// Serve a project on this machine: pages, API, schedules and runs in one process.
+    Dev {
+        /// The project's folder; `--dir` says the same.
+        folder: Option<PathBuf>,
+        /// The port of the pages.
+        #[arg(long, default_value_t = 3000)]
+        port: u16,
+    },
+    /// Launch and list jobs.
+    #[command(subcommand)]
+    Job(JobCommand),
+    /// Materialize, list and show assets.
+    #[command(subcommand)]
+    Asset(AssetCommand),
+    /// List, add and delete dynamic partitions.
+    #[command(subcommand)]
+    Partition(PartitionCommand),
+    /// List, show and cancel runs, and read their logs.
+    #[command(subcommand)]
+    Run(RunCommand),
+    /// Look at, scan and validate definition files.
+    #[command(subcommand)]
+    Definitions(DefinitionsCommand),
+    /// List tenants.
+    #[command(subcommand)]
+    Tenant(TenantCommand),
+    /// Bring a Postgres database's schema up to date.
+    Migrate {
+        /// The database; `MILLSTREAM_DATABASE_URL` says the same.
+        #[arg(long, env = "MILLSTREAM_DATABASE_URL")]
+        database_url: String,
+    },
+    /// Measure this machine's limits and Millstream against them.
+    #[command(subcommand)]
+    Bench(BenchCommand),
+    /// The process that starts and watches the processes of steps.
+    #[command(name = "__supervisor", hide = true)]
+    Supervisor,
+    /// The process that runs the statements of one SQL step.
+    #[command(name = "__sql", hide = true)]
+    Sql {
+        /// The file that holds the request.
+        request: PathBuf,
+    },
+    /// The process that executes one run.
+    #[command(name = "__worker", hide = true)]
+    Worker,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobCommand {
+    /// Launch a run of a job and wait for its end.
+    Launch {
+        /// The job.
+        name: String,
+        /// The trigger context, a JSON object that every step sees.
+        #[arg(long)]
+        context: Option<String>,
+        /// The partition, for a job over partitioned assets.
+        #[arg(long)]
+        partition: Option<String>,
+        /// A label of the run, as `key=value`; may be given more than once.
+        #[arg(long = "tag")]
+        tags: Vec<String>,
+        /// Return as soon as the run is queued.
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// List the jobs.
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AssetCommand {
+    /// Materialize a selection of assets and wait for the runs' end.
+    Materialize {
+        /// The selection, like `metric_semantic_values+` or `group:loader`.
+        #[arg(value_name = "SELECT", required_unless_present = "select")]
+        selection: Option<String>,
+        /// The selection, as an option.
+        #[arg(long, conflicts_with = "selection")]
+        select: Option<String>,
+        /// A partition; may be given more than once, one run each.
+        #[arg(long = "partition")]
+        partitions: Vec<String>,
+        /// Every partition that exists.
+        #[arg(long, conflicts_with = "partitions")]
+        all_partitions: bool,
+        /// In every enabled tenant.
+        #[arg(long, conflicts_with = "tenant")]
+        all_tenants: bool,
+        /// Return as soon as the runs are queued.
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// List the assets.
+    List,
+    /// Show an asset with its newest materializations and partitions.
+    Show {
+        /// The asset's key.
+        key: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PartitionCommand {
+    /// List the keys of a partitions definition.
+    List {
+        /// The partitions definition.
+        name: String,
+        /// Only keys that contain this text.
+        #[arg(long, default_value = "")]
+        contains: String,
+        /// The key after which the list begins.
+        #[arg(long, default_value = "")]
+        after: String,
+        /// How many at most.
+        #[arg(long, default_value_t = 1_000)]
+        limit: u32,
+    },
+    /// Add keys; those that exist stay.
+    Add {
+        /// The partitions definition.
+        name: String,
+        /// The keys.
+        #[arg(required = true)]
+        keys: Vec<String>,
+    },
+    /// Delete keys; their history stays.
+    Delete {
+        /// The partitions definition.
+        name: String,
+        /// The keys.
+        #[arg(required = true)]
+        keys: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunCommand {
+    /// List the newest runs.
+    List {
+        /// Only runs in this status, like `FAILURE`.
+        #[arg(long)]
+        status: Option<String>,
+        /// Only runs of this job.
+        #[arg(long)]
+        job: Option<String>,
+        /// How many at most.
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+    },
+    /// Show a run with its steps and events.
+    Show {
+        /// The run's id, or its last 8 digits.
+        run: String,
+    },
+    /// Print what a run's steps have written.
+    Logs {
+        /// The run's id, or its last 8 digits.
+        run: String,
+        /// Only this step.
+        #[arg(long)]
+        step: Option<String>,
+        /// Go on until the run is over.
+        #[arg(long)]
+        follow: bool,
+    },
+    /// Cancel a run.
+    Cancel {
+        /// The run's id, or its last 8 digits.
+        run: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DefinitionsCommand {
+    /// Show what is loaded and what is wrong.
+    Status,
+    /// Scan now, and wait for the result.
+    Scan {
+        /// Believe that files which are all gone at once are really gone.
+        #[arg(long)]
+        accept_deletions: bool,
+    },
+    /// Check definition files without loading them.
+    Validate {
+        /// Files or folders; the project's definition folder when none is given.
+        paths: Vec<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TenantCommand {
+    /// List the tenants.
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// The quick figures: limits and ours in one run, in a few minutes.
+    Quick,
+}

@@ -1,0 +1,213 @@
+//! How a command reaches an instance: over the socket of the folder's server, over a URL, or,
+//! when no server runs, through the same routes in this process.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+use crate::cli::Global;
+use crate::error::AppError;
+use crate::serve::Served;
+use crate::settings::Settings;
+
+/// The most that an answer may hold.
+const ANSWER_MAX: usize = 64 << 20;
+
+/// How long a request may take before the server counts as gone.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A way to an instance.
+pub(crate) enum Client {
+    /// A server elsewhere.
+    Remote {
+        /// The HTTP client.
+        http: reqwest::Client,
+        /// What requests begin with.
+        base: String,
+        /// Where it is, for people.
+        place: String,
+    },
+    /// This process itself.
+    Here(Box<Served>),
+}
+
+/// The method of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// Asks.
+    Get,
+    /// Changes.
+    Post,
+    /// Removes.
+    Delete,
+}
+
+impl Client {
+    /// The way to the instance that `global` names: its URL, the server of its folder, or this
+    /// process, which then does the work itself.
+    pub(crate) async fn connect(global: &Global) -> Result<Self, AppError> {
+        if let Some(url) = &global.url {
+            let base = url.trim_end_matches('/').to_owned();
+            return Ok(Self::Remote { http: http(None)?, place: base.clone(), base });
+        }
+        let settings = Settings::read(&global.dir, |name| std::env::var(name).ok());
+        let socket = settings.socket();
+        if tokio::net::UnixStream::connect(&socket).await.is_ok() {
+            let place = socket.display().to_string();
+            let http = http(Some(&socket))?;
+            return Ok(Self::Remote { http, base: "http://localhost".to_owned(), place });
+        }
+        Ok(Self::Here(Box::new(Served::start(settings).await?)))
+    }
+
+    /// Whether the work is done in this process, so that it ends with the command.
+    pub(crate) fn is_here(&self) -> bool {
+        matches!(self, Self::Here(_))
+    }
+
+    /// Ends what this process has started.
+    pub(crate) async fn close(self) {
+        if let Self::Here(served) = self {
+            served.stop().await;
+        }
+    }
+
+    /// Asks for `path` and reads the answer as JSON.
+    pub(crate) async fn get(&self, path: &str) -> Result<Value, AppError> {
+        self.request(Method::Get, path, None).await
+    }
+
+    /// Sends `body` to `path` and reads the answer as JSON.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, AppError> {
+        self.request(Method::Post, path, Some(body)).await
+    }
+
+    /// Removes what `body` names at `path` and reads the answer as JSON.
+    pub(crate) async fn delete(&self, path: &str, body: &Value) -> Result<Value, AppError> {
+        self.request(Method::Delete, path, Some(body)).await
+    }
+
+    async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, AppError> {
+        let (status, bytes) = self.bytes(method, path, body).await?;
+        let value: Value = serde_json::from_slice(&bytes).map_err(|error| {
+            AppError::Unreachable {
+                place: self.place().to_owned(),
+                problem: format!("it answered {status} with something that is no JSON: {error}"),
+            }
+        })?;
+        if (200..300).contains(&status) { Ok(value) } else { Err(refused(status, &value)) }
+    }
+
+    /// Asks for `path` and returns the status and the bytes of the answer.
+    pub(crate) async fn bytes(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<(u16, Vec<u8>), AppError> {
+        match self {
+            Self::Remote { http, base, .. } => {
+                let url = format!("{base}{path}");
+                let mut request = match method {
+                    Method::Get => http.get(url),
+                    Method::Post => http.post(url),
+                    Method::Delete => http.delete(url),
+                };
+                if let Some(body) = body {
+                    request = request.json(body);
+                }
+                let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
+                let status = answer.status().as_u16();
+                let bytes = answer.bytes().await.map_err(|error| self.unreachable(&error))?;
+                Ok((status, bytes.to_vec()))
+            }
+            Self::Here(served) => in_process(served.router(), method, path, body).await,
+        }
+    }
+
+    fn place(&self) -> &str {
+        match self {
+            Self::Remote { place, .. } => place,
+            Self::Here(_) => "this process",
+        }
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> AppError {
+        AppError::Unreachable { place: self.place().to_owned(), problem: error.to_string() }
+    }
+}
+
+fn http(socket: Option<&std::path::Path>) -> Result<reqwest::Client, AppError> {
+    let mut builder = reqwest::Client::builder().timeout(PATIENCE).no_proxy();
+    if let Some(socket) = socket {
+        builder = builder.unix_socket(socket.to_owned());
+    }
+    builder.build().map_err(|error| AppError::Unreachable {
+        place: "this process".to_owned(),
+        problem: error.to_string(),
+    })
+}
+
+async fn in_process(
+    router: Router,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<(u16, Vec<u8>), AppError> {
+    let failed = |problem: String| AppError::Unreachable {
+        place: "this process".to_owned(),
+        problem,
+    };
+    let method = match method {
+        Method::Get => "GET",
+        Method::Post => "POST",
+        Method::Delete => "DELETE",
+    };
+    let content = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+    let request = axum::http::Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "localhost")
+        .header("content-type", "application/json")
+        .body(content)
+        .map_err(|error| failed(error.to_string()))?;
+    let answer = match router.oneshot(request).await {
+        Ok(answer) => answer,
+        Err(never) => match never {},
+    };
+    let status = answer.status().as_u16();
+    let limited = http_body_util::Limited::new(answer.into_body(), ANSWER_MAX);
+    let bytes = limited.collect().await.map_err(|error| failed(error.to_string()))?.to_bytes();
+    Ok((status, bytes.to_vec()))
+}
+
+fn refused(status: u16, value: &Value) -> AppError {
+    let field = |name: &str| {
+        value.pointer(&format!("/error/{name}")).and_then(Value::as_str).map(str::to_owned)
+    };
+    let code = field("code").unwrap_or_else(|| "internal".to_owned());
+    let message = field("message").unwrap_or_else(|| format!("the server answered {status}"));
+    AppError::Refused { code, message, help: field("help") }
+}
+
+/// A path part as it stands in a URL.
+pub(crate) fn encoded(part: &str) -> String {
+    let mut text = String::with_capacity(part.len());
+    for byte in part.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+            text.push(char::from(byte));
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    text
+}

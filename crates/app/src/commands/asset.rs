@@ -1,0 +1,151 @@
+//! `millstream asset`: materialize, list and show.
+
+use serde_json::{Value, json};
+
+use super::job::after_launch;
+use super::{listed_tenants, one_tenant, rows, tenants, text};
+use crate::cli::{AssetCommand, Global};
+use crate::client::{Client, encoded};
+use crate::error::AppError;
+use crate::output;
+
+pub(super) async fn run(
+    client: &Client,
+    global: &Global,
+    command: AssetCommand,
+) -> Result<(), AppError> {
+    match command {
+        AssetCommand::List => list(client, global).await,
+        AssetCommand::Show { key } => show(client, global, &key).await,
+        AssetCommand::Materialize {
+            selection,
+            select,
+            partitions,
+            all_partitions,
+            all_tenants,
+            no_wait,
+        } => {
+            let wish = json!({
+                "select": selection.or(select).unwrap_or_default(),
+                "partitions": partitions,
+                "all_partitions": all_partitions,
+            });
+            let mut launched = Vec::new();
+            for tenant in wished_tenants(client, global, &partitions, all_tenants).await? {
+                let path = format!("/{tenant}/api/v1/assets/materialize");
+                let answer = client.post(&path, &wish).await?;
+                launched.extend(rows(&answer, "runs").iter().cloned());
+            }
+            after_launch(client, global, &launched, no_wait).await
+        }
+    }
+}
+
+/// The tenants that a wish goes to: all, the named one, the one that the partitions' keys name,
+/// or the only one there is.
+async fn wished_tenants(
+    client: &Client,
+    global: &Global,
+    partitions: &[String],
+    all_tenants: bool,
+) -> Result<Vec<String>, AppError> {
+    if all_tenants {
+        return tenants(client).await;
+    }
+    if global.tenant.is_none()
+        && let Some(first) = partitions.first()
+    {
+        let path = format!("/api/v1/partitions/owner?key={}", encoded(first));
+        if let Some(owner) = client.get(&path).await?.get("tenant").and_then(Value::as_str) {
+            return Ok(vec![owner.to_owned()]);
+        }
+    }
+    Ok(vec![one_tenant(client, global).await?])
+}
+
+async fn list(client: &Client, global: &Global) -> Result<(), AppError> {
+    let mut assets: Vec<Value> = Vec::new();
+    for tenant in listed_tenants(client, global).await? {
+        let answer = client.get(&format!("/{tenant}/api/v1/assets")).await?;
+        assets.extend(rows(&answer, "assets").iter().cloned());
+    }
+    if global.json {
+        output::json(&assets);
+        return Ok(());
+    }
+    let table: Vec<Vec<String>> = assets
+        .iter()
+        .map(|asset| {
+            vec![
+                text(asset, "/tenant"),
+                text(asset, "/asset"),
+                text(asset, "/group"),
+                partitions(asset),
+                text(asset, "/latest/at"),
+                text(asset, "/description"),
+            ]
+        })
+        .collect();
+    let heads = ["TENANT", "ASSET", "GROUP", "PARTITIONS", "MATERIALIZED", "DESCRIPTION"];
+    output::table(&heads, &table);
+    Ok(())
+}
+
+/// How many partitions are in which state, worst first.
+fn partitions(asset: &Value) -> String {
+    let Some(Value::Object(counts)) = asset.get("counts") else { return "–".to_owned() };
+    let words: Vec<String> = ["failed", "running", "missing", "materialized"]
+        .iter()
+        .filter_map(|state| {
+            let count = counts.get(*state)?.as_u64()?;
+            (count > 0).then(|| format!("{count} {state}"))
+        })
+        .collect();
+    if words.is_empty() { "–".to_owned() } else { words.join(" · ") }
+}
+
+async fn show(client: &Client, global: &Global, key: &str) -> Result<(), AppError> {
+    let mut refusal = None;
+    let mut shown: Vec<Value> = Vec::new();
+    for tenant in listed_tenants(client, global).await? {
+        match client.get(&format!("/{tenant}/api/v1/assets/{}", encoded(key))).await {
+            Ok(view) => shown.push(view),
+            Err(error @ AppError::Refused { .. }) => refusal = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    if shown.is_empty()
+        && let Some(refusal) = refusal
+    {
+        return Err(refusal);
+    }
+    if global.json {
+        match shown.as_slice() {
+            [only] => output::json(only),
+            all => output::json(&all),
+        }
+        return Ok(());
+    }
+    for view in &shown {
+        output::line(&format!("{}  (tenant {}, group {})  {}", text(view, "/asset/asset"),
+            text(view, "/asset/tenant"), text(view, "/asset/group"),
+            text(view, "/asset/description")));
+        for made in rows(view, "history") {
+            output::line(&format!("  {}  run {}  {}  {}", text(made, "/at"),
+                text(made, "/run_id"), text(made, "/partition"), metadata(made)));
+        }
+        for partition in rows(view, "partitions") {
+            output::line(&format!("  {}  {}", text(partition, "/state"),
+                text(partition, "/partition")));
+        }
+    }
+    Ok(())
+}
+
+/// What a materialization says about itself, on one line.
+fn metadata(made: &Value) -> String {
+    let Some(Value::Object(all)) = made.get("metadata") else { return String::new() };
+    let words: Vec<String> =
+        all.iter().map(|(name, value)| format!("{name}={}", text(value, "/value"))).collect();
+    words.join(" ")
+}

@@ -1,0 +1,140 @@
+//! `millstream job`: launch and list.
+
+use serde_json::{Value, json};
+
+use super::wait::{Awaited, until_over};
+use super::{listed_tenants, one_tenant, rows, run, text};
+use crate::cli::{Global, JobCommand};
+use crate::client::{Client, encoded};
+use crate::error::AppError;
+use crate::output;
+
+pub(super) async fn run(
+    client: &Client,
+    global: &Global,
+    command: JobCommand,
+) -> Result<(), AppError> {
+    match command {
+        JobCommand::List => list(client, global).await,
+        JobCommand::Launch { name, context, partition, tags, no_wait } => {
+            let body = json!({
+                "context": context_object(context.as_deref())?,
+                "partition": partition,
+                "tags": labels(&tags)?,
+            });
+            let tenant = one_tenant(client, global).await?;
+            let path = format!("/{tenant}/api/v1/jobs/{}/launch", encoded(&name));
+            let launched = client.post(&path, &body).await?;
+            after_launch(client, global, &[launched], no_wait).await
+        }
+    }
+}
+
+/// Shows what was launched, and unless told otherwise waits for it and shows how it ended.
+pub(super) async fn after_launch(
+    client: &Client,
+    global: &Global,
+    launched: &[Value],
+    no_wait: bool,
+) -> Result<(), AppError> {
+    if no_wait {
+        if global.json {
+            output::json(&launched);
+        } else {
+            for run in launched {
+                output::line(&format!("Queued run {} in tenant {}", text(run, "/run_id"),
+                    text(run, "/tenant")));
+            }
+            if client.is_here() {
+                output::note("No server runs: the run starts when one does (`millstream dev`).");
+            }
+        }
+        return Ok(());
+    }
+    let awaited: Vec<Awaited> = launched
+        .iter()
+        .map(|run| Awaited { tenant: text(run, "/tenant"), run: text(run, "/run_id") })
+        .collect();
+    let over = until_over(client, &awaited).await?;
+    let failed = over.iter().filter(|run| text(run, "/run/status") != "SUCCESS").count();
+    if global.json {
+        match over.as_slice() {
+            [only] => output::json(only),
+            all => output::json(&all),
+        }
+    } else {
+        for run in &over {
+            run::print_outcome(run);
+        }
+    }
+    if failed > 0 { Err(AppError::Failed) } else { Ok(()) }
+}
+
+fn context_object(text: Option<&str>) -> Result<Value, AppError> {
+    let Some(text) = text else { return Ok(json!({})) };
+    let usage = |message: String| AppError::Usage {
+        code: millstream_model::ErrorCode::ContextJson,
+        message,
+    };
+    match serde_json::from_str::<Value>(text) {
+        Ok(object @ Value::Object(_)) => Ok(object),
+        Ok(other) => Err(usage(format!(
+            "the context is {other}; it must be an object like '{{\"input\": 1}}'"
+        ))),
+        Err(error) => Err(usage(format!("the context is not valid JSON: {error}"))),
+    }
+}
+
+fn labels(tags: &[String]) -> Result<Value, AppError> {
+    let mut labels = serde_json::Map::new();
+    for tag in tags {
+        let Some((key, value)) = tag.split_once('=') else {
+            return Err(AppError::Usage {
+                code: millstream_model::ErrorCode::BadRequest,
+                message: format!("the tag {tag:?} has no `=`; write it like `team=finance`"),
+            });
+        };
+        labels.insert(key.to_owned(), json!(value));
+    }
+    Ok(Value::Object(labels))
+}
+
+async fn list(client: &Client, global: &Global) -> Result<(), AppError> {
+    // Jobs are the same in every tenant but for overrides; one tenant's list shows them all.
+    let mut jobs: Vec<Value> = Vec::new();
+    for tenant in listed_tenants(client, global).await? {
+        let answer = client.get(&format!("/{tenant}/api/v1/jobs")).await?;
+        for job in rows(&answer, "jobs") {
+            if !jobs.iter().any(|known| known.get("name") == job.get("name")) {
+                jobs.push(job.clone());
+            }
+        }
+    }
+    if global.json {
+        output::json(&jobs);
+        return Ok(());
+    }
+    let table: Vec<Vec<String>> = jobs
+        .iter()
+        .map(|job| {
+            let enabled = job.get("enabled").and_then(Value::as_bool).unwrap_or(false);
+            let by_hand = !job.get("enabled_override").is_none_or(Value::is_null);
+            let state = match (enabled, by_hand) {
+                (true, false) => "on",
+                (false, false) => "off",
+                (true, true) => "on (by hand)",
+                (false, true) => "off (by hand)",
+            };
+            vec![
+                text(job, "/name"),
+                state.to_owned(),
+                text(job, "/schedule"),
+                text(job, "/next_at"),
+                text(job, "/file"),
+                text(job, "/description"),
+            ]
+        })
+        .collect();
+    output::table(&["JOB", "STATE", "SCHEDULE", "NEXT", "FILE", "DESCRIPTION"], &table);
+    Ok(())
+}

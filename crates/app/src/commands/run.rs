@@ -1,0 +1,220 @@
+//! `millstream run`: list, show, logs and cancel.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{listed_tenants, rows, text};
+use crate::cli::{Global, RunCommand};
+use crate::client::{Client, Method, encoded};
+use crate::error::AppError;
+use crate::output;
+
+/// Between two looks at a log that is followed.
+const FOLLOW_PAUSE: Duration = Duration::from_millis(200);
+
+pub(super) async fn run(
+    client: &Client,
+    global: &Global,
+    command: RunCommand,
+) -> Result<(), AppError> {
+    match command {
+        RunCommand::List { status, job, limit } => {
+            list(client, global, (status.as_deref(), job.as_deref()), limit).await
+        }
+        RunCommand::Show { run } => show(client, global, &run).await,
+        RunCommand::Logs { run, step, follow } => {
+            logs(client, global, &run, (step.as_deref(), follow)).await
+        }
+        RunCommand::Cancel { run } => {
+            let (tenant, found) = find(client, global, &run).await?;
+            let path = format!("/{tenant}/api/v1/runs/{}/cancel", text(&found, "/run/run_id"));
+            let answer = client.post(&path, &json!({})).await?;
+            if global.json {
+                output::json(&answer);
+            } else {
+                output::line(&format!("Run {run} is {}", text(&answer, "/status")));
+            }
+            Ok(())
+        }
+    }
+}
+
+/// The run that a person means, looked for in every tenant that the command is about.
+async fn find(client: &Client, global: &Global, run: &str) -> Result<(String, Value), AppError> {
+    let mut refusal = None;
+    for tenant in listed_tenants(client, global).await? {
+        match client.get(&format!("/{tenant}/api/v1/runs/{}", encoded(run))).await {
+            Ok(found) => return Ok((tenant, found)),
+            Err(error @ AppError::Refused { .. }) => refusal = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(refusal.unwrap_or(AppError::Usage {
+        code: millstream_model::ErrorCode::RunUnknown,
+        message: format!("there is no run {run}; `millstream run list` shows them"),
+    }))
+}
+
+async fn list(
+    client: &Client,
+    global: &Global,
+    (status, job): (Option<&str>, Option<&str>),
+    limit: u32,
+) -> Result<(), AppError> {
+    let mut query = format!("?limit={limit}");
+    for (name, value) in [("status", status), ("job", job)] {
+        if let Some(value) = value {
+            query.push_str(&format!("&{name}={}", encoded(value)));
+        }
+    }
+    let mut runs: Vec<Value> = Vec::new();
+    for tenant in listed_tenants(client, global).await? {
+        let answer = client.get(&format!("/{tenant}/api/v1/runs{query}")).await?;
+        runs.extend(rows(&answer, "runs").iter().cloned());
+    }
+    // Ids begin with the time, so this is newest first.
+    runs.sort_by_key(|run| std::cmp::Reverse(text(run, "/run_id")));
+    runs.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    if global.json {
+        output::json(&runs);
+        return Ok(());
+    }
+    let table: Vec<Vec<String>> = runs
+        .iter()
+        .map(|run| {
+            vec![
+                text(run, "/status"),
+                short(&text(run, "/run_id")),
+                text(run, "/tenant"),
+                text(run, "/title"),
+                text(run, "/partition"),
+                format!("{}/{}", text(run, "/steps_done"), text(run, "/steps_total")),
+                text(run, "/queued_at"),
+                why(run),
+            ]
+        })
+        .collect();
+    let heads =
+        ["STATUS", "RUN", "TENANT", "WHAT", "PARTITION", "STEPS", "QUEUED", "WHY"];
+    output::table(&heads, &table);
+    Ok(())
+}
+
+/// Why a run failed or waits; `–` when there is nothing to explain.
+fn why(run: &Value) -> String {
+    match (run.get("failure"), run.get("hold_text").or_else(|| run.get("hold"))) {
+        (Some(Value::String(failure)), _) => failure.clone(),
+        (_, Some(Value::String(hold))) => hold.clone(),
+        (_, Some(hold)) if !hold.is_null() => {
+            serde_json::from_value::<millstream_model::HoldReason>(hold.clone())
+                .map_or_else(|_| hold.to_string(), |reason| reason.to_string())
+        }
+        _ => "–".to_owned(),
+    }
+}
+
+fn short(id: &str) -> String {
+    let start = id.len().saturating_sub(8);
+    id.get(start..).unwrap_or(id).to_owned()
+}
+
+async fn show(client: &Client, global: &Global, run: &str) -> Result<(), AppError> {
+    let (tenant, found) = find(client, global, run).await?;
+    let id = text(&found, "/run/run_id");
+    let events = client.get(&format!("/{tenant}/api/v1/runs/{id}/events")).await?;
+    if global.json {
+        let mut all = found;
+        if let Value::Object(object) = &mut all {
+            object.insert("events".to_owned(), json!(rows(&events, "events")));
+        }
+        output::json(&all);
+        return Ok(());
+    }
+    print_outcome(&found);
+    output::line("");
+    for event in rows(&events, "events") {
+        let step = text(event, "/data/step");
+        let step = if step == "–" { String::new() } else { format!("  {step}") };
+        output::line(&format!("{}  {}{step}", text(event, "/at"), text(event, "/kind")));
+    }
+    Ok(())
+}
+
+/// Prints a run with its steps: the verdict first, then the evidence.
+pub(super) fn print_outcome(view: &Value) {
+    let run = view.get("run").unwrap_or(view);
+    let partition = match text(run, "/partition") {
+        none if none == "–" => String::new(),
+        key => format!(" · {key}"),
+    };
+    output::line(&format!("{}  run {}  {}{partition}  (tenant {})", text(run, "/status"),
+        text(run, "/run_id"), text(run, "/title"), text(run, "/tenant")));
+    match why(run) {
+        nothing if nothing == "–" => {}
+        why => output::line(&format!("  why: {why}")),
+    }
+    let steps: Vec<Vec<String>> = rows(view, "steps")
+        .iter()
+        .map(|step| {
+            let explained = [text(step, "/error/message"), text(step, "/reason")];
+            let why = explained.iter().find(|text| text.as_str() != "–").cloned();
+            vec![
+                format!("  {}", text(step, "/status")),
+                text(step, "/step"),
+                format!("{}/{}", text(step, "/attempt"), text(step, "/attempts")),
+                why.unwrap_or_default(),
+            ]
+        })
+        .collect();
+    output::table(&["  STEP STATUS", "STEP", "ATTEMPT", "WHY"], &steps);
+}
+
+async fn logs(
+    client: &Client,
+    global: &Global,
+    run: &str,
+    (only, follow): (Option<&str>, bool),
+) -> Result<(), AppError> {
+    let (tenant, mut view) = find(client, global, run).await?;
+    let id = text(&view, "/run/run_id");
+    let mut offsets: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
+    loop {
+        let over =
+            matches!(text(&view, "/run/status").as_str(), "SUCCESS" | "FAILURE" | "CANCELED");
+        for step in rows(&view, "steps") {
+            let name = text(step, "/step");
+            if only.is_some_and(|only| only != name) {
+                continue;
+            }
+            let attempts = step.get("attempt").and_then(Value::as_u64).unwrap_or(0);
+            for attempt in 1..=attempts {
+                for stream in ["out", "err"] {
+                    let path = format!(
+                        "/{tenant}/api/v1/runs/{id}/logs/{}/{attempt}/{stream}",
+                        encoded(&name)
+                    );
+                    drain(client, &path, offsets.entry(path.clone()).or_default()).await?;
+                }
+            }
+        }
+        if over || !follow {
+            return Ok(());
+        }
+        tokio::time::sleep(FOLLOW_PAUSE).await;
+        view = client.get(&format!("/{tenant}/api/v1/runs/{id}")).await?;
+    }
+}
+
+/// Prints what a log has gained since `offset`.
+async fn drain(client: &Client, path: &str, offset: &mut u64) -> Result<(), AppError> {
+    loop {
+        let (status, bytes) =
+            client.bytes(Method::Get, &format!("{path}?offset={offset}"), None).await?;
+        if status != 200 || bytes.is_empty() {
+            return Ok(());
+        }
+        output::raw(&bytes);
+        *offset = offset.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+    }
+}

@@ -1,0 +1,108 @@
+//! What a command can fail with, and the exit code that says so.
+
+use std::path::PathBuf;
+
+use millstream_control::{SchemaState, StoreError};
+use millstream_model::ErrorCode;
+
+/// A command that failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AppError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+
+    /// A file or folder cannot be used.
+    #[error("{path} cannot be used", path = path.display())]
+    Files {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+
+    /// The database's schema is not this program's.
+    #[error("{}", schema_text(*.0))]
+    Schema(SchemaState),
+
+    /// The address cannot be served on.
+    #[error("port {port} cannot be used; choose another with `--port`")]
+    Port {
+        /// The port.
+        port: u16,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+
+    /// The server refused what was asked for.
+    #[error("{message}")]
+    Refused {
+        /// The code.
+        code: String,
+        /// What it said.
+        message: String,
+        /// What to do.
+        help: Option<String>,
+    },
+
+    /// The server could not be reached or gave no sense.
+    #[error("the server at {place} does not answer: {problem}")]
+    Unreachable {
+        /// Where it was looked for.
+        place: String,
+        /// What was seen.
+        problem: String,
+    },
+
+    /// What was typed cannot be understood.
+    #[error("{message}")]
+    Usage {
+        /// The code.
+        code: ErrorCode,
+        /// What is wrong and what to write instead.
+        message: String,
+    },
+
+    /// The command did its work, and the outcome is a failure that has been shown already.
+    #[error("failed")]
+    Failed,
+}
+
+fn schema_text(state: SchemaState) -> String {
+    match state {
+        SchemaState::Current => "the schema is current".to_owned(),
+        SchemaState::Behind { found } => format!(
+            "the database has schema version {found}, which is older than this program's; \
+             run `millstream migrate`"
+        ),
+        SchemaState::Ahead { found } => format!(
+            "the database has schema version {found}, which is newer than this program's; \
+             run the newer version of Millstream"
+        ),
+    }
+}
+
+impl AppError {
+    /// The code of the page that explains it, where there is one.
+    pub(crate) fn code(&self) -> Option<String> {
+        match self {
+            Self::Store(error) => Some(error.code().to_string()),
+            Self::Schema(_) => Some(ErrorCode::DatabaseSchema.to_string()),
+            Self::Refused { code, .. } => Some(code.clone()),
+            Self::Usage { code, .. } => Some(code.to_string()),
+            Self::Files { .. } | Self::Port { .. } | Self::Unreachable { .. } | Self::Failed => {
+                None
+            }
+        }
+    }
+
+    /// The process's exit code: 1 for a failure, 2 for something typed wrong.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage { .. } => 2,
+            _ => 1,
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! One instance in this process: store, use cases, worker, launcher and daemon, wired together.
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use millstream_blob::Blobs;
+use millstream_control::{Control, Patience, QueueLimits, SchemaState, Seams, Store};
+use millstream_daemon::{Daemon, DaemonHandle, DirectControlPlane, Location};
+use millstream_launch::{LocalLauncher, ProcessLauncher, RunLauncher};
+use millstream_model::{Entropy as _, LocationName};
+use millstream_worker::{Supervisor, Worker, WorkerSettings};
+
+use crate::clock::SystemClock;
+use crate::entropy::SystemEntropy;
+use crate::error::AppError;
+use crate::settings::{LauncherKind, Settings};
+
+/// Connections to Postgres that one process opens at most.
+const CONNECTIONS_MAX: usize = 16;
+
+/// The name of the code location that a project's own files form.
+const LOCATION: &str = "project";
+
+/// The use cases and logs of an instance, without anything that runs by itself.
+#[derive(Clone)]
+pub(crate) struct Instance {
+    pub(crate) settings: Settings,
+    pub(crate) control: Control,
+    pub(crate) blobs: Blobs,
+    local: Option<LocalLauncher>,
+}
+
+impl Instance {
+    /// Opens the instance of a project; the embedded database then belongs to this process.
+    pub(crate) async fn open(settings: Settings) -> Result<Self, AppError> {
+        let state = settings.state();
+        make_private_folder(&state)?;
+        let store = match &settings.database_url {
+            None => Store::open_sqlite(&state.join("millstream.db"))?,
+            Some(url) => {
+                let store = Store::connect_postgres(url, CONNECTIONS_MAX).await?;
+                match store.schema_state().await? {
+                    SchemaState::Current => store,
+                    behind_or_ahead => return Err(AppError::Schema(behind_or_ahead)),
+                }
+            }
+        };
+        let seams = Seams {
+            clock: Arc::new(SystemClock::start()),
+            entropy: Arc::new(SystemEntropy),
+        };
+        let control = Control::new(store, seams);
+        let blobs = Blobs::folder(state);
+        Ok(Self { settings, control, blobs, local: None })
+    }
+
+    /// Starts the daemon of the instance, whose process launcher tells workers to report to `url`.
+    pub(crate) async fn start_daemon(&mut self, url: &str) -> Result<DaemonHandle, AppError> {
+        let location = Location {
+            name: location_name(),
+            root: self.settings.dags.clone(),
+        };
+        let root = location.root.display().to_string();
+        self.control.add_location(&location.name, &root).await?;
+        let launcher = self.launcher(url)?;
+        let settings = millstream_daemon::Settings {
+            name: daemon_name(),
+            limits: QueueLimits { max_in_progress: self.settings.max_concurrent_runs },
+            patience: Patience {
+                time_to_live: self.settings.time_to_live,
+                launches_max: self.settings.launches_max,
+            },
+            scan_interval: self.settings.scan_interval,
+            scans: self.settings.scans,
+        };
+        Ok(Daemon::new(self.control.clone(), launcher, settings, location).start())
+    }
+
+    fn launcher(&mut self, url: &str) -> Result<Arc<dyn RunLauncher>, AppError> {
+        let program = std::env::current_exe().map_err(|source| AppError::Files {
+            path: PathBuf::from("/proc/self/exe"),
+            source,
+        })?;
+        match self.settings.launcher {
+            LauncherKind::Local => {
+                let worker = worker(&self.settings, &self.blobs, program);
+                let control = Arc::new(DirectControlPlane::new(self.control.clone()));
+                let launcher = LocalLauncher::new(worker, control);
+                self.local = Some(launcher.clone());
+                Ok(Arc::new(launcher))
+            }
+            LauncherKind::Process => {
+                let project = self.settings.project.display().to_string();
+                Ok(Arc::new(ProcessLauncher {
+                    program,
+                    args: vec!["--dir".to_owned(), project, "__worker".to_owned()],
+                    env: std::env::vars().filter(|(name, _)| is_for_workers(name)).collect(),
+                    url: url.to_owned(),
+                    logs: self.settings.state().join("workers"),
+                }))
+            }
+        }
+    }
+
+    /// Ends the workers that are tasks of this process, as the end of the process would.
+    pub(crate) async fn stop_workers(&self) {
+        if let Some(launcher) = &self.local {
+            launcher.shut_down().await;
+        }
+    }
+}
+
+/// A worker of this instance, in whatever process.
+pub(crate) fn worker(settings: &Settings, blobs: &Blobs, program: PathBuf) -> Worker {
+    let name = format!("{} (process {})", settings.launcher.name(), std::process::id());
+    let scratch = settings.state().join("scratch");
+    let supervisor = Supervisor::new(program.clone(), vec!["__supervisor".to_owned()]);
+    let mut worker = WorkerSettings::new(name, settings.project.clone(), scratch, program)
+        .inheriting(std::env::vars());
+    worker.beat_every = worker.beat_every.min(settings.time_to_live / 4);
+    Worker::new(worker, supervisor, blobs.clone())
+}
+
+impl LauncherKind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Process => "process",
+        }
+    }
+}
+
+/// The variables that a worker's process starts with; secrets of the server's are not among them.
+fn is_for_workers(name: &str) -> bool {
+    matches!(name, "PATH" | "HOME" | "LANG" | "TZ" | "TMPDIR")
+        || (name.starts_with("MILLSTREAM_") && name != "MILLSTREAM_DATABASE_URL")
+}
+
+/// The code location that a project's own files form.
+pub(crate) fn location_name() -> LocationName {
+    LOCATION.parse().unwrap_or_else(|_| unreachable!("the constant is a name"))
+}
+
+/// A name that no other daemon has: the process and some randomness.
+fn daemon_name() -> String {
+    let mut random = [0; 4];
+    SystemEntropy.fill(&mut random);
+    format!("daemon-{}-{:08x}", std::process::id(), u32::from_le_bytes(random))
+}
+
+/// Makes a folder that only this user may enter.
+fn make_private_folder(path: &Path) -> Result<(), AppError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|source| AppError::Files { path: path.to_owned(), source })
+}

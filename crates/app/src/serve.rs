@@ -1,0 +1,178 @@
+//! An instance that serves: to pages and programs over a port, to commands over a socket.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use axum::Router;
+use millstream_daemon::DaemonHandle;
+use millstream_server::{ServerState, router};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::error::AppError;
+use crate::instance::Instance;
+use crate::output;
+use crate::settings::{LauncherKind, Settings};
+
+/// How long requests may go on after the server was told to end.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// An instance with its daemon, and routes to it.
+pub(crate) struct Served {
+    instance: Instance,
+    daemon: DaemonHandle,
+    router: Router,
+    listeners: JoinSet<()>,
+    stop: watch::Sender<bool>,
+}
+
+impl Served {
+    /// Starts the instance for one command: no port but what its workers need.
+    pub(crate) async fn start(settings: Settings) -> Result<Self, AppError> {
+        let needs_port = settings.launcher == LauncherKind::Process;
+        let listener = if needs_port { Some(bind(0).await?) } else { None };
+        let served = Self::with_listener(settings, listener).await?;
+        served.scanned().await;
+        Ok(served)
+    }
+
+    /// Starts the instance with the pages on `port` and the commands' socket.
+    pub(crate) async fn listen(settings: Settings, port: u16) -> Result<(Self, SocketAddr), AppError> {
+        let listener = bind(port).await?;
+        let address = listener
+            .local_addr()
+            .map_err(|source| AppError::Port { port, source })?;
+        let socket = settings.socket();
+        let mut served = Self::with_listener(settings, Some(listener)).await?;
+        let commands = bind_socket(&socket)?;
+        let app = served.router.clone();
+        let stopped = served.stop.subscribe();
+        served.listeners.spawn(async move {
+            let server = axum::serve(commands, app).with_graceful_shutdown(told(stopped));
+            report_end(server.await);
+        });
+        Ok((served, address))
+    }
+
+    async fn with_listener(
+        settings: Settings,
+        listener: Option<TcpListener>,
+    ) -> Result<Self, AppError> {
+        for warning in &settings.warnings {
+            tracing::warn!("{warning}");
+        }
+        let mut instance = Instance::open(settings).await?;
+        let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+        let url = address.map_or_else(String::new, |address| format!("http://{address}"));
+        let daemon = instance.start_daemon(&url).await?;
+        let state = ServerState::new(
+            instance.control.clone(),
+            instance.blobs.clone(),
+            instance.server_options(daemon.scanned()),
+        );
+        let router = router(state);
+        let stop = watch::Sender::new(false);
+        let mut listeners = JoinSet::new();
+        if let Some(listener) = listener {
+            let app = router.clone();
+            let stopped = stop.subscribe();
+            listeners.spawn(async move {
+                let server = axum::serve(listener, app).with_graceful_shutdown(told(stopped));
+                report_end(server.await);
+            });
+        }
+        Ok(Self { instance, daemon, router, listeners, stop })
+    }
+
+    /// The routes, for requests in this process.
+    pub(crate) fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    /// Waits until the definitions have been scanned once.
+    pub(crate) async fn scanned(&self) {
+        let mut scanned = self.daemon.scanned();
+        // A daemon that has ended scans no more; what is stored is what there is.
+        if scanned.wait_for(|done| *done).await.is_err() {}
+    }
+
+    /// Ends the server, the daemon and the workers of this process, in this order.
+    pub(crate) async fn stop(mut self) {
+        self.stop.send_replace(true);
+        let drained = async { while self.listeners.join_next().await.is_some() {} };
+        if tokio::time::timeout(DRAIN, drained).await.is_err() {
+            tracing::debug!("requests were still open when the server ended");
+        }
+        self.listeners.abort_all();
+        self.daemon.stop().await;
+        self.instance.stop_workers().await;
+        let socket = self.instance.settings.socket();
+        if let Err(error) = std::fs::remove_file(&socket)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::debug!(%error, "the commands' socket stays behind");
+        }
+    }
+}
+
+/// Serves a project until the process is told to end.
+pub(crate) async fn dev(settings: Settings, port: u16) -> Result<(), AppError> {
+    let (served, address) = Served::listen(settings, port).await?;
+    output::line(&format!("Serving on http://{address}"));
+    ended().await;
+    served.stop().await;
+    Ok(())
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+pub(crate) async fn ended() {
+    let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+    match terminate {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, "SIGTERM cannot be waited for");
+            if tokio::signal::ctrl_c().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+async fn bind(port: u16) -> Result<TcpListener, AppError> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+        .await
+        .map_err(|source| AppError::Port { port, source })
+}
+
+/// The socket for commands. The database's owner lock says that no other server of this folder
+/// runs, so a socket that is there already was left behind.
+fn bind_socket(path: &Path) -> Result<UnixListener, AppError> {
+    let failed = |source| AppError::Files { path: path.to_owned(), source };
+    if let Err(error) = std::fs::remove_file(path)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        return Err(failed(error));
+    }
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    Ok(listener)
+}
+
+async fn told(mut stopped: watch::Receiver<bool>) {
+    // A sender that is gone has ended with the server.
+    if stopped.wait_for(|stop| *stop).await.is_err() {}
+}
+
+fn report_end(ended: std::io::Result<()>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a listener has ended");
+    }
+}
