@@ -62,7 +62,7 @@ impl WorkerSettings {
             scratch,
             base_env: BTreeMap::from([("PATH".to_owned(), DEFAULT_PATH.to_owned())]),
             declared_env: BTreeMap::new(),
-            sql_program: (program, vec!["__sql".to_owned()]),
+            sql_program: (program, vec![millstream_io::sql_child::SUBCOMMAND.to_owned()]),
             max_parallel: std::thread::available_parallelism().map_or(1, usize::from),
             cancel_grace: Duration::from_secs(20),
             timeout_grace: Duration::from_secs(5),

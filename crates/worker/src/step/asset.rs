@@ -1,36 +1,258 @@
-//! What a step's success means for the asset that it makes.
+//! What a step gave back, kept: in the IO manager of its asset, and in the run's events.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
-use millstream_model::{EventBody, MetadataValue};
-use serde_json::Value;
+use millstream_blob::RESULT_MAX;
+use millstream_io::{Address, Content, FileIo, IoError, Stored, Table};
+use millstream_model::{
+    AssetKey, AssetStep, ErrorCode, EventBody, InputSource, IoDef, MetadataKind, MetadataValue,
+    PartitionKey,
+};
+use serde_json::{Value, json};
 
-use super::{Attempt, Ending};
+use super::scratch::Scratch;
+use super::template::Templates;
+use super::{Attempt, Ending, result};
 
-/// The materialization that `value` stands for, if the step makes an asset and made something.
-pub(super) async fn materialize(
-    attempt: &Attempt<'_>,
-    value: &Value,
-) -> Result<Option<EventBody>, Ending> {
-    let Some(asset) = &attempt.step.asset else { return Ok(None) };
-    if value.is_null() && !asset.output_required {
-        return Ok(None);
+/// The keys of a result that speak about the asset and are no part of it.
+const METADATA: &str = "metadata";
+const DATA_VERSION: &str = "data_version";
+
+/// The most columns of a single row that becomes metadata.
+const COLUMNS_MAX: usize = 50;
+
+/// The rows that a SQL step left in its folder.
+#[derive(Debug)]
+pub(super) struct Rows {
+    pub(super) columns: Vec<String>,
+    pub(super) count: u64,
+    pub(super) scratch: Scratch,
+}
+
+/// A step's success, ready for its events.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) result: Value,
+    pub(super) result_ref: Option<String>,
+    pub(super) materialized: Option<EventBody>,
+}
+
+/// Keeps `value`, which a step returned.
+pub(super) async fn keep_value(attempt: &mut Attempt<'_>, value: Value) -> Result<Kept, Ending> {
+    let materialized = match &attempt.step.asset {
+        None => None,
+        Some(asset) if value.is_null() && !asset.output_required => None,
+        Some(asset) => {
+            let mut metadata = metadata_of(&value);
+            let mut version = value.get(DATA_VERSION).and_then(Value::as_str).map(str::to_owned);
+            if let Some(io) = &asset.io {
+                let stored = store_value(attempt, asset, io, &value).await?;
+                metadata.extend(stored_metadata(&stored));
+                version.get_or_insert_with(|| stored.hash.to_string());
+            }
+            Some(materialized(attempt, asset, metadata, version))
+        }
+    };
+    let (result, result_ref) = result::keep(attempt, value).await?;
+    Ok(Kept { result, result_ref, materialized })
+}
+
+/// Keeps the rows of a SQL step: in the asset's IO manager, or as the result.
+pub(super) async fn keep_rows(attempt: &mut Attempt<'_>, rows: Rows) -> Result<Kept, Ending> {
+    if let Some(asset) = &attempt.step.asset
+        && let Some(io) = &asset.io
+    {
+        let path = rows.scratch.rows();
+        let stored = store(attempt, asset, io, StoreJob::Rows(path)).await?;
+        let metadata = stored_metadata(&stored).into_iter().collect();
+        let version = Some(stored.hash.to_string());
+        let result = json!({ "columns": rows.columns, "row_count": rows.count });
+        let materialized = Some(materialized(attempt, asset, metadata, version));
+        return Ok(Kept { result, result_ref: None, materialized });
     }
-    let data_version = value.get("data_version").and_then(Value::as_str).map(str::to_owned);
-    Ok(Some(EventBody::Materialized {
+    let table = Table::from_rows_file(&rows.scratch.rows(), RESULT_MAX as u64).map_err(|error| {
+        let message = format!(
+            "the rows cannot be the step's result ({error}); give the asset an `io`, or select less"
+        );
+        Ending::for_good(ErrorCode::StepResult, message)
+    })?;
+    let materialized = attempt
+        .step
+        .asset
+        .as_ref()
+        .map(|asset| materialized(attempt, asset, row_metadata(&table), None));
+    let value = json!({ "columns": table.columns, "rows": table.rows });
+    let (result, result_ref) = result::keep(attempt, value).await?;
+    Ok(Kept { result, result_ref, materialized })
+}
+
+fn materialized(
+    attempt: &Attempt<'_>,
+    asset: &AssetStep,
+    metadata: BTreeMap<String, MetadataValue>,
+    data_version: Option<String>,
+) -> EventBody {
+    EventBody::Materialized {
         step: attempt.step.key.clone(),
         asset: asset.key.clone(),
         partition: asset.partition.clone(),
-        metadata: metadata(value),
+        metadata,
         data_version,
         code_version: asset.code_version.clone(),
-    }))
+    }
 }
 
 /// The `metadata` object of a result, each value with the kind of its shape.
-fn metadata(value: &Value) -> BTreeMap<String, MetadataValue> {
-    let Some(Value::Object(metadata)) = value.get("metadata") else { return BTreeMap::new() };
-    let infer =
-        |(name, value): (&String, &Value)| (name.clone(), MetadataValue::infer(value.clone()));
-    metadata.iter().map(infer).collect()
+fn metadata_of(value: &Value) -> BTreeMap<String, MetadataValue> {
+    let Some(Value::Object(metadata)) = value.get(METADATA) else { return BTreeMap::new() };
+    metadata
+        .iter()
+        .map(|(name, value)| (name.clone(), MetadataValue::infer(value.clone())))
+        .collect()
+}
+
+/// What a table says about its asset: a single row is a summary, more are counted.
+fn row_metadata(table: &Table) -> BTreeMap<String, MetadataValue> {
+    match table.rows.as_slice() {
+        [row] if table.columns.len() <= COLUMNS_MAX => {
+            let cells = table.columns.iter().zip(row);
+            cells
+                .map(|(column, cell)| (column.clone(), MetadataValue::infer(cell.clone())))
+                .collect()
+        }
+        rows => BTreeMap::from([("rows".to_owned(), count(rows.len() as u64))]),
+    }
+}
+
+fn stored_metadata(stored: &Stored) -> Vec<(String, MetadataValue)> {
+    let path = json!(stored.path.to_string_lossy());
+    let path = MetadataValue { kind: MetadataKind::Path, value: path };
+    let mut metadata = vec![("path".to_owned(), path), ("bytes".to_owned(), count(stored.bytes))];
+    if let Some(rows) = stored.rows {
+        metadata.push(("rows".to_owned(), count(rows)));
+    }
+    metadata
+}
+
+fn count(number: u64) -> MetadataValue {
+    MetadataValue::int(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+/// What an IO manager is to store.
+enum StoreJob {
+    Value(Value),
+    Rows(PathBuf),
+}
+
+async fn store_value(
+    attempt: &mut Attempt<'_>,
+    asset: &AssetStep,
+    io: &IoDef,
+    value: &Value,
+) -> Result<Stored, Ending> {
+    if value.is_null() {
+        let message = format!(
+            "the step returned no result for the `io` of {}; write one to the file in \
+             MILLSTREAM_RESULT, or say `output_required: false`",
+            asset.key
+        );
+        return Err(Ending::failed(ErrorCode::StepResult, message));
+    }
+    let mut content = value.clone();
+    if let Some(content) = content.as_object_mut() {
+        content.remove(METADATA);
+        content.remove(DATA_VERSION);
+    }
+    store(attempt, asset, io, StoreJob::Value(content)).await
+}
+
+async fn store(
+    attempt: &Attempt<'_>,
+    asset: &AssetStep,
+    io: &IoDef,
+    job: StoreJob,
+) -> Result<Stored, Ending> {
+    let io = attempt.file_io(io, &attempt.setting_templates())?;
+    let address = attempt.address(&asset.key, asset.partition.as_ref());
+    let task = tokio::task::spawn_blocking(move || match &job {
+        StoreJob::Value(value) => io.store(&address, Content::Json(value)),
+        StoreJob::Rows(path) => io.store(&address, Content::RowsFile(path)),
+    });
+    let stored = task.await.map_err(|error| {
+        let message = format!("the result was not stored: {error}");
+        Ending::failed(ErrorCode::Internal, message)
+    })?;
+    let stored = stored.map_err(|error: IoError| Ending::failed(error.code(), error.message()))?;
+    attempt.say(&[stored.log_line()]);
+    Ok(stored)
+}
+
+impl Attempt<'_> {
+    /// A path of the definition, below its root unless it is absolute.
+    pub(super) fn below_root(&self, path: &str) -> PathBuf {
+        self.worker.settings.root.join(path)
+    }
+
+    /// The IO manager that `io` defines.
+    pub(super) fn file_io(&self, io: &IoDef, templates: &Templates) -> Result<FileIo, Ending> {
+        let base = templates.render(&io.base).map_err(Ending::ForGood)?;
+        Ok(FileIo::new(io.kind, self.below_root(&base)))
+    }
+
+    fn address(&self, asset: &AssetKey, partition: Option<&PartitionKey>) -> Address {
+        Address {
+            tenant: self.assignment.tenant.clone(),
+            asset: asset.clone(),
+            partition: partition.cloned(),
+        }
+    }
+
+    /// Where the content of the upstream asset `asset` is.
+    pub(super) fn input(
+        &self,
+        asset: &AssetKey,
+        templates: &Templates,
+    ) -> Result<(FileIo, Address), Ending> {
+        let inputs = self.step.asset.iter().flat_map(|step| &step.inputs);
+        let input = inputs.into_iter().find(|input| &input.asset == asset);
+        match input.map(|input| (&input.source, &input.partition)) {
+            Some((InputSource::Io(io), partition)) => {
+                let address = self.address(asset, partition.as_ref());
+                Ok((self.file_io(io, templates)?, address))
+            }
+            Some((InputSource::None, _)) => Err(Ending::for_good(
+                ErrorCode::StepInput,
+                format!("asset {asset} has no `io`, so there is nothing to read; give it one"),
+            )),
+            None => Err(Ending::for_good(
+                ErrorCode::StepInput,
+                format!("asset {asset} is read and not among the step's `deps`; add it there"),
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_single_row_describes_the_asset_and_more_rows_are_counted() {
+        let table = |rows: Value| {
+            Table::from_json(&json!({ "columns": ["flights", "first"], "rows": rows })).unwrap()
+        };
+        let one = row_metadata(&table(json!([[9, "2013-01-01"]])));
+        assert_eq!(one["flights"], MetadataValue::int(9));
+        assert_eq!(one["first"], MetadataValue::text("2013-01-01"));
+        let two = row_metadata(&table(json!([[9, "a"], [8, "b"]])));
+        assert_eq!(two["rows"], MetadataValue::int(2));
+    }
+
+    #[test]
+    fn r039_metadata_of_a_result_gets_kinds() {
+        let value = json!({ "metadata": { "quality": 98.5, "owner": "ops" } });
+        let kinds: Vec<MetadataKind> = metadata_of(&value).values().map(|m| m.kind).collect();
+        assert_eq!(kinds, [MetadataKind::Text, MetadataKind::Float]);
+    }
 }

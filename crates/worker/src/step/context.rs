@@ -33,6 +33,11 @@ impl Context {
         self.module = Some(module.to_owned());
     }
 
+    /// Says where the inputs of the step's asset are.
+    pub(super) fn add_inputs(&mut self, inputs: Map<String, Value>) {
+        self.json.insert("inputs".to_owned(), Value::Object(inputs));
+    }
+
     /// The document.
     pub(super) fn json(&self) -> &Map<String, Value> {
         &self.json

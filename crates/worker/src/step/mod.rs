@@ -9,15 +9,20 @@ mod scratch;
 mod sql;
 mod template;
 
+use std::collections::BTreeMap;
+
 use millstream_model::worker_api::Assignment;
 use millstream_model::{
-    ErrorCode, EventBody, HandlerTarget, LocalStep, StepConfig, StepError, StepKey, StepPlan,
+    AssetStep, ErrorCode, EventBody, HandlerTarget, InputSource, LocalStep, StepConfig, StepError,
+    StepInput, StepKey, StepPlan,
 };
 use millstream_plan::progress::AttemptEnd;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
+use self::asset::{Kept, Rows};
 use self::context::Context;
+use self::template::Templates;
 use crate::run::results::{StepResult, load};
 use crate::{Seams, Worker};
 
@@ -44,17 +49,19 @@ pub(crate) struct AttemptDone {
 }
 
 /// What a step gave back.
-#[derive(Debug, PartialEq)]
-pub(crate) enum Returned {
+#[derive(Debug)]
+enum Returned {
     /// A value; null when there was none.
     Value(Value),
+    /// Rows in a file.
+    Rows(Rows),
     /// A reason for having done nothing.
     Skipped(String),
 }
 
 /// Why an attempt gave nothing back.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Ending {
+enum Ending {
     /// It failed; another attempt may do better.
     Failed(StepError),
     /// It failed in a way that only another definition mends.
@@ -101,12 +108,12 @@ impl Attempt<'_> {
 
     async fn try_execute(&mut self) -> Result<(AttemptEnd, Option<EventBody>), Ending> {
         let started = self.seams.clock.now();
-        let value = match self.dispatch().await? {
+        let kept = match self.dispatch().await? {
             Returned::Skipped(reason) => return Ok((AttemptEnd::Skipped { reason }, None)),
-            Returned::Value(value) => value,
+            Returned::Value(value) => asset::keep_value(self, value).await?,
+            Returned::Rows(rows) => asset::keep_rows(self, rows).await?,
         };
-        let materialized = asset::materialize(self, &value).await?;
-        let (result, result_ref) = result::keep(self, value).await?;
+        let Kept { result, result_ref, materialized } = kept;
         let took = self.seams.clock.now().since(started);
         Ok((AttemptEnd::Succeeded { took, result, result_ref }, materialized))
     }
@@ -164,6 +171,28 @@ impl Attempt<'_> {
         let results = load(&self.worker.blobs, upstream)
             .await
             .map_err(|problem| Ending::failed(ErrorCode::StepInput, problem))?;
-        Ok(Context::new(self, results))
+        let mut context = Context::new(self, results);
+        if let Some(asset) = &self.step.asset {
+            context.add_inputs(self.inputs(asset)?);
+        }
+        Ok(context)
+    }
+
+    /// Templates for what is set outside of steps, which sees no results.
+    fn setting_templates(&self) -> Templates {
+        Context::new(self, BTreeMap::new()).templates()
+    }
+
+    /// Where the inputs of the step's asset are, for a program that reads them itself.
+    fn inputs(&self, asset: &AssetStep) -> Result<Map<String, Value>, Ending> {
+        let mut inputs = Map::new();
+        let kept = |input: &&StepInput| matches!(input.source, InputSource::Io(_));
+        for input in asset.inputs.iter().filter(kept) {
+            let (io, address) = self.input(&input.asset, &self.setting_templates())?;
+            let path = io.path_of(&address);
+            let place = json!({ "path": path.to_string_lossy(), "partition": input.partition });
+            inputs.insert(input.asset.to_string(), place);
+        }
+        Ok(inputs)
     }
 }

@@ -1,7 +1,7 @@
 //! Steps that are programs: what they are given, and what their end means.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use millstream_blob::{LogKey, LogStream};
@@ -35,7 +35,7 @@ pub(super) async fn run(
         cwd: attempt.worker.settings.root.join(cwd.unwrap_or_default()),
         ..attempt.bare_process()
     };
-    attempt.run_process(spec).await?;
+    attempt.run_process(spec, |_| false).await?;
     result::read(&scratch.result()).await
 }
 
@@ -83,7 +83,8 @@ fn give_context(
     Ok(scratch)
 }
 
-fn no_folder(path: &std::path::Path, error: &std::io::Error) -> Ending {
+/// The attempt's folder cannot be used.
+pub(super) fn no_folder(path: &Path, error: &std::io::Error) -> Ending {
     let message = format!("the step's folder cannot be used: {}: {error}", path.display());
     Ending::failed(ErrorCode::StepSpawn, message)
 }
@@ -113,7 +114,8 @@ impl Attempt<'_> {
         }
     }
 
-    fn log(&self, stream: LogStream) -> PathBuf {
+    /// The log of one of the attempt's outputs.
+    pub(super) fn log(&self, stream: LogStream) -> PathBuf {
         self.worker.blobs.log_path(&LogKey {
             tenant: self.assignment.tenant.clone(),
             run: self.assignment.run,
@@ -124,7 +126,14 @@ impl Attempt<'_> {
     }
 
     /// Runs a process to its end. An end that is not a success is an error.
-    pub(super) async fn run_process(&mut self, spec: ProcessSpec) -> Result<(), Ending> {
+    ///
+    /// `is_answered` says of an exit code other than 0 that the process did what it should and
+    /// left an answer.
+    pub(super) async fn run_process(
+        &mut self,
+        spec: ProcessSpec,
+        is_answered: impl Fn(i32) -> bool,
+    ) -> Result<(), Ending> {
         let timeout = spec.timeout;
         let grace = self.worker.settings.cancel_grace;
         let process =
@@ -133,7 +142,10 @@ impl Attempt<'_> {
         if let Some(problem) = &ended.log_error {
             tracing::warn!(step = %self.step.key, problem, "output of a step is missing");
         }
-        judge(ended, timeout)
+        match (ended.cause, ended.code) {
+            (EndCause::Itself, Some(code)) if code == 0 || is_answered(code) => Ok(()),
+            _ => Err(judge(ended, timeout)),
+        }
     }
 }
 
@@ -153,7 +165,7 @@ async fn await_end(
 }
 
 /// Waits until the run is to stop.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
+pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     if stop.wait_for(|is_stopped| *is_stopped).await.is_err() {
         // Whoever could say so is gone, and this future with it.
         std::future::pending::<()>().await;
@@ -171,15 +183,11 @@ fn not_spawned(error: &SpawnError) -> Ending {
     Ending::failed(ErrorCode::StepSpawn, message)
 }
 
-/// What the end of a process means for its step.
-fn judge(ended: Ended, timeout: Option<Duration>) -> Result<(), Ending> {
+/// What the end of a process that did not do its work means for its step.
+fn judge(ended: Ended, timeout: Option<Duration>) -> Ending {
     let (code, message) = match (ended.cause, ended.code, ended.signal) {
-        (EndCause::Stopped, _, _) => return Err(Ending::Canceled),
-        (EndCause::TimedOut, _, _) => {
-            let limit = HumanDuration(timeout.unwrap_or_default());
-            (ErrorCode::StepTimeout, format!("timeout: the step ran longer than {limit}"))
-        }
-        (EndCause::Itself, Some(0), _) => return Ok(()),
+        (EndCause::Stopped, _, _) => return Ending::Canceled,
+        (EndCause::TimedOut, _, _) => return timed_out(timeout, ended.stderr_tail),
         (EndCause::Itself, Some(code), _) => {
             (ErrorCode::StepExit, format!("the process exited with code {code}"))
         }
@@ -191,7 +199,17 @@ fn judge(ended: Ended, timeout: Option<Duration>) -> Result<(), Ending> {
         }
     };
     let detail = Some(ended.stderr_tail).filter(|tail| !tail.is_empty());
-    Err(Ending::Failed(StepError { code, message, detail }))
+    Ending::Failed(StepError { code, message, detail })
+}
+
+/// The error of a step that ran longer than it may; `said` is the end of what it wrote.
+pub(super) fn timed_out(timeout: Option<Duration>, said: String) -> Ending {
+    let limit = HumanDuration(timeout.unwrap_or_default());
+    Ending::Failed(StepError {
+        code: ErrorCode::StepTimeout,
+        message: format!("timeout: the step ran longer than {limit}"),
+        detail: Some(said).filter(|said| !said.is_empty()),
+    })
 }
 
 fn signal_name(signal: i32) -> String {

@@ -96,10 +96,10 @@ mod tests {
     #[test]
     fn r136_a_skipped_status_with_a_reason_is_no_result() {
         let skipped = parse(br#"{"status": "skipped", "reason": "capacity 0"}"#);
-        assert_eq!(skipped, Ok(Returned::Skipped("capacity 0".to_owned())));
+        assert!(matches!(skipped, Ok(Returned::Skipped(reason)) if reason == "capacity 0"));
         let other = parse(br#"{"status": "done"}"#);
-        assert_eq!(other, Ok(Returned::Value(serde_json::json!({"status": "done"}))));
-        assert_eq!(parse(b" \n"), Ok(Returned::Value(Value::Null)));
+        assert!(matches!(other, Ok(Returned::Value(value)) if value["status"] == "done"));
+        assert!(matches!(parse(b" \n"), Ok(Returned::Value(Value::Null))));
     }
 
     #[test]

@@ -28,6 +28,21 @@ impl Scratch {
         self.path.join("result.json")
     }
 
+    /// The file with what a SQL step asks for.
+    pub(super) fn request(&self) -> PathBuf {
+        self.path.join("request.json")
+    }
+
+    /// The file with what became of a SQL step.
+    pub(super) fn answer(&self) -> PathBuf {
+        self.path.join("answer.json")
+    }
+
+    /// The file with the rows of a SQL step.
+    pub(super) fn rows(&self) -> PathBuf {
+        self.path.join("rows")
+    }
+
     /// The folder for the step's own temporary files.
     pub(super) fn tmp(&self) -> PathBuf {
         self.path.join("tmp")

@@ -1,13 +1,14 @@
 //! Templates in a step's configuration, resolved when it starts.
 //!
 //! Strict: an undefined name is an error that says which names there are. In a line for the shell
-//! a value is put in only if the shell cannot read anything into it, so that a partition key or a
-//! trigger's text never becomes a command.
+//! a value is put in only if the shell cannot read anything into it, and likewise in a statement of
+//! SQL, so that a partition key or a trigger's text never becomes a command.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use millstream_io::quote_identifier;
 use millstream_model::{ErrorCode, StepError};
 use minijinja::value::{Enumerator, Object, ObjectRepr, Serde, Value};
 use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
@@ -21,6 +22,7 @@ const FUEL: u64 = 1_000_000;
 pub(super) struct Templates {
     plain: Environment<'static>,
     shell: Environment<'static>,
+    sql: Environment<'static>,
     names: Value,
 }
 
@@ -35,7 +37,9 @@ impl Templates {
         let plain = environment();
         let mut shell = environment();
         shell.set_formatter(for_shell);
-        Self { plain, shell, names: names(json, declared_env, module) }
+        let mut sql = environment();
+        sql.set_formatter(for_sql);
+        Self { plain, shell, sql, names: names(json, declared_env, module) }
     }
 
     /// `text` with its templates resolved.
@@ -47,6 +51,11 @@ impl Templates {
     pub(super) fn render_shell(&self, text: &str) -> Result<String, StepError> {
         render(&self.shell, text, &self.names)
     }
+
+    /// `text`, a statement of SQL, with its templates resolved.
+    pub(super) fn render_sql(&self, text: &str) -> Result<String, StepError> {
+        render(&self.sql, text, &self.names)
+    }
 }
 
 fn environment() -> Environment<'static> {
@@ -54,7 +63,7 @@ fn environment() -> Environment<'static> {
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(FUEL));
     environment.add_filter("snake", snake);
-    environment.add_filter("quote", quote);
+    environment.add_filter("identifier", identifier);
     environment.add_filter("shell", shell_quoted);
     environment
 }
@@ -170,13 +179,11 @@ fn snake(text: &str) -> String {
     snake.trim_end_matches('_').to_owned()
 }
 
-/// The text as an identifier in SQL.
-fn quote(text: &str) -> Result<String, Error> {
-    if text.is_empty() || text.contains('\0') {
-        let detail = format!("{text:?} is not a name of a table or column");
-        return Err(Error::new(ErrorKind::InvalidOperation, detail));
-    }
-    Ok(format!("\"{}\"", text.replace('"', "\"\"")))
+/// The text as the name of a table or column in SQL.
+fn identifier(text: &str) -> Result<Value, Error> {
+    quote_identifier(text)
+        .map(Value::from_safe_string)
+        .map_err(|error| Error::new(ErrorKind::InvalidOperation, error.to_string()))
 }
 
 /// The text as one word of the shell, whatever is in it.
@@ -190,17 +197,38 @@ fn for_shell(
     state: &mut State<'_, '_>,
     value: &Value,
 ) -> Result<(), Error> {
-    let text = value.to_string();
-    let is_harmless =
-        text.chars().all(|c| c.is_alphanumeric() || "_-./:=@%+,".contains(c)) && !text.is_empty();
-    if value.is_safe() || value.is_undefined() || is_harmless {
+    let is_word =
+        |text: &str| text.chars().all(|c| c.is_alphanumeric() || "_-./:=@%+,".contains(c));
+    if is_harmless(value, is_word) {
         return minijinja::escape_formatter(output, state, value);
     }
     let detail = format!(
-        "the shell would read more than a word into {text:?}; write the command as a list, or use \
-         the filter `shell`"
+        "the shell would read more than a word into {:?}; write the command as a list, or use the \
+         filter `shell`",
+        value.to_string()
     );
     Err(Error::new(ErrorKind::InvalidOperation, detail))
+}
+
+/// Puts a value into a statement of SQL.
+fn for_sql(output: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
+    let is_name = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if value.is_number() || is_harmless(value, is_name) {
+        return minijinja::escape_formatter(output, state, value);
+    }
+    let detail = format!(
+        "{:?} is pasted into a statement; bind it as a parameter (`:tenant`, `:partition_key` or one \
+         under `params`), or use the filter `identifier` for a name",
+        value.to_string()
+    );
+    Err(Error::new(ErrorKind::InvalidOperation, detail))
+}
+
+/// Whether `value` may stand in a text that is a language of its own: a filter has made it safe,
+/// or nothing in it is special. Undefined values fail in the formatter itself.
+fn is_harmless(value: &Value, is_plain: impl Fn(&str) -> bool) -> bool {
+    let text = value.to_string();
+    value.is_safe() || value.is_undefined() || (!text.is_empty() && is_plain(&text))
 }
 
 #[cfg(test)]
@@ -235,7 +263,7 @@ mod tests {
             ("{{ partition }} {{ partition.grain }}", "jfk::day day"),
             ("{{ env.LAKE }} {{ run }}", "/lake 0190-run"),
             ("{{ name | snake }} {{ module }}", "fetch_data MyApp.Tasks.FetchData"),
-            ("{{ partition.key | quote }}", "\"jfk::day\""),
+            ("{{ partition.key | identifier }}", "\"jfk::day\""),
             ("no template { here }", "no template { here }"),
         ] {
             assert_eq!(templates.render(text).as_deref(), Ok(wanted), "{text}");
@@ -258,6 +286,21 @@ mod tests {
             templates.render_shell("echo {{ city | shell }} {{ partition }} *").as_deref(),
             Ok("echo 'Oslo; rm -rf /' jfk::day *")
         );
+    }
+
+    #[test]
+    fn a_value_cannot_become_a_statement() {
+        let templates = templates();
+        assert!(templates.render_sql("SELECT '{{ city }}'").is_err());
+        assert!(templates.render_sql("SELECT * FROM {{ partition }}").is_err());
+        assert_eq!(
+            templates
+                .render_sql("SELECT {{ upstream.fetch.records }} FROM {{ city | identifier }}")
+                .as_deref(),
+            Ok("SELECT 500 FROM \"Oslo; rm -rf /\"")
+        );
+        let name = "metric_{{ partition.grain }}";
+        assert_eq!(templates.render_sql(name).as_deref(), Ok("metric_day"));
     }
 
     #[test]

@@ -1,0 +1,170 @@
+//! Steps that make assets: what is stored, what is told about it, and how SQL steps take part.
+
+use std::collections::BTreeMap;
+
+use millstream_blob::LogStream;
+use millstream_model::worker_api::Assignment;
+use millstream_model::{
+    AssetStep, ErrorCode, EventBody, HumanDuration, InputSource, IoDef, IoKind, MetadataValue,
+    ReadSource, ResourceDef, SqlStep, StepConfig, StepInput, StepPlan,
+};
+use serde_json::{Value, json};
+
+use crate::bench::{Bench, Recorder, noop, result_of, run_of, shell};
+
+fn sql(key: &str, statements: &[&str]) -> (StepPlan, SqlStep) {
+    let step = SqlStep {
+        resource: "warehouse".parse().unwrap(),
+        statements: statements.iter().map(|text| (*text).to_owned()).collect(),
+        read: BTreeMap::new(),
+        params: BTreeMap::new(),
+        rows: true,
+        read_only: false,
+    };
+    (noop(key, &[]), step)
+}
+
+fn planned((plan, step): (StepPlan, SqlStep)) -> StepPlan {
+    StepPlan { step: StepConfig::Sql(step), ..plan }
+}
+
+fn lake() -> IoDef {
+    IoDef { kind: IoKind::Csv, base: "lake".to_owned() }
+}
+
+fn asset(key: &str, io: Option<IoDef>) -> AssetStep {
+    AssetStep {
+        key: key.parse().unwrap(),
+        partition: None,
+        io,
+        inputs: Vec::new(),
+        code_version: "v1".to_owned(),
+        output_required: true,
+    }
+}
+
+fn with_warehouse(steps: Vec<StepPlan>) -> Assignment {
+    let mut run = run_of(steps);
+    let path = "{{ tenant.id }}.db".to_owned();
+    run.plan.resources.insert("warehouse".parse().unwrap(), ResourceDef::Sqlite { path });
+    run
+}
+
+/// Metadata and data version of an asset's materialization, if there was one.
+fn materialized(
+    control: &Recorder,
+    wanted: &str,
+) -> Option<(BTreeMap<String, MetadataValue>, Option<String>)> {
+    control.events().into_iter().find_map(|event| match event {
+        EventBody::Materialized { asset, metadata, data_version, .. }
+            if asset.to_string() == wanted =>
+        {
+            Some((metadata, data_version))
+        }
+        _ => None,
+    })
+}
+
+#[tokio::test]
+async fn sql_rows_go_to_the_io_manager_and_the_next_asset_reads_them() {
+    let bench = Bench::new();
+    let (plan, step) = sql("values", &["SELECT :tenant AS tenant, 2 AS n UNION SELECT 'x', 3"]);
+    let values = StepPlan {
+        asset: Some(asset("values", Some(lake()))),
+        ..planned((plan, SqlStep { read_only: false, ..step }))
+    };
+    let (plan, step) = sql("cache", &["SELECT sum(n) AS total, count(*) AS rows FROM extracted"]);
+    let read =
+        BTreeMap::from([("extracted".to_owned(), ReadSource::Asset("values".parse().unwrap()))]);
+    let input = StepInput {
+        asset: "values".parse().unwrap(),
+        partition: None,
+        source: InputSource::Io(lake()),
+    };
+    let cache = StepPlan {
+        depends_on: vec!["values".parse().unwrap()],
+        asset: Some(AssetStep { inputs: vec![input], ..asset("cache", None) }),
+        ..planned((plan, SqlStep { read, ..step }))
+    };
+    bench.run(with_warehouse(vec![values, cache])).await;
+    assert_eq!(bench.control.errors(), []);
+    let file = bench.settings.root.join("lake/default/values/_.csv");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "tenant,n\ndefault,2\nx,3\n");
+    let (metadata, version) = materialized(&bench.control, "values").unwrap();
+    assert_eq!(metadata["rows"], MetadataValue::int(2));
+    assert!(version.is_some(), "the hash of what was stored");
+    let (metadata, _) = materialized(&bench.control, "cache").unwrap();
+    assert_eq!(metadata["total"], MetadataValue::int(5));
+    assert_eq!(
+        result_of(&bench.control, "cache"),
+        json!({ "columns": ["total", "rows"], "rows": [[5, 2]] })
+    );
+    let log = bench.log("values", 1, LogStream::Out).await;
+    assert!(log.ends_with(&format!("Wrote to {}\n", file.display())), "{log}");
+}
+
+#[tokio::test]
+async fn a_failed_statement_is_named_and_undone() {
+    let bench = Bench::new();
+    let step = sql("load", &["CREATE TABLE t (a)", "SELECT * FROM missing"]);
+    bench.run(with_warehouse(vec![planned(step)])).await;
+    let error = &bench.control.errors()[0];
+    assert_eq!(error.code, ErrorCode::StepSql);
+    assert_eq!(error.detail.as_deref(), Some("SELECT * FROM missing"));
+}
+
+#[tokio::test]
+async fn r190_a_timeout_ends_a_statement_that_does_not_end() {
+    let bench = Bench::new();
+    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) \
+                   SELECT max(i) AS last FROM n";
+    let step = StepPlan {
+        timeout: Some(HumanDuration::from_secs(1)),
+        ..planned(sql("endless", &[endless]))
+    };
+    bench.run(with_warehouse(vec![step])).await;
+    assert_eq!(bench.control.errors()[0].code, ErrorCode::StepTimeout);
+}
+
+#[tokio::test]
+async fn a_resource_that_is_not_declared_fails_for_good() {
+    let bench = Bench::new();
+    bench.run(run_of(vec![planned(sql("load", &["SELECT 1"]))])).await;
+    assert_eq!(bench.control.errors()[0].code, ErrorCode::StepResource);
+}
+
+#[tokio::test]
+async fn r039_a_program_says_what_it_made_and_where_its_inputs_are() {
+    let bench = Bench::new();
+    let input = StepInput {
+        asset: "raw/orders".parse().unwrap(),
+        partition: None,
+        source: InputSource::Io(lake()),
+    };
+    let line = r#"grep -q "lake/default/raw/orders/_.csv" "$MILLSTREAM_CONTEXT" &&
+        echo '{"metadata": {"rows": 7}, "data_version": "d1"}' > "$MILLSTREAM_RESULT""#;
+    let made = AssetStep { inputs: vec![input], ..asset("orders", None) };
+    let step = StepPlan { asset: Some(made), ..shell("orders", line) };
+    bench.run(run_of(vec![step])).await;
+    let (metadata, version) = materialized(&bench.control, "orders").unwrap();
+    assert_eq!(metadata["rows"], MetadataValue::int(7));
+    assert_eq!(version.as_deref(), Some("d1"));
+}
+
+#[tokio::test]
+async fn an_asset_that_need_not_be_made_is_only_told_of_when_it_was() {
+    let bench = Bench::new();
+    let made = AssetStep { output_required: false, ..asset("maybe", Some(lake())) };
+    let step = StepPlan { asset: Some(made), ..noop("maybe", &[]) };
+    bench.run(run_of(vec![step])).await;
+    assert!(materialized(&bench.control, "maybe").is_none());
+    assert_eq!(result_of(&bench.control, "maybe"), Value::Null);
+}
+
+#[tokio::test]
+async fn a_step_without_a_result_for_its_io_manager_fails() {
+    let bench = Bench::new();
+    let step = StepPlan { asset: Some(asset("made", Some(lake()))), ..noop("made", &[]) };
+    bench.run(run_of(vec![step])).await;
+    assert_eq!(bench.control.errors()[0].code, ErrorCode::StepResult);
+}
