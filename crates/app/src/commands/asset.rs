@@ -28,7 +28,7 @@ pub(super) async fn run(
             let wish = json!({
                 "select": selection.or(select).unwrap_or_default(),
                 "partitions": partitions,
-                "all_partitions": all_partitions,
+                "all": all_partitions,
             });
             let mut launched = Vec::new();
             for tenant in wished_tenants(client, global, &partitions, all_tenants).await? {
@@ -127,14 +127,14 @@ async fn show(client: &Client, global: &Global, key: &str) -> Result<(), AppErro
         return Ok(());
     }
     for view in &shown {
-        output::line(&format!("{}  (tenant {}, group {})  {}", text(view, "/asset/asset"),
-            text(view, "/asset/tenant"), text(view, "/asset/group"),
-            text(view, "/asset/description")));
+        output::line(&format!("{}  (tenant {}, group {})  {}", text(view, "/asset"),
+            text(view, "/tenant"), text(view, "/group"),
+            text(view, "/description")));
         for made in rows(view, "history") {
             output::line(&format!("  {}  run {}  {}  {}", text(made, "/at"),
                 text(made, "/run_id"), text(made, "/partition"), metadata(made)));
         }
-        for partition in rows(view, "partitions") {
+        for partition in rows(view, "partition_rows") {
             output::line(&format!("  {}  {}", text(partition, "/state"),
                 text(partition, "/partition")));
         }

@@ -56,7 +56,7 @@ pub(super) async fn after_launch(
         .map(|run| Awaited { tenant: text(run, "/tenant"), run: text(run, "/run_id") })
         .collect();
     let over = until_over(client, &awaited).await?;
-    let failed = over.iter().filter(|run| text(run, "/run/status") != "SUCCESS").count();
+    let failed = over.iter().filter(|run| text(run, "/status") != "SUCCESS").count();
     if global.json {
         match over.as_slice() {
             [only] => output::json(only),

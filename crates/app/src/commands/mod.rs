@@ -2,6 +2,7 @@
 
 mod asset;
 mod definitions;
+mod demo;
 mod job;
 mod partition;
 mod run;
@@ -40,7 +41,8 @@ pub(crate) async fn run(cli: Cli) -> Result<(), AppError> {
         Command::Tenant(command) => {
             with_client(&global, async |c| tenant::run(c, &global, &command).await).await
         }
-        Command::Demo { .. } | Command::Bench(_) => Err(AppError::Failed),
+        Command::Demo { folder, port, exit } => demo::run(&folder, port, exit).await,
+        Command::Bench(_) => Err(AppError::Failed),
         // Handled before the runtime was started.
         Command::Supervisor | Command::Sql { .. } => Ok(()),
     }
@@ -109,9 +111,10 @@ async fn listed_tenants(client: &Client, global: &Global) -> Result<Vec<String>,
     }
 }
 
-/// The list called `name` in an answer.
+/// An answer that is a list, or the list called `name` in it.
 fn rows<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
-    answer.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    let list = if answer.is_array() { Some(answer) } else { answer.get(name) };
+    list.and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 /// A field of a row as text for a table; `–` when there is nothing.

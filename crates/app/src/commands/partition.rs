@@ -16,14 +16,14 @@ pub(super) async fn run(
     match command {
         PartitionCommand::List { name, contains, after, limit } => {
             let query = format!(
-                "?contains={}&after={}&limit={limit}",
+                "?text={}&after={}&limit={limit}",
                 encoded(&contains),
                 encoded(&after)
             );
             let mut keys: Vec<Value> = Vec::new();
             for tenant in listed_tenants(client, global).await? {
                 let path = format!("/{tenant}/api/v1/partitions/{}{query}", encoded(&name));
-                keys.extend(rows(&client.get(&path).await?, "partitions").iter().cloned());
+                keys.extend(rows(&client.get(&path).await?, "keys").iter().cloned());
             }
             keys.dedup();
             show(global, &keys);

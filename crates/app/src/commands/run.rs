@@ -28,7 +28,7 @@ pub(super) async fn run(
         }
         RunCommand::Cancel { run } => {
             let (tenant, found) = find(client, global, &run).await?;
-            let path = format!("/{tenant}/api/v1/runs/{}/cancel", text(&found, "/run/run_id"));
+            let path = format!("/{tenant}/api/v1/runs/{}/cancel", text(&found, "/run_id"));
             let answer = client.post(&path, &json!({})).await?;
             if global.json {
                 output::json(&answer);
@@ -121,7 +121,7 @@ fn short(id: &str) -> String {
 
 async fn show(client: &Client, global: &Global, run: &str) -> Result<(), AppError> {
     let (tenant, found) = find(client, global, run).await?;
-    let id = text(&found, "/run/run_id");
+    let id = text(&found, "/run_id");
     let events = client.get(&format!("/{tenant}/api/v1/runs/{id}/events")).await?;
     if global.json {
         let mut all = found;
@@ -143,7 +143,7 @@ async fn show(client: &Client, global: &Global, run: &str) -> Result<(), AppErro
 
 /// Prints a run with its steps: the verdict first, then the evidence.
 pub(super) fn print_outcome(view: &Value) {
-    let run = view.get("run").unwrap_or(view);
+    let run = view;
     let partition = match text(run, "/partition") {
         none if none == "–" => String::new(),
         key => format!(" · {key}"),
@@ -177,11 +177,11 @@ async fn logs(
     (only, follow): (Option<&str>, bool),
 ) -> Result<(), AppError> {
     let (tenant, mut view) = find(client, global, run).await?;
-    let id = text(&view, "/run/run_id");
+    let id = text(&view, "/run_id");
     let mut offsets: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
     loop {
         let over =
-            matches!(text(&view, "/run/status").as_str(), "SUCCESS" | "FAILURE" | "CANCELED");
+            matches!(text(&view, "/status").as_str(), "SUCCESS" | "FAILURE" | "CANCELED");
         for step in rows(&view, "steps") {
             let name = text(step, "/step");
             if only.is_some_and(|only| only != name) {

@@ -36,9 +36,9 @@ pub(super) async fn until_over(client: &Client, runs: &[Awaited]) -> Result<Vec<
             let path = format!("/{}/api/v1/runs/{}", awaited.tenant, awaited.run);
             let run = client.get(&path).await?;
             if let Some(bar) = &bar {
-                bar.set_message(format!("{} {}", text(&run, "/run/title"), text(&run, "/run/status")));
+                bar.set_message(format!("{} {}", text(&run, "/title"), text(&run, "/status")));
             }
-            if matches!(text(&run, "/run/status").as_str(), "SUCCESS" | "FAILURE" | "CANCELED") {
+            if matches!(text(&run, "/status").as_str(), "SUCCESS" | "FAILURE" | "CANCELED") {
                 over.insert(index, run);
                 if let Some(bar) = &bar {
                     bar.inc(1);

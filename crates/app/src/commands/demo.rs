@@ -1,0 +1,161 @@
+//! `millstream demo`: the Asset Manager over a year of real flights, from nothing to a result.
+
+use std::path::Path;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use super::wait::{Awaited, until_over};
+use super::{rows, tenants, text};
+use crate::client::Client;
+use crate::error::AppError;
+use crate::output;
+use crate::serve::{Served, ended};
+use crate::settings::Settings;
+
+/// The example's files by their paths in its folder.
+const FILES: &[(&str, &[u8])] = &[
+    ("README.md", include_bytes!("../../../../examples/asset_manager/README.md")),
+    ("dags/flights.yaml", include_bytes!("../../../../examples/asset_manager/dags/flights.yaml")),
+    ("dags/metrics.yaml", include_bytes!("../../../../examples/asset_manager/dags/metrics.yaml")),
+    ("dags/tenants.yaml", include_bytes!("../../../../examples/asset_manager/dags/tenants.yaml")),
+    (
+        "dags/warehouse.yaml",
+        include_bytes!("../../../../examples/asset_manager/dags/warehouse.yaml"),
+    ),
+    ("data/README.md", include_bytes!("../../../../examples/asset_manager/data/README.md")),
+    ("data/airlines.csv", include_bytes!("../../../../examples/asset_manager/data/airlines.csv")),
+    (
+        "data/flights.csv.gz",
+        include_bytes!("../../../../examples/asset_manager/data/flights.csv.gz"),
+    ),
+];
+
+/// Unpacks the example, runs all of it and shows the result; then serves the pages, unless it is
+/// told to end.
+pub(super) async fn run(folder: &Path, port: u16, exit: bool) -> Result<(), AppError> {
+    let started = Instant::now();
+    unpack(folder)?;
+    let settings = Settings::read(folder, |name| match name {
+        // The example lies where it was unpacked, whatever the surroundings say.
+        "DAGS_DIR" | "DAGS_ENABLED" | "MILLSTREAM_DATABASE_URL" => None,
+        other => std::env::var(other).ok(),
+    });
+    let (served, address) = Served::listen(settings, port).await?;
+    served.scanned().await;
+    let client = Client::Here(Box::new(served));
+    output::line(&format!("The Asset Manager example is in {}", folder.display()));
+    output::line(&format!("Serving on http://{address}"));
+
+    let outcome = run_all(&client).await;
+    if outcome.is_ok() {
+        output::line("");
+        output::line(&format!("Done in {:.1} s. Pages: http://{address}",
+            started.elapsed().as_secs_f64()));
+        if !exit {
+            output::line("Ctrl-C ends it.");
+            ended().await;
+        }
+    }
+    client.close().await;
+    outcome
+}
+
+async fn run_all(client: &Client) -> Result<(), AppError> {
+    let all = tenants(client).await?;
+    output::line(&format!("Loading the flights of 2013 for {} tenants …", all.len()));
+    let flights = json!({ "select": "flights" });
+    materialize(client, &all, &flights).await?;
+    let metrics = json!({ "select": "metric_semantic_values+", "all": true });
+    output::line("Extracting and caching every metric, grain and tenant …");
+    let count = materialize(client, &all, &metrics).await?;
+    output::line(&format!("{count} partitions are materialized."));
+    output::line("");
+    show(client, &all).await
+}
+
+/// Materializes in every tenant at once and waits; returns how many runs there were.
+async fn materialize(client: &Client, all: &[String], wish: &Value) -> Result<usize, AppError> {
+    let mut awaited = Vec::new();
+    for tenant in all {
+        let answer = client.post(&format!("/{tenant}/api/v1/assets/materialize"), wish).await?;
+        awaited.extend(rows(&answer, "runs").iter().map(|run| Awaited {
+            tenant: text(run, "/tenant"),
+            run: text(run, "/run_id"),
+        }));
+    }
+    let over = until_over(client, &awaited).await?;
+    for run in &over {
+        if text(run, "/status") != "SUCCESS" {
+            super::run::print_outcome(run);
+            return Err(AppError::Failed);
+        }
+    }
+    Ok(over.len())
+}
+
+/// Prints what each tenant has: its flights of the year, and the tables that were cached.
+async fn show(client: &Client, all: &[String]) -> Result<(), AppError> {
+    let mut table = Vec::new();
+    for tenant in all {
+        let flights = client.get(&format!("/{tenant}/api/v1/assets/flights")).await?;
+        let cache = client.get(&format!("/{tenant}/api/v1/assets/snowflake_metric_cache")).await?;
+        let fact = |name: &str| text(&flights, &format!("/latest/metadata/{name}/value"));
+        let cached = rows(&cache, "partition_rows")
+            .iter()
+            .filter(|row| text(row, "/state") == "materialized")
+            .count();
+        table.push(vec![
+            tenant.to_uppercase(),
+            fact("flights"),
+            fact("mean_dep_delay"),
+            fact("cancelled"),
+            format!("{} – {}", fact("first_date"), fact("last_date")),
+            format!("{cached} in warehouse/{tenant}.db"),
+        ]);
+    }
+    let heads =
+        ["AIRPORT", "FLIGHTS", "MEAN DELAY (MIN)", "CANCELLED", "PERIOD", "METRIC TABLES"];
+    output::table(&heads, &table);
+    Ok(())
+}
+
+/// Writes the example's files that are not there yet, so that what somebody changed stays.
+fn unpack(folder: &Path) -> Result<(), AppError> {
+    for (name, content) in FILES {
+        let path = folder.join(name);
+        let failed = |source| AppError::Files { path: path.clone(), source };
+        if path.exists() {
+            continue;
+        }
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(failed)?;
+        }
+        std::fs::write(&path, content).map_err(failed)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_demo_unpacks_every_file_of_the_example() {
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/asset_manager");
+        let mut expected = Vec::new();
+        for entry in ["", "dags", "data"] {
+            for file in std::fs::read_dir(example.join(entry)).unwrap() {
+                let path = file.unwrap().path();
+                if path.is_file() {
+                    let below = path.strip_prefix(&example).unwrap();
+                    expected.push(below.to_string_lossy().into_owned());
+                }
+            }
+        }
+        expected.sort();
+        let mut packed: Vec<&str> = FILES.iter().map(|(name, _)| *name).collect();
+        packed.sort_unstable();
+        assert_eq!(packed, expected);
+    }
+}
