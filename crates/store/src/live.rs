@@ -19,7 +19,8 @@ statements! {
         UPDATE live_run
         SET status = 'STARTING', epoch = epoch + 1, seq = -1, beat = 0, hold = NULL, worker = NULL
         WHERE status = 'QUEUED' AND (tenant, run) IN (/*pairs $1*/)
-          AND EXISTS (SELECT 1 FROM lease WHERE name = 'queue' AND holder = $2 AND fence = $3)
+          AND EXISTS (SELECT 1 FROM lease
+                      WHERE name = 'queue' AND holder = $2 AND fence = $3 /*held*/)
         RETURNING tenant, run, epoch";
     SET_HOLD = "
         UPDATE live_run SET hold = $3
