@@ -1,14 +1,14 @@
 -- What only Postgres has: the two roles, and the walls between tenants that the server itself holds.
 
 -- A statement of a batch that touched another number of rows than it must ends its transaction.
-CREATE FUNCTION millstream_expect(found BIGINT, wanted BIGINT) RETURNS BIGINT
+CREATE FUNCTION millstream_expect(touched BIGINT, wanted BIGINT) RETURNS BIGINT
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
-    IF found <> wanted THEN
+    IF touched <> wanted THEN
         RAISE EXCEPTION USING
-            ERRCODE = 'MS001', MESSAGE = format('%s rows instead of %s', found, wanted);
+            ERRCODE = 'MS001', MESSAGE = format('%s rows instead of %s', touched, wanted);
     END IF;
-    RETURN found;
+    RETURN touched;
 END $$;
 
 -- The tenants that this transaction is about; NULL, which no row matches, when it names none.
