@@ -14,7 +14,8 @@ impl Dialect {
     /// so every `$n` becomes `?n`. Holes:
     /// - `/*pairs $n*/`: the rows (first, second) of a JSON array of two-element text arrays.
     /// - `/*texts $n*/`: the rows of a JSON array of texts.
-    /// - `/*skip locked*/`: passes over rows that another transaction holds.
+    /// - `/*held*/`: keeps the rows that a subquery found as they are until the commit.
+    /// - `/*arrival*/`: the column that tells the order in which rows were written.
     pub(crate) fn render(self, text: &str) -> String {
         let mut rendered = String::with_capacity(text.len());
         let mut rest = text;
@@ -28,6 +29,17 @@ impl Dialect {
         match self {
             Self::Sqlite => rendered.replace('$', "?"),
             Self::Postgres => rendered,
+        }
+    }
+
+    /// The common part of a migration as this database takes it.
+    ///
+    /// SQLite compares texts byte by byte. Postgres does so only under the collation `C`; under
+    /// another one the order of keys, and so every page of a list, would depend on the database.
+    pub(crate) fn render_schema(self, text: &str) -> String {
+        match self {
+            Self::Sqlite => text.to_owned(),
+            Self::Postgres => text.replace(" TEXT", " TEXT COLLATE \"C\""),
         }
     }
 
@@ -45,7 +57,11 @@ impl Dialect {
             (Self::Postgres, "texts") => format!(
                 "SELECT e.value FROM jsonb_array_elements_text(CAST({argument} AS TEXT)::jsonb) AS e"
             ),
-            (Self::Postgres, "skip") => "FOR UPDATE SKIP LOCKED".to_owned(),
+            // One writer needs no lock: nobody is between its statements.
+            (Self::Sqlite, "held") => String::new(),
+            (Self::Postgres, "held") => "FOR SHARE".to_owned(),
+            (Self::Sqlite, "arrival") => "rowid".to_owned(),
+            (Self::Postgres, "arrival") => "arrival".to_owned(),
             // An unknown hole is left as a comment; preparing every statement in a test finds it.
             _ => String::new(),
         }

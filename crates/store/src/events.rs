@@ -11,7 +11,7 @@ use millstream_model::{Event, EventPosition, RunId, TenantId};
 use crate::batch::Expect;
 use crate::statement::statements;
 use crate::value::json;
-use crate::{Batch, Row, Scope, Store, StoreError};
+use crate::{Batch, Row, Scope, Store, StoreError, leases};
 
 statements! {
     INSERT_EVENT_BATCH = "INSERT INTO event_batch (tenant, id) VALUES ($1, $2)";
@@ -23,6 +23,15 @@ statements! {
         UPDATE event_batch
         SET position = (SELECT COALESCE(MAX(b.position), 0) + 1 FROM event_batch b)
         WHERE tenant = $1 AND id = $2
+        RETURNING position";
+    ANY_UNPUBLISHED = "SELECT id FROM event_batch WHERE position IS NULL LIMIT 1";
+    PUBLISH_EVENT_BATCHES = "
+        UPDATE event_batch SET position = fresh.place
+        FROM (SELECT tenant AS of_tenant, id AS of_id,
+                     (SELECT COALESCE(MAX(position), 0) FROM event_batch)
+                     + ROW_NUMBER() OVER (ORDER BY /*arrival*/) AS place
+              FROM event_batch WHERE position IS NULL ORDER BY /*arrival*/ LIMIT $1) AS fresh
+        WHERE tenant = fresh.of_tenant AND id = fresh.of_id
         RETURNING position";
     LAST_POSITION = "SELECT COALESCE(MAX(position), 0) FROM event_batch";
     RUN_EVENTS = "
@@ -42,6 +51,12 @@ statements! {
         SELECT position FROM event_batch
         WHERE tenant IN (/*texts $1*/) AND position > $2 ORDER BY position LIMIT $3";
 }
+
+/// The lease of the one that publishes.
+pub const PUBLISHER_LEASE: &str = "publisher";
+
+/// Batches that are published at once, so that the lease's row is not held for long.
+const PUBLISHED_MAX: u32 = 1_000;
 
 /// Stores `events`, which must all be of one tenant, as one batch with the id `id`.
 pub fn insert(batch: &mut Batch, tenant: &TenantId, id: &str, events: &[Event]) {
@@ -110,6 +125,22 @@ impl Store {
         let params = vec![json(&tenants), position.0.into(), last.int()?.into()];
         let rows = self.read(scope, &EVENTS_AFTER, params).await?;
         rows.into_iter().map(event_row).collect()
+    }
+
+    /// Gives positions to batches that have none, at most 1,000, and returns how many it gave; it
+    /// conflicts when `holder` has lost the lease [`PUBLISHER_LEASE`].
+    ///
+    /// A reader that follows `position` misses nothing: raising the lease locks its row until the
+    /// commit, so publishers go one after the other, and each reads the last position after the
+    /// one before it has committed. Where the writer publishes in its own commits it returns 0.
+    pub async fn publish(&self, holder: &str, fence: i64) -> Result<u32, StoreError> {
+        if self.read(Scope::Daemon, &ANY_UNPUBLISHED, Vec::new()).await?.is_empty() {
+            return Ok(0);
+        }
+        let batch = leases::raise(PUBLISHER_LEASE, holder, fence)
+            .then(&PUBLISH_EVENT_BATCHES, vec![PUBLISHED_MAX.into()]);
+        let published = self.apply(batch).await?.rows(1).len();
+        Ok(u32::try_from(published).unwrap_or(u32::MAX))
     }
 
     /// The position of the newest published batch.

@@ -20,7 +20,8 @@ statements! {
         SET status = 'STARTING', epoch = epoch + 1, seq = -1, beat = 0, hold = NULL,
             worker = 'run-' || run || '-' || CAST(epoch + 1 AS TEXT)
         WHERE status = 'QUEUED' AND (tenant, run) IN (/*pairs $1*/)
-          AND EXISTS (SELECT 1 FROM lease WHERE name = 'queue' AND holder = $2 AND fence = $3)
+          AND EXISTS (SELECT 1 FROM lease
+                      WHERE name = 'queue' AND holder = $2 AND fence = $3 /*held*/)
         RETURNING tenant, run, epoch";
     SET_HOLD = "
         UPDATE live_run SET hold = $3

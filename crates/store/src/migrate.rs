@@ -60,7 +60,7 @@ impl Migration {
             Dialect::Sqlite => self.sqlite,
             Dialect::Postgres => self.postgres,
         };
-        format!("{}\n{own}", self.up)
+        format!("{}\n{own}", dialect.render_schema(self.up))
     }
 
     /// The checksum of what is applied on one database.

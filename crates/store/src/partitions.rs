@@ -23,7 +23,7 @@ statements! {
     PARTITIONS = "
         SELECT partition_key FROM dynamic_partition
         WHERE tenant = $1 AND definition = $2 AND removed_at IS NULL
-          AND partition_key > $3 AND partition_key LIKE $4 ESCAPE '~'
+          AND partition_key > $3 AND LOWER(partition_key) LIKE $4 ESCAPE '~'
         ORDER BY partition_key LIMIT $5";
     COUNT_PARTITIONS = "
         SELECT COUNT(*) FROM dynamic_partition
@@ -61,7 +61,7 @@ pub fn remove(
 
 impl Store {
     /// The keys in their order, at most `limit` after `after` (empty for the first page), of
-    /// those that contain `text`.
+    /// those that contain `text`, in small or capital letters.
     pub async fn dynamic_partitions(
         &self,
         tenant: &TenantId,
@@ -69,6 +69,7 @@ impl Store {
         (after, text): (&str, &str),
         limit: u32,
     ) -> Result<Vec<PartitionKey>, StoreError> {
+        let text = text.to_ascii_lowercase();
         let escaped = text.replace('~', "~~").replace('%', "~%").replace('_', "~_");
         let params = vec![
             tenant.into(),

@@ -203,7 +203,8 @@ impl Store {
         short: &str,
     ) -> Result<Vec<RunRow>, StoreError> {
         // Ids are hex digits and dashes, so nothing in them is a wildcard; the text may hold some.
-        let digits: String = short.chars().filter(char::is_ascii_hexdigit).collect();
+        let digits = short.chars().filter(char::is_ascii_hexdigit);
+        let digits: String = digits.map(|digit| digit.to_ascii_lowercase()).collect();
         let params = vec![json(&tenants), format!("%{digits}").into()];
         let rows = self.read(Scope::Tenants(tenants.to_vec()), &RUN_BY_SHORT_ID, params).await?;
         rows.into_iter().map(run_row).collect()

@@ -58,12 +58,9 @@ impl Store {
     ///
     /// The schema is not touched; see [`Store::schema_state`] and [`Store::migrate`].
     pub async fn connect_postgres(url: &str, connections: usize) -> Result<Self, StoreError> {
-        let postgres = Postgres::connect(url, connections).await?;
-        let store = Self::new(Database::Postgres(postgres));
-        if let Database::Postgres(postgres) = &*store.database {
-            postgres.follow_notifications(store.changes.clone());
-        }
-        Ok(store)
+        let changes = watch::Sender::new(0);
+        let postgres = Postgres::connect(url, connections, changes.clone()).await?;
+        Ok(Self { database: Arc::new(Database::Postgres(postgres)), changes })
     }
 
     /// `sqlite` or `postgres`, for people.

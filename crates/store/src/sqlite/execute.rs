@@ -27,7 +27,9 @@ pub(super) fn unavailable(error: rusqlite::Error) -> StoreError {
 
 fn refused(sql: &'static Sql, error: &rusqlite::Error) -> StoreError {
     match error.sqlite_error_code() {
-        Some(ErrorCode::ConstraintViolation) => StoreError::Duplicate { statement: sql.name },
+        Some(ErrorCode::ConstraintViolation) if is_taken_key(error) => {
+            StoreError::Duplicate { statement: sql.name }
+        }
         Some(
             ErrorCode::DiskFull
             | ErrorCode::SystemIoFailure
@@ -41,6 +43,16 @@ fn refused(sql: &'static Sql, error: &rusqlite::Error) -> StoreError {
         ) => StoreError::Unavailable(error.to_string()),
         _ => StoreError::Refused { statement: sql.name, message: error.to_string() },
     }
+}
+
+/// Whether a key is taken; a missing value is another kind of violation, and a defect.
+fn is_taken_key(error: &rusqlite::Error) -> bool {
+    use rusqlite::ffi::{
+        SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_ROWID, SQLITE_CONSTRAINT_UNIQUE,
+    };
+    const TAKEN: [i32; 3] =
+        [SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_ROWID, SQLITE_CONSTRAINT_UNIQUE];
+    error.sqlite_error().is_some_and(|error| TAKEN.contains(&error.extended_code))
 }
 
 /// Runs the statements of `batch` inside a transaction or savepoint that the caller ends.

@@ -1,0 +1,118 @@
+//! Telling other processes that something was committed, and hearing it from them.
+//!
+//! On a connection of its own and after the commit: a NOTIFY inside the writing transaction makes
+//! the commits of all writers wait for one lock. It only says "look now": what was missed while
+//! the connection was away is made up for by one look after it is back.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio_postgres::{AsyncMessage, Client, Config, Connection, Error, NoTls, Socket};
+
+/// Between two announcements of this process: at most 20 a second.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Between two attempts to connect: the first wait, which doubles, and the longest.
+const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+const LISTEN: &str = "LISTEN millstream_changes";
+const NOTIFY: &str = "NOTIFY millstream_changes";
+
+/// The way to other processes; dropping it ends the task.
+pub(super) struct Announcer {
+    wanted: Arc<Notify>,
+    _task: JoinSet<()>,
+}
+
+impl Announcer {
+    /// Starts the task; `changes` is counted up for every announcement of another process.
+    pub(super) fn start(config: Config, changes: watch::Sender<i64>) -> Self {
+        let wanted = Arc::new(Notify::new());
+        let mut task = JoinSet::new();
+        task.spawn(follow(config, Arc::clone(&wanted), changes));
+        Self { wanted, _task: task }
+    }
+
+    /// Tells the others soon; many calls within a pause are one announcement.
+    pub(super) fn announce(&self) {
+        self.wanted.notify_one();
+    }
+}
+
+async fn follow(config: Config, wanted: Arc<Notify>, changes: watch::Sender<i64>) {
+    let mut wait = WAITS.0;
+    loop {
+        let ended = match config.connect(NoTls).await {
+            Ok((client, connection)) => {
+                wait = WAITS.0;
+                session(&client, connection, &wanted, &changes).await
+            }
+            Err(error) => error.to_string(),
+        };
+        tracing::warn!(reason = ended, "the connection for announcements is lost; it is made anew");
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(WAITS.1);
+    }
+}
+
+/// Announces and listens until the connection ends; returns why it did.
+async fn session(
+    client: &Client,
+    connection: Connection<Socket, tokio_postgres::tls::NoTlsStream>,
+    wanted: &Notify,
+    changes: &watch::Sender<i64>,
+) -> String {
+    let own = AtomicI32::new(0);
+    tokio::select! {
+        reason = listen(connection, &own, changes) => reason,
+        announced = announce(client, &own, wanted, changes) => match announced {
+            Ok(never) => match never {},
+            Err(error) => error.to_string(),
+        },
+    }
+}
+
+async fn listen(
+    mut connection: Connection<Socket, tokio_postgres::tls::NoTlsStream>,
+    own: &AtomicI32,
+    changes: &watch::Sender<i64>,
+) -> String {
+    loop {
+        match poll_fn(|context| connection.poll_message(context)).await {
+            // What this process commits it knows without being told.
+            Some(Ok(AsyncMessage::Notification(heard)))
+                if heard.process_id() == own.load(Ordering::Relaxed) => {}
+            Some(Ok(AsyncMessage::Notification(_))) => count_up(changes),
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return error.to_string(),
+            None => return "the server closed it".to_owned(),
+        }
+    }
+}
+
+async fn announce(
+    client: &Client,
+    own: &AtomicI32,
+    wanted: &Notify,
+    changes: &watch::Sender<i64>,
+) -> Result<std::convert::Infallible, Error> {
+    let backend: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await?.get(0);
+    own.store(backend, Ordering::Relaxed);
+    client.batch_execute(LISTEN).await?;
+    // Both sides may have missed something while there was no connection.
+    count_up(changes);
+    wanted.notify_one();
+    loop {
+        wanted.notified().await;
+        client.batch_execute(NOTIFY).await?;
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn count_up(changes: &watch::Sender<i64>) {
+    changes.send_modify(|count| *count = count.wrapping_add(1));
+}

@@ -1,0 +1,81 @@
+//! Connections: their settings, the pool, and what is asked of the server.
+
+use std::time::Duration;
+
+use deadpool_postgres::{
+    Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
+};
+use tokio_postgres::{Config, NoTls};
+
+use super::failure;
+use crate::StoreError;
+
+/// How long a call waits for a free connection, and for a new one.
+const GET_MAX: Duration = Duration::from_secs(5);
+
+/// What the server ends by itself: a statement, a wait for a lock, and a transaction whose client
+/// has fallen silent (its locks would hold up everybody else).
+const SERVER_LIMITS: &str = "-c statement_timeout=30s -c lock_timeout=5s \
+                             -c idle_in_transaction_session_timeout=30s";
+
+/// The oldest server that is tested.
+const VERSION_MIN: i32 = 15;
+
+/// The settings of a connection to `url`.
+pub(super) fn config(url: &str) -> Result<Config, StoreError> {
+    // The error is not shown with the URL, which may hold a password.
+    let mut config: Config = url.parse().map_err(|error| failure::of("connect", &error).error)?;
+    let options = format!("{} {SERVER_LIMITS}", config.get_options().unwrap_or_default());
+    config.options(options.trim());
+    if config.get_application_name().is_none() {
+        config.application_name("millstream");
+    }
+    config.connect_timeout(GET_MAX);
+    config.keepalives_idle(Duration::from_secs(30));
+    config.keepalives_interval(Duration::from_secs(5));
+    config.keepalives_retries(3);
+    config.tcp_user_timeout(Duration::from_secs(20));
+    Ok(config)
+}
+
+/// A pool of at most `connections`; none is opened yet.
+pub(super) fn pool(config: Config, connections: usize) -> Result<Pool, StoreError> {
+    // Fast: a closed connection is noticed without asking the server; the rest shows in use.
+    let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    let manager = Manager::from_config(config, NoTls, manager_config);
+    Pool::builder(manager)
+        .max_size(connections.max(1))
+        .runtime(Runtime::Tokio1)
+        .wait_timeout(Some(GET_MAX))
+        .create_timeout(Some(GET_MAX))
+        .recycle_timeout(Some(GET_MAX))
+        .build()
+        .map_err(|error| StoreError::Unavailable(error.to_string()))
+}
+
+/// A connection of the pool.
+pub(super) async fn get(pool: &Pool) -> Result<Object, StoreError> {
+    pool.get().await.map_err(|error| match error {
+        PoolError::Backend(error) => failure::of("connect", &error).error,
+        PoolError::Timeout(_) => StoreError::Unavailable(format!(
+            "no connection was free within {} s; {} are in use",
+            GET_MAX.as_secs(),
+            pool.status().size
+        )),
+        error => StoreError::Unavailable(error.to_string()),
+    })
+}
+
+/// Refuses a server that is too old.
+pub(super) async fn check_version(connection: &Object) -> Result<(), StoreError> {
+    let failed = |error| failure::of("server_version", &error).error;
+    let asked = "SELECT CAST(current_setting('server_version_num') AS INT) / 10000";
+    let version: i32 = connection.query_one(asked, &[]).await.map_err(failed)?.get(0);
+    if version < VERSION_MIN {
+        return Err(StoreError::Refused {
+            statement: "connect",
+            message: format!("Postgres {VERSION_MIN} or newer is needed, this is {version}"),
+        });
+    }
+    Ok(())
+}

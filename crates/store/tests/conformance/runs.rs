@@ -1,0 +1,139 @@
+//! Runs in lists, and what they were ordered with.
+
+use millstream_model::{HoldReason, PartitionKey, RunId, RunPlan, RunStatus, TenantId};
+use millstream_store::overrides::{self, JobOverride};
+use millstream_store::runs::{self, RunEnd, RunFilter};
+use millstream_store::{Batch, Store, live};
+
+use crate::conformance;
+use crate::databases::Db;
+use crate::fixture::{at, claimed, conflict, queue, run_id, tenant};
+
+conformance! {
+    a_list_over_several_tenants_is_one_list_newest_first,
+    a_list_shows_the_live_status_and_filters_by_it,
+    a_run_of_another_tenant_does_not_exist,
+    a_short_id_finds_its_runs_among_the_tenants_named,
+    a_run_ends_once,
+    runs_are_counted_by_status_since_a_time,
+    a_plan_is_stored_once_and_read_back,
+    an_override_is_kept_until_it_is_taken_back,
+}
+
+async fn ids(store: &Store, tenants: &[TenantId], filter: &RunFilter, limit: u32) -> Vec<RunId> {
+    let rows = store.run_list(tenants, filter, limit).await.unwrap();
+    rows.into_iter().map(|row| row.run_id).collect()
+}
+
+async fn a_list_over_several_tenants_is_one_list_newest_first(db: Db) {
+    let tenants = [tenant("a"), tenant("b"), tenant("c")];
+    for number in 0..9 {
+        queue(&db.store, &tenants[number as usize % 3], run_id(number)).await;
+    }
+    let everything = RunFilter::default();
+    let both = ids(&db.store, &tenants[..2], &everything, 4).await;
+    assert_eq!(both, [7, 6, 4, 3].map(run_id));
+    let next = RunFilter { before: Some(run_id(3)), ..RunFilter::default() };
+    assert_eq!(ids(&db.store, &tenants[..2], &next, 4).await, [1, 0].map(run_id));
+    assert_eq!(ids(&db.store, &[], &everything, 4).await, []);
+}
+
+async fn a_list_shows_the_live_status_and_filters_by_it(db: Db) {
+    let tenant = tenant("a");
+    claimed(&db.store, &tenant, run_id(1)).await;
+    queue(&db.store, &tenant, run_id(2)).await;
+    let mut hold = Batch::for_tenant(&tenant);
+    let reason = HoldReason::NoFreeSlot { limit: 1, place: 1 };
+    live::set_hold(&mut hold, &tenant, run_id(2), &reason);
+    db.store.apply(hold).await.unwrap();
+    let starting = RunFilter { status: Some(RunStatus::Starting), ..RunFilter::default() };
+    assert_eq!(ids(&db.store, std::slice::from_ref(&tenant), &starting, 9).await, [run_id(1)]);
+    let row = db.store.run(&tenant, run_id(2)).await.unwrap().unwrap();
+    assert_eq!((row.status, row.hold), (RunStatus::Queued, Some(reason)));
+    let partition: PartitionKey = "p".parse().unwrap();
+    let of_partition = RunFilter { partition: Some(partition), ..RunFilter::default() };
+    assert_eq!(ids(&db.store, &[tenant], &of_partition, 9).await, []);
+}
+
+async fn a_run_of_another_tenant_does_not_exist(db: Db) {
+    queue(&db.store, &tenant("a"), run_id(1)).await;
+    assert_eq!(db.store.run(&tenant("b"), run_id(1)).await.unwrap(), None);
+    assert_eq!(db.store.run_order(&tenant("b"), run_id(1)).await.unwrap(), None);
+    assert!(db.store.run_order(&tenant("a"), run_id(1)).await.unwrap().is_some());
+    assert_eq!(db.store.live_run(&tenant("b"), run_id(1)).await.unwrap(), None);
+}
+
+async fn a_short_id_finds_its_runs_among_the_tenants_named(db: Db) {
+    let tenants = [tenant("a"), tenant("b")];
+    queue(&db.store, &tenants[0], run_id(0x00ab_cdef)).await;
+    queue(&db.store, &tenants[1], run_id(0x10ab_cdef)).await;
+    let found = async |tenants: &[TenantId], short: &str| {
+        db.store.runs_by_short_id(tenants, short).await.unwrap().len()
+    };
+    assert_eq!(found(&tenants, "abcdef").await, 2, "ambiguous");
+    assert_eq!(found(&tenants, "10ABCDEF").await, 1, "capital digits are digits");
+    assert_eq!(found(&tenants[..1], "10abcdef").await, 0);
+    assert_eq!(found(&tenants, "10%").await, 0, "a wildcard finds nothing");
+}
+
+async fn a_run_ends_once(db: Db) {
+    let tenant = tenant("a");
+    let run = claimed(&db.store, &tenant, run_id(1)).await;
+    let end = |status: RunStatus| {
+        let mut batch = Batch::for_tenant(&tenant);
+        runs::start(&mut batch, &tenant, run.run, at(3));
+        runs::count_steps_done(&mut batch, &tenant, run.run, 2);
+        let failure = Some("step `load` failed".to_owned());
+        runs::end(&mut batch, &tenant, run.run, &RunEnd { status, at: at(5), failure });
+        batch
+    };
+    db.store.apply(end(RunStatus::Failure)).await.unwrap();
+    assert_eq!(conflict(db.store.apply(end(RunStatus::Success)).await), "END_RUN");
+    let row = db.store.run(&tenant, run.run).await.unwrap().unwrap();
+    assert_eq!((row.started_at, row.ended_at), (Some(at(3)), Some(at(5))));
+    assert_eq!(row.steps_done, 2, "the second end stored nothing of its batch");
+}
+
+async fn runs_are_counted_by_status_since_a_time(db: Db) {
+    let tenant = tenant("a");
+    claimed(&db.store, &tenant, run_id(1)).await;
+    for number in 2..5 {
+        queue(&db.store, &tenant, run_id(number)).await;
+    }
+    let counts = db.store.run_counts(std::slice::from_ref(&tenant), at(0)).await.unwrap();
+    let counts: Vec<_> = counts.into_iter().collect();
+    assert_eq!(counts, [(RunStatus::Queued, 3), (RunStatus::Starting, 1)]);
+    let recent = db.store.run_counts(&[tenant], at(1_004)).await.unwrap();
+    assert_eq!(recent.into_iter().collect::<Vec<_>>(), [(RunStatus::Queued, 1)]);
+}
+
+async fn a_plan_is_stored_once_and_read_back(db: Db) {
+    let tenant = tenant("a");
+    let plan = serde_json::json!({
+        "tenant": "a", "tenant_def": {"enabled": true}, "location": "files", "job": null, "partition": null,
+        "steps": [], "resources": {}, "max_parallel": null,
+    });
+    let plan: RunPlan = serde_json::from_value(plan).unwrap();
+    let json = serde_json::to_string(&plan).unwrap();
+    let hash = RunPlan::hash(&json);
+    for _ in 0..2 {
+        let mut batch = Batch::for_tenant(&tenant);
+        millstream_store::plans::insert(&mut batch, &tenant, &hash, &json);
+        db.store.apply(batch).await.unwrap();
+    }
+    assert_eq!(db.store.plan(&tenant, &hash).await.unwrap(), Some(plan));
+    assert_eq!(db.store.plan(&crate::fixture::tenant("b"), &hash).await.unwrap(), None);
+}
+
+async fn an_override_is_kept_until_it_is_taken_back(db: Db) {
+    let (tenant, location, job) =
+        (tenant("a"), "files".parse().unwrap(), "etl/load".parse().unwrap());
+    let word = |enabled| JobOverride { location: &location, job: &job, enabled, by: "ann" };
+    for enabled in [Some(true), Some(false)] {
+        db.store.apply(overrides::set(&tenant, &word(enabled), at(1))).await.unwrap();
+    }
+    let words = db.store.job_overrides(&tenant, &location).await.unwrap();
+    assert_eq!(words.get(&job), Some(&false));
+    db.store.apply(overrides::set(&tenant, &word(None), at(2))).await.unwrap();
+    assert!(db.store.job_overrides(&tenant, &location).await.unwrap().is_empty());
+}

@@ -1,0 +1,161 @@
+//! Steps of runs, and what they made.
+
+use std::collections::BTreeMap;
+
+use millstream_model::view::{MaterializationRow, PartitionState};
+use millstream_model::{
+    AssetKey, PartitionKey, RunId, StepEvent, StepKey, StepStatus, TenantId, Timestamp,
+};
+use millstream_store::materializations::{self, PartitionChange};
+use millstream_store::steps::{self, StepChange};
+use millstream_store::{Batch, Store, StoreError};
+
+use crate::conformance;
+use crate::databases::Db;
+use crate::fixture::{at, conflict, duplicate, run_id, tenant};
+
+conformance! {
+    a_step_keeps_its_first_start_and_its_last_outcome,
+    a_step_changes_only_from_a_status_it_can_leave,
+    a_step_that_never_started_cannot_succeed,
+    the_newest_materialization_and_the_history_are_both_kept,
+    a_materialization_is_stored_once_a_run_and_partition,
+    a_failed_partition_still_counts_as_touched_once,
+}
+
+fn change(step: &StepKey, event: StepEvent, status: StepStatus, at: Timestamp) -> StepChange<'_> {
+    StepChange {
+        step,
+        event,
+        status,
+        attempt: 1,
+        at,
+        retry_at: None,
+        error: None,
+        reason: None,
+        result: None,
+        result_ref: None,
+    }
+}
+
+async fn apply(store: &Store, tenant: &TenantId, of: &StepChange<'_>) -> Result<(), StoreError> {
+    let mut batch = Batch::for_tenant(tenant);
+    steps::change(&mut batch, tenant, run_id(1), of);
+    store.apply(batch).await.map(|_| ())
+}
+
+async fn a_step_keeps_its_first_start_and_its_last_outcome(db: Db) {
+    use {StepEvent as E, StepStatus as S};
+    let (tenant, step): (_, StepKey) = (tenant("a"), "load it".parse().unwrap());
+    let result = serde_json::json!({"rows": 3});
+    for (number, (event, status)) in [
+        (E::Started, S::Started),
+        (E::FailedWillRetry, S::Retrying),
+        (E::Started, S::Started),
+        (E::Succeeded, S::Success),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut now = change(&step, event, status, at(i64::try_from(number).unwrap()));
+        now.result = (status == S::Success).then_some(&result);
+        apply(&db.store, &tenant, &now).await.unwrap();
+    }
+    let stored = db.store.steps_of_run(&tenant, run_id(1)).await.unwrap();
+    let stored = &stored[&step];
+    assert_eq!((stored.started_at, stored.ended_at), (Some(at(0)), Some(at(3))));
+    assert_eq!((stored.status, &stored.result), (S::Success, &result));
+}
+
+async fn a_step_changes_only_from_a_status_it_can_leave(db: Db) {
+    use {StepEvent as E, StepStatus as S};
+    let (tenant, step): (_, StepKey) = (tenant("a"), "load".parse().unwrap());
+    let skipped = change(&step, E::Skipped, S::Skipped, at(1));
+    apply(&db.store, &tenant, &skipped).await.unwrap();
+    let late = change(&step, E::Started, S::Started, at(2));
+    assert_eq!(conflict(apply(&db.store, &tenant, &late).await), "UPSERT_STEP");
+    let stored = db.store.steps_of_run(&tenant, run_id(1)).await.unwrap();
+    assert_eq!(stored[&step].status, S::Skipped);
+}
+
+async fn a_step_that_never_started_cannot_succeed(db: Db) {
+    let (tenant, step): (_, StepKey) = (tenant("a"), "load".parse().unwrap());
+    let success = change(&step, StepEvent::Succeeded, StepStatus::Success, at(1));
+    assert_eq!(conflict(apply(&db.store, &tenant, &success).await), "UPDATE_STEP");
+}
+
+fn made(
+    asset: &AssetKey,
+    partition: Option<&str>,
+    run: RunId,
+    at: Timestamp,
+) -> MaterializationRow {
+    MaterializationRow {
+        asset: asset.clone(),
+        partition: partition.map(|key| key.parse().unwrap()),
+        run_id: run,
+        step: "make".parse().unwrap(),
+        at,
+        metadata: BTreeMap::new(),
+        data_version: None,
+        code_version: "v1".to_owned(),
+    }
+}
+
+async fn store_made(
+    store: &Store,
+    tenant: &TenantId,
+    row: &MaterializationRow,
+) -> Result<(), StoreError> {
+    let mut batch = Batch::for_tenant(tenant);
+    materializations::insert(&mut batch, tenant, row);
+    store.apply(batch).await.map(|_| ())
+}
+
+async fn the_newest_materialization_and_the_history_are_both_kept(db: Db) {
+    let (tenant, asset): (_, AssetKey) = (tenant("a"), "sales/orders".parse().unwrap());
+    for number in 1..=3 {
+        let row = made(&asset, Some("p"), run_id(number), at(i64::from(number)));
+        store_made(&db.store, &tenant, &row).await.unwrap();
+    }
+    let latest = db.store.latest_materializations(&tenant).await.unwrap();
+    assert_eq!(latest[&asset].run_id, run_id(3));
+    let partition: PartitionKey = "p".parse().unwrap();
+    let history =
+        db.store.materializations_of_asset(&tenant, &asset, Some(&partition), 2).await.unwrap();
+    assert_eq!(history.iter().map(|row| row.run_id).collect::<Vec<_>>(), [run_id(3), run_id(2)]);
+    let of_run = db.store.materializations_of_run(&tenant, run_id(2), 10).await.unwrap();
+    assert_eq!(of_run.len(), 1);
+}
+
+async fn a_materialization_is_stored_once_a_run_and_partition(db: Db) {
+    let (tenant, asset): (_, AssetKey) = (tenant("a"), "orders".parse().unwrap());
+    let row = made(&asset, None, run_id(1), at(1));
+    store_made(&db.store, &tenant, &row).await.unwrap();
+    let again = store_made(&db.store, &tenant, &row).await;
+    assert_eq!(duplicate(again), "INSERT_MATERIALIZATION");
+    let other = made(&asset, Some("p"), run_id(1), at(1));
+    store_made(&db.store, &tenant, &other).await.unwrap();
+}
+
+async fn a_failed_partition_still_counts_as_touched_once(db: Db) {
+    let (tenant, asset): (_, AssetKey) = (tenant("a"), "orders".parse().unwrap());
+    for (key, states) in [
+        ("b", vec![PartitionState::Running, PartitionState::Materialized, PartitionState::Failed]),
+        ("a", vec![PartitionState::Materialized]),
+    ] {
+        let partition: PartitionKey = key.parse().unwrap();
+        for state in states {
+            let mut batch = Batch::for_tenant(&tenant);
+            let (asset, partition) = (&asset, &partition);
+            let now = PartitionChange { asset, partition, state, run: run_id(1), at: at(1) };
+            materializations::change_partition(&mut batch, &tenant, &now);
+            db.store.apply(batch).await.unwrap();
+        }
+    }
+    let counts = db.store.partition_counts(&tenant).await.unwrap();
+    let expected = [(PartitionState::Failed, 1), (PartitionState::Materialized, 1)];
+    assert_eq!(counts[&asset], BTreeMap::from(expected));
+    let rows = db.store.partition_states(&tenant, &asset, "", 10).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.partition.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+}
