@@ -98,12 +98,11 @@ impl Client {
         body: Option<&Value>,
     ) -> Result<Value, AppError> {
         let (status, bytes) = self.bytes(method, path, body).await?;
-        let value: Value = serde_json::from_slice(&bytes).map_err(|error| {
-            AppError::Unreachable {
+        let value: Value =
+            serde_json::from_slice(&bytes).map_err(|error| AppError::Unreachable {
                 place: self.place().to_owned(),
                 problem: format!("it answered {status} with something that is no JSON: {error}"),
-            }
-        })?;
+            })?;
         if (200..300).contains(&status) { Ok(value) } else { Err(refused(status, &value)) }
     }
 
@@ -163,10 +162,8 @@ async fn in_process(
     path: &str,
     body: Option<&Value>,
 ) -> Result<(u16, Vec<u8>), AppError> {
-    let failed = |problem: String| AppError::Unreachable {
-        place: "this process".to_owned(),
-        problem,
-    };
+    let failed =
+        |problem: String| AppError::Unreachable { place: "this process".to_owned(), problem };
     let method = match method {
         Method::Get => "GET",
         Method::Post => "POST",

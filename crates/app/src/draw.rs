@@ -1,6 +1,8 @@
 //! Drawing a diagnostic in its source, for a terminal.
 
-use miette::{GraphicalReportHandler, LabeledSpan, MietteDiagnostic, NamedSource, Report, Severity};
+use miette::{
+    GraphicalReportHandler, LabeledSpan, MietteDiagnostic, NamedSource, Report, Severity,
+};
 use millstream_model::{Diagnostic, Severity as Seen};
 
 /// The diagnostic with the line it is about, as text.

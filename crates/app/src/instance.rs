@@ -47,10 +47,8 @@ impl Instance {
                 }
             }
         };
-        let seams = Seams {
-            clock: Arc::new(SystemClock::start()),
-            entropy: Arc::new(SystemEntropy),
-        };
+        let seams =
+            Seams { clock: Arc::new(SystemClock::start()), entropy: Arc::new(SystemEntropy) };
         let control = Control::new(store, seams);
         let blobs = Blobs::folder(state);
         Ok(Self { settings, control, blobs, local: None })
@@ -58,10 +56,7 @@ impl Instance {
 
     /// Starts the daemon of the instance, whose process launcher tells workers to report to `url`.
     pub(crate) async fn start_daemon(&mut self, url: &str) -> Result<DaemonHandle, AppError> {
-        let location = Location {
-            name: location_name(),
-            root: self.settings.dags.clone(),
-        };
+        let location = Location { name: location_name(), root: self.settings.dags.clone() };
         let root = location.root.display().to_string();
         self.control.add_location(&location.name, &root).await?;
         let launcher = self.launcher(url)?;
@@ -79,10 +74,8 @@ impl Instance {
     }
 
     fn launcher(&mut self, url: &str) -> Result<Arc<dyn RunLauncher>, AppError> {
-        let program = std::env::current_exe().map_err(|source| AppError::Files {
-            path: PathBuf::from("/proc/self/exe"),
-            source,
-        })?;
+        let program = std::env::current_exe()
+            .map_err(|source| AppError::Files { path: PathBuf::from("/proc/self/exe"), source })?;
         match self.settings.launcher {
             LauncherKind::Local => {
                 let worker = worker(&self.settings, &self.blobs, program);

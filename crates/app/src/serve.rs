@@ -40,11 +40,12 @@ impl Served {
     }
 
     /// Starts the instance with the pages on `port` and the commands' socket.
-    pub(crate) async fn listen(settings: Settings, port: u16) -> Result<(Self, SocketAddr), AppError> {
+    pub(crate) async fn listen(
+        settings: Settings,
+        port: u16,
+    ) -> Result<(Self, SocketAddr), AppError> {
         let listener = bind(port).await?;
-        let address = listener
-            .local_addr()
-            .map_err(|source| AppError::Port { port, source })?;
+        let address = listener.local_addr().map_err(|source| AppError::Port { port, source })?;
         let socket = settings.socket();
         let mut served = Self::with_listener(settings, Some(listener)).await?;
         let commands = bind_socket(&socket)?;

@@ -64,20 +64,19 @@ impl Settings {
                 SCAN_INTERVAL
             }),
         };
-        let mut number = |name: &str, default: u32| match variable(name).map(|text| (text.parse(), text))
-        {
-            None => default,
-            Some((Ok(number), _)) => number,
-            Some((Err(_), text)) => {
-                warnings.push(format!("Invalid {name}: {text}, using default"));
-                default
-            }
-        };
+        let mut number =
+            |name: &str, default: u32| match variable(name).map(|text| (text.parse(), text)) {
+                None => default,
+                Some((Ok(number), _)) => number,
+                Some((Err(_), text)) => {
+                    warnings.push(format!("Invalid {name}: {text}, using default"));
+                    default
+                }
+            };
         let runs = number("MILLSTREAM_MAX_CONCURRENT_RUNS", MAX_CONCURRENT_RUNS);
         let launches_max = number("MILLSTREAM_LAUNCHES_MAX", LAUNCHES_MAX);
-        let time_to_live = variable("MILLSTREAM_LEASE")
-            .and_then(|text| interval(&text))
-            .unwrap_or(TIME_TO_LIVE);
+        let time_to_live =
+            variable("MILLSTREAM_LEASE").and_then(|text| interval(&text)).unwrap_or(TIME_TO_LIVE);
         let launcher = match variable("MILLSTREAM_LAUNCHER").as_deref() {
             Some("process") => LauncherKind::Process,
             None | Some("local") => LauncherKind::Local,

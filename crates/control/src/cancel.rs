@@ -1,8 +1,7 @@
 //! A run is asked to stop.
 
 use millstream_model::{EventBody, RunEvent, RunId, RunStatus, TenantId};
-use millstream_store::runs::RunEnd;
-use millstream_store::{Batch, events, live, runs};
+use millstream_store::{Batch, events, live};
 
 use crate::{Control, ControlError};
 
@@ -35,9 +34,7 @@ impl Control {
             let asked = EventBody::CancelRequested { by: by.to_owned() };
             let mut log = vec![self.control_event(tenant, run, live.epoch, asked)];
             if status.is_terminal() {
-                live::remove(&mut batch, &live);
-                let end = RunEnd { status, at: self.now(), failure: None };
-                runs::end(&mut batch, tenant, run, &end);
+                self.end_live(&mut batch, &live, status, None).await?;
                 let over = EventBody::RunCanceled {};
                 log.push(self.control_event(tenant, run, live.epoch, over));
             } else {

@@ -4,7 +4,7 @@ use millstream_decide::lost::{BeatWatch, LostRun, Patience, RunInProgress};
 use millstream_model::{EventBody, RunEvent, RunStatus};
 use millstream_store::live::LiveRun;
 use millstream_store::runs::RunEnd;
-use millstream_store::{Batch, StoreError, events, live, materializations, runs};
+use millstream_store::{Batch, StoreError, events, live, materializations, runs, steps};
 
 use crate::{Control, ControlError};
 
@@ -61,19 +61,16 @@ impl Control {
             }
             LostRun::Fail { reason } => {
                 let status = live.status.after(RunEvent::Broke)?;
-                self.end_live(&mut batch, live, status, Some(reason.clone()));
+                self.end_live(&mut batch, live, status, Some(reason.clone())).await?;
                 let failed = EventBody::RunFailed { reason: reason.clone() };
                 log.push(self.control_event(&live.tenant, live.run, live.epoch, failed));
             }
             LostRun::Cancel { .. } => {
                 let status = live.status.after(RunEvent::WorkerLost)?;
-                self.end_live(&mut batch, live, status, None);
+                self.end_live(&mut batch, live, status, None).await?;
                 let over = EventBody::RunCanceled {};
                 log.push(self.control_event(&live.tenant, live.run, live.epoch, over));
             }
-        }
-        if !matches!(verdict, LostRun::Requeue { .. }) {
-            self.settle_steps(&mut batch, live).await?;
         }
         events::insert(&mut batch, &live.tenant, &self.new_id().to_string(), &log);
         tracing::warn!(tenant = %live.tenant, run = %live.run, %reason, "a worker was lost");
@@ -81,22 +78,23 @@ impl Control {
         Ok(())
     }
 
-    /// Ends a run by the control plane's word alone.
-    pub(crate) fn end_live(
+    /// Ends a run by the control plane's word alone, and with it what its last worker left open:
+    /// running steps and partitions.
+    pub(crate) async fn end_live(
         &self,
         batch: &mut Batch,
         live: &LiveRun,
         status: RunStatus,
         failure: Option<String>,
-    ) {
+    ) -> Result<(), StoreError> {
         live::remove(batch, live);
         let end = RunEnd { status, at: self.now(), failure };
         runs::end(batch, &live.tenant, live.run, &end);
-    }
-
-    /// Ends what a worker that is gone has left open: its running steps and partitions.
-    async fn settle_steps(&self, batch: &mut Batch, live: &LiveRun) -> Result<(), StoreError> {
-        millstream_store::steps::end_open(batch, &live.tenant, live.run, self.now());
+        // Without a worker there was never a step.
+        if live.epoch == 0 {
+            return Ok(());
+        }
+        steps::end_open(batch, &live.tenant, live.run, self.now());
         let Some(order) = self.store.run_order(&live.tenant, live.run).await? else {
             return Ok(());
         };

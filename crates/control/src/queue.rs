@@ -89,7 +89,7 @@ impl Control {
         let mut batch = Batch::for_tenant(&run.tenant);
         let mut log = vec![self.event_of(run, EventBody::LaunchFailed { error: error.to_owned() })];
         if status.is_terminal() {
-            self.end_live(&mut batch, &live, status, None);
+            self.end_live(&mut batch, &live, status, None).await?;
             log.push(self.event_of(run, EventBody::RunCanceled {}));
         } else {
             live::move_to(&mut batch, &live, status);

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use millstream_model::view::{MaterializationRow, PartitionState};
 use millstream_model::worker_api::{Assignment, Report, ReportAnswer, ReportedEvent};
 use millstream_model::{
-    ContentHash, Event, EventBody, RunEvent, RunId, RunPlan, StepStatus, TenantId,
+    ContentHash, Event, EventBody, RunEvent, RunId, RunPlan, StepEvent, StepStatus, TenantId,
 };
 use millstream_store::live::LiveRun;
 use millstream_store::materializations::PartitionChange;
@@ -116,7 +116,7 @@ impl Control {
         run: RunId,
         report: &Report,
     ) -> Result<ReportAnswer, ReportError> {
-        let (Some(first), Some(last)) = (report.events.first(), report.events.last()) else {
+        let Some(first) = report.events.first() else {
             return self.beat(tenant, run, report.epoch).await;
         };
         let refused =
@@ -139,17 +139,21 @@ impl Control {
             self.plan_of(tenant, run, &order).await?
         };
         let writer = Writer { control: self, tenant, run, epoch: report.epoch, plan: &plan };
+        let mut events = report.events.as_slice();
         for _ in 0..TRIES {
-            let moves_run = report.events.iter().any(|event| run_event(&event.body).is_some());
-            let live = if moves_run { self.store.live_run(tenant, run).await? } else { None };
-            let batch = writer.batch((first.seq, last.seq), &report.events, live)?;
-            match self.store.apply(batch).await {
-                Ok(applied) => return cancel_flag(applied),
-                Err(error) if error.is_conflict() => {
-                    if let Some(answer) = writer.after_conflict(first.seq, last.seq).await? {
-                        return Ok(answer);
-                    }
+            let mut live = None;
+            if events.iter().any(|event| run_event(&event.body).is_some()) {
+                match writer.standing(events).await? {
+                    Standing::Stored(answer) => return Ok(answer),
+                    Standing::New { rest, run } => (events, live) = (rest, Some(run)),
                 }
+            }
+            match self.store.apply(writer.batch(events, live)?).await {
+                Ok(applied) => return cancel_flag(applied),
+                Err(error) if error.is_conflict() => match writer.standing(events).await? {
+                    Standing::Stored(answer) => return Ok(answer),
+                    Standing::New { rest, .. } => events = rest,
+                },
                 Err(error) => return Err(error.into()),
             }
         }
@@ -189,6 +193,14 @@ fn run_event(body: &EventBody) -> Option<RunEvent> {
     }
 }
 
+/// How a report stands to what is stored.
+enum Standing<'a> {
+    /// All of it is stored: it came before, and its answer was lost.
+    Stored(ReportAnswer),
+    /// These events of it are new.
+    New { rest: &'a [ReportedEvent], run: LiveRun },
+}
+
 /// One report on its way into a batch.
 struct Writer<'a> {
     control: &'a Control,
@@ -201,12 +213,12 @@ struct Writer<'a> {
 impl Writer<'_> {
     fn batch(
         &self,
-        (first, last): (i64, i64),
         reported: &[ReportedEvent],
         live: Option<LiveRun>,
     ) -> Result<Batch, ReportError> {
         let (tenant, run) = (self.tenant, self.run);
         let mut batch = Batch::for_tenant(tenant);
+        let (first, last) = ends(reported);
         live::advance(&mut batch, (tenant, run, self.epoch), first - 1, last);
 
         let log: Vec<Event> = reported.iter().map(|event| self.event(event)).collect();
@@ -348,45 +360,52 @@ impl Writer<'_> {
         }
     }
 
-    /// Why the fence or a status missed: `None` when trying again may help.
-    async fn after_conflict(
+    /// How `reported` stands to what is stored, when the fence or a status missed or may miss.
+    ///
+    /// A worker that had no answer sends the same events again, and those that came since.
+    async fn standing<'e>(
         &self,
-        first: i64,
-        last: i64,
-    ) -> Result<Option<ReportAnswer>, ReportError> {
-        let stale = ReportError::Stale { run: self.run, epoch: self.epoch };
+        reported: &'e [ReportedEvent],
+    ) -> Result<Standing<'e>, ReportError> {
+        let (first, last) = ends(reported);
         let Some(live) = self.control.store.live_run(self.tenant, self.run).await? else {
-            return self.already_ended(last).await;
+            return self.already_ended(last).await.map(Standing::Stored);
         };
         if live.epoch != self.epoch {
-            return Err(stale);
+            return Err(ReportError::Stale { run: self.run, epoch: self.epoch });
         }
-        // The report was stored before and its answer was lost: it is a success.
         if live.seq >= last {
-            return Ok(Some(ReportAnswer { cancel: live.cancel_requested }));
+            return Ok(Standing::Stored(ReportAnswer { cancel: live.cancel_requested }));
         }
-        if live.seq != first - 1 {
+        if live.seq < first - 1 {
             return Err(ReportError::Refused {
                 tenant: self.tenant.clone(),
                 run: self.run,
                 problem: format!("event {first} was reported after event {}", live.seq),
             });
         }
-        Ok(None)
+        let stored = reported.partition_point(|event| event.seq <= live.seq);
+        Ok(Standing::New { rest: reported.get(stored..).unwrap_or_default(), run: live })
     }
 
     /// A run that is over: fine when this very report ended it and its answer was lost.
-    async fn already_ended(&self, last: i64) -> Result<Option<ReportAnswer>, ReportError> {
+    async fn already_ended(&self, last: i64) -> Result<ReportAnswer, ReportError> {
         let stored = self.control.store.event_exists(self.tenant, self.run, (self.epoch, last));
         if stored.await? {
-            return Ok(Some(ReportAnswer { cancel: false }));
+            return Ok(ReportAnswer { cancel: false });
         }
         Err(ReportError::Stale { run: self.run, epoch: self.epoch })
     }
 }
 
+/// The numbers of the first and the last of `reported`.
+fn ends(reported: &[ReportedEvent]) -> (i64, i64) {
+    let number = |event: Option<&ReportedEvent>| event.map_or(0, |event| event.seq);
+    (number(reported.first()), number(reported.last()))
+}
+
 /// The status that a step has after `event`, whichever of the allowed ones it had before.
-fn status_after(event: millstream_model::StepEvent) -> StepStatus {
+fn status_after(event: StepEvent) -> StepStatus {
     StepStatus::ALL
         .into_iter()
         .find_map(|from| from.after(event).ok())

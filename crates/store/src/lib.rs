@@ -8,6 +8,7 @@
 //! [`dialect`].
 
 pub mod batch;
+mod changes;
 pub mod definitions;
 mod dialect;
 mod error;

@@ -33,6 +33,12 @@ statements! {
         UPDATE step
         SET status = 'CANCELED', ended_at = $3, retry_at = NULL, reason = 'its worker was lost'
         WHERE tenant = $1 AND run = $2 AND status IN ('STARTED', 'RETRYING')";
+    COUNT_STEPS_OVER = "
+        UPDATE run
+        SET steps_done = (SELECT COUNT(*) FROM step s
+                          WHERE s.tenant = $1 AND s.run = $2
+                            AND s.status NOT IN ('PENDING', 'STARTED', 'RETRYING'))
+        WHERE tenant = $1 AND id = $2";
     STEPS_OF_RUN = "
         SELECT step, status, attempt, started_at, ended_at, retry_at, error, reason, result,
                result_ref
@@ -116,10 +122,12 @@ pub fn change(batch: &mut Batch, tenant: &TenantId, run: RunId, change: &StepCha
     batch.push(sql, params, Expect::Rows(1));
 }
 
-/// Ends the steps of a run that is over and whose worker cannot say what became of them.
+/// Ends the steps of a run that is over and whose worker cannot say what became of them, and
+/// counts them among those that are over.
 pub fn end_open(batch: &mut Batch, tenant: &TenantId, run: RunId, now: Timestamp) {
     let params = vec![tenant.into(), (&run).into(), now.into()];
     batch.push(&END_OPEN_STEPS, params, Expect::Any);
+    batch.push(&COUNT_STEPS_OVER, vec![tenant.into(), (&run).into()], Expect::Rows(1));
 }
 
 fn stored_step(mut row: Row) -> Result<(StepKey, StoredStep), StoreError> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::changes::Changes;
 use crate::postgres::Postgres;
 use crate::sqlite::Sqlite;
 use crate::{Applied, Batch, Row, SchemaState, Scope, Sql, StoreError, Value};
@@ -15,8 +16,7 @@ use crate::{Applied, Batch, Row, SchemaState, Scope, Sql, StoreError, Value};
 #[derive(Clone)]
 pub struct Store {
     database: Arc<Database>,
-    changes: watch::Sender<i64>,
-    daemon_changes: watch::Sender<i64>,
+    changes: Changes,
 }
 
 /// Which database it is.
@@ -35,11 +35,7 @@ impl std::fmt::Debug for Store {
 
 impl Store {
     fn new(database: Database) -> Self {
-        Self {
-            database: Arc::new(database),
-            changes: watch::Sender::new(0),
-            daemon_changes: watch::Sender::new(0),
-        }
+        Self { database: Arc::new(database), changes: Changes::new() }
     }
 
     /// Opens the embedded database at `path`, which this process then owns, and brings its schema
@@ -58,7 +54,7 @@ impl Store {
     ///
     /// The schema is not touched; see [`Store::schema_state`] and [`Store::migrate`].
     pub async fn connect_postgres(url: &str, connections: usize) -> Result<Self, StoreError> {
-        let changes = watch::Sender::new(0);
+        let changes = Changes::new();
         let postgres = Postgres::connect(url, connections, changes.clone()).await?;
         Ok(Self { database: Arc::new(Database::Postgres(postgres)), changes })
     }
@@ -99,9 +95,10 @@ impl Store {
             Database::Sqlite(sqlite) => sqlite.apply(batch).await,
             Database::Postgres(postgres) => postgres.apply(batch).await,
         }?;
-        self.changes.send_modify(|count| *count = count.wrapping_add(1));
         if wakes_daemon {
-            self.daemon_changes.send_modify(|count| *count = count.wrapping_add(1));
+            self.changes.committed_work();
+        } else {
+            self.changes.committed();
         }
         Ok(applied)
     }
@@ -109,12 +106,12 @@ impl Store {
     /// Whatever was committed through this process (and, on Postgres, announced by others): a
     /// number that only says "look now".
     pub fn changes(&self) -> watch::Receiver<i64> {
-        self.changes.subscribe()
+        self.changes.all()
     }
 
     /// As [`Store::changes`], but only when a daemon may have something to do.
     pub fn daemon_changes(&self) -> watch::Receiver<i64> {
-        self.daemon_changes.subscribe()
+        self.changes.daemon()
     }
 
     /// Asks one question.

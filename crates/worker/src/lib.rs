@@ -18,7 +18,8 @@ mod worker;
 
 pub use control_plane::{ControlPlane, ReportError};
 pub use http::HttpControlPlane;
-pub use run::RunEnd;
+pub use run::{RunEnd, drive};
 pub use seams::{Clock, Entropy, Seams, SystemClock, SystemEntropy};
+pub use step::{AttemptDone, AttemptOrder, StepRunner};
 pub use supervisor::Supervisor;
 pub use worker::{CancelSignal, Canceler, Worker, WorkerSettings};

@@ -122,6 +122,6 @@ impl Worker {
     ///
     /// Dropping the future kills the run's processes and reports nothing, as a crash would.
     pub async fn run(&self, assignment: Assignment, seams: &Seams, signal: CancelSignal) -> RunEnd {
-        drive(self, assignment, seams, signal).await
+        drive(&self.settings, self, assignment, seams, signal).await
     }
 }

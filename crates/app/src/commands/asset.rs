@@ -127,16 +127,28 @@ async fn show(client: &Client, global: &Global, key: &str) -> Result<(), AppErro
         return Ok(());
     }
     for view in &shown {
-        output::line(&format!("{}  (tenant {}, group {})  {}", text(view, "/asset"),
-            text(view, "/tenant"), text(view, "/group"),
-            text(view, "/description")));
+        output::line(&format!(
+            "{}  (tenant {}, group {})  {}",
+            text(view, "/asset"),
+            text(view, "/tenant"),
+            text(view, "/group"),
+            text(view, "/description")
+        ));
         for made in rows(view, "history") {
-            output::line(&format!("  {}  run {}  {}  {}", text(made, "/at"),
-                text(made, "/run_id"), text(made, "/partition"), metadata(made)));
+            output::line(&format!(
+                "  {}  run {}  {}  {}",
+                text(made, "/at"),
+                text(made, "/run_id"),
+                text(made, "/partition"),
+                metadata(made)
+            ));
         }
         for partition in rows(view, "partition_rows") {
-            output::line(&format!("  {}  {}", text(partition, "/state"),
-                text(partition, "/partition")));
+            output::line(&format!(
+                "  {}  {}",
+                text(partition, "/state"),
+                text(partition, "/partition")
+            ));
         }
     }
     Ok(())

@@ -39,9 +39,12 @@ async fn status(client: &Client, global: &Global) -> Result<(), AppError> {
         output::line("Loading of definition files is off (DAGS_ENABLED).");
         return Ok(());
     }
-    output::line(&format!("{} job(s) loaded from {}, scanned every {}",
-        text(&status, "/dag_count"), text(&status, "/local_source/path"),
-        text(&status, "/scan_interval")));
+    output::line(&format!(
+        "{} job(s) loaded from {}, scanned every {}",
+        text(&status, "/dag_count"),
+        text(&status, "/local_source/path"),
+        text(&status, "/scan_interval")
+    ));
     let names: Vec<String> = rows(&status, "loaded_dags")
         .iter()
         .filter_map(|name| name.as_str().map(|name| format!("  {name}")))
@@ -53,8 +56,13 @@ async fn status(client: &Client, global: &Global) -> Result<(), AppError> {
         output::line(&format!("STALE since {}: {reason}", text(&status, "/stale_since")));
     }
     for error in rows(&status, "errors") {
-        output::line(&format!("{}:{}: {} [{}]", text(error, "/place/file"),
-            text(error, "/place/line"), text(error, "/message"), text(error, "/code")));
+        output::line(&format!(
+            "{}:{}: {} [{}]",
+            text(error, "/place/file"),
+            text(error, "/place/line"),
+            text(error, "/message"),
+            text(error, "/code")
+        ));
     }
     Ok(())
 }
@@ -67,9 +75,13 @@ async fn scan(client: &Client, global: &Global, accept: bool) -> Result<(), AppE
     } else if let Some(reason) = answer.get("stale").and_then(Value::as_str) {
         output::line(&format!("Nothing changed: {reason}"));
     } else {
-        output::line(&format!("{} file(s): {} loaded, {} with new errors, {} deleted",
-            text(&answer, "/files"), text(&answer, "/loaded"), text(&answer, "/failed"),
-            text(&answer, "/deleted")));
+        output::line(&format!(
+            "{} file(s): {} loaded, {} with new errors, {} deleted",
+            text(&answer, "/files"),
+            text(&answer, "/loaded"),
+            text(&answer, "/failed"),
+            text(&answer, "/deleted")
+        ));
     }
     Ok(())
 }

@@ -50,8 +50,10 @@ pub(super) async fn run(folder: &Path, port: u16, exit: bool) -> Result<(), AppE
     let outcome = run_all(&client).await;
     if outcome.is_ok() {
         output::line("");
-        output::line(&format!("Done in {:.1} s. Pages: http://{address}",
-            started.elapsed().as_secs_f64()));
+        output::line(&format!(
+            "Done in {:.1} s. Pages: http://{address}",
+            started.elapsed().as_secs_f64()
+        ));
         if !exit {
             output::line("Ctrl-C ends it.");
             ended().await;
@@ -79,10 +81,11 @@ async fn materialize(client: &Client, all: &[String], wish: &Value) -> Result<us
     let mut awaited = Vec::new();
     for tenant in all {
         let answer = client.post(&format!("/{tenant}/api/v1/assets/materialize"), wish).await?;
-        awaited.extend(rows(&answer, "runs").iter().map(|run| Awaited {
-            tenant: text(run, "/tenant"),
-            run: text(run, "/run_id"),
-        }));
+        awaited.extend(
+            rows(&answer, "runs")
+                .iter()
+                .map(|run| Awaited { tenant: text(run, "/tenant"), run: text(run, "/run_id") }),
+        );
     }
     let over = until_over(client, &awaited).await?;
     for run in &over {
@@ -114,8 +117,7 @@ async fn show(client: &Client, all: &[String]) -> Result<(), AppError> {
             format!("{cached} in warehouse/{tenant}.db"),
         ]);
     }
-    let heads =
-        ["AIRPORT", "FLIGHTS", "MEAN DELAY (MIN)", "CANCELLED", "PERIOD", "METRIC TABLES"];
+    let heads = ["AIRPORT", "FLIGHTS", "MEAN DELAY (MIN)", "CANCELLED", "PERIOD", "METRIC TABLES"];
     output::table(&heads, &table);
     Ok(())
 }

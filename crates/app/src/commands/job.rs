@@ -42,8 +42,11 @@ pub(super) async fn after_launch(
             output::json(&launched);
         } else {
             for run in launched {
-                output::line(&format!("Queued run {} in tenant {}", text(run, "/run_id"),
-                    text(run, "/tenant")));
+                output::line(&format!(
+                    "Queued run {} in tenant {}",
+                    text(run, "/run_id"),
+                    text(run, "/tenant")
+                ));
             }
             if client.is_here() {
                 output::note("No server runs: the run starts when one does (`millstream dev`).");

@@ -30,14 +30,18 @@ pub(crate) async fn run(cli: Cli) -> Result<(), AppError> {
         Command::Migrate { database_url } => migrate(&global, &database_url).await,
         Command::Definitions(command) => definitions::run(&global, command).await,
         Command::Worker => worker::run(&global).await,
-        Command::Job(command) => with_client(&global, async |c| job::run(c, &global, command).await).await,
+        Command::Job(command) => {
+            with_client(&global, async |c| job::run(c, &global, command).await).await
+        }
         Command::Asset(command) => {
             with_client(&global, async |c| asset::run(c, &global, command).await).await
         }
         Command::Partition(command) => {
             with_client(&global, async |c| partition::run(c, &global, command).await).await
         }
-        Command::Run(command) => with_client(&global, async |c| run::run(c, &global, command).await).await,
+        Command::Run(command) => {
+            with_client(&global, async |c| run::run(c, &global, command).await).await
+        }
         Command::Tenant(command) => {
             with_client(&global, async |c| tenant::run(c, &global, &command).await).await
         }
@@ -95,8 +99,10 @@ async fn one_tenant(client: &Client, global: &Global) -> Result<String, AppError
             all.push(last);
             Err(AppError::Usage {
                 code: millstream_model::ErrorCode::TenantUnknown,
-                message: format!("there is more than one tenant; name one with `--tenant`: {}",
-                    all.join(", ")),
+                message: format!(
+                    "there is more than one tenant; name one with `--tenant`: {}",
+                    all.join(", ")
+                ),
             })
         }
         (None, _) => Ok("default".to_owned()),

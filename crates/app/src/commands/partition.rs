@@ -15,11 +15,8 @@ pub(super) async fn run(
 ) -> Result<(), AppError> {
     match command {
         PartitionCommand::List { name, contains, after, limit } => {
-            let query = format!(
-                "?text={}&after={}&limit={limit}",
-                encoded(&contains),
-                encoded(&after)
-            );
+            let query =
+                format!("?text={}&after={}&limit={limit}", encoded(&contains), encoded(&after));
             let mut keys: Vec<Value> = Vec::new();
             for tenant in listed_tenants(client, global).await? {
                 let path = format!("/{tenant}/api/v1/partitions/{}{query}", encoded(&name));
@@ -79,7 +76,7 @@ fn say(global: &Global, answer: &Value, asked: usize, done: &str) {
         output::json(answer);
         return;
     }
-    let changed = rows(answer, "changed").len();
+    let changed = rows(answer, "keys").len();
     let same = asked.saturating_sub(changed);
     output::line(&format!("{changed} {done}, {same} unchanged"));
 }

@@ -95,8 +95,7 @@ async fn list(
             ]
         })
         .collect();
-    let heads =
-        ["STATUS", "RUN", "TENANT", "WHAT", "PARTITION", "STEPS", "QUEUED", "WHY"];
+    let heads = ["STATUS", "RUN", "TENANT", "WHAT", "PARTITION", "STEPS", "QUEUED", "WHY"];
     output::table(&heads, &table);
     Ok(())
 }
@@ -148,8 +147,13 @@ pub(super) fn print_outcome(view: &Value) {
         none if none == "–" => String::new(),
         key => format!(" · {key}"),
     };
-    output::line(&format!("{}  run {}  {}{partition}  (tenant {})", text(run, "/status"),
-        text(run, "/run_id"), text(run, "/title"), text(run, "/tenant")));
+    output::line(&format!(
+        "{}  run {}  {}{partition}  (tenant {})",
+        text(run, "/status"),
+        text(run, "/run_id"),
+        text(run, "/title"),
+        text(run, "/tenant")
+    ));
     match why(run) {
         nothing if nothing == "–" => {}
         why => output::line(&format!("  why: {why}")),
@@ -180,8 +184,7 @@ async fn logs(
     let id = text(&view, "/run_id");
     let mut offsets: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
     loop {
-        let over =
-            matches!(text(&view, "/status").as_str(), "SUCCESS" | "FAILURE" | "CANCELED");
+        let over = matches!(text(&view, "/status").as_str(), "SUCCESS" | "FAILURE" | "CANCELED");
         for step in rows(&view, "steps") {
             let name = text(step, "/step");
             if only.is_some_and(|only| only != name) {

@@ -21,8 +21,6 @@ pub(super) async fn run(global: &Global) -> Result<(), AppError> {
             tracing::info!(%run, ?end, "the run is over for this worker");
             Ok(())
         }
-        Err(error) => {
-            Err(AppError::Unreachable { place: url, problem: error.to_string() })
-        }
+        Err(error) => Err(AppError::Unreachable { place: url, problem: error.to_string() }),
     }
 }

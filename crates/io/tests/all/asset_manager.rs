@@ -88,7 +88,9 @@ struct Project {
 
 impl Project {
     fn new() -> Self {
-        let read = |name: &str| yaml::read(&std::fs::read_to_string(example().join("dags").join(name)).unwrap());
+        let read = |name: &str| {
+            yaml::read(&std::fs::read_to_string(example().join("dags").join(name)).unwrap())
+        };
         Self {
             folder: tempfile::tempdir().unwrap(),
             metrics: read("metrics.yaml"),

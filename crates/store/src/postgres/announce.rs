@@ -9,9 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_postgres::{AsyncMessage, Client, Config, Connection, Error, NoTls, Socket};
+
+use crate::changes::Changes;
 
 /// Between two announcements of this process: at most 20 a second.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -30,7 +32,7 @@ pub(super) struct Announcer {
 
 impl Announcer {
     /// Starts the task; `changes` is counted up for every announcement of another process.
-    pub(super) fn start(config: Config, changes: watch::Sender<i64>) -> Self {
+    pub(super) fn start(config: Config, changes: Changes) -> Self {
         let wanted = Arc::new(Notify::new());
         let mut task = JoinSet::new();
         task.spawn(follow(config, Arc::clone(&wanted), changes));
@@ -43,7 +45,7 @@ impl Announcer {
     }
 }
 
-async fn follow(config: Config, wanted: Arc<Notify>, changes: watch::Sender<i64>) {
+async fn follow(config: Config, wanted: Arc<Notify>, changes: Changes) {
     let mut wait = WAITS.0;
     loop {
         let ended = match config.connect(NoTls).await {
@@ -64,7 +66,7 @@ async fn session(
     client: &Client,
     connection: Connection<Socket, tokio_postgres::tls::NoTlsStream>,
     wanted: &Notify,
-    changes: &watch::Sender<i64>,
+    changes: &Changes,
 ) -> String {
     let own = AtomicI32::new(0);
     tokio::select! {
@@ -79,14 +81,14 @@ async fn session(
 async fn listen(
     mut connection: Connection<Socket, tokio_postgres::tls::NoTlsStream>,
     own: &AtomicI32,
-    changes: &watch::Sender<i64>,
+    changes: &Changes,
 ) -> String {
     loop {
         match poll_fn(|context| connection.poll_message(context)).await {
             // What this process commits it knows without being told.
             Some(Ok(AsyncMessage::Notification(heard)))
                 if heard.process_id() == own.load(Ordering::Relaxed) => {}
-            Some(Ok(AsyncMessage::Notification(_))) => count_up(changes),
+            Some(Ok(AsyncMessage::Notification(_))) => changes.committed_work(),
             Some(Ok(_)) => {}
             Some(Err(error)) => return error.to_string(),
             None => return "the server closed it".to_owned(),
@@ -98,21 +100,17 @@ async fn announce(
     client: &Client,
     own: &AtomicI32,
     wanted: &Notify,
-    changes: &watch::Sender<i64>,
+    changes: &Changes,
 ) -> Result<std::convert::Infallible, Error> {
     let backend: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await?.get(0);
     own.store(backend, Ordering::Relaxed);
     client.batch_execute(LISTEN).await?;
     // Both sides may have missed something while there was no connection.
-    count_up(changes);
+    changes.committed_work();
     wanted.notify_one();
     loop {
         wanted.notified().await;
         client.batch_execute(NOTIFY).await?;
         tokio::time::sleep(PAUSE).await;
     }
-}
-
-fn count_up(changes: &watch::Sender<i64>) {
-    changes.send_modify(|count| *count = count.wrapping_add(1));
 }

@@ -18,9 +18,9 @@ mod value;
 use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool};
-use tokio::sync::watch;
 
 use crate::batch::{Expect, Step};
+use crate::changes::Changes;
 use crate::{Applied, Batch, Row, SchemaState, Scope, Sql, StoreError, Value};
 use announce::Announcer;
 use failure::{Failure, Repeat};
@@ -48,7 +48,7 @@ impl Postgres {
     pub(crate) async fn connect(
         url: &str,
         connections: usize,
-        changes: watch::Sender<i64>,
+        changes: Changes,
     ) -> Result<Self, StoreError> {
         let config = connect::config(url)?;
         let pool = connect::pool(config.clone(), connections)?;

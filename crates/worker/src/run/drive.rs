@@ -15,9 +15,9 @@ use tokio::sync::watch;
 
 use super::outbox::Outbox;
 use super::results::{Results, StepResult};
-use crate::step::{Attempt, AttemptDone};
-use crate::worker::CancelSignal;
-use crate::{ReportError, Seams, Worker};
+use crate::step::{AttemptDone, AttemptOrder, StepRunner};
+use crate::worker::{CancelSignal, WorkerSettings};
+use crate::{ReportError, Seams};
 
 /// The first wait after the control plane was not available; it doubles.
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
@@ -39,9 +39,12 @@ pub enum RunEnd {
     },
 }
 
-/// Executes `assignment` to its end.
-pub(crate) async fn drive(
-    worker: &Worker,
+/// Executes `assignment` to its end, each of its steps by `steps`.
+///
+/// [`Worker::run`](crate::Worker::run) is this with processes; a simulation has steps of its own.
+pub async fn drive(
+    settings: &WorkerSettings,
+    steps: &dyn StepRunner,
     assignment: Assignment,
     seams: &Seams,
     signal: CancelSignal,
@@ -50,7 +53,8 @@ pub(crate) async fn drive(
     let earlier = std::mem::take(&mut assignment.progress);
     let (progress, events) = Progress::new(&assignment.plan, &earlier);
     let mut drive = Drive {
-        worker,
+        settings,
+        steps,
         seams,
         places: places(&assignment),
         progress,
@@ -65,7 +69,7 @@ pub(crate) async fn drive(
         outcome: None,
         assignment: &assignment,
     };
-    drive.push(EventBody::RunStarted { worker: worker.settings.name.clone() });
+    drive.push(EventBody::RunStarted { worker: settings.name.clone() });
     for event in events {
         drive.push(event);
     }
@@ -79,7 +83,8 @@ fn places(assignment: &Assignment) -> HashMap<StepKey, usize> {
 
 /// A run under way.
 struct Drive<'a> {
-    worker: &'a Worker,
+    settings: &'a WorkerSettings,
+    steps: &'a dyn StepRunner,
     seams: &'a Seams,
     assignment: &'a Assignment,
     places: HashMap<StepKey, usize>,
@@ -166,14 +171,14 @@ impl<'a> Drive<'a> {
     /// How long nothing is due: neither another attempt nor a beat.
     fn patience(&self) -> Duration {
         let now = self.now();
-        let beat_at = self.last_heard.after(self.worker.settings.beat_every);
+        let beat_at = self.last_heard.after(self.settings.beat_every);
         let next = self.progress.next_wakeup(now).map_or(beat_at, |retry| retry.min(beat_at));
         next.since(now)
     }
 
     fn start_ready(&mut self) -> Result<(), ProgressError> {
         let planned = self.assignment.plan.max_parallel.and_then(|max| usize::try_from(max).ok());
-        let max_parallel = planned.unwrap_or(self.worker.settings.max_parallel);
+        let max_parallel = planned.unwrap_or(self.settings.max_parallel);
         let now = self.now();
         for step in self.progress.ready(now, max_parallel) {
             let event = self.progress.start(&step, now)?;
@@ -214,7 +219,7 @@ impl<'a> Drive<'a> {
                     .boxed(),
             );
         } else if self.outcome.is_none()
-            && self.now().since(self.last_heard) >= self.worker.settings.beat_every
+            && self.now().since(self.last_heard) >= self.settings.beat_every
         {
             self.call = Some(control.beat(tenant, *run, *epoch).map(Heard::Beat).boxed());
         }
@@ -252,7 +257,7 @@ impl<'a> Drive<'a> {
     /// Waits before the next call. Steps that run go on; those whose start was not taken wait.
     fn pause(&mut self, error: &ReportError) -> Result<(), RunEnd> {
         let silence = self.now().since(self.last_heard);
-        if silence >= self.worker.settings.outage_max {
+        if silence >= self.settings.outage_max {
             return Err(given_up(error));
         }
         let run = self.assignment.run;
@@ -272,8 +277,7 @@ impl<'a> Drive<'a> {
     fn begin_up_to(&mut self, seq: i64) {
         while let Some(start) = self.starts.pop_front_if(|start| start.seq <= seq) {
             let Some((place, step)) = self.step(&start.step) else { continue };
-            let attempt = Attempt {
-                worker: self.worker,
+            let attempt = AttemptOrder {
                 seams: self.seams,
                 assignment: self.assignment,
                 step,
@@ -282,7 +286,7 @@ impl<'a> Drive<'a> {
                 upstream: self.results.of(&step.depends_on),
                 stop: self.stop.subscribe(),
             };
-            self.attempts.push(attempt.execute().boxed());
+            self.attempts.push(self.steps.execute(attempt));
         }
     }
 

@@ -4,5 +4,4 @@ mod drive;
 mod outbox;
 pub(crate) mod results;
 
-pub use drive::RunEnd;
-pub(crate) use drive::drive;
+pub use drive::{RunEnd, drive};

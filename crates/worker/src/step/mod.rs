@@ -11,6 +11,8 @@ mod template;
 
 use std::collections::BTreeMap;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use millstream_model::worker_api::Assignment;
 use millstream_model::{
     AssetStep, ErrorCode, EventBody, HandlerTarget, InputSource, LocalStep, StepConfig, StepError,
@@ -26,26 +28,57 @@ use self::template::Templates;
 use crate::run::results::{StepResult, load};
 use crate::{Seams, Worker};
 
-/// An attempt, ready to be executed.
-pub(crate) struct Attempt<'a> {
-    pub(crate) worker: &'a Worker,
+/// Executes attempts at steps: a [`Worker`] with processes, a simulation as its seed says.
+pub trait StepRunner: Send + Sync {
+    /// Executes an attempt. It never fails: a failure is its result.
+    fn execute<'a>(&'a self, order: AttemptOrder<'a>) -> BoxFuture<'a, AttemptDone>;
+}
+
+/// An attempt whose start the control plane has taken.
+pub struct AttemptOrder<'a> {
+    /// The run.
+    pub assignment: &'a Assignment,
+    /// The step.
+    pub step: &'a StepPlan,
+    /// Which attempt, from 1.
+    pub number: u32,
+    /// Becomes true when the attempt is to end.
+    pub stop: watch::Receiver<bool>,
     pub(crate) seams: &'a Seams,
-    pub(crate) assignment: &'a Assignment,
-    pub(crate) step: &'a StepPlan,
     /// The step's place in the plan, which is a name without surprises for its folder.
     pub(crate) place: usize,
-    /// Which attempt, from 1.
-    pub(crate) number: u32,
     pub(crate) upstream: Vec<(StepKey, StepResult)>,
-    pub(crate) stop: watch::Receiver<bool>,
 }
 
 /// What came of an attempt.
 #[derive(Debug)]
-pub(crate) struct AttemptDone {
-    pub(crate) step: StepKey,
-    pub(crate) end: AttemptEnd,
-    pub(crate) materialized: Option<EventBody>,
+pub struct AttemptDone {
+    /// The step.
+    pub step: StepKey,
+    /// How it ended.
+    pub end: AttemptEnd,
+    /// The event that says what asset it made, if it made one.
+    pub materialized: Option<EventBody>,
+}
+
+impl StepRunner for Worker {
+    fn execute<'a>(&'a self, order: AttemptOrder<'a>) -> BoxFuture<'a, AttemptDone> {
+        let AttemptOrder { assignment, step, number, stop, seams, place, upstream } = order;
+        let worker = self;
+        Attempt { worker, seams, assignment, step, place, number, upstream, stop }.execute().boxed()
+    }
+}
+
+/// An attempt of a worker's.
+struct Attempt<'a> {
+    worker: &'a Worker,
+    seams: &'a Seams,
+    assignment: &'a Assignment,
+    step: &'a StepPlan,
+    place: usize,
+    number: u32,
+    upstream: Vec<(StepKey, StepResult)>,
+    stop: watch::Receiver<bool>,
 }
 
 /// What a step gave back.
@@ -91,8 +124,7 @@ impl From<Ending> for AttemptEnd {
 }
 
 impl Attempt<'_> {
-    /// Executes the attempt. It never fails: a failure is its result.
-    pub(crate) async fn execute(mut self) -> AttemptDone {
+    async fn execute(mut self) -> AttemptDone {
         let step = self.step.key.clone();
         let (end, materialized) = if *self.stop.borrow() {
             // The cancel came before the control plane took the start.

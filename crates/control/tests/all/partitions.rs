@@ -1,0 +1,66 @@
+//! Dynamic partitions: added and removed, and whose they are.
+
+use millstream_model::{PartitionKey, PartitionsName, TenantId};
+
+use crate::bench::Bench;
+use crate::launch::airports;
+
+fn keys(texts: &[&str]) -> Vec<PartitionKey> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+fn name() -> PartitionsName {
+    "by_airport".parse().unwrap()
+}
+
+async fn of(bench: &Bench, tenant: &str) -> Vec<PartitionKey> {
+    let tenant: TenantId = tenant.parse().unwrap();
+    bench.control.partition_keys(&tenant, &name(), ("", ""), 100).await.unwrap()
+}
+
+#[tokio::test]
+async fn adding_and_removing_keys_twice_is_doing_it_once() {
+    let bench = Bench::of(airports()).await;
+    let jfk = "jfk".parse().unwrap();
+    let (a, both) = (keys(&["jfk::a"]), keys(&["jfk::a", "jfk::b"]));
+    assert_eq!(bench.control.add_partitions(&jfk, &name(), &a).await.unwrap(), a);
+    let new = bench.control.add_partitions(&jfk, &name(), &both).await.unwrap();
+    assert_eq!(new, keys(&["jfk::b"]), "only what is new is told");
+    assert_eq!(of(&bench, "jfk").await, both);
+
+    assert_eq!(bench.control.remove_partitions(&jfk, &name(), &a).await.unwrap(), a);
+    assert!(bench.control.remove_partitions(&jfk, &name(), &a).await.unwrap().is_empty());
+    assert_eq!(of(&bench, "jfk").await, keys(&["jfk::b"]));
+}
+
+#[tokio::test]
+async fn a_key_goes_to_the_tenant_that_it_names() {
+    let bench = Bench::of(airports()).await;
+    let jfk = "jfk".parse().unwrap();
+    let mixed = keys(&["jfk::a", "lga::a"]);
+    bench.control.add_partitions(&jfk, &name(), &mixed).await.unwrap();
+    assert_eq!(of(&bench, "jfk").await, keys(&["jfk::a"]));
+    assert_eq!(of(&bench, "lga").await, keys(&["lga::a"]));
+}
+
+#[tokio::test]
+async fn a_key_of_a_tenant_that_is_not_declared_is_refused_with_all_the_others() {
+    let bench = Bench::of(airports()).await;
+    let jfk = "jfk".parse().unwrap();
+    let mixed = keys(&["jfk::a", "x::a"]);
+    let refused = bench.control.add_partitions(&jfk, &name(), &mixed).await.unwrap_err();
+    assert_eq!(refused.to_string(), "Unknown tenant: x");
+    assert!(of(&bench, "jfk").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_name_that_is_none_is_refused_with_those_that_are() {
+    let bench = Bench::of(airports()).await;
+    let jfk = "jfk".parse().unwrap();
+    let (name, keys) = ("by_port".parse().unwrap(), keys(&["a"]));
+    let refused = bench.control.add_partitions(&jfk, &name, &keys).await.unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "there are no dynamic partitions called by_port; there are: by_airport"
+    );
+}

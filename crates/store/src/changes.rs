@@ -1,0 +1,39 @@
+//! Saying "look now" within the process: two counters that readers wait for.
+
+use tokio::sync::watch;
+
+/// The counters; clones are the same ones.
+#[derive(Debug, Clone)]
+pub(crate) struct Changes {
+    all: watch::Sender<i64>,
+    daemon: watch::Sender<i64>,
+}
+
+impl Changes {
+    pub(crate) fn new() -> Self {
+        Self { all: watch::Sender::new(0), daemon: watch::Sender::new(0) }
+    }
+
+    /// Something was committed that no daemon waits for.
+    pub(crate) fn committed(&self) {
+        count_up(&self.all);
+    }
+
+    /// Something was committed that may be work for a daemon, or, for all that is known, may be.
+    pub(crate) fn committed_work(&self) {
+        count_up(&self.all);
+        count_up(&self.daemon);
+    }
+
+    pub(crate) fn all(&self) -> watch::Receiver<i64> {
+        self.all.subscribe()
+    }
+
+    pub(crate) fn daemon(&self) -> watch::Receiver<i64> {
+        self.daemon.subscribe()
+    }
+}
+
+fn count_up(counter: &watch::Sender<i64>) {
+    counter.send_modify(|count| *count = count.wrapping_add(1));
+}
