@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_control::{
-    Control, DaemonRequest, Deletions, LostWatch, Patience, QueueLimits, QueueWatch,
+    Control, DaemonRequest, Deletions, LostWatch, Patience, PublishWatch, QueueLimits, QueueWatch,
 };
 use millstream_launch::RunLauncher;
 use millstream_model::LocationName;
@@ -66,6 +66,9 @@ const AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// How often each second the queue is looked at, however much changes.
 const QUEUE_PASS_MIN: Duration = Duration::from_millis(1);
 
+/// Events that are committed within this time are published together.
+const PUBLISH_PASS_MIN: Duration = Duration::from_millis(10);
+
 impl DaemonHandle {
     /// Whether the definitions have been scanned once: the server is not ready before.
     pub fn scanned(&self) -> watch::Receiver<bool> {
@@ -104,6 +107,9 @@ impl Daemon {
         loops.spawn(Arc::clone(&daemon).queue_loop(stopped.clone()));
         loops.spawn(Arc::clone(&daemon).lost_loop(stopped.clone()));
         loops.spawn(Arc::clone(&daemon).request_loop(stopped.clone()));
+        if daemon.control.needs_publisher() {
+            loops.spawn(Arc::clone(&daemon).publish_loop(stopped.clone()));
+        }
         loops.spawn(daemon.scan_loop(stopped, scanned_sender));
         DaemonHandle { stop, loops, scanned }
     }
@@ -191,6 +197,30 @@ impl Daemon {
     ) -> Result<ScanReport, millstream_control::StoreError> {
         let mut root = self.root.lock().await;
         scan(&self.control, &self.location.name, &mut root, deletions).await
+    }
+
+    async fn publish_loop(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let mut changes = self.control.store().changes();
+        let mut watch = PublishWatch::default();
+        let time_to_live = self.settings.patience.time_to_live;
+        loop {
+            changes.mark_unchanged();
+            let pass = self.control.publish(&self.settings.name, &mut watch, time_to_live);
+            let pause = match pass.await {
+                Ok(_) => PUBLISH_PASS_MIN,
+                Err(error) => {
+                    tracing::error!(%error, "events could not be published; it is repeated");
+                    AFTER_FAILURE
+                }
+            };
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => break,
+                () = pause_then(pause, async { tokio::select! {
+                    _ = changes.changed() => {}
+                    () = tokio::time::sleep(time_to_live / 3) => {}
+                } }) => {}
+            }
+        }
     }
 
     async fn request_loop(self: Arc<Self>, mut stop: watch::Receiver<bool>) {

@@ -103,6 +103,11 @@ impl Store {
         Ok(applied)
     }
 
+    /// Whether committed events get their position from a publisher, and not in their own commit.
+    pub fn needs_publisher(&self) -> bool {
+        matches!(&*self.database, Database::Postgres(_))
+    }
+
     /// Whatever was committed through this process (and, on Postgres, announced by others): a
     /// number that only says "look now".
     pub fn changes(&self) -> watch::Receiver<i64> {
