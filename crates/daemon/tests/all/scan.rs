@@ -1,0 +1,268 @@
+//! What scans do to what is live.
+
+use std::sync::Arc;
+
+use millstream_control::{Control, Deletions, Seams, Store};
+use millstream_daemon::{Root, ScanReport, scan};
+use millstream_model::view::{FileRow, FileState};
+use millstream_model::{LocationName, RunRequest, TenantId};
+use millstream_testkit::chance::SeededEntropy;
+use millstream_testkit::time::FakeClock;
+
+use crate::logs::Lines;
+
+const GOOD: &str = r#"{"nodes": [{"id": "a", "type": "noop", "config": {}}]}"#;
+const OTHER: &str = r#"{"nodes": [{"id": "b", "type": "noop", "config": {}}]}"#;
+
+/// A folder of definitions, and the instance that scans it.
+struct Folder {
+    folder: tempfile::TempDir,
+    control: Control,
+    root: Root,
+}
+
+impl Folder {
+    async fn new(files: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::in_memory().unwrap();
+        let clock = Arc::new(FakeClock::default());
+        let control =
+            Control::new(store, Seams { clock, entropy: Arc::new(SeededEntropy::new(1)) });
+        control.add_location(&location(), "here").await.unwrap();
+        let root = Root::new(folder.path().to_owned());
+        let new = Self { folder, control, root };
+        for (name, content) in files {
+            new.write(name, content);
+        }
+        new
+    }
+
+    fn write(&self, name: &str, content: &str) {
+        let path = self.folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+
+    fn delete(&self, name: &str) {
+        std::fs::remove_file(self.folder.path().join(name)).unwrap();
+    }
+
+    async fn scan(&mut self) -> ScanReport {
+        scan(&self.control, &location(), &mut self.root, Deletions::Guarded).await.unwrap()
+    }
+
+    async fn file(&self, name: &str) -> FileRow {
+        let views = self.control.location_views().await.unwrap();
+        views[0].files.iter().find(|file| file.name == name).unwrap().clone()
+    }
+
+    async fn jobs(&self) -> Vec<String> {
+        let catalog = self.control.catalog().await.unwrap();
+        let jobs = catalog.manifests().flat_map(|manifest| manifest.jobs.keys());
+        jobs.map(ToString::to_string).collect()
+    }
+
+    /// The steps that a run of `job` launched now would have.
+    async fn steps(&self, job: &str) -> Vec<String> {
+        let request = RunRequest {
+            tenant: TenantId::default_tenant(),
+            cause: Control::by_hand("test"),
+            partition: None,
+            context: serde_json::Map::new(),
+            tags: std::collections::BTreeMap::new(),
+        };
+        let launched = self.control.launch_job(&request, &job.parse().unwrap()).await.unwrap();
+        let view = self.control.run_view(&launched.tenant, launched.run_id).await.unwrap();
+        view.steps.iter().map(|step| step.step.to_string()).collect()
+    }
+}
+
+fn location() -> LocationName {
+    "project".parse().unwrap()
+}
+
+#[tokio::test]
+async fn r158_a_file_that_is_dropped_in_is_listed_after_the_next_scan() {
+    let mut folder = Folder::new(&[("a.json", GOOD)]).await;
+    assert_eq!(folder.scan().await.loaded, 1);
+    folder.write("production/b.yaml", "nodes: [{id: b, type: noop, config: {}}]");
+    assert_eq!(folder.scan().await.loaded, 1);
+    assert_eq!(folder.jobs().await, ["a", "production/b"]);
+}
+
+#[tokio::test]
+async fn r162_an_unchanged_root_changes_nothing_and_an_edit_makes_one_version() {
+    let mut folder = Folder::new(&[("a.json", GOOD)]).await;
+    folder.scan().await;
+    let first = folder.file("a.json").await;
+    let report = folder.scan().await;
+    assert_eq!((report.loaded, report.failed, report.deleted), (0, 0, 0));
+    folder.write("a.json", OTHER);
+    assert_eq!(folder.scan().await.loaded, 1);
+    assert_ne!(folder.file("a.json").await.version, first.version);
+    assert_eq!(folder.steps("a").await, ["b"]);
+}
+
+#[tokio::test]
+async fn r163_the_loader_says_what_it_does_in_document_004s_words() {
+    let lines = Lines::default();
+    let _listening = tracing::subscriber::set_default(lines.clone());
+    let mut folder = Folder::new(&[("a.json", GOOD), ("bad.json", "{}"), ("b.json", GOOD)]).await;
+    folder.scan().await;
+    let path = |name: &str| folder.folder.path().join(name).display().to_string();
+    let (a, bad) = (path("a.json"), path("bad.json"));
+    let logged = lines.take();
+    for line in [
+        format!("[DAG_LOADER] Loading DAG: a from local:{a}"),
+        "[DAG_LOADER] Successfully loaded DAG: a".to_owned(),
+        format!("[DAG_LOADER] Loading DAG: bad from local:{bad}"),
+        "[DAG_LOADER] Failed to load DAG bad: Missing required fields: nodes".to_owned(),
+    ] {
+        assert!(logged.contains(&line), "{line:?} is not in {logged:#?}");
+    }
+    folder.delete("b.json");
+    folder.scan().await;
+    assert!(lines.take().contains(&"[DAG_LOADER] DAG deleted: b".to_owned()));
+}
+
+#[tokio::test]
+async fn r175_a_broken_edit_leaves_the_last_good_version_running_and_a_fix_replaces_it() {
+    let mut folder = Folder::new(&[("a.json", GOOD), ("b.json", GOOD)]).await;
+    folder.scan().await;
+
+    folder.write("a.json", r#"{"nodes": []}"#);
+    let report = folder.scan().await;
+    assert_eq!((report.loaded, report.failed), (0, 1));
+    let file = folder.file("a.json").await;
+    assert_eq!(file.state, FileState::LastGood);
+    assert_eq!(file.diagnostics[0].message, "DAG must have at least one node");
+    assert_eq!(folder.steps("a").await, ["a"], "the last good version runs");
+
+    folder.write("a.json", OTHER);
+    folder.scan().await;
+    let file = folder.file("a.json").await;
+    assert_eq!((file.state, file.diagnostics.len()), (FileState::Live, 0));
+    assert_eq!(folder.steps("a").await, ["b"]);
+}
+
+#[tokio::test]
+async fn r175_one_bad_file_of_a_hundred_leaves_ninety_nine() {
+    let files: Vec<(String, &str)> = (0..100)
+        .map(|number| (format!("j{number:02}.json"), if number == 50 { "{" } else { GOOD }))
+        .collect();
+    let files: Vec<(&str, &str)> =
+        files.iter().map(|(name, content)| (name.as_str(), *content)).collect();
+    let mut folder = Folder::new(&files).await;
+    let report = folder.scan().await;
+    assert_eq!((report.loaded, report.failed), (99, 1));
+    assert_eq!(folder.file("j50.json").await.state, FileState::Broken);
+    assert_eq!(folder.jobs().await.len(), 99);
+}
+
+#[tokio::test]
+async fn r176_the_same_bad_content_is_one_error_however_often_it_is_scanned() {
+    let lines = Lines::default();
+    let _listening = tracing::subscriber::set_default(lines.clone());
+    let mut folder = Folder::new(&[("bad.json", "{}")]).await;
+    for _ in 0..5 {
+        folder.scan().await;
+    }
+    folder.write("other.json", GOOD);
+    folder.scan().await;
+    let failures =
+        lines.take().iter().filter(|line| line.contains("Failed to load DAG bad")).count();
+    assert_eq!(failures, 1);
+}
+
+#[tokio::test]
+async fn r177_a_deleted_file_takes_its_job_away_and_keeps_its_history() {
+    let mut folder = Folder::new(&[("a.json", GOOD), ("b.json", GOOD)]).await;
+    folder.scan().await;
+    folder.steps("a").await;
+    folder.delete("a.json");
+    assert_eq!(folder.scan().await.deleted, 1);
+    assert_eq!(folder.jobs().await, ["b"]);
+    assert_eq!(folder.file("a.json").await.state, FileState::Deleted);
+    let tenants = [TenantId::default_tenant()];
+    let filter = millstream_control::RunFilter::default();
+    let runs = folder.control.store().run_list(&tenants, &filter, 10).await.unwrap();
+    assert_eq!(runs.len(), 1, "its run stays");
+
+    folder.write("a.json", GOOD);
+    folder.scan().await;
+    assert_eq!(folder.jobs().await, ["a", "b"], "re-adding it brings it back");
+}
+
+#[tokio::test]
+async fn r178_a_root_that_empties_at_once_is_stale_until_somebody_confirms() {
+    let mut folder = Folder::new(&[("a.json", GOOD), ("b.json", GOOD)]).await;
+    folder.scan().await;
+    folder.delete("a.json");
+    folder.delete("b.json");
+    let report = folder.scan().await;
+    assert!(report.stale.is_some());
+    assert_eq!(folder.jobs().await, ["a", "b"]);
+    assert_eq!(folder.file("a.json").await.state, FileState::Stale);
+
+    let control = folder.control.clone();
+    let accepted = scan(&control, &location(), &mut folder.root, Deletions::Accepted).await;
+    assert_eq!(accepted.unwrap().deleted, 2);
+    assert!(folder.jobs().await.is_empty());
+}
+
+#[tokio::test]
+async fn r178_a_root_that_is_gone_disables_nothing_and_recovers() {
+    let mut folder = Folder::new(&[("a.json", GOOD)]).await;
+    folder.scan().await;
+    let path = folder.folder.path().to_owned();
+    let away = path.with_extension("away");
+    std::fs::rename(&path, &away).unwrap();
+    assert!(folder.scan().await.stale.is_some());
+    assert_eq!(folder.file("a.json").await.state, FileState::Stale);
+    std::fs::rename(&away, &path).unwrap();
+    assert_eq!(folder.scan().await.stale, None);
+    assert_eq!(folder.file("a.json").await.state, FileState::Live);
+}
+
+#[tokio::test]
+async fn r167_a_name_that_is_taken_is_refused_on_the_later_file_in_every_scan() {
+    let mut folder = Folder::new(&[("a.json", GOOD)]).await;
+    folder.scan().await;
+    let version = folder.file("a.json").await.version;
+    folder.write("a.yaml", "nodes: [{id: z, type: noop, config: {}}]");
+    for _ in 0..5 {
+        folder.scan().await;
+        let later = folder.file("a.yaml").await;
+        assert_eq!(later.state, FileState::Broken);
+        assert_eq!(later.diagnostics[0].code.as_str(), "definition-name-taken");
+        assert_eq!(folder.file("a.json").await.version, version);
+    }
+    folder.delete("a.json");
+    folder.scan().await;
+    assert_eq!(folder.file("a.yaml").await.state, FileState::Live, "the name is free now");
+}
+
+#[tokio::test]
+async fn a_file_that_needs_another_goes_live_once_the_other_comes() {
+    let needs = "assets: {b: {deps: [a], step: {kind: noop}}}";
+    let mut folder = Folder::new(&[("b.yaml", needs), ("ok.json", GOOD)]).await;
+    folder.scan().await;
+    assert_eq!(folder.file("b.yaml").await.state, FileState::Broken);
+    folder.write("a.yaml", "assets: {a: {step: {kind: noop}}}");
+    folder.scan().await;
+    assert_eq!(folder.file("b.yaml").await.state, FileState::Live);
+}
+
+#[tokio::test]
+async fn r180_a_half_written_file_is_an_error_until_it_is_complete_and_nothing_else_stops() {
+    let mut folder = Folder::new(&[("a.json", GOOD), ("b.json", GOOD)]).await;
+    folder.scan().await;
+    let half = GOOD.len() / 2;
+    folder.write("a.json", &OTHER[..half]);
+    folder.scan().await;
+    assert_eq!(folder.file("a.json").await.state, FileState::LastGood);
+    assert_eq!(folder.steps("a").await, ["a"]);
+    folder.write("a.json", OTHER);
+    folder.scan().await;
+    assert_eq!(folder.file("a.json").await.state, FileState::Live);
+}
