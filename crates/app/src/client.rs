@@ -18,7 +18,7 @@ use crate::settings::Settings;
 const ANSWER_MAX: usize = 64 << 20;
 
 /// How long a request may take before the server counts as gone.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A way to an instance.
 pub(crate) enum Client {
@@ -203,8 +203,13 @@ pub(crate) fn encoded(part: &str) -> String {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
             text.push(char::from(byte));
         } else {
-            text.push_str(&format!("%{byte:02X}"));
+            text.extend(['%', hex(byte >> 4), hex(byte & 0xf)]);
         }
     }
     text
+}
+
+/// The upper-case hex digit of a number below 16.
+fn hex(nibble: u8) -> char {
+    char::from_digit(u32::from(nibble), 16).unwrap_or('0').to_ascii_uppercase()
 }

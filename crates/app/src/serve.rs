@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use axum::Router;
 use millstream_daemon::DaemonHandle;
-use millstream_server::{ServerState, router};
+use millstream_model::HumanDuration;
+use millstream_server::{LiveHub, ScanInfo, ServerOptions, ServerState, router};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -25,6 +26,7 @@ pub(crate) struct Served {
     instance: Instance,
     daemon: DaemonHandle,
     router: Router,
+    live: LiveHub,
     listeners: JoinSet<()>,
     stop: watch::Sender<bool>,
 }
@@ -52,9 +54,11 @@ impl Served {
         let app = served.router.clone();
         let stopped = served.stop.subscribe();
         served.listeners.spawn(async move {
-            let server = axum::serve(commands, app).with_graceful_shutdown(told(stopped));
-            report_end(server.await);
+            let serving = axum::serve(commands, app).with_graceful_shutdown(told(stopped));
+            report_end(serving.await);
         });
+        let (live, control) = (served.live.clone(), served.instance.control.clone());
+        served.listeners.spawn(async move { live.follow(control).await });
         Ok((served, address))
     }
 
@@ -69,23 +73,24 @@ impl Served {
         let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
         let url = address.map_or_else(String::new, |address| format!("http://{address}"));
         let daemon = instance.start_daemon(&url).await?;
-        let state = ServerState::new(
-            instance.control.clone(),
-            instance.blobs.clone(),
-            instance.server_options(daemon.scanned()),
-        );
-        let router = router(state);
+        let live = LiveHub::default();
+        let router = router(ServerState {
+            control: instance.control.clone(),
+            blobs: instance.blobs.clone(),
+            live: live.clone(),
+            options: options(&instance.settings),
+        });
         let stop = watch::Sender::new(false);
         let mut listeners = JoinSet::new();
         if let Some(listener) = listener {
             let app = router.clone();
             let stopped = stop.subscribe();
             listeners.spawn(async move {
-                let server = axum::serve(listener, app).with_graceful_shutdown(told(stopped));
-                report_end(server.await);
+                let serving = axum::serve(listener, app).with_graceful_shutdown(told(stopped));
+                report_end(serving.await);
             });
         }
-        Ok(Self { instance, daemon, router, listeners, stop })
+        Ok(Self { instance, daemon, router, live, listeners, stop })
     }
 
     /// The routes, for requests in this process.
@@ -103,6 +108,7 @@ impl Served {
     /// Ends the server, the daemon and the workers of this process, in this order.
     pub(crate) async fn stop(mut self) {
         self.stop.send_replace(true);
+        self.live.close();
         let drained = async { while self.listeners.join_next().await.is_some() {} };
         if tokio::time::timeout(DRAIN, drained).await.is_err() {
             tracing::debug!("requests were still open when the server ended");
@@ -144,6 +150,14 @@ pub(crate) async fn ended() {
                 std::future::pending::<()>().await;
             }
         }
+    }
+}
+
+fn options(settings: &Settings) -> ServerOptions {
+    let interval = HumanDuration(settings.scan_interval).to_string();
+    ServerOptions {
+        scan: ScanInfo { interval: settings.scans.then_some(interval) },
+        ..ServerOptions::default()
     }
 }
 

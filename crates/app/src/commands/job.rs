@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::run::print_outcome;
 use super::wait::{Awaited, until_over};
-use super::{listed_tenants, one_tenant, rows, run, text};
+use super::{listed_tenants, one_tenant, rows, text};
 use crate::cli::{Global, JobCommand};
 use crate::client::{Client, encoded};
 use crate::error::AppError;
@@ -67,7 +68,7 @@ pub(super) async fn after_launch(
         }
     } else {
         for run in &over {
-            run::print_outcome(run);
+            print_outcome(run);
         }
     }
     if failed > 0 { Err(AppError::Failed) } else { Ok(()) }

@@ -65,7 +65,7 @@ async fn list(
     let mut query = format!("?limit={limit}");
     for (name, value) in [("status", status), ("job", job)] {
         if let Some(value) = value {
-            query.push_str(&format!("&{name}={}", encoded(value)));
+            query = format!("{query}&{name}={}", encoded(value));
         }
     }
     let mut runs: Vec<Value> = Vec::new();
