@@ -116,11 +116,23 @@ impl Ending {
 impl From<Ending> for AttemptEnd {
     fn from(ending: Ending) -> Self {
         match ending {
-            Ending::Failed(error) => Self::Failed(error),
-            Ending::ForGood(error) => Self::FailedForGood(error),
+            Ending::Failed(error) => Self::Failed(bounded(error)),
+            Ending::ForGood(error) => Self::FailedForGood(bounded(error)),
             Ending::Canceled => Self::Canceled,
         }
     }
+}
+
+/// The most characters of a text that an event repeats.
+const TEXT_MAX: usize = 4_000;
+
+/// `error` with a message that fits an event, whatever it quotes.
+fn bounded(error: StepError) -> StepError {
+    let shorten = |text: String| match text.char_indices().nth(TEXT_MAX) {
+        Some((end, _)) => format!("{} …", text.get(..end).unwrap_or_default()),
+        None => text,
+    };
+    StepError { message: shorten(error.message), detail: error.detail.map(shorten), ..error }
 }
 
 impl Attempt<'_> {
