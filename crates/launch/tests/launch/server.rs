@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 pub(crate) struct Server {
     url: String,
     state: Arc<State>,
-    task: AbortHandle,
+    accepting: AbortHandle,
 }
 
 struct State {
@@ -29,12 +29,12 @@ impl Server {
         let (given, kinds) = (AtomicUsize::new(0), watch::Sender::default());
         let state = Arc::new(State { assignments, given, kinds });
         let served = Arc::clone(&state);
-        let task = tokio::spawn(async move {
+        let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 tokio::spawn(serve(stream, Arc::clone(&served)));
             }
         });
-        Self { url, state, task: task.abort_handle() }
+        Self { url, state, accepting: accepting.abort_handle() }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -59,7 +59,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.task.abort();
+        self.accepting.abort();
     }
 }
 

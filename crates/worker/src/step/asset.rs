@@ -11,9 +11,10 @@ use millstream_model::{
 };
 use serde_json::{Value, json};
 
+use super::attempt::{Attempt, Ending};
+use super::result;
 use super::scratch::Scratch;
 use super::template::Templates;
-use super::{Attempt, Ending, result};
 
 /// The keys of a result that speak about the asset and are no part of it.
 const METADATA: &str = "metadata";
@@ -186,11 +187,11 @@ async fn store(
 ) -> Result<Stored, Ending> {
     let io = attempt.file_io(io, &attempt.setting_templates())?;
     let address = attempt.address(&asset.key, asset.partition.as_ref());
-    let task = tokio::task::spawn_blocking(move || match &job {
+    let storing = tokio::task::spawn_blocking(move || match &job {
         StoreJob::Value(value) => io.store(&address, Content::Json(value)),
         StoreJob::Rows(path) => io.store(&address, Content::RowsFile(path)),
     });
-    let stored = task.await.map_err(|error| {
+    let stored = storing.await.map_err(|error| {
         let message = format!("the result was not stored: {error}");
         Ending::failed(ErrorCode::Internal, message)
     })?;

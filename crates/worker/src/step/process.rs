@@ -8,10 +8,11 @@ use millstream_blob::{LogKey, LogStream};
 use millstream_model::{CommandLine, CommandStep, ErrorCode, HumanDuration, StepError};
 use tokio::sync::watch;
 
+use super::attempt::{Attempt, Ending, Returned};
 use super::context::Context;
+use super::result;
 use super::scratch::Scratch;
 use super::template::Templates;
-use super::{Attempt, Ending, Returned, result};
 use crate::supervisor::{EndCause, Ended, Process, ProcessSpec, SpawnError};
 
 /// Runs `command` and returns what it left in its result file.
@@ -162,7 +163,7 @@ async fn await_end(
     let ended = tokio::select! {
         ended = process.ended() => ended,
         () = stopped(stop) => {
-            process.stop(grace);
+            process.stop(grace).await;
             process.ended().await
         }
     };

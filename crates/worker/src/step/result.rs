@@ -8,7 +8,7 @@ use millstream_model::ErrorCode;
 use serde_json::Value;
 use tokio::io::AsyncReadExt;
 
-use super::{Attempt, Ending, Returned};
+use super::attempt::{Attempt, Ending, Returned};
 
 /// The most characters of a reason for doing nothing.
 const REASON_MAX: usize = 2_000;

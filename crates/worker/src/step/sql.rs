@@ -11,11 +11,11 @@ use millstream_model::{ErrorCode, ReadSource, ResourceDef, SqlStep};
 use serde_json::{Value, json};
 
 use super::asset::Rows;
+use super::attempt::{Attempt, Ending, Returned};
 use super::context::Context;
 use super::process::{no_folder, stopped, timed_out};
 use super::scratch::Scratch;
 use super::template::Templates;
-use super::{Attempt, Ending, Returned};
 use crate::supervisor::ProcessSpec;
 
 /// The exit code of the SQL child when its answer is a failure.
