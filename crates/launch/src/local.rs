@@ -18,11 +18,11 @@ use crate::{ClaimedRun, LaunchError, RunLauncher, WorkerName};
 pub struct LocalLauncher {
     worker: Worker,
     control: Arc<dyn ControlPlane>,
-    tasks: Arc<Mutex<Tasks>>,
+    workers: Arc<Mutex<Workers>>,
 }
 
 #[derive(Debug, Default)]
-struct Tasks {
+struct Workers {
     set: JoinSet<WorkerName>,
     running: HashMap<WorkerName, (RunId, Canceler)>,
 }
@@ -30,7 +30,7 @@ struct Tasks {
 impl LocalLauncher {
     /// A launcher whose runs are executed as `worker` says and reported to `control`.
     pub fn new(worker: Worker, control: Arc<dyn ControlPlane>) -> Self {
-        Self { worker, control, tasks: Arc::default() }
+        Self { worker, control, workers: Arc::default() }
     }
 
     /// Tells the worker of `run` to stop, if it is one of these; no beat has to say so first.
@@ -43,15 +43,15 @@ impl LocalLauncher {
     /// Ends all workers at once, as the end of the process would, and waits until they are gone.
     pub async fn shut_down(&self) {
         let mut set = {
-            let mut tasks = self.lock();
-            tasks.running.clear();
-            std::mem::take(&mut tasks.set)
+            let mut workers = self.lock();
+            workers.running.clear();
+            std::mem::take(&mut workers.set)
         };
         set.shutdown().await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Tasks> {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Workers> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn launch(&self, claimed: ClaimedRun) -> Result<WorkerName, LaunchError> {
@@ -65,24 +65,24 @@ impl LocalLauncher {
             .assignment(tenant, *run, *epoch)
             .await
             .map_err(|source| LaunchError::Assignment { name: name.clone(), source })?;
-        let mut tasks = self.lock();
-        if tasks.is_running(&name) {
+        let mut workers = self.lock();
+        if workers.is_running(&name) {
             return Ok(name);
         }
         let (canceler, signal) = Canceler::new();
-        tasks.running.insert(name.clone(), (*run, canceler));
+        workers.running.insert(name.clone(), (*run, canceler));
         let (worker, seams) = (self.worker.clone(), Seams::system(Arc::clone(&self.control)));
-        let task_name = name.clone();
-        tasks.set.spawn(async move {
+        let own_name = name.clone();
+        workers.set.spawn(async move {
             let end = worker.run(assignment, &seams, signal).await;
-            tell(&task_name, &end);
-            task_name
+            tell(&own_name, &end);
+            own_name
         });
         Ok(name)
     }
 }
 
-impl Tasks {
+impl Workers {
     /// Whether the worker called `name` is at work, after forgetting those that are done.
     fn is_running(&mut self, name: &WorkerName) -> bool {
         while let Some(done) = self.set.try_join_next() {

@@ -1,7 +1,7 @@
 //! A worker: what its runs share, and how one is run.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use millstream_blob::Blobs;
@@ -36,6 +36,8 @@ pub struct WorkerSettings {
     pub sql_program: (PathBuf, Vec<String>),
     /// How many steps of a run go on at once, where its plan does not say.
     pub max_parallel: usize,
+    /// How long an attempt may take, where its plan does not say.
+    pub timeout: Duration,
     /// How long a canceled step has to end itself before it is killed.
     pub cancel_grace: Duration,
     /// How long a step that ran into its timeout has to end itself before it is killed.
@@ -58,12 +60,13 @@ impl WorkerSettings {
     pub fn new(name: String, root: PathBuf, scratch: PathBuf, program: PathBuf) -> Self {
         Self {
             name,
-            root,
-            scratch,
+            root: absolute(root),
+            scratch: absolute(scratch),
             base_env: BTreeMap::from([("PATH".to_owned(), DEFAULT_PATH.to_owned())]),
             declared_env: BTreeMap::new(),
             sql_program: (program, vec![millstream_io::sql_child::SUBCOMMAND.to_owned()]),
             max_parallel: std::thread::available_parallelism().map_or(1, usize::from),
+            timeout: Duration::from_hours(24),
             cancel_grace: Duration::from_secs(20),
             timeout_grace: Duration::from_secs(5),
             beat_every: Duration::from_secs(1),
@@ -78,6 +81,11 @@ impl WorkerSettings {
         self.base_env.extend(inherited);
         self
     }
+}
+
+/// Steps have a working directory of their own, so what they are told must not depend on ours.
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
 }
 
 /// Tells a run to stop, from within the worker's own process.
@@ -122,6 +130,25 @@ impl Worker {
     ///
     /// Dropping the future kills the run's processes and reports nothing, as a crash would.
     pub async fn run(&self, assignment: Assignment, seams: &Seams, signal: CancelSignal) -> RunEnd {
+        if assignment.epoch > 1 {
+            remove_older_scratch(&self.settings.scratch, &assignment);
+        }
         drive(&self.settings, self, assignment, seams, signal).await
+    }
+}
+
+/// Removes what workers of the run that were killed have left behind.
+fn remove_older_scratch(scratch: &Path, assignment: &Assignment) {
+    let Ok(folders) = std::fs::read_dir(scratch) else { return };
+    for folder in folders.flatten() {
+        let name = folder.file_name();
+        let left = name.to_str().and_then(|name| name.split_once('.'));
+        let is_older = left.is_some_and(|(run, epoch)| {
+            run == assignment.run.to_string()
+                && epoch.parse::<i64>().is_ok_and(|epoch| epoch < assignment.epoch)
+        });
+        if is_older && let Err(error) = std::fs::remove_dir_all(folder.path()) {
+            tracing::warn!(path = %folder.path().display(), %error, "a folder stays behind");
+        }
     }
 }

@@ -210,8 +210,9 @@ impl<'a> Drive<'a> {
         }
         let Assignment { tenant, run, epoch, .. } = self.assignment;
         let control = &self.seams.control;
-        if let Some(last) = self.outbox.last_of_batch() {
-            let report = Report { epoch: *epoch, events: self.outbox.batch() };
+        let events = self.outbox.batch();
+        if let Some(last) = events.last().map(|event| event.seq) {
+            let report = Report { epoch: *epoch, events };
             self.call = Some(
                 control
                     .report(tenant, *run, report)

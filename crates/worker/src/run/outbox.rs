@@ -11,6 +11,11 @@ use millstream_model::{EventBody, Timestamp};
 /// The most events of one report.
 const BATCH_MAX: usize = 500;
 
+/// The most events of one report that may carry a result, metadata or the end of an output.
+///
+/// With 64 KiB each they stay below what a server takes at once.
+const LARGE_MAX: usize = 16;
+
 /// The events that wait.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
@@ -29,13 +34,12 @@ impl Outbox {
 
     /// The oldest events, as many as fit a report.
     pub(super) fn batch(&self) -> Vec<ReportedEvent> {
-        self.waiting.iter().take(BATCH_MAX).cloned().collect()
-    }
-
-    /// The number of the last event of [`Self::batch`]; `None` when nothing waits.
-    pub(super) fn last_of_batch(&self) -> Option<i64> {
-        let last = self.waiting.len().min(BATCH_MAX).checked_sub(1)?;
-        self.waiting.get(last).map(|event| event.seq)
+        let mut large = 0;
+        let fits = |event: &&ReportedEvent| {
+            large += usize::from(may_be_large(&event.body));
+            large <= LARGE_MAX
+        };
+        self.waiting.iter().take(BATCH_MAX).take_while(fits).cloned().collect()
     }
 
     /// Forgets the events up to number `seq`, which were taken.
@@ -43,5 +47,40 @@ impl Outbox {
         while self.waiting.front().is_some_and(|event| event.seq <= seq) {
             self.waiting.pop_front();
         }
+    }
+}
+
+fn may_be_large(body: &EventBody) -> bool {
+    match body {
+        EventBody::StepSucceeded { result, .. } => !result.is_null(),
+        EventBody::StepFailed { .. } | EventBody::Materialized { .. } => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_report_carries_few_events_that_may_be_large() {
+        let mut outbox = Outbox::default();
+        for _ in 0..20 {
+            let (step, result) = ("a".parse().unwrap(), json!("…"));
+            let body = EventBody::StepSucceeded {
+                step,
+                attempt: 1,
+                took_micros: 0,
+                result,
+                result_ref: None,
+            };
+            outbox.push(body, Timestamp::from_micros(0));
+        }
+        assert_eq!(outbox.batch().len(), LARGE_MAX);
+        outbox.taken(15);
+        let rest: Vec<i64> = outbox.batch().iter().map(|event| event.seq).collect();
+        assert_eq!(rest, [16, 17, 18, 19]);
     }
 }

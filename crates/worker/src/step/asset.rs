@@ -11,13 +11,17 @@ use millstream_model::{
 };
 use serde_json::{Value, json};
 
+use super::attempt::{Attempt, Ending};
+use super::result;
 use super::scratch::Scratch;
 use super::template::Templates;
-use super::{Attempt, Ending, result};
 
 /// The keys of a result that speak about the asset and are no part of it.
 const METADATA: &str = "metadata";
 const DATA_VERSION: &str = "data_version";
+
+/// The largest metadata of a materialization, whose event carries it.
+const METADATA_MAX: usize = 64 * 1024;
 
 /// The most columns of a single row that becomes metadata.
 const COLUMNS_MAX: usize = 50;
@@ -44,7 +48,7 @@ pub(super) async fn keep_value(attempt: &mut Attempt<'_>, value: Value) -> Resul
         None => None,
         Some(asset) if value.is_null() && !asset.output_required => None,
         Some(asset) => {
-            let mut metadata = metadata_of(&value);
+            let mut metadata = metadata_of(&value)?;
             let mut version = value.get(DATA_VERSION).and_then(Value::as_str).map(str::to_owned);
             if let Some(io) = &asset.io {
                 let stored = store_value(attempt, asset, io, &value).await?;
@@ -104,12 +108,20 @@ fn materialized(
 }
 
 /// The `metadata` object of a result, each value with the kind of its shape.
-fn metadata_of(value: &Value) -> BTreeMap<String, MetadataValue> {
-    let Some(Value::Object(metadata)) = value.get(METADATA) else { return BTreeMap::new() };
-    metadata
-        .iter()
-        .map(|(name, value)| (name.clone(), MetadataValue::infer(value.clone())))
-        .collect()
+fn metadata_of(value: &Value) -> Result<BTreeMap<String, MetadataValue>, Ending> {
+    let Some(given @ Value::Object(metadata)) = value.get(METADATA) else {
+        return Ok(BTreeMap::new());
+    };
+    let size = given.to_string().len();
+    if size > METADATA_MAX {
+        let message = format!(
+            "the metadata takes {size} bytes, over the limit of 64 KiB; keep data in an IO manager"
+        );
+        return Err(Ending::for_good(ErrorCode::StepResult, message));
+    }
+    let infer =
+        |(name, value): (&String, &Value)| (name.clone(), MetadataValue::infer(value.clone()));
+    Ok(metadata.iter().map(infer).collect())
 }
 
 /// What a table says about its asset: a single row is a summary, more are counted.
@@ -175,11 +187,11 @@ async fn store(
 ) -> Result<Stored, Ending> {
     let io = attempt.file_io(io, &attempt.setting_templates())?;
     let address = attempt.address(&asset.key, asset.partition.as_ref());
-    let task = tokio::task::spawn_blocking(move || match &job {
+    let storing = tokio::task::spawn_blocking(move || match &job {
         StoreJob::Value(value) => io.store(&address, Content::Json(value)),
         StoreJob::Rows(path) => io.store(&address, Content::RowsFile(path)),
     });
-    let stored = task.await.map_err(|error| {
+    let stored = storing.await.map_err(|error| {
         let message = format!("the result was not stored: {error}");
         Ending::failed(ErrorCode::Internal, message)
     })?;
@@ -252,7 +264,8 @@ mod tests {
     #[test]
     fn r039_metadata_of_a_result_gets_kinds() {
         let value = json!({ "metadata": { "quality": 98.5, "owner": "ops" } });
-        let kinds: Vec<MetadataKind> = metadata_of(&value).values().map(|m| m.kind).collect();
+        let kinds: Vec<MetadataKind> =
+            metadata_of(&value).unwrap().values().map(|m| m.kind).collect();
         assert_eq!(kinds, [MetadataKind::Text, MetadataKind::Float]);
     }
 }

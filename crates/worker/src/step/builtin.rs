@@ -3,8 +3,8 @@
 use millstream_model::{Builtin, ErrorCode, LocalStep};
 use serde_json::Value;
 
+use super::attempt::{Ending, Returned};
 use super::context::Context;
-use super::{Ending, Returned};
 
 /// Runs `builtin` for a step configured as `local`.
 pub(super) fn run(

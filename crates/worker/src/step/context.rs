@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use millstream_model::{AssetStep, StepConfig};
 use serde_json::{Map, Value, json};
 
-use super::Attempt;
+use super::attempt::Attempt;
 use super::template::Templates;
 
 /// The context of one attempt.

@@ -8,10 +8,11 @@ use millstream_blob::{LogKey, LogStream};
 use millstream_model::{CommandLine, CommandStep, ErrorCode, HumanDuration, StepError};
 use tokio::sync::watch;
 
+use super::attempt::{Attempt, Ending, Returned};
 use super::context::Context;
+use super::result;
 use super::scratch::Scratch;
 use super::template::Templates;
-use super::{Attempt, Ending, Returned, result};
 use crate::supervisor::{EndCause, Ended, Process, ProcessSpec, SpawnError};
 
 /// Runs `command` and returns what it left in its result file.
@@ -109,9 +110,14 @@ impl Attempt<'_> {
             stdin: None,
             out: self.log(LogStream::Out),
             err: self.log(LogStream::Err),
-            timeout: self.step.timeout.map(|HumanDuration(timeout)| timeout),
+            timeout: Some(self.timeout()),
             grace: settings.timeout_grace,
         }
+    }
+
+    /// How long the attempt may take.
+    pub(super) fn timeout(&self) -> Duration {
+        self.step.timeout.map_or(self.worker.settings.timeout, |HumanDuration(timeout)| timeout)
     }
 
     /// The log of one of the attempt's outputs.
@@ -134,7 +140,7 @@ impl Attempt<'_> {
         spec: ProcessSpec,
         is_answered: impl Fn(i32) -> bool,
     ) -> Result<(), Ending> {
-        let timeout = spec.timeout;
+        let timeout = self.timeout();
         let grace = self.worker.settings.cancel_grace;
         let process =
             self.worker.supervisor.spawn(spec).await.map_err(|error| not_spawned(&error))?;
@@ -157,7 +163,7 @@ async fn await_end(
     let ended = tokio::select! {
         ended = process.ended() => ended,
         () = stopped(stop) => {
-            process.stop(grace);
+            process.stop(grace).await;
             process.ended().await
         }
     };
@@ -184,7 +190,7 @@ fn not_spawned(error: &SpawnError) -> Ending {
 }
 
 /// What the end of a process that did not do its work means for its step.
-fn judge(ended: Ended, timeout: Option<Duration>) -> Ending {
+fn judge(ended: Ended, timeout: Duration) -> Ending {
     let (code, message) = match (ended.cause, ended.code, ended.signal) {
         (EndCause::Stopped, _, _) => return Ending::Canceled,
         (EndCause::TimedOut, _, _) => return timed_out(timeout, ended.stderr_tail),
@@ -203,8 +209,8 @@ fn judge(ended: Ended, timeout: Option<Duration>) -> Ending {
 }
 
 /// The error of a step that ran longer than it may; `said` is the end of what it wrote.
-pub(super) fn timed_out(timeout: Option<Duration>, said: String) -> Ending {
-    let limit = HumanDuration(timeout.unwrap_or_default());
+pub(super) fn timed_out(timeout: Duration, said: String) -> Ending {
+    let limit = HumanDuration(timeout);
     Ending::Failed(StepError {
         code: ErrorCode::StepTimeout,
         message: format!("timeout: the step ran longer than {limit}"),

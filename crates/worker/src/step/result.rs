@@ -8,7 +8,10 @@ use millstream_model::ErrorCode;
 use serde_json::Value;
 use tokio::io::AsyncReadExt;
 
-use super::{Attempt, Ending, Returned};
+use super::attempt::{Attempt, Ending, Returned};
+
+/// The most characters of a reason for doing nothing.
+const REASON_MAX: usize = 2_000;
 
 /// Reads the result file at `path`; no file, or an empty one, is no result.
 pub(super) async fn read(path: &Path) -> Result<Returned, Ending> {
@@ -56,7 +59,7 @@ fn skip_reason(value: &Value) -> Option<String> {
         return None;
     }
     let reason = value.get("reason").and_then(Value::as_str);
-    Some(reason.unwrap_or("the step gave no reason").to_owned())
+    Some(reason.unwrap_or("the step gave no reason").chars().take(REASON_MAX).collect())
 }
 
 /// The result as its event carries it: inline, or by reference once it is stored.

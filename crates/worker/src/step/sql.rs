@@ -7,15 +7,15 @@ use millstream_blob::{LogStream, LogWriter};
 use millstream_io::{
     SqlAnswer, SqlFailure, SqlOutcome, SqlRequest, TableFile, run_postgres, sql_child,
 };
-use millstream_model::{ErrorCode, HumanDuration, ReadSource, ResourceDef, SqlStep};
+use millstream_model::{ErrorCode, ReadSource, ResourceDef, SqlStep};
 use serde_json::{Value, json};
 
 use super::asset::Rows;
+use super::attempt::{Attempt, Ending, Returned};
 use super::context::Context;
 use super::process::{no_folder, stopped, timed_out};
 use super::scratch::Scratch;
 use super::template::Templates;
-use super::{Attempt, Ending, Returned};
 use crate::supervisor::ProcessSpec;
 
 /// The exit code of the SQL child when its answer is a failure.
@@ -152,14 +152,8 @@ async fn in_child(
 
 /// Has the server execute the request. Giving up closes the connection, and the server undoes it.
 async fn on_server(attempt: &mut Attempt<'_>, request: &SqlRequest) -> Result<SqlOutcome, Ending> {
-    let timeout = attempt.step.timeout.map(|HumanDuration(timeout)| timeout);
-    let clock = &attempt.seams.clock;
-    let too_long = async {
-        match timeout {
-            Some(timeout) => clock.sleep(timeout).await,
-            None => std::future::pending().await,
-        }
-    };
+    let timeout = attempt.timeout();
+    let too_long = attempt.seams.clock.sleep(timeout);
     tokio::select! {
         result = run_postgres(request) => result.map_err(|error| {
             Ending::Failed(SqlFailure::new(&error, request).into_step_error())

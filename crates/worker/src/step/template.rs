@@ -217,8 +217,8 @@ fn for_sql(output: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) ->
         return minijinja::escape_formatter(output, state, value);
     }
     let detail = format!(
-        "{:?} is pasted into a statement; bind it as a parameter (`:tenant`, `:partition_key` or one \
-         under `params`), or use the filter `identifier` for a name",
+        "{:?} is pasted into a statement; bind it as a parameter (`:tenant`, `:partition_key` or \
+         one under `params`), or use the filter `identifier` for a name",
         value.to_string()
     );
     Err(Error::new(ErrorKind::InvalidOperation, detail))

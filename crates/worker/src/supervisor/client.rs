@@ -17,6 +17,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::protocol::{Ended, Notice, Order, ProcessSpec};
 
+/// The most orders that wait, one of which is kept for each process; further processes wait.
+const ORDERS_MAX: usize = 4_096;
+
 /// A supervisor, started when the first process is wanted and again should it ever be lost.
 ///
 /// Clones are handles of the same one. When the last handle and the last [`Process`] are gone, the
@@ -37,9 +40,7 @@ struct Shared {
 /// A running supervisor.
 #[derive(Debug, Clone)]
 struct Live {
-    // At most three orders a process are ever under way, so the callers' own limit on processes
-    // bounds it; a bounded channel could not be used from `Drop`.
-    orders: mpsc::UnboundedSender<Order>,
+    orders: mpsc::Sender<Order>,
     processes: Arc<Mutex<Processes>>,
 }
 
@@ -112,6 +113,8 @@ impl Supervisor {
     /// Starts a process. It is ended when the returned handle is dropped.
     pub async fn spawn(&self, spec: ProcessSpec) -> Result<Process, SpawnError> {
         let live = self.live().await?;
+        let last_order = live.orders.clone().reserve_owned().await.map_err(|_| SupervisorLost)?;
+        let last_order = Some(last_order);
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
         let (started_sender, started) = oneshot::channel();
         let (ended_sender, ended) = oneshot::channel();
@@ -125,10 +128,11 @@ impl Supervisor {
             }
             processes.all.insert(id, watch);
         }
+        let orders = live.orders.clone();
         // From here on a dropped future ends the process, whether or not it has started yet.
-        let mut process = Process { id, pid: 0, ended, known: None, orders: live.orders.clone() };
+        let mut process = Process { id, pid: 0, ended, known: None, orders, last_order };
         let order = Order::Spawn { id, spec: Box::new(spec) };
-        live.orders.send(order).map_err(|_| SupervisorLost)?;
+        live.orders.send(order).await.map_err(|_| SupervisorLost)?;
         match started.await.map_err(|_| SupervisorLost)? {
             Ok(pid) => {
                 process.pid = pid;
@@ -162,7 +166,9 @@ pub struct Process {
     pid: i32,
     ended: oneshot::Receiver<Ended>,
     known: Option<Ended>,
-    orders: mpsc::UnboundedSender<Order>,
+    orders: mpsc::Sender<Order>,
+    /// A place in the channel that is kept for the order from `Drop`, which cannot wait for one.
+    last_order: Option<mpsc::OwnedPermit<Order>>,
 }
 
 impl Process {
@@ -172,9 +178,9 @@ impl Process {
     }
 
     /// Asks its group to end, and has it killed after `grace`.
-    pub fn stop(&self, grace: Duration) {
+    pub async fn stop(&self, grace: Duration) {
         // A supervisor that is gone has killed the group already.
-        self.orders.send(Order::Stop { id: self.id, grace }).ok();
+        self.orders.send(Order::Stop { id: self.id, grace }).await.ok();
     }
 
     /// Waits for its end. Dropping the future and calling again is fine.
@@ -189,7 +195,11 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        self.stop(Duration::ZERO);
+        if let Some(last_order) = self.last_order.take()
+            && self.known.is_none()
+        {
+            last_order.send(Order::Stop { id: self.id, grace: Duration::ZERO });
+        }
     }
 }
 
@@ -208,7 +218,7 @@ fn start(program: &PathBuf, args: &[String]) -> io::Result<Live> {
     let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
         return Err(io::Error::other("the supervisor has no pipes"));
     };
-    let (orders, received) = mpsc::unbounded_channel();
+    let (orders, received) = mpsc::channel(ORDERS_MAX);
     let processes = Arc::new(Mutex::new(Processes::default()));
     tokio::spawn(send_orders(received, stdin));
     tokio::spawn(receive_notices(child, stdout, Arc::clone(&processes)));
@@ -216,7 +226,7 @@ fn start(program: &PathBuf, args: &[String]) -> io::Result<Live> {
 }
 
 /// Writes orders until nobody can give any more, or the supervisor is gone. Then the pipe closes.
-async fn send_orders(mut orders: mpsc::UnboundedReceiver<Order>, mut stdin: ChildStdin) {
+async fn send_orders(mut orders: mpsc::Receiver<Order>, mut stdin: ChildStdin) {
     while let Some(order) = orders.recv().await {
         let Ok(mut line) = serde_json::to_vec(&order) else { continue };
         line.push(b'\n');

@@ -5,7 +5,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use millstream_model::Timestamp;
@@ -38,7 +38,15 @@ enum Phase {
     Running { timeout_at: Option<Instant> },
     AskedToEnd { kill_at: Instant },
     Killed,
-    Draining { status: ExitStatus, until: Instant },
+    Draining { exit: Exit, until: Instant },
+}
+
+/// What the kernel said of a leader's end; nothing when somebody else has reaped it, as happens
+/// where this program was started with SIGCHLD ignored.
+#[derive(Debug, Clone, Copy, Default)]
+struct Exit {
+    code: Option<i32>,
+    signal: Option<i32>,
 }
 
 /// Which pipe of a process has something to read.
@@ -173,13 +181,13 @@ impl Watched {
             _ => {}
         }
         if !matches!(self.phase, Phase::Draining { .. })
-            && let Some(status) = self.take_exit()
+            && let Some(exit) = self.take_exit()
         {
-            self.phase = Phase::Draining { status, until: now + DRAIN };
+            self.phase = Phase::Draining { exit, until: now + DRAIN };
         }
         match self.phase {
-            Phase::Draining { status, until } if until <= now || self.is_drained() => {
-                Some(self.ended(status))
+            Phase::Draining { exit, until } if until <= now || self.is_drained() => {
+                Some(self.ended(exit))
             }
             _ => None,
         }
@@ -189,23 +197,29 @@ impl Watched {
         self.out.pipe().is_none() && self.err.pipe().is_none()
     }
 
-    /// The exit status, if the leader has ended. What is left of its group is killed first, while
-    /// the unreaped leader still keeps the group's id from being given away.
-    fn take_exit(&mut self) -> Option<ExitStatus> {
+    /// How the leader ended, if it has.
+    ///
+    /// What is left of the group is killed first, while the unreaped leader still keeps the
+    /// group's id from being given away.
+    fn take_exit(&mut self) -> Option<Exit> {
         let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         match rustix::process::waitid(WaitId::Pid(self.group), look) {
             Ok(None) => return None,
             Ok(Some(_)) => self.signal(Signal::KILL),
-            // Nobody else reaps; should the kernel say otherwise, `try_wait` says what is left.
-            Err(_) => {}
+            Err(_) => return Some(Exit::default()),
         }
-        self.child.try_wait().ok().flatten()
+        match self.child.try_wait() {
+            Ok(status) => {
+                status.map(|status| Exit { code: status.code(), signal: status.signal() })
+            }
+            Err(_) => Some(Exit::default()),
+        }
     }
 
-    fn ended(&self, status: ExitStatus) -> Ended {
+    fn ended(&self, exit: Exit) -> Ended {
         Ended {
-            code: status.code(),
-            signal: status.signal(),
+            code: exit.code,
+            signal: exit.signal,
             cause: self.cause,
             stderr_tail: self.err.tail(),
             log_error: self.out.error().or(self.err.error()).cloned(),

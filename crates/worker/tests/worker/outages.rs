@@ -56,3 +56,18 @@ async fn r197_a_worker_that_takes_over_starts_a_new_attempt_of_what_was_lost() {
         .collect();
     assert_eq!(attempts, [("lost".to_owned(), 2)]);
 }
+
+#[tokio::test]
+async fn r197_a_worker_that_takes_over_removes_what_the_killed_one_left() {
+    let bench = Bench::new();
+    let scratch = &bench.settings.scratch;
+    let mut run = run_of(vec![noop("a", &[])]);
+    run.epoch = 2;
+    let (older, newer) = (format!("{}.1", run.run), format!("{}.3", run.run));
+    for name in [&older, &newer] {
+        std::fs::create_dir_all(scratch.join(name).join("0.1/tmp")).unwrap();
+    }
+    bench.run(run).await;
+    assert!(!scratch.join(older).exists());
+    assert!(scratch.join(newer).exists(), "it belongs to the worker that replaced this one");
+}

@@ -1,13 +1,15 @@
 //! What runs come to: order, results, skips, retries, failures.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use millstream_model::{
-    Backoff, Builtin, ErrorCode, HandlerDef, HandlerTarget, HumanDuration, LocalStep, RetryPolicy,
-    StepConfig, StepPlan,
+    Backoff, Builtin, ErrorCode, EventBody, HandlerDef, HandlerTarget, HumanDuration, LocalStep,
+    RetryPolicy, StepConfig, StepPlan, Timestamp,
 };
 use millstream_plan::progress::RunOutcome;
-use millstream_worker::RunEnd;
+use millstream_worker::{Canceler, Clock, Entropy, RunEnd, Seams};
 use serde_json::json;
 
 use crate::bench::{Bench, noop, result_of, run_of, shell};
@@ -152,4 +154,64 @@ async fn a_large_result_is_stored_and_still_reaches_the_next_step() {
     bench.run(run_of(vec![shell("big", line), next])).await;
     assert_eq!(bench.log("next", 1, millstream_blob::LogStream::Out).await, "100000\n");
     assert!(result_of(&bench.control, "big").is_null(), "it is not in the event");
+}
+
+/// A clock that jumps ahead instead of waiting.
+#[derive(Clone)]
+struct JumpingClock(Arc<Mutex<Timestamp>>);
+
+impl Clock for JumpingClock {
+    fn now(&self) -> Timestamp {
+        *self.0.lock().unwrap()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        let now = Arc::clone(&self.0);
+        Box::pin(async move {
+            let mut now = now.lock().unwrap();
+            *now = now.after(duration);
+        })
+    }
+}
+
+/// Chance that always says the same.
+struct Always(f64);
+
+impl Entropy for Always {
+    fn unit(&self) -> f64 {
+        self.0
+    }
+}
+
+#[tokio::test]
+async fn r037_the_waits_between_attempts_double_within_their_jitter() {
+    let bench = Bench::new();
+    let retry = RetryPolicy {
+        max: 2,
+        delay: HumanDuration::from_secs(2),
+        backoff: Backoff::Exponential,
+        jitter: true,
+    };
+    let step = StepPlan { retry, ..local("flaky", Some(Builtin::Fail)) };
+    let started = Timestamp::from_micros(0);
+    let clock = JumpingClock(Arc::new(Mutex::new(started)));
+    let seams = Seams {
+        control: bench.control.clone(),
+        clock: Arc::new(clock.clone()),
+        entropy: Arc::new(Always(1.0)),
+    };
+    let (_canceler, signal) = Canceler::new();
+    bench.worker().run(run_of(vec![step]), &seams, signal).await;
+    let waits: Vec<Option<Duration>> = bench
+        .control
+        .events()
+        .into_iter()
+        .filter_map(|event| match event {
+            EventBody::StepFailed { retry, .. } => Some(retry.map(|retry| retry.delay())),
+            _ => None,
+        })
+        .collect();
+    let millis = Duration::from_millis;
+    assert_eq!(waits, [Some(millis(2_500)), Some(millis(5_000)), None]);
+    assert!(clock.now().since(started) >= millis(7_500), "the waits were waited");
 }

@@ -1,0 +1,236 @@
+//! An attempt as the run's loop orders it, and the way through it, which is the same for all kinds.
+//!
+//! **Invariant.** An attempt never fails as a future: whatever goes wrong is its result.
+
+use std::collections::BTreeMap;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use millstream_model::worker_api::Assignment;
+use millstream_model::{
+    AssetStep, ErrorCode, EventBody, HandlerTarget, InputSource, LocalStep, StepConfig, StepError,
+    StepInput, StepKey, StepPlan,
+};
+use millstream_plan::progress::AttemptEnd;
+use serde_json::{Map, Value, json};
+use tokio::sync::watch;
+
+use super::asset::{self, Kept, Rows};
+use super::context::Context;
+use super::template::Templates;
+use super::{builtin, process, sql};
+use crate::run::results::{StepResult, load};
+use crate::{Seams, Worker};
+
+/// Executes attempts at steps: a [`Worker`] with processes, a simulation as its seed says.
+pub trait StepRunner: Send + Sync {
+    /// Executes an attempt. It never fails: a failure is its result.
+    fn execute<'a>(&'a self, order: AttemptOrder<'a>) -> BoxFuture<'a, AttemptDone>;
+}
+
+/// An attempt whose start the control plane has taken.
+pub struct AttemptOrder<'a> {
+    /// The run.
+    pub assignment: &'a Assignment,
+    /// The step.
+    pub step: &'a StepPlan,
+    /// Which attempt, from 1.
+    pub number: u32,
+    /// Becomes true when the attempt is to end.
+    pub stop: watch::Receiver<bool>,
+    pub(crate) seams: &'a Seams,
+    /// The step's place in the plan, which is a name without surprises for its folder.
+    pub(crate) place: usize,
+    pub(crate) upstream: Vec<(StepKey, StepResult)>,
+}
+
+/// What came of an attempt.
+#[derive(Debug)]
+pub struct AttemptDone {
+    /// The step.
+    pub step: StepKey,
+    /// How it ended.
+    pub end: AttemptEnd,
+    /// The event that says what asset it made, if it made one.
+    pub materialized: Option<EventBody>,
+}
+
+impl StepRunner for Worker {
+    fn execute<'a>(&'a self, order: AttemptOrder<'a>) -> BoxFuture<'a, AttemptDone> {
+        let AttemptOrder { assignment, step, number, stop, seams, place, upstream } = order;
+        let worker = self;
+        Attempt { worker, seams, assignment, step, place, number, upstream, stop }.execute().boxed()
+    }
+}
+
+/// An attempt of a worker's.
+pub(super) struct Attempt<'a> {
+    pub(super) worker: &'a Worker,
+    pub(super) seams: &'a Seams,
+    pub(super) assignment: &'a Assignment,
+    pub(super) step: &'a StepPlan,
+    pub(super) place: usize,
+    pub(super) number: u32,
+    pub(super) upstream: Vec<(StepKey, StepResult)>,
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+/// What a step gave back.
+#[derive(Debug)]
+pub(super) enum Returned {
+    /// A value; null when there was none.
+    Value(Value),
+    /// Rows in a file.
+    Rows(Rows),
+    /// A reason for having done nothing.
+    Skipped(String),
+}
+
+/// Why an attempt gave nothing back.
+#[derive(Debug, PartialEq)]
+pub(super) enum Ending {
+    /// It failed; another attempt may do better.
+    Failed(StepError),
+    /// It failed in a way that only another definition mends.
+    ForGood(StepError),
+    /// The run was canceled.
+    Canceled,
+}
+
+impl Ending {
+    pub(super) fn failed(code: ErrorCode, message: String) -> Self {
+        Self::Failed(StepError { code, message, detail: None })
+    }
+
+    pub(super) fn for_good(code: ErrorCode, message: String) -> Self {
+        Self::ForGood(StepError { code, message, detail: None })
+    }
+}
+
+impl From<Ending> for AttemptEnd {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::Failed(error) => Self::Failed(bounded(error)),
+            Ending::ForGood(error) => Self::FailedForGood(bounded(error)),
+            Ending::Canceled => Self::Canceled,
+        }
+    }
+}
+
+/// The most characters of a text that an event repeats.
+const TEXT_MAX: usize = 4_000;
+
+/// `error` with a message that fits an event, whatever it quotes.
+fn bounded(error: StepError) -> StepError {
+    let shorten = |text: String| match text.char_indices().nth(TEXT_MAX) {
+        Some((end, _)) => format!("{} …", text.get(..end).unwrap_or_default()),
+        None => text,
+    };
+    StepError { message: shorten(error.message), detail: error.detail.map(shorten), ..error }
+}
+
+impl Attempt<'_> {
+    async fn execute(mut self) -> AttemptDone {
+        let step = self.step.key.clone();
+        let (end, materialized) = if *self.stop.borrow() {
+            // The cancel came before the control plane took the start.
+            (AttemptEnd::Canceled, None)
+        } else {
+            match self.try_execute().await {
+                Ok(done) => done,
+                Err(ending) => (ending.into(), None),
+            }
+        };
+        AttemptDone { step, end, materialized }
+    }
+
+    async fn try_execute(&mut self) -> Result<(AttemptEnd, Option<EventBody>), Ending> {
+        let started = self.seams.clock.now();
+        let kept = match self.dispatch().await? {
+            Returned::Skipped(reason) => return Ok((AttemptEnd::Skipped { reason }, None)),
+            Returned::Value(value) => asset::keep_value(self, value).await?,
+            Returned::Rows(rows) => asset::keep_rows(self, rows).await?,
+        };
+        let Kept { result, result_ref, materialized } = kept;
+        let took = self.seams.clock.now().since(started);
+        Ok((AttemptEnd::Succeeded { took, result, result_ref }, materialized))
+    }
+
+    async fn dispatch(&mut self) -> Result<Returned, Ending> {
+        match &self.step.step {
+            StepConfig::Noop(_) => Ok(Returned::Value(Value::Null)),
+            StepConfig::Lambda(lambda) => Err(Ending::for_good(
+                ErrorCode::StepKindUnsupported,
+                format!(
+                    "steps of kind `lambda` cannot run in this build yet ({}); run the function's \
+                     code as a `command` step",
+                    lambda.function_name
+                ),
+            )),
+            StepConfig::Local(local) => self.local(local).await,
+            StepConfig::Command(command) => {
+                let context = self.context().await?;
+                process::run(self, command, context).await
+            }
+            StepConfig::Sql(sql) => {
+                let context = self.context().await?;
+                sql::run(self, sql, &context).await
+            }
+        }
+    }
+
+    async fn local(&mut self, local: &LocalStep) -> Result<Returned, Ending> {
+        let Some(handler) = &self.step.handler else {
+            return Err(Ending::for_good(
+                ErrorCode::HandlerUnknown,
+                format!(
+                    "Failed to load module {}: no row under `handlers` matches it; add one that \
+                     says which command it means",
+                    local.module
+                ),
+            ));
+        };
+        match &handler.target {
+            HandlerTarget::Builtin(builtin) => {
+                let context = self.context().await?;
+                builtin::run(*builtin, local, context)
+            }
+            HandlerTarget::Command(command) => {
+                let mut context = self.context().await?;
+                context.name_module(&local.module);
+                process::run(self, command, context).await
+            }
+        }
+    }
+
+    /// What the step may see, with the results of the steps that it depends on.
+    async fn context(&mut self) -> Result<Context, Ending> {
+        let upstream = std::mem::take(&mut self.upstream);
+        let results = load(&self.worker.blobs, upstream)
+            .await
+            .map_err(|problem| Ending::failed(ErrorCode::StepInput, problem))?;
+        let mut context = Context::new(self, results);
+        if let Some(asset) = &self.step.asset {
+            context.add_inputs(self.inputs(asset)?);
+        }
+        Ok(context)
+    }
+
+    /// Templates for what is set outside of steps, which sees no results.
+    pub(super) fn setting_templates(&self) -> Templates {
+        Context::new(self, BTreeMap::new()).templates()
+    }
+
+    /// Where the inputs of the step's asset are, for a program that reads them itself.
+    fn inputs(&self, asset: &AssetStep) -> Result<Map<String, Value>, Ending> {
+        let mut inputs = Map::new();
+        let kept = |input: &&StepInput| matches!(input.source, InputSource::Io(_));
+        for input in asset.inputs.iter().filter(kept) {
+            let (io, address) = self.input(&input.asset, &self.setting_templates())?;
+            let path = io.path_of(&address);
+            let place = json!({ "path": path.to_string_lossy(), "partition": input.partition });
+            inputs.insert(input.asset.to_string(), place);
+        }
+        Ok(inputs)
+    }
+}
