@@ -18,7 +18,7 @@ pub struct Frame {
     /// The path and query of the page, to come back to.
     pub here: String,
     /// What the page wants to hear news about, with spaces between; empty for a page that is still.
-    pub topics: &'static str,
+    pub topics: String,
     /// How many runs need attention.
     pub problems: u64,
     /// A line about what the last action did.

@@ -5,10 +5,27 @@
 //! and the roles they need stand in one table (`routes`). The server never launches or evaluates
 //! anything and holds no rule of the product.
 
+mod access;
+mod api;
 pub mod assets;
+mod finish;
 pub mod format;
 pub mod frame;
+mod guard;
+mod health;
 pub mod html;
+mod input;
 pub mod link;
+mod live;
+mod mask;
 pub mod pages;
 pub mod parts;
+mod problem;
+mod routes;
+mod state;
+mod ui;
+mod worker;
+
+pub use live::LiveHub;
+pub use routes::{Access, ROUTES, Route, RouteId, Verb, router};
+pub use state::{Reach, ScanInfo, ServerOptions, ServerState};

@@ -14,7 +14,8 @@ export function followPage(url, topics) {
     setTimeout(async () => { waiting = false; await refresh(); }, QUIET_MS);
   };
   const source = new EventSource(url);
-  for (const topic of topics) source.addEventListener(topic, news);
+  // A page that fell behind is told `everything`.
+  for (const topic of [...topics, "everything"]) source.addEventListener(topic, news);
   // After a lost connection anything may have happened.
   let opened = false;
   source.addEventListener("open", () => { if (opened) news(); opened = true; });

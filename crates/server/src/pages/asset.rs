@@ -21,6 +21,8 @@ pub struct AssetPage {
     pub now: Timestamp,
     /// The asset.
     pub asset: AssetRow,
+    /// The assets that are made from it.
+    pub feeds: Vec<AssetKey>,
     /// The newest materializations, newest first.
     pub history: Vec<MaterializationRow>,
     /// Its partitions in their order; empty for an asset that is one whole.
@@ -58,6 +60,7 @@ struct Asset {
     action: String,
     facts: Vec<(&'static str, String)>,
     upstream: Vec<(String, String)>,
+    downstream: Vec<(String, String)>,
     equivalent: Equivalent,
 }
 
@@ -107,7 +110,8 @@ pub fn asset(page: AssetPage) -> Html {
         total: page.partitions.len() as u64,
         action: link::materialize(tenant, &asset.asset),
         facts: facts(asset),
-        upstream: upstream(tenant, &asset.deps),
+        upstream: links(tenant, &asset.deps),
+        downstream: links(tenant, &page.feeds),
         equivalent: equivalent(asset),
         frame: page.frame,
     })
@@ -180,7 +184,7 @@ fn facts(asset: &AssetRow) -> Vec<(&'static str, String)> {
     all.into_iter().filter_map(|(word, value)| value.map(|value| (word, value))).collect()
 }
 
-fn upstream(tenant: &TenantId, deps: &[AssetKey]) -> Vec<(String, String)> {
+fn links(tenant: &TenantId, deps: &[AssetKey]) -> Vec<(String, String)> {
     deps.iter().map(|key| (key.to_string(), link::asset(tenant, key))).collect()
 }
 

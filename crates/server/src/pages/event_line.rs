@@ -52,7 +52,7 @@ impl Story {
 
 /// Starts and claims are left out: what came of them is told.
 fn is_story(body: &EventBody) -> bool {
-    !matches!(body, EventBody::StepStarted { .. } | EventBody::RunDequeued {})
+    !matches!(body, EventBody::StepStarted { .. })
 }
 
 fn line(row: &EventRow) -> EventLine {
@@ -77,7 +77,6 @@ fn words(body: &EventBody, at: Timestamp) -> (Option<Glyph>, String, String) {
         EventBody::RunQueued { cause } => {
             (Some(Glyph::Queued), format!("queued: {}", crate::parts::cause(cause)), String::new())
         }
-        EventBody::RunDequeued {} => plain(Some(Glyph::Starting), "a worker is being launched"),
         EventBody::LaunchFailed { error } => (
             Some(Glyph::Warning),
             "the launch failed; the run is queued again".to_owned(),

@@ -1,6 +1,7 @@
 //! The output of one attempt at a step: a window of its bytes, as lines.
 
 use askama::Template;
+use millstream_blob::LogStream;
 use millstream_model::StepKey;
 
 use crate::link;
@@ -25,16 +26,6 @@ pub struct LogWindow {
     pub growth: Growth,
 }
 
-/// One of the two streams that a process writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LogStream {
-    /// What it prints.
-    #[default]
-    Out,
-    /// What it complains about.
-    Err,
-}
-
 /// Whether more bytes may come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Growth {
@@ -42,16 +33,6 @@ pub enum Growth {
     Open,
     /// It is over.
     Closed,
-}
-
-impl LogStream {
-    /// The name in addresses and file names.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Out => "out",
-            Self::Err => "err",
-        }
-    }
 }
 
 /// Most bytes in one page.
@@ -87,11 +68,11 @@ impl LogView {
     pub fn new(log: &LogWindow, base: &str, api: &str, attempts: u32) -> Self {
         let step = link::segment(log.step.as_str());
         let at = |attempt: u32, stream: LogStream| {
-            let stream = stream.as_str();
+            let stream = stream.extension();
             format!("{base}?tab=output&step={step}&attempt={attempt}&stream={stream}")
         };
         let here = at(log.attempt, log.stream);
-        let address = format!("{api}/logs/{step}/{}/{}", log.attempt, log.stream.as_str());
+        let address = format!("{api}/logs/{step}/{}/{}", log.attempt, log.stream.extension());
         let (lines, skipped) = lines(&log.bytes);
         let start = log.offset + skipped;
         let end = log.offset + log.bytes.len() as u64;

@@ -19,6 +19,8 @@ pub struct NowPage {
     pub frame: Frame,
     /// The time of the answer.
     pub now: Timestamp,
+    /// The runs that failed and were not made good, newest first.
+    pub attention: Vec<RunRow>,
     /// The newest runs, newest first.
     pub runs: Vec<RunRow>,
     /// The jobs.
@@ -107,7 +109,7 @@ pub fn unresolved(runs: &[RunRow]) -> Vec<&RunRow> {
 }
 
 fn attention(page: &NowPage) -> Vec<Attention> {
-    let runs = unresolved(&page.runs).into_iter().map(|run| {
+    let runs = page.attention.iter().map(|run| {
         let line = RunLine::new(run, page.now);
         Attention {
             key: line.id,

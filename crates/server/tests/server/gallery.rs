@@ -1,6 +1,7 @@
 //! Every page once, from the sample rows.
 
 use axum::http::StatusCode;
+use millstream_blob::LogStream;
 use millstream_model::ErrorCode;
 use millstream_server::frame::{Section, Theme};
 use millstream_server::html::Html;
@@ -10,7 +11,7 @@ use millstream_server::pages::automation::{AutomationPage, automation};
 use millstream_server::pages::definitions::{DefinitionsPage, definitions};
 use millstream_server::pages::error::{ErrorPage, error};
 use millstream_server::pages::job::{JobPage, job};
-use millstream_server::pages::log::{Growth, LogStream, LogWindow};
+use millstream_server::pages::log::{Growth, LogWindow};
 use millstream_server::pages::now::{NowPage, now};
 use millstream_server::pages::run::{RunPage, RunTab, run};
 use millstream_server::pages::runs::{RunFilter, RunsPage, runs};
@@ -39,12 +40,14 @@ fn lists(theme: Theme) -> Vec<(&'static str, Html)> {
     let now_page = NowPage {
         frame: frame(Section::Now),
         now: samples::now(),
+        attention: vec![samples::failed_run(), samples::runs().remove(12)],
         runs: samples::runs(),
         jobs: samples::jobs(),
         assets: samples::assets(),
         files: samples::files(),
     };
     let empty_page = NowPage {
+        attention: Vec::new(),
         runs: Vec::new(),
         jobs: Vec::new(),
         assets: Vec::new(),
@@ -127,6 +130,7 @@ fn asset_page(theme: Theme, index: usize) -> Html {
         now: samples::now(),
         partitions: if row.partitions.is_some() { samples::partitions() } else { Vec::new() },
         asset: row,
+        feeds: vec!["snowflake_metric_cache".parse().unwrap()],
         history: (0..12).map(samples::materialization).collect(),
     })
 }

@@ -34,7 +34,7 @@ pub(crate) fn frame(section: Section, theme: Theme) -> Frame {
         section,
         theme,
         here: "/jfk".to_owned(),
-        topics: "runs",
+        topics: "runs".to_owned(),
         problems: 2,
         notice: None,
     }
@@ -213,7 +213,6 @@ pub(crate) fn events() -> Vec<EventRow> {
     let error = steps()[5].error.clone().unwrap();
     let bodies = [
         (0, EventBody::RunQueued { cause: run.cause.clone() }),
-        (410, EventBody::RunDequeued {}),
         (420, EventBody::RunStarted { worker: "process 4711 on mill-1".to_owned() }),
         (440, EventBody::StepStarted { step: key("customers_raw"), attempt: 1 }),
         (

@@ -1,0 +1,153 @@
+//! Who asks, and whether they may: the one layer that stands before every route.
+//!
+//! A tenant that the caller may not see answers exactly like one that does not exist.
+
+use axum::extract::{FromRequestParts, RawPathParams, Request, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use millstream_control::{ControlError, RunRight};
+use millstream_model::{Caller, ErrorCode, Role, TenantId};
+
+use crate::guard;
+use crate::problem::Problem;
+use crate::routes::{Access, Route};
+use crate::state::ServerState;
+
+/// What the layer of one route knows.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    /// The server.
+    pub(crate) state: ServerState,
+    /// The route.
+    pub(crate) route: Route,
+}
+
+/// Who asks for something of which tenant; only [`authorize`] makes one.
+#[derive(Debug, Clone)]
+pub(crate) struct Visitor {
+    /// Who asks.
+    pub(crate) caller: Caller,
+    /// The tenant of the path; `None` where the route belongs to none.
+    tenant: Option<TenantId>,
+}
+
+impl Visitor {
+    /// The tenant of the path, in which the caller has the route's role.
+    pub(crate) fn tenant(&self) -> Result<&TenantId, Problem> {
+        self.tenant.as_ref().ok_or_else(|| Problem::not_found("this address belongs to no tenant"))
+    }
+
+    /// The same visitor in a tenant that a public page chose among those the caller sees.
+    pub(crate) fn in_tenant(self, tenant: TenantId) -> Self {
+        let tenant = self.caller.role_in(&tenant).map(|_| tenant);
+        Self { tenant, ..self }
+    }
+}
+
+/// What a worker proved with its token.
+#[derive(Debug, Clone)]
+pub(crate) struct WorkerRight(pub(crate) RunRight);
+
+/// Lets a request through to its handler, or says why not.
+pub(crate) async fn authorize(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    match check(&gate, &mut parts).await {
+        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn check(gate: &Gate, parts: &mut Parts) -> Result<(), Problem> {
+    guard::check_change(parts, gate.route.carries())?;
+    let caller = gate.state.options.everybody.clone();
+    let visitor = match gate.route.access {
+        Access::Public => Visitor { caller, tenant: None },
+        Access::Tenant(needed) => {
+            let tenant = tenant(&gate.state, &caller, parts).await?;
+            reach(caller.role_in(&tenant), needed, &format!("tenant {tenant}"))?;
+            Visitor { caller, tenant: Some(tenant) }
+        }
+        Access::Instance(needed) => {
+            reach(caller.instance_role(), needed, "the instance")?;
+            Visitor { caller, tenant: None }
+        }
+        Access::Worker => {
+            let right = worker_right(&gate.state, parts).await?;
+            parts.extensions.insert(WorkerRight(right));
+            return Ok(());
+        }
+    };
+    parts.extensions.insert(visitor);
+    Ok(())
+}
+
+/// The tenant that the path names, if it exists for the caller.
+async fn tenant(
+    state: &ServerState,
+    caller: &Caller,
+    parts: &mut Parts,
+) -> Result<TenantId, Problem> {
+    let text = path_segment(state, parts, "tenant").await?;
+    let unknown = || ControlError::TenantUnknown { tenant: text.clone() };
+    let id: TenantId = text.parse().map_err(|_| unknown())?;
+    if caller.role_in(&id).is_none() {
+        return Err(unknown().into());
+    }
+    state.control.known_tenant(&id).await?;
+    Ok(id)
+}
+
+async fn path_segment(
+    state: &ServerState,
+    parts: &mut Parts,
+    wanted: &str,
+) -> Result<String, Problem> {
+    let bad = || Problem::not_found("there is nothing at this address");
+    let all = RawPathParams::from_request_parts(parts, state).await.map_err(|_| bad())?;
+    let found = all.iter().find(|(name, _)| *name == wanted);
+    found.map(|(_, value)| value.to_owned()).ok_or_else(bad)
+}
+
+fn reach(role: Option<Role>, needed: Role, place: &str) -> Result<(), Problem> {
+    match role {
+        Some(role) if role >= needed => Ok(()),
+        Some(_) => {
+            let needed = format!("{needed:?}").to_lowercase();
+            let message = format!("this needs the role {needed} in {place}");
+            Err(Problem::new(ErrorCode::Forbidden, message))
+        }
+        None => Err(Problem::not_found("there is nothing at this address")),
+    }
+}
+
+async fn worker_right(state: &ServerState, parts: &mut Parts) -> Result<RunRight, Problem> {
+    let refused = || {
+        let message = "the request needs `Authorization: Bearer` with the token of this run";
+        Problem::new(ErrorCode::Forbidden, message).with_status(StatusCode::UNAUTHORIZED)
+    };
+    let run = path_segment(state, parts, "run").await?;
+    let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = header.and_then(|text| text.strip_prefix("Bearer ")).ok_or_else(refused)?;
+    let right = state.control.check_run_token(token).await.map_err(ControlError::from)?;
+    right.filter(|right| right.run.to_string() == run).ok_or_else(refused)
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Visitor {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let missing = || Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR);
+        parts.extensions.get::<Self>().cloned().ok_or_else(missing)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for WorkerRight {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let missing = || Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR);
+        parts.extensions.get::<Self>().cloned().ok_or_else(missing)
+    }
+}

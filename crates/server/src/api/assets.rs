@@ -1,0 +1,81 @@
+//! Assets: listing, showing, building.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use millstream_control::{Launched, MaterializeRequest};
+use millstream_model::view::{AssetRow, MaterializationRow, PartitionRow};
+use millstream_model::{AssetKey, PartitionKey};
+use serde::{Deserialize, Serialize};
+
+use crate::access::Visitor;
+use crate::input::{AssetPath, Body, Segments, asset_key};
+use crate::problem::Problem;
+use crate::state::ServerState;
+use crate::ui::act::by_hand;
+
+/// The tenant's assets.
+pub(crate) async fn list(
+    State(state): State<ServerState>,
+    visitor: Visitor,
+) -> Result<Json<Vec<AssetRow>>, Problem> {
+    Ok(Json(state.control.asset_rows(visitor.tenant()?).await?))
+}
+
+/// An asset with its history.
+#[derive(Debug, Serialize)]
+pub(crate) struct AssetAnswer {
+    #[serde(flatten)]
+    asset: AssetRow,
+    feeds: Vec<AssetKey>,
+    history: Vec<MaterializationRow>,
+    partition_rows: Vec<PartitionRow>,
+}
+
+/// One asset.
+pub(crate) async fn show(
+    State(state): State<ServerState>,
+    visitor: Visitor,
+    Segments(path): Segments<AssetPath>,
+) -> Result<Json<AssetAnswer>, Problem> {
+    let view = state.control.asset_view(visitor.tenant()?, &asset_key(&path.asset)?).await?;
+    Ok(Json(AssetAnswer {
+        asset: view.asset,
+        feeds: view.feeds,
+        history: view.history,
+        partition_rows: view.partitions,
+    }))
+}
+
+/// What to build.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MaterializeBody {
+    select: String,
+    #[serde(default)]
+    partitions: Vec<PartitionKey>,
+    #[serde(default)]
+    all: bool,
+}
+
+/// The runs that were queued.
+#[derive(Debug, Serialize)]
+pub(crate) struct MaterializeAnswer {
+    runs: Vec<Launched>,
+}
+
+/// Queues a run for each wanted partition of the selection.
+pub(crate) async fn materialize(
+    State(state): State<ServerState>,
+    visitor: Visitor,
+    Body(body): Body<MaterializeBody>,
+) -> Result<(StatusCode, Json<MaterializeAnswer>), Problem> {
+    if body.all && !body.partitions.is_empty() {
+        return Err(Problem::bad_request("name either `partitions` or `all`, not both"));
+    }
+    let request = by_hand(visitor.tenant()?, &visitor.caller);
+    let MaterializeBody { select, partitions, all: all_partitions } = body;
+    let wish = MaterializeRequest { select, partitions, all_partitions };
+    let runs = state.control.materialize(&request, &wish).await?;
+    Ok((StatusCode::CREATED, Json(MaterializeAnswer { runs })))
+}

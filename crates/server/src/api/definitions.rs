@@ -1,0 +1,128 @@
+//! Definitions and tenants: what belongs to the instance.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use millstream_control::ControlError;
+use millstream_model::view::{FileRow, FileState, TenantRow};
+use millstream_model::{Diagnostic, LocationName, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::access::Visitor;
+use crate::input::Body;
+use crate::mask::masked;
+use crate::problem::Problem;
+use crate::state::ServerState;
+
+/// How long a request waits for a daemon to scan.
+const SCAN_WAIT: Duration = Duration::from_secs(20);
+
+/// The fields of document 004's status command, and every file.
+#[derive(Debug, Serialize)]
+pub(crate) struct StatusAnswer {
+    enabled: bool,
+    scan_interval: Option<String>,
+    loaded_dags: Vec<String>,
+    dag_count: usize,
+    local_source: Option<SourceAnswer>,
+    s3_source: Option<SourceAnswer>,
+    last_scan: Option<Timestamp>,
+    errors: Vec<Diagnostic>,
+    files: Vec<FileRow>,
+}
+
+/// Where definitions come from.
+#[derive(Debug, Serialize)]
+pub(crate) struct SourceAnswer {
+    location: LocationName,
+    path: String,
+    files: usize,
+    stale: Option<String>,
+}
+
+/// What is loaded, from where, and what is wrong with it.
+pub(crate) async fn status(
+    State(state): State<ServerState>,
+) -> Result<Json<StatusAnswer>, Problem> {
+    let views = state.control.location_views().await.map_err(ControlError::from)?;
+    let catalog = state.control.catalog().await.map_err(ControlError::from)?;
+    let jobs = catalog.manifests().flat_map(|manifest| manifest.jobs.keys());
+    let loaded_dags: Vec<String> = jobs.map(ToString::to_string).collect();
+    let last_scan = views.iter().filter_map(|view| view.location.scanned_at).max();
+    let local_source = views.first().map(|view| SourceAnswer {
+        location: view.location.name.clone(),
+        path: view.location.root.clone(),
+        files: view.files.iter().filter(|file| file.state != FileState::Deleted).count(),
+        stale: view.location.stale_reason.clone(),
+    });
+    let files: Vec<FileRow> = views.into_iter().flat_map(|view| view.files).collect();
+    Ok(Json(StatusAnswer {
+        enabled: state.options.scan.interval.is_some(),
+        scan_interval: state.options.scan.interval.clone(),
+        dag_count: loaded_dags.len(),
+        loaded_dags,
+        local_source,
+        s3_source: None,
+        last_scan,
+        errors: files.iter().flat_map(|file| file.diagnostics.clone()).collect(),
+        files,
+    }))
+}
+
+/// How to scan.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ScanBody {
+    #[serde(default)]
+    accept_deletions: bool,
+}
+
+/// Has the roots looked at again, and answers with what the daemon reports.
+pub(crate) async fn scan(
+    State(state): State<ServerState>,
+    Body(body): Body<ScanBody>,
+) -> Result<Json<serde_json::Value>, Problem> {
+    let id = state.control.ask_for_scan(body.accept_deletions).await?;
+    let answer = wait_for_scan(&state, &id).await?;
+    let waiting = || serde_json::json!({ "request": id, "status": "waiting for a daemon" });
+    Ok(Json(answer.unwrap_or_else(waiting)))
+}
+
+/// The daemon's answer to the request, or `None` when none came in time.
+pub(crate) async fn wait_for_scan(
+    state: &ServerState,
+    id: &str,
+) -> Result<Option<serde_json::Value>, Problem> {
+    let mut changes = state.control.store().changes();
+    let work = async {
+        loop {
+            // Marked as seen before the look, so that a change in between is not slept through.
+            changes.borrow_and_update();
+            if let Some(answer) = state.control.request_answer(id).await? {
+                return Ok(Some(answer));
+            }
+            if changes.changed().await.is_err() {
+                return Ok(None);
+            }
+        }
+    };
+    let answer: Option<String> = match tokio::time::timeout(SCAN_WAIT, work).await {
+        Ok(answer) => answer.map_err(|error: millstream_control::StoreError| {
+            Problem::from(ControlError::from(error))
+        })?,
+        Err(_) => None,
+    };
+    Ok(answer.map(|text| serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text))))
+}
+
+/// The tenants that the caller sees, the disabled ones included; secrets are masked.
+pub(crate) async fn tenants(
+    State(state): State<ServerState>,
+    visitor: Visitor,
+) -> Result<Json<Vec<TenantRow>>, Problem> {
+    let catalog = state.control.catalog().await.map_err(ControlError::from)?;
+    let rows = catalog.tenants().into_iter();
+    let seen = rows.filter(|row| visitor.caller.role_in(&row.id).is_some());
+    Ok(Json(seen.map(masked).collect()))
+}

@@ -1,0 +1,8 @@
+//! The REST API that the command line and programs use: JSON in, JSON out.
+
+pub(crate) mod assets;
+pub(crate) mod definitions;
+pub(crate) mod jobs;
+pub(crate) mod logs;
+pub(crate) mod partitions;
+pub(crate) mod runs;

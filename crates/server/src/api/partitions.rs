@@ -1,0 +1,105 @@
+//! Partition keys: listing them, adding and removing dynamic ones.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use millstream_control::ControlError;
+use millstream_model::{ErrorCode, PartitionKey, PartitionsDef, PartitionsName};
+use serde::{Deserialize, Serialize};
+
+use crate::access::Visitor;
+use crate::input::{Body, Params, Segments, partitions_name};
+use crate::problem::Problem;
+use crate::state::ServerState;
+
+/// Most keys in one answer.
+const LIMIT_MAX: usize = 10_000;
+/// Keys in one answer when nothing else is asked for.
+const LIMIT: usize = 1_000;
+
+/// The partitions of the path.
+#[derive(Debug, Deserialize)]
+pub(crate) struct PartitionsPath {
+    name: String,
+}
+
+/// The definitions of partitions that the tenant has, by name.
+pub(crate) async fn definitions(
+    State(state): State<ServerState>,
+    visitor: Visitor,
+) -> Result<Json<BTreeMap<PartitionsName, PartitionsDef>>, Problem> {
+    let tenant = visitor.tenant()?;
+    let catalog = state.control.catalog().await.map_err(ControlError::from)?;
+    let ours = catalog.manifests().filter(|manifest| manifest.tenants.contains_key(tenant));
+    let all = ours.flat_map(|manifest| manifest.partitions.clone());
+    Ok(Json(all.collect()))
+}
+
+/// Which keys are asked for.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct KeysQuery {
+    #[serde(default)]
+    after: String,
+    #[serde(default)]
+    text: String,
+    limit: Option<usize>,
+}
+
+/// Keys in their order.
+#[derive(Debug, Serialize)]
+pub(crate) struct KeysAnswer {
+    keys: Vec<PartitionKey>,
+}
+
+/// The keys that exist for the tenant, those after `after` that contain `text`.
+pub(crate) async fn list(
+    State(state): State<ServerState>,
+    visitor: Visitor,
+    Segments(path): Segments<PartitionsPath>,
+    Params(query): Params<KeysQuery>,
+) -> Result<Json<KeysAnswer>, Problem> {
+    let tenant = visitor.tenant()?;
+    let name = partitions_name(&path.name)?;
+    let catalog = state.control.catalog().await.map_err(ControlError::from)?;
+    let mut manifests = catalog.manifests().filter(|one| one.tenants.contains_key(tenant));
+    if !manifests.any(|manifest| manifest.partitions.contains_key(&name)) {
+        let message = format!("tenant {tenant} has no partitions called {name}");
+        return Err(Problem::new(ErrorCode::PartitionUnknown, message));
+    }
+    let limit = query.limit.unwrap_or(LIMIT).min(LIMIT_MAX);
+    let part = (query.after.as_str(), query.text.as_str());
+    let keys = state.control.partition_keys(tenant, &name, part, limit).await?;
+    Ok(Json(KeysAnswer { keys }))
+}
+
+/// Keys to add or remove.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KeysBody {
+    keys: Vec<PartitionKey>,
+}
+
+/// Adds keys; answers with those that are new.
+pub(crate) async fn add(
+    State(state): State<ServerState>,
+    visitor: Visitor,
+    Segments(path): Segments<PartitionsPath>,
+    Body(body): Body<KeysBody>,
+) -> Result<Json<KeysAnswer>, Problem> {
+    let name = partitions_name(&path.name)?;
+    let keys = state.control.add_partitions(visitor.tenant()?, &name, &body.keys).await?;
+    Ok(Json(KeysAnswer { keys }))
+}
+
+/// Removes keys; answers with those that were there.
+pub(crate) async fn remove(
+    State(state): State<ServerState>,
+    visitor: Visitor,
+    Segments(path): Segments<PartitionsPath>,
+    Body(body): Body<KeysBody>,
+) -> Result<Json<KeysAnswer>, Problem> {
+    let name = partitions_name(&path.name)?;
+    let keys = state.control.remove_partitions(visitor.tenant()?, &name, &body.keys).await?;
+    Ok(Json(KeysAnswer { keys }))
+}

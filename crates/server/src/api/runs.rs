@@ -1,0 +1,133 @@
+//! Runs: listing, showing, their events, cancelling.
+
+use axum::Json;
+use axum::extract::State;
+use millstream_control::{ControlError, RunFilter};
+use millstream_model::view::{EventRow, MaterializationRow, RunRow, StepRow};
+use millstream_model::{JobName, PartitionKey, RunId, RunStatus};
+use serde::{Deserialize, Serialize};
+
+use crate::access::Visitor;
+use crate::input::{Params, RunPath, Segments};
+use crate::pages::runs::status_named;
+use crate::problem::Problem;
+use crate::state::ServerState;
+
+/// Most runs or events in one answer.
+const LIMIT_MAX: u32 = 1_000;
+/// Runs in one answer when nothing else is asked for.
+const LIMIT: u32 = 50;
+
+/// Which runs are asked for.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct ListQuery {
+    status: Option<String>,
+    job: Option<JobName>,
+    partition: Option<PartitionKey>,
+    before: Option<RunId>,
+    limit: Option<u32>,
+}
+
+/// The tenant's runs, newest first.
+pub(crate) async fn list(
+    State(state): State<ServerState>,
+    visitor: Visitor,
+    Params(query): Params<ListQuery>,
+) -> Result<Json<Vec<RunRow>>, Problem> {
+    let status = match query.status.as_deref() {
+        None => None,
+        Some(word) => Some(status_named(word).ok_or_else(|| {
+            let known = RunStatus::ALL.map(RunStatus::as_str).join(", ");
+            Problem::bad_request(format!("no run is ever {word:?}; the statuses are {known}"))
+        })?),
+    };
+    let filter =
+        RunFilter { status, job: query.job, partition: query.partition, before: query.before };
+    let limit = query.limit.unwrap_or(LIMIT).min(LIMIT_MAX);
+    let tenants = [visitor.tenant()?.clone()];
+    let runs = state.control.store().run_list(&tenants, &filter, limit).await;
+    Ok(Json(runs.map_err(ControlError::from)?))
+}
+
+/// A run with its steps.
+#[derive(Debug, Serialize)]
+pub(crate) struct RunAnswer {
+    #[serde(flatten)]
+    run: RunRow,
+    steps: Vec<StepRow>,
+    materializations: Vec<MaterializationRow>,
+}
+
+/// One run, by its id or its short form.
+pub(crate) async fn show(
+    State(state): State<ServerState>,
+    visitor: Visitor,
+    Segments(path): Segments<RunPath>,
+) -> Result<Json<RunAnswer>, Problem> {
+    let tenant = visitor.tenant()?;
+    let found = state.control.find_run(std::slice::from_ref(tenant), &path.run).await?;
+    let view = state.control.run_view(tenant, found.run_id).await?;
+    let (run, steps, materializations) = (view.run, view.steps, view.materializations);
+    Ok(Json(RunAnswer { run, steps, materializations }))
+}
+
+/// Where the list of events goes on.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct EventsQuery {
+    after: Option<String>,
+    limit: Option<u32>,
+}
+
+/// Events of a run, and what to ask for the ones after them.
+#[derive(Debug, Serialize)]
+pub(crate) struct EventsAnswer {
+    events: Vec<EventRow>,
+    next: String,
+}
+
+/// The events of a run in the order of the log, after the cursor of an earlier answer.
+pub(crate) async fn events(
+    State(state): State<ServerState>,
+    visitor: Visitor,
+    Segments(path): Segments<RunPath>,
+    Params(query): Params<EventsQuery>,
+) -> Result<Json<EventsAnswer>, Problem> {
+    let tenant = visitor.tenant()?;
+    let run = state.control.find_run(std::slice::from_ref(tenant), &path.run).await?.run_id;
+    let after = query.after.as_deref().map_or(Ok((0, i64::MIN)), cursor)?;
+    let limit = query.limit.unwrap_or(LIMIT_MAX).min(LIMIT_MAX);
+    let events = state.control.store().run_events(tenant, run, after, limit).await;
+    let events = events.map_err(ControlError::from)?;
+    let last = events.last().and_then(|row| row.position.map(|at| (at.0, row.event.seq)));
+    let (position, seq) = last.unwrap_or(after);
+    Ok(Json(EventsAnswer { events, next: format!("{position}:{seq}") }))
+}
+
+fn cursor(text: &str) -> Result<(i64, i64), Problem> {
+    let parts = text.split_once(':').unwrap_or((text, "-9223372036854775808"));
+    match (parts.0.parse(), parts.1.parse()) {
+        (Ok(position), Ok(seq)) => Ok((position, seq)),
+        _ => Err(Problem::bad_request(format!(
+            "after={text} is not a cursor; use the `next` of an earlier answer"
+        ))),
+    }
+}
+
+/// What a cancel answers.
+#[derive(Debug, Serialize)]
+pub(crate) struct CancelAnswer {
+    run_id: RunId,
+    status: RunStatus,
+}
+
+/// Asks a run to stop.
+pub(crate) async fn cancel(
+    State(state): State<ServerState>,
+    visitor: Visitor,
+    Segments(path): Segments<RunPath>,
+) -> Result<Json<CancelAnswer>, Problem> {
+    let tenant = visitor.tenant()?;
+    let run_id = state.control.find_run(std::slice::from_ref(tenant), &path.run).await?.run_id;
+    let status = state.control.cancel(tenant, run_id, &visitor.caller.name).await?;
+    Ok(Json(CancelAnswer { run_id, status }))
+}

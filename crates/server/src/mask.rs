@@ -1,0 +1,75 @@
+//! Keeps secrets in addresses from being shown.
+
+use millstream_model::view::TenantRow;
+
+/// What stands in place of a secret.
+const MASK: &str = "***";
+
+/// The tenant without the secrets in its database's address.
+pub(crate) fn masked(mut row: TenantRow) -> TenantRow {
+    row.tenant.database_url = row.tenant.database_url.as_deref().map(masked_url);
+    row
+}
+
+/// `url` without its password and without the values of parameters that name a secret.
+pub(crate) fn masked_url(url: &str) -> String {
+    let (base, query) = match url.split_once('?') {
+        Some((base, query)) => (base, Some(query)),
+        None => (url, None),
+    };
+    let mut shown = match base.split_once("://") {
+        Some((scheme, rest)) => format!("{scheme}://{}", masked_authority(rest)),
+        None => masked_words(base),
+    };
+    if let Some(query) = query {
+        shown.push('?');
+        shown.push_str(&query.split('&').map(masked_pair).collect::<Vec<_>>().join("&"));
+    }
+    shown
+}
+
+fn masked_authority(rest: &str) -> String {
+    let (authority, path) = rest.split_once('/').map_or((rest, None), |(a, p)| (a, Some(p)));
+    // The password may hold an `@` of its own, the host cannot.
+    let authority = match authority.rsplit_once('@') {
+        Some((user, host)) => match user.split_once(':') {
+            Some((name, _)) => format!("{name}:{MASK}@{host}"),
+            None => format!("{user}@{host}"),
+        },
+        None => authority.to_owned(),
+    };
+    path.map_or(authority.clone(), |path| format!("{authority}/{path}"))
+}
+
+/// A connection text of `key=value` words.
+fn masked_words(text: &str) -> String {
+    text.split(' ').map(masked_pair).collect::<Vec<_>>().join(" ")
+}
+
+fn masked_pair(pair: &str) -> String {
+    let Some((key, _)) = pair.split_once('=') else { return pair.to_owned() };
+    let lower = key.to_ascii_lowercase();
+    let secret = ["pass", "secret", "token", "key"].iter().any(|word| lower.contains(word));
+    if secret { format!("{key}={MASK}") } else { pair.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_do_not_show_wherever_an_address_may_hold_them() {
+        for (url, shown) in [
+            ("postgres://app:s3cret@db/x", "postgres://app:***@db/x"),
+            (
+                "postgres://app:a@b@db:5432/x?sslmode=require",
+                "postgres://app:***@db:5432/x?sslmode=require",
+            ),
+            ("postgres://db/x?password=s3cret", "postgres://db/x?password=***"),
+            ("host=db user=app password=s3cret", "host=db user=app password=***"),
+            ("sqlite:data/jfk.db", "sqlite:data/jfk.db"),
+        ] {
+            assert_eq!(masked_url(url), shown);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What an answer says when a request fails, and the one place that gives it a status.
+//!
+//! Handlers return a [`Problem`]; [`finish`](crate::finish) turns it into JSON for programs and
+//! into a page for people, with the request's id. A handler never picks a status.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use millstream_blob::BlobError;
+use millstream_control::{ControlError, ReportError};
+use millstream_model::{Diagnostic, ErrorCode};
+
+/// Why a request failed.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Problem {
+    /// The status of the answer.
+    pub(crate) status: StatusCode,
+    /// The code, whose page explains it.
+    pub(crate) code: ErrorCode,
+    /// What happened, in one sentence.
+    pub(crate) message: String,
+    /// What is wrong with which part of what was sent.
+    pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+impl Problem {
+    /// The problem that `code` names, with the status that belongs to it.
+    pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        let (status, message) = (status_of(code), message.into());
+        Self { status, code, message, diagnostics: Vec::new() }
+    }
+
+    /// Nothing here, or nothing that this caller may see.
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::NotFound, message)
+    }
+
+    /// The request is not what the route takes.
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::BadRequest, message)
+    }
+
+    /// The same with a status that says more than its code does.
+    pub(crate) fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
+    /// What an answer without a problem of its own amounts to.
+    pub(crate) fn of_status(status: StatusCode) -> Self {
+        let (code, message) = match status {
+            StatusCode::NOT_FOUND => (ErrorCode::NotFound, "there is nothing at this address"),
+            StatusCode::METHOD_NOT_ALLOWED => {
+                (ErrorCode::BadRequest, "this address does not take this method")
+            }
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                (ErrorCode::BadRequest, "the request's body is larger than this address takes")
+            }
+            status if status.is_client_error() => {
+                (ErrorCode::BadRequest, "the request is not what this address takes")
+            }
+            _ => (ErrorCode::Internal, "this request failed; the server's log has its id"),
+        };
+        Self { status, code, message: message.to_owned(), diagnostics: Vec::new() }
+    }
+}
+
+/// The status that belongs to a code.
+fn status_of(code: ErrorCode) -> StatusCode {
+    use ErrorCode as C;
+    match code {
+        C::NotFound
+        | C::JobUnknown
+        | C::AssetUnknown
+        | C::PartitionUnknown
+        | C::TenantUnknown
+        | C::RunUnknown => StatusCode::NOT_FOUND,
+        C::Forbidden | C::HostRefused | C::CrossOrigin => StatusCode::FORBIDDEN,
+        C::BadRequest | C::ContextJson | C::SelectionSyntax => StatusCode::BAD_REQUEST,
+        C::RunStatus | C::EpochStale | C::JobDisabled | C::TenantDisabled => StatusCode::CONFLICT,
+        C::DatabaseUnavailable | C::DatabaseOwned | C::DatabaseSchema => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        C::Internal | C::DatabaseValue => StatusCode::INTERNAL_SERVER_ERROR,
+        // What is left speaks of definitions, plans and steps: understood, and cannot be done.
+        _ => StatusCode::UNPROCESSABLE_ENTITY,
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<ControlError> for Problem {
+    fn from(error: ControlError) -> Self {
+        Self::new(error.code(), chain(&error))
+    }
+}
+
+impl From<ReportError> for Problem {
+    fn from(error: ReportError) -> Self {
+        Self::new(error.code(), chain(&error))
+    }
+}
+
+impl From<BlobError> for Problem {
+    fn from(error: BlobError) -> Self {
+        Self::new(ErrorCode::Internal, chain(&error))
+    }
+}
+
+/// The message of `error` and of everything under it that it does not repeat.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut below = error.source();
+    while let Some(source) = below {
+        let words = source.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        below = source.source();
+    }
+    text
+}

@@ -1,0 +1,180 @@
+//! Every address of the server, in one table: the router, the authorization and the test matrix
+//! are made from it, so that no route can exist without saying who may use it.
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::Method;
+use axum::middleware;
+use axum::routing::{MethodRouter, delete, get, post};
+use millstream_model::Role;
+
+use crate::access::{self, Gate};
+use crate::guard::Carries;
+use crate::state::ServerState;
+use crate::{api, finish, health, live, ui, worker};
+
+/// One address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    /// Its name.
+    pub id: RouteId,
+    /// The method.
+    pub method: Verb,
+    /// The path; `{tenant}` stands first where the route belongs to a tenant.
+    pub path: &'static str,
+    /// Who may use it.
+    pub access: Access,
+}
+
+/// The methods that routes take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// Reads.
+    Get,
+    /// Changes something, with JSON.
+    Post,
+    /// Changes something, with the fields of a page's form.
+    Form,
+    /// Removes something, with JSON.
+    Delete,
+}
+
+/// Who may use a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Whoever reaches the server.
+    Public,
+    /// Whoever has this role, or a higher one, in the tenant of the path.
+    Tenant(Role),
+    /// Whoever has this role, or a higher one, over the whole instance.
+    Instance(Role),
+    /// The worker that holds the run's token.
+    Worker,
+}
+
+macro_rules! routes {
+    ($($id:ident $method:ident $path:literal $access:expr => $handler:expr;)*) => {
+        /// The name of a route.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum RouteId {
+            $(
+                #[doc = concat!("`", $path, "`")]
+                $id,
+            )*
+        }
+
+        /// Every address.
+        pub const ROUTES: &[Route] = &[
+            $(Route { id: RouteId::$id, method: Verb::$method, path: $path, access: $access },)*
+        ];
+
+        fn handler(id: RouteId) -> MethodRouter<ServerState> {
+            match id { $(RouteId::$id => $handler,)* }
+        }
+    };
+}
+
+const PUBLIC: Access = Access::Public;
+const VIEWER: Access = Access::Tenant(Role::Viewer);
+const LAUNCHER: Access = Access::Tenant(Role::Launcher);
+const EDITOR: Access = Access::Tenant(Role::Editor);
+
+routes! {
+    Home Get "/" PUBLIC => get(ui::site::home);
+    Health Get "/health" PUBLIC => get(health::health);
+    Ready Get "/ready" PUBLIC => get(health::ready);
+    ServerInfo Get "/server_info" PUBLIC => get(health::server_info);
+    Asset Get "/static/{hash}/{name}" PUBLIC => get(ui::site::vendored);
+    Theme Form "/theme" PUBLIC => post(ui::site::theme);
+
+    NowPage Get "/{tenant}" VIEWER => get(ui::read::now);
+    RunsPage Get "/{tenant}/runs" VIEWER => get(ui::read::runs);
+    RunPage Get "/{tenant}/runs/{run}" VIEWER => get(ui::read::run);
+    AssetsPage Get "/{tenant}/assets" VIEWER => get(ui::read::assets);
+    AssetPage Get "/{tenant}/assets/{asset}" VIEWER => get(ui::read::asset);
+    AutomationPage Get "/{tenant}/automation" VIEWER => get(ui::read::automation);
+    JobPage Get "/{tenant}/jobs/{job}" VIEWER => get(ui::read::job);
+    DefinitionsPage Get "/{tenant}/system" VIEWER => get(ui::read::definitions);
+    TenantsPage Get "/{tenant}/system/tenants" VIEWER => get(ui::read::tenants);
+    Live Get "/{tenant}/live" VIEWER => get(live::stream);
+
+    CancelForm Form "/{tenant}/runs/{run}/cancel" LAUNCHER => post(ui::act::cancel);
+    MaterializeForm Form "/{tenant}/assets/{asset}/materialize" LAUNCHER
+        => post(ui::act::materialize);
+    LaunchForm Form "/{tenant}/jobs/{job}/launch" LAUNCHER => post(ui::act::launch);
+    SwitchForm Form "/{tenant}/jobs/{job}/switch" EDITOR => post(ui::act::switch);
+    ScanForm Form "/{tenant}/system/scan" EDITOR => post(ui::act::scan);
+
+    Jobs Get "/{tenant}/api/v1/jobs" VIEWER => get(api::jobs::list);
+    Launch Post "/{tenant}/api/v1/jobs/{job}/launch" LAUNCHER => post(api::jobs::launch);
+    Switch Post "/{tenant}/api/v1/jobs/{job}/switch" EDITOR => post(api::jobs::switch);
+    Runs Get "/{tenant}/api/v1/runs" VIEWER => get(api::runs::list);
+    Run Get "/{tenant}/api/v1/runs/{run}" VIEWER => get(api::runs::show);
+    RunEvents Get "/{tenant}/api/v1/runs/{run}/events" VIEWER => get(api::runs::events);
+    RunLog Get "/{tenant}/api/v1/runs/{run}/logs/{step}/{attempt}/{stream}" VIEWER
+        => get(api::logs::read);
+    Cancel Post "/{tenant}/api/v1/runs/{run}/cancel" LAUNCHER => post(api::runs::cancel);
+    Assets Get "/{tenant}/api/v1/assets" VIEWER => get(api::assets::list);
+    AssetOne Get "/{tenant}/api/v1/assets/{asset}" VIEWER => get(api::assets::show);
+    Materialize Post "/{tenant}/api/v1/assets/materialize" LAUNCHER
+        => post(api::assets::materialize);
+    PartitionsAll Get "/{tenant}/api/v1/partitions" VIEWER => get(api::partitions::definitions);
+    Partitions Get "/{tenant}/api/v1/partitions/{name}" VIEWER => get(api::partitions::list);
+    PartitionsAdd Post "/{tenant}/api/v1/partitions/{name}" LAUNCHER
+        => post(api::partitions::add);
+    PartitionsRemove Delete "/{tenant}/api/v1/partitions/{name}" LAUNCHER
+        => delete(api::partitions::remove);
+
+    Definitions Get "/api/v1/definitions" Access::Instance(Role::Viewer)
+        => get(api::definitions::status);
+    Scan Post "/api/v1/definitions/scan" Access::Instance(Role::Editor)
+        => post(api::definitions::scan);
+    Tenants Get "/api/v1/tenants" PUBLIC => get(api::definitions::tenants);
+
+    Assignment Get "/worker/v1/runs/{run}/assignment" Access::Worker => get(worker::assignment);
+    Report Post "/worker/v1/runs/{run}/events" Access::Worker => post(worker::report);
+    Beat Post "/worker/v1/runs/{run}/beat" Access::Worker => post(worker::beat);
+}
+
+impl Route {
+    /// What a change through it carries.
+    pub(crate) fn carries(&self) -> Carries {
+        match self.method {
+            Verb::Form => Carries::Form,
+            Verb::Get | Verb::Post | Verb::Delete => Carries::Json,
+        }
+    }
+
+    /// Its method in HTTP.
+    pub fn http_method(&self) -> Method {
+        match self.method {
+            Verb::Get => Method::GET,
+            Verb::Post | Verb::Form => Method::POST,
+            Verb::Delete => Method::DELETE,
+        }
+    }
+
+    /// The largest body it takes, in bytes.
+    fn body_max(&self) -> usize {
+        match (self.access, self.method) {
+            // A report holds thousands of events of up to 64 KiB; workers split larger ones.
+            (Access::Worker, _) => 64 << 20,
+            // Ten thousand partition keys of 500 bytes.
+            (_, Verb::Post | Verb::Delete) => 8 << 20,
+            (_, Verb::Form | Verb::Get) => 1 << 20,
+        }
+    }
+}
+
+/// The router of every address in the table.
+pub fn router(state: ServerState) -> Router {
+    let mut router = Router::new();
+    for route in ROUTES {
+        let gate = Gate { state: state.clone(), route: *route };
+        let handler = handler(route.id)
+            .layer(DefaultBodyLimit::max(route.body_max()))
+            .layer(middleware::from_fn_with_state(gate, access::authorize));
+        router = router.route(route.path, handler);
+    }
+    router.layer(middleware::from_fn_with_state(state.clone(), finish::finish)).with_state(state)
+}

@@ -1,0 +1,57 @@
+//! What every handler works with.
+
+use millstream_blob::Blobs;
+use millstream_control::Control;
+use millstream_model::Caller;
+
+use crate::live::LiveHub;
+
+/// What the server knows; clones share it.
+#[derive(Clone)]
+pub struct ServerState {
+    /// The use cases.
+    pub control: Control,
+    /// The logs of steps.
+    pub blobs: Blobs,
+    /// Who hears about changes.
+    pub live: LiveHub,
+    /// How it was configured.
+    pub options: ServerOptions,
+}
+
+/// How the server was configured.
+#[derive(Debug, Clone)]
+pub struct ServerOptions {
+    /// Who may reach it.
+    pub reach: Reach,
+    /// Who everybody is while there is no login.
+    pub everybody: Caller,
+    /// What `definitions status` says about scanning.
+    pub scan: ScanInfo,
+}
+
+/// Who may reach the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Programs on this machine: the request's host must be a loopback name or address.
+    Loopback,
+    /// Whoever can open a connection, because `auth.mode: none` says so.
+    Anybody,
+}
+
+/// What the instance was told about scanning its roots.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ScanInfo {
+    /// How often, for people (`5s`); absent when only on demand.
+    pub interval: Option<String>,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            reach: Reach::Loopback,
+            everybody: Caller::loopback_developer(),
+            scan: ScanInfo::default(),
+        }
+    }
+}

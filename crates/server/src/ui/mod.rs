@@ -1,0 +1,6 @@
+//! Serving pages: what they need is loaded here, `pages` draws it, and forms come back to `act`.
+
+pub(crate) mod act;
+pub(crate) mod read;
+pub(crate) mod site;
+mod visit;

@@ -1,0 +1,79 @@
+//! One request for a page: who asks, for which tenant, and what stands around every page.
+
+use axum::extract::OriginalUri;
+use axum::http::HeaderMap;
+use millstream_control::{ControlError, RunFilter};
+use millstream_model::TenantId;
+use millstream_model::view::RunRow;
+
+use crate::access::Visitor;
+use crate::finish;
+use crate::frame::{Frame, Section, Theme};
+use crate::pages::now::unresolved;
+use crate::problem::Problem;
+use crate::state::ServerState;
+
+/// Runs that are looked at for what needs attention.
+const ATTENTION_RUNS: u32 = 100;
+
+/// What a page knows about the request it answers.
+pub(super) struct Visit<'a> {
+    state: &'a ServerState,
+    pub(super) tenant: &'a TenantId,
+    visitor: &'a Visitor,
+    here: String,
+    theme: Theme,
+}
+
+impl<'a> Visit<'a> {
+    pub(super) fn new(
+        state: &'a ServerState,
+        visitor: &'a Visitor,
+        (uri, headers): (&OriginalUri, &HeaderMap),
+    ) -> Result<Self, Problem> {
+        let here = uri.path_and_query().map_or_else(String::new, ToString::to_string);
+        let tenant = visitor.tenant()?;
+        Ok(Self { state, tenant, visitor, here, theme: finish::theme(headers) })
+    }
+
+    /// The newest runs of the tenant, from which the bar counts problems.
+    pub(super) async fn newest_runs(&self) -> Result<Vec<RunRow>, Problem> {
+        let tenants = [self.tenant.clone()];
+        let store = self.state.control.store();
+        let runs = store.run_list(&tenants, &RunFilter::default(), ATTENTION_RUNS).await;
+        runs.map_err(|error| ControlError::from(error).into())
+    }
+
+    pub(super) async fn frame(&self, section: Section, topics: String) -> Result<Frame, Problem> {
+        let runs = self.newest_runs().await?;
+        self.frame_around(&runs, section, topics).await
+    }
+
+    pub(super) async fn frame_around(
+        &self,
+        runs: &[RunRow],
+        section: Section,
+        topics: String,
+    ) -> Result<Frame, Problem> {
+        Ok(Frame {
+            tenant: self.tenant.clone(),
+            tenants: visible_tenants(self.state, self.visitor).await?,
+            section,
+            theme: self.theme,
+            here: self.here.clone(),
+            topics,
+            problems: unresolved(runs).len() as u64,
+            notice: None,
+        })
+    }
+}
+
+/// The tenants in which the visitor has any role, in the order of their ids.
+pub(super) async fn visible_tenants(
+    state: &ServerState,
+    visitor: &Visitor,
+) -> Result<Vec<TenantId>, Problem> {
+    let catalog = state.control.catalog().await.map_err(ControlError::from)?;
+    let ids = catalog.tenant_ids().into_iter();
+    Ok(ids.filter(|id| visitor.caller.role_in(id).is_some()).collect())
+}

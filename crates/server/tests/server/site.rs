@@ -1,0 +1,163 @@
+//! Pages and forms through the router, without a script.
+
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use millstream_model::Caller;
+use millstream_server::assets;
+use tower::ServiceExt;
+
+use crate::instance::{Instance, location, request};
+
+#[tokio::test]
+async fn r063_health_is_200_at_once_and_ready_is_503_until_definitions_are_loaded() {
+    let instance = Instance::empty(Caller::loopback_developer()).await;
+    assert_eq!(instance.get("/health").await.status, StatusCode::OK);
+    let early = instance.get("/ready").await;
+    assert_eq!(
+        (early.status, &early.json()["definitions"]),
+        (StatusCode::SERVICE_UNAVAILABLE, &"loading".into())
+    );
+    assert_eq!(instance.get("/").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    instance.load(crate::instance::manifest()).await;
+    let ready = instance.get("/ready").await;
+    assert_eq!((ready.status, &ready.json()["ready"]), (StatusCode::OK, &true.into()));
+}
+
+#[tokio::test]
+async fn r002_server_info_tells_version_and_status() {
+    let info = Instance::new().await.get("/server_info").await.json();
+    assert_eq!(info["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!((&info["status"], &info["database"]["kind"]), (&"ok".into(), &"sqlite".into()));
+}
+
+#[tokio::test]
+async fn r001_every_page_of_the_bar_is_there_and_refers_only_to_files_that_are_served() {
+    let instance = Instance::new().await;
+    let run = instance.launch().await;
+    let mut paths = vec!["/".to_owned(), format!("/jfk/runs/{run}"), "/jfk/assets/days".to_owned()];
+    for page in ["", "/runs", "/assets", "/automation", "/system", "/system/tenants"] {
+        paths.push(format!("/jfk{page}"));
+    }
+    paths.push("/jfk/jobs/production%2Fdaily%20etl".to_owned());
+    paths.push("/jfk/assets/marts%2Fflights".to_owned());
+    for path in paths {
+        let page = instance.get(&path).await;
+        assert_eq!(page.status, StatusCode::OK, "{path}: {}", page.text);
+        for link in page.text.split("href=\"").skip(1).chain(page.text.split("src=\"").skip(1)) {
+            let link = link.split(['"', '#']).next().unwrap();
+            if link.is_empty() {
+                continue;
+            }
+            let heard = instance.get(&link.replace("&#38;", "&")).await;
+            assert_eq!(heard.status, StatusCode::OK, "{path} links to {link}: {}", heard.text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_vendored_file_may_be_kept_for_ever_and_an_old_address_is_gone() {
+    let instance = Instance::new().await;
+    let style = instance.get(&assets::url("style.css")).await;
+    assert!(style.headers[header::CACHE_CONTROL].to_str().unwrap().contains("immutable"));
+    assert_eq!(instance.get("/static/00000000/style.css").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_run_is_launched_and_cancelled_with_forms_alone() {
+    let instance = Instance::new().await;
+    let job = "/jfk/jobs/production%2Fdaily%20etl/launch";
+    let launched = instance.form(job, "context=%7B%22day%22%3A3%7D").await;
+    assert_eq!(launched.status, StatusCode::SEE_OTHER, "{}", launched.text);
+    let page = launched.location().to_owned();
+    assert!(instance.get(&page).await.text.contains("Cancel run"));
+    let cancelled = instance.form(&format!("{page}/cancel"), "").await;
+    assert_eq!(cancelled.location(), page);
+    let after = instance.get(&page).await;
+    assert!(
+        after.text.contains("Cancelled") && !after.text.contains("Cancel run"),
+        "{}",
+        after.text
+    );
+}
+
+#[tokio::test]
+async fn ticked_cells_are_built_and_none_ticked_says_what_to_do() {
+    let instance = Instance::new().await;
+    let keys = serde_json::json!({"keys": ["a", "b", "c"]});
+    instance.post("/jfk/api/v1/partitions/days", &keys).await;
+    let page = instance.get("/jfk/assets/days").await;
+    assert!(page.text.contains("aria-label=\"b: Never built\""), "{}", page.text);
+    let form = "/jfk/assets/days/materialize";
+    let none = instance.form(form, "select=ticked").await;
+    assert!(none.text.contains("tick those to build"), "{}", none.text);
+    let two = instance.form(form, "partition=a&partition=c&select=ticked").await;
+    assert_eq!(two.location(), "/jfk/runs?queued=2");
+    let list = instance.get(two.location()).await;
+    assert!(list.text.contains("2 runs are queued"), "{}", list.text);
+}
+
+#[tokio::test]
+async fn the_theme_is_kept_in_a_cookie_and_drawn_by_the_server() {
+    let instance = Instance::new().await;
+    let chosen = instance.form("/theme", "theme=dark&back=%2Fjfk%2Fruns").await;
+    assert_eq!(chosen.location(), "/jfk/runs");
+    let cookie = chosen.headers[header::SET_COOKIE].to_str().unwrap();
+    assert!(cookie.starts_with("theme=dark;"), "{cookie}");
+    let mut again = request(axum::http::Method::GET, "/jfk/runs");
+    again.headers_mut().insert(header::COOKIE, "a=b; theme=dark".parse().unwrap());
+    let page = crate::instance::ask(&instance.router, again).await;
+    assert!(page.text.contains("data-theme=\"dark\""));
+}
+
+#[tokio::test]
+async fn an_unknown_filter_or_tab_shows_a_notice_and_never_an_empty_page() {
+    let instance = Instance::new().await;
+    let run = instance.launch().await;
+    let filter = instance.get("/jfk/runs?q=colour%3Ared&utm=1").await;
+    assert!(filter.text.contains("colour:red") && filter.text.contains("Not understood"));
+    assert!(filter.text.contains(&run.short()));
+    let tab = instance.get(&format!("/jfk/runs/{run}?tab=flame")).await;
+    assert!(tab.text.contains("There is no tab") && tab.text.contains("class=\"story\""));
+}
+
+#[tokio::test]
+async fn the_bar_counts_a_failed_job_once_however_often_it_failed() {
+    let instance = Instance::new().await;
+    assert!(!instance.get("/jfk").await.text.contains("class=\"problems\""));
+    let first = instance.get("/jfk").await;
+    assert!(first.text.contains("1 needs attention"), "the broken file: {}", first.text);
+}
+
+#[tokio::test]
+async fn r202_a_page_that_listens_hears_of_its_run_and_streams_end_with_the_server() {
+    let instance = Instance::new().await;
+    let (hub, control) = (instance.live.clone(), instance.control.clone());
+    let follower = tokio::spawn(async move { hub.follow(control).await });
+    let response = instance.router.clone();
+    let response = response.oneshot(request(axum::http::Method::GET, "/jfk/live")).await;
+    let response = response.unwrap().into_response();
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
+    let run = instance.launch().await;
+    let mut body = response.into_body().into_data_stream();
+    let mut heard = String::new();
+    while !heard.contains(&format!("event: run-{run}")) {
+        let piece = futures_util::StreamExt::next(&mut body).await.unwrap().unwrap();
+        heard.push_str(&String::from_utf8_lossy(&piece));
+    }
+    assert!(heard.contains("event: run"), "{heard}");
+    instance.live.close();
+    while futures_util::StreamExt::next(&mut body).await.is_some() {}
+    follower.await.unwrap();
+}
+
+#[tokio::test]
+async fn the_definitions_page_shows_each_finding_with_its_place_and_way_out() {
+    let instance = Instance::new().await;
+    let page = instance.get("/jfk/system").await;
+    for part in
+        ["broken.yaml:3:5", "depend_on", "did you mean", "definition-unknown-key", "all.yaml"]
+    {
+        assert!(page.text.contains(part), "{part}: {}", page.text);
+    }
+    assert_eq!(location().as_str(), "project");
+}
