@@ -130,7 +130,9 @@ impl Postgres {
                 TRIP_MAX.as_secs()
             )))),
         };
-        if let Err(Failure { error: StoreError::Unavailable(_), .. }) = &outcome {
+        if let Err(Failure { error: StoreError::Unavailable(_), repeat }) = &outcome
+            && *repeat != Repeat::Always
+        {
             // It may lead to a server that is gone or a standby now; the next one is made new.
             drop(Object::take(connection));
         }
