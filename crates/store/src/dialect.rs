@@ -55,7 +55,8 @@ impl Dialect {
             ),
             (Self::Sqlite, "texts") => format!("SELECT value FROM json_each({argument})"),
             (Self::Postgres, "texts") => format!(
-                "SELECT e.value FROM jsonb_array_elements_text(CAST({argument} AS TEXT)::jsonb) AS e"
+                "SELECT e.value \
+                 FROM jsonb_array_elements_text(CAST({argument} AS TEXT)::jsonb) AS e"
             ),
             // One writer needs no lock: nobody is between its statements.
             (Self::Sqlite, "held") => String::new(),
