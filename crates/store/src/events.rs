@@ -41,7 +41,7 @@ statements! {
           AND (b.position > $3 OR (b.position = $3 AND e.seq > $4))
         ORDER BY b.position, e.seq LIMIT $5";
     EVENT_EXISTS = "
-        SELECT 1 FROM event WHERE tenant = $1 AND run = $2 AND epoch = $3 AND seq = $4";
+        SELECT seq FROM event WHERE tenant = $1 AND run = $2 AND epoch = $3 AND seq = $4";
     EVENTS_AFTER = "
         SELECT b.position, e.body FROM event_batch b
         JOIN event e ON e.tenant = b.tenant AND e.batch = b.id

@@ -70,9 +70,12 @@ GRANT SELECT, INSERT, UPDATE, DELETE
 GRANT SELECT, INSERT, DELETE ON plan, event, materialization TO millstream_tenant;
 GRANT SELECT, DELETE, INSERT (tenant, id) ON event_batch TO millstream_tenant;
 
--- The daemon's transaction, over all tenants: the queue, the leases and the log's order.
-CREATE POLICY daemon_rows ON live_run TO millstream_daemon USING (TRUE) WITH CHECK (TRUE);
-CREATE POLICY daemon_rows ON event_batch TO millstream_daemon USING (TRUE) WITH CHECK (TRUE);
+-- The daemon's transaction, over all tenants: the queue, the leases and the log's order. A policy
+-- for a role holds for its members too, so it asks which role was entered: the login is a member.
+CREATE POLICY daemon_rows ON live_run TO millstream_daemon
+    USING (current_user = 'millstream_daemon') WITH CHECK (current_user = 'millstream_daemon');
+CREATE POLICY daemon_rows ON event_batch TO millstream_daemon
+    USING (current_user = 'millstream_daemon') WITH CHECK (current_user = 'millstream_daemon');
 GRANT SELECT, UPDATE (status, epoch, seq, beat, hold, worker) ON live_run TO millstream_daemon;
 GRANT SELECT, UPDATE (position) ON event_batch TO millstream_daemon;
 GRANT SELECT, INSERT, UPDATE ON lease TO millstream_daemon;

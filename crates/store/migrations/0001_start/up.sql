@@ -101,7 +101,7 @@ CREATE TABLE live_run (
     worker TEXT,
     PRIMARY KEY (tenant, run)
 );
-CREATE INDEX live_run_by_place ON live_run (status, priority, run);
+CREATE INDEX live_run_by_place ON live_run (status, priority DESC, run);
 
 CREATE TABLE event_batch (
     tenant TEXT NOT NULL,

@@ -24,19 +24,19 @@ const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 const LISTEN: &str = "LISTEN millstream_changes";
 const NOTIFY: &str = "NOTIFY millstream_changes";
 
-/// The way to other processes; dropping it ends the task.
+/// The way to other processes; dropping it ends the following.
 pub(super) struct Announcer {
     wanted: Arc<Notify>,
-    _task: JoinSet<()>,
+    _following: JoinSet<()>,
 }
 
 impl Announcer {
-    /// Starts the task; `changes` is counted up for every announcement of another process.
+    /// Starts to follow; `changes` is counted up for every announcement of another process.
     pub(super) fn start(config: Config, changes: Changes) -> Self {
         let wanted = Arc::new(Notify::new());
-        let mut task = JoinSet::new();
-        task.spawn(follow(config, Arc::clone(&wanted), changes));
-        Self { wanted, _task: task }
+        let mut following = JoinSet::new();
+        following.spawn(follow(config, Arc::clone(&wanted), changes));
+        Self { wanted, _following: following }
     }
 
     /// Tells the others soon; many calls within a pause are one announcement.

@@ -15,6 +15,7 @@ mod text;
 mod trip;
 mod value;
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool};
@@ -27,10 +28,10 @@ use failure::{Failure, Repeat};
 use text::Texts;
 
 /// How often a batch that the server rolled back for another's sake is tried again.
-const REPEATS_MAX: u32 = 4;
+const REPEATS_MAX: u32 = 8;
 
 /// What the first repetition waits; each later one waits twice as long.
-const REPEAT_WAIT: Duration = Duration::from_millis(4);
+const REPEAT_WAIT: Duration = Duration::from_millis(2);
 
 /// The longest that one trip may take: beyond it the server, or the way to it, is gone. The
 /// server's own time-out for a statement is shorter.
@@ -41,6 +42,8 @@ pub struct Postgres {
     pool: Pool,
     texts: Texts,
     announcer: Announcer,
+    /// Trips made again, so that each waits a little differently.
+    repeated: AtomicU32,
 }
 
 impl Postgres {
@@ -55,7 +58,7 @@ impl Postgres {
         let first = connect::get(&pool).await?;
         connect::check_version(&first).await?;
         let announcer = Announcer::start(config, changes);
-        Ok(Self { pool, texts: Texts::new(), announcer })
+        Ok(Self { pool, texts: Texts::new(), announcer, repeated: AtomicU32::new(0) })
     }
 
     pub(crate) async fn schema_state(&self) -> Result<SchemaState, StoreError> {
@@ -110,7 +113,9 @@ impl Postgres {
                 return Err(failure.error);
             }
             tracing::debug!(error = %failure.error, "the trip to the database is made again");
-            tokio::time::sleep(REPEAT_WAIT * 2_u32.pow(repeats)).await;
+            // Batches that failed together come back apart, or they would meet again.
+            let turn = self.repeated.fetch_add(1, Ordering::Relaxed) % 16;
+            tokio::time::sleep(REPEAT_WAIT * 2_u32.pow(repeats) + REPEAT_WAIT * turn).await;
             repeats += 1;
         }
     }
@@ -125,7 +130,9 @@ impl Postgres {
                 TRIP_MAX.as_secs()
             )))),
         };
-        if let Err(Failure { error: StoreError::Unavailable(_), .. }) = &outcome {
+        if let Err(Failure { error: StoreError::Unavailable(_), repeat }) = &outcome
+            && *repeat != Repeat::Always
+        {
             // It may lead to a server that is gone or a standby now; the next one is made new.
             drop(Object::take(connection));
         }

@@ -120,8 +120,10 @@ pub(crate) fn run_unmigrated<F: Future<Output = ()>>(case: impl FnOnce(Db) -> F)
 /// The superuser's connection, or nothing where there is no server.
 fn server() -> Option<Config> {
     static SAID: Once = Once::new();
-    let Ok(url) = std::env::var("TEST_POSTGRES_URL") else {
-        assert!(std::env::var("CI").is_err(), "TEST_POSTGRES_URL must be set in CI");
+    let url = std::env::var("TEST_POSTGRES_URL").ok().filter(|url| !url.is_empty());
+    let Some(url) = url else {
+        let is_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
+        assert!(!is_ci, "TEST_POSTGRES_URL is not set, and CI runs every test");
         SAID.call_once(|| eprintln!("skipped: set TEST_POSTGRES_URL"));
         return None;
     };

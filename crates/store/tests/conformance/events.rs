@@ -7,7 +7,7 @@ use millstream_store::{Batch, Sql, Store, StoreError, Value, events, leases};
 
 use crate::databases::Db;
 use crate::fixture::{
-    conflict, duplicate, event, event_batch, hold_lease, publish_all, queue, run_id, tenant,
+    conflict, duplicate, event, event_batch, hold_lease, publish_all, run_id, tenant,
 };
 use crate::{conformance, on_postgres};
 
@@ -16,7 +16,7 @@ conformance! {
     a_batch_is_never_cut_in_two,
     an_event_that_was_stored_is_not_stored_again,
     a_reader_sees_only_the_tenants_it_names,
-    events_of_a_run_come_in_the_order_of_their_epochs_and_places,
+    events_of_a_run_come_in_the_order_of_the_log,
     batches_written_one_after_the_other_are_published_in_that_order,
 }
 on_postgres! {
@@ -143,21 +143,26 @@ async fn a_reader_sees_only_the_tenants_it_names(db: Db) {
     assert_eq!(db.store.events_after(&[], EventPosition(0), 10).await.unwrap(), []);
 }
 
-async fn events_of_a_run_come_in_the_order_of_their_epochs_and_places(db: Db) {
+async fn events_of_a_run_come_in_the_order_of_the_log(db: Db) {
     let (tenant, run) = (tenant("a"), run_id(1));
-    queue(&db.store, &tenant, run).await;
-    for (epoch, seq) in [(2, 0), (1, 1), (1, -8), (1, 0)] {
-        let id = format!("{epoch}.{seq}");
-        let said = event(&tenant, run, epoch, seq);
-        db.store.apply(event_batch(&tenant, &id, &said)).await.unwrap();
+    // A late event of the control plane comes after those of the worker that were before it.
+    for (epoch, seqs) in [(0, vec![-9]), (1, vec![0, 1]), (1, vec![-6]), (2, vec![0])] {
+        let id = format!("{epoch}.{}", seqs[0]);
+        let said: Vec<_> = seqs.iter().map(|seq| event(&tenant, run, epoch, *seq)).collect();
+        let mut batch = Batch::for_tenant(&tenant);
+        events::insert(&mut batch, &tenant, &id, &said);
+        db.store.apply(batch).await.unwrap();
     }
-    let order = |rows: Vec<millstream_model::view::EventRow>| -> Vec<(i64, i64)> {
-        rows.iter().map(|row| (row.event.epoch, row.event.seq)).collect()
+    publish_all(&db.store).await;
+    let page = async |after, limit| {
+        let rows = db.store.run_events(&tenant, run, after, limit).await.unwrap();
+        rows.iter().map(|row| (row.event.epoch, row.event.seq)).collect::<Vec<_>>()
     };
-    let all = db.store.run_events(&tenant, run, (0, 0), 10).await.unwrap();
-    assert_eq!(order(all), [(1, -8), (1, 0), (1, 1), (2, 0)]);
-    let rest = db.store.run_events(&tenant, run, (1, 0), 1).await.unwrap();
-    assert_eq!(order(rest), [(1, 1)]);
+    let start = (0, i64::MIN);
+    assert_eq!(page(start, 10).await, [(0, -9), (1, 0), (1, 1), (1, -6), (2, 0)]);
+    assert_eq!(page((2, 0), 2).await, [(1, 1), (1, -6)], "after the first of the second batch");
+    assert!(db.store.event_exists(&tenant, run, (1, -6)).await.unwrap());
+    assert!(!db.store.event_exists(&tenant, run, (2, -6)).await.unwrap());
 }
 
 async fn batches_written_one_after_the_other_are_published_in_that_order(db: Db) {
@@ -176,14 +181,14 @@ async fn a_batch_has_no_position_until_it_is_published(db: Db) {
     let (tenant, run) = (tenant("a"), run_id(1));
     let said = event(&tenant, run, 1, 0);
     db.store.apply(event_batch(&tenant, "one", &said)).await.unwrap();
-    let position = async || {
-        let rows = db.store.run_events(&tenant, run, (0, 0), 1).await.unwrap();
-        rows[0].position
-    };
-    assert_eq!(position().await, None);
+    let start = EventPosition(0);
+    let tenants = [tenant];
+    assert_eq!(db.store.last_position().await.unwrap(), start);
+    assert_eq!(db.store.events_after(&tenants, start, 9).await.unwrap(), []);
     let fence = hold_lease(&db.store, events::PUBLISHER_LEASE, "p").await;
     assert_eq!(db.store.publish("p", fence).await.unwrap(), 1);
-    assert_eq!(position().await, Some(EventPosition(1)));
+    let rows = db.store.events_after(&tenants, start, 9).await.unwrap();
+    assert_eq!(rows[0].position, Some(EventPosition(1)));
     assert_eq!(db.store.publish("p", fence).await.unwrap(), 0);
 }
 

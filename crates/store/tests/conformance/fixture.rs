@@ -125,7 +125,7 @@ pub(crate) fn refused<T: std::fmt::Debug>(outcome: Result<T, StoreError>) -> Str
 }
 
 /// Asserts that `outcome` says the database does not answer.
-pub(crate) fn assert_unavailable<T: std::fmt::Debug>(outcome: Result<T, StoreError>) {
+pub(crate) fn assert_unavailable<T: std::fmt::Debug>(outcome: &Result<T, StoreError>) {
     assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
 }
 

@@ -8,7 +8,7 @@ use millstream_store::{Batch, Store, StoreError};
 use crate::conformance;
 use crate::databases::Db;
 use crate::fixture::{
-    claimed, conflict, event, event_batch, hold_lease, queue, queued, run_id, tenant,
+    claimed, conflict, event, event_batch, hold_lease, publish_all, queue, queued, run_id, tenant,
 };
 
 conformance! {
@@ -142,7 +142,9 @@ async fn a_redelivered_report_is_refused_by_its_place(db: Db) {
     db.store.apply(report(&run, "one", (-1, 0))).await.unwrap();
     let again = db.store.apply(report(&run, "two", (-1, 0))).await;
     assert!(again.unwrap_err().is_conflict());
-    let events = db.store.run_events(&run.tenant, run.run, (0, 0), 10).await.unwrap();
+    publish_all(&db.store).await;
+    let start = (0, i64::MIN);
+    let events = db.store.run_events(&run.tenant, run.run, start, 10).await.unwrap();
     assert_eq!(events.len(), 1, "the event is stored once");
     assert_eq!(live(&db.store, &run.tenant, run.run).await.seq, 0);
 }
@@ -163,7 +165,9 @@ async fn a_report_of_an_older_epoch_is_refused(db: Db) {
     let late = db.store.apply(report(&old, "late", (-1, 0))).await;
     assert_eq!(conflict(late), "ADVANCE_LIVE_RUN");
     db.store.apply(report(&new, "right", (-1, 0))).await.unwrap();
-    let events = db.store.run_events(&new.tenant, new.run, (0, 0), 10).await.unwrap();
+    publish_all(&db.store).await;
+    let start = (0, i64::MIN);
+    let events = db.store.run_events(&new.tenant, new.run, start, 10).await.unwrap();
     assert_eq!(events.iter().map(|row| row.event.epoch).collect::<Vec<_>>(), [2]);
 }
 
@@ -223,11 +227,8 @@ async fn a_run_in_progress_holds_a_place_until_it_is_removed(db: Db) {
     let run = claimed(&db.store, &tenant("a"), run_id(1)).await;
     queue(&db.store, &tenant("b"), run_id(2)).await;
     assert_eq!(db.store.count_in_progress().await.unwrap(), 1);
-    let mut named = Batch::for_tenant(&run.tenant);
-    live::set_worker(&mut named, &run, "run-1-1");
-    db.store.apply(named).await.unwrap();
     let rows = db.store.runs_in_progress(10).await.unwrap();
-    assert_eq!(rows[0].worker.as_deref(), Some("run-1-1"));
+    assert_eq!(rows[0].worker, Some(run.worker_name()), "the claim names the worker it intends");
 
     let end = |row: &LiveRun| {
         let mut batch = Batch::for_tenant(&row.tenant);

@@ -12,12 +12,13 @@ use millstream_store::{Batch, Store, StoreError};
 
 use crate::conformance;
 use crate::databases::Db;
-use crate::fixture::{at, conflict, duplicate, run_id, tenant};
+use crate::fixture::{at, conflict, duplicate, queue, run_id, tenant};
 
 conformance! {
     a_step_keeps_its_first_start_and_its_last_outcome,
     a_step_changes_only_from_a_status_it_can_leave,
     a_step_that_never_started_cannot_succeed,
+    the_open_steps_of_a_run_that_is_over_are_ended_and_counted,
     the_newest_materialization_and_the_history_are_both_kept,
     a_materialization_is_stored_once_a_run_and_partition,
     a_failed_partition_still_counts_as_touched_once,
@@ -82,6 +83,28 @@ async fn a_step_that_never_started_cannot_succeed(db: Db) {
     let (tenant, step): (_, StepKey) = (tenant("a"), "load".parse().unwrap());
     let success = change(&step, StepEvent::Succeeded, StepStatus::Success, at(1));
     assert_eq!(conflict(apply(&db.store, &tenant, &success).await), "UPDATE_STEP");
+}
+
+async fn the_open_steps_of_a_run_that_is_over_are_ended_and_counted(db: Db) {
+    use {StepEvent as E, StepStatus as S};
+    let tenant = tenant("a");
+    queue(&db.store, &tenant, run_id(1)).await;
+    let (done, open): (StepKey, StepKey) = ("done".parse().unwrap(), "open".parse().unwrap());
+    for (step, event, status) in [
+        (&done, E::Started, S::Started),
+        (&done, E::Succeeded, S::Success),
+        (&open, E::Started, S::Started),
+    ] {
+        apply(&db.store, &tenant, &change(step, event, status, at(1))).await.unwrap();
+    }
+    let mut batch = Batch::for_tenant(&tenant);
+    steps::end_open(&mut batch, &tenant, run_id(1), at(5));
+    db.store.apply(batch).await.unwrap();
+    let stored = db.store.steps_of_run(&tenant, run_id(1)).await.unwrap();
+    assert_eq!((stored[&done].status, stored[&done].ended_at), (S::Success, Some(at(1))));
+    assert_eq!((stored[&open].status, stored[&open].ended_at), (S::Canceled, Some(at(5))));
+    let row = db.store.run(&tenant, run_id(1)).await.unwrap().unwrap();
+    assert_eq!(row.steps_done, 2);
 }
 
 fn made(

@@ -70,8 +70,8 @@ async fn a_lock_that_is_not_given_and_a_pool_that_is_empty_are_unavailable(db: D
     let holding = admin.transaction().await.unwrap();
     holding.batch_execute("LOCK TABLE instance").await.unwrap();
     let (one, two) = tokio::join!(store.apply(set("a")), store.apply(set("b")));
-    assert_unavailable(one);
-    assert_unavailable(two);
+    assert_unavailable(&one);
+    assert_unavailable(&two);
     holding.rollback().await.unwrap();
     store.apply(set("a")).await.unwrap();
 }
@@ -147,7 +147,7 @@ async fn each_sqlstate_is_told_from_the_others(db: Db) {
     };
     for passing in ["40001", "40P01", "55P03", "57P01", "57014", "53300", "53100", "08006", "25006"]
     {
-        assert_unavailable::<()>(Err(raised(passing).await));
+        assert_unavailable::<()>(&Err(raised(passing).await));
     }
     assert!(matches!(raised("MS001").await, StoreError::Conflict { statement: "RAISE" }));
     assert!(matches!(raised("23505").await, StoreError::Duplicate { statement: "RAISE" }));
@@ -161,7 +161,7 @@ async fn a_server_that_is_not_there_is_unavailable_and_its_password_is_not_shown
     let nobody = "postgres://ann:hunter2@127.0.0.1:1/none";
     let outcome = Store::connect_postgres(nobody, 1).await;
     let message = outcome.as_ref().unwrap_err().to_string();
-    assert_unavailable(outcome);
+    assert_unavailable(&outcome);
     assert!(!message.contains("hunter2"), "{message}");
     let garbled = Store::connect_postgres("postgres://ann:hunter2@[::1", 1).await;
     assert!(!garbled.unwrap_err().to_string().contains("hunter2"));
