@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn r158_the_folder_is_dags_below_the_project_unless_said_otherwise() {
+    fn r158_definitions_lie_in_their_folder_of_the_project_unless_said_otherwise() {
         assert_eq!(read(&[]).dags, Path::new("/project/dags"));
         assert_eq!(read(&[("DAGS_DIR", "etl")]).dags, Path::new("/project/etl"));
         assert_eq!(read(&[("DAGS_DIR", "/elsewhere")]).dags, Path::new("/elsewhere"));

@@ -203,9 +203,10 @@ impl Control {
     }
 
     /// Asks a daemon for a scan; returns the request's id, whose answer can be waited for.
-    pub async fn ask_for_scan(&self, accept_deletions: bool) -> Result<String, ControlError> {
+    pub async fn ask_for_scan(&self, deletions: Deletions) -> Result<String, ControlError> {
         let id = self.new_id().to_string();
-        let body = serde_json::json!({ "accept_deletions": accept_deletions }).to_string();
+        let accepted = deletions == Deletions::Accepted;
+        let body = serde_json::json!({ "accept_deletions": accepted }).to_string();
         let request = DaemonRequest { id: id.clone(), kind: "scan".to_owned(), body };
         self.store.apply(instance::ask_daemon(&request, self.now())).await?;
         Ok(id)

@@ -16,6 +16,8 @@ mod step;
 pub mod supervisor;
 mod worker;
 
+pub use millstream_blob::Blobs;
+
 pub use control_plane::{ControlPlane, ReportError};
 pub use http::HttpControlPlane;
 pub use run::{RunEnd, drive};

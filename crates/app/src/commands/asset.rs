@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::answer::{rows, text};
 use super::job::after_launch;
-use super::{listed_tenants, one_tenant, rows, tenants, text};
+use super::tenants::{listed_tenants, one_tenant, tenants};
 use crate::cli::{AssetCommand, Global};
 use crate::client::{Client, encoded};
 use crate::error::AppError;

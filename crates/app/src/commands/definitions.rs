@@ -7,7 +7,8 @@ use millstream_definition::{EXTENSIONS, LocationFile, ParsedFile, Version, check
 use millstream_model::{ContentHash, Diagnostic, Severity};
 use serde_json::{Value, json};
 
-use super::{rows, text, with_client};
+use super::answer::{rows, text};
+use super::dispatch::with_client;
 use crate::cli::{DefinitionsCommand, Global};
 use crate::client::Client;
 use crate::error::AppError;

@@ -1,13 +1,15 @@
 //! `millstream demo`: the Asset Manager over a year of real flights, from nothing to a result.
 
 use std::path::Path;
-use std::time::Instant;
 
+use millstream_model::Clock as _;
 use serde_json::{Value, json};
 
+use super::answer::{rows, text};
+use super::tenants::tenants;
 use super::wait::{Awaited, until_over};
-use super::{rows, tenants, text};
 use crate::client::Client;
+use crate::clock::SystemClock;
 use crate::error::AppError;
 use crate::output;
 use crate::serve::{Served, ended};
@@ -34,7 +36,7 @@ const FILES: &[(&str, &[u8])] = &[
 /// Unpacks the example, runs all of it and shows the result; then serves the pages, unless it is
 /// told to end.
 pub(super) async fn run(folder: &Path, port: u16, exit: bool) -> Result<(), AppError> {
-    let started = Instant::now();
+    let clock = SystemClock::start();
     unpack(folder)?;
     let settings = Settings::read(folder, |name| match name {
         // The example lies where it was unpacked, whatever the surroundings say.
@@ -52,7 +54,7 @@ pub(super) async fn run(folder: &Path, port: u16, exit: bool) -> Result<(), AppE
         output::line("");
         output::line(&format!(
             "Done in {:.1} s. Pages: http://{address}",
-            started.elapsed().as_secs_f64()
+            clock.elapsed().as_secs_f64()
         ));
         if !exit {
             output::line("Ctrl-C ends it.");

@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::answer::{rows, text};
 use super::run::print_outcome;
+use super::tenants::{listed_tenants, one_tenant};
 use super::wait::{Awaited, until_over};
-use super::{listed_tenants, one_tenant, rows, text};
 use crate::cli::{Global, JobCommand};
 use crate::client::{Client, encoded};
 use crate::error::AppError;

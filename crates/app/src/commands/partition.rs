@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{listed_tenants, one_tenant, rows};
+use super::answer::rows;
+use super::tenants::{listed_tenants, one_tenant};
 use crate::cli::{Global, PartitionCommand};
 use crate::client::{Client, encoded};
 use crate::error::AppError;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{listed_tenants, rows, text};
+use super::answer::{rows, text};
+use super::tenants::listed_tenants;
 use crate::cli::{Global, RunCommand};
 use crate::client::{Client, Method, encoded};
 use crate::error::AppError;

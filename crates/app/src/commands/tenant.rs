@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{rows, text};
+use super::answer::{rows, text};
 use crate::cli::{Global, TenantCommand};
 use crate::client::Client;
 use crate::error::AppError;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
-use super::text;
+use super::answer::text;
 use crate::client::Client;
 use crate::error::AppError;
 

@@ -6,9 +6,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use millstream_blob::Blobs;
 use millstream_launch::WorkerOrder;
-use millstream_worker::{RunEnd, Supervisor, Worker, WorkerSettings, supervisor};
+use millstream_worker::{Blobs, RunEnd, Supervisor, Worker, WorkerSettings, supervisor};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {

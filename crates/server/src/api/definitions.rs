@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use millstream_control::ControlError;
+use millstream_control::{ControlError, Deletions};
 use millstream_model::view::{FileRow, FileState, TenantRow};
 use millstream_model::{Diagnostic, LocationName, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -83,7 +83,8 @@ pub(crate) async fn scan(
     State(state): State<ServerState>,
     Body(body): Body<ScanBody>,
 ) -> Result<Json<serde_json::Value>, Problem> {
-    let id = state.control.ask_for_scan(body.accept_deletions).await?;
+    let deletions = if body.accept_deletions { Deletions::Accepted } else { Deletions::Guarded };
+    let id = state.control.ask_for_scan(deletions).await?;
     let answer = wait_for_scan(&state, &id).await?;
     let waiting = || serde_json::json!({ "request": id, "status": "waiting for a daemon" });
     Ok(Json(answer.unwrap_or_else(waiting)))

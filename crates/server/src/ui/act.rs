@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Redirect;
-use millstream_control::{Control, Launched, MaterializeRequest};
+use millstream_control::{Control, Deletions, Launched, MaterializeRequest};
 use millstream_model::view::PartitionState;
 use millstream_model::{Caller, PartitionKey, RunRequest, TenantId};
 use serde::Deserialize;
@@ -152,7 +152,7 @@ pub(crate) async fn scan(
     visitor: Visitor,
 ) -> Result<Redirect, Problem> {
     let tenant = visitor.tenant()?;
-    let id = state.control.ask_for_scan(false).await?;
+    let id = state.control.ask_for_scan(Deletions::Guarded).await?;
     wait_for_scan(&state, &id).await?;
     Ok(Redirect::to(&link::definitions(tenant)))
 }

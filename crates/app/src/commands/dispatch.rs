@@ -1,0 +1,67 @@
+//! Which command is which, and the way to the instance that each needs.
+
+use millstream_control::Store;
+
+use super::{asset, definitions, demo, job, partition, run as run_command, tenant, worker};
+use crate::cli::{Cli, Command, Global};
+use crate::client::Client;
+use crate::error::AppError;
+use crate::settings::Settings;
+use crate::{output, serve};
+
+/// Runs a command.
+pub(crate) async fn run(cli: Cli) -> Result<(), AppError> {
+    let Cli { global, command } = cli;
+    match command {
+        Command::Dev { folder, port } => {
+            let folder = folder.unwrap_or_else(|| global.dir.clone());
+            serve::dev(Settings::read(&folder, |name| std::env::var(name).ok()), port).await
+        }
+        Command::Migrate { database_url } => migrate(&global, &database_url).await,
+        Command::Definitions(command) => definitions::run(&global, command).await,
+        Command::Worker => worker::run(&global).await,
+        Command::Job(command) => {
+            with_client(&global, async |c| job::run(c, &global, command).await).await
+        }
+        Command::Asset(command) => {
+            with_client(&global, async |c| asset::run(c, &global, command).await).await
+        }
+        Command::Partition(command) => {
+            with_client(&global, async |c| partition::run(c, &global, command).await).await
+        }
+        Command::Run(command) => {
+            with_client(&global, async |c| run_command::run(c, &global, command).await).await
+        }
+        Command::Tenant(command) => {
+            with_client(&global, async |c| tenant::run(c, &global, &command).await).await
+        }
+        Command::Demo { folder, port, exit } => demo::run(&folder, port, exit).await,
+        Command::Bench(_) => Err(AppError::Failed),
+        // Handled before the runtime was started.
+        Command::Supervisor | Command::Sql { .. } => Ok(()),
+    }
+}
+
+/// Runs `work` with a way to the instance, and ends what this process started for it.
+pub(super) async fn with_client(
+    global: &Global,
+    work: impl AsyncFnOnce(&Client) -> Result<(), AppError>,
+) -> Result<(), AppError> {
+    let client = Client::connect(global).await?;
+    let outcome = work(&client).await;
+    client.close().await;
+    outcome
+}
+
+async fn migrate(global: &Global, url: &str) -> Result<(), AppError> {
+    let store = Store::connect_postgres(url, 1).await?;
+    let count = store.migrate().await?;
+    if global.json {
+        output::json(&serde_json::json!({ "applied": count }));
+    } else if count == 0 {
+        output::line("The schema is current; nothing to do.");
+    } else {
+        output::line(&format!("Applied {count} migration(s); the schema is current."));
+    }
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! Which tenants a command is about.
+
+use serde_json::Value;
+
+use super::answer::rows;
+use crate::cli::Global;
+use crate::client::Client;
+use crate::error::AppError;
+
+/// The ids of the enabled tenants.
+pub(super) async fn tenants(client: &Client) -> Result<Vec<String>, AppError> {
+    let answer = client.get("/api/v1/tenants").await?;
+    let enabled = |row: &&Value| row.get("enabled").and_then(Value::as_bool).unwrap_or(true);
+    Ok(rows(&answer, "tenants")
+        .iter()
+        .filter(enabled)
+        .filter_map(|row| row.get("id").and_then(Value::as_str).map(str::to_owned))
+        .collect())
+}
+
+/// The tenant that a command is about: the one that is named, or the only one there is.
+pub(super) async fn one_tenant(client: &Client, global: &Global) -> Result<String, AppError> {
+    if let Some(tenant) = &global.tenant {
+        return Ok(tenant.clone());
+    }
+    let mut all = tenants(client).await?;
+    match (all.pop(), all.is_empty()) {
+        (Some(only), true) => Ok(only),
+        (Some(last), false) => {
+            all.push(last);
+            Err(AppError::Usage {
+                code: millstream_model::ErrorCode::TenantUnknown,
+                message: format!(
+                    "there is more than one tenant; name one with `--tenant`: {}",
+                    all.join(", ")
+                ),
+            })
+        }
+        (None, _) => Ok("default".to_owned()),
+    }
+}
+
+/// The tenants that a list is about: the one that is named, or all.
+pub(super) async fn listed_tenants(
+    client: &Client,
+    global: &Global,
+) -> Result<Vec<String>, AppError> {
+    match &global.tenant {
+        Some(tenant) => Ok(vec![tenant.clone()]),
+        None => tenants(client).await,
+    }
+}
