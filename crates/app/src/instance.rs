@@ -89,7 +89,10 @@ impl Instance {
                 Ok(Arc::new(ProcessLauncher {
                     program,
                     args: vec!["--dir".to_owned(), project, "__worker".to_owned()],
-                    env: std::env::vars().filter(|(name, _)| is_for_workers(name)).collect(),
+                    env: std::env::vars()
+                        .filter(|(name, _)| is_for_workers(name))
+                        .chain(self.settings.declared_env.clone())
+                        .collect(),
                     url: url.to_owned(),
                     logs: self.settings.state().join("workers"),
                 }))
@@ -112,6 +115,7 @@ pub(crate) fn worker(settings: &Settings, blobs: &Blobs, program: PathBuf) -> Wo
     let supervisor = Supervisor::new(program.clone(), vec!["__supervisor".to_owned()]);
     let mut worker = WorkerSettings::new(name, settings.project.clone(), scratch, program)
         .inheriting(std::env::vars());
+    worker.declared_env.clone_from(&settings.declared_env);
     worker.beat_every = worker.beat_every.min(settings.time_to_live / 4);
     Worker::new(worker, supervisor, blobs.clone())
 }

@@ -1,5 +1,6 @@
 //! How an instance is set up: the project's folder, the environment and the command line.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) launches_max: u32,
     /// Where a run's worker runs.
     pub(crate) launcher: LauncherKind,
+    /// The variables of the environment that definitions may read as `env`, with their values.
+    pub(crate) declared_env: BTreeMap<String, String>,
     /// Warnings about settings that were not understood; they are logged once logging works.
     pub(crate) warnings: Vec<String>,
 }
@@ -85,7 +88,12 @@ impl Settings {
                 LauncherKind::Local
             }
         };
+        let names = variable("MILLSTREAM_ENV").unwrap_or_default();
+        let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let declared_env =
+            names.filter_map(|name| Some((name.to_owned(), variable(name)?))).collect();
         Self {
+            declared_env,
             dags: project.join(dags),
             scan_interval,
             scans: variable("DAGS_ENABLED").is_none_or(|text| text == "true"),
@@ -139,6 +147,13 @@ mod tests {
         assert_eq!(read(&[]).dags, Path::new("/project/dags"));
         assert_eq!(read(&[("DAGS_DIR", "etl")]).dags, Path::new("/project/etl"));
         assert_eq!(read(&[("DAGS_DIR", "/elsewhere")]).dags, Path::new("/elsewhere"));
+    }
+
+    #[test]
+    fn definitions_see_the_variables_that_were_named_and_no_others() {
+        let variables = [("MILLSTREAM_ENV", "LAKE, GONE"), ("LAKE", "/lake"), ("SECRET", "x")];
+        let seen = read(&variables).declared_env;
+        assert_eq!(seen, BTreeMap::from([("LAKE".to_owned(), "/lake".to_owned())]));
     }
 
     #[test]

@@ -2,12 +2,28 @@
 
 use millstream_model::cron::CronSchedule;
 use millstream_model::view::JobRow;
-use millstream_model::{JobName, JobShape, LocationName, TenantId, Zone};
+use millstream_model::{
+    ErrorCode, JobDef, JobName, JobShape, LocationName, Manifest, TenantId, Zone,
+};
+use millstream_plan::PlanError;
+use millstream_plan::selection::select;
 use millstream_store::overrides::{self, JobOverride};
 
 use crate::{Control, ControlError};
 
 impl Control {
+    /// What is wrong with the selection of a job, if it has one and something is: the code, and
+    /// the sentence that says it. It is asked when definitions are loaded.
+    pub fn selection_problem(manifest: &Manifest, job: &JobDef) -> Option<(ErrorCode, String)> {
+        let JobShape::Select(selection) = &job.shape else { return None };
+        let error = match select(manifest, selection) {
+            Ok(assets) if !assets.is_empty() => return None,
+            Ok(_) => PlanError::SelectionEmpty { selection: selection.clone() },
+            Err(error) => error,
+        };
+        Some((error.code(), error.to_string()))
+    }
+
     /// The jobs of a tenant, by location and name.
     pub async fn job_rows(&self, tenant: &TenantId) -> Result<Vec<JobRow>, ControlError> {
         let catalog = self.catalog().await?;

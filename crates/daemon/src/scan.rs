@@ -11,7 +11,8 @@ use millstream_control::{
 use millstream_definition::{LocationFile, ParsedFile, Version, check_location, file_hash};
 use millstream_model::view::FileState;
 use millstream_model::{
-    ContentHash, Diagnostic, ErrorCode, FileManifest, LocationName, Place, Severity,
+    ContentHash, Diagnostic, ErrorCode, FileManifest, JobDef, LocationName, Manifest, Place,
+    Severity,
 };
 
 use crate::files::Root;
@@ -173,7 +174,9 @@ impl Scan<'_> {
             let mut diagnostics = file.parsed.diagnostics.clone();
             let between = check.diagnostics.iter().filter(|found| found.place.file == name);
             diagnostics.extend(between.cloned());
-            let refused = check.refused.contains(&name);
+            let wrong = wrong_selections(&check.manifest, &name, &file.parsed);
+            let refused = check.refused.contains(&name) || !wrong.is_empty();
+            diagnostics.extend(wrong);
             let outcome = match (file.parsed.manifest, file.version) {
                 (Some(content), Some(version)) if !refused => FileOutcome::Live {
                     checksum: file.checksum,
@@ -223,6 +226,23 @@ impl Fresh {
             places: Some(&self.parsed.places),
         })
     }
+}
+
+/// What is wrong with the selections of a file's jobs, among all the assets there are.
+fn wrong_selections(manifest: &Manifest, name: &str, file: &ParsedFile) -> Vec<Diagnostic> {
+    let jobs = file.manifest.iter().flat_map(|content| &content.jobs);
+    let problem = |job: &JobDef| {
+        let (code, message) = Control::selection_problem(manifest, job)?;
+        let (line, column) = file.places.job(job.name.as_str());
+        Some(Diagnostic {
+            code,
+            severity: Severity::Error,
+            message: format!("job {}: {message}", job.name),
+            place: Place { file: name.to_owned(), line, column },
+            help: None,
+        })
+    };
+    jobs.filter_map(problem).collect()
 }
 
 fn live_version<'a>(

@@ -17,6 +17,13 @@ impl Places {
         self.0.insert(path.iter().map(|part| (*part).to_owned()).collect(), spot);
     }
 
+    /// Where the job called `name` is declared, as the line and column of a place; `(0, 0)`, which
+    /// is the file as a whole, when it is not.
+    pub fn job(&self, name: &str) -> (u32, u32) {
+        let spot = self.spot(&["job", name]);
+        (spot.line, spot.column)
+    }
+
     /// Where `path` stands, or the nearest thing around it, or the file as a whole.
     pub(crate) fn spot(&self, path: &[&str]) -> Spot {
         let mut path: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();

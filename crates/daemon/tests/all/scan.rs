@@ -266,3 +266,15 @@ async fn r180_a_half_written_file_is_an_error_until_it_is_complete_and_nothing_e
     folder.scan().await;
     assert_eq!(folder.file("a.json").await.state, FileState::Live);
 }
+
+#[tokio::test]
+async fn r084_a_job_whose_selection_names_nothing_is_an_error_at_load_with_its_place() {
+    let jobs = "jobs:\n  good: { select: a }\n  bad: { select: 'nothing+' }\n";
+    let assets = "assets: {a: {step: {kind: noop}}}";
+    let mut folder = Folder::new(&[("assets.yaml", assets), ("jobs.yaml", jobs)]).await;
+    folder.scan().await;
+    let file = folder.file("jobs.yaml").await;
+    assert_eq!(file.state, FileState::Broken);
+    assert_eq!(file.diagnostics[0].code.as_str(), "asset-unknown");
+    assert_eq!(file.diagnostics[0].place.line, 3);
+}
