@@ -60,12 +60,10 @@ pub(crate) async fn finish(
     let reader = reader(request.uri().path(), request.headers());
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let (parts, body) = request.into_parts();
-    let answered = match guard::check_host(&parts, state.options.reach) {
-        Err(problem) => Err(problem),
-        Ok(()) => {
-            let work = next.run(Request::from_parts(parts, body));
-            answer(work).await
-        }
+    let answered = if let Err(problem) = guard::check_host(&parts, state.options.reach) {
+        Err(problem)
+    } else {
+        answer(next.run(Request::from_parts(parts, body))).await
     };
     let mut response = answered.unwrap_or_else(IntoResponse::into_response);
     let failed = response.status().is_client_error() || response.status().is_server_error();
@@ -76,7 +74,7 @@ pub(crate) async fn finish(
             tracing::error!(%id, %method, path = uri.path(), code = %problem.code,
                 problem = problem.message, "a request failed");
         }
-        response = shown(problem, &id, reader);
+        response = shown(&problem, &id, reader);
     }
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
@@ -128,7 +126,7 @@ pub(crate) fn theme(headers: &HeaderMap) -> Theme {
     named.map_or(Theme::Auto, |(_, value)| Theme::named(value.trim()))
 }
 
-fn shown(problem: Problem, id: &str, reader: Reader) -> Response {
+fn shown(problem: &Problem, id: &str, reader: Reader) -> Response {
     let help = help(problem.code);
     match reader {
         Reader::Program => {

@@ -88,7 +88,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 fn host(parts: &Parts) -> Option<&str> {
     text(&parts.headers, header::HOST.as_str())
-        .or_else(|| parts.uri.authority().map(|a| a.as_str()))
+        .or_else(|| parts.uri.authority().map(axum::http::uri::Authority::as_str))
 }
 
 /// Whether `host`, with or without a port, can only mean this machine.

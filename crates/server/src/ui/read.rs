@@ -181,8 +181,8 @@ async fn output(
         attempt,
         stream,
     };
-    // A read past the end returns no bytes, only the size.
-    let size = state.blobs.read_log(&key, u64::MAX, 1).await?.size;
+    // A read of no bytes returns only the size.
+    let size = state.blobs.read_log(&key, 0, 0).await?.size;
     let offset = query.offset.unwrap_or_else(|| size.saturating_sub(WINDOW_BYTES));
     let part = state.blobs.read_log(&key, offset, WINDOW_BYTES).await?;
     Ok(Some(LogWindow {

@@ -17,7 +17,6 @@ async fn r063_health_is_200_at_once_and_ready_is_503_until_definitions_are_loade
         (early.status, &early.json()["definitions"]),
         (StatusCode::SERVICE_UNAVAILABLE, &"loading".into())
     );
-    assert_eq!(instance.get("/").await.status, StatusCode::SERVICE_UNAVAILABLE);
     instance.load(crate::instance::manifest()).await;
     let ready = instance.get("/ready").await;
     assert_eq!((ready.status, &ready.json()["ready"]), (StatusCode::OK, &true.into()));
@@ -133,6 +132,8 @@ async fn r202_a_page_that_listens_hears_of_its_run_and_streams_end_with_the_serv
     let instance = Instance::new().await;
     let (hub, control) = (instance.live.clone(), instance.control.clone());
     let follower = tokio::spawn(async move { hub.follow(control).await });
+    // One turn takes it to where it listens: the store in memory never waits.
+    tokio::task::yield_now().await;
     let response = instance.router.clone();
     let response = response.oneshot(request(axum::http::Method::GET, "/jfk/live")).await;
     let response = response.unwrap().into_response();

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::http::{Method, StatusCode, header};
-use millstream_control::RunToken;
+use millstream_control::ClaimedRun;
 use millstream_model::RunId;
 use serde_json::json;
 
@@ -25,8 +25,8 @@ async fn call(
 }
 
 async fn token(instance: &Instance, run: RunId, epoch: i64) -> String {
-    let right = RunToken { tenant: "jfk".parse().unwrap(), run, epoch };
-    instance.control.run_token(&right).await.unwrap()
+    let right = ClaimedRun { tenant: "jfk".parse().unwrap(), run, epoch };
+    instance.control.run_token(&right).await.unwrap().reveal().to_owned()
 }
 
 #[tokio::test]
