@@ -16,7 +16,7 @@ const OTHER: &str = r#"{"nodes": [{"id": "b", "type": "noop", "config": {}}]}"#;
 
 /// A folder of definitions, and the instance that scans it.
 struct Folder {
-    folder: tempfile::TempDir,
+    home: tempfile::TempDir,
     control: Control,
     root: Root,
 }
@@ -30,7 +30,7 @@ impl Folder {
             Control::new(store, Seams { clock, entropy: Arc::new(SeededEntropy::new(1)) });
         control.add_location(&location(), "here").await.unwrap();
         let root = Root::new(folder.path().to_owned());
-        let new = Self { folder, control, root };
+        let new = Self { home: folder, control, root };
         for (name, content) in files {
             new.write(name, content);
         }
@@ -38,13 +38,13 @@ impl Folder {
     }
 
     fn write(&self, name: &str, content: &str) {
-        let path = self.folder.path().join(name);
+        let path = self.home.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, content).unwrap();
     }
 
     fn delete(&self, name: &str) {
-        std::fs::remove_file(self.folder.path().join(name)).unwrap();
+        std::fs::remove_file(self.home.path().join(name)).unwrap();
     }
 
     async fn scan(&mut self) -> ScanReport {
@@ -109,7 +109,7 @@ async fn r163_the_loader_says_what_it_does_in_document_004s_words() {
     let _listening = tracing::subscriber::set_default(lines.clone());
     let mut folder = Folder::new(&[("a.json", GOOD), ("bad.json", "{}"), ("b.json", GOOD)]).await;
     folder.scan().await;
-    let path = |name: &str| folder.folder.path().join(name).display().to_string();
+    let path = |name: &str| folder.home.path().join(name).display().to_string();
     let (a, bad) = (path("a.json"), path("bad.json"));
     let logged = lines.take();
     for line in [
@@ -214,7 +214,7 @@ async fn r178_a_root_that_empties_at_once_is_stale_until_somebody_confirms() {
 async fn r178_a_root_that_is_gone_disables_nothing_and_recovers() {
     let mut folder = Folder::new(&[("a.json", GOOD)]).await;
     folder.scan().await;
-    let path = folder.folder.path().to_owned();
+    let path = folder.home.path().to_owned();
     let away = path.with_extension("away");
     std::fs::rename(&path, &away).unwrap();
     assert!(folder.scan().await.stale.is_some());
