@@ -17,6 +17,8 @@ pub struct Store {
     database: Arc<Database>,
     changes: watch::Sender<i64>,
     daemon_changes: watch::Sender<i64>,
+    #[cfg(feature = "testing")]
+    pub(crate) interposer: Option<Arc<dyn crate::testing::Interposer>>,
 }
 
 /// Which database it is.
@@ -39,6 +41,8 @@ impl Store {
             database: Arc::new(database),
             changes: watch::Sender::new(0),
             daemon_changes: watch::Sender::new(0),
+            #[cfg(feature = "testing")]
+            interposer: None,
         }
     }
 
@@ -97,6 +101,8 @@ impl Store {
         if batch.is_empty() {
             return Ok(Applied::default());
         }
+        #[cfg(feature = "testing")]
+        let batch = self.interpose(batch).await?;
         let wakes_daemon = batch.wakes_daemon;
         let applied = match &*self.database {
             Database::Sqlite(sqlite) => sqlite.apply(batch).await,
@@ -106,6 +112,8 @@ impl Store {
         if wakes_daemon {
             self.daemon_changes.send_modify(|count| *count = count.wrapping_add(1));
         }
+        #[cfg(feature = "testing")]
+        self.answered().await?;
         Ok(applied)
     }
 
@@ -127,6 +135,8 @@ impl Store {
         sql: &'static Sql,
         params: Vec<Value>,
     ) -> Result<Vec<Row>, StoreError> {
+        #[cfg(feature = "testing")]
+        self.interpose_read(sql).await?;
         match &*self.database {
             Database::Sqlite(sqlite) => sqlite.read(sql, params).await,
             Database::Postgres(postgres) => postgres.read(scope, sql, params).await,
