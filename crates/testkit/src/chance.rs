@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use millstream_model::Entropy;
 
-/// A sequence of numbers that follows from its seed (SplitMix64).
+/// A sequence of numbers that follows from its seed (`SplitMix64`).
 #[derive(Debug, Clone)]
 pub struct Chance(u64);
 

@@ -33,6 +33,7 @@ pub(crate) struct Executor {
     next_task: u64,
     chance: Chance,
     trace: ContentHasher,
+    last: Option<ProcessId>,
 }
 
 struct Task {
@@ -83,11 +84,17 @@ impl Executor {
             next_task: 0,
             chance,
             trace: ContentHasher::default(),
+            last: None,
         }
     }
 
     pub(crate) fn machines(&self) -> Machines {
         self.machines.clone()
+    }
+
+    /// The process that went on last: it is in the middle of something.
+    pub(crate) fn last(&self) -> Option<ProcessId> {
+        self.last
     }
 
     /// Adds to what two runs of one seed must have in common.
@@ -126,6 +133,7 @@ impl Executor {
         self.trace(&id.to_le_bytes());
         self.trace(&now.as_micros().to_le_bytes());
         let Some(task) = self.tasks.get_mut(&id) else { return };
+        self.last = Some(task.process);
         let waker = Waker::from(Arc::new(TaskWaker { task: id, ready }));
         if task.future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
             let process = task.process;

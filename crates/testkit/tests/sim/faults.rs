@@ -13,7 +13,7 @@ use millstream_testkit::chance::Chance;
 use crate::executor::{Machines, ProcessId};
 
 /// How many in ten thousand cases each fault happens in.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Rates {
     /// A process dies at a call of the store, before it or after.
     pub(crate) death_at_call: u64,
@@ -44,6 +44,23 @@ pub(crate) struct Rates {
 }
 
 impl Rates {
+    /// Nothing goes wrong.
+    pub(crate) const NONE: Self = Self {
+        death_at_call: 0,
+        call_fails: 0,
+        answer_lost: 0,
+        call_slow: 0,
+        message_lost: 0,
+        message_twice: 0,
+        launch_fails: 0,
+        launch_answer_lost: 0,
+        kill: 0,
+        pause: 0,
+        jump: 0,
+        outage: 0,
+        cancel: 0,
+    };
+
     /// Each fault with even odds of being there at all: many small mixtures find more than one
     /// large one.
     pub(crate) fn draw(chance: &mut Chance) -> Self {
@@ -58,16 +75,16 @@ impl Rates {
             launch_fails: rate(2_500),
             launch_answer_lost: rate(2_500),
             kill: rate(60),
-            pause: rate(80),
+            pause: rate(200),
             jump: rate(60),
             outage: rate(15),
             cancel: rate(60),
         }
     }
 
-    /// Workers that die, and nothing else.
-    pub(crate) fn dying_workers() -> Self {
-        Self { kill: 150, ..Self::default() }
+    /// Processes are killed, and nothing else happens.
+    pub(crate) fn killing() -> Self {
+        Self { kill: 150, ..Self::NONE }
     }
 }
 
@@ -97,11 +114,7 @@ impl Faults {
 
     /// The rates that hold now: none once the simulation has healed.
     pub(crate) fn rates(&self) -> Rates {
-        if self.shared.healed.load(Ordering::Relaxed) {
-            Rates::default()
-        } else {
-            self.shared.rates
-        }
+        if self.shared.healed.load(Ordering::Relaxed) { Rates::NONE } else { self.shared.rates }
     }
 
     /// From now on nothing goes wrong any more.

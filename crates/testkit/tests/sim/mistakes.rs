@@ -2,6 +2,7 @@
 
 use millstream_store::Sql;
 
+use crate::faults::Rates;
 use crate::world::{Plan, simulate};
 
 /// Seeds within which each mistake must be found.
@@ -40,30 +41,39 @@ static NO_COMPARE: Sql = Sql {
            AND $4 <> ''",
 };
 
-/// The seed that finds `mistake`.
-fn found_by(mistake: &'static Sql) -> Option<u64> {
-    (1..=BUDGET).find(|seed| {
-        let plan = Plan { mistake: Some(mistake), ..crate::anything(*seed) };
-        simulate(&plan).is_err()
-    })
+/// Daemons and workers that stop for a while in the middle of something, and nothing else.
+const PAUSES: Rates = Rates { pause: 400, ..Rates::NONE };
+
+/// Launches whose answer is lost, and calls that take long.
+const LOST_LAUNCHES: Rates = Rates { launch_answer_lost: 5_000, call_slow: 2_000, ..Rates::NONE };
+
+/// The seed that finds `mistake`, where `rates` of a seed say what goes wrong.
+fn found_by(mistake: &'static Sql, rates: impl Fn(Rates) -> Rates) -> Option<u64> {
+    let found = (1..=BUDGET).find(|seed| {
+        let plan = crate::anything(*seed);
+        let rates = rates(plan.rates);
+        simulate(&Plan { mistake: Some(mistake), rates, ..plan }).is_err()
+    });
+    println!("{}: found by seed {found:?}", mistake.name);
+    found
 }
 
 #[test]
 fn a_report_without_its_fence_is_found() {
-    assert!(found_by(&NO_FENCE).is_some());
+    assert!(found_by(&NO_FENCE, |drawn| drawn).is_some());
 }
 
 #[test]
 fn a_requeued_run_without_a_new_epoch_is_found() {
-    assert!(found_by(&NO_NEW_EPOCH).is_some());
+    assert!(found_by(&NO_NEW_EPOCH, |drawn| drawn).is_some());
 }
 
 #[test]
 fn a_claim_without_the_lease_is_found() {
-    assert!(found_by(&CLAIM_WITHOUT_LEASE).is_some());
+    assert!(found_by(&CLAIM_WITHOUT_LEASE, |_| PAUSES).is_some());
 }
 
 #[test]
 fn a_change_of_status_without_the_old_one_is_found() {
-    assert!(found_by(&NO_COMPARE).is_some());
+    assert!(found_by(&NO_COMPARE, |_| LOST_LAUNCHES).is_some());
 }

@@ -13,7 +13,7 @@ use millstream_testkit::chance::Chance;
 use millstream_worker::{ControlPlane, ReportError};
 use tokio::sync::oneshot;
 
-use crate::executor::{Machines, ProcessId};
+use crate::executor::{Machines, ProcessId, Sleep};
 use crate::faults::{Faults, strikes};
 
 /// How long a worker waits for an answer.
@@ -49,9 +49,12 @@ impl Network {
         strikes(&mut self.chance.lock().unwrap_or_else(PoisonError::into_inner), rate)
     }
 
-    fn millis(&self, below: u64) -> Duration {
-        let drawn = self.chance.lock().unwrap_or_else(PoisonError::into_inner).below(below);
-        Duration::from_millis(drawn)
+    fn below(&self, end: u64) -> u64 {
+        self.chance.lock().unwrap_or_else(PoisonError::into_inner).below(end)
+    }
+
+    fn travel(&self, longest_millis: u64) -> Sleep {
+        self.machines.sleep(Duration::from_millis(self.below(longest_millis)))
     }
 
     /// Has some server answer.
@@ -61,20 +64,19 @@ impl Network {
     ) -> Result<T, ReportError> {
         let unavailable = |reason: &str| ReportError::Unavailable { reason: reason.to_owned() };
         let rates = self.faults.rates();
-        self.machines.sleep(self.millis(3)).await;
+        self.travel(3).await;
         if self.strikes(rates.message_lost) {
             self.machines.sleep(TIMEOUT).await;
             return Err(unavailable("the request was lost"));
         }
         let alive = self.servers.alive(&self.machines);
-        let place = self.millis(alive.len() as u64).as_millis();
+        let place = self.below(alive.len() as u64);
         let Some((process, control)) = alive.get(usize::try_from(place).unwrap()) else {
             return Err(unavailable("no server answers"));
         };
         let server = DirectControlPlane::new(control.clone());
         if self.strikes(rates.message_twice) {
-            let (again, late) =
-                (question(server.clone()), self.machines.sleep(self.millis(30_000)));
+            let (again, late) = (question(server.clone()), self.travel(30_000));
             self.machines.spawn(*process, async move {
                 late.await;
                 // Nobody waits for the second answer.
@@ -92,7 +94,7 @@ impl Network {
             answer = answered => answer.map_err(|_| unavailable("the server died"))?,
             () = self.machines.sleep(TIMEOUT) => return Err(unavailable("no answer came")),
         };
-        self.machines.sleep(self.millis(3)).await;
+        self.travel(3).await;
         if self.strikes(rates.message_lost) {
             return Err(unavailable("the answer was lost"));
         }

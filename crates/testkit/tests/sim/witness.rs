@@ -279,10 +279,10 @@ impl Seen {
             }
             EventBody::StepStarted { attempt, .. } => {
                 step.attempt = *attempt;
-                match *attempt > attempts + step.lost {
-                    true => Err(format!("step {key} starts more often than it may")),
-                    false => Ok(()),
+                if *attempt > attempts + step.lost {
+                    return Err(format!("step {key} starts more often than it may"));
                 }
+                Ok(())
             }
             EventBody::StepLost { .. } => {
                 step.lost += 1;

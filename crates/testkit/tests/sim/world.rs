@@ -39,12 +39,23 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
     /// How often what goes wrong.
     pub(crate) rates: Rates,
+    /// Whom accidents meet.
+    pub(crate) victims: Victims,
     /// How many runs are asked for.
     pub(crate) runs: u64,
     /// How many steps long things go wrong.
     pub(crate) steps: u64,
     /// A mistake in the product, planted to be found.
     pub(crate) mistake: Option<&'static Sql>,
+}
+
+/// The processes that are killed and stopped between two steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Victims {
+    /// Workers, servers and daemons.
+    Anybody,
+    /// Workers alone.
+    Workers,
 }
 
 /// What came of a simulation in which all held.
@@ -65,6 +76,7 @@ pub(crate) struct Outcome {
 )]
 pub(crate) struct Broken {
     pub(crate) seed: u64,
+    pub(crate) steps: u64,
     pub(crate) step: u64,
     pub(crate) elapsed: Duration,
     pub(crate) what: String,
@@ -225,7 +237,7 @@ impl<'a> World<'a> {
         }
         while !self.witness.is_over() || !self.launcher.workers().is_empty() {
             self.go_on()?;
-            if self.machines.elapsed() - healed > LIVENESS {
+            if self.machines.elapsed() > healed + LIVENESS {
                 let what = format!("no end in sight: {}", self.witness.unfinished());
                 return Err(self.broken(what));
             }
@@ -256,7 +268,8 @@ impl<'a> World<'a> {
     }
 
     fn broken(&self, what: String) -> Broken {
-        Broken { seed: self.plan.seed, step: self.step, elapsed: self.machines.elapsed(), what }
+        let Plan { seed, steps, .. } = *self.plan;
+        Broken { seed, steps, step: self.step, elapsed: self.machines.elapsed(), what }
     }
 
     /// What people and accidents do between two steps.
@@ -295,13 +308,16 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Some process that lives: workers more often than the rest.
+    /// Some process that lives: one that is in the middle of something, or a worker, more often
+    /// than the rest.
     fn somebody(&mut self) -> Option<ProcessId> {
+        if self.plan.victims == Victims::Anybody && self.chance.happens(1, 2) {
+            return self.executor.last();
+        }
         let workers = self.launcher.workers();
-        let only_workers = self.plan.rates.death_at_call == 0 && self.plan.rates.pause == 0;
         let others = self.servers.alive(&self.machines).into_iter().map(|(process, _)| process);
         let others: Vec<ProcessId> = others.chain(self.daemons.iter().copied()).collect();
-        let from_workers = only_workers || self.chance.happens(2, 3);
+        let from_workers = self.plan.victims == Victims::Workers || self.chance.happens(2, 3);
         let from = if from_workers { workers } else { others };
         let place = self.chance.below(from.len() as u64);
         from.get(usize::try_from(place).unwrap()).copied()
@@ -329,7 +345,7 @@ impl<'a> World<'a> {
             cause: Cause::User { name: "ana".to_owned() },
             partition: None,
             context: serde_json::Map::new(),
-            tags: std::collections::BTreeMap::new(),
+            tags: [("dagster/priority".to_owned(), self.chance.below(5).to_string())].into(),
         };
         let job = format!("job{}", self.chance.below(4)).parse().unwrap();
         self.machines.spawn(process, async move {
