@@ -27,6 +27,8 @@ mod sqlite;
 mod statement;
 pub mod steps;
 mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod value;
 
 pub use batch::{Applied, Batch, Expect, Scope};

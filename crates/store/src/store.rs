@@ -17,6 +17,8 @@ use crate::{Applied, Batch, Row, SchemaState, Scope, Sql, StoreError, Value};
 pub struct Store {
     database: Arc<Database>,
     changes: Changes,
+    #[cfg(feature = "testing")]
+    pub(crate) interposer: Option<Arc<dyn crate::testing::Interposer>>,
 }
 
 /// Which database it is.
@@ -35,7 +37,12 @@ impl std::fmt::Debug for Store {
 
 impl Store {
     fn new(database: Database) -> Self {
-        Self { database: Arc::new(database), changes: Changes::new() }
+        Self {
+            database: Arc::new(database),
+            changes: Changes::new(),
+            #[cfg(feature = "testing")]
+            interposer: None,
+        }
     }
 
     /// Opens the embedded database at `path`, which this process then owns, and brings its schema
@@ -56,7 +63,7 @@ impl Store {
     pub async fn connect_postgres(url: &str, connections: usize) -> Result<Self, StoreError> {
         let changes = Changes::new();
         let postgres = Postgres::connect(url, connections, changes.clone()).await?;
-        Ok(Self { database: Arc::new(Database::Postgres(postgres)), changes })
+        Ok(Self { changes, ..Self::new(Database::Postgres(postgres)) })
     }
 
     /// `sqlite` or `postgres`, for people.
@@ -90,6 +97,8 @@ impl Store {
         if batch.is_empty() {
             return Ok(Applied::default());
         }
+        #[cfg(feature = "testing")]
+        let batch = self.interpose(batch).await?;
         let wakes_daemon = batch.wakes_daemon;
         let applied = match &*self.database {
             Database::Sqlite(sqlite) => sqlite.apply(batch).await,
@@ -100,6 +109,8 @@ impl Store {
         } else {
             self.changes.committed();
         }
+        #[cfg(feature = "testing")]
+        self.answered().await?;
         Ok(applied)
     }
 
@@ -126,6 +137,8 @@ impl Store {
         sql: &'static Sql,
         params: Vec<Value>,
     ) -> Result<Vec<Row>, StoreError> {
+        #[cfg(feature = "testing")]
+        self.interpose_read(sql).await?;
         match &*self.database {
             Database::Sqlite(sqlite) => sqlite.read(sql, params).await,
             Database::Postgres(postgres) => postgres.read(scope, sql, params).await,

@@ -16,7 +16,8 @@ usage: cargo xtask <command>
   check           everything that has to hold before a change is merged
   tidy            the project's own rules alone (STYLE.md)
   generate        write the generated parts of the documents
-  prove [--long]  run the proofs with a larger budget than the tests have";
+  prove [--long]  run the proofs with a larger budget than the tests have
+  sim <seed>      repeat one simulation";
 
 fn main() -> ExitCode {
     match run() {
@@ -41,6 +42,7 @@ fn run() -> anyhow::Result<()> {
         ["generate"] => generate::write(root),
         ["prove"] => prove::run(root, prove::Budget::Short),
         ["prove", "--long"] => prove::run(root, prove::Budget::Long),
+        ["sim", seed] => prove::simulate(root, seed),
         _ => bail!("this is not a command\n\n{USAGE}"),
     }
 }

@@ -6,6 +6,8 @@
 
 use std::path::Path;
 
+use anyhow::Context as _;
+
 use crate::check::cargo;
 
 /// How long the proofs may take.
@@ -34,6 +36,13 @@ pub fn run(root: &Path, budget: Budget) -> anyhow::Result<()> {
         variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
     println!("{} cargo test --workspace", shown.join(" "));
     cargo(root, &["test", "--workspace"], &variables)
+}
+
+/// Repeats the simulation of `seed`, which an earlier failure has named.
+pub fn simulate(root: &Path, seed: &str) -> anyhow::Result<()> {
+    let seed: u64 = seed.parse().with_context(|| format!("{seed:?} is not a seed"))?;
+    let arguments = ["test", "-p", "millstream-testkit", "--test", "sim", "--", "--nocapture"];
+    cargo(root, &arguments, &[("MILLSTREAM_SIM_SEED", &seed.to_string())])
 }
 
 #[cfg(test)]

@@ -131,7 +131,10 @@ impl<'a> Drive<'a> {
             {
                 return RunEnd::Finished(outcome.clone());
             }
-            let wakeup = self.seams.clock.sleep(self.patience());
+            let wakeup = match self.patience() {
+                Some(patience) => self.seams.clock.sleep(patience),
+                None => future::pending().boxed(),
+            };
             let call = async {
                 match &mut self.call {
                     Some(call) => call.await,
@@ -168,12 +171,13 @@ impl<'a> Drive<'a> {
         self.outbox.push(body, self.seams.clock.now())
     }
 
-    /// How long nothing is due: neither another attempt nor a beat.
-    fn patience(&self) -> Duration {
+    /// How long nothing is due: neither another attempt, nor a beat while nothing else is said.
+    fn patience(&self) -> Option<Duration> {
         let now = self.now();
         let beat_at = self.last_heard.after(self.settings.beat_every);
-        let next = self.progress.next_wakeup(now).map_or(beat_at, |retry| retry.min(beat_at));
-        next.since(now)
+        let beat = self.call.is_none().then_some(beat_at);
+        let next = self.progress.next_wakeup(now).into_iter().chain(beat).min()?;
+        Some(next.since(now))
     }
 
     fn start_ready(&mut self) -> Result<(), ProgressError> {

@@ -1,0 +1,89 @@
+//! The simulator: real control, daemon passes, plans and worker loops over one database in memory,
+//! in virtual time, with everything that can go wrong (docs/decisions/0006-simulation.md).
+//!
+//! `MILLSTREAM_SIM_SEEDS` says how many seeds, `MILLSTREAM_SIM_STEPS` how many steps long things go
+//! wrong in each, and `MILLSTREAM_SIM_SEED` repeats one.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "what tests share fails as the tests themselves do, and says what it tried"
+)]
+
+mod clock;
+mod executor;
+mod faults;
+mod jobs;
+mod launcher;
+mod mistakes;
+mod network;
+mod steps;
+mod witness;
+mod world;
+
+use faults::Rates;
+use millstream_testkit::chance::Chance;
+use world::{Broken, Outcome, Plan, Victims, simulate};
+
+/// The number in an environment variable.
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// The seeds to simulate: the one that is repeated, or the first `count`.
+fn seeds(count: u64) -> std::ops::RangeInclusive<u64> {
+    number("MILLSTREAM_SIM_SEED").map_or(1..=count, |seed| seed..=seed)
+}
+
+/// A simulation in which anything may go wrong.
+fn anything(seed: u64) -> Plan {
+    let rates = Rates::draw(&mut Chance::new(seed ^ 0x5eed));
+    let steps = number("MILLSTREAM_SIM_STEPS").unwrap_or(1_500);
+    Plan { seed, rates, victims: Victims::Anybody, runs: 10, steps, mistake: None }
+}
+
+/// Simulates every seed; what was tried is the last line.
+fn try_all(seeds: std::ops::RangeInclusive<u64>, plan: impl Fn(u64) -> Plan) -> Vec<Outcome> {
+    let tried = format!("seed {}..={}", seeds.start(), seeds.end());
+    let results = seeds.map(|seed| simulate(&plan(seed)));
+    let (held, broken): (Vec<_>, Vec<_>) = results.partition(Result::is_ok);
+    let held: Vec<Outcome> = held.into_iter().filter_map(Result::ok).collect();
+    let broken: Vec<Broken> = broken.into_iter().filter_map(Result::err).collect();
+    for broken in &broken {
+        println!("{broken}");
+    }
+    let runs: usize = held.iter().map(|outcome| outcome.runs).sum();
+    let lost: usize = held.iter().map(|outcome| outcome.lost).sum();
+    println!("{tried}: {runs} runs tried, {lost} workers lost, {} failed", broken.len());
+    assert!(broken.is_empty(), "{}", broken[0]);
+    held
+}
+
+#[test]
+fn whatever_goes_wrong_the_invariants_hold_and_every_run_ends() {
+    try_all(seeds(number("MILLSTREAM_SIM_SEEDS").unwrap_or(40)), anything);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    let trace = |seed| simulate(&anything(seed)).map(|outcome| outcome.trace);
+    assert_eq!(trace(7).unwrap(), trace(7).unwrap());
+    assert_ne!(trace(7).unwrap(), trace(8).unwrap());
+}
+
+#[test]
+fn r195_of_a_thousand_random_jobs_with_dying_workers_no_step_succeeds_or_starts_twice() {
+    let outcomes = try_all(seeds(25), |seed| Plan {
+        seed,
+        rates: Rates::killing(),
+        victims: Victims::Workers,
+        runs: 40,
+        steps: 4_000,
+        mistake: None,
+    });
+    let runs: usize = outcomes.iter().map(|outcome| outcome.runs).sum();
+    let lost: usize = outcomes.iter().map(|outcome| outcome.lost).sum();
+    assert_eq!(runs, 40 * outcomes.len());
+    assert!(lost > runs / 4, "{lost} workers lost");
+}

@@ -1,0 +1,79 @@
+//! Mistakes that are planted to be found: a simulator that finds none of them proves nothing.
+
+use millstream_store::Sql;
+
+use crate::faults::Rates;
+use crate::world::{Plan, simulate};
+
+/// Seeds within which each mistake must be found.
+const BUDGET: u64 = 40;
+
+/// A report without its fence: a worker that was replaced is heard.
+static NO_FENCE: Sql = Sql {
+    name: "ADVANCE_LIVE_RUN",
+    text: "UPDATE live_run SET seq = $5, beat = beat + 1 WHERE tenant = $1 AND run = $2 \
+           RETURNING cancel_requested",
+};
+
+/// A run that goes to its next worker without a new epoch.
+static NO_NEW_EPOCH: Sql = Sql {
+    name: "CLAIM_QUEUED_RUNS",
+    text: "UPDATE live_run \
+           SET status = 'STARTING', epoch = MAX(epoch, 1), seq = -1, beat = 0, hold = NULL \
+           WHERE status = 'QUEUED' AND (tenant, run) IN (/*pairs $1*/) \
+             AND EXISTS (SELECT 1 FROM lease WHERE name = 'queue' AND holder = $2 AND fence = $3) \
+           RETURNING tenant, run, epoch",
+};
+
+/// A claim that looks at the lease before it and not in it: look up, then write.
+static CLAIM_WITHOUT_LEASE: Sql = Sql {
+    name: "CLAIM_QUEUED_RUNS",
+    text: "UPDATE live_run \
+           SET status = 'STARTING', epoch = epoch + 1, seq = -1, beat = 0, hold = NULL \
+           WHERE status = 'QUEUED' AND (tenant, run) IN (/*pairs $1*/) AND $2 <> '' AND $3 > 0 \
+           RETURNING tenant, run, epoch",
+};
+
+/// A change of status that does not name the old one.
+static NO_COMPARE: Sql = Sql {
+    name: "MOVE_LIVE_RUN",
+    text: "UPDATE live_run SET status = $5 WHERE tenant = $1 AND run = $2 AND $3 >= 0 \
+           AND $4 <> ''",
+};
+
+/// Daemons and workers that stop for a while in the middle of something, and nothing else.
+const PAUSES: Rates = Rates { pause: 400, ..Rates::NONE };
+
+/// Launches whose answer is lost, and calls that take long.
+const LOST_LAUNCHES: Rates = Rates { launch_answer_lost: 5_000, call_slow: 2_000, ..Rates::NONE };
+
+/// The seed that finds `mistake`, where `rates` of a seed say what goes wrong.
+fn found_by(mistake: &'static Sql, rates: impl Fn(Rates) -> Rates) -> Option<u64> {
+    let found = (1..=BUDGET).find(|seed| {
+        let plan = crate::anything(*seed);
+        let rates = rates(plan.rates);
+        simulate(&Plan { mistake: Some(mistake), rates, ..plan }).is_err()
+    });
+    println!("{}: found by seed {found:?}", mistake.name);
+    found
+}
+
+#[test]
+fn a_report_without_its_fence_is_found() {
+    assert!(found_by(&NO_FENCE, |drawn| drawn).is_some());
+}
+
+#[test]
+fn a_requeued_run_without_a_new_epoch_is_found() {
+    assert!(found_by(&NO_NEW_EPOCH, |drawn| drawn).is_some());
+}
+
+#[test]
+fn a_claim_without_the_lease_is_found() {
+    assert!(found_by(&CLAIM_WITHOUT_LEASE, |_| PAUSES).is_some());
+}
+
+#[test]
+fn a_change_of_status_without_the_old_one_is_found() {
+    assert!(found_by(&NO_COMPARE, |_| LOST_LAUNCHES).is_some());
+}
