@@ -189,6 +189,10 @@ fn reason(step: &StepRow, now: Timestamp) -> String {
         StepStatus::Started if step.attempts > 1 && step.attempt > 1 => {
             format!("attempt {} of {}", step.attempt, step.attempts)
         }
+        // The reason of a step that never started names the step that failed.
+        StepStatus::UpstreamFailed => {
+            step.reason.as_ref().map_or_else(String::new, |upstream| format!("{upstream} failed"))
+        }
         _ => step.reason.clone().unwrap_or_default(),
     }
 }

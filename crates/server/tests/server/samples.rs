@@ -193,7 +193,7 @@ pub(crate) fn steps() -> Vec<StepRow> {
             "fct_payments",
             &["stg_orders", "stg_payments"],
             StepStatus::UpstreamFailed,
-            "stg_payments failed",
+            "stg_payments",
         ),
     ]
 }
