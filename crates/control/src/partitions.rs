@@ -1,9 +1,7 @@
 //! Partition keys: which exist, and adding and removing dynamic ones.
 
-use std::collections::BTreeMap;
-
-use millstream_model::{PartitionKey, PartitionsName, TenantId};
-use millstream_plan::tenant_of;
+use millstream_model::{PartitionKey, PartitionsName, TenantId, Timestamp};
+use millstream_plan::{PlanError, tenant_of};
 use millstream_store::{Batch, partitions};
 
 use crate::{Control, ControlError};
@@ -11,19 +9,21 @@ use crate::{Control, ControlError};
 /// Keys that one request may add or remove.
 const KEYS_MAX: usize = 10_000;
 
+/// What is done to each key.
+type Change = fn(&mut Batch, &TenantId, &PartitionsName, &PartitionKey, Timestamp);
+
 impl Control {
     /// Adds keys; those that are there stay. Returns the keys that are new.
     ///
-    /// A key whose definition names a tenant goes to that tenant, which must be `tenant` itself
-    /// unless `tenant` is `None`: then each key goes where it belongs.
+    /// A key whose definition names a tenant must name `tenant`: the caller's right was checked
+    /// there and nowhere else.
     pub async fn add_partitions(
         &self,
         tenant: &TenantId,
         name: &PartitionsName,
         keys: &[PartitionKey],
     ) -> Result<Vec<PartitionKey>, ControlError> {
-        let owned = self.owned(tenant, name, keys).await?;
-        self.change_partitions(name, owned, partitions::add).await
+        self.change_partitions(tenant, name, keys, partitions::add).await
     }
 
     /// Removes keys; their history stays. Returns the keys that were there.
@@ -33,17 +33,34 @@ impl Control {
         name: &PartitionsName,
         keys: &[PartitionKey],
     ) -> Result<Vec<PartitionKey>, ControlError> {
-        let owned = self.owned(tenant, name, keys).await?;
-        self.change_partitions(name, owned, partitions::remove).await
+        self.change_partitions(tenant, name, keys, partitions::remove).await
     }
 
-    /// The keys by the tenant they belong to, each of the right form.
-    async fn owned(
+    async fn change_partitions(
         &self,
         tenant: &TenantId,
         name: &PartitionsName,
         keys: &[PartitionKey],
-    ) -> Result<BTreeMap<TenantId, Vec<PartitionKey>>, ControlError> {
+        change: Change,
+    ) -> Result<Vec<PartitionKey>, ControlError> {
+        self.check_keys(tenant, name, keys).await?;
+        let now = self.now();
+        let mut batch = Batch::for_tenant(tenant);
+        for key in keys {
+            change(&mut batch, tenant, name, key, now);
+        }
+        let mut applied = self.store.apply(batch).await?;
+        let rows = (0..keys.len()).flat_map(|index| applied.rows(index));
+        rows.map(|mut row| Ok(row.parse()?)).collect()
+    }
+
+    /// Whether each key has the form of its definition and is the tenant's.
+    async fn check_keys(
+        &self,
+        tenant: &TenantId,
+        name: &PartitionsName,
+        keys: &[PartitionKey],
+    ) -> Result<(), ControlError> {
         if keys.len() > KEYS_MAX {
             let (count, what, limit) = (keys.len(), "partition keys", KEYS_MAX);
             return Err(ControlError::TooMany { count, what, limit });
@@ -60,42 +77,15 @@ impl Control {
         };
         let manifest = catalog.for_partitions(name).ok_or_else(unknown)?;
         let def = manifest.partitions.get(name).ok_or_else(unknown)?;
-        let mut by_tenant: BTreeMap<TenantId, Vec<PartitionKey>> = BTreeMap::new();
         for key in keys {
-            def.parse_key(key).map_err(millstream_plan::PlanError::from)?;
-            let owner = tenant_of(manifest, name, key)?.unwrap_or_else(|| tenant.clone());
-            by_tenant.entry(owner).or_default().push(key.clone());
-        }
-        Ok(by_tenant)
-    }
-
-    async fn change_partitions(
-        &self,
-        name: &PartitionsName,
-        owned: BTreeMap<TenantId, Vec<PartitionKey>>,
-        change: fn(
-            &mut Batch,
-            &TenantId,
-            &PartitionsName,
-            &PartitionKey,
-            millstream_model::Timestamp,
-        ),
-    ) -> Result<Vec<PartitionKey>, ControlError> {
-        let now = self.now();
-        let mut changed = Vec::new();
-        for (owner, keys) in owned {
-            let mut batch = Batch::for_tenant(&owner);
-            for key in &keys {
-                change(&mut batch, &owner, name, key, now);
-            }
-            let mut applied = self.store.apply(batch).await?;
-            for index in 0..keys.len() {
-                for mut row in applied.rows(index) {
-                    changed.push(row.parse()?);
-                }
+            def.parse_key(key).map_err(PlanError::from)?;
+            let owner = tenant_of(manifest, name, key)?;
+            if let Some(owner) = owner.filter(|owner| owner != tenant) {
+                let (key, tenant) = (key.clone(), tenant.clone());
+                return Err(PlanError::PartitionOfOther { key, owner, tenant }.into());
             }
         }
-        Ok(changed)
+        Ok(())
     }
 
     /// The keys of a partitions definition for a tenant, those of the definition first: at most

@@ -53,7 +53,7 @@ async fn an_unknown_job_is_refused_with_the_jobs_that_there_are() {
     assert_eq!(refused.code(), ErrorCode::JobUnknown);
     assert_eq!(
         refused.to_string(),
-        "no job is called `etk`; did you mean `etl`?; there are `etl`, `report`"
+        "no job is called `etk`; did you mean `etl`? There are `etl`, `report`"
     );
 }
 

@@ -34,13 +34,14 @@ async fn adding_and_removing_keys_twice_is_doing_it_once() {
 }
 
 #[tokio::test]
-async fn a_key_goes_to_the_tenant_that_it_names() {
+async fn a_key_that_names_another_tenant_is_refused_with_all_the_others() {
     let bench = Bench::of(airports()).await;
     let jfk = "jfk".parse().unwrap();
     let mixed = keys(&["jfk::a", "lga::a"]);
-    bench.control.add_partitions(&jfk, &name(), &mixed).await.unwrap();
-    assert_eq!(of(&bench, "jfk").await, keys(&["jfk::a"]));
-    assert_eq!(of(&bench, "lga").await, keys(&["lga::a"]));
+    let refused = bench.control.add_partitions(&jfk, &name(), &mixed).await.unwrap_err();
+    assert_eq!(refused.code().as_str(), "partition-key");
+    assert!(of(&bench, "jfk").await.is_empty());
+    assert!(of(&bench, "lga").await.is_empty(), "nobody has the right to lga here");
 }
 
 #[tokio::test]
