@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use millstream_model::{PartitionKey, PartitionsName, TenantId};
-use millstream_plan::tenant_of;
+use millstream_plan::{PlanError, tenant_of};
 use millstream_store::{Batch, partitions};
 
 use crate::{Control, ControlError};
@@ -37,6 +37,38 @@ impl Control {
         self.change_partitions(name, owned, partitions::remove).await
     }
 
+    /// The tenant that `key` names, in whichever definition; `None` where none has tenants in its
+    /// keys, or where the key is one of a definition without.
+    ///
+    /// A tenant that the caller does not see is refused like one that does not exist.
+    pub async fn owner_of_partition(
+        &self,
+        key: &PartitionKey,
+        sees: impl Fn(&TenantId) -> bool,
+    ) -> Result<Option<TenantId>, ControlError> {
+        let catalog = self.catalog().await?;
+        let mut refusal = None;
+        for manifest in catalog.manifests() {
+            for (name, def) in &manifest.partitions {
+                match tenant_of(manifest, name, key) {
+                    Ok(Some(tenant)) if sees(&tenant) => return Ok(Some(tenant)),
+                    Err(PlanError::TenantDisabled { tenant }) if sees(&tenant) => {
+                        refusal = Some(PlanError::TenantDisabled { tenant }.into());
+                    }
+                    Ok(Some(tenant)) | Err(PlanError::TenantDisabled { tenant }) => {
+                        refusal = Some(ControlError::TenantUnknown { tenant: tenant.to_string() });
+                    }
+                    Err(PlanError::TenantUnknown { tenant }) => {
+                        refusal = Some(ControlError::TenantUnknown { tenant });
+                    }
+                    Ok(None) if def.parse_key(key).is_ok() => return Ok(None),
+                    Ok(None) | Err(_) => {}
+                }
+            }
+        }
+        refusal.map_or(Ok(None), Err)
+    }
+
     /// The keys by the tenant they belong to, each of the right form.
     async fn owned(
         &self,
@@ -62,7 +94,7 @@ impl Control {
         let def = manifest.partitions.get(name).ok_or_else(unknown)?;
         let mut by_tenant: BTreeMap<TenantId, Vec<PartitionKey>> = BTreeMap::new();
         for key in keys {
-            def.parse_key(key).map_err(millstream_plan::PlanError::from)?;
+            def.parse_key(key).map_err(PlanError::from)?;
             let owner = tenant_of(manifest, name, key)?.unwrap_or_else(|| tenant.clone());
             by_tenant.entry(owner).or_default().push(key.clone());
         }
