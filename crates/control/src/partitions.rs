@@ -36,6 +36,38 @@ impl Control {
         self.change_partitions(tenant, name, keys, partitions::remove).await
     }
 
+    /// The tenant that `key` names, in whichever definition; `None` where none has tenants in its
+    /// keys, or where the key is one of a definition without.
+    ///
+    /// A tenant that the caller does not see is refused like one that does not exist.
+    pub async fn owner_of_partition(
+        &self,
+        key: &PartitionKey,
+        sees: impl Fn(&TenantId) -> bool,
+    ) -> Result<Option<TenantId>, ControlError> {
+        let catalog = self.catalog().await?;
+        let mut refusal = None;
+        for manifest in catalog.manifests() {
+            for (name, def) in &manifest.partitions {
+                match tenant_of(manifest, name, key) {
+                    Ok(Some(tenant)) if sees(&tenant) => return Ok(Some(tenant)),
+                    Err(PlanError::TenantDisabled { tenant }) if sees(&tenant) => {
+                        refusal = Some(PlanError::TenantDisabled { tenant }.into());
+                    }
+                    Ok(Some(tenant)) | Err(PlanError::TenantDisabled { tenant }) => {
+                        refusal = Some(ControlError::TenantUnknown { tenant: tenant.to_string() });
+                    }
+                    Err(PlanError::TenantUnknown { tenant }) => {
+                        refusal = Some(ControlError::TenantUnknown { tenant });
+                    }
+                    Ok(None) if def.parse_key(key).is_ok() => return Ok(None),
+                    Ok(None) | Err(_) => {}
+                }
+            }
+        }
+        refusal.map_or(Ok(None), Err)
+    }
+
     async fn change_partitions(
         &self,
         tenant: &TenantId,

@@ -130,6 +130,7 @@ routes! {
     Scan Post "/api/v1/definitions/scan" Access::Instance(Role::Editor)
         => post(api::definitions::scan);
     Tenants Get "/api/v1/tenants" PUBLIC => get(api::definitions::tenants);
+    PartitionOwner Get "/api/v1/partitions/owner" PUBLIC => get(api::partitions::owner);
 
     Assignment Get "/worker/v1/runs/{run}/assignment" Access::Worker => get(worker::assignment);
     Report Post "/worker/v1/runs/{run}/events" Access::Worker => post(worker::report);

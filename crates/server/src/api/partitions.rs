@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::State;
 use millstream_control::ControlError;
-use millstream_model::{ErrorCode, PartitionKey, PartitionsDef, PartitionsName};
+use millstream_model::{ErrorCode, PartitionKey, PartitionsDef, PartitionsName, TenantId};
 use serde::{Deserialize, Serialize};
 
 use crate::access::Visitor;
@@ -102,4 +102,27 @@ pub(crate) async fn remove(
     let name = partitions_name(&path.name)?;
     let keys = state.control.remove_partitions(visitor.tenant()?, &name, &body.keys).await?;
     Ok(Json(KeysAnswer { keys }))
+}
+
+/// Whose key is asked for.
+#[derive(Debug, Deserialize)]
+pub(crate) struct OwnerQuery {
+    key: PartitionKey,
+}
+
+/// The tenant that a key names; `None` where the key's definition has no tenant in it.
+#[derive(Debug, Serialize)]
+pub(crate) struct OwnerAnswer {
+    tenant: Option<TenantId>,
+}
+
+/// The tenant that a partition key belongs to, among those that the caller sees.
+pub(crate) async fn owner(
+    State(state): State<ServerState>,
+    visitor: Visitor,
+    Params(query): Params<OwnerQuery>,
+) -> Result<Json<OwnerAnswer>, Problem> {
+    let sees = |tenant: &TenantId| visitor.caller.role_in(tenant).is_some();
+    let tenant = state.control.owner_of_partition(&query.key, sees).await?;
+    Ok(Json(OwnerAnswer { tenant }))
 }

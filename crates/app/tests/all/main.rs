@@ -1,0 +1,12 @@
+//! What the binary promises to whoever runs it: each test starts it as a process of its own.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what tests share fails as the tests themselves do"
+)]
+
+mod demo;
+mod process;
+mod project;
+mod server;
