@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use millstream_model::Timestamp;
 use serde_json::{Value, json};
 
 use super::bed::{broken, commits, micros};
@@ -65,18 +66,18 @@ pub(super) async fn roots(folder: &Folder, size: &Size) -> Result<Vec<Figure>, A
         let run = launch(&client, "two").await?;
         let shown = finished(&client, &run).await?;
         seen.push(micros(start.elapsed()));
-        let starts: Vec<i64> = shown
+        let starts: Vec<Timestamp> = shown
             .get("steps")
             .and_then(Value::as_array)
             .into_iter()
             .flatten()
-            .filter_map(|step| step.get("started_at")?.as_i64())
+            .filter_map(|step| serde_json::from_value(step.get("started_at")?.clone()).ok())
             .collect();
         let ends = (starts.iter().min(), starts.iter().max());
         let (Some(first), Some(last)) = ends else {
             return Err(broken(&format!("the run shows no starts: {shown}")));
         };
-        apart.push(micros(std::time::Duration::from_micros(last.abs_diff(*first))));
+        apart.push(micros(last.since(*first)));
     }
     served.stop().await;
     let worst = |values| (quantile(values, 1.0), Unit::Microseconds);
