@@ -245,6 +245,25 @@ pub(crate) enum TenantCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
-    /// The quick figures: limits and ours in one run, in a few minutes.
-    Quick,
+    /// The quick figures: limits and ours in one run, in about two minutes.
+    Quick {
+        /// How much is measured: `tiny` takes seconds and only finds what is ten times too slow.
+        #[arg(long, value_enum, default_value_t = BenchSize::Full)]
+        size: BenchSize,
+        /// Measure only these goals, like `P1`; may be given more than once.
+        #[arg(long = "goal")]
+        goals: Vec<String>,
+        /// A Postgres database that may be filled, for P1 on Postgres as well.
+        #[arg(long)]
+        postgres: Option<String>,
+    },
+}
+
+/// How much a benchmark measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum BenchSize {
+    /// Seconds; for continuous integration.
+    Tiny,
+    /// The figures that are published.
+    Full,
 }

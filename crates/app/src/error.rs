@@ -65,6 +65,13 @@ pub(crate) enum AppError {
         message: String,
     },
 
+    /// A measurement could not be taken.
+    #[error("the measurement could not be taken: {what}")]
+    Bench {
+        /// Why.
+        what: String,
+    },
+
     /// The command did its work, and the outcome is a failure that has been shown already.
     #[error("failed")]
     Failed,
@@ -92,9 +99,11 @@ impl AppError {
             Self::Schema(_) => Some(ErrorCode::DatabaseSchema.to_string()),
             Self::Refused { code, .. } => Some(code.clone()),
             Self::Usage { code, .. } => Some(code.to_string()),
-            Self::Files { .. } | Self::Port { .. } | Self::Unreachable { .. } | Self::Failed => {
-                None
-            }
+            Self::Files { .. }
+            | Self::Port { .. }
+            | Self::Unreachable { .. }
+            | Self::Bench { .. }
+            | Self::Failed => None,
         }
     }
 

@@ -3,6 +3,7 @@
 //! It holds no rule of the product. A command talks to the running server of its project's folder,
 //! or answers through the same routes in this process when none runs.
 
+mod bench;
 mod cli;
 mod client;
 mod clock;

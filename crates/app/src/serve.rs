@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use axum::Router;
+use millstream_control::Store;
 use millstream_daemon::DaemonHandle;
 use millstream_model::HumanDuration;
 use millstream_server::{LiveHub, ScanInfo, ServerOptions, ServerState, router};
@@ -96,6 +97,11 @@ impl Served {
     /// The routes, for requests in this process.
     pub(crate) fn router(&self) -> Router {
         self.router.clone()
+    }
+
+    /// The database, for what is measured beside the server.
+    pub(crate) fn store(&self) -> &Store {
+        self.instance.control.store()
     }
 
     /// Waits until the definitions have been scanned once.

@@ -64,6 +64,13 @@ impl LiveHub {
         self.closed.send_replace(true);
     }
 
+    /// Waits until the streams are ended: the server is about to stop.
+    pub(crate) async fn closed(&self) {
+        let mut closed = self.closed.subscribe();
+        // The hub itself holds the sender.
+        if closed.wait_for(|closed| *closed).await.is_err() {}
+    }
+
     /// Follows the log until [`LiveHub::close`]; the app runs this once a process.
     ///
     /// The store's failures are waited out: pages that miss news fetch themselves when they

@@ -22,6 +22,7 @@ pub mod overrides;
 pub mod partitions;
 pub mod plans;
 mod postgres;
+mod probe;
 pub mod runs;
 mod sqlite;
 mod statement;

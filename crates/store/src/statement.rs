@@ -34,6 +34,7 @@ pub fn all_statements() -> impl Iterator<Item = &'static Sql> {
         crate::overrides::ALL,
         crate::partitions::ALL,
         crate::plans::ALL,
+        crate::probe::ALL,
         crate::runs::ALL,
         crate::steps::ALL,
     ]

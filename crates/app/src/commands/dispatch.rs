@@ -3,11 +3,11 @@
 use millstream_control::Store;
 
 use super::{asset, definitions, demo, job, partition, run as run_command, tenant, worker};
-use crate::cli::{Cli, Command, Global};
+use crate::cli::{BenchCommand, Cli, Command, Global};
 use crate::client::Client;
 use crate::error::AppError;
 use crate::settings::Settings;
-use crate::{output, serve};
+use crate::{bench, output, serve};
 
 /// Runs a command.
 pub(crate) async fn run(cli: Cli) -> Result<(), AppError> {
@@ -36,7 +36,9 @@ pub(crate) async fn run(cli: Cli) -> Result<(), AppError> {
             with_client(&global, async |c| tenant::run(c, &global, &command).await).await
         }
         Command::Demo { folder, port, exit } => demo::run(&folder, port, exit).await,
-        Command::Bench(_) => Err(AppError::Failed),
+        Command::Bench(BenchCommand::Quick { size, goals, postgres }) => {
+            bench::run(&global, &bench::Order { size, goals, postgres }).await
+        }
         // Handled before the runtime was started.
         Command::Supervisor | Command::Sql { .. } => Ok(()),
     }

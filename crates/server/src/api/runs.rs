@@ -1,5 +1,7 @@
 //! Runs: listing, showing, their events, cancelling.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use millstream_control::{ControlError, RunFilter};
@@ -17,6 +19,8 @@ use crate::state::ServerState;
 const LIMIT_MAX: u32 = 1_000;
 /// Runs in one answer when nothing else is asked for.
 const LIMIT: u32 = 50;
+/// How long an answer waits for a run's end at most.
+const WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// Which runs are asked for.
 #[derive(Debug, Default, Deserialize)]
@@ -58,17 +62,49 @@ pub(crate) struct RunAnswer {
     materializations: Vec<MaterializationRow>,
 }
 
-/// One run, by its id or its short form.
+/// How a run is asked for.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct ShowQuery {
+    /// Seconds for which the answer may wait for the run's end.
+    wait: Option<u64>,
+}
+
+/// One run, by its id or its short form; with `wait`, once it is over or that time has passed.
 pub(crate) async fn show(
     State(state): State<ServerState>,
     visitor: Visitor,
     Segments(path): Segments<RunPath>,
+    Params(query): Params<ShowQuery>,
 ) -> Result<Json<RunAnswer>, Problem> {
     let tenant = visitor.tenant()?;
     let found = state.control.find_run(std::slice::from_ref(tenant), &path.run).await?;
+    if let Some(seconds) = query.wait {
+        let patience = Duration::from_secs(seconds).min(WAIT_MAX);
+        tokio::select! {
+            // A run that goes on when the time is over is shown as it is.
+            waited = tokio::time::timeout(patience, until_over(&state, &found)) => {
+                waited.unwrap_or(Ok(()))?;
+            }
+            () = state.live.closed() => {}
+        }
+    }
     let view = state.control.run_view(tenant, found.run_id).await?;
     let (run, steps, materializations) = (view.run, view.steps, view.materializations);
     Ok(Json(RunAnswer { run, steps, materializations }))
+}
+
+/// Waits until `run` is over.
+async fn until_over(state: &ServerState, run: &RunRow) -> Result<(), Problem> {
+    let store = state.control.store();
+    // A run that ends gives its place away, which a daemon is told of.
+    let mut changes = store.daemon_changes();
+    loop {
+        changes.mark_unchanged();
+        let live = store.live_run(&run.tenant, run.run_id).await.map_err(ControlError::from)?;
+        if live.is_none() || changes.changed().await.is_err() {
+            return Ok(());
+        }
+    }
 }
 
 /// Where the list of events goes on.

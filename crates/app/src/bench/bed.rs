@@ -1,0 +1,129 @@
+//! An instance without loops: what a daemon does between two looks, one thing at a time.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use millstream_control::{ClaimedRun, Control, Deletions, QueueLimits, QueueWatch, Store};
+use millstream_daemon::{DirectControlPlane, Root, ScanReport};
+use millstream_model::{JobName, RunRequest, TenantId};
+use millstream_plan::progress::RunOutcome;
+use millstream_worker::{Canceler, ControlPlane, RunEnd, Seams, Worker};
+
+use super::folder::Folder;
+use crate::error::AppError;
+use crate::instance::{self, Instance};
+use crate::settings::Settings;
+
+/// No lease runs out while something is measured.
+const TIME_TO_LIVE: Duration = Duration::from_mins(1);
+
+/// An instance in a folder of its own.
+pub(super) struct Bed {
+    pub(super) folder: Folder,
+    control: Control,
+    direct: Arc<dyn ControlPlane>,
+    worker: Worker,
+    root: Root,
+}
+
+impl Bed {
+    /// An instance over the definition files that `folder` holds, on SQLite or at `postgres`.
+    pub(super) async fn open(folder: Folder, postgres: Option<&str>) -> Result<Self, AppError> {
+        let mut settings = Settings::read(folder.path(), |_| None);
+        settings.database_url = postgres.map(str::to_owned);
+        let instance = Instance::open(settings).await?;
+        let program = std::env::current_exe()
+            .map_err(|source| AppError::Files { path: "/proc/self/exe".into(), source })?;
+        let worker = instance::worker(&instance.settings, &instance.blobs, program);
+        let control = instance.control.clone();
+        let root = instance.settings.dags.display().to_string();
+        control.add_location(&instance::location_name(), &root).await?;
+        let mut bed = Self {
+            folder,
+            direct: Arc::new(DirectControlPlane::new(control.clone())),
+            root: Root::new(instance.settings.dags),
+            control,
+            worker,
+        };
+        bed.scan().await?;
+        Ok(bed)
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        self.control.store()
+    }
+
+    /// One scan of the definition files.
+    pub(super) async fn scan(&mut self) -> Result<ScanReport, AppError> {
+        let name = instance::location_name();
+        let report =
+            millstream_daemon::scan(&self.control, &name, &mut self.root, Deletions::Accepted);
+        Ok(report.await?)
+    }
+
+    /// Queues a run of `job` and claims it.
+    async fn claim(&self, job: &str) -> Result<ClaimedRun, AppError> {
+        let request = RunRequest {
+            tenant: TenantId::default_tenant(),
+            cause: Control::by_hand("bench"),
+            partition: None,
+            context: serde_json::Map::new(),
+            tags: std::collections::BTreeMap::new(),
+        };
+        let job: JobName = job.parse().map_err(|error| broken(&error))?;
+        self.control.launch_job(&request, &job).await.map_err(|error| broken(&error))?;
+        let limits = QueueLimits { max_in_progress: None };
+        let mut watch = QueueWatch::default();
+        let claimed = self.control.claim_runs("bench", &mut watch, limits, TIME_TO_LIVE).await?;
+        claimed.into_iter().next().ok_or_else(|| AppError::Bench {
+            what: "the run was not claimed; does a daemon run on this database?".to_owned(),
+        })
+    }
+
+    /// Runs `job` to its end; returns how long its worker took.
+    pub(super) async fn run(&self, job: &str) -> Result<Duration, AppError> {
+        let ClaimedRun { tenant, run, epoch } = self.claim(job).await?;
+        let assignment =
+            self.direct.assignment(&tenant, run, epoch).await.map_err(|error| broken(&error))?;
+        let (_canceler, signal) = Canceler::new();
+        let seams = Seams::system(Arc::clone(&self.direct));
+        let start = Instant::now();
+        // A task of its own, as the launcher gives it one.
+        let worker = self.worker.clone();
+        let end = tokio::spawn(async move { worker.run(assignment, &seams, signal).await });
+        match end.await {
+            Ok(RunEnd::Finished(RunOutcome::Succeeded)) => Ok(start.elapsed()),
+            Ok(end) => Err(AppError::Bench { what: format!("a run ended as {end:?}") }),
+            Err(error) => Err(broken(&error)),
+        }
+    }
+
+    /// The mean time of `count` durable commits of one row.
+    pub(super) async fn commits(&self, count: u32) -> Result<f64, AppError> {
+        commits(self.store(), count).await
+    }
+}
+
+/// The mean time of `count` durable commits of one row, one after the other, in microseconds.
+pub(super) async fn commits(store: &Store, count: u32) -> Result<f64, AppError> {
+    let store = store.clone();
+    // On a thread of the runtime, where what is measured runs as well.
+    let probing = tokio::spawn(async move {
+        let start = Instant::now();
+        for mark in 0..count {
+            store.probe_commit(mark.into()).await?;
+        }
+        Ok::<_, AppError>(micros(start.elapsed()) / f64::from(count))
+    });
+    probing.await.map_err(|error| broken(&error))?
+}
+
+/// A duration in microseconds.
+pub(super) fn micros(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
+}
+
+/// What was measured went wrong.
+pub(super) fn broken(error: &dyn std::fmt::Display) -> AppError {
+    AppError::Bench { what: error.to_string() }
+}

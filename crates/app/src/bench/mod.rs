@@ -1,0 +1,24 @@
+//! `millstream bench`: what this machine can do at best, and what the product does, in one run.
+//!
+//! A goal has a file of its own; `docs/operations/bench.md` says what each line means. Nothing here
+//! is used by the product: the goals call it as `dev` does, in folders that are removed afterwards.
+//!
+//! **Invariant.** A limit is probed through the writer and the connection that the product uses,
+//! between two measurements of the product, and with durability on.
+
+mod bed;
+mod chain;
+mod definitions;
+mod figure;
+mod folder;
+mod idle;
+mod job;
+mod process;
+mod quick;
+mod rounds;
+mod scan;
+mod server;
+mod start;
+mod trigger;
+
+pub(crate) use quick::{Order, run};

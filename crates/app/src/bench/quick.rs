@@ -1,0 +1,137 @@
+//! `millstream bench quick`: every goal in turn, one table.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::figure::{Figure, HEADS};
+use super::folder::Folder;
+use super::{chain, definitions, idle, process, scan, start, trigger};
+use crate::cli::{BenchSize, Global};
+use crate::error::AppError;
+use crate::output;
+
+/// What is to be measured.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub(crate) size: BenchSize,
+    /// Only these goals; all when empty.
+    pub(crate) goals: Vec<String>,
+    /// A database for P1 on Postgres.
+    pub(crate) postgres: Option<String>,
+}
+
+/// How much is measured.
+#[derive(Debug, Clone)]
+pub(super) struct Size {
+    /// Rounds that count.
+    pub(super) rounds: usize,
+    /// Runs in one round.
+    pub(super) runs: u32,
+    /// Triggers in one round.
+    pub(super) triggers: usize,
+    /// How long a server is watched that does nothing.
+    pub(super) idle: Duration,
+    /// Files of the large scan.
+    pub(super) files: usize,
+    /// Files of the large load, and nodes of the large job.
+    pub(super) load: (usize, usize),
+}
+
+impl Size {
+    fn of(size: BenchSize) -> Self {
+        match size {
+            BenchSize::Tiny => Self {
+                rounds: 2,
+                runs: 1,
+                triggers: 4,
+                idle: Duration::from_secs(1),
+                files: 500,
+                load: (200, 500),
+            },
+            BenchSize::Full => Self {
+                rounds: 9,
+                runs: 10,
+                triggers: 40,
+                idle: Duration::from_secs(20),
+                files: 10_000,
+                load: (5_000, 10_000),
+            },
+        }
+    }
+}
+
+/// The goals that can be asked for.
+const GOALS: [&str; 9] = ["P1", "P3", "P8", "P11", "P12", "P15", "R196", "R199", "R200"];
+
+/// Measures what `order` asks for and prints the table; fails when a gate is missed.
+pub(crate) async fn run(global: &Global, order: &Order) -> Result<(), AppError> {
+    let goals = chosen(&order.goals)?;
+    let size = Size::of(order.size);
+    let mut figures = Vec::new();
+    for goal in goals {
+        output::note(&format!("{goal} …"));
+        figures.extend(measure(global, goal, &size, order.postgres.as_deref()).await?);
+    }
+    if global.json {
+        let lines: Vec<_> = figures.iter().map(Figure::json).collect();
+        output::json(&json!({ "header": header(), "figures": lines }));
+    } else {
+        output::line(&header());
+        output::table(&HEADS, &figures.iter().map(Figure::row).collect::<Vec<_>>());
+    }
+    // In a tiny size the figures say too little to fail for them.
+    let judged = order.size == BenchSize::Full;
+    if judged && !figures.iter().all(Figure::holds) { Err(AppError::Failed) } else { Ok(()) }
+}
+
+fn chosen(asked: &[String]) -> Result<Vec<&'static str>, AppError> {
+    if asked.is_empty() {
+        return Ok(GOALS.to_vec());
+    }
+    let find = |name: &String| {
+        let found = GOALS.into_iter().find(|goal| goal.eq_ignore_ascii_case(name));
+        found.ok_or_else(|| AppError::Usage {
+            code: millstream_model::ErrorCode::BadRequest,
+            message: format!("there is no goal `{name}`; choose from {}", GOALS.join(", ")),
+        })
+    };
+    asked.iter().map(find).collect()
+}
+
+async fn measure(
+    global: &Global,
+    goal: &str,
+    size: &Size,
+    postgres: Option<&str>,
+) -> Result<Vec<Figure>, AppError> {
+    let folder = Folder::below(&global.dir)?;
+    match goal {
+        "P1" => {
+            let mut figures = vec![chain::measure(folder, size, None).await?];
+            if let Some(url) = postgres {
+                let folder = Folder::below(&global.dir)?;
+                figures.push(chain::measure(folder, size, Some(url)).await?);
+            }
+            Ok(figures)
+        }
+        "P3" => Ok(vec![process::measure(folder, size).await?]),
+        "P8" => trigger::measure(&folder, size).await,
+        "P11" => start::measure(&folder, size).await,
+        "P12" => idle::measure(&folder, size).await,
+        "P15" => Ok(vec![scan::measure(folder, size).await?]),
+        "R196" => trigger::roots(&folder, size).await,
+        "R199" => definitions::small(folder).await,
+        _ => definitions::large(folder, size).await,
+    }
+}
+
+fn header() -> String {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let build = if cfg!(debug_assertions) { "debug build" } else { "release build" };
+    format!(
+        "millstream {} ({build}), {cores} cores; durable: SQLite WAL with synchronous=FULL, \
+         Postgres as configured (fsync, synchronous_commit)",
+        env!("CARGO_PKG_VERSION")
+    )
+}
