@@ -1,7 +1,7 @@
-//! Virtual time, and tasks of processes that are polled in an order which the seed decides.
+//! Virtual time, and threads of processes that are polled in an order which the seed decides.
 //!
-//! One thread polls one task at a time. Time stands still while anything can go on and then jumps
-//! to the next timer, so an hour costs what happens in it.
+//! One real thread polls one simulated thread at a time. Time stands still while anything can go on
+//! and then jumps to the next timer, so an hour costs what happens in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
@@ -20,28 +20,28 @@ pub(crate) struct ProcessId(pub(crate) u64);
 /// What one step of the executor was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// A task went on.
+    /// A thread went on.
     Polled,
     /// Nothing is left that could ever go on.
     Idle,
 }
 
-/// Polls the tasks.
+/// Polls the threads.
 pub(crate) struct Executor {
     machines: Machines,
-    tasks: BTreeMap<u64, Task>,
-    next_task: u64,
+    threads: BTreeMap<u64, Thread>,
+    next_thread: u64,
     chance: Chance,
     trace: ContentHasher,
     last: Option<ProcessId>,
 }
 
-struct Task {
+struct Thread {
     process: ProcessId,
     future: BoxFuture<'static, ()>,
 }
 
-/// What tasks see of the executor: the time, and how to start and end each other.
+/// What threads see of the executor: the time, and how to start and end each other.
 #[derive(Clone, Default)]
 pub(crate) struct Machines(Arc<Mutex<State>>);
 
@@ -51,24 +51,24 @@ struct State {
     next_timer: u64,
     timers: BTreeMap<(Duration, u64), Waker>,
     ready: Ready,
-    spawned: Vec<Task>,
+    spawned: Vec<Thread>,
     next_process: u64,
     alive: BTreeSet<ProcessId>,
     doomed: BTreeSet<ProcessId>,
     paused: BTreeMap<ProcessId, Duration>,
 }
 
-/// The tasks that want to go on.
+/// The threads that want to go on.
 type Ready = Arc<Mutex<BTreeSet<u64>>>;
 
-struct TaskWaker {
-    task: u64,
+struct ThreadWaker {
+    thread: u64,
     ready: Ready,
 }
 
-impl Wake for TaskWaker {
+impl Wake for ThreadWaker {
     fn wake(self: Arc<Self>) {
-        lock(&self.ready).insert(self.task);
+        lock(&self.ready).insert(self.thread);
     }
 }
 
@@ -80,8 +80,8 @@ impl Executor {
     pub(crate) fn new(chance: Chance) -> Self {
         Self {
             machines: Machines::default(),
-            tasks: BTreeMap::new(),
-            next_task: 0,
+            threads: BTreeMap::new(),
+            next_thread: 0,
             chance,
             trace: ContentHasher::default(),
             last: None,
@@ -107,7 +107,7 @@ impl Executor {
         self.trace.finish()
     }
 
-    /// Lets one task go on, or time pass until one can.
+    /// Lets one thread go on, or time pass until one can.
     pub(crate) fn step(&mut self) -> Step {
         loop {
             self.reap();
@@ -120,8 +120,8 @@ impl Executor {
                 continue;
             }
             let place = self.chance.below(runnable.len() as u64);
-            let task = runnable[usize::try_from(place).unwrap()];
-            self.poll(task);
+            let thread = runnable[usize::try_from(place).unwrap()];
+            self.poll(thread);
             return Step::Polled;
         }
     }
@@ -132,16 +132,16 @@ impl Executor {
         let now = self.machines.elapsed();
         self.trace(&id.to_le_bytes());
         self.trace(&now.as_micros().to_le_bytes());
-        let Some(task) = self.tasks.get_mut(&id) else { return };
-        self.last = Some(task.process);
-        let waker = Waker::from(Arc::new(TaskWaker { task: id, ready }));
-        if task.future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
-            let process = task.process;
-            self.tasks.remove(&id);
-            // A process ends with the last of its tasks, and never comes back.
-            let more = self.tasks.values().any(|task| task.process == process);
+        let Some(thread) = self.threads.get_mut(&id) else { return };
+        self.last = Some(thread.process);
+        let waker = Waker::from(Arc::new(ThreadWaker { thread: id, ready }));
+        if thread.future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+            let process = thread.process;
+            self.threads.remove(&id);
+            // A process ends with the last of its threads, and never comes back.
+            let more = self.threads.values().any(|thread| thread.process == process);
             let mut state = lock(&self.machines.0);
-            if !more && !state.spawned.iter().any(|task| task.process == process) {
+            if !more && !state.spawned.iter().any(|thread| thread.process == process) {
                 state.alive.remove(&process);
             }
         }
@@ -151,34 +151,34 @@ impl Executor {
         let state = lock(&self.machines.0);
         let ready = lock(&state.ready);
         let runs = |id: &&u64| {
-            let task = self.tasks.get(id);
-            task.is_some_and(|task| !state.paused.contains_key(&task.process))
+            let thread = self.threads.get(id);
+            thread.is_some_and(|thread| !state.paused.contains_key(&thread.process))
         };
         ready.iter().filter(runs).copied().collect()
     }
 
-    /// Ends the tasks of processes that are gone; what they held is dropped.
+    /// Ends the threads of processes that are gone; what they held is dropped.
     fn reap(&mut self) {
         let doomed = std::mem::take(&mut lock(&self.machines.0).doomed);
         if doomed.is_empty() {
             return;
         }
         let dead: Vec<u64> = self
-            .tasks
+            .threads
             .iter()
-            .filter(|(_, task)| doomed.contains(&task.process))
+            .filter(|(_, thread)| doomed.contains(&thread.process))
             .map(|(id, _)| *id)
             .collect();
         for id in dead {
-            self.tasks.remove(&id);
+            self.threads.remove(&id);
         }
-        let orphans: Vec<Task> = {
+        let orphans: Vec<Thread> = {
             let mut state = lock(&self.machines.0);
             state.alive.retain(|process| !doomed.contains(process));
             state.paused.retain(|process, _| !doomed.contains(process));
             let spawned = std::mem::take(&mut state.spawned);
             let (orphans, rest) =
-                spawned.into_iter().partition(|task| doomed.contains(&task.process));
+                spawned.into_iter().partition(|thread| doomed.contains(&thread.process));
             state.spawned = rest;
             orphans
         };
@@ -188,16 +188,16 @@ impl Executor {
     fn adopt(&mut self) {
         let spawned = std::mem::take(&mut lock(&self.machines.0).spawned);
         let ready = Arc::clone(&lock(&self.machines.0).ready);
-        for task in spawned {
-            self.next_task += 1;
-            lock(&ready).insert(self.next_task);
-            self.tasks.insert(self.next_task, task);
+        for thread in spawned {
+            self.next_thread += 1;
+            lock(&ready).insert(self.next_thread);
+            self.threads.insert(self.next_thread, thread);
         }
     }
 }
 
 impl Machines {
-    /// A new process without tasks.
+    /// A new process without threads.
     pub(crate) fn boot(&self) -> ProcessId {
         let mut state = lock(&self.0);
         state.next_process += 1;
@@ -206,7 +206,7 @@ impl Machines {
         process
     }
 
-    /// Starts a task in a process, unless the process is gone.
+    /// Starts a thread in a process, unless the process is gone.
     pub(crate) fn spawn(
         &self,
         process: ProcessId,
@@ -214,11 +214,11 @@ impl Machines {
     ) {
         let mut state = lock(&self.0);
         if state.alive.contains(&process) && !state.doomed.contains(&process) {
-            state.spawned.push(Task { process, future: Box::pin(future) });
+            state.spawned.push(Thread { process, future: Box::pin(future) });
         }
     }
 
-    /// Ends a process as `kill -9` does: no task of it goes on.
+    /// Ends a process as `kill -9` does: no thread of it goes on.
     pub(crate) fn kill(&self, process: ProcessId) {
         lock(&self.0).doomed.insert(process);
     }

@@ -72,7 +72,8 @@ pub(crate) struct Outcome {
 /// A simulation in which something did not hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "seed {seed}, step {step}, after {elapsed:?}: {what}; repeat with `cargo xtask sim {seed}`"
+    "seed {seed}, step {step}, after {elapsed:?}: {what}; \
+     repeat with `MILLSTREAM_SIM_STEPS={steps} cargo xtask sim {seed}`"
 )]
 pub(crate) struct Broken {
     pub(crate) seed: u64,
