@@ -79,20 +79,32 @@ impl Control {
         Ok(claimed)
     }
 
-    /// Puts a claimed run back into the queue, because its worker could not be launched.
-    pub async fn launch_failed(&self, run: &ClaimedRun, error: &str) -> Result<(), ControlError> {
+    /// Puts a claimed run back into the queue, because its worker could not be launched; after
+    /// `launches_max` launches it fails, and says so.
+    pub async fn launch_failed(
+        &self,
+        run: &ClaimedRun,
+        error: &str,
+        launches_max: u32,
+    ) -> Result<(), ControlError> {
         let Some(live) = self.store.live_run(&run.tenant, run.run).await? else { return Ok(()) };
         if live.epoch != run.epoch {
             return Ok(());
         }
-        let status = live.status.after(RunEvent::LaunchFailed)?;
+        let retried = live.status.after(RunEvent::LaunchFailed)?;
         let mut batch = Batch::for_tenant(&run.tenant);
         let mut log = vec![self.event_of(run, EventBody::LaunchFailed { error: error.to_owned() })];
-        if status.is_terminal() {
-            self.end_live(&mut batch, &live, status, None).await?;
+        if retried.is_terminal() {
+            self.end_live(&mut batch, &live, retried, None).await?;
             log.push(self.event_of(run, EventBody::RunCanceled {}));
+        } else if run.epoch >= i64::from(launches_max) {
+            let status = live.status.after(RunEvent::Broke)?;
+            let reason =
+                format!("its worker could not be launched in {} tries: {error}", run.epoch);
+            self.end_live(&mut batch, &live, status, Some(reason.clone())).await?;
+            log.push(self.event_of(run, EventBody::RunFailed { reason }));
         } else {
-            live::move_to(&mut batch, &live, status);
+            live::move_to(&mut batch, &live, retried);
             let hold = HoldReason::LaunchFailed { error: error.to_owned() };
             live::set_hold(&mut batch, &run.tenant, run.run, &hold);
         }

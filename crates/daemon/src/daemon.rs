@@ -121,7 +121,8 @@ impl Daemon {
             changes.mark_unchanged();
             let pass = queue_pass(&self.control, &*self.launcher, &mut watch, &self.settings);
             let failed = match pass.await {
-                Ok(_) => false,
+                // A launcher that fails is given time before the same runs are tried again.
+                Ok(pass) => pass.failed > 0,
                 Err(error) => {
                     tracing::error!(%error, "a pass over the queue failed; it is repeated");
                     true

@@ -14,5 +14,5 @@ mod watch;
 pub use daemon::{Daemon, DaemonHandle, Location, Settings};
 pub use direct::DirectControlPlane;
 pub use files::Root;
-pub use passes::{launch_claimed, queue_pass};
+pub use passes::{QueuePass, queue_pass};
 pub use scan::{ScanReport, scan};

@@ -5,7 +5,16 @@ use millstream_launch::RunLauncher;
 
 use crate::Settings;
 
-/// One pass over the queue. Returns how many runs were launched.
+/// What one pass over the queue did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct QueuePass {
+    /// Workers that were launched.
+    pub launched: usize,
+    /// Launches that failed.
+    pub failed: usize,
+}
+
+/// One pass over the queue.
 ///
 /// Crash-safe: a run that is claimed and not launched shows no sign of life, and goes back to the
 /// queue as a lost one.
@@ -14,34 +23,45 @@ pub async fn queue_pass(
     launcher: &dyn RunLauncher,
     watch: &mut QueueWatch,
     settings: &Settings,
-) -> Result<usize, StoreError> {
+) -> Result<QueuePass, StoreError> {
     let claimed = control
         .claim_runs(&settings.name, watch, settings.limits, settings.patience.time_to_live)
         .await?;
-    let mut started = 0;
+    let mut pass = QueuePass::default();
     for run in claimed {
-        started += usize::from(launch_claimed(control, launcher, &run).await);
+        match launch_claimed(control, launcher, &run, settings).await {
+            Launch::Started => pass.launched += 1,
+            Launch::Failed => pass.failed += 1,
+        }
     }
-    Ok(started)
+    Ok(pass)
 }
 
-/// Launches the worker of a claimed run; a failure puts the run back. Returns whether it started.
-pub async fn launch_claimed(
+/// What became of a launch.
+enum Launch {
+    Started,
+    Failed,
+}
+
+/// Launches the worker of a claimed run; a failure puts the run back, or fails it for good.
+async fn launch_claimed(
     control: &Control,
     launcher: &dyn RunLauncher,
     run: &ClaimedRun,
-) -> bool {
+    settings: &Settings,
+) -> Launch {
     let (tenant, run_id) = (&run.tenant, run.run);
     let error = match try_launch(control, launcher, run).await {
-        Ok(()) => return true,
+        Ok(()) => return Launch::Started,
         Err(error) => error,
     };
     tracing::warn!(%tenant, run = %run_id, %error, "a worker could not be launched");
-    if let Err(error) = control.launch_failed(run, &error).await {
+    let stored = control.launch_failed(run, &error, settings.patience.launches_max).await;
+    if let Err(error) = stored {
         // The run stays claimed and silent; it comes back as a lost one.
         tracing::error!(%tenant, run = %run_id, %error, "the failed launch could not be stored");
     }
-    false
+    Launch::Failed
 }
 
 async fn try_launch(

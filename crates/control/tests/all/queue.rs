@@ -81,7 +81,7 @@ async fn a_failed_launch_puts_the_run_back_with_what_the_launcher_said() {
     let bench = bench().await;
     let run = bench.launch("etl").await;
     let claimed = bench.claim().await.remove(0);
-    bench.control.launch_failed(&claimed, "no image").await.unwrap();
+    bench.control.launch_failed(&claimed, "no image", 3).await.unwrap();
     let row = bench.row(run).await;
     assert_eq!(row.status, RunStatus::Queued);
     assert_eq!(row.hold, Some(HoldReason::LaunchFailed { error: "no image".to_owned() }));
@@ -97,7 +97,7 @@ async fn f58_a_failed_launch_of_a_run_that_was_to_be_canceled_cancels_it_with_it
     bench.lose_silent().await;
     let next = bench.claimed(run).await;
     bench.control.cancel(&TenantId::default_tenant(), run, "ana").await.unwrap();
-    bench.control.launch_failed(&next.claimed, "no image").await.unwrap();
+    bench.control.launch_failed(&next.claimed, "no image", 3).await.unwrap();
     let row = bench.row(run).await;
     assert_eq!((row.status, row.steps_done), (RunStatus::Canceled, 1));
     assert_eq!(bench.steps(run).await[0].1, StepStatus::Canceled);
@@ -107,7 +107,7 @@ async fn f58_a_failed_launch_of_a_run_that_was_to_be_canceled_cancels_it_with_it
 async fn a_launch_that_failed_after_its_worker_reported_changes_nothing() {
     let bench = bench().await;
     let mut worker = bench.started("etl").await;
-    assert!(bench.control.launch_failed(&worker.claimed, "no answer").await.is_err());
+    assert!(bench.control.launch_failed(&worker.claimed, "no answer", 3).await.is_err());
     assert_eq!(bench.status(worker.run()).await, RunStatus::Started);
     worker.say(vec![step_started("a", 1)]).await.unwrap();
 }
@@ -117,8 +117,22 @@ async fn a_worker_whose_launch_was_taken_back_cannot_start_the_run() {
     let bench = bench().await;
     let run = bench.launch("etl").await;
     let mut worker = bench.claimed(run).await;
-    bench.control.launch_failed(&worker.claimed, "no answer").await.unwrap();
+    bench.control.launch_failed(&worker.claimed, "no answer", 3).await.unwrap();
     let started = EventBody::RunStarted { worker: "late".to_owned() };
     assert!(worker.say(vec![started]).await.is_err());
     assert_eq!(bench.status(run).await, RunStatus::Queued);
+}
+
+#[tokio::test]
+async fn the_last_allowed_launch_that_fails_is_the_runs_failure_with_what_the_launcher_said() {
+    let bench = bench().await;
+    let run = bench.launch("etl").await;
+    for _ in 0..3 {
+        let claimed = bench.claim().await.remove(0);
+        bench.control.launch_failed(&claimed, "no image", 3).await.unwrap();
+    }
+    let row = bench.row(run).await;
+    assert_eq!(row.status, RunStatus::Failure);
+    let why = row.failure.unwrap();
+    assert_eq!(why, "its worker could not be launched in 3 tries: no image");
 }
