@@ -36,20 +36,22 @@ impl Control {
         self.change_partitions(tenant, name, keys, partitions::remove).await
     }
 
-    /// The tenant that `key` names, in whichever definition; `None` where none has tenants in its
-    /// keys, or where the key is one of a definition without.
+    /// The tenant that `key` names in the definition `name`, or in whichever; `None` where none has
+    /// tenants in its keys, or where the key is one of a definition without.
     ///
     /// A tenant that the caller does not see is refused like one that does not exist.
     pub async fn owner_of_partition(
         &self,
         key: &PartitionKey,
+        name: Option<&PartitionsName>,
         sees: impl Fn(&TenantId) -> bool,
     ) -> Result<Option<TenantId>, ControlError> {
         let catalog = self.catalog().await?;
         let mut refusal = None;
         for manifest in catalog.manifests() {
-            for (name, def) in &manifest.partitions {
-                match tenant_of(manifest, name, key) {
+            let asked = |candidate: &PartitionsName| name.is_none_or(|name| name == candidate);
+            for (candidate, def) in manifest.partitions.iter().filter(|(name, _)| asked(name)) {
+                match tenant_of(manifest, candidate, key) {
                     Ok(Some(tenant)) if sees(&tenant) => return Ok(Some(tenant)),
                     Err(PlanError::TenantDisabled { tenant }) if sees(&tenant) => {
                         refusal = Some(PlanError::TenantDisabled { tenant }.into());
@@ -61,6 +63,7 @@ impl Control {
                         refusal = Some(ControlError::TenantUnknown { tenant });
                     }
                     Ok(None) if def.parse_key(key).is_ok() => return Ok(None),
+                    Err(error) if name.is_some() => refusal = Some(error.into()),
                     Ok(None) | Err(_) => {}
                 }
             }

@@ -90,6 +90,8 @@ codes! {
     JobUnknown = "job-unknown",
     /// The job is disabled.
     JobDisabled = "job-disabled",
+    /// Definition files are not scanned, because loading them is off.
+    ScanDisabled = "scan-disabled",
     /// No asset of this key.
     AssetUnknown = "asset-unknown",
     /// The selection's text is not valid.

@@ -14,10 +14,11 @@ pub(crate) async fn health() -> Json<serde_json::Value> {
     Json(json!({ "status": "ok" }))
 }
 
-/// Ready once the database answers, its schema is this version's and every location was scanned.
+/// Ready once the database answers, its schema is this version's and every location was scanned,
+/// unless loading is off.
 pub(crate) async fn ready(State(state): State<ServerState>) -> Response {
     let readiness = Readiness::of(&state).await;
-    let ready = readiness.database == "ok" && readiness.definitions == "loaded";
+    let ready = readiness.database == "ok" && matches!(readiness.definitions, "loaded" | "off");
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({
         "ready": ready,
@@ -65,6 +66,7 @@ impl Readiness {
             Err(_) => "unavailable",
         };
         let definitions = match store.locations().await {
+            _ if state.options.scan.interval.is_none() => "off",
             Ok(all) if !all.is_empty() && all.iter().all(|one| one.scanned_at.is_some()) => {
                 "loaded"
             }

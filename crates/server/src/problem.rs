@@ -75,7 +75,9 @@ fn status_of(code: ErrorCode) -> StatusCode {
         | C::RunUnknown => StatusCode::NOT_FOUND,
         C::Forbidden | C::HostRefused | C::CrossOrigin => StatusCode::FORBIDDEN,
         C::BadRequest | C::ContextJson | C::SelectionSyntax => StatusCode::BAD_REQUEST,
-        C::RunStatus | C::EpochStale | C::JobDisabled | C::TenantDisabled => StatusCode::CONFLICT,
+        C::RunStatus | C::EpochStale | C::JobDisabled | C::TenantDisabled | C::ScanDisabled => {
+            StatusCode::CONFLICT
+        }
         C::DatabaseUnavailable | C::DatabaseOwned | C::DatabaseSchema => {
             StatusCode::SERVICE_UNAVAILABLE
         }

@@ -56,7 +56,7 @@ async fn status(client: &Client, global: &Global) -> Result<(), AppError> {
     if let Some(reason) = status.get("stale_reason").and_then(Value::as_str) {
         output::line(&format!("STALE since {}: {reason}", text(&status, "/stale_since")));
     }
-    for error in rows(&status, "errors") {
+    for error in rows(&status, "errors").iter().chain(rows(&status, "warnings")) {
         output::line(&format!(
             "{}:{}: {} [{}]",
             text(error, "/place/file"),

@@ -51,7 +51,8 @@ async fn change_path(
     if tenant.is_none()
         && let Some(first) = keys.first()
     {
-        let path = format!("/api/v1/partitions/owner?key={}", encoded(first));
+        let (key, definition) = (encoded(first), encoded(name));
+        let path = format!("/api/v1/partitions/owner?key={key}&partitions={definition}");
         let answer = client.get(&path).await?;
         tenant = answer.get("tenant").and_then(Value::as_str).map(str::to_owned);
     }

@@ -6,7 +6,11 @@
     reason = "what tests share fails as the tests themselves do"
 )]
 
+mod commands;
+mod definitions;
 mod demo;
+mod partitions;
 mod process;
 mod project;
 mod server;
+mod steps;

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use millstream_control::{ControlError, Deletions};
 use millstream_model::view::{FileRow, FileState, TenantRow};
-use millstream_model::{Diagnostic, LocationName, Timestamp};
+use millstream_model::{Diagnostic, ErrorCode, LocationName, Severity, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::access::Visitor;
@@ -18,9 +18,19 @@ use crate::state::ServerState;
 /// How long a request waits for a daemon to scan.
 const SCAN_WAIT: Duration = Duration::from_secs(20);
 
+/// What the status command of document 004 shows.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum StatusAnswer {
+    /// Loading is off, and that is all there is to say.
+    Off { enabled: bool },
+    /// Loading is on.
+    On(Box<Loaded>),
+}
+
 /// The fields of document 004's status command, and every file.
 #[derive(Debug, Serialize)]
-pub(crate) struct StatusAnswer {
+pub(crate) struct Loaded {
     enabled: bool,
     scan_interval: Option<String>,
     loaded_dags: Vec<String>,
@@ -29,6 +39,7 @@ pub(crate) struct StatusAnswer {
     s3_source: Option<SourceAnswer>,
     last_scan: Option<Timestamp>,
     errors: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
     files: Vec<FileRow>,
 }
 
@@ -45,6 +56,9 @@ pub(crate) struct SourceAnswer {
 pub(crate) async fn status(
     State(state): State<ServerState>,
 ) -> Result<Json<StatusAnswer>, Problem> {
+    if state.options.scan.interval.is_none() {
+        return Ok(Json(StatusAnswer::Off { enabled: false }));
+    }
     let views = state.control.location_views().await.map_err(ControlError::from)?;
     let catalog = state.control.catalog().await.map_err(ControlError::from)?;
     let jobs = catalog.manifests().flat_map(|manifest| manifest.jobs.keys());
@@ -57,17 +71,20 @@ pub(crate) async fn status(
         stale: view.location.stale_reason.clone(),
     });
     let files: Vec<FileRow> = views.into_iter().flat_map(|view| view.files).collect();
-    Ok(Json(StatusAnswer {
-        enabled: state.options.scan.interval.is_some(),
+    let all = files.iter().flat_map(|file| file.diagnostics.clone());
+    let (errors, warnings) = all.partition(|found| found.severity == Severity::Error);
+    Ok(Json(StatusAnswer::On(Box::new(Loaded {
+        enabled: true,
         scan_interval: state.options.scan.interval.clone(),
         dag_count: loaded_dags.len(),
         loaded_dags,
         local_source,
         s3_source: None,
         last_scan,
-        errors: files.iter().flat_map(|file| file.diagnostics.clone()).collect(),
+        errors,
+        warnings,
         files,
-    }))
+    }))))
 }
 
 /// How to scan.
@@ -84,14 +101,31 @@ pub(crate) async fn scan(
     Body(body): Body<ScanBody>,
 ) -> Result<Json<serde_json::Value>, Problem> {
     let deletions = if body.accept_deletions { Deletions::Accepted } else { Deletions::Guarded };
-    let id = state.control.ask_for_scan(deletions).await?;
-    let answer = wait_for_scan(&state, &id).await?;
+    let (id, answer) = scan_now(&state, deletions).await?;
     let waiting = || serde_json::json!({ "request": id, "status": "waiting for a daemon" });
     Ok(Json(answer.unwrap_or_else(waiting)))
 }
 
+/// Asks the daemon for a scan; returns the request and the answer, if one came in time.
+pub(crate) async fn scan_now(
+    state: &ServerState,
+    deletions: Deletions,
+) -> Result<(String, Option<serde_json::Value>), Problem> {
+    if state.options.scan.interval.is_none() {
+        let message = "loading of definition files is disabled (DAGS_ENABLED)";
+        return Err(Problem::new(ErrorCode::ScanDisabled, message));
+    }
+    let id = state.control.ask_for_scan(deletions).await?;
+    let answer = wait_for_scan(state, &id).await?;
+    let failure = answer.as_ref().and_then(|answer| answer.get("error")?.as_str());
+    match failure {
+        Some(failure) => Err(Problem::new(ErrorCode::DatabaseUnavailable, failure)),
+        None => Ok((id, answer)),
+    }
+}
+
 /// The daemon's answer to the request, or `None` when none came in time.
-pub(crate) async fn wait_for_scan(
+async fn wait_for_scan(
     state: &ServerState,
     id: &str,
 ) -> Result<Option<serde_json::Value>, Problem> {

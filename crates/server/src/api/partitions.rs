@@ -108,6 +108,8 @@ pub(crate) async fn remove(
 #[derive(Debug, Deserialize)]
 pub(crate) struct OwnerQuery {
     key: PartitionKey,
+    /// The definition that has the key; any when absent.
+    partitions: Option<PartitionsName>,
 }
 
 /// The tenant that a key names; `None` where the key's definition has no tenant in it.
@@ -123,6 +125,7 @@ pub(crate) async fn owner(
     Params(query): Params<OwnerQuery>,
 ) -> Result<Json<OwnerAnswer>, Problem> {
     let sees = |tenant: &TenantId| visitor.caller.role_in(tenant).is_some();
-    let tenant = state.control.owner_of_partition(&query.key, sees).await?;
+    let name = query.partitions.as_ref();
+    let tenant = state.control.owner_of_partition(&query.key, name, sees).await?;
     Ok(Json(OwnerAnswer { tenant }))
 }

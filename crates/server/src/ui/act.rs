@@ -8,7 +8,7 @@ use millstream_model::{Caller, PartitionKey, RunRequest, TenantId};
 use serde::Deserialize;
 
 use crate::access::Visitor;
-use crate::api::definitions::wait_for_scan;
+use crate::api::definitions::scan_now;
 use crate::api::jobs::{SwitchTo, context};
 use crate::input::{
     AssetPath, Fields, JobPath, RunPath, Segments, asset_key, job_name, partition_key,
@@ -152,7 +152,6 @@ pub(crate) async fn scan(
     visitor: Visitor,
 ) -> Result<Redirect, Problem> {
     let tenant = visitor.tenant()?;
-    let id = state.control.ask_for_scan(Deletions::Guarded).await?;
-    wait_for_scan(&state, &id).await?;
+    scan_now(&state, Deletions::Guarded).await?;
     Ok(Redirect::to(&link::definitions(tenant)))
 }

@@ -1,0 +1,205 @@
+//! Fixed contracts of the commands: exit codes, JSON for programs, and where the work is done.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::{Value, json};
+
+use crate::project::{Project, wait_for};
+
+const JOBS: &str = r#"
+jobs:
+  good:
+    description: Succeeds
+    nodes:
+      - { id: say, type: command, config: { command: ["echo", "hello"] } }
+  bad:
+    nodes:
+      - { id: fall, type: command, config: { command: "echo broken >&2; exit 3" } }
+  off:
+    enabled: false
+    nodes: [{ id: nothing, type: noop }]
+  lasting:
+    nodes:
+      - { id: wait, type: command, config: { command: "echo begun; exec tail -f /dev/null" } }
+      - { id: after, type: noop, depends_on: [wait] }
+"#;
+
+/// Adds ten and twenty and thirty, three times, as an example of document 004 does.
+const SUM: &str = r#"
+jobs:
+  sum:
+    nodes:
+      - id: total
+        type: command
+        config:
+          command:
+            - python3
+            - -c
+            - |
+              import json, os
+              given = json.load(open(os.environ["MILLSTREAM_CONTEXT"]))["trigger"]
+              total = sum(given["input_data"]) * given["multiplier"]
+              json.dump({"total": total}, open(os.environ["MILLSTREAM_RESULT"], "w"))
+"#;
+
+#[test]
+fn exit_codes_say_whether_it_was_done_failed_or_was_not_understood() {
+    let project = Project::with(JOBS);
+    let codes = [
+        (vec!["job", "launch", "good"], 0),
+        (vec!["--help"], 0),
+        (vec!["--version"], 0),
+        (vec!["job", "launch", "bad"], 1),
+        (vec!["job", "launch", "off"], 1),
+        (vec!["job", "launch", "nowhere"], 1),
+        (vec!["run", "show", "nowhere"], 1),
+        (vec!["run", "cancel", "0123abcd"], 1),
+        (vec!["definitions", "validate", "nowhere"], 1),
+        (vec!["job", "launch", "good", "--tag", "no-value"], 2),
+        (vec!["job", "launch"], 2),
+        (vec!["asset", "materialize"], 2),
+        (vec!["nonsense"], 2),
+        (vec![], 2),
+    ];
+    for (arguments, code) in codes {
+        let outcome = project.run(&arguments);
+        assert_eq!(outcome.code, code, "{arguments:?}: {outcome:?}");
+        assert!(code == 0 || !outcome.err.is_empty() || !outcome.out.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn programs_find_the_fields_of_jobs_and_runs_that_they_were_promised() {
+    let project = Project::with(JOBS);
+    let jobs = project.json(&["job", "list"]);
+    let states: Vec<(&str, bool)> = jobs
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|job| (job["name"].as_str().unwrap(), job["enabled"].as_bool().unwrap()))
+        .collect();
+    assert_eq!(states, [("bad", true), ("good", true), ("lasting", true), ("off", false)]);
+
+    let good = project.json(&["job", "launch", "good"]);
+    let runs = project.json(&["run", "list"]);
+    assert_eq!(runs[0]["run_id"], good["run_id"]);
+    assert_eq!(runs[0]["job"], "good");
+    assert_eq!(runs[0]["status"], "SUCCESS");
+    let shown = project.json(&["run", "show", good["run_id"].as_str().unwrap()]);
+    let kinds: Vec<&str> =
+        shown["events"].as_array().unwrap().iter().map(|e| e["kind"].as_str().unwrap()).collect();
+    assert_eq!(
+        kinds,
+        ["run_queued", "run_started", "step_started", "step_succeeded", "run_succeeded"]
+    );
+
+    let lists = [vec!["tenant", "list"], vec!["asset", "list"], vec!["run", "list"]];
+    for arguments in lists {
+        assert!(project.json(&arguments).is_array(), "{arguments:?}");
+    }
+    let failed = project.run(&["job", "launch", "nowhere", "--json"]);
+    let error: Value = serde_json::from_str(&failed.err).unwrap();
+    assert_eq!(error["error"]["code"], "job-unknown");
+}
+
+#[test]
+fn r201_the_trigger_context_is_checked_and_reaches_the_steps() {
+    let project = Project::with(SUM).variable("PATH", &std::env::var("PATH").unwrap());
+    let context = r#"{"input_data":[10,20,30],"multiplier":3}"#;
+    let run = project.json(&["job", "launch", "sum", "--context", context]);
+    assert_eq!(run["status"], "SUCCESS", "{run}");
+    assert_eq!(run["steps"][0]["result"], json!({ "total": 180 }));
+
+    let bad = project.run(&["job", "launch", "sum", "--context", "{bad"]);
+    assert_eq!(bad.code, 2, "{bad:?}");
+    assert!(bad.err.contains("not valid JSON") && bad.err.contains("context-json"), "{bad:?}");
+    let list = project.run(&["job", "launch", "sum", "--context", "[1]"]);
+    assert_eq!(list.code, 2, "{list:?}");
+
+    let unknown = project.run(&["job", "launch", "smu"]);
+    assert_eq!(unknown.code, 1);
+    assert!(unknown.err.contains("no job is called `smu`"), "{unknown:?}");
+    assert!(unknown.err.contains("sum"), "the jobs there are: {unknown:?}");
+    assert_eq!(project.json(&["run", "list"]).as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_run_that_is_not_waited_for_starts_when_a_server_does() {
+    let project = Project::with(JOBS);
+    let queued = project.json(&["job", "launch", "good", "--no-wait"]);
+    let run = queued[0]["run_id"].as_str().unwrap();
+    let server = project.serve();
+    wait_for("the run succeeds", || {
+        let shown = project.json(&["run", "show", run]);
+        (shown["status"] == "SUCCESS").then_some(())
+    });
+    drop(server);
+}
+
+#[test]
+fn logs_are_read_while_a_run_goes_on_and_cancel_ends_it() {
+    let project = Project::with(JOBS);
+    let _server = project.serve();
+    let queued = project.json(&["job", "launch", "lasting", "--no-wait"]);
+    let run = queued[0]["run_id"].as_str().unwrap();
+    wait_for("the step's first words", || {
+        (project.run(&["run", "logs", run]).out == "begun\n").then_some(())
+    });
+    let following = project
+        .command(&["run", "logs", run, "--follow"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let canceled = project.json(&["run", "cancel", &run[run.len() - 8..]]);
+    assert_eq!(canceled["status"], "CANCELING");
+    let followed = following.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(followed.stdout).unwrap(), "begun\n");
+    let over = project.json(&["run", "show", run]);
+    assert_eq!(over["status"], "CANCELED", "R203: {over}");
+    for step in over["steps"].as_array().unwrap() {
+        assert_eq!(step["status"], "CANCELED", "R203: {step}");
+    }
+    assert_eq!(project.run(&["run", "cancel", run]).code, 1, "it is over");
+}
+
+#[test]
+fn commands_go_through_the_socket_of_the_folders_server_which_is_its_owners_alone() {
+    let project = Project::with(JOBS);
+    let server = project.serve();
+    let mode = |name: &str| project.path(name).metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(".millstream"), 0o700);
+    assert_eq!(mode(".millstream/server.sock"), 0o600);
+
+    let run = project.json(&["job", "launch", "good"]);
+    let path = format!("/default/api/v1/runs/{}", run["run_id"].as_str().unwrap());
+    assert_eq!(server.get(&path)["status"], "SUCCESS", "the server has it");
+    let url = format!("http://{}", server.address);
+    let over_url = project.json(&["run", "list", "--url", &url, "--dir", "/"]);
+    assert_eq!(over_url[0]["run_id"], run["run_id"]);
+
+    assert!(server.terminate().success());
+    assert!(!project.path(".millstream/server.sock").exists());
+    let alone = project.json(&["run", "list"]);
+    assert_eq!(alone[0]["run_id"], run["run_id"], "without a server the command reads itself");
+}
+
+#[test]
+fn a_second_server_of_a_folder_is_refused_and_told_which_process_has_it() {
+    let project = Project::with(JOBS);
+    let server = project.serve();
+    let second = project.run(&["dev", "--port", "0"]);
+    assert_eq!(second.code, 1, "{second:?}");
+    assert!(second.err.contains(&server.pid().to_string()), "{second:?}");
+    assert_eq!(project.run(&["job", "launch", "good"]).code, 0, "the first one goes on");
+}
+
+#[test]
+fn a_port_that_is_taken_is_named_with_the_way_out() {
+    let project = Project::with(JOBS);
+    let other = Project::with(JOBS);
+    let server = project.serve();
+    let refused = other.run(&["dev", "--port", &server.port().to_string()]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.err.contains(&server.port().to_string()), "{refused:?}");
+    assert!(refused.err.contains("--port"), "{refused:?}");
+}

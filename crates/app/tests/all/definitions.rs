@@ -1,0 +1,146 @@
+//! Definition files from the outside: found, dropped in, refused, and switched off.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::project::{Project, wait_for};
+
+const NOOP: &str = r#"{ "nodes": [{ "id": "a", "type": "noop" }] }"#;
+
+fn jobs(status: &Value) -> Vec<String> {
+    let names = status["loaded_dags"].as_array().unwrap();
+    names.iter().map(|name| name.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn r183_the_status_has_the_fields_that_scripts_read() {
+    let project = Project::new();
+    project.write("dags/first.json", NOOP);
+    project.write("dags/below/second.json", NOOP);
+    project.write("dags/broken.json", "{ \"nodes\": [\n  {,}\n] }");
+    let status = project.json(&["definitions", "status"]);
+    assert_eq!(status["enabled"], true);
+    assert_eq!(status["scan_interval"], "30s");
+    assert_eq!(jobs(&status), ["below/second", "first"]);
+    assert_eq!(status["dag_count"], 2);
+    assert_eq!(status["local_source"]["path"], project.path("dags").to_str().unwrap());
+    assert_eq!(status["s3_source"], Value::Null);
+    assert!(status["last_scan"].is_string(), "{status}");
+    let errors = status["errors"].as_array().unwrap();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert_eq!(errors[0]["place"]["file"], "broken.json");
+    assert_eq!(errors[0]["place"]["line"], 2);
+    let text = project.run(&["definitions", "status"]);
+    assert!(text.out.contains("broken.json:2:"), "{text:?}");
+}
+
+#[test]
+fn r158_files_and_folders_that_come_later_are_found_without_a_restart() {
+    let project = Project::new().variable("DAGS_SCAN_INTERVAL", "1");
+    let _server = project.serve();
+    assert_eq!(project.json(&["job", "list"]), json!([]));
+    project.write("dags/dropped.json", NOOP);
+    let listed = |count: usize| {
+        wait_for("the jobs are listed", || {
+            let listed = project.json(&["job", "list"]);
+            (listed.as_array().unwrap().len() == count).then_some(listed)
+        })
+    };
+    assert_eq!(listed(1)[0]["name"], "dropped");
+    project.write("dags/team/second.json", NOOP);
+    assert_eq!(listed(2)[1]["name"], "team/second");
+    std::fs::remove_file(project.path("dags/dropped.json")).unwrap();
+    assert_eq!(listed(1)[0]["name"], "team/second");
+}
+
+#[test]
+fn r159_a_bad_interval_is_warned_of_and_the_default_is_used() {
+    let project = Project::new().variable("DAGS_SCAN_INTERVAL", "abc");
+    project.write("dags/first.json", NOOP);
+    let _server = project.serve();
+    let log = project.read("log");
+    assert!(log.contains("Invalid DAGS_SCAN_INTERVAL: abc, using default"), "{log}");
+    assert_eq!(project.json(&["definitions", "status"])["scan_interval"], "30s");
+}
+
+#[test]
+fn r160_loading_that_is_off_says_so_and_scans_nothing() {
+    let project = Project::new().variable("DAGS_ENABLED", "false");
+    project.write("dags/first.json", NOOP);
+    assert_eq!(project.json(&["definitions", "status"]), json!({ "enabled": false }));
+    let _server = project.serve();
+    assert_eq!(project.json(&["definitions", "status"]), json!({ "enabled": false }));
+    let scan = project.run(&["definitions", "scan"]);
+    assert_eq!(scan.code, 1, "{scan:?}");
+    assert!(scan.err.contains("disabled"), "{scan:?}");
+    assert_eq!(project.json(&["job", "list"]), json!([]));
+}
+
+#[test]
+fn r184_a_scan_by_hand_returns_with_its_counts() {
+    let project = Project::new();
+    project.write("dags/first.json", NOOP);
+    let _server = project.serve();
+    project.write("dags/second.json", NOOP);
+    project.write("dags/third.json", "{");
+    let scan = project.json(&["definitions", "scan"]);
+    assert_eq!(scan["files"], 3, "{scan}");
+    assert_eq!(jobs(&project.json(&["definitions", "status"])), ["first", "second"]);
+    let text = project.run(&["definitions", "scan"]);
+    assert_eq!(text.code, 0, "{text:?}");
+    assert!(text.out.contains("3 file(s)"), "{text:?}");
+}
+
+#[test]
+fn validate_shows_all_that_is_wrong_and_fails() {
+    let project = Project::new();
+    project.write("dags/good.json", NOOP);
+    assert_eq!(project.run(&["definitions", "validate"]).code, 0);
+    project.write("dags/bad.json", r#"{ "nodes": [{ "id": "a", "type": "nop" }, { "id": "a" }] }"#);
+    let bad = project.run(&["definitions", "validate", "dags/bad.json", "--json"]);
+    assert_eq!(bad.code, 1, "{bad:?}");
+    assert!(bad.json()["errors"].as_u64().unwrap() >= 2, "{bad:?}");
+    let text = project.run(&["definitions", "validate", "dags"]);
+    assert!(text.out.contains("bad.json"), "{text:?}");
+}
+
+#[test]
+fn r164_the_ten_files_of_document_004_load() {
+    let project = Project::new();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/cascade/dags");
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        project.write(&format!("dags/{name}"), &std::fs::read_to_string(&path).unwrap());
+        names.push(name.trim_end_matches(".json").to_owned());
+    }
+    names.sort();
+    assert_eq!(names.len(), 10);
+    let status = project.json(&["definitions", "status"]);
+    assert_eq!(status["errors"], json!([]));
+    assert_eq!(jobs(&status), names);
+}
+
+#[test]
+fn r200_five_thousand_files_and_a_job_of_ten_thousand_steps_load() {
+    let project = Project::new();
+    for number in 0..5_000 {
+        project.write(&format!("dags/{}/{number}.json", number % 50), NOOP);
+    }
+    let mut nodes = String::from("{ \"nodes\": [{ \"id\": \"n0\", \"type\": \"noop\" }");
+    for number in 1..10_000 {
+        let before = number - 1;
+        write!(
+            nodes,
+            ",\n{{ \"id\": \"n{number}\", \"type\": \"noop\", \"depends_on\": [\"n{before}\"] }}"
+        )
+        .unwrap();
+    }
+    project.write("dags/deep.json", &format!("{nodes}] }}"));
+    let status = project.json(&["definitions", "status"]);
+    assert_eq!(status["errors"], json!([]));
+    assert_eq!(status["dag_count"], 5_001);
+}

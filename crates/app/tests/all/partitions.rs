@@ -1,0 +1,158 @@
+//! Partitions and assets from the command line.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::project::Project;
+
+const METRICS: &str = r#"
+tenants:
+  ewr: {}
+  jfk: {}
+partitions:
+  tenant_grain_metric:
+    kind: dynamic
+    dimensions: [tenant, grain, metric]
+    separator: "::"
+    tenant: tenant
+    keys: ["ewr::day::flights", "ewr::week::flights", "jfk::day::flights", "jfk::day::delay"]
+io:
+  lake: { kind: json, base: lake }
+assets:
+  metric_semantic_values:
+    partitions: tenant_grain_metric
+    io: lake
+    step:
+      kind: command
+      command: echo '{"by":"{{ tenant }}","metric":"{{ partition.metric }}"}' > "$MILLSTREAM_RESULT"
+  metric_cache:
+    deps: [metric_semantic_values]
+    partitions: tenant_grain_metric
+    step: { kind: noop }
+"#;
+
+fn keys(value: &serde_json::Value) -> Vec<&str> {
+    value.as_array().unwrap().iter().map(|key| key.as_str().unwrap()).collect()
+}
+
+#[test]
+fn r034_one_partition_is_materialized_in_the_tenant_that_its_key_names() {
+    let project = Project::with(METRICS);
+    let select = ["asset", "materialize", "--select", "metric_semantic_values", "--partition"];
+    let run = project.json(&[&select[..], &["jfk::day::flights"]].concat());
+    assert_eq!((&run["tenant"], &run["status"]), (&json!("jfk"), &json!("SUCCESS")), "{run}");
+    let runs = project.json(&["run", "list"]);
+    assert_eq!(runs.as_array().unwrap().len(), 1, "{runs}");
+    let shown = project.json(&["asset", "show", "metric_semantic_values", "--tenant", "jfk"]);
+    let made: Vec<(&str, &str)> = shown["partition_rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (row["partition"].as_str().unwrap(), row["state"].as_str().unwrap()))
+        .collect();
+    assert!(made.contains(&("jfk::day::flights", "materialized")), "{made:?}");
+    assert_eq!(made.iter().filter(|(_, state)| *state == "materialized").count(), 1, "{made:?}");
+
+    let near = project.run(&[&select[..], &["jfk::day::flihgts"]].concat());
+    assert_eq!(near.code, 1, "{near:?}");
+    assert!(near.err.contains("near it are"), "{near:?}");
+    assert!(near.err.contains("jfk::day::flights"), "{near:?}");
+    let nobody = project.run(&[&select[..], &["xyz::day::flights"]].concat());
+    assert_eq!(nobody.code, 1, "{nobody:?}");
+    assert!(nobody.err.contains("Unknown tenant: xyz"), "{nobody:?}");
+    assert_eq!(project.json(&["run", "list"]).as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn r035_a_tenant_has_its_own_metrics_and_grains_alone() {
+    let project = Project::with(METRICS);
+    let of =
+        |tenant| project.json(&["partition", "list", "tenant_grain_metric", "--tenant", tenant]);
+    assert_eq!(keys(&of("ewr")), ["ewr::day::flights", "ewr::week::flights"]);
+    assert_eq!(keys(&of("jfk")), ["jfk::day::delay", "jfk::day::flights"]);
+    let foreign = ["asset", "materialize", "metric_cache", "--partition", "ewr::day::flights"];
+    let refused = project.run(&[&foreign[..], &["--tenant", "jfk"]].concat());
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert_eq!(project.json(&["run", "list"]), json!([]));
+}
+
+#[test]
+fn r060_an_unknown_asset_is_refused_with_the_choices() {
+    let project = Project::with(METRICS);
+    let typo =
+        ["asset", "materialize", "metric_semantic_value", "--partition", "jfk::day::flights"];
+    let refused = project.run(&typo);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.err.contains("did you mean `metric_semantic_values`"), "{refused:?}");
+    assert!(refused.err.contains("metric_cache"), "{refused:?}");
+    let shown = project.run(&["asset", "show", "metric_semantic_value"]);
+    assert_eq!(shown.code, 1, "{shown:?}");
+}
+
+#[test]
+fn r105_r106_results_lie_below_their_tenant_and_a_missing_one_is_named_with_its_path() {
+    let readers = r#"
+resources:
+  warehouse: { kind: sqlite, path: "{{ tenant.id }}.db" }
+io:
+  lake: { kind: csv, base: lake }
+assets:
+  raw:
+    io: lake
+    step: { kind: sql, resource: warehouse, statements: "SELECT 1 AS n UNION SELECT 2", rows: true }
+  total:
+    deps: [raw]
+    step:
+      kind: sql
+      resource: warehouse
+      read: { numbers: { asset: raw } }
+      statements: SELECT sum(n) AS total FROM numbers
+      rows: true
+"#;
+    let project = Project::with(readers);
+    let missing = project.run(&["asset", "materialize", "total"]);
+    assert_eq!(missing.code, 1, "{missing:?}");
+    assert!(missing.out.contains("lake/default/raw/_.csv"), "{missing:?}");
+    assert_eq!(project.run(&["asset", "materialize", "raw"]).code, 0);
+    let found = project.json(&["asset", "materialize", "total"]);
+    assert_eq!(found["status"], "SUCCESS", "the input was made by another run: {found}");
+    let shown = project.json(&["asset", "show", "total"]);
+    assert_eq!(shown["latest"]["metadata"]["total"]["value"], 3, "{shown}");
+    let files: Vec<String> = std::fs::read_dir(project.path("lake/default/raw"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(files, ["_.csv"], "whole files alone");
+}
+
+#[test]
+fn r026_ten_thousand_keys_are_added_listed_in_pages_found_and_deleted() {
+    let project = Project::with(METRICS);
+    let _server = project.serve();
+    let name = "tenant_grain_metric";
+    let all: Vec<String> = (0..10_000).map(|number| format!("jfk::day::m{number:05}")).collect();
+    let new: Vec<&str> = all.iter().map(String::as_str).collect();
+    let added = project.json(&[&["partition", "add", name][..], &new].concat());
+    assert_eq!(added["keys"].as_array().unwrap().len(), 10_000);
+
+    let list = ["partition", "list", name, "--tenant", "jfk"];
+    let started = Instant::now();
+    let page = project.json(&[&list[..], &["--contains", "::m"]].concat());
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    assert_eq!(keys(&page), new[..1_000]);
+    let after = [&list[..], &["--after", "jfk::day::m00999", "--limit", "5"]].concat();
+    assert_eq!(keys(&project.json(&after)), new[1_000..1_005]);
+    let found = project.json(&[&list[..], &["--contains", "m0777"]].concat());
+    assert_eq!(keys(&found), new[7_770..7_780]);
+
+    let again = project.run(&["partition", "add", name, new[0], "jfk::day::a::b"]);
+    assert_eq!(again.out, "1 added, 1 unchanged\n", "a metric may hold the separator");
+    let wrong = project.run(&["partition", "add", name, "jfk::day"]);
+    assert_eq!(wrong.code, 1, "{wrong:?}");
+    assert!(wrong.err.contains("partition-key"), "{wrong:?}");
+    let deleted = project.run(&["partition", "delete", name, new[7_777], "jfk::day::never"]);
+    assert_eq!(deleted.out, "1 deleted, 1 unchanged\n");
+    let found = project.json(&[&list[..], &["--contains", "m0777"]].concat());
+    assert_eq!(found.as_array().unwrap().len(), 9);
+}

@@ -1,0 +1,136 @@
+//! What steps see, return and end with, through the binary.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::process;
+use crate::project::{Project, wait_for};
+
+fn step<'a>(run: &'a Value, name: &str) -> &'a Value {
+    let steps = run["steps"].as_array().unwrap();
+    steps.iter().find(|step| step["step"] == name).unwrap_or_else(|| panic!("{run}"))
+}
+
+fn launched(project: &Project, job: &str) -> Value {
+    project.run(&["job", "launch", job, "--json"]).json()
+}
+
+#[test]
+fn r136_a_skipped_step_is_no_failure_and_says_why() {
+    let project = Project::with(
+        r#"
+jobs:
+  refresh:
+    nodes:
+      - id: look
+        type: command
+        config:
+          command: echo '{"status":"skipped","reason":"capacity is 0"}' > "$MILLSTREAM_RESULT"
+      - { id: act, type: noop, depends_on: [look] }
+      - { id: other, type: noop }
+"#,
+    );
+    let run = project.json(&["job", "launch", "refresh"]);
+    assert_eq!(run["status"], "SUCCESS");
+    assert_eq!(step(&run, "look")["status"], "SKIPPED");
+    assert_eq!(step(&run, "look")["reason"], "capacity is 0");
+    assert_eq!(step(&run, "act")["status"], "SKIPPED");
+    assert_eq!(step(&run, "other")["status"], "SUCCESS");
+    let text = project.run(&["run", "show", run["run_id"].as_str().unwrap()]);
+    assert!(text.out.contains("capacity is 0"), "{text:?}");
+}
+
+#[test]
+fn r188_a_module_that_nothing_handles_fails_by_its_name() {
+    let project = Project::new();
+    project.write(
+        "dags/job.json",
+        r#"{ "nodes": [{ "id": "a", "type": "local", "config": { "module": "My.Missing" } }] }"#,
+    );
+    let run = launched(&project, "job");
+    assert_eq!(run["status"], "FAILURE", "{run}");
+    let message = step(&run, "a")["error"]["message"].as_str().unwrap();
+    assert!(message.contains("Failed to load module My.Missing"), "{message}");
+}
+
+#[test]
+fn r189_results_and_the_trigger_context_reach_steps_by_file_and_by_template() {
+    let project = Project::with(
+        r#"
+handlers:
+  "Import.Fetch": { command: "echo '{\"records\": 500}' > \"$MILLSTREAM_RESULT\"" }
+jobs:
+  import:
+    nodes:
+      - { id: fetch, type: local, config: { module: Import.Fetch } }
+      - id: by_template
+        type: command
+        depends_on: [fetch]
+        config: { command: [echo, "{{ upstream.fetch.records }} for {{ trigger.who }}"] }
+      - id: by_file
+        type: command
+        depends_on: [fetch]
+        config: { command: "cat \"$MILLSTREAM_CONTEXT\" > \"$MILLSTREAM_RESULT\"" }
+"#,
+    );
+    let run = project.json(&["job", "launch", "import", "--context", r#"{"who":"ana"}"#]);
+    let id = run["run_id"].as_str().unwrap();
+    let said = project.run(&["run", "logs", id, "--step", "by_template"]);
+    assert_eq!(said.out, "500 for ana\n");
+    let seen = &step(&run, "by_file")["result"];
+    assert_eq!(seen["upstream_results"]["fetch"], json!({ "records": 500 }), "{seen}");
+    assert_eq!(seen["trigger"], json!({ "who": "ana" }));
+}
+
+#[test]
+fn r190_a_step_over_its_timeout_fails_and_leaves_no_process() {
+    let project = Project::with(
+        r#"
+jobs:
+  slow:
+    nodes:
+      - id: sleeper
+        type: command
+        timeout: 1
+        config: { command: "tail -f /dev/null & exec tail -f /dev/null" }
+"#,
+    );
+    let started = Instant::now();
+    let run = launched(&project, "slow");
+    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
+    assert_eq!(run["status"], "FAILURE");
+    assert_eq!(step(&run, "sleeper")["error"]["code"], "step-timeout", "{run}");
+    let marker = format!("MILLSTREAM_RUN_ID={}", run["run_id"].as_str().unwrap());
+    wait_for("no process is left", || process::with_variable(&marker).is_empty().then_some(()));
+}
+
+#[test]
+fn r191_three_retries_are_four_attempts() {
+    let project = Project::with(
+        r#"
+jobs:
+  flaky:
+    nodes:
+      - id: fall
+        type: command
+        retry: { max: 3, delay: 0.01s, backoff: constant }
+        config: { command: "exit 7" }
+      - { id: below, type: noop, depends_on: [fall] }
+"#,
+    );
+    let run = launched(&project, "flaky");
+    assert_eq!(run["status"], "FAILURE");
+    assert_eq!(step(&run, "fall")["attempt"], 4, "{run}");
+    assert_eq!(step(&run, "below")["status"], "UPSTREAM_FAILED");
+    let shown = project.json(&["run", "show", run["run_id"].as_str().unwrap()]);
+    let failures: Vec<&str> = shown["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|event| event["kind"] == "step_failed")
+        .map(|event| event["data"]["error"]["message"].as_str().unwrap())
+        .collect();
+    assert_eq!(failures.len(), 4);
+    assert!(failures[0].starts_with("Attempt 1 failed: "), "{failures:?}");
+}
