@@ -5,7 +5,7 @@
 //! builds batches from the statements of the nouns; this crate never knows why it is asked.
 //!
 //! **Invariant.** One SQL text serves both databases; what must differ is a named hole of
-//! [`dialect`].
+//! `dialect`.
 
 pub mod batch;
 mod changes;

@@ -83,7 +83,7 @@ value_from_display!(
     String
 );
 
-/// One row of an answer; columns are read in order, by [`Row::take`]-ing methods.
+/// One row of an answer; columns are read in order, by methods that take the next one.
 #[derive(Debug, Clone)]
 pub struct Row {
     columns: std::vec::IntoIter<Value>,

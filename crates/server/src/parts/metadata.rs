@@ -31,7 +31,7 @@ pub enum Shown {
     Table {
         /// The columns.
         columns: Vec<String>,
-        /// The rows, at most [`TABLE_ROWS_MAX`].
+        /// The rows, at most `TABLE_ROWS_MAX`.
         rows: Vec<Vec<String>>,
         /// How many rows are not shown.
         more: usize,

@@ -2,7 +2,7 @@
 //! processes.
 //!
 //! [`main`] is the child; [`Supervisor`] is the worker's handle of it. They speak JSON lines over
-//! the child's stdin and stdout ([`protocol`]); the output of steps never goes that way: the child
+//! the child's stdin and stdout (`protocol`); the output of steps never goes that way: the child
 //! reads it and appends it to the logs.
 //!
 //! **Invariant.** Every step is the leader of a process group of its own, and no group outlives
