@@ -1,21 +1,33 @@
-//! The lines that the loader logs, as a subscriber of this thread hears them.
+//! The lines that the loader logs, as each test hears its own.
+//!
+//! One subscriber serves the whole process, because what a thread's own subscriber hears depends
+//! on which others come and go meanwhile; it keeps the lines apart by thread, and each of these
+//! tests runs on one thread.
 
+use std::cell::RefCell;
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex};
+use std::sync::Once;
 
 use tracing::field::{Field, Visit};
 use tracing::span;
 
-/// Collects the messages of the current thread's events.
-#[derive(Clone, Default)]
-pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
-
-impl Lines {
-    /// What was logged since the last call.
-    pub(crate) fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().unwrap())
-    }
+thread_local! {
+    static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
+
+/// Begins to listen on this thread.
+pub(crate) fn listen() {
+    static LISTENING: Once = Once::new();
+    LISTENING.call_once(|| tracing::subscriber::set_global_default(Listener).unwrap());
+    take();
+}
+
+/// What this thread has logged since the last call.
+pub(crate) fn take() -> Vec<String> {
+    LINES.take()
+}
+
+struct Listener;
 
 struct Message(String);
 
@@ -27,7 +39,7 @@ impl Visit for Message {
     }
 }
 
-impl tracing::Subscriber for Lines {
+impl tracing::Subscriber for Listener {
     fn enabled(&self, _metadata: &tracing::Metadata<'_>) -> bool {
         true
     }
@@ -43,7 +55,7 @@ impl tracing::Subscriber for Lines {
     fn event(&self, event: &tracing::Event<'_>) {
         let mut message = Message(String::new());
         event.record(&mut message);
-        self.0.lock().unwrap().push(message.0);
+        LINES.with_borrow_mut(|lines| lines.push(message.0));
     }
 
     fn enter(&self, _span: &span::Id) {}

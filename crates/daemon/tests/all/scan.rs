@@ -9,7 +9,7 @@ use millstream_model::{LocationName, RunRequest, TenantId};
 use millstream_testkit::chance::SeededEntropy;
 use millstream_testkit::time::FakeClock;
 
-use crate::logs::Lines;
+use crate::logs;
 
 const GOOD: &str = r#"{"nodes": [{"id": "a", "type": "noop", "config": {}}]}"#;
 const OTHER: &str = r#"{"nodes": [{"id": "b", "type": "noop", "config": {}}]}"#;
@@ -105,13 +105,12 @@ async fn r162_an_unchanged_root_changes_nothing_and_an_edit_makes_one_version() 
 
 #[tokio::test]
 async fn r163_the_loader_says_what_it_does_in_document_004s_words() {
-    let lines = Lines::default();
-    let _listening = tracing::subscriber::set_default(lines.clone());
+    logs::listen();
     let mut folder = Folder::new(&[("a.json", GOOD), ("bad.json", "{}"), ("b.json", GOOD)]).await;
     folder.scan().await;
     let path = |name: &str| folder.home.path().join(name).display().to_string();
     let (a, bad) = (path("a.json"), path("bad.json"));
-    let logged = lines.take();
+    let logged = logs::take();
     for line in [
         format!("[DAG_LOADER] Loading DAG: a from local:{a}"),
         "[DAG_LOADER] Successfully loaded DAG: a".to_owned(),
@@ -122,7 +121,7 @@ async fn r163_the_loader_says_what_it_does_in_document_004s_words() {
     }
     folder.delete("b.json");
     folder.scan().await;
-    assert!(lines.take().contains(&"[DAG_LOADER] DAG deleted: b".to_owned()));
+    assert!(logs::take().contains(&"[DAG_LOADER] DAG deleted: b".to_owned()));
 }
 
 #[tokio::test]
@@ -161,8 +160,7 @@ async fn r175_one_bad_file_of_a_hundred_leaves_ninety_nine() {
 
 #[tokio::test]
 async fn r176_the_same_bad_content_is_one_error_however_often_it_is_scanned() {
-    let lines = Lines::default();
-    let _listening = tracing::subscriber::set_default(lines.clone());
+    logs::listen();
     let mut folder = Folder::new(&[("bad.json", "{}")]).await;
     for _ in 0..5 {
         folder.scan().await;
@@ -170,7 +168,7 @@ async fn r176_the_same_bad_content_is_one_error_however_often_it_is_scanned() {
     folder.write("other.json", GOOD);
     folder.scan().await;
     let failures =
-        lines.take().iter().filter(|line| line.contains("Failed to load DAG bad")).count();
+        logs::take().iter().filter(|line| line.contains("Failed to load DAG bad")).count();
     assert_eq!(failures, 1);
 }
 

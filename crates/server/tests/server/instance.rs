@@ -18,7 +18,7 @@ use millstream_model::{
     Caller, Clock, ContentHash, Diagnostic, Entropy, ErrorCode, EventBody, FileManifest, Grant,
     LocationName, Place, Role, RunId, Severity, TenantId, TenantScope, Timestamp,
 };
-use millstream_server::{LiveHub, ServerOptions, ServerState, router};
+use millstream_server::{LiveHub, ScanInfo, ServerOptions, ServerState, router};
 use serde_json::json;
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -122,7 +122,8 @@ impl Instance {
         let control = Control::new(store, seams);
         let blobs = Blobs::folder(folder.path().to_owned());
         let live = LiveHub::default();
-        let options = ServerOptions { everybody, ..ServerOptions::default() };
+        let scan = ScanInfo { interval: Some("30s".to_owned()) };
+        let options = ServerOptions { everybody, scan, ..ServerOptions::default() };
         let (control_, blobs_, live_) = (control.clone(), blobs.clone(), live.clone());
         let state = ServerState { control: control_, blobs: blobs_, live: live_, options };
         control.add_location(&location(), "/project/dags").await.unwrap();
@@ -131,7 +132,8 @@ impl Instance {
 
     /// The same instance as another caller sees it.
     pub(crate) fn seen_by(&self, everybody: Caller) -> Router {
-        let options = ServerOptions { everybody, ..ServerOptions::default() };
+        let scan = ScanInfo { interval: Some("30s".to_owned()) };
+        let options = ServerOptions { everybody, scan, ..ServerOptions::default() };
         router(ServerState {
             control: self.control.clone(),
             blobs: self.blobs.clone(),
