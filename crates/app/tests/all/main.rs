@@ -7,6 +7,8 @@
 )]
 
 mod commands;
+mod crashes;
+mod database;
 mod definitions;
 mod demo;
 mod partitions;
