@@ -16,3 +16,4 @@ mod process;
 mod project;
 mod server;
 mod steps;
+mod workers;
