@@ -13,6 +13,7 @@ use millstream_model::{Entropy as _, LocationName};
 use millstream_worker::{Supervisor, Worker, WorkerSettings};
 
 use crate::clock::SystemClock;
+use crate::crash;
 use crate::entropy::SystemEntropy;
 use crate::error::AppError;
 use crate::settings::{LauncherKind, Settings};
@@ -49,7 +50,7 @@ impl Instance {
         };
         let seams =
             Seams { clock: Arc::new(SystemClock::start()), entropy: Arc::new(SystemEntropy) };
-        let control = Control::new(store, seams);
+        let control = Control::new(crash::armed(store), seams);
         let blobs = Blobs::folder(state);
         Ok(Self { settings, control, blobs, local: None })
     }

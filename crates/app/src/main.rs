@@ -8,6 +8,7 @@ mod cli;
 mod client;
 mod clock;
 mod commands;
+mod crash;
 mod draw;
 mod entropy;
 mod error;

@@ -9,6 +9,8 @@
 
 pub mod batch;
 mod changes;
+#[cfg(debug_assertions)]
+mod crash;
 pub mod definitions;
 mod dialect;
 mod error;
@@ -33,6 +35,8 @@ pub mod testing;
 mod value;
 
 pub use batch::{Applied, Batch, Expect, Scope};
+#[cfg(debug_assertions)]
+pub use crash::CrashPoint;
 pub use error::StoreError;
 pub use migrate::{Migration, SchemaState};
 pub use statement::{Sql, all_statements};

@@ -19,6 +19,8 @@ pub struct Store {
     changes: Changes,
     #[cfg(feature = "testing")]
     pub(crate) interposer: Option<Arc<dyn crate::testing::Interposer>>,
+    #[cfg(debug_assertions)]
+    crash: Option<crate::CrashPoint>,
 }
 
 /// Which database it is.
@@ -42,7 +44,16 @@ impl Store {
             changes: Changes::new(),
             #[cfg(feature = "testing")]
             interposer: None,
+            #[cfg(debug_assertions)]
+            crash: None,
         }
+    }
+
+    /// The same store with a crash on purpose.
+    #[cfg(debug_assertions)]
+    #[must_use]
+    pub fn crashing_at(self, crash: Option<crate::CrashPoint>) -> Self {
+        Self { crash, ..self }
     }
 
     /// Opens the embedded database at `path`, which this process then owns, and brings its schema
@@ -99,11 +110,21 @@ impl Store {
         }
         #[cfg(feature = "testing")]
         let batch = self.interpose(batch).await?;
+        #[cfg(debug_assertions)]
+        let crash = self.crash.as_ref().filter(|crash| crash.is_in(&batch));
+        #[cfg(debug_assertions)]
+        if let Some(crash) = crash {
+            crash.reach(crate::crash::Side::Before);
+        }
         let wakes_daemon = batch.wakes_daemon;
         let applied = match &*self.database {
             Database::Sqlite(sqlite) => sqlite.apply(batch).await,
             Database::Postgres(postgres) => postgres.apply(batch).await,
         }?;
+        #[cfg(debug_assertions)]
+        if let Some(crash) = crash {
+            crash.reach(crate::crash::Side::After);
+        }
         if wakes_daemon {
             self.changes.committed_work();
         } else {

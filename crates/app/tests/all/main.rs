@@ -7,6 +7,8 @@
 )]
 
 mod commands;
+mod crashes;
+mod database;
 mod definitions;
 mod demo;
 mod partitions;
@@ -14,3 +16,4 @@ mod process;
 mod project;
 mod server;
 mod steps;
+mod workers;
