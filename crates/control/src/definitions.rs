@@ -133,8 +133,10 @@ impl Control {
         }
         definitions::raise_location(&mut batch, &change.location, change.seen_version);
         let known = self.store.definition_files(&change.location).await?;
+        let known: BTreeMap<&str, &StoredFile> =
+            known.iter().map(|stored| (stored.row.name.as_str(), stored)).collect();
         for file in &change.files {
-            let before = known.iter().find(|stored| stored.row.name == file.name);
+            let before = known.get(file.name.as_str()).copied();
             let stored = self.changed(&change.location, file, before);
             if let FileOutcome::Live { version, content, .. } = &file.outcome
                 && before.and_then(|before| before.row.version.as_ref()) != Some(version)

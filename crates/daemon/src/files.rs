@@ -3,8 +3,8 @@
 //! A file whose size, modification time and inode are as before has the hash it had before, so an
 //! unchanged root costs a walk and a `stat` a file.
 
-use std::collections::BTreeMap;
-use std::fs::Metadata;
+use std::collections::HashMap;
+use std::fs::{DirEntry, Metadata};
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,9 @@ const DEPTH_MAX: usize = 32;
 #[derive(Debug)]
 pub struct Root {
     path: PathBuf,
-    remembered: BTreeMap<String, (Fingerprint, ContentHash)>,
+    remembered: HashMap<String, (Fingerprint, ContentHash)>,
+    /// The location's version when all that is remembered was last found to be stored.
+    settled: Option<i64>,
 }
 
 /// What says that a file is as it was.
@@ -37,6 +39,9 @@ struct Fingerprint {
 }
 
 impl Fingerprint {
+    /// What no file has.
+    const NEVER: Self = Self { size: 0, modified: (0, 0), inode: 0 };
+
     fn of(metadata: &Metadata) -> Self {
         Self {
             size: metadata.size(),
@@ -49,7 +54,7 @@ impl Fingerprint {
 impl Root {
     /// The root at `path`, which need not exist yet.
     pub fn new(path: PathBuf) -> Self {
-        Self { path, remembered: BTreeMap::new() }
+        Self { path, remembered: HashMap::new(), settled: None }
     }
 
     /// Where it is.
@@ -60,45 +65,59 @@ impl Root {
     /// Every definition file below the root with the hash of its content.
     ///
     /// Hidden files and folders are passed over, and links are not followed: a root says what it
-    /// holds itself. A file that cannot be read is left out of the hashes' memory and seen again.
+    /// holds itself. A file that cannot be read is read again at the next look.
     pub fn look(&mut self) -> Sighting {
+        self.settled = None;
         if !self.path.is_dir() {
             return Sighting::Unreadable(format!("{} is no directory", self.path.display()));
         }
-        let mut files = BTreeMap::new();
-        let mut remembered = BTreeMap::new();
-        let walk = walkdir::WalkDir::new(&self.path)
-            .max_depth(DEPTH_MAX)
-            .into_iter()
-            .filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry.file_name()));
-        for entry in walk {
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(error) => return Sighting::Unreadable(error.to_string()),
-            };
-            let Some(name) = definition_name(&self.path, entry.path()) else { continue };
-            if !entry.file_type().is_file() {
-                continue;
-            }
-            // A file that is gone between the walk and the look was deleted: the next scan's news.
-            let Ok(metadata) = entry.metadata() else { continue };
-            let print = Fingerprint::of(&metadata);
-            let known = self.remembered.get(&name).filter(|(known, _)| *known == print);
-            let hash = match known {
-                Some((_, hash)) => hash.clone(),
-                None => match read(entry.path()) {
-                    Ok(content) => ContentHash::of(&content),
-                    Err(error) => ContentHash::of(format!("unreadable: {error}").as_bytes()),
+        let mut remembered = HashMap::new();
+        let walked = walk(&self.path, &mut |found| {
+            let print = Fingerprint::of(&found.metadata);
+            let known = self.remembered.get(found.name).filter(|(known, _)| *known == print);
+            let entry = match known {
+                Some((_, hash)) => (print, hash.clone()),
+                None => match read(&self.path.join(found.name)) {
+                    Ok(content) => (print, ContentHash::of(&content)),
+                    Err(error) => {
+                        let hash = ContentHash::of(format!("unreadable: {error}").as_bytes());
+                        (Fingerprint::NEVER, hash)
+                    }
                 },
             };
-            remembered.insert(name.clone(), (print, hash.clone()));
-            files.insert(name, hash);
-            if files.len() > FILES_MAX {
-                return Sighting::Unreadable(format!("it holds more than {FILES_MAX} files"));
-            }
+            remembered.insert(found.name.to_owned(), entry);
+            Look::Further
+        });
+        if let Err(reason) = walked {
+            return Sighting::Unreadable(reason);
         }
         self.remembered = remembered;
-        Sighting::Files(files)
+        let files = self.remembered.iter().map(|(name, (_, hash))| (name.clone(), hash.clone()));
+        Sighting::Files(files.collect())
+    }
+
+    /// Remembers that what the last look saw is stored, as the location's version `version` says.
+    pub(crate) fn settle(&mut self, version: i64) {
+        self.settled = Some(version);
+    }
+
+    /// How many files there are, if all is as it was when it was settled at `version`.
+    pub(crate) fn unchanged(&self, version: i64) -> Option<usize> {
+        if self.settled != Some(version) {
+            return None;
+        }
+        let mut seen = 0;
+        let walked = walk(&self.path, &mut |found| {
+            let known = self.remembered.get(found.name);
+            if known.is_some_and(|(print, _)| *print == Fingerprint::of(&found.metadata)) {
+                seen += 1;
+                Look::Further
+            } else {
+                seen = usize::MAX;
+                Look::Enough
+            }
+        });
+        (walked.is_ok() && seen == self.remembered.len()).then_some(seen)
     }
 
     /// The content of the file called `name`.
@@ -113,19 +132,80 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(content)
 }
 
-fn is_hidden(name: &std::ffi::OsStr) -> bool {
-    name.to_string_lossy().starts_with('.')
+/// A definition file on a walk.
+struct Found<'a> {
+    /// Its path below the root with `/` between parts.
+    name: &'a str,
+    metadata: Metadata,
 }
 
-/// The name of a definition file: its path below the root with `/` between parts.
-fn definition_name(root: &Path, path: &Path) -> Option<String> {
-    let extension = path.extension()?.to_str()?;
-    if !millstream_definition::EXTENSIONS.contains(&extension) {
-        return None;
+/// Whether a walk goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    Further,
+    Enough,
+}
+
+/// Shows every definition file below `root` to `see`; the error is why there is no saying.
+fn walk(root: &Path, see: &mut impl FnMut(Found<'_>) -> Look) -> Result<(), String> {
+    let mut walk = Walk { see, name: String::new(), files: 0 };
+    walk.folder(root, 1).map(|_| ())
+}
+
+/// A walk under way: the path below the root is one text, so that no file costs a new one.
+struct Walk<'s, S> {
+    see: &'s mut S,
+    name: String,
+    files: usize,
+}
+
+impl<S: FnMut(Found<'_>) -> Look> Walk<'_, S> {
+    fn folder(&mut self, path: &Path, depth: usize) -> Result<Look, String> {
+        let failed = |error: std::io::Error| format!("{}: {error}", path.display());
+        for entry in std::fs::read_dir(path).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let file_name = entry.file_name();
+            // A name that is no text cannot be written in a definition's place.
+            let Some(part) = file_name.to_str().filter(|part| !part.starts_with('.')) else {
+                continue;
+            };
+            let kind = entry.file_type().map_err(failed)?;
+            let above = self.name.len();
+            if above > 0 {
+                self.name.push('/');
+            }
+            self.name.push_str(part);
+            let look = if kind.is_dir() && depth < DEPTH_MAX {
+                self.folder(&entry.path(), depth + 1)?
+            } else if kind.is_file() && is_definition(part) {
+                self.file(&entry)?
+            } else {
+                Look::Further
+            };
+            self.name.truncate(above);
+            if look == Look::Enough {
+                return Ok(look);
+            }
+        }
+        Ok(Look::Further)
     }
-    let parts: Option<Vec<&str>> =
-        path.strip_prefix(root).ok()?.iter().map(std::ffi::OsStr::to_str).collect();
-    Some(parts?.join("/"))
+
+    fn file(&mut self, entry: &DirEntry) -> Result<Look, String> {
+        // A file that is gone between the walk and the look was deleted: the next scan's news.
+        let Ok(metadata) = entry.metadata() else { return Ok(Look::Further) };
+        self.files += 1;
+        if self.files > FILES_MAX {
+            return Err(format!("it holds more than {FILES_MAX} files"));
+        }
+        Ok((self.see)(Found { name: &self.name, metadata }))
+    }
+}
+
+/// Whether the extension says that a file holds definitions.
+fn is_definition(file_name: &str) -> bool {
+    file_name
+        .rsplit_once('.')
+        .is_some_and(|(_, extension)| millstream_definition::EXTENSIONS.contains(&extension))
 }
 
 #[cfg(test)]

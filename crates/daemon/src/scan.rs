@@ -43,6 +43,10 @@ pub async fn scan(
     deletions: Deletions,
 ) -> Result<ScanReport, StoreError> {
     let seen_version = control.location_version(location).await?;
+    if let Some(files) = root.unchanged(seen_version) {
+        control.apply_scan(&nothing_new(location, seen_version)).await?;
+        return Ok(ScanReport { files, ..ScanReport::default() });
+    }
     let sighting = root.look();
     let files = sighting.count();
     let (known, verdict) = control.judge_scan(location, &sighting, deletions).await?;
@@ -57,6 +61,11 @@ pub async fn scan(
         control.apply_scan(&change).await?;
         return Ok(ScanReport { files, stale: Some(reason), ..ScanReport::default() });
     }
+    if verdict.parse.is_empty() && verdict.deleted.is_empty() {
+        control.apply_scan(&nothing_new(location, seen_version)).await?;
+        root.settle(seen_version);
+        return Ok(ScanReport { files, ..ScanReport::default() });
+    }
     let scan = Scan { control, location, root, known };
     let changes = scan.changes(&verdict, &sighting.into_files()).await?;
     let report = summarize(&changes, files);
@@ -64,6 +73,11 @@ pub async fn scan(
         LocationChange { location: location.clone(), seen_version, files: changes, stale: None };
     control.apply_scan(&change).await?;
     Ok(report)
+}
+
+/// A scan that found what is stored: only that it took place is news.
+fn nothing_new(location: &LocationName, seen_version: i64) -> LocationChange {
+    LocationChange { location: location.clone(), seen_version, files: Vec::new(), stale: None }
 }
 
 fn summarize(changes: &[FileChange], files: usize) -> ScanReport {
@@ -98,9 +112,6 @@ impl Scan<'_> {
         verdict: &ScanVerdict,
         checksums: &BTreeMap<String, ContentHash>,
     ) -> Result<Vec<FileChange>, StoreError> {
-        if verdict.parse.is_empty() && verdict.deleted.is_empty() {
-            return Ok(Vec::new());
-        }
         let fresh = self.parse(&self.worth_parsing(verdict), checksums);
         let live = self.control.live_files(self.location).await?;
         let live: BTreeMap<String, (ContentHash, FileManifest)> = live

@@ -160,7 +160,7 @@ fn stored_file(mut row: Row) -> Result<StoredFile, StoreError> {
 impl Store {
     /// Every code location.
     pub async fn locations(&self) -> Result<Vec<StoredLocation>, StoreError> {
-        let rows = self.read(Scope::Instance, &LOCATIONS, Vec::new()).await?;
+        let rows = self.read_few(Scope::Instance, &LOCATIONS, Vec::new()).await?;
         rows.into_iter()
             .map(|mut row| {
                 Ok(StoredLocation {

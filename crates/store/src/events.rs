@@ -104,7 +104,7 @@ impl Store {
         (epoch, seq): (i64, i64),
     ) -> Result<bool, StoreError> {
         let params = vec![tenant.into(), (&run).into(), epoch.into(), seq.into()];
-        let rows = self.read(Scope::tenant(tenant), &EVENT_EXISTS, params).await?;
+        let rows = self.read_few(Scope::tenant(tenant), &EVENT_EXISTS, params).await?;
         Ok(!rows.is_empty())
     }
 
@@ -134,7 +134,7 @@ impl Store {
     /// commit, so publishers go one after the other, and each reads the last position after the
     /// one before it has committed. Where the writer publishes in its own commits it returns 0.
     pub async fn publish(&self, holder: &str, fence: i64) -> Result<u32, StoreError> {
-        if self.read(Scope::Daemon, &ANY_UNPUBLISHED, Vec::new()).await?.is_empty() {
+        if self.read_few(Scope::Daemon, &ANY_UNPUBLISHED, Vec::new()).await?.is_empty() {
             return Ok(0);
         }
         let batch = leases::raise(PUBLISHER_LEASE, holder, fence)
@@ -145,7 +145,7 @@ impl Store {
 
     /// The position of the newest published batch.
     pub async fn last_position(&self) -> Result<EventPosition, StoreError> {
-        let rows = self.read(Scope::Daemon, &LAST_POSITION, Vec::new()).await?;
+        let rows = self.read_few(Scope::Daemon, &LAST_POSITION, Vec::new()).await?;
         rows.into_iter().next().map_or(Ok(EventPosition(0)), |mut row| row.int().map(EventPosition))
     }
 }

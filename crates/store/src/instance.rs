@@ -61,13 +61,13 @@ pub fn answer_request(id: &str, answer: &str, forget: Timestamp) -> Batch {
 impl Store {
     /// The value of a setting.
     pub async fn setting(&self, key: &str) -> Result<Option<String>, StoreError> {
-        let rows = self.read(Scope::Instance, &SETTING, vec![key.into()]).await?;
+        let rows = self.read_few(Scope::Instance, &SETTING, vec![key.into()]).await?;
         rows.into_iter().next().map(|mut row| row.text()).transpose()
     }
 
     /// The oldest `limit` requests that have no answer.
     pub async fn open_requests(&self, limit: u32) -> Result<Vec<DaemonRequest>, StoreError> {
-        let rows = self.read(Scope::Instance, &OPEN_REQUESTS, vec![limit.into()]).await?;
+        let rows = self.read_few(Scope::Instance, &OPEN_REQUESTS, vec![limit.into()]).await?;
         rows.into_iter()
             .map(|mut row| {
                 Ok(DaemonRequest { id: row.text()?, kind: row.text()?, body: row.text()? })
@@ -77,7 +77,7 @@ impl Store {
 
     /// The answer to a request, once there is one.
     pub async fn request_answer(&self, id: &str) -> Result<Option<String>, StoreError> {
-        let rows = self.read(Scope::Instance, &REQUEST_ANSWER, vec![id.into()]).await?;
+        let rows = self.read_few(Scope::Instance, &REQUEST_ANSWER, vec![id.into()]).await?;
         rows.into_iter().next().map_or(Ok(None), |mut row| row.text_opt())
     }
 }

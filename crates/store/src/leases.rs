@@ -58,7 +58,7 @@ pub fn release(name: &str, holder: &str, fence: i64) -> Batch {
 impl Store {
     /// The lease called `name`, if anybody ever took it.
     pub async fn lease(&self, name: &str) -> Result<Option<Lease>, StoreError> {
-        let rows = self.read(Scope::Daemon, &LEASE, vec![name.into()]).await?;
+        let rows = self.read_few(Scope::Daemon, &LEASE, vec![name.into()]).await?;
         rows.into_iter()
             .next()
             .map(|mut row| Ok(Lease { holder: row.text()?, fence: row.int()?, beat: row.int()? }))

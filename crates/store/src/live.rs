@@ -210,13 +210,13 @@ impl Store {
         tenant: &TenantId,
         run: RunId,
     ) -> Result<Option<LiveRun>, StoreError> {
-        let rows = self.read(Scope::tenant(tenant), &LIVE_RUN, key(tenant, run)).await?;
+        let rows = self.read_few(Scope::tenant(tenant), &LIVE_RUN, key(tenant, run)).await?;
         rows.into_iter().next().map(live_run).transpose()
     }
 
     /// The first `limit` queued runs, highest priority first, then the oldest.
     pub async fn queue_heads(&self, limit: u32) -> Result<Vec<QueueHead>, StoreError> {
-        let rows = self.read(Scope::Daemon, &QUEUE_HEADS, vec![limit.into()]).await?;
+        let rows = self.read_few(Scope::Daemon, &QUEUE_HEADS, vec![limit.into()]).await?;
         rows.into_iter()
             .map(|mut row| {
                 Ok(QueueHead {
@@ -232,7 +232,7 @@ impl Store {
 
     /// How many runs hold a place: starting, started or canceling.
     pub async fn count_in_progress(&self) -> Result<u32, StoreError> {
-        let rows = self.read(Scope::Daemon, &COUNT_IN_PROGRESS, Vec::new()).await?;
+        let rows = self.read_few(Scope::Daemon, &COUNT_IN_PROGRESS, Vec::new()).await?;
         rows.into_iter().next().map_or(Ok(0), |mut row| row.count())
     }
 

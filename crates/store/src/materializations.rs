@@ -190,7 +190,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<MaterializationRow>, StoreError> {
         let params = vec![tenant.into(), (&run).into(), limit.into()];
-        let rows = self.read(Scope::tenant(tenant), &MATERIALIZATIONS_OF_RUN, params).await?;
+        let rows = self.read_few(Scope::tenant(tenant), &MATERIALIZATIONS_OF_RUN, params).await?;
         rows.into_iter().map(materialization).collect()
     }
 

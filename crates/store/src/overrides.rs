@@ -54,7 +54,7 @@ impl Store {
         location: &LocationName,
     ) -> Result<BTreeMap<JobName, bool>, StoreError> {
         let params = vec![tenant.into(), location.into()];
-        let rows = self.read(Scope::tenant(tenant), &JOB_OVERRIDES, params).await?;
+        let rows = self.read_few(Scope::tenant(tenant), &JOB_OVERRIDES, params).await?;
         rows.into_iter().map(|mut row| Ok((row.parse()?, row.truth()?))).collect()
     }
 }

@@ -26,7 +26,7 @@ impl Store {
         hash: &ContentHash,
     ) -> Result<Option<RunPlan>, StoreError> {
         let params = vec![tenant.into(), hash.into()];
-        let rows = self.read(Scope::tenant(tenant), &PLAN, params).await?;
+        let rows = self.read_few(Scope::tenant(tenant), &PLAN, params).await?;
         rows.into_iter().next().map(|mut row| row.json()).transpose()
     }
 }

@@ -192,7 +192,7 @@ impl Store {
     /// The run with this id, or `None` if this tenant has none.
     pub async fn run(&self, tenant: &TenantId, run: RunId) -> Result<Option<RunRow>, StoreError> {
         let params = vec![tenant.into(), (&run).into()];
-        let rows = self.read(Scope::tenant(tenant), &RUN, params).await?;
+        let rows = self.read_few(Scope::tenant(tenant), &RUN, params).await?;
         rows.into_iter().next().map(run_row).transpose()
     }
 
@@ -249,7 +249,7 @@ impl Store {
         run: RunId,
     ) -> Result<Option<RunOrder>, StoreError> {
         let params = vec![tenant.into(), (&run).into()];
-        let rows = self.read(Scope::tenant(tenant), &RUN_ORDER, params).await?;
+        let rows = self.read_few(Scope::tenant(tenant), &RUN_ORDER, params).await?;
         rows.into_iter()
             .next()
             .map(|mut row| {

@@ -166,6 +166,22 @@ impl Store {
         }
     }
 
+    /// Asks one question whose answer is a few rows that an index finds.
+    ///
+    /// An embedded database answers it on the caller's thread: to hand it to another one would cost
+    /// several times the answer.
+    pub(crate) async fn read_few(
+        &self,
+        scope: Scope,
+        sql: &'static Sql,
+        params: Vec<Value>,
+    ) -> Result<Vec<Row>, StoreError> {
+        match &*self.database {
+            Database::Sqlite(sqlite) => sqlite.read_here(sql, params).await,
+            Database::Postgres(postgres) => postgres.read(scope, sql, params).await,
+        }
+    }
+
     /// Prepares every statement of the store, so that a wrong one is found before a user does.
     pub async fn prepare_all(&self) -> Result<usize, StoreError> {
         match &*self.database {

@@ -9,6 +9,7 @@ use millstream_model::worker_api::Assignment;
 use tokio::sync::watch;
 
 use crate::run::{RunEnd, drive};
+use crate::step::RunScratch;
 use crate::{Seams, Supervisor};
 
 /// Executes runs, each within bounds, all through one supervisor.
@@ -83,6 +84,13 @@ impl WorkerSettings {
     }
 }
 
+impl WorkerSettings {
+    /// The folder of the attempts of a run by one worker.
+    pub(crate) fn run_scratch(&self, assignment: &Assignment) -> PathBuf {
+        self.scratch.join(format!("{}.{}", assignment.run, assignment.epoch))
+    }
+}
+
 /// Steps have a working directory of their own, so what they are told must not depend on ours.
 fn absolute(path: PathBuf) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
@@ -133,6 +141,7 @@ impl Worker {
         if assignment.epoch > 1 {
             remove_older_scratch(&self.settings.scratch, &assignment);
         }
+        let _scratch = RunScratch(self.settings.run_scratch(&assignment));
         drive(&self.settings, self, assignment, seams, signal).await
     }
 }

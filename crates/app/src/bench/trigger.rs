@@ -1,6 +1,6 @@
 //! P8 and R196: from a client's trigger to what it sees, over HTTP, on a server with nothing to do.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use millstream_model::Timestamp;
 use serde_json::{Value, json};
@@ -20,6 +20,9 @@ use crate::settings::Settings;
 /// The longest that one trigger in a hundred may take, in microseconds.
 const P99_MAX: f64 = 10_000.0;
 
+/// What a server needs to be done with a run, and with what that woke.
+const QUIET: Duration = Duration::from_millis(5);
+
 /// P8: one run of one step that does nothing.
 pub(super) async fn measure(folder: &Folder, size: &Size) -> Result<Vec<Figure>, AppError> {
     folder.define("one.json", &job::noops(1))?;
@@ -35,6 +38,8 @@ pub(super) async fn measure(folder: &Folder, size: &Size) -> Result<Vec<Figure>,
         async || {
             let mut round = Vec::new();
             for _ in 0..size.triggers {
+                // The server is idle again: what the run before has woken sleeps.
+                tokio::time::sleep(QUIET).await;
                 let start = Instant::now();
                 let run = launch(&client, "one").await?;
                 finished(&client, &run).await?;

@@ -75,6 +75,20 @@ impl Sqlite {
         }
     }
 
+    /// As [`Sqlite::read`], on the caller's thread when a connection is free.
+    pub(crate) async fn read_here(
+        &self,
+        sql: &'static Sql,
+        params: Vec<Value>,
+    ) -> Result<Vec<Row>, StoreError> {
+        if let Mode::File { readers, .. } = &self.mode
+            && let Some(rows) = readers.try_here(|on| execute::query(on, sql, &params))
+        {
+            return rows;
+        }
+        self.read(sql, params).await
+    }
+
     pub(crate) async fn prepare_all(&self) -> Result<usize, StoreError> {
         match &self.mode {
             Mode::File { readers, .. } => readers.with(execute::prepare_all).await,

@@ -37,6 +37,15 @@ impl Readers {
         self.with(move |connection| execute::query(connection, sql, &params)).await
     }
 
+    /// Runs `work` on this thread, if a connection is open and free.
+    pub(super) fn try_here<T>(&self, work: impl FnOnce(&Connection) -> T) -> Option<T> {
+        let _place = self.places.try_acquire().ok()?;
+        let connection = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+        let outcome = work(&connection);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        Some(outcome)
+    }
+
     /// Runs `work` on a free connection, off the async threads.
     pub(super) async fn with<T: Send + 'static>(
         &self,

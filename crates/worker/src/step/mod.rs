@@ -13,3 +13,4 @@ mod sql;
 mod template;
 
 pub use attempt::{AttemptDone, AttemptOrder, StepRunner};
+pub(crate) use scratch::RunScratch;

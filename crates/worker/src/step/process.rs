@@ -77,7 +77,7 @@ fn give_context(
     std::fs::write(scratch.context(), json)
         .map_err(|error| no_folder(&scratch.context(), &error))?;
     let path = |path: PathBuf| path.to_string_lossy().into_owned();
-    env.insert("TMPDIR".to_owned(), path(scratch.tmp()));
+    env.insert("TMPDIR".to_owned(), path(scratch.tmp().to_owned()));
     env.insert("MILLSTREAM_CONTEXT".to_owned(), path(scratch.context()));
     env.insert("MILLSTREAM_RESULT".to_owned(), path(scratch.result()));
     env.extend(context.variables().clone());
@@ -93,9 +93,8 @@ pub(super) fn no_folder(path: &Path, error: &std::io::Error) -> Ending {
 impl Attempt<'_> {
     /// The folder that this attempt has for itself.
     pub(super) fn scratch(&self) -> Result<Scratch, Ending> {
-        let run = format!("{}.{}", self.assignment.run, self.assignment.epoch);
         let name = format!("{}.{}", self.place, self.number);
-        let path = self.worker.settings.scratch.join(run).join(name);
+        let path = self.worker.settings.run_scratch(self.assignment).join(name);
         Scratch::create(path.clone()).map_err(|error| no_folder(&path, &error))
     }
 

@@ -19,8 +19,9 @@ pub(super) async fn read(path: &Path) -> Result<Returned, Ending> {
         let message = format!("the result file cannot be read: {error}");
         Ending::failed(ErrorCode::StepResult, message)
     };
-    let file = match tokio::fs::File::open(path).await {
-        Ok(file) => file,
+    // Most steps leave none, and to find that out costs less than to have another thread do it.
+    let file = match std::fs::File::open(path) {
+        Ok(file) => tokio::fs::File::from_std(file),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Ok(Returned::Value(Value::Null));
         }

@@ -1,62 +1,92 @@
-//! The folder that one attempt has for itself while it runs.
+//! What one attempt has for itself on the disk while it runs: a folder, and files beside it.
+//!
+//! Every folder that is made and removed is work for the file system's journal, and a step that does
+//! little is measured by it: so an attempt makes one, and the run's own stays until the run is over.
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// A folder that is removed, with all that is in it, when this is dropped.
+/// The names of an attempt's files, behind its own.
+const CONTEXT: &str = "context.json";
+const RESULT: &str = "result.json";
+const REQUEST: &str = "request.json";
+const ANSWER: &str = "answer.json";
+const ROWS: &str = "rows";
+
+/// An attempt's folder and files; all of it is removed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Scratch {
     path: PathBuf,
 }
 
 impl Scratch {
-    /// Makes the folder, which only this user can enter: the context may hold secrets.
+    /// Makes the folder at `path` and the one it is in, which only this user can enter: the context
+    /// may hold secrets.
     pub(super) fn create(path: PathBuf) -> io::Result<Self> {
         let mut builder = std::fs::DirBuilder::new();
-        builder.recursive(true).mode(0o700).create(path.join("tmp"))?;
+        builder.recursive(true).mode(0o700).create(&path)?;
         Ok(Self { path })
     }
 
     /// The file that the step's context is in.
     pub(super) fn context(&self) -> PathBuf {
-        self.path.join("context.json")
+        self.file(CONTEXT)
     }
 
     /// The file that the step leaves its result in.
     pub(super) fn result(&self) -> PathBuf {
-        self.path.join("result.json")
+        self.file(RESULT)
     }
 
     /// The file with what a SQL step asks for.
     pub(super) fn request(&self) -> PathBuf {
-        self.path.join("request.json")
+        self.file(REQUEST)
     }
 
     /// The file with what became of a SQL step.
     pub(super) fn answer(&self) -> PathBuf {
-        self.path.join("answer.json")
+        self.file(ANSWER)
     }
 
     /// The file with the rows of a SQL step.
     pub(super) fn rows(&self) -> PathBuf {
-        self.path.join("rows")
+        self.file(ROWS)
     }
 
     /// The folder for the step's own temporary files.
-    pub(super) fn tmp(&self) -> PathBuf {
-        self.path.join("tmp")
+    pub(super) fn tmp(&self) -> &Path {
+        &self.path
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.path.with_added_extension(name)
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
+        for name in [CONTEXT, RESULT, REQUEST, ANSWER, ROWS] {
+            // Most attempts have but some of them.
+            std::fs::remove_file(self.file(name)).ok();
+        }
+        // Most steps leave nothing in it.
+        if std::fs::remove_dir(&self.path).is_ok() {
+            return;
+        }
         if let Err(error) = std::fs::remove_dir_all(&self.path) {
             tracing::warn!(path = %self.path.display(), %error, "a step's folder stays behind");
         }
-        // The run's folder goes with its last attempt; until then it is not empty.
-        if let Some(run) = self.path.parent() {
-            std::fs::remove_dir(run).ok();
-        }
+    }
+}
+
+/// The folder of a run's attempts; it goes with the run, if nothing was left in it.
+#[derive(Debug)]
+pub(crate) struct RunScratch(pub(crate) PathBuf);
+
+impl Drop for RunScratch {
+    fn drop(&mut self) {
+        // A run whose steps are no processes never had one.
+        std::fs::remove_dir(&self.0).ok();
     }
 }
