@@ -206,9 +206,9 @@ impl Case {
     fn worker(&self) -> u32 {
         let folder = self.project.path("").display().to_string();
         let found = process::with_argument(folder.trim_end_matches('/'));
-        let workers =
+        let mut workers =
             found.into_iter().filter(|pid| process::command_line(*pid).contains("__worker"));
-        workers.last().unwrap()
+        workers.next_back().unwrap()
     }
 
     /// A server with a run whose second step's process is there.

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_millstream");
 
 /// The longest that anything here may take, on a busy machine too.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Between two looks at what another process has done.
 const LOOK_EVERY: Duration = Duration::from_millis(15);

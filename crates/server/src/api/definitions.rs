@@ -25,12 +25,12 @@ pub(crate) enum StatusAnswer {
     /// Loading is off, and that is all there is to say.
     Off { enabled: bool },
     /// Loading is on.
-    On(Box<Loaded>),
+    On(Box<DefinitionsStatus>),
 }
 
 /// The fields of document 004's status command, and every file.
 #[derive(Debug, Serialize)]
-pub(crate) struct Loaded {
+pub(crate) struct DefinitionsStatus {
     enabled: bool,
     scan_interval: Option<String>,
     loaded_dags: Vec<String>,
@@ -73,7 +73,7 @@ pub(crate) async fn status(
     let files: Vec<FileRow> = views.into_iter().flat_map(|view| view.files).collect();
     let all = files.iter().flat_map(|file| file.diagnostics.clone());
     let (errors, warnings) = all.partition(|found| found.severity == Severity::Error);
-    Ok(Json(StatusAnswer::On(Box::new(Loaded {
+    Ok(Json(StatusAnswer::On(Box::new(DefinitionsStatus {
         enabled: true,
         scan_interval: state.options.scan.interval.clone(),
         dag_count: loaded_dags.len(),

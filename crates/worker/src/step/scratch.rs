@@ -1,7 +1,8 @@
 //! What one attempt has for itself on the disk while it runs: a folder, and files beside it.
 //!
-//! Every folder that is made and removed is work for the file system's journal, and a step that does
-//! little is measured by it: so an attempt makes one, and the run's own stays until the run is over.
+//! Every folder that is made and removed is work for the file system's journal, and a step that
+//! does little is measured by it: so an attempt makes one, and the run's own stays until the run is
+//! over.
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
