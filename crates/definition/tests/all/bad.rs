@@ -158,3 +158,34 @@ fn r174_a_missing_dependency_names_both_nodes() {
     );
     assert_eq!(help(text), "did you mean `extract`?");
 }
+
+/// The messages of the errors in a JSON file.
+fn messages(text: &str) -> Vec<String> {
+    errors("a.json", text).into_iter().map(|found| found.message).collect()
+}
+
+#[test]
+fn r169_a_file_without_nodes_says_so_in_document_004s_words() {
+    assert_eq!(messages("{}"), ["Missing required fields: nodes"]);
+}
+
+#[test]
+fn r170_two_nodes_with_one_id_are_named_in_document_004s_words() {
+    let node = r#"{"id": "task_1", "type": "noop"}"#;
+    let text = format!("{{\"nodes\": [{node}, {node}]}}");
+    assert_eq!(messages(&text), ["Duplicate node IDs: task_1"]);
+}
+
+#[test]
+fn r173_a_node_without_config_or_of_an_unknown_kind_is_an_error_at_load() {
+    let of = |node: &str| messages(&format!("{{\"nodes\": [{node}]}}"));
+    for (node, word) in [
+        (r#"{"id": "a", "type": "local"}"#, "config"),
+        (r#"{"id": "a", "type": "k8s", "config": {}}"#, "k8s"),
+        (r#"{"id": "a", "type": "local", "config": {}}"#, "module"),
+        (r#"{"id": "a", "type": "lambda", "config": {}}"#, "function_name"),
+    ] {
+        let [message] = &of(node)[..] else { panic!("{node}: {:?}", of(node)) };
+        assert!(message.contains(word), "{node}: {message}");
+    }
+}

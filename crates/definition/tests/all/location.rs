@@ -81,6 +81,28 @@ fn the_files_of_the_asset_manager_example_fit_together() {
 }
 
 #[test]
+fn r033_the_example_has_two_stages_with_lineage_and_groups() {
+    let metrics = include_str!("../../../../examples/asset_manager/dags/metrics.yaml");
+    let parsed = parse_file("metrics.yaml", metrics.as_bytes());
+    let assets = parsed.manifest.unwrap().assets;
+    let seen: Vec<(String, Vec<String>, &str)> = assets
+        .iter()
+        .map(|asset| {
+            let deps = asset.deps.iter().map(ToString::to_string).collect();
+            (asset.key.to_string(), deps, asset.group.as_str())
+        })
+        .collect();
+    let stage = |key: &str, dep: &str, group| (key.to_owned(), vec![dep.to_owned()], group);
+    assert_eq!(
+        seen,
+        [
+            stage("metric_semantic_values", "flights", "semantic_extraction"),
+            stage("snowflake_metric_cache", "metric_semantic_values", "semantic_loader"),
+        ]
+    );
+}
+
+#[test]
 fn r167_of_two_new_files_with_one_name_the_first_by_name_keeps_it() {
     let json = r#"{"nodes": [{"id": "a", "type": "noop"}]}"#;
     let found = check_new(&[("etl.yaml", JOB), ("etl.json", json)]);
