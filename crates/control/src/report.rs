@@ -3,7 +3,7 @@
 //! **Invariant.** The events of one epoch are stored in the order of their `seq`, each exactly
 //! once: a report moves the run's place from just before its first event to its last, or misses.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use millstream_model::view::{MaterializationRow, PartitionState};
@@ -76,7 +76,11 @@ impl Control {
         }
         let order = self.store.run_order(tenant, run).await?.ok_or_else(stale)?;
         let plan = self.plan_of(tenant, run, &order).await?;
-        let progress = self.store.steps_of_run(tenant, run).await?;
+        // Before the first epoch's worker nobody has reported anything.
+        let progress = match epoch {
+            1 => BTreeMap::new(),
+            _ => self.store.steps_of_run(tenant, run).await?,
+        };
         Ok(Assignment {
             tenant: tenant.clone(),
             run,

@@ -6,6 +6,7 @@
     reason = "what tests share fails as the tests themselves do"
 )]
 
+mod bench;
 mod commands;
 mod crashes;
 mod database;

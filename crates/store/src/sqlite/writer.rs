@@ -77,7 +77,7 @@ fn serve(connection: &Connection, orders: &mpsc::Receiver<Order>) {
 /// Runs a group in one transaction. A bad batch is rolled back to its savepoint and harms no
 /// other; when the commit itself fails, nothing of the group is stored and all are told.
 fn commit(connection: &Connection, group: Vec<Order>) {
-    if let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
+    if let Err(error) = control(connection, "BEGIN IMMEDIATE") {
         let error = error.to_string();
         for order in group {
             tell(order.answer, Err(StoreError::Unavailable(error.clone())));
@@ -88,11 +88,11 @@ fn commit(connection: &Connection, group: Vec<Order>) {
         .into_iter()
         .map(|order| (order.answer, in_savepoint(connection, &order.batch)))
         .collect();
-    let committed = connection.execute_batch("COMMIT");
+    let committed = control(connection, "COMMIT");
     if let Err(error) = &committed {
         tracing::error!(%error, "a commit failed");
         // Nothing can be done about a failing rollback: the next BEGIN will say so to its caller.
-        drop(connection.execute_batch("ROLLBACK"));
+        drop(control(connection, "ROLLBACK"));
     }
     for (answer, outcome) in outcomes {
         let outcome = match &committed {
@@ -104,10 +104,7 @@ fn commit(connection: &Connection, group: Vec<Order>) {
 }
 
 fn in_savepoint(connection: &Connection, batch: &Batch) -> Answer {
-    let control = |text: &str| {
-        let mut statement = connection.prepare_cached(text).map_err(execute::unavailable)?;
-        statement.execute([]).map(|_| ()).map_err(execute::unavailable)
-    };
+    let control = |text| control(connection, text);
     control("SAVEPOINT batch")?;
     match execute::batch(connection, batch) {
         Ok(applied) => control("RELEASE batch").map(|()| applied),
@@ -117,6 +114,12 @@ fn in_savepoint(connection: &Connection, batch: &Batch) -> Answer {
             Err(error)
         }
     }
+}
+
+/// Runs a statement that only moves the transaction; prepared once, because each commit has some.
+fn control(connection: &Connection, text: &str) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(text).map_err(execute::unavailable)?;
+    statement.execute([]).map(|_| ()).map_err(execute::unavailable)
 }
 
 fn tell(answer: oneshot::Sender<Answer>, outcome: Answer) {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use millstream_io::quote_identifier;
 use millstream_model::{ErrorCode, StepError};
@@ -18,11 +18,14 @@ use serde_json::{Map, Value as Json};
 const FUEL: u64 = 1_000_000;
 
 /// The templates of one attempt.
+///
+/// Most steps have none, and an environment is much to make for nothing: each is made when the first
+/// template needs it.
 #[derive(Debug)]
 pub(super) struct Templates {
-    plain: Environment<'static>,
-    shell: Environment<'static>,
-    sql: Environment<'static>,
+    plain: OnceLock<Environment<'static>>,
+    shell: OnceLock<Environment<'static>>,
+    sql: OnceLock<Environment<'static>>,
     names: Value,
 }
 
@@ -34,27 +37,37 @@ impl Templates {
         declared_env: &BTreeMap<String, String>,
         module: Option<&str>,
     ) -> Self {
-        let plain = environment();
-        let mut shell = environment();
-        shell.set_formatter(for_shell);
-        let mut sql = environment();
-        sql.set_formatter(for_sql);
-        Self { plain, shell, sql, names: names(json, declared_env, module) }
+        Self {
+            plain: OnceLock::new(),
+            shell: OnceLock::new(),
+            sql: OnceLock::new(),
+            names: names(json, declared_env, module),
+        }
     }
 
     /// `text` with its templates resolved.
     pub(super) fn render(&self, text: &str) -> Result<String, StepError> {
-        render(&self.plain, text, &self.names)
+        render(|| self.plain.get_or_init(environment), text, &self.names)
     }
 
     /// `text`, a line for the shell, with its templates resolved.
     pub(super) fn render_shell(&self, text: &str) -> Result<String, StepError> {
-        render(&self.shell, text, &self.names)
+        let shell = || {
+            let mut environment = environment();
+            environment.set_formatter(for_shell);
+            environment
+        };
+        render(|| self.shell.get_or_init(shell), text, &self.names)
     }
 
     /// `text`, a statement of SQL, with its templates resolved.
     pub(super) fn render_sql(&self, text: &str) -> Result<String, StepError> {
-        render(&self.sql, text, &self.names)
+        let sql = || {
+            let mut environment = environment();
+            environment.set_formatter(for_sql);
+            environment
+        };
+        render(|| self.sql.get_or_init(sql), text, &self.names)
     }
 }
 
@@ -68,11 +81,15 @@ fn environment() -> Environment<'static> {
     environment
 }
 
-fn render(environment: &Environment<'_>, text: &str, names: &Value) -> Result<String, StepError> {
+fn render<'e>(
+    environment: impl FnOnce() -> &'e Environment<'static>,
+    text: &str,
+    names: &Value,
+) -> Result<String, StepError> {
     if !["{{", "{%", "{#"].iter().any(|mark| text.contains(mark)) {
         return Ok(text.to_owned());
     }
-    environment.render_named_str("template", text, names).map_err(|error| StepError {
+    environment().render_named_str("template", text, names).map_err(|error| StepError {
         code: ErrorCode::StepTemplate,
         message: format!("the template {text:?} cannot be resolved: {}", explain(&error, names)),
         detail: None,

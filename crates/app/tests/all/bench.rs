@@ -1,0 +1,31 @@
+//! The benchmark in its tiny size: every goal is measured, and none is ten times too slow.
+
+use crate::project::Project;
+
+/// What is allowed here: builds for tests are slow, and machines that run them are busy.
+const ALLOWANCE: f64 = 10.0;
+
+#[test]
+fn r199_r200_every_goal_is_measured_and_none_is_ten_times_over_its_gate() {
+    let project = Project::new();
+    let answer = project.json(&["bench", "quick", "--size", "tiny"]);
+
+    assert!(answer["header"].as_str().unwrap().contains("synchronous=FULL"), "{answer}");
+    let figures = answer["figures"].as_array().unwrap();
+    for goal in ["P1", "P3", "P8", "P11", "P12", "P15", "R196", "R199", "R200"] {
+        assert!(figures.iter().any(|figure| figure["goal"] == goal), "{goal} is not measured");
+    }
+    for figure in figures {
+        let judged = figure["judged"].as_f64().unwrap();
+        let gate = figure["gate"].as_f64().unwrap();
+        assert!(judged <= gate * ALLOWANCE, "ten times over its gate: {figure}");
+    }
+    assert!(!project.path(".millstream").exists(), "what was measured in is removed");
+}
+
+#[test]
+fn a_goal_that_does_not_exist_is_answered_with_those_that_do() {
+    let outcome = Project::new().run(&["bench", "quick", "--goal", "P99"]);
+    assert_eq!(outcome.code, 2);
+    assert!(outcome.err.contains("there is no goal `P99`; choose from P1, P3"), "{outcome:?}");
+}
