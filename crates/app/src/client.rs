@@ -54,7 +54,7 @@ impl Client {
             let base = url.trim_end_matches('/').to_owned();
             return Ok(Self::Remote { http: http(None)?, place: base.clone(), base });
         }
-        let settings = Settings::read(&global.dir, |name| std::env::var(name).ok());
+        let settings = Settings::of(&global.dir)?;
         let socket = settings.socket();
         if tokio::net::UnixStream::connect(&socket).await.is_ok() {
             let place = socket.display().to_string();

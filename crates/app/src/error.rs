@@ -72,6 +72,17 @@ pub(crate) enum AppError {
         what: String,
     },
 
+    /// Somebody pressed Ctrl-C while the command waited; what became of its runs has been said.
+    #[error("interrupted")]
+    Interrupted,
+
+    /// The project's folder does not exist.
+    #[error("{folder} is no folder; name the project's folder with `--dir`", folder = folder.display())]
+    NoProject {
+        /// What was named.
+        folder: PathBuf,
+    },
+
     /// The command did its work, and the outcome is a failure that has been shown already.
     #[error("failed")]
     Failed,
@@ -103,14 +114,18 @@ impl AppError {
             | Self::Port { .. }
             | Self::Unreachable { .. }
             | Self::Bench { .. }
+            | Self::NoProject { .. }
+            | Self::Interrupted
             | Self::Failed => None,
         }
     }
 
-    /// The process's exit code: 1 for a failure, 2 for something typed wrong.
+    /// The process's exit code: 1 for a failure, 2 for something typed wrong, 130 for Ctrl-C.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage { .. } => 2,
+            Self::Usage { .. } | Self::NoProject { .. } => 2,
+            // As a shell says it of a program that SIGINT ended.
+            Self::Interrupted => 130,
             _ => 1,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::Router;
@@ -30,6 +30,8 @@ pub(crate) struct Served {
     live: LiveHub,
     listeners: JoinSet<()>,
     stop: watch::Sender<bool>,
+    /// The socket on which other commands reach this process, once it is there.
+    socket: Option<PathBuf>,
 }
 
 impl Served {
@@ -37,9 +39,24 @@ impl Served {
     pub(crate) async fn start(settings: Settings) -> Result<Self, AppError> {
         let needs_port = settings.launcher == LauncherKind::Process;
         let listener = if needs_port { Some(bind(0).await?) } else { None };
-        let served = Self::with_listener(settings, listener).await?;
+        let mut served = Self::with_listener(settings, listener).await?;
+        served.answer_commands()?;
         served.scanned().await;
         Ok(served)
+    }
+
+    /// Lets other commands of this folder talk to this process, as long as it lives.
+    fn answer_commands(&mut self) -> Result<(), AppError> {
+        let socket = self.instance.settings.socket();
+        let Some(commands) = bind_socket(&socket)? else { return Ok(()) };
+        self.socket = Some(socket);
+        let app = self.router.clone();
+        let stopped = self.stop.subscribe();
+        self.listeners.spawn(async move {
+            let serving = axum::serve(commands, app).with_graceful_shutdown(told(stopped));
+            report_end(serving.await);
+        });
+        Ok(())
     }
 
     /// Starts the instance with the pages on `port` and the commands' socket.
@@ -49,15 +66,8 @@ impl Served {
     ) -> Result<(Self, SocketAddr), AppError> {
         let listener = bind(port).await?;
         let address = listener.local_addr().map_err(|source| AppError::Port { port, source })?;
-        let socket = settings.socket();
         let mut served = Self::with_listener(settings, Some(listener)).await?;
-        let commands = bind_socket(&socket)?;
-        let app = served.router.clone();
-        let stopped = served.stop.subscribe();
-        served.listeners.spawn(async move {
-            let serving = axum::serve(commands, app).with_graceful_shutdown(told(stopped));
-            report_end(serving.await);
-        });
+        served.answer_commands()?;
         let (live, control) = (served.live.clone(), served.instance.control.clone());
         served.listeners.spawn(async move { live.follow(control).await });
         Ok((served, address))
@@ -91,7 +101,7 @@ impl Served {
                 report_end(serving.await);
             });
         }
-        Ok(Self { instance, daemon, router, live, listeners, stop })
+        Ok(Self { instance, daemon, router, live, listeners, stop, socket: None })
     }
 
     /// The routes, for requests in this process.
@@ -122,8 +132,8 @@ impl Served {
         self.listeners.abort_all();
         self.daemon.stop().await;
         self.instance.stop_workers().await;
-        let socket = self.instance.settings.socket();
-        if let Err(error) = std::fs::remove_file(&socket)
+        if let Some(socket) = self.socket
+            && let Err(error) = std::fs::remove_file(socket)
             && error.kind() != std::io::ErrorKind::NotFound
         {
             tracing::debug!(%error, "the commands' socket stays behind");
@@ -173,10 +183,14 @@ async fn bind(port: u16) -> Result<TcpListener, AppError> {
         .map_err(|source| AppError::Port { port, source })
 }
 
-/// The socket for commands. The database's owner lock says that no other server of this folder
-/// runs, so a socket that is there already was left behind.
-fn bind_socket(path: &Path) -> Result<UnixListener, AppError> {
+/// The socket for commands, or `None` when another process of this folder answers there already:
+/// that can only be where the database is a server's.
+fn bind_socket(path: &Path) -> Result<Option<UnixListener>, AppError> {
     let failed = |source| AppError::Files { path: path.to_owned(), source };
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        return Ok(None);
+    }
+    // Nobody answers, so a socket that is there was left behind.
     if let Err(error) = std::fs::remove_file(path)
         && error.kind() != std::io::ErrorKind::NotFound
     {
@@ -184,7 +198,7 @@ fn bind_socket(path: &Path) -> Result<UnixListener, AppError> {
     }
     let listener = UnixListener::bind(path).map_err(failed)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
-    Ok(listener)
+    Ok(Some(listener))
 }
 
 async fn told(mut stopped: watch::Receiver<bool>) {

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use millstream_model::HumanDuration;
 
+use crate::error::AppError;
+
 /// How often the definition root is scanned when nothing else is said.
 const SCAN_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -55,6 +57,15 @@ pub(crate) enum LauncherKind {
 }
 
 impl Settings {
+    /// The settings for the project in `folder`, which must exist, under this process's own
+    /// environment.
+    pub(crate) fn of(folder: &Path) -> Result<Self, AppError> {
+        if !folder.is_dir() {
+            return Err(AppError::NoProject { folder: folder.to_owned() });
+        }
+        Ok(Self::read(folder, |name| std::env::var(name).ok()))
+    }
+
     /// The settings for `project` under an environment that `variable` looks up.
     pub(crate) fn read(project: &Path, variable: impl Fn(&str) -> Option<String>) -> Self {
         let mut warnings = Vec::new();

@@ -6,7 +6,7 @@ use millstream_model::{
     AssetKey, Cause, Event, EventBody, JobName, Manifest, PartitionKey, PartitionsName, RunId,
     RunPlan, RunRequest, TenantId,
 };
-use millstream_plan::{PartitionChoice, plan_assets, plan_job, tenant_of};
+use millstream_plan::{PartitionChoice, PlanError, plan_assets, plan_job, tenant_of};
 use millstream_store::runs::NewRun;
 use millstream_store::{Batch, events, live, plans, runs};
 
@@ -84,6 +84,9 @@ impl Control {
         let unknown = || ControlError::TenantUnknown { tenant: request.tenant.to_string() };
         let manifest = catalog.for_selection(&request.tenant, &wish.select).ok_or_else(unknown)?;
         let assets = millstream_plan::selection::select(manifest, &wish.select)?;
+        if assets.is_empty() {
+            return Err(PlanError::SelectionEmpty { selection: wish.select.clone() }.into());
+        }
         let keys = self.wanted_partitions(manifest, &request.tenant, &assets, wish).await?;
         if keys.len() > REQUESTS_MAX {
             let (count, what, limit) = (keys.len(), "partitions", REQUESTS_MAX);

@@ -1,6 +1,6 @@
 //! Partition keys: which exist, and adding and removing dynamic ones.
 
-use millstream_model::{PartitionKey, PartitionsName, TenantId, Timestamp};
+use millstream_model::{PartitionKey, PartitionsDef, PartitionsName, TenantId, Timestamp};
 use millstream_plan::{PlanError, tenant_of};
 use millstream_store::{Batch, partitions};
 
@@ -105,13 +105,17 @@ impl Control {
             name: name.clone(),
             known: catalog
                 .manifests()
-                .flat_map(|manifest| manifest.partitions.keys())
-                .map(ToString::to_string)
+                .flat_map(|manifest| &manifest.partitions)
+                .filter(|(_, def)| matches!(def, PartitionsDef::Dynamic(_)))
+                .map(|(name, _)| name.to_string())
                 .collect::<Vec<_>>()
                 .join(", "),
         };
         let manifest = catalog.for_partitions(name).ok_or_else(unknown)?;
         let def = manifest.partitions.get(name).ok_or_else(unknown)?;
+        if !matches!(def, PartitionsDef::Dynamic(_)) {
+            return Err(unknown());
+        }
         for key in keys {
             def.parse_key(key).map_err(PlanError::from)?;
             let owner = tenant_of(manifest, name, key)?;

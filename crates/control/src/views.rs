@@ -14,6 +14,9 @@ use crate::{Control, ControlError};
 /// Partitions that an asset's page shows.
 const PARTITIONS_MAX: usize = 5_000;
 
+/// Digits that a short run id has at least.
+const SHORT_MIN: usize = 4;
+
 /// Materializations that a page shows.
 const HISTORY_MAX: u32 = 50;
 
@@ -58,7 +61,12 @@ impl Control {
                     depends_on: &step.depends_on,
                     attempts: step.retry.attempts(),
                 };
-                step_row(&step.key, &shape, stored.remove(&step.key))
+                let mut shown = step_row(&step.key, &shape, stored.remove(&step.key));
+                // A run that ended before its worker could say so has steps that never will.
+                if row.status.is_terminal() && !shown.status.is_terminal() {
+                    shown.status = StepStatus::Canceled;
+                }
+                shown
             })
             .collect();
         let materializations = self.store.materializations_of_run(tenant, run, HISTORY_MAX).await?;
@@ -76,7 +84,8 @@ impl Control {
             }
             return Err(unknown());
         }
-        if text.len() < 4 {
+        // The short form is the end of an id: hexadecimal digits, and enough of them to mean one.
+        if text.len() < SHORT_MIN || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(unknown());
         }
         let mut found = self.store.runs_by_short_id(tenants, text).await?;

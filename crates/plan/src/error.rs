@@ -108,7 +108,7 @@ pub enum PlanError {
         upstream_by: PartitionsName,
     },
     /// The partition belongs to another tenant than the run.
-    #[error("partition `{key}` belongs to tenant `{owner}`, and the run to `{tenant}`")]
+    #[error("partition `{key}` belongs to tenant `{owner}`, and this was asked of `{tenant}`")]
     PartitionOfOther {
         /// The key.
         key: PartitionKey,

@@ -10,6 +10,9 @@ use crate::client::{Client, encoded};
 use crate::error::AppError;
 use crate::output;
 
+/// Partitions that `asset show` prints one by one.
+const PARTITIONS_SHOWN: usize = 40;
+
 pub(super) async fn run(
     client: &Client,
     global: &Global,
@@ -144,15 +147,31 @@ async fn show(client: &Client, global: &Global, key: &str) -> Result<(), AppErro
                 metadata(made)
             ));
         }
-        for partition in rows(view, "partition_rows") {
-            output::line(&format!(
-                "  {}  {}",
-                text(partition, "/state"),
-                text(partition, "/partition")
-            ));
-        }
+        print_partitions(view);
     }
     Ok(())
+}
+
+/// Prints how many partitions are in which state, and those that were ever touched.
+fn print_partitions(view: &Value) {
+    let counts = partitions(view);
+    if counts != "–" {
+        output::line(&format!("  partitions: {counts}"));
+    }
+    let touched: Vec<&Value> = rows(view, "partition_rows")
+        .iter()
+        .filter(|partition| text(partition, "/state") != "missing")
+        .collect();
+    for partition in touched.iter().take(PARTITIONS_SHOWN) {
+        let (state, key) = (text(partition, "/state"), text(partition, "/partition"));
+        output::line(&format!("  {state}  {key}"));
+    }
+    if touched.len() > PARTITIONS_SHOWN {
+        output::line(&format!(
+            "  … and {} more; `--json` has all",
+            touched.len() - PARTITIONS_SHOWN
+        ));
+    }
 }
 
 /// What a materialization says about itself, on one line.

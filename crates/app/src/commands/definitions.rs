@@ -53,17 +53,27 @@ async fn status(client: &Client, global: &Global) -> Result<(), AppError> {
     for name in names {
         output::line(&name);
     }
-    if let Some(reason) = status.get("stale_reason").and_then(Value::as_str) {
-        output::line(&format!("STALE since {}: {reason}", text(&status, "/stale_since")));
+    if let Some(reason) = status.pointer("/local_source/stale").and_then(Value::as_str) {
+        output::line(&format!("STALE: {reason}"));
     }
     for error in rows(&status, "errors").iter().chain(rows(&status, "warnings")) {
         output::line(&format!(
-            "{}:{}: {} [{}]",
+            "{}:{}:{}: {} [{}]",
             text(error, "/place/file"),
             text(error, "/place/line"),
+            text(error, "/place/column"),
             text(error, "/message"),
             text(error, "/code")
         ));
+        if let Some(help) = error.get("help").and_then(Value::as_str) {
+            output::line(&format!("  help: {help}"));
+        }
+    }
+    for file in rows(&status, "files") {
+        if text(file, "/state") == "last_good" {
+            let name = text(file, "/name");
+            output::line(&format!("{name}: the last good version stays live"));
+        }
     }
     Ok(())
 }
@@ -95,7 +105,7 @@ struct Checked {
 }
 
 fn validate(global: &Global, paths: &[PathBuf]) -> Result<(), AppError> {
-    let settings = Settings::read(&global.dir, |name| std::env::var(name).ok());
+    let settings = Settings::of(&global.dir)?;
     let roots = if paths.is_empty() { vec![settings.dags] } else { paths.to_vec() };
     let mut files = BTreeMap::new();
     for root in &roots {

@@ -52,12 +52,9 @@ pub(super) async fn run(folder: &Path, port: u16, exit: bool) -> Result<(), AppE
     let outcome = run_all(&client).await;
     if outcome.is_ok() {
         output::line("");
-        output::line(&format!(
-            "Done in {:.1} s. Pages: http://{address}",
-            clock.elapsed().as_secs_f64()
-        ));
+        output::line(&format!("Done in {:.1} s.", clock.elapsed().as_secs_f64()));
         if !exit {
-            output::line("Ctrl-C ends it.");
+            output::line(&format!("Pages: http://{address} — Ctrl-C ends it."));
             ended().await;
         }
     }

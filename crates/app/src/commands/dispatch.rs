@@ -15,7 +15,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), AppError> {
     match command {
         Command::Dev { folder, port } => {
             let folder = folder.unwrap_or_else(|| global.dir.clone());
-            serve::dev(Settings::read(&folder, |name| std::env::var(name).ok()), port).await
+            serve::dev(Settings::of(&folder)?, port).await
         }
         Command::Migrate { database_url } => migrate(&global, &database_url).await,
         Command::Definitions(command) => definitions::run(&global, command).await,

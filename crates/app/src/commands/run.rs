@@ -1,5 +1,6 @@
 //! `millstream run`: list, show, logs and cancel.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -162,8 +163,10 @@ pub(super) fn print_outcome(view: &Value) {
     let steps: Vec<Vec<String>> = rows(view, "steps")
         .iter()
         .map(|step| {
-            let explained = [text(step, "/error/message"), text(step, "/reason")];
-            let why = explained.iter().find(|text| text.as_str() != "–").cloned();
+            let why = match (text(step, "/error/message"), text(step, "/reason")) {
+                (none, reason) if none == "–" => Some(reason).filter(|reason| reason != "–"),
+                (message, _) => Some(format!("{message} [{}]", text(step, "/error/code"))),
+            };
             vec![
                 format!("  {}", text(step, "/status")),
                 text(step, "/step"),
@@ -173,6 +176,13 @@ pub(super) fn print_outcome(view: &Value) {
         })
         .collect();
     output::table(&["  STEP STATUS", "STEP", "ATTEMPT", "WHY"], &steps);
+    for step in rows(view, "steps") {
+        let Some(detail) = step.pointer("/error/detail").and_then(Value::as_str) else { continue };
+        output::line(&format!("  {}:", text(step, "/step")));
+        for line in detail.lines() {
+            output::line(&format!("    {line}"));
+        }
+    }
 }
 
 async fn logs(
@@ -183,7 +193,22 @@ async fn logs(
 ) -> Result<(), AppError> {
     let (tenant, mut view) = find(client, global, run).await?;
     let id = text(&view, "/run_id");
-    let mut offsets: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
+    if let Some(only) = only
+        && !rows(&view, "steps").iter().any(|step| text(step, "/step") == only)
+    {
+        let steps: Vec<String> =
+            rows(&view, "steps").iter().map(|step| text(step, "/step")).collect();
+        return Err(AppError::Usage {
+            code: millstream_model::ErrorCode::NotFound,
+            message: format!("the run has no step {only}; its steps are {}", steps.join(", ")),
+        });
+    }
+    let mut reader = LogReader {
+        client,
+        base: format!("/{tenant}/api/v1/runs/{id}"),
+        read: BTreeMap::new(),
+        shown: None,
+    };
     loop {
         let over = matches!(text(&view, "/status").as_str(), "SUCCESS" | "FAILURE" | "CANCELED");
         for step in rows(&view, "steps") {
@@ -194,11 +219,7 @@ async fn logs(
             let attempts = step.get("attempt").and_then(Value::as_u64).unwrap_or(0);
             for attempt in 1..=attempts {
                 for stream in ["out", "err"] {
-                    let path = format!(
-                        "/{tenant}/api/v1/runs/{id}/logs/{}/{attempt}/{stream}",
-                        encoded(&name)
-                    );
-                    drain(client, &path, offsets.entry(path.clone()).or_default()).await?;
+                    reader.print_news(&name, attempt, stream).await?;
                 }
             }
         }
@@ -210,15 +231,43 @@ async fn logs(
     }
 }
 
-/// Prints what a log has gained since `offset`.
-async fn drain(client: &Client, path: &str, offset: &mut u64) -> Result<(), AppError> {
-    loop {
-        let (status, bytes) =
-            client.bytes(Method::Get, &format!("{path}?offset={offset}"), None).await?;
-        if status != 200 || bytes.is_empty() {
-            return Ok(());
+/// Prints the logs of a run piece by piece, each piece under the name of its log.
+struct LogReader<'a> {
+    client: &'a Client,
+    base: String,
+    /// How much of each log has been printed.
+    read: BTreeMap<String, u64>,
+    /// The log whose name was printed last, and whether what followed ended its line.
+    shown: Option<(String, bool)>,
+}
+
+impl LogReader<'_> {
+    /// Prints what a log has gained since the last time.
+    async fn print_news(&mut self, step: &str, attempt: u64, stream: &str) -> Result<(), AppError> {
+        let name = format!("{step}.{attempt}.{stream}");
+        let path = format!("{}/logs/{}/{attempt}/{stream}", self.base, encoded(step));
+        loop {
+            let offset = self.read.get(&name).copied().unwrap_or(0);
+            let path = format!("{path}?offset={offset}");
+            let (status, bytes) = self.client.bytes(Method::Get, &path, None).await?;
+            if status != 200 || bytes.is_empty() {
+                return Ok(());
+            }
+            self.head(&name);
+            output::raw(&bytes);
+            self.shown = Some((name.clone(), bytes.ends_with(b"\n")));
+            let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+            self.read.insert(name.clone(), offset.saturating_add(length));
         }
-        output::raw(&bytes);
-        *offset = offset.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+    }
+
+    /// Names the log that follows, unless it is the one before: on standard error, so that
+    /// standard output is what the steps have written and nothing else.
+    fn head(&self, name: &str) {
+        match &self.shown {
+            Some((shown, _)) if shown == name => {}
+            Some((_, false)) => output::note(&format!("\n==> {name} <==")),
+            _ => output::note(&format!("==> {name} <==")),
+        }
     }
 }

@@ -5,11 +5,12 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::answer::text;
 use crate::client::Client;
 use crate::error::AppError;
+use crate::output;
 
 /// The pauses between two looks: short at first, because most runs are.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
@@ -23,7 +24,40 @@ pub(super) struct Awaited {
 }
 
 /// Waits until all of `runs` are over; returns them as the API shows them, in the same order.
+///
+/// Ctrl-C ends the waiting. Runs that this process itself executes are canceled then, because they
+/// cannot go on without it; those of a server go on.
 pub(super) async fn until_over(client: &Client, runs: &[Awaited]) -> Result<Vec<Value>, AppError> {
+    tokio::select! {
+        over = look_until_over(client, runs) => over,
+        _ = tokio::signal::ctrl_c() => {
+            interrupt(client, runs).await?;
+            Err(AppError::Interrupted)
+        }
+    }
+}
+
+async fn interrupt(client: &Client, runs: &[Awaited]) -> Result<(), AppError> {
+    if !client.is_here() {
+        for awaited in runs {
+            let run = &awaited.run;
+            output::note(&format!("Run {run} goes on; `millstream run cancel {run}` stops it."));
+        }
+        return Ok(());
+    }
+    for awaited in runs {
+        let path = format!("/{}/api/v1/runs/{}/cancel", awaited.tenant, awaited.run);
+        match client.post(&path, &json!({})).await {
+            Ok(_) => output::note(&format!("Run {} is canceled.", awaited.run)),
+            // It was over before it could be canceled.
+            Err(AppError::Refused { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    look_until_over(client, runs).await.map(|_| ())
+}
+
+async fn look_until_over(client: &Client, runs: &[Awaited]) -> Result<Vec<Value>, AppError> {
     let bar = bar(runs.len());
     let mut over: BTreeMap<usize, Value> = BTreeMap::new();
     let mut pause = PAUSE_MIN;

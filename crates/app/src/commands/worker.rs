@@ -9,7 +9,7 @@ use crate::instance;
 use crate::settings::Settings;
 
 pub(super) async fn run(global: &Global) -> Result<(), AppError> {
-    let settings = Settings::read(&global.dir, |name| std::env::var(name).ok());
+    let settings = Settings::of(&global.dir)?;
     let order = WorkerOrder::read(std::io::stdin().lock())
         .map_err(|source| AppError::Files { path: "the worker's order".into(), source })?;
     let program = std::env::current_exe()

@@ -260,7 +260,7 @@ fn r035_a_partition_belongs_to_the_tenant_in_its_key_and_to_no_other() {
     let error = refresh(&all, "jfk", Some("lga::day::flights")).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "partition `lga::day::flights` belongs to tenant `lga`, and the run to `jfk`"
+        "partition `lga::day::flights` belongs to tenant `lga`, and this was asked of `jfk`"
     );
 }
 

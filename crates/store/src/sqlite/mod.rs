@@ -36,6 +36,7 @@ impl Sqlite {
         let owner = owner::Owner::take(path)?;
         let mut connection = open::writer(path)?;
         open::migrate(&mut connection)?;
+        open::release_leases(&connection)?;
         let readers = Readers::open(path)?;
         let writer = Writer::start(connection)?;
         Ok(Self { mode: Mode::File { writer, readers }, _owner: Some(owner) })

@@ -49,6 +49,13 @@ fn set_up(connection: &Connection, more: &str) -> Result<(), StoreError> {
         .map_err(unavailable)
 }
 
+/// Gives every lease free: whoever held one was a process that owned this file, and that is over.
+///
+/// The fences go up, so that nothing a former holder left behind can pass for the next one's.
+pub(super) fn release_leases(connection: &Connection) -> Result<(), StoreError> {
+    connection.execute_batch("UPDATE lease SET holder = '', fence = fence + 1").map_err(unavailable)
+}
+
 /// Brings the schema up to date; an embedded database has one owner, so nobody can be in between.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     connection.execute_batch(CREATE_MIGRATION_TABLE).map_err(unavailable)?;

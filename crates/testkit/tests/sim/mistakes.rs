@@ -6,7 +6,7 @@ use crate::faults::Rates;
 use crate::world::{Plan, simulate};
 
 /// Seeds within which each mistake must be found.
-const BUDGET: u64 = 40;
+const BUDGET: u64 = 150;
 
 /// A report without its fence: a worker that was replaced is heard.
 static NO_FENCE: Sql = Sql {
@@ -42,7 +42,7 @@ static NO_COMPARE: Sql = Sql {
 };
 
 /// Daemons and workers that stop for a while in the middle of something, and nothing else.
-const PAUSES: Rates = Rates { pause: 400, ..Rates::NONE };
+const PAUSES: Rates = Rates { pause: 700, ..Rates::NONE };
 
 /// Launches whose answer is lost, and calls that take long.
 const LOST_LAUNCHES: Rates = Rates { launch_answer_lost: 5_000, call_slow: 2_000, ..Rates::NONE };
