@@ -19,8 +19,8 @@ const FUEL: u64 = 1_000_000;
 
 /// The templates of one attempt.
 ///
-/// Most steps have none, and an environment is much to make for nothing: each is made when the first
-/// template needs it.
+/// Most steps have none, and an environment is much to make for nothing: each is made when the
+/// first template needs it.
 #[derive(Debug)]
 pub(super) struct Templates {
     plain: OnceLock<Environment<'static>>,
