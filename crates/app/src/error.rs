@@ -77,7 +77,7 @@ pub(crate) enum AppError {
     Interrupted,
 
     /// The project's folder does not exist.
-    #[error("{folder} is no folder; name the project's folder with `--dir`", folder = folder.display())]
+    #[error("{} is no folder; name the project's folder with `--dir`", folder.display())]
     NoProject {
         /// What was named.
         folder: PathBuf,

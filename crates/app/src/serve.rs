@@ -37,53 +37,31 @@ pub(crate) struct Served {
 impl Served {
     /// Starts the instance for one command: no port but what its workers need.
     pub(crate) async fn start(settings: Settings) -> Result<Self, AppError> {
-        let needs_port = settings.launcher == LauncherKind::Process;
-        let listener = if needs_port { Some(bind(0).await?) } else { None };
-        let mut served = Self::with_listener(settings, listener).await?;
-        served.answer_commands()?;
+        let served = Self::assemble(settings, None).await?;
         served.scanned().await;
         Ok(served)
     }
 
-    /// Lets other commands of this folder talk to this process, as long as it lives.
-    fn answer_commands(&mut self) -> Result<(), AppError> {
-        let socket = self.instance.settings.socket();
-        let Some(commands) = bind_socket(&socket)? else { return Ok(()) };
-        self.socket = Some(socket);
-        let app = self.router.clone();
-        let stopped = self.stop.subscribe();
-        self.listeners.spawn(async move {
-            let serving = axum::serve(commands, app).with_graceful_shutdown(told(stopped));
-            report_end(serving.await);
-        });
-        Ok(())
-    }
-
-    /// Starts the instance with the pages on `port` and the commands' socket.
+    /// Starts the instance with the pages on `port`.
     pub(crate) async fn listen(
         settings: Settings,
         port: u16,
     ) -> Result<(Self, SocketAddr), AppError> {
         let listener = bind(port).await?;
         let address = listener.local_addr().map_err(|source| AppError::Port { port, source })?;
-        let mut served = Self::with_listener(settings, Some(listener)).await?;
-        served.answer_commands()?;
+        let mut served = Self::assemble(settings, Some(listener)).await?;
         let (live, control) = (served.live.clone(), served.instance.control.clone());
         served.listeners.spawn(async move { live.follow(control).await });
         Ok((served, address))
     }
 
-    async fn with_listener(
-        settings: Settings,
-        listener: Option<TcpListener>,
-    ) -> Result<Self, AppError> {
+    /// Opens the instance, serves it, and only then starts its daemon: a worker that is launched
+    /// finds somebody to report to.
+    async fn assemble(settings: Settings, listener: Option<TcpListener>) -> Result<Self, AppError> {
         for warning in &settings.warnings {
             tracing::warn!("{warning}");
         }
         let mut instance = Instance::open(settings).await?;
-        let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
-        let url = address.map_or_else(String::new, |address| format!("http://{address}"));
-        let daemon = instance.start_daemon(&url).await?;
         let live = LiveHub::default();
         let router = router(ServerState {
             control: instance.control.clone(),
@@ -93,15 +71,36 @@ impl Served {
         });
         let stop = watch::Sender::new(false);
         let mut listeners = JoinSet::new();
+        let path = instance.settings.socket();
+        let commands = bind_socket(&path);
+        let socket = commands.is_some().then_some(path);
+        if let Some(commands) = commands {
+            let (app, stopped) = (router.clone(), stop.subscribe());
+            listeners.spawn(async move {
+                let serving = axum::serve(commands, app).with_graceful_shutdown(told(stopped));
+                report_end(serving.await);
+            });
+        }
+        let reported_by_port =
+            socket.is_none() && instance.settings.launcher == LauncherKind::Process;
+        let listener = match listener {
+            None if reported_by_port => Some(bind(0).await?),
+            listener => listener,
+        };
+        let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
         if let Some(listener) = listener {
-            let app = router.clone();
-            let stopped = stop.subscribe();
+            let (app, stopped) = (router.clone(), stop.subscribe());
             listeners.spawn(async move {
                 let serving = axum::serve(listener, app).with_graceful_shutdown(told(stopped));
                 report_end(serving.await);
             });
         }
-        Ok(Self { instance, daemon, router, live, listeners, stop, socket: None })
+        let url = match (&socket, address) {
+            (Some(socket), _) => format!("unix:{}", socket.display()),
+            (None, address) => address.map_or_else(String::new, |it| format!("http://{it}")),
+        };
+        let daemon = instance.start_daemon(&url).await?;
+        Ok(Self { instance, daemon, router, live, listeners, stop, socket })
     }
 
     /// The routes, for requests in this process.
@@ -183,22 +182,32 @@ async fn bind(port: u16) -> Result<TcpListener, AppError> {
         .map_err(|source| AppError::Port { port, source })
 }
 
-/// The socket for commands, or `None` when another process of this folder answers there already:
-/// that can only be where the database is a server's.
-fn bind_socket(path: &Path) -> Result<Option<UnixListener>, AppError> {
-    let failed = |source| AppError::Files { path: path.to_owned(), source };
+/// The socket on which commands and workers of this machine reach the process.
+///
+/// `None` when another process of this folder answers there already, which can only be where the
+/// database is a server's; or when there can be no socket, because the path is too long for one:
+/// then commands need `--url`, and workers report to the port.
+fn bind_socket(path: &Path) -> Option<UnixListener> {
     if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        return Ok(None);
+        return None;
     }
     // Nobody answers, so a socket that is there was left behind.
     if let Err(error) = std::fs::remove_file(path)
         && error.kind() != std::io::ErrorKind::NotFound
     {
-        return Err(failed(error));
+        tracing::warn!(path = %path.display(), %error, "the old socket cannot be removed");
+        return None;
     }
-    let listener = UnixListener::bind(path).map_err(failed)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
-    Ok(Some(listener))
+    let private = std::fs::Permissions::from_mode(0o600);
+    let bound = UnixListener::bind(path)
+        .and_then(|listener| std::fs::set_permissions(path, private).map(|()| listener));
+    match bound {
+        Ok(listener) => Some(listener),
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "there is no socket for commands");
+            None
+        }
+    }
 }
 
 async fn told(mut stopped: watch::Receiver<bool>) {

@@ -1,5 +1,6 @@
 //! Requests with bounds on time and size.
 
+use std::path::Path;
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -90,7 +91,17 @@ pub struct Client {
 impl Client {
     /// A client within `limits` that talks to the address itself, past any proxy.
     pub fn direct(limits: Limits) -> Result<Self, OutboundError> {
-        let inner = reqwest::Client::builder()
+        Self::build(reqwest::Client::builder(), limits)
+    }
+
+    /// A client within `limits` whose every request goes to the socket at `path` on this machine,
+    /// whatever host its address names.
+    pub fn over_socket(path: &Path, limits: Limits) -> Result<Self, OutboundError> {
+        Self::build(reqwest::Client::builder().unix_socket(path.to_owned()), limits)
+    }
+
+    fn build(builder: reqwest::ClientBuilder, limits: Limits) -> Result<Self, OutboundError> {
+        let inner = builder
             .connect_timeout(limits.connect)
             .timeout(limits.total)
             .redirect(Policy::none())

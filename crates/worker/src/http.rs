@@ -1,5 +1,6 @@
 //! The control plane over HTTP, for workers in a process or on a machine of their own.
 
+use std::path::Path;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -34,8 +35,13 @@ pub struct HttpControlPlane {
 }
 
 impl HttpControlPlane {
-    /// The control plane at `url`, such as `http://127.0.0.1:3000`.
+    /// The control plane at `url`: `http://127.0.0.1:3000`, or `unix:` and the path of a socket on
+    /// this machine, where the next server of the same folder answers too.
     pub fn new(url: &str, token: RunToken) -> Result<Self, OutboundError> {
+        if let Some(path) = url.strip_prefix("unix:") {
+            let client = Client::over_socket(Path::new(path), LIMITS)?;
+            return Ok(Self { client, url: "http://localhost".to_owned(), token });
+        }
         let url = url.trim_end_matches('/').to_owned();
         Ok(Self { client: Client::direct(LIMITS)?, url, token })
     }

@@ -192,9 +192,10 @@ impl Case {
             }
             Death::ServerOfWorkerMidStep => {
                 let server = self.start_lasting_step();
-                let (port, worker) = (server.port(), self.worker());
+                let worker = self.worker();
                 server.kill();
-                let server = self.project.serve_on(port);
+                // Another port: the worker reports to the folder's socket.
+                let server = self.project.serve();
                 self.project.write("go", "");
                 assert_eq!(self.worker(), worker, "the worker goes on");
                 Some(server)
