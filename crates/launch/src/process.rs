@@ -6,10 +6,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use millstream_model::worker_api::RunToken;
+use millstream_model::worker_api::{Assignment, RunToken};
 use millstream_model::{RunId, TenantId};
 use millstream_worker::{
     Canceler, ControlPlane, HttpControlPlane, ReportError, RunEnd, Seams, Worker,
@@ -19,6 +20,11 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use crate::{ClaimedRun, LaunchError, RunLauncher, WorkerName};
+
+/// How long a worker waits before it asks for its assignment again: doubled each time, and after
+/// the longest it gives up.
+const ASK_AGAIN_MIN: Duration = Duration::from_millis(100);
+const ASK_AGAIN_MAX: Duration = Duration::from_secs(4);
 
 /// Starts one process a run.
 #[derive(Debug, Clone)]
@@ -59,11 +65,26 @@ impl WorkerOrder {
         Ok(serde_json::from_reader(input)?)
     }
 
+    /// The assignment, asked for again while nobody answers: a server that restarts is back soon,
+    /// and a worker that gave up would leave its run to be found lost.
+    async fn assignment(&self, control: &HttpControlPlane) -> Result<Assignment, ReportError> {
+        let mut wait = ASK_AGAIN_MIN;
+        loop {
+            match control.assignment(&self.tenant, self.run, self.epoch).await {
+                Err(ReportError::Unavailable { .. }) if wait <= ASK_AGAIN_MAX => {
+                    tokio::time::sleep(wait).await;
+                    wait *= 2;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
     /// Has `worker` execute the ordered run: the body of the worker's process.
     pub async fn execute(self, worker: &Worker) -> Result<RunEnd, ReportError> {
-        let control = HttpControlPlane::new(&self.url, self.token)
+        let control = HttpControlPlane::new(&self.url, self.token.clone())
             .map_err(|error| ReportError::Refused { reason: error.to_string() })?;
-        let assignment = control.assignment(&self.tenant, self.run, self.epoch).await?;
+        let assignment = self.assignment(&control).await?;
         let (_canceler, signal) = Canceler::new();
         Ok(worker.run(assignment, &Seams::system(Arc::new(control)), signal).await)
     }

@@ -130,6 +130,17 @@ async fn launching_the_same_epoch_again_starts_nothing() {
 }
 
 #[tokio::test]
+async fn a_worker_whose_server_does_not_answer_at_first_asks_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = claimed(1);
+    let server = Server::start_after(2, vec![assignment(&run, "true")]).await;
+    let launcher = process_launcher(folder.path(), server.url());
+    launcher.launch(run).await.unwrap();
+    server.heard("run_succeeded", 1).await;
+    assert_eq!(server.assignments_given(), 1);
+}
+
+#[tokio::test]
 async fn a_program_that_does_not_start_fails_the_launch_and_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let mut launcher = process_launcher(folder.path(), "http://127.0.0.1:1".to_owned());

@@ -24,12 +24,20 @@ struct State {
 
 impl Server {
     pub(crate) async fn start(assignments: Vec<Assignment>) -> Self {
+        Self::start_after(0, assignments).await
+    }
+
+    /// A control plane that hangs up on its first `hung_up` callers.
+    pub(crate) async fn start_after(hung_up: usize, assignments: Vec<Assignment>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (given, kinds) = (AtomicUsize::new(0), watch::Sender::default());
         let state = Arc::new(State { assignments, given, kinds });
         let served = Arc::clone(&state);
         let accepting = tokio::spawn(async move {
+            for _ in 0..hung_up {
+                drop(listener.accept().await);
+            }
             while let Ok((stream, _)) = listener.accept().await {
                 tokio::spawn(serve(stream, Arc::clone(&served)));
             }
