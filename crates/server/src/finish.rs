@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use millstream_model::ErrorCode;
+use millstream_model::{ErrorCode, TenantId};
 
 use crate::frame::Theme;
 use crate::guard;
@@ -74,7 +74,8 @@ pub(crate) async fn finish(
             tracing::error!(%id, %method, path = uri.path(), code = %problem.code,
                 problem = problem.message, "a request failed");
         }
-        response = shown(&problem, &id, reader);
+        let tenant = tenant_of(uri.path(), problem.code);
+        response = shown(&problem, (&id, tenant), reader);
     }
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
@@ -126,7 +127,16 @@ pub(crate) fn theme(headers: &HeaderMap) -> Theme {
     named.map_or(Theme::Auto, |(_, value)| Theme::named(value.trim()))
 }
 
-fn shown(problem: &Problem, id: &str, reader: Reader) -> Response {
+/// The tenant whose pages `path` is among, unless the failure is that there is none.
+fn tenant_of(path: &str, code: ErrorCode) -> Option<TenantId> {
+    let (first, rest) = path.strip_prefix('/')?.split_once('/')?;
+    let is_page = ["runs", "assets", "automation", "jobs", "system"]
+        .iter()
+        .any(|page| rest.split('/').next() == Some(page));
+    if code == ErrorCode::TenantUnknown || !is_page { None } else { first.parse().ok() }
+}
+
+fn shown(problem: &Problem, (id, tenant): (&str, Option<TenantId>), reader: Reader) -> Response {
     let help = help(problem.code);
     match reader {
         Reader::Program => {
@@ -145,6 +155,7 @@ fn shown(problem: &Problem, id: &str, reader: Reader) -> Response {
             message: sentence(&problem.message),
             help,
             request_id: id.to_owned(),
+            tenant,
             theme,
         })
         .into_response(),

@@ -118,13 +118,15 @@ pub fn asset(page: AssetPage) -> Html {
 }
 
 fn verdict(page: &AssetPage) -> String {
-    let when = page.history.first().or(page.asset.latest.as_ref());
-    let built = match when {
-        Some(row) => format!("Built {}", format::relative(page.now, row.at)),
-        None => "Never built".to_owned(),
-    };
-    let partitions = counts(&page.asset);
-    if partitions.is_empty() { format!("{built}.") } else { format!("{built} · {partitions}.") }
+    let newest = page.history.first().or(page.asset.latest.as_ref());
+    let when = newest.map(|row| format::relative(page.now, row.at));
+    let partitions = counts(&page.asset, " partitions");
+    match (when, partitions.is_empty()) {
+        (Some(when), true) => format!("Built {when}."),
+        (None, true) => "Never built.".to_owned(),
+        (Some(when), false) => format!("{partitions} · newest build {when}."),
+        (None, false) => format!("{partitions}."),
+    }
 }
 
 fn latest(tenant: &TenantId, row: &MaterializationRow, now: Timestamp) -> Latest {

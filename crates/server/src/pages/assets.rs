@@ -69,7 +69,7 @@ fn line(asset: &AssetRow, now: Timestamp) -> AssetLine {
         badge: badge(asset),
         description: asset.description.clone().unwrap_or_default(),
         kinds: asset.kinds.join(", "),
-        partitions: counts(asset),
+        partitions: counts(asset, ""),
         latest: asset.latest.as_ref().map(|latest| Moment::relative(now, latest.at)),
     }
 }
@@ -81,6 +81,8 @@ pub fn badge(asset: &AssetRow) -> Badge {
         Badge::partition(PartitionState::Failed)
     } else if has(PartitionState::Running) {
         Badge::partition(PartitionState::Running)
+    } else if asset.latest.is_some() && has(PartitionState::Missing) {
+        Badge::built(Built::Partly)
     } else if asset.latest.is_some() {
         Badge::built(Built::Once)
     } else {
@@ -88,28 +90,26 @@ pub fn badge(asset: &AssetRow) -> Badge {
     }
 }
 
-/// The partitions by state, worst first, zeros left out; empty for an asset that is one whole.
-pub fn counts(asset: &AssetRow) -> String {
+/// How many partitions are built, then the others by state, worst first, zeros left out; empty for
+/// an asset that is one whole. `noun` stands behind the number of all, as ` partitions`.
+pub fn counts(asset: &AssetRow, noun: &str) -> String {
     let total: u64 = asset.counts.values().sum();
     if asset.partitions.is_none() {
         return String::new();
     }
-    let word = |state| match state {
-        PartitionState::Failed => "failed",
-        PartitionState::Running => "running",
-        PartitionState::Missing => "never built",
-        PartitionState::Materialized => "built",
-    };
-    // The states sort from the worst to the best.
-    let shown = asset.counts.iter().filter(|(_, number)| **number > 0);
-    let parts: Vec<String> = shown
-        .map(|(state, number)| format!("{} {}", format::count(*number), word(*state)))
-        .collect();
-    if parts.is_empty() {
+    if total == 0 {
         return "no partitions yet".to_owned();
     }
-    match parts.as_slice() {
-        [one] => format!("all {one}"),
-        many => format!("{}: {}", format::count(total), many.join(" · ")),
+    let number = |state| asset.counts.get(&state).copied().unwrap_or(0);
+    let others = [
+        (PartitionState::Failed, "failed"),
+        (PartitionState::Running, "running"),
+        (PartitionState::Missing, "never built"),
+    ];
+    let built = format::count(number(PartitionState::Materialized));
+    let mut text = format!("{built} of {}{noun} built", format::count(total));
+    for (state, word) in others.into_iter().filter(|(state, _)| number(*state) > 0) {
+        text = format!("{text} · {} {word}", format::count(number(state)));
     }
+    text
 }

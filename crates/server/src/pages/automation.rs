@@ -44,7 +44,7 @@ pub struct JobLine {
     pub description: String,
     /// Its cron expression.
     pub schedule: String,
-    /// When it fires next.
+    /// When its schedule is due next.
     pub next: Option<Moment>,
     /// Where its switch posts.
     pub switch: String,
@@ -93,8 +93,9 @@ pub fn automation(page: AutomationPage) -> Html {
     let off = page.jobs.iter().filter(|job| !job.enabled).count();
     let total = format::plural(page.jobs.len() as u64, "job", "jobs");
     let off = if off > 0 { format!(" · {off} off") } else { String::new() };
+    let unfired = if scheduled > 0 { " · schedules are not fired yet" } else { "" };
     Html::render(&Automation {
-        verdict: format!("{total} · {scheduled} scheduled{off}"),
+        verdict: format!("{total} · {scheduled} scheduled{off}{unfired}"),
         lines: page.jobs.iter().map(|job| JobLine::new(tenant, job, page.now)).collect(),
         equivalent: Equivalent::new()
             .with("This list", format!("millstream job list --tenant {tenant}"))

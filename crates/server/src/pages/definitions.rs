@@ -17,6 +17,8 @@ pub struct DefinitionsPage {
     pub frame: Frame,
     /// The time of the answer.
     pub now: Timestamp,
+    /// The folder that they are read from; empty before it was read for the first time.
+    pub root: String,
     /// The files.
     pub files: Vec<FileRow>,
 }
@@ -27,6 +29,7 @@ struct Definitions {
     frame: Frame,
     glyph: Glyph,
     verdict: String,
+    root: String,
     files: Vec<FileLine>,
     tenants: String,
     scan: String,
@@ -65,6 +68,7 @@ pub fn definitions(page: DefinitionsPage) -> Html {
             1 => format!("1 of {total} needs work; everything else is live"),
             _ => format!("{bad} of {total} need work; everything else is live"),
         },
+        root: page.root,
         files: files.into_iter().map(|file| line(file, page.now)).collect(),
         tenants: link::tenants(tenant),
         scan: format!("{}/scan", link::definitions(tenant)),

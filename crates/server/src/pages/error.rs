@@ -2,11 +2,12 @@
 
 use askama::Template;
 use axum::http::StatusCode;
-use millstream_model::ErrorCode;
+use millstream_model::{ErrorCode, TenantId};
 
 use crate::assets;
 use crate::frame::Theme;
 use crate::html::Html;
+use crate::link;
 use crate::parts::Glyph;
 
 /// What the page shows.
@@ -22,6 +23,8 @@ pub struct ErrorPage {
     pub help: String,
     /// What to quote when asking somebody; the server's log has it too.
     pub request_id: String,
+    /// The tenant whose pages the reader was among, where it is one.
+    pub tenant: Option<TenantId>,
     /// The palette that the reader chose.
     pub theme: Theme,
 }
@@ -34,6 +37,12 @@ struct Error {
     style: String,
     icon: String,
     still_works: &'static str,
+    nav: Vec<(&'static str, String)>,
+    home: String,
+    /// Whether the same request may be answered later.
+    may_pass: bool,
+    /// Whether the page of the code is still to be named.
+    explain: bool,
 }
 
 /// The page; it has a frame of its own because the ordinary one may be what failed.
@@ -48,6 +57,26 @@ pub fn error(page: ErrorPage) -> Html {
         }
         _ => (Glyph::Warning, "Nothing was changed."),
     };
-    let (style, icon) = (assets::url("style.css"), assets::url("icon.svg"));
-    Html::render(&Error { page, glyph, style, icon, still_works }).with_status(status)
+    Html::render(&Error {
+        glyph,
+        still_works,
+        style: assets::url("style.css"),
+        icon: assets::url("icon.svg"),
+        nav: page.tenant.as_ref().map(nav).unwrap_or_default(),
+        home: page.tenant.as_ref().map_or_else(|| "/".to_owned(), link::now),
+        may_pass: status.is_server_error(),
+        explain: !page.help.contains("docs/errors/"),
+        page,
+    })
+    .with_status(status)
+}
+
+fn nav(tenant: &TenantId) -> Vec<(&'static str, String)> {
+    vec![
+        ("Now", link::now(tenant)),
+        ("Runs", link::runs(tenant)),
+        ("Assets", link::assets(tenant)),
+        ("Automation", link::automation(tenant)),
+        ("System", link::definitions(tenant)),
+    ]
 }

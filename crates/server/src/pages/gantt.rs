@@ -9,7 +9,7 @@ use millstream_model::{StepKey, StepStatus, Timestamp};
 use crate::format;
 use crate::parts::{Badge, part};
 
-/// The steps of one run, those that failed first.
+/// The steps of one run in the order of their starts; those that never started come last.
 #[derive(Debug, Clone, Template)]
 #[template(path = "parts/gantt.html")]
 pub struct Gantt {
@@ -141,10 +141,7 @@ impl Gantt {
             run: step.started_at.map(|from| axis.bar(from, step.ended_at.unwrap_or(now))),
             critical: if critical.contains(&&step.step) { " critical" } else { "" },
         };
-        let mut ordered: Vec<&StepRow> = steps.iter().collect();
-        // A stable sort: within a rank the steps keep their topological order.
-        ordered.sort_by_key(|step| u8::from(step.status != StepStatus::Failure));
-        let lines: Vec<GanttLine> = ordered.into_iter().take(LINES_MAX).map(line).collect();
+        let lines: Vec<GanttLine> = in_order(steps).into_iter().map(line).collect();
         Self {
             ticks: if run.started_at.is_some() { axis.ticks() } else { Vec::new() },
             hidden: steps.len().saturating_sub(LINES_MAX),
@@ -153,6 +150,17 @@ impl Gantt {
             lines,
         }
     }
+}
+
+/// The steps that are shown, by their starts.
+fn in_order(steps: &[StepRow]) -> Vec<&StepRow> {
+    let mut shown: Vec<&StepRow> = steps.iter().collect();
+    // Where not all fit, no failed one is left out for one that is not. The sorts are stable, so
+    // that steps without a start keep their topological order.
+    shown.sort_by_key(|step| step.status != StepStatus::Failure);
+    shown.truncate(LINES_MAX);
+    shown.sort_by_key(|step| (step.started_at.is_none(), step.started_at));
+    shown
 }
 
 /// The chain of steps that ended last, each waiting for the next one's end; empty for a chain of

@@ -71,7 +71,8 @@ fn verdict(page: &JobPage) -> String {
     let job = &page.job;
     let when = match (&job.schedule, job.next_at) {
         (Some(cron), Some(at)) if job.enabled => {
-            format!("Runs at {cron} UTC, next {}", format::relative(page.now, at))
+            let next = format::relative(page.now, at);
+            format!("Would run at {cron} UTC, next {next}; schedules are not fired yet")
         }
         (Some(cron), _) => format!("Would run at {cron} UTC, but is off"),
         (None, _) if job.enabled => "Runs when somebody launches it".to_owned(),

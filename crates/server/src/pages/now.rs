@@ -99,11 +99,15 @@ pub fn now(page: NowPage) -> Html {
     })
 }
 
-/// The runs that failed and that no later run of the same thing has made good.
+/// The things that need attention, each as its newest run: a job, an asset or any other selection
+/// whose newest run that came to an end of its own failed, for the partition that it was about.
+///
+/// Who launched it makes no difference. A cancelled run made nothing good and says nothing.
 pub fn unresolved(runs: &[RunRow]) -> Vec<&RunRow> {
     let mut seen = BTreeSet::new();
     let newest_of_each = runs.iter().filter(|run| {
-        run.status.is_terminal() && seen.insert((run.title.as_str(), run.partition.as_ref()))
+        matches!(run.status, RunStatus::Success | RunStatus::Failure)
+            && seen.insert((run.title.as_str(), run.partition.as_ref()))
     });
     newest_of_each.filter(|run| run.status == RunStatus::Failure).collect()
 }

@@ -90,6 +90,7 @@ impl Badge {
     pub fn built(latest: Built) -> Self {
         match latest {
             Built::Once => Self::new(Glyph::Ok, "Built"),
+            Built::Partly => Self::new(Glyph::Never, "Partly built"),
             Built::Never => Self::new(Glyph::Never, "Never built"),
         }
     }
@@ -104,11 +105,13 @@ pub enum Switch {
     Off,
 }
 
-/// Whether an asset was ever made.
+/// How much of an asset was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Built {
-    /// At least once.
+    /// At least once, and nothing of it is missing.
     Once,
+    /// Some of its partitions, and others never.
+    Partly,
     /// Not yet.
     Never,
 }

@@ -280,8 +280,11 @@ pub(crate) async fn definitions(
 ) -> Result<Html, Problem> {
     let visit = Visit::new(&state, &visitor, (&uri, &headers))?;
     let frame = visit.frame(Section::System, "definitions".to_owned()).await?;
-    let (now, files) = (state.control.now(), files(&state).await?);
-    Ok(pages::definitions::definitions(DefinitionsPage { frame, now, files }))
+    let views = state.control.location_views().await.map_err(ControlError::from)?;
+    let root = views.first().map(|view| view.location.root.clone()).unwrap_or_default();
+    let files = views.into_iter().flat_map(|view| view.files).collect();
+    let now = state.control.now();
+    Ok(pages::definitions::definitions(DefinitionsPage { frame, now, root, files }))
 }
 
 /// The tenants.

@@ -75,7 +75,15 @@ fn lists(theme: Theme) -> Vec<(&'static str, Html)> {
             "automation",
             automation(AutomationPage { frame: frame(Section::Automation), now: time, jobs }),
         ),
-        ("definitions", definitions(DefinitionsPage { frame: system.clone(), now: time, files })),
+        (
+            "definitions",
+            definitions(DefinitionsPage {
+                frame: system.clone(),
+                now: time,
+                root: "/project/dags".to_owned(),
+                files,
+            }),
+        ),
         ("tenants", tenants(TenantsPage { frame: system, tenants: samples::tenants() })),
     ]
 }
@@ -97,6 +105,7 @@ fn error_page(theme: Theme) -> Html {
         message: "tenant jfk has no run 0199-nope".to_owned(),
         help: "`millstream run list` shows the runs that there are.".to_owned(),
         request_id: "7f3a-12".to_owned(),
+        tenant: Some(samples::tenant()),
         theme,
     })
 }

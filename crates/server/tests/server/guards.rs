@@ -74,4 +74,7 @@ async fn what_goes_wrong_is_json_for_programs_and_a_page_for_people() {
     for part in ["run-unknown", "millstream run list", "docs/errors/run-unknown.md", id] {
         assert!(page.text.contains(part), "{part} is missing in {}", page.text);
     }
+    assert_eq!(page.text.matches("docs/errors/").count(), 1, "{}", page.text);
+    assert!(page.text.contains("href=\"/jfk/runs\""), "no way to the other pages");
+    assert!(!page.text.contains("Try again"), "the same request cannot be answered later either");
 }

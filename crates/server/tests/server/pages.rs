@@ -1,6 +1,10 @@
 //! What holds for every page.
 
+use millstream_model::RunStatus;
+use millstream_model::view::{PartitionState, RunRow};
 use millstream_server::frame::Theme;
+use millstream_server::pages::assets::{badge, counts};
+use millstream_server::pages::now::unresolved;
 
 use crate::gallery;
 
@@ -76,4 +80,32 @@ fn a_row_of_runs_has_one_link_and_no_button() {
         let row = row.split("</tr>").next().unwrap();
         assert_eq!((row.matches("<a ").count(), row.matches("<button").count()), (1, 0), "{row}");
     }
+}
+
+#[test]
+fn an_asset_of_which_partitions_are_missing_says_how_many_and_is_not_ticked() {
+    let mut row = crate::samples::assets().remove(2);
+    row.counts = [(PartitionState::Missing, 507), (PartitionState::Materialized, 1)].into();
+    assert_eq!(badge(&row).word, "Partly built");
+    assert_eq!(counts(&row, " partitions"), "1 of 508 partitions built · 507 never built");
+}
+
+#[test]
+fn a_failed_run_needs_attention_until_one_of_the_same_thing_succeeds() {
+    let failed = RunRow { job: None, ..crate::samples::failed_run() };
+    let cancelled = RunRow { status: RunStatus::Canceled, ..failed.clone() };
+    let good = RunRow { status: RunStatus::Success, ..failed.clone() };
+    assert_eq!(unresolved(std::slice::from_ref(&failed)), [&failed]);
+    assert_eq!(unresolved(&[cancelled, failed.clone()]), [&failed]);
+    assert_eq!(unresolved(&[good, failed]), Vec::<&RunRow>::new());
+}
+
+#[test]
+fn steps_stand_in_the_order_of_their_starts() {
+    let pages = gallery::all(Theme::Auto);
+    let (_, page) = pages.iter().find(|(name, _)| *name == "run-failed").unwrap();
+    let html = page.text();
+    let steps = ["customers_raw", "fx_rates", "stg_orders", "stg_payments", "fct_payments"];
+    let places = steps.map(|step| html.find(&format!("<tr data-key=\"{step}\"")).unwrap());
+    assert!(places.is_sorted(), "{places:?}");
 }
