@@ -2,8 +2,9 @@
 
 use millstream_model::RunStatus;
 use millstream_model::view::{PartitionState, RunRow};
-use millstream_server::frame::Theme;
+use millstream_server::frame::{Section, Theme};
 use millstream_server::pages::assets::{badge, counts};
+use millstream_server::pages::definitions::{DefinitionsPage, definitions};
 use millstream_server::pages::now::unresolved;
 
 use crate::gallery;
@@ -108,4 +109,16 @@ fn steps_stand_in_the_order_of_their_starts() {
     let steps = ["customers_raw", "fx_rates", "stg_orders", "stg_payments", "fct_payments"];
     let places = steps.map(|step| html.find(&format!("<tr data-key=\"{step}\"")).unwrap());
     assert!(places.is_sorted(), "{places:?}");
+}
+
+#[test]
+fn a_project_without_definition_files_is_told_where_they_belong() {
+    let empty = |root: &str| DefinitionsPage {
+        frame: crate::samples::frame(Section::System, Theme::Auto),
+        now: crate::samples::now(),
+        root: root.to_owned(),
+        files: Vec::new(),
+    };
+    assert!(definitions(empty("/project/etl")).text().contains("<code>/project/etl</code>"));
+    assert!(definitions(empty("")).text().contains("<code>dags</code>"));
 }
