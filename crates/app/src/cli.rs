@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-/// A data orchestrator: declares, schedules, runs and explains assets and jobs.
+/// A data orchestrator: declares, plans, runs and explains assets and jobs.
 #[derive(Debug, Parser)]
 #[command(name = "millstream", version, disable_help_subcommand = true)]
 pub(crate) struct Cli {
@@ -45,7 +45,7 @@ pub(crate) enum Command {
         #[arg(long)]
         exit: bool,
     },
-    /// Serve a project on this machine: pages, API, schedules and runs in one process.
+    /// Serve a project on this machine: pages, API, definitions and runs in one process.
     Dev {
         /// The project's folder; `--dir` says the same.
         folder: Option<PathBuf>,
