@@ -103,9 +103,8 @@ impl Axis {
 fn axis_label(seconds: f64) -> String {
     match seconds {
         0.0 => "0".to_owned(),
-        1.0..60.0 => format!("{seconds:.0}s"),
         // The steps are hundredths at the finest; their sums are not as round as they are.
-        0.0..1.0 => format!("{}s", (seconds * 100.0).round() / 100.0),
+        0.0..60.0 => format!("{}s", (seconds * 100.0).round() / 100.0),
         60.0..3_600.0 => format!("{:.0}m", seconds / 60.0),
         _ => format!("{:.0}h", seconds / 3_600.0),
     }
@@ -213,7 +212,7 @@ mod tests {
     #[test]
     fn the_axis_is_labelled_in_round_numbers() {
         let labels: Vec<String> =
-            [0.0, 0.05, 0.05 * 3.0, 5.0, 600.0, 7_200.0].into_iter().map(axis_label).collect();
-        assert_eq!(labels, ["0", "0.05s", "0.15s", "5s", "10m", "2h"]);
+            [0.0, 0.05, 0.05 * 3.0, 1.5, 5.0, 600.0, 7_200.0].into_iter().map(axis_label).collect();
+        assert_eq!(labels, ["0", "0.05s", "0.15s", "1.5s", "5s", "10m", "2h"]);
     }
 }
