@@ -1,5 +1,6 @@
 // Live pages: one event stream; on news about the page's topics it is fetched again and patched.
 // A list under the pointer is never reordered: a line above it says how much is new instead.
+import { followLog } from "./log.js";
 import { morph } from "./morph.js";
 
 const QUIET_MS = 400;
@@ -33,6 +34,7 @@ async function refresh() {
     const wanted = next.querySelector(`[data-region="${region.dataset.region}"]`);
     if (wanted) patch(region, wanted);
   }
+  followLog();
 }
 
 function patch(region, wanted) {

@@ -3,9 +3,13 @@
 const LINES_MAX = 300;
 const EVERY_MS = 700;
 
+let followed = null;
+
+// A live update may put another log into the page; calling this again follows that one instead.
 export function followLog() {
   const log = document.querySelector("[data-log]");
-  if (!log) return;
+  if (!log || log === followed) return;
+  followed = log;
   log.scrollTop = log.scrollHeight;
   let offset = Number(log.dataset.offset);
   let partial = log.dataset.partial === "true";
@@ -13,6 +17,7 @@ export function followLog() {
   const again = () => setTimeout(read, EVERY_MS);
 
   async function read() {
+    if (!log.isConnected) return;
     if (document.hidden) return again();
     const answer = await fetch(`${log.dataset.log}?offset=${offset}`).catch(() => null);
     if (answer?.ok) {

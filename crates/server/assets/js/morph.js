@@ -13,7 +13,12 @@ export function morph(from, to) {
     if (from.nodeValue !== to.nodeValue) from.nodeValue = to.nodeValue;
     return;
   }
-  if (from.hasAttribute("data-own") || from === document.activeElement && from.matches("input, textarea, select")) return;
+  // What a script fills stays as it is for as long as it is about the same thing.
+  if (from.hasAttribute("data-own")) {
+    if (from.dataset.own !== to.dataset.own) from.replaceWith(to.cloneNode(true));
+    return;
+  }
+  if (from === document.activeElement && from.matches("input, textarea, select")) return;
   attributes(from, to);
   children(from, to);
 }
