@@ -145,3 +145,27 @@ async fn one_unknown_partition_among_many_queues_nothing() {
     assert_eq!(refused.unwrap_err().code(), ErrorCode::PartitionUnknown);
     assert!(bench.control.store().queue_heads(10).await.unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn a_run_is_found_by_the_end_of_its_id_and_never_by_a_text_that_is_none() {
+    let bench = Bench::of(file_of_jobs(vec![job("etl", vec![op("a", &[])])])).await;
+    let run = bench.launch("etl").await;
+    let tenants = [default()];
+    let found = bench.control.find_run(&tenants, &run.short()).await.unwrap();
+    assert_eq!(found.run_id, run);
+    let last = run.short().pop().unwrap();
+    for text in ["nope".to_owned(), format!("zz9{last}"), format!("n-{}", run.short())] {
+        let refused = bench.control.find_run(&tenants, &text).await.unwrap_err();
+        assert_eq!(refused.code(), ErrorCode::RunUnknown, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_selection_of_nothing_is_refused_in_its_own_words() {
+    let bench = Bench::of(airports()).await;
+    let request = request(&"jfk".parse().unwrap());
+    let nothing = MaterializeRequest { select: "group:none".to_owned(), ..wish(&[]) };
+    let refused = bench.control.materialize(&request, &nothing).await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::SelectionEmpty);
+    assert!(refused.to_string().contains("`group:none`"), "{refused}");
+}

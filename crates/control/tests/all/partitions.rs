@@ -1,6 +1,6 @@
 //! Dynamic partitions: added and removed, and whose they are.
 
-use millstream_model::{PartitionKey, PartitionsName, TenantId};
+use millstream_model::{PartitionKey, PartitionsDef, PartitionsName, TenantId};
 
 use crate::bench::Bench;
 use crate::launch::airports;
@@ -63,5 +63,19 @@ async fn a_name_that_is_none_is_refused_with_those_that_are() {
     assert_eq!(
         refused.to_string(),
         "there are no dynamic partitions called by_port; there are: by_airport"
+    );
+}
+
+#[tokio::test]
+async fn no_key_is_added_to_partitions_that_stand_in_their_file() {
+    let mut file = airports();
+    let keys_of_file = PartitionsDef::Static { keys: keys(&["a", "b"]) };
+    file.partitions.insert("fixed".parse().unwrap(), keys_of_file);
+    let bench = Bench::of(file).await;
+    let (jfk, fixed) = ("jfk".parse().unwrap(), "fixed".parse().unwrap());
+    let refused = bench.control.add_partitions(&jfk, &fixed, &keys(&["c"])).await.unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "there are no dynamic partitions called fixed; there are: by_airport"
     );
 }
