@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use millstream_store::{Store, StoreError, instance};
+use millstream_store::{Store, StoreError, instance, leases};
 
 /// Tells the copy of this program that it is the writer, and where the file is.
 const WRITER_FILE: &str = "STORE_CONFORMANCE_WRITER_FILE";
@@ -20,6 +20,19 @@ fn a_second_open_of_a_file_is_refused_and_names_the_owner() {
     }
     drop(first);
     Store::open_sqlite(&path).unwrap();
+}
+
+#[tokio::test]
+async fn whoever_opens_the_file_finds_every_lease_free_under_a_new_fence() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let first = Store::open_sqlite(&path).unwrap();
+    first.apply(leases::create("queue", "gone")).await.unwrap();
+    let held = first.lease("queue").await.unwrap().unwrap();
+    drop(first);
+    let next = Store::open_sqlite(&path).unwrap();
+    let free = next.lease("queue").await.unwrap().unwrap();
+    assert_eq!((free.holder.as_str(), free.fence), ("", held.fence + 1));
 }
 
 #[test]
