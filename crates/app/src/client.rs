@@ -9,6 +9,9 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
+/// A path part or a value of a query as it stands in a URL.
+pub(crate) use millstream_server::link::segment as encoded;
+
 use crate::cli::Global;
 use crate::error::AppError;
 use crate::serve::Served;
@@ -194,22 +197,4 @@ fn refused(status: u16, value: &Value) -> AppError {
     let code = field("code").unwrap_or_else(|| "internal".to_owned());
     let message = field("message").unwrap_or_else(|| format!("the server answered {status}"));
     AppError::Refused { code, message, help: field("help") }
-}
-
-/// A path part as it stands in a URL.
-pub(crate) fn encoded(part: &str) -> String {
-    let mut text = String::with_capacity(part.len());
-    for byte in part.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
-            text.push(char::from(byte));
-        } else {
-            text.extend(['%', hex(byte >> 4), hex(byte & 0xf)]);
-        }
-    }
-    text
-}
-
-/// The upper-case hex digit of a number below 16.
-fn hex(nibble: u8) -> char {
-    char::from_digit(u32::from(nibble), 16).unwrap_or('0').to_ascii_uppercase()
 }
