@@ -1,7 +1,7 @@
 //! The JSON Schema of definition files, written from the table of keys for editors.
 //!
-//! Called by `millstream schema` and by `cargo xtask generate`. Draft 7, which every language server
-//! reads. It is a little stricter than the decoders: a key without a value is a mistake in an
+//! Called by `millstream schema` and by `cargo xtask generate`. Draft 7, which every language
+//! server reads. It is a little stricter than the decoders: a key without a value is a mistake in an
 //! editor, while a file that is loaded counts it as left out.
 //!
 //! **Invariant.** What it accepts has only keys, kinds and words that the decoders know.
@@ -23,13 +23,8 @@ pub fn schema() -> Value {
     let mut writer = Writer::default();
     let sections = writer.object(&SECTIONS);
     let job = writer.object(&JOB_FILE);
-    let names: Vec<Value> = SECTIONS
-        .keys
-        .iter()
-        .copied()
-        .flatten()
-        .map(|key| json!({ "required": [key.name] }))
-        .collect();
+    let start = writer.start();
+    let names = required_each(SECTIONS.keys);
     json!({
         "$schema": DRAFT,
         "title": "Millstream definition file",
@@ -40,7 +35,7 @@ pub fn schema() -> Value {
         "else": {
             "if": { "anyOf": names },
             "then": sections,
-            "else": { "anyOf": [sections, job] },
+            "else": start,
         },
         "definitions": writer.definitions,
     })
@@ -92,9 +87,27 @@ impl Writer {
         reference(name)
     }
 
+    /// A file that does not say yet which of the two it is.
+    fn start(&mut self) -> Value {
+        let groups = [SECTIONS.keys, JOB_FILE.keys].concat();
+        let about = About { says: "sections, or one job with `nodes`", ..About::default() };
+        let mut schema = self.with_keys(about, &groups);
+        set(&mut schema, "required", Value::Null, false);
+        let mut each = required_each(SECTIONS.keys);
+        each.push(json!({ "required": ["nodes"] }));
+        set(&mut schema, "anyOf", json!(each), true);
+        schema
+    }
+
     fn object(&mut self, object: &Object) -> Value {
         self.once(object.name, |writer| {
-            writer.with_keys(About { says: object.says, ..About::default() }, object.keys)
+            let about = About { says: object.says, ..About::default() };
+            let mut schema = writer.with_keys(about, object.keys);
+            let each: Vec<Value> =
+                object.one_of.iter().map(|key| json!({ "required": [key] })).collect();
+            let some = !each.is_empty();
+            set(&mut schema, "oneOf", json!(each), some);
+            schema
         })
     }
 
@@ -250,6 +263,11 @@ fn told_apart(says: &str, tag: &str, kinds: &[(&str, &str, Value)]) -> Value {
         "required": [tag],
         "allOf": branches,
     })
+}
+
+/// For each key the condition that it is there.
+fn required_each(groups: &[&[Key]]) -> Vec<Value> {
+    groups.iter().copied().flatten().map(|key| json!({ "required": [key.name] })).collect()
 }
 
 fn reference(name: &str) -> Value {

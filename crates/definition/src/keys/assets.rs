@@ -6,6 +6,7 @@ use super::{ANY_OBJECT, Object, Shape, TEXT_MAP, TEXTS, key, steps};
 pub(crate) const ASSET: Object = Object {
     name: "asset",
     says: "A thing that runs make and keep",
+    one_of: &[],
     keys: &[
         &[
             key("description", Shape::Text, "what it is"),

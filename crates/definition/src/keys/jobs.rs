@@ -17,22 +17,23 @@ const SHARED: &[Key] = &[
 ];
 
 /// The steps of a job of ops.
-const OPS: &[Key] = &[
-    key("nodes", Shape::List(1, &Shape::Node), "its steps"),
-    key(
-        "edges",
-        Shape::List(0, &Shape::Object(&EDGE)),
-        "what starts after what, beside the nodes' `depends_on`",
-    ),
-];
+const NODES: Key = key("nodes", Shape::List(1, &Shape::Node), "its steps");
+
+/// What starts after what.
+const EDGES: Key = key(
+    "edges",
+    Shape::List(0, &Shape::Object(&EDGE)),
+    "what starts after what, beside the nodes' `depends_on`",
+);
 
 /// An entry of the section `jobs`.
 pub(crate) const JOB: Object = Object {
     name: "job",
     says: "A job: the assets that `select` names, or the steps under `nodes`",
+    one_of: &["select", "nodes"],
     keys: &[
         &[key("select", Shape::Text, "the assets it materializes, like `sales/orders+`")],
-        OPS,
+        &[NODES, EDGES],
         SHARED,
     ],
 };
@@ -41,7 +42,12 @@ pub(crate) const JOB: Object = Object {
 pub(crate) const JOB_FILE: Object = Object {
     name: "job_file",
     says: "A file that is one job of ops, named by its path",
-    keys: &[OPS, SHARED, &[key("name", Shape::Text, "ignored: the file's path names the job")]],
+    one_of: &[],
+    keys: &[
+        &[NODES.needed(), EDGES],
+        SHARED,
+        &[key("name", Shape::Text, "ignored: the file's path names the job")],
+    ],
 };
 
 /// What every node has beside the keys of its kind.
@@ -56,6 +62,7 @@ pub(crate) const NODE: &[Key] = &[
 pub(crate) const EDGE: Object = Object {
     name: "edge",
     says: "`to` starts after `from` succeeded",
+    one_of: &[],
     keys: &[&[
         key("from", Shape::Text, "the id of the node that comes first").needed(),
         key("to", Shape::Text, "the id of the node that follows").needed(),

@@ -1,7 +1,7 @@
 //! The keys of every object that a definition file may hold: one table, two readers.
 //!
-//! The decoders refuse what is not in it ([`crate::fields::Fields`]), and [`crate::schema()`] writes
-//! it out for editors. A key is declared here and nowhere else; what its value means is the
+//! The decoders refuse what is not in it ([`crate::fields::Fields`]), and [`crate::schema()`]
+//! writes it out for editors. A key is declared here and nowhere else; what its value means is the
 //! decoder's to say.
 //!
 //! **Invariant.** Each key has a decoder that reads it, and each decoder reads only keys that are
@@ -81,6 +81,8 @@ pub(crate) struct Object {
     pub(crate) name: &'static str,
     /// What it is.
     pub(crate) says: &'static str,
+    /// The keys of which it has exactly one; none when that does not matter.
+    pub(crate) one_of: &'static [&'static str],
     /// Its keys, in groups that objects share.
     pub(crate) keys: &'static [&'static [Key]],
 }
@@ -140,6 +142,7 @@ pub(crate) const KIND: &[Key] = &[key("kind", Shape::Text, "which kind it is").n
 pub(crate) const SECTIONS: Object = Object {
     name: "sections",
     says: "What a file of sections declares",
+    one_of: &[],
     keys: &[&[
         key(
             "assets",
@@ -157,7 +160,7 @@ pub(crate) const SECTIONS: Object = Object {
         key(
             "handlers",
             Shape::Map(&settings::HANDLER),
-            "what the modules of local steps mean, by name or by its beginning and a `*`; the first row that matches decides",
+            "what the modules of local steps mean, by name; the first row that matches decides",
         ),
         key(
             "tenants",

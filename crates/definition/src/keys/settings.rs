@@ -26,6 +26,7 @@ pub(crate) const POSTGRES: &[Key] = &[
 pub(crate) const IO: Object = Object {
     name: "io",
     says: "Where the results of assets are kept",
+    one_of: &[],
     keys: &[&[
         key("kind", Shape::Words(&["json", "csv"]), "the form they are written in").needed(),
         key("base", Shape::Text, "the folder they are below, relative to the project's folder")
@@ -40,12 +41,14 @@ pub(crate) const HANDLER: Shape =
 const HANDLER_PROGRAM: Object = Object {
     name: "handler_program",
     says: "A program that handles a module",
+    one_of: &[],
     keys: &[steps::COMMAND],
 };
 
 const HANDLER_BUILTIN: Object = Object {
     name: "handler_builtin",
     says: "A handler that comes with the product",
+    one_of: &[],
     keys: &[BUILTIN],
 };
 
@@ -61,6 +64,7 @@ pub(crate) const BUILTIN: &[Key] = &[key(
 pub(crate) const TENANT: Object = Object {
     name: "tenant",
     says: "A tenant",
+    one_of: &[],
     keys: &[&[
         key("name", Shape::Text, "what people call it"),
         key("database_url", Shape::Text, "for templates"),

@@ -64,6 +64,7 @@ const SQL: &[Key] = &[
 pub(crate) const TABLE: Object = Object {
     name: "table",
     says: "What a temporary table is filled from: one of its keys",
+    one_of: &["csv", "asset"],
     keys: &[&[
         key(
             "csv",
@@ -106,6 +107,7 @@ pub(crate) const TIMING: &[Key] = &[
 pub(crate) const RETRY: Object = Object {
     name: "retry",
     says: "How often and when a step is tried again",
+    one_of: &[],
     keys: &[&[
         key("max", Shape::Whole(0, 1_000), "how many attempts follow the first").needed(),
         key("delay", Shape::Duration, "the time before the second attempt").or("0"),
