@@ -1,8 +1,8 @@
 //! The JSON Schema of definition files, written from the table of keys for editors.
 //!
 //! Called by `millstream schema` and by `cargo xtask generate`. Draft 7, which every language
-//! server reads. It is a little stricter than the decoders: a key without a value is a mistake in an
-//! editor, while a file that is loaded counts it as left out.
+//! server reads. It is a little stricter than the decoders: a key without a value is a mistake in
+//! an editor, while a file that is loaded counts it as left out.
 //!
 //! **Invariant.** What it accepts has only keys, kinds and words that the decoders know.
 
