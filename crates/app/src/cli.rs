@@ -68,6 +68,11 @@ pub(crate) enum Command {
     /// Look at, scan and validate definition files.
     #[command(subcommand)]
     Definitions(DefinitionsCommand),
+    /// Write the JSON Schema of definition files, for editors.
+    Schema {
+        /// Only this kind of thing, like `asset` or `step_sql`.
+        kind: Option<String>,
+    },
     /// List tenants.
     #[command(subcommand)]
     Tenant(TenantCommand),

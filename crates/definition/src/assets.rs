@@ -9,28 +9,12 @@ use millstream_model::{
 use crate::fields::{Field, Fields, parsed};
 use crate::finding::Findings;
 use crate::jobs;
+use crate::keys::assets::ASSET;
 use crate::partitions;
 use crate::reader::Reader;
 use crate::steps;
 use crate::timing;
 use crate::tree::Value;
-
-const KEYS: &[&str] = &[
-    "description",
-    "deps",
-    "group",
-    "kinds",
-    "owners",
-    "tags",
-    "metadata",
-    "partitions",
-    "io",
-    "step",
-    "timeout",
-    "retry",
-    "code_version",
-    "output_required",
-];
 
 /// The most bytes of an asset's metadata.
 const METADATA_MAX: usize = 256 << 10;
@@ -44,7 +28,7 @@ pub(crate) fn section(field: &Field<'_>, reader: &mut Reader) {
     for entry in assets.iter() {
         let key: Option<AssetKey> = parsed(entry.name, entry.name_spot, &mut reader.findings);
         let what = format!("asset `{}`", entry.name);
-        let fields = Fields::open_or_empty(entry.node, &what, KEYS, &mut reader.findings);
+        let fields = Fields::open_or_empty(entry.node, &what, ASSET.keys, &mut reader.findings);
         if let (Some(key), Some(fields)) = (key, fields) {
             if !seen.insert(key.clone()) {
                 refuse_twin(&key, &entry, reader);

@@ -10,6 +10,7 @@ use std::str::FromStr;
 use millstream_model::{ErrorCode, nearest};
 
 use crate::finding::{Findings, Spot};
+use crate::keys::Key;
 use crate::tree::{Node, Value};
 
 /// The fields of an object, all of them known.
@@ -50,7 +51,7 @@ impl<'n> Fields<'n> {
     pub(crate) fn open(
         node: &'n Node,
         what: &str,
-        known: &[&str],
+        known: &[&[Key]],
         findings: &mut Findings,
     ) -> Option<Self> {
         let fields = Self::any(node, what, findings)?;
@@ -62,7 +63,7 @@ impl<'n> Fields<'n> {
     pub(crate) fn open_or_empty(
         node: &'n Node,
         what: &str,
-        known: &[&str],
+        known: &[&[Key]],
         findings: &mut Findings,
     ) -> Option<Self> {
         if node.value == Value::Null {
@@ -72,9 +73,9 @@ impl<'n> Fields<'n> {
     }
 
     /// Reports each key that is not in `known`.
-    pub(crate) fn refuse_unknown(&self, known: &[&str], findings: &mut Findings) {
+    pub(crate) fn refuse_unknown(&self, known: &[&[Key]], findings: &mut Findings) {
         for field in &self.list {
-            if !known.contains(&field.name) {
+            if !is_known(field.name, known) {
                 unknown_key(field, &self.what, known, findings);
             }
         }
@@ -118,9 +119,20 @@ impl<'n> Fields<'n> {
     }
 }
 
+/// Whether a key of these groups is called `name`.
+pub(crate) fn is_known(name: &str, groups: &[&[Key]]) -> bool {
+    groups.iter().copied().flatten().any(|key| key.name == name)
+}
+
 /// Reports a key that nothing here is called by, and the known one it resembles.
-pub(crate) fn unknown_key(field: &Field<'_>, what: &str, known: &[&str], findings: &mut Findings) {
+pub(crate) fn unknown_key(
+    field: &Field<'_>,
+    what: &str,
+    known: &[&[Key]],
+    findings: &mut Findings,
+) {
     let message = format!("Unknown key `{}` in the {what}", field.name);
+    let known: Vec<&str> = known.iter().copied().flatten().map(|key| key.name).collect();
     let list = known.join("`, `");
     let help = match nearest(field.name, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`? Known keys are `{list}`"),

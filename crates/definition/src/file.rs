@@ -7,7 +7,7 @@ use crate::finding::{Findings, Spot};
 use crate::places::Places;
 use crate::reader::Reader;
 use crate::tree::{Node, Value};
-use crate::{assets, jobs, json, partitions, settings, source, yaml};
+use crate::{assets, jobs, json, keys, partitions, settings, source, yaml};
 
 /// What a file says, or why it says nothing.
 ///
@@ -96,9 +96,8 @@ fn read(path: &str, root: &Node, reader: &mut Reader) {
     }
     let what = "definition file";
     let Some(fields) = Fields::any(root, what, &mut reader.findings) else { return };
-    let known: Vec<&str> = SECTIONS.iter().map(|(name, _)| *name).collect();
     for field in fields.iter().filter(|field| !is_section(field.name)) {
-        unknown_key(&field, what, &known, &mut reader.findings);
+        unknown_key(&field, what, keys::SECTIONS.keys, &mut reader.findings);
     }
     for (name, section) in SECTIONS {
         if let Some(field) = fields.get(name) {

@@ -7,6 +7,7 @@ use millstream_model::{ErrorCode, JobDef, JobName, JobShape, OpDef, StepConfig};
 use crate::cron;
 use crate::fields::{Field, Fields, parsed};
 use crate::finding::{Findings, Spot};
+use crate::keys::jobs::{JOB, JOB_FILE};
 use crate::ops;
 use crate::reader::Reader;
 use crate::tree::Node;
@@ -14,13 +15,10 @@ use crate::tree::Node;
 /// The most labels of a job or an asset.
 const TAGS_MAX: usize = 50;
 
-const SHARED_KEYS: &[&str] =
-    &["description", "enabled", "schedule", "metadata", "tags", "max_parallel"];
-
 /// Reads a file whose top level has `nodes`: one job, named by the file's `path`.
 pub(crate) fn of_file(path: &str, root: &Node, reader: &mut Reader) {
-    let known: Vec<&str> = [ops::KEYS, SHARED_KEYS, &["name"]].concat();
-    let Some(fields) = Fields::open(root, "job file", &known, &mut reader.findings) else { return };
+    let known = JOB_FILE.keys;
+    let Some(fields) = Fields::open(root, "job file", known, &mut reader.findings) else { return };
     let stem = path.rsplit_once('.').map_or(path, |(stem, _)| stem);
     let name: Option<JobName> = parsed(stem, Spot::FILE, &mut reader.findings);
     if let Some(field) = fields.get("name")
@@ -45,9 +43,8 @@ pub(crate) fn section(field: &Field<'_>, reader: &mut Reader) {
     for entry in jobs.iter() {
         let findings = &mut reader.findings;
         let name: Option<JobName> = parsed(entry.name, entry.name_spot, findings);
-        let known: Vec<&str> = [&["select"], ops::KEYS, SHARED_KEYS].concat();
         let what = format!("job `{}`", entry.name);
-        let fields = Fields::open(entry.node, &what, &known, findings);
+        let fields = Fields::open(entry.node, &what, JOB.keys, findings);
         let (Some(name), Some(fields)) = (name, fields) else { continue };
         reader.places.note(&["job", entry.name], entry.name_spot);
         if let Some(shape) = shape(&fields, findings) {

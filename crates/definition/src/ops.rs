@@ -4,19 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_model::{ErrorCode, OpDef, StepConfig, StepKey, nearest};
 
-use crate::fields::{Field, Fields, parsed};
+use crate::fields::{Field, Fields, is_known, parsed};
 use crate::finding::{Findings, Spot};
 use crate::graph;
+use crate::keys::jobs::{EDGE, NODE};
+use crate::keys::steps::TIMING;
 use crate::steps::{self, Kind};
 use crate::template;
 use crate::timing;
 use crate::tree::{Node, Value};
-
-/// The keys of a node that every kind has.
-const NODE_KEYS: &[&str] = &["id", "type", "config", "depends_on", "timeout", "retry"];
-
-/// The keys of a job that this module reads.
-pub(crate) const KEYS: &[&str] = &["nodes", "edges"];
 
 /// The ids that a wrong one is compared with to find the one that was meant.
 const COMPARED_MAX: usize = 1_000;
@@ -97,15 +93,14 @@ fn op(
     node: Fields<'_>,
     findings: &mut Findings,
 ) -> Option<OpDef> {
-    let known: Vec<&str> = [NODE_KEYS, kind.keys()].concat();
+    let known = [NODE, TIMING, kind.keys()];
     node.refuse_unknown(&known, findings);
     let fields = with_config(kind, node, findings)?;
     let timeout = timing::timeout(&fields, findings);
     let retry = timing::retry(&fields, findings);
     let mut extra = serde_json::Map::new();
     if kind == Kind::Local {
-        let own = |name: &str| NODE_KEYS.contains(&name) || kind.keys().contains(&name);
-        let handed_on = fields.iter().filter(|field| !own(field.name));
+        let handed_on = fields.iter().filter(|field| !is_known(field.name, &known));
         extra = handed_on.map(|field| (field.name.to_owned(), field.node.json())).collect();
     }
     let step: Option<StepConfig> = steps::config(kind, &fields, extra, findings);
@@ -129,8 +124,7 @@ fn with_config<'n>(kind: Kind, node: Fields<'n>, findings: &mut Findings) -> Opt
     };
     let inner = Fields::any(config.node, &format!("config of {}", node.what), findings)?;
     if kind != Kind::Local {
-        let known: Vec<&str> = [&["timeout", "retry"], kind.keys()].concat();
-        inner.refuse_unknown(&known, findings);
+        inner.refuse_unknown(&[TIMING, kind.keys()], findings);
     }
     Some(node.merged_under(inner))
 }
@@ -281,8 +275,7 @@ impl<'n> Links<'n> {
 /// Reports keys of an edge that are not known, and a type that would make it conditional.
 fn refuse_conditions(edge: &Node, findings: &mut Findings) {
     let Value::Map(_) = &edge.value else { return };
-    let known = &["from", "to", "type"];
-    let Some(fields) = Fields::open(edge, "edge", known, findings) else { return };
+    let Some(fields) = Fields::open(edge, "edge", EDGE.keys, findings) else { return };
     let Some(kind) = fields.get("type") else { return };
     if kind.str(findings).is_some_and(|kind| kind != "success") {
         findings

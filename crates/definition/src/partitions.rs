@@ -12,6 +12,7 @@ use millstream_model::{DimensionName, PartitionsDef, PartitionsName};
 
 use crate::fields::{Field, Fields, parsed};
 use crate::finding::{Findings, Spot};
+use crate::keys::{KIND, partitions as keys};
 use crate::reader::Reader;
 use crate::tree::Node;
 
@@ -117,13 +118,13 @@ fn spot_of(problem: &PartitionsProblem, fields: &Fields<'_>) -> Spot {
 }
 
 fn fixed(fields: &Fields<'_>, findings: &mut Findings) -> Option<PartitionsDef> {
-    fields.refuse_unknown(&["kind", "keys"], findings);
+    fields.refuse_unknown(&[KIND, keys::STATIC], findings);
     let keys = fields.need("keys", "list them: `keys: [a, b]`", findings)?;
     Some(PartitionsDef::Static { keys: keys.parsed_list(findings) })
 }
 
 fn dynamic(fields: &Fields<'_>, findings: &mut Findings) -> Option<PartitionsDef> {
-    fields.refuse_unknown(&["kind", "dimensions", "separator", "tenant", "keys"], findings);
+    fields.refuse_unknown(&[KIND, keys::DYNAMIC], findings);
     let separator = match fields.get("separator") {
         Some(field) => field.text(findings)?,
         None => SEPARATOR.to_owned(),
@@ -141,9 +142,9 @@ fn windows(
     fields: &Fields<'_>,
     findings: &mut Findings,
 ) -> Option<PartitionsDef> {
-    let mut known = vec!["kind", "start", "end", "timezone", "format"];
+    let mut known = vec![KIND, keys::WINDOWS];
     if matches!(cadence, Cadence::Cron(_)) {
-        known.push("cron");
+        known.push(keys::CRON);
     }
     fields.refuse_unknown(&known, findings);
     let help = "write the first day: `start: 2025-01-01`";
@@ -160,7 +161,7 @@ fn windows(
 }
 
 fn multi(fields: &Fields<'_>, findings: &mut Findings) -> Option<PartitionsDef> {
-    fields.refuse_unknown(&["kind", "dimensions"], findings);
+    fields.refuse_unknown(&[KIND, keys::MULTI], findings);
     let help = "name each dimension: `dimensions: {day: {kind: daily, start: 2025-01-01}}`";
     let field = fields.need("dimensions", help, findings)?;
     let entries = Fields::any(field.node, "dimensions", findings)?;

@@ -8,6 +8,8 @@ use millstream_model::{
 use crate::cron;
 use crate::fields::{Field, Fields, parsed};
 use crate::finding::Findings;
+use crate::keys::steps::COMMAND;
+use crate::keys::{KIND, settings as keys};
 use crate::reader::Reader;
 use crate::steps;
 use crate::template;
@@ -46,12 +48,12 @@ fn resource(entry: &Field<'_>, findings: &mut Findings) -> Option<ResourceDef> {
     let kind = fields.need("kind", "it is one of `sqlite` and `postgres`", findings)?;
     match kind.choice(RESOURCES, findings)? {
         Resource::Sqlite => {
-            fields.refuse_unknown(&["kind", "path"], findings);
+            fields.refuse_unknown(&[KIND, keys::SQLITE], findings);
             let path = fields.need("path", "write the file's path below the root", findings)?;
             Some(ResourceDef::Sqlite { path: path.filled(findings)? })
         }
         Resource::Postgres => {
-            fields.refuse_unknown(&["kind", "url", "schema"], findings);
+            fields.refuse_unknown(&[KIND, keys::POSTGRES], findings);
             let help = "write it like `postgres://user@host/database`";
             let url = fields.need("url", help, findings)?.filled(findings);
             let schema = fields.get("schema").and_then(|it| it.filled(findings));
@@ -77,7 +79,7 @@ pub(crate) fn io(field: &Field<'_>, reader: &mut Reader) {
 
 fn io_manager(entry: &Field<'_>, findings: &mut Findings) -> Option<IoDef> {
     let what = format!("IO manager `{}`", entry.name);
-    let fields = Fields::open(entry.node, &what, &["kind", "base"], findings)?;
+    let fields = Fields::open(entry.node, &what, keys::IO.keys, findings)?;
     let kind = fields
         .need("kind", "it is one of `json` and `csv`", findings)
         .and_then(|it| it.choice(IO_KINDS, findings));
@@ -121,11 +123,10 @@ fn handler(entry: &Field<'_>, findings: &mut Findings) -> Option<HandlerTarget> 
         return None;
     }
     if let Some(builtin) = fields.get("builtin") {
-        fields.refuse_unknown(&["builtin"], findings);
+        fields.refuse_unknown(&[keys::BUILTIN], findings);
         return builtin.choice(BUILTINS, findings).map(HandlerTarget::Builtin);
     }
-    let known: Vec<&str> = [steps::COMMAND_KEYS, &["builtin"]].concat();
-    fields.refuse_unknown(&known, findings);
+    fields.refuse_unknown(&[COMMAND, keys::BUILTIN], findings);
     steps::command(&fields, findings).map(HandlerTarget::Command)
 }
 
@@ -144,18 +145,12 @@ pub(crate) fn tenants(field: &Field<'_>, reader: &mut Reader) {
 }
 
 fn tenant(entry: &Field<'_>, findings: &mut Findings) -> Option<TenantDef> {
-    const KEYS: &[&str] = &[
-        "name",
-        "database_url",
-        "s3_bucket",
-        "s3_prefix",
-        "schema_name",
-        "schedule",
-        "enabled",
-        "labels",
-    ];
-    let fields =
-        Fields::open_or_empty(entry.node, &format!("tenant `{}`", entry.name), KEYS, findings)?;
+    let fields = Fields::open_or_empty(
+        entry.node,
+        &format!("tenant `{}`", entry.name),
+        keys::TENANT.keys,
+        findings,
+    )?;
     let mut text = |key: &str| fields.get(key).and_then(|it| it.filled(findings));
     Some(TenantDef {
         name: text("name"),

@@ -9,6 +9,8 @@ use millstream_model::{
 
 use crate::fields::{Field, Fields, one_of};
 use crate::finding::{Findings, Spot};
+use crate::keys::steps::{OF_ASSET, STEPS, TABLE};
+use crate::keys::{KIND, Key};
 use crate::template;
 use crate::tree::Value;
 
@@ -23,43 +25,34 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    const ALL: &[Self] = &[Self::Local, Self::Command, Self::Sql, Self::Lambda, Self::Noop];
+
     /// The kind called `text`; reports an unknown one and how to write one.
     pub(crate) fn named(text: &str, spot: Spot, findings: &mut Findings) -> Option<Self> {
-        match text {
-            "local" => Some(Self::Local),
-            "command" => Some(Self::Command),
-            "sql" => Some(Self::Sql),
-            "lambda" => Some(Self::Lambda),
-            "noop" => Some(Self::Noop),
-            _ => {
-                findings
-                    .error(
-                        ErrorCode::DefinitionStepKind,
-                        spot,
-                        format!("Unknown step kind `{text}`"),
-                    )
-                    .help(one_of(text, StepConfig::KINDS));
-                None
-            }
+        let kind = Self::ALL.iter().copied().find(|kind| kind.word() == text);
+        if kind.is_none() {
+            let message = format!("Unknown step kind `{text}`");
+            findings
+                .error(ErrorCode::DefinitionStepKind, spot, message)
+                .help(one_of(text, StepConfig::KINDS));
+        }
+        kind
+    }
+
+    /// Its name in definition files.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Command => "command",
+            Self::Sql => "sql",
+            Self::Lambda => "lambda",
+            Self::Noop => "noop",
         }
     }
 
     /// The keys of the kind's configuration.
-    pub(crate) fn keys(self) -> &'static [&'static str] {
-        match self {
-            Self::Local => &["module"],
-            Self::Command => COMMAND_KEYS,
-            Self::Sql => &["resource", "statements", "read", "params", "rows", "read_only"],
-            Self::Lambda => &[
-                "function_name",
-                "invocation_type",
-                "memory",
-                "store_output_to_s3",
-                "output_s3_key",
-                "payload",
-            ],
-            Self::Noop => &[],
-        }
+    pub(crate) fn keys(self) -> &'static [Key] {
+        STEPS.iter().find(|step| step.word == self.word()).map_or(&[], |step| step.keys)
     }
 
     /// The key without which a step of this kind means nothing, and how it is written.
@@ -76,20 +69,16 @@ impl Kind {
     }
 }
 
-/// The keys of a program to run.
-pub(crate) const COMMAND_KEYS: &[&str] = &["command", "env", "cwd"];
-
 /// The step in an asset's `step` object.
 pub(crate) fn of_asset(field: &Field<'_>, findings: &mut Findings) -> Option<StepConfig> {
     let fields = Fields::any(field.node, "step", findings)?;
     let help = one_of("", StepConfig::KINDS);
     let kind = fields.need("kind", &help, findings)?;
     let kind = Kind::named(kind.str(findings)?, kind.node.spot, findings)?;
-    let mut known = vec!["kind"];
-    known.extend(kind.keys());
+    let mut known = vec![KIND, kind.keys()];
     let mut extra = serde_json::Map::new();
     if kind == Kind::Local {
-        known.push("config");
+        known.push(OF_ASSET);
         if let Some(config) = fields.get("config") {
             let config = Fields::any(config.node, "step's config", findings)?;
             extra = config.iter().map(|it| (it.name.to_owned(), it.node.json())).collect();
@@ -181,8 +170,7 @@ fn read(field: &Field<'_>, findings: &mut Findings) -> BTreeMap<String, ReadSour
     let Some(fields) = Fields::any(field.node, "step's `read`", findings) else { return tables };
     for table in fields.iter() {
         let what = format!("table `{}`", table.name);
-        let known = &["csv", "asset"];
-        let Some(source) = Fields::open(table.node, &what, known, findings) else { continue };
+        let Some(source) = Fields::open(table.node, &what, TABLE.keys, findings) else { continue };
         let source = match (source.get("csv"), source.get("asset")) {
             (Some(csv), None) => csv.filled(findings).map(ReadSource::Csv),
             (None, Some(asset)) => asset.parsed::<AssetKey>(findings).map(ReadSource::Asset),

@@ -4,6 +4,7 @@ use millstream_model::{Backoff, ErrorCode, HumanDuration, RetryPolicy};
 
 use crate::fields::{Field, Fields, parsed};
 use crate::finding::Findings;
+use crate::keys::steps::RETRY;
 use crate::tree::Value;
 
 /// The most retries of a step.
@@ -61,8 +62,7 @@ pub(crate) fn retry(fields: &Fields<'_>, findings: &mut Findings) -> Option<Retr
 }
 
 fn policy(field: &Field<'_>, findings: &mut Findings) -> Option<RetryPolicy> {
-    let known = &["max", "delay", "backoff", "jitter"];
-    let fields = Fields::open(field.node, "retry policy", known, findings)?;
+    let fields = Fields::open(field.node, "retry policy", RETRY.keys, findings)?;
     let max = fields.need("max", "write the number of attempts after the first", findings);
     Some(RetryPolicy {
         max: max?.whole(0, RETRIES_MAX, findings)?,

@@ -1,4 +1,5 @@
-//! The generated parts of the documents, each between two markers in a written page.
+//! The generated parts of the documents, each between two markers in a written page, and the
+//! generated files beside them.
 //!
 //! `cargo xtask generate` writes them; `cargo xtask check` and `tests/tidy.rs` compare. A page says
 //! where a part goes with `<!-- generated: NAME -->` and where it ends with `<!-- end -->`.
@@ -27,6 +28,12 @@ fn parts(root: &Path) -> anyhow::Result<Vec<Part>> {
         Part { page: states, name: "step states", text: fenced(&step_status_table()) },
         Part { page: "docs/errors/README.md", name: "error index", text: error_index(root)? },
     ])
+}
+
+/// The generated files: the path and the whole text.
+fn files() -> anyhow::Result<Vec<(&'static str, String)>> {
+    let schema = serde_json::to_string_pretty(&millstream_definition::schema())?;
+    Ok(vec![("docs/reference/definition.schema.json", format!("{schema}\n"))])
 }
 
 fn fenced(text: &str) -> String {
@@ -58,6 +65,13 @@ pub fn write(root: &Path) -> anyhow::Result<()> {
             println!("{}: {}", part.page, part.name);
         }
     }
+    for (path, text) in files()? {
+        if fs::read_to_string(root.join(path)).ok().as_ref() != Some(&text) {
+            fs::write(root.join(path), text)
+                .with_context(|| format!("{path} cannot be written"))?;
+            println!("{path}");
+        }
+    }
     Ok(())
 }
 
@@ -67,6 +81,11 @@ pub fn compare(root: &Path) -> anyhow::Result<()> {
         let (old, new) = both(root, &part)?;
         if old != new {
             bail!("{}: `{}` is out of date; run `cargo xtask generate`", part.page, part.name);
+        }
+    }
+    for (path, text) in files()? {
+        if fs::read_to_string(root.join(path)).ok().as_ref() != Some(&text) {
+            bail!("{path} is out of date; run `cargo xtask generate`");
         }
     }
     Ok(())

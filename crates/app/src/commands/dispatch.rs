@@ -2,7 +2,7 @@
 
 use millstream_control::Store;
 
-use super::{asset, definitions, demo, job, partition, run as run_command, tenant, worker};
+use super::{asset, definitions, demo, job, partition, run as run_command, schema, tenant, worker};
 use crate::cli::{BenchCommand, Cli, Command, Global};
 use crate::client::Client;
 use crate::error::AppError;
@@ -19,6 +19,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), AppError> {
         }
         Command::Migrate { database_url } => migrate(&global, &database_url).await,
         Command::Definitions(command) => definitions::run(&global, command).await,
+        Command::Schema { kind } => schema::run(kind.as_deref()),
         Command::Worker => worker::run(&global).await,
         Command::Job(command) => {
             with_client(&global, async |c| job::run(c, &global, command).await).await

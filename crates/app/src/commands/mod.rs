@@ -8,6 +8,7 @@ mod dispatch;
 mod job;
 mod partition;
 mod run;
+mod schema;
 mod tenant;
 mod tenants;
 mod wait;

@@ -146,7 +146,7 @@ fn an_unknown_key_names_the_nearest_known_one() {
     let found = help("nodes: [{id: a, type: noop}]\nshedule: '@daily'");
     assert!(found.starts_with("did you mean `schedule`?"), "{found}");
     let found = help("schedules: {}");
-    assert!(found.contains("`tenants`, `resources`, `io`, `handlers`"), "{found}");
+    assert!(found.contains("`assets`, `partitions`, `jobs`, `resources`"), "{found}");
 }
 
 #[test]

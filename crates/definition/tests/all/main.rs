@@ -12,6 +12,7 @@ mod dags;
 mod docs;
 mod limits;
 mod location;
+mod schema;
 mod sections;
 
 use millstream_definition::{ParsedFile, parse_file};

@@ -1,0 +1,78 @@
+//! The keys of resources, IO managers, handlers and tenants.
+
+use super::{Key, Kind, Kinds, Object, Shape, TEXT_MAP, key, steps};
+
+/// A resource.
+pub(crate) const RESOURCE: Kinds = Kinds {
+    name: "resource",
+    says: "What steps talk to",
+    list: &[
+        Kind { word: "sqlite", says: "a SQLite file", keys: &[SQLITE] },
+        Kind { word: "postgres", says: "a Postgres database", keys: &[POSTGRES] },
+    ],
+};
+
+/// The keys of a SQLite file.
+pub(crate) const SQLITE: &[Key] =
+    &[key("path", Shape::Text, "the file, relative to the project's folder").needed()];
+
+/// The keys of a Postgres database.
+pub(crate) const POSTGRES: &[Key] = &[
+    key("url", Shape::Text, "where it is, like `postgres://user@host/database`").needed(),
+    key("schema", Shape::Text, "the schema that stands first in the search path"),
+];
+
+/// An IO manager.
+pub(crate) const IO: Object = Object {
+    name: "io",
+    says: "Where the results of assets are kept",
+    one_of: &[],
+    keys: &[&[
+        key("kind", Shape::Words(&["json", "csv"]), "the form they are written in").needed(),
+        key("base", Shape::Text, "the folder they are below, relative to the project's folder")
+            .needed(),
+    ]],
+};
+
+/// A row of the handler table.
+pub(crate) const HANDLER: Shape =
+    Shape::Either(&[Shape::Object(&HANDLER_PROGRAM), Shape::Object(&HANDLER_BUILTIN)]);
+
+const HANDLER_PROGRAM: Object = Object {
+    name: "handler_program",
+    says: "A program that handles a module",
+    one_of: &[],
+    keys: &[steps::COMMAND],
+};
+
+const HANDLER_BUILTIN: Object = Object {
+    name: "handler_builtin",
+    says: "A handler that comes with the product",
+    one_of: &[],
+    keys: &[BUILTIN],
+};
+
+/// The key of a handler that comes with the product.
+pub(crate) const BUILTIN: &[Key] = &[key(
+    "builtin",
+    Shape::Words(&["noop", "echo", "fail"]),
+    "`noop` succeeds, `echo` returns its context, `fail` fails with the text in `config.error`",
+)
+.needed()];
+
+/// A tenant.
+pub(crate) const TENANT: Object = Object {
+    name: "tenant",
+    says: "A tenant",
+    one_of: &[],
+    keys: &[&[
+        key("name", Shape::Text, "what people call it"),
+        key("database_url", Shape::Text, "for templates"),
+        key("s3_bucket", Shape::Text, "for templates"),
+        key("s3_prefix", Shape::Text, "for templates"),
+        key("schema_name", Shape::Text, "for templates"),
+        key("schedule", Shape::Text, "a cron expression; it is shown and has no other meaning"),
+        key("enabled", Shape::Flag, "whether it takes part").or("true"),
+        key("labels", TEXT_MAP, "for templates"),
+    ]],
+};

@@ -1,0 +1,118 @@
+//! The kinds of step and their keys.
+
+use super::{ANY_OBJECT, Key, Object, Shape, TEXT_MAP, key};
+
+/// One kind of step.
+#[derive(Debug)]
+pub(crate) struct StepKeys {
+    /// Its name in definition files.
+    pub(crate) word: &'static str,
+    /// What it does.
+    pub(crate) says: &'static str,
+    /// Its keys. They stand in an asset's `step`, or in a node or the node's `config`.
+    pub(crate) keys: &'static [Key],
+    /// Whether a node's `config` may have further keys, which a handler sees.
+    pub(crate) further: bool,
+}
+
+/// Every kind of step.
+pub(crate) const STEPS: &[StepKeys] = &[
+    StepKeys {
+        word: "local",
+        says: "a handler by name, which the section `handlers` resolves",
+        keys: &[key("module", Shape::Text, "the handler's name").needed()],
+        further: true,
+    },
+    StepKeys { word: "command", says: "a program", keys: COMMAND, further: false },
+    StepKeys { word: "sql", says: "statements on a database", keys: SQL, further: false },
+    StepKeys { word: "lambda", says: "an AWS Lambda function", keys: LAMBDA, further: false },
+    StepKeys { word: "noop", says: "nothing; it succeeds at once", keys: &[], further: false },
+];
+
+/// The program of a step or of a handler.
+pub(crate) const COMMAND: &[Key] = &[
+    key(
+        "command",
+        Shape::Either(&[Shape::List(1, &Shape::Plain), Shape::Text]),
+        "the program and its arguments as a list, or a line for `/bin/sh -c`",
+    )
+    .needed(),
+    key("env", TEXT_MAP, "variables added to its environment"),
+    key("cwd", Shape::Text, "its folder, relative to the project's folder"),
+];
+
+const SQL: &[Key] = &[
+    key("resource", Shape::Text, "the database: a resource of kind `sqlite` or `postgres`")
+        .needed(),
+    key(
+        "statements",
+        Shape::Either(&[Shape::List(1, &Shape::Plain), Shape::Text]),
+        "a statement or a list of them, run in order in one transaction",
+    )
+    .needed(),
+    key(
+        "read",
+        Shape::Map(&Shape::Object(&TABLE)),
+        "temporary tables to fill first, by name; SQLite only",
+    ),
+    key("params", ANY_OBJECT, "values to bind as `:name`, beside those that are always there"),
+    key("rows", Shape::Flag, "whether the rows of the last statement are the result").or("false"),
+    key("read_only", Shape::Flag, "whether the database is opened for reading alone").or("false"),
+];
+
+/// A temporary table.
+pub(crate) const TABLE: Object = Object {
+    name: "table",
+    says: "What a temporary table is filled from: one of its keys",
+    one_of: &["csv", "asset"],
+    keys: &[&[
+        key(
+            "csv",
+            Shape::Text,
+            "a file with a header line, plain or `.gz`, relative to the project's folder",
+        ),
+        key("asset", Shape::Text, "an asset of `deps`, whose rows an IO manager keeps"),
+    ]],
+};
+
+const LAMBDA: &[Key] = &[
+    key("function_name", Shape::Text, "the function's name or ARN").needed(),
+    key(
+        "invocation_type",
+        Shape::Words(&["sync", "async"]),
+        "whether the step waits for the answer",
+    )
+    .or("\"sync\""),
+    key("memory", Shape::Whole(1, u32::MAX), "the function's memory in MiB; for people"),
+    key("store_output_to_s3", Shape::Flag, "whether the result is stored as an object").or("false"),
+    key("output_s3_key", Shape::Text, "the object's key, a template over `job_id` and `task_id`"),
+    key("payload", ANY_OBJECT, "what the function is given beside its context"),
+];
+
+/// The keys of an asset's step beside those of its kind.
+pub(crate) const OF_ASSET: &[Key] =
+    &[key("config", ANY_OBJECT, "what the handler of a local step sees")];
+
+/// How long an attempt may take, and how often it is tried again.
+pub(crate) const TIMING: &[Key] = &[
+    key("timeout", Shape::Duration, "how long an attempt may take, longer than 0"),
+    key(
+        "retry",
+        Shape::Either(&[Shape::Whole(0, 1_000), Shape::Object(&RETRY)]),
+        "attempts after the first: their number, or a policy",
+    ),
+];
+
+/// A retry policy.
+pub(crate) const RETRY: Object = Object {
+    name: "retry",
+    says: "How often and when a step is tried again",
+    one_of: &[],
+    keys: &[&[
+        key("max", Shape::Whole(0, 1_000), "how many attempts follow the first").needed(),
+        key("delay", Shape::Duration, "the time before the second attempt").or("0"),
+        key("backoff", Shape::Words(&["constant", "linear", "exponential"]), "how the delay grows")
+            .or("\"constant\""),
+        key("jitter", Shape::Flag, "whether the delay is moved by up to a quarter").or("false"),
+    ]],
+};
