@@ -172,7 +172,7 @@ async fn a_materialization_that_is_reported_again_takes_the_place_of_the_first(d
         db.store.apply(batch).await.unwrap();
     }
     let of_run = db.store.materializations_of_run(&tenant, run_id(1), 10).await.unwrap();
-    assert_eq!(of_run, [second.clone()]);
+    assert_eq!(of_run, std::slice::from_ref(&second));
     assert_eq!(db.store.latest_materializations(&tenant).await.unwrap()[&asset], second);
 }
 
