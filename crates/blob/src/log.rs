@@ -96,7 +96,7 @@ pub(crate) fn times_path(path: &Path) -> PathBuf {
     path.with_added_extension("times")
 }
 
-/// Appends to one log. The files are made with the first byte.
+/// Appends to one log, which others may append to as well. The files are made with the first byte.
 #[derive(Debug)]
 pub struct LogWriter {
     path: PathBuf,
@@ -141,6 +141,8 @@ impl LogFiles {
     }
 
     fn append(&mut self, bytes: &[u8], now: Timestamp) -> io::Result<()> {
+        // Another writer may have appended since.
+        self.size = self.log.metadata()?.len();
         if self.size >= LOG_MAX {
             return Ok(());
         }

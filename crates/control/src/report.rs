@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use millstream_model::view::{MaterializationRow, PartitionState};
 use millstream_model::worker_api::{Assignment, Report, ReportAnswer, ReportedEvent};
 use millstream_model::{
-    ContentHash, Event, EventBody, RunEvent, RunId, RunPlan, StepEvent, StepStatus, TenantId,
+    AssetKey, ContentHash, Event, EventBody, RunEvent, RunId, RunPlan, StepEvent, StepKey,
+    StepStatus, TenantId,
 };
 use millstream_store::live::LiveRun;
 use millstream_store::materializations::PartitionChange;
@@ -308,6 +309,16 @@ impl Writer<'_> {
         u32::from(change.status.is_terminal())
     }
 
+    /// Whether the run may have reported `asset` before: in an earlier attempt or epoch of the
+    /// step, or by another step, where it is none that the step itself makes.
+    fn may_repeat(&self, step: &StepKey, asset: &AssetKey) -> bool {
+        let sole = self.plan.step(step).is_some_and(|step| {
+            let own = step.asset.as_ref().is_some_and(|own| &own.key == asset);
+            own && step.retry.attempts() == 1
+        });
+        self.epoch > 1 || !sole
+    }
+
     fn asset(&self, batch: &mut Batch, event: &ReportedEvent) {
         if let EventBody::Materialized {
             step,
@@ -328,7 +339,11 @@ impl Writer<'_> {
                 data_version: data_version.clone(),
                 code_version: code_version.clone(),
             };
-            materializations::insert(batch, self.tenant, &row);
+            if self.may_repeat(step, asset) {
+                materializations::replace(batch, self.tenant, &row);
+            } else {
+                materializations::insert(batch, self.tenant, &row);
+            }
         }
         let Some(step) = event.body.step().and_then(|key| self.plan.step(key)) else { return };
         let Some(asset) = &step.asset else { return };

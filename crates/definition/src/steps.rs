@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use millstream_model::{
     AssetKey, CommandLine, CommandStep, ErrorCode, Invocation, LambdaStep, LocalStep, NoopStep,
-    ReadSource, SqlStep, StepConfig,
+    PipesChannel, PipesConfig, ReadSource, SqlStep, StepConfig,
 };
 
 use crate::fields::{Field, Fields, one_of};
 use crate::finding::{Findings, Spot};
-use crate::keys::steps::{OF_ASSET, STEPS, TABLE};
+use crate::keys::steps::{OF_ASSET, PIPES, STEPS, TABLE};
 use crate::keys::{KIND, Key};
 use crate::template;
 use crate::tree::Value;
@@ -118,6 +118,7 @@ pub(crate) fn command(fields: &Fields<'_>, findings: &mut Findings) -> Option<Co
     let field = need(Kind::Command, fields, findings);
     let env = fields.get("env").map(|it| it.text_map(findings)).unwrap_or_default();
     let cwd = fields.get("cwd").and_then(|it| it.filled(findings));
+    let pipes = fields.get("pipes").map(|it| pipes(&it, findings)).unwrap_or_default();
     let field = field?;
     let command = match &field.node.value {
         Value::Text(_) => CommandLine::Shell(field.filled(findings)?),
@@ -134,7 +135,32 @@ pub(crate) fn command(fields: &Fields<'_>, findings: &mut Findings) -> Option<Co
             return None;
         }
     };
-    Some(CommandStep { command, env, cwd })
+    Some(CommandStep { command, env, cwd, pipes })
+}
+
+/// How a program may speak Pipes: a word for the channel, or `{messages: stdout, extras: {…}}`.
+pub(crate) fn pipes(field: &Field<'_>, findings: &mut Findings) -> PipesConfig {
+    if field.node.value == Value::Bool(false) {
+        return PipesConfig { messages: PipesChannel::Off, ..PipesConfig::default() };
+    }
+    if matches!(field.node.value, Value::Text(_)) {
+        let messages = field.choice(PipesChannel::WORDS, findings).unwrap_or_default();
+        return PipesConfig { messages, ..PipesConfig::default() };
+    }
+    let Some(fields) = Fields::open(field.node, "step's `pipes`", PIPES.keys, findings) else {
+        return PipesConfig::default();
+    };
+    let messages = fields.get("messages");
+    let extras = fields.get("extras");
+    let extras = extras.and_then(|it| Fields::any(it.node, "step's `pipes.extras`", findings));
+    PipesConfig {
+        messages: messages
+            .and_then(|it| it.choice(PipesChannel::WORDS, findings))
+            .unwrap_or_default(),
+        extras: extras
+            .map(|extras| extras.iter().map(|it| (it.name.to_owned(), it.node.json())).collect())
+            .unwrap_or_default(),
+    }
 }
 
 fn sql(fields: &Fields<'_>, findings: &mut Findings) -> Option<SqlStep> {

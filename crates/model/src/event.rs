@@ -158,6 +158,45 @@ pub enum EventBody {
         /// The version of the code that made it.
         code_version: String,
     },
+    /// A step looked at an asset and says whether it is as it should be.
+    AssetChecked {
+        /// The step that looked.
+        step: StepKey,
+        /// The asset.
+        asset: AssetKey,
+        /// The partition, when the asset is partitioned.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        partition: Option<PartitionKey>,
+        /// The check's name.
+        check: String,
+        /// Whether it passed.
+        passed: bool,
+        /// How bad it is that it did not.
+        severity: CheckSeverity,
+        /// What the step says about it.
+        #[serde(default)]
+        metadata: BTreeMap<String, MetadataValue>,
+    },
+    /// A step said something that only those who know its program understand.
+    StepMessage {
+        /// The step.
+        step: StepKey,
+        /// The attempt, from 1.
+        attempt: u32,
+        /// What it said.
+        payload: serde_json::Value,
+    },
+}
+
+/// How bad it is that a check did not pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckSeverity {
+    /// Somebody should look at it.
+    Warn,
+    /// The data should not be used.
+    #[default]
+    Error,
 }
 
 /// Why an attempt at a step failed.
@@ -208,6 +247,8 @@ impl EventBody {
             Self::StepCanceled { .. } => "step_canceled",
             Self::StepLost { .. } => "step_lost",
             Self::Materialized { .. } => "materialized",
+            Self::AssetChecked { .. } => "asset_checked",
+            Self::StepMessage { .. } => "step_message",
         }
     }
 
@@ -236,7 +277,9 @@ impl EventBody {
             | Self::StepUpstreamFailed { step, .. }
             | Self::StepCanceled { step, .. }
             | Self::StepLost { step, .. }
-            | Self::Materialized { step, .. } => Some(step),
+            | Self::Materialized { step, .. }
+            | Self::AssetChecked { step, .. }
+            | Self::StepMessage { step, .. } => Some(step),
             _ => None,
         }
     }

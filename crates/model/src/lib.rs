@@ -22,6 +22,7 @@ mod manifest;
 mod metadata;
 mod name;
 pub mod partitions;
+mod pipes;
 mod plan;
 mod resource;
 mod retry;
@@ -42,7 +43,7 @@ pub use cause::Cause;
 pub use code::ErrorCode;
 pub use diagnostic::{Diagnostic, Place, Severity, nearest};
 pub use duration::{HumanDuration, HumanDurationError};
-pub use event::{Event, EventBody, EventPosition, PlannedRetry, StepError};
+pub use event::{CheckSeverity, Event, EventBody, EventPosition, PlannedRetry, StepError};
 pub use handler::{Builtin, HandlerDef, HandlerTarget};
 pub use hash::{ContentHash, ContentHasher};
 pub use id::{RunId, RunIdError};
@@ -55,6 +56,7 @@ pub use name::{
     TenantId,
 };
 pub use partitions::{PartitionKey, PartitionsDef};
+pub use pipes::{PipesChannel, PipesConfig};
 pub use plan::{AssetStep, InputSource, RunPlan, StepInput, StepPlan};
 pub use resource::{IoDef, IoKind, ResourceDef};
 pub use retry::{Backoff, RetryPolicy};

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// One metadata value with the kind that decides how it is shown.
 ///
-/// The kinds are those of Dagster Pipes (`COMPAT` §1.3) that say something without its objects.
+/// The kinds are those of Dagster Pipes, under its names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MetadataValue {
     /// How to read and show the value.
@@ -36,8 +36,21 @@ pub enum MetadataKind {
     Url,
     /// A path on some file system.
     Path,
+    /// The path of a notebook.
+    Notebook,
+    /// The id of a run.
+    #[serde(rename = "dagster_run")]
+    Run,
+    /// The key of an asset.
+    Asset,
+    /// The name of a job.
+    Job,
     /// Rows of flat objects.
     Table,
+    /// The columns of a table with their types.
+    TableSchema,
+    /// Which columns of other assets each column is made from.
+    TableColumnLineage,
     /// Nothing.
     Null,
 }

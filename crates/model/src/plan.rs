@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::partitions::TimeWindow;
 use crate::{
     AssetKey, ContentHash, HandlerDef, HumanDuration, IoDef, JobName, LocationName, PartitionKey,
     ResourceDef, ResourceName, RetryPolicy, StepConfig, StepKey, TenantDef, TenantId,
@@ -67,6 +68,9 @@ pub struct AssetStep {
     pub key: AssetKey,
     /// The partition, when the asset is partitioned.
     pub partition: Option<PartitionKey>,
+    /// The time that the partition covers, when it is one of time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<TimeWindow>,
     /// Where the result goes.
     pub io: Option<IoDef>,
     /// What it reads.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AssetKey, ResourceName};
+use crate::{AssetKey, PipesConfig, ResourceName};
 
 /// What a step runs, with the typed configuration of its kind.
 ///
@@ -61,6 +61,9 @@ pub struct CommandStep {
     /// The working directory, relative to the definition root; the root itself when absent.
     #[serde(default)]
     pub cwd: Option<String>,
+    /// How it may speak Pipes.
+    #[serde(default, skip_serializing_if = "PipesConfig::is_default")]
+    pub pipes: PipesConfig,
 }
 
 /// A command as a list of arguments or as a line for the shell.

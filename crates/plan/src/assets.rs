@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use millstream_model::partitions::TimeWindow;
 use millstream_model::{
-    AssetDef, AssetKey, AssetStep, ContentHash, InputSource, IoDef, Manifest, PartitionsDef,
-    PartitionsName, RetryPolicy, RunPlan, StepConfig, StepInput, StepKey, StepPlan, TenantId,
-    nearest,
+    AssetDef, AssetKey, AssetStep, ContentHash, InputSource, IoDef, Manifest, PartitionKey,
+    PartitionsDef, PartitionsName, RetryPolicy, RunPlan, StepConfig, StepInput, StepKey, StepPlan,
+    TenantId, nearest,
 };
 
 use crate::job::{handler_of, resources_of};
@@ -156,7 +157,6 @@ impl Planner<'_> {
             }
             inputs.push(self.input(asset, key)?);
         }
-        let partitioned = asset.partitions.is_some();
         Ok(StepPlan {
             key: step_key(&asset.key)?,
             depends_on,
@@ -166,13 +166,23 @@ impl Planner<'_> {
             retry: asset.retry.clone().unwrap_or(RetryPolicy::NEVER),
             asset: Some(AssetStep {
                 key: asset.key.clone(),
-                partition: self.partition.filter(|_| partitioned).map(|choice| choice.key.clone()),
+                window: self.window_of(asset),
+                partition: self.partition_of(asset).cloned(),
                 io: self.io_of(asset)?,
                 inputs,
                 code_version: code_version(asset),
                 output_required: asset.output_required,
             }),
         })
+    }
+
+    fn partition_of(&self, asset: &AssetDef) -> Option<&PartitionKey> {
+        asset.partitions.as_ref().and(self.partition).map(|choice| &choice.key)
+    }
+
+    fn window_of(&self, asset: &AssetDef) -> Option<TimeWindow> {
+        let def = self.manifest.partitions.get(asset.partitions.as_ref()?)?;
+        def.window_of(self.partition_of(asset)?)
     }
 
     fn input(&self, asset: &AssetDef, key: &AssetKey) -> Result<StepInput, PlanError> {

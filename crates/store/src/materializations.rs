@@ -15,6 +15,9 @@ statements! {
         INSERT INTO materialization (tenant, asset, partition_key, run, step, at, metadata,
                                      data_version, code_version)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    DELETE_MATERIALIZATION = "
+        DELETE FROM materialization
+        WHERE tenant = $1 AND asset = $2 AND run = $3 AND partition_key = $4";
     UPSERT_ASSET_STATE = "
         INSERT INTO asset_state (tenant, asset, partition_key, run, step, at, metadata,
                                  data_version, code_version)
@@ -71,6 +74,18 @@ pub fn insert(batch: &mut Batch, tenant: &TenantId, row: &MaterializationRow) {
     ];
     batch.push(&INSERT_MATERIALIZATION, params.clone(), Expect::Rows(1));
     batch.push(&UPSERT_ASSET_STATE, params, Expect::Rows(1));
+}
+
+/// Stores a materialization in the place of the one that an earlier attempt of its run reported.
+pub fn replace(batch: &mut Batch, tenant: &TenantId, row: &MaterializationRow) {
+    let key = vec![
+        tenant.into(),
+        (&row.asset).into(),
+        (&row.run_id).into(),
+        row.partition.as_ref().map_or("", PartitionKey::as_str).into(),
+    ];
+    batch.push(&DELETE_MATERIALIZATION, key, Expect::Any);
+    insert(batch, tenant, row);
 }
 
 /// What became of a partition in a run.

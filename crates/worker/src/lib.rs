@@ -10,6 +10,7 @@
 
 mod control_plane;
 mod http;
+mod pipes;
 mod run;
 mod seams;
 mod step;

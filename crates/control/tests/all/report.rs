@@ -208,6 +208,26 @@ async fn a_materialization_is_the_newest_of_its_asset_and_makes_its_partition() 
 }
 
 #[tokio::test]
+async fn an_op_may_report_an_asset_that_another_op_of_its_run_has_reported() {
+    let bench = bench().await;
+    let mut worker = bench.started("etl").await;
+    for version in ["v1", "v2"] {
+        let made = EventBody::Materialized {
+            step: "a".parse().unwrap(),
+            asset: "elsewhere/orders".parse().unwrap(),
+            partition: None,
+            metadata: std::collections::BTreeMap::new(),
+            data_version: Some(version.to_owned()),
+            code_version: String::new(),
+        };
+        worker.say(vec![made]).await.unwrap();
+    }
+    let view = bench.control.run_view(&worker.claimed.tenant, worker.run()).await.unwrap();
+    let versions: Vec<_> = view.materializations.iter().map(|row| &row.data_version).collect();
+    assert_eq!(versions, [&Some("v2".to_owned())]);
+}
+
+#[tokio::test]
 async fn a_partition_whose_run_made_nothing_is_again_what_it_was() {
     let bench = Bench::of(airports()).await;
     for was_made in [false, true] {

@@ -39,7 +39,28 @@ pub(crate) const COMMAND: &[Key] = &[
     .needed(),
     key("env", TEXT_MAP, "variables added to its environment"),
     key("cwd", Shape::Text, "its folder, relative to the project's folder"),
+    key(
+        "pipes",
+        Shape::Either(&[Shape::Words(PIPES_WORDS), Shape::Object(&PIPES)]),
+        "how it may speak Dagster Pipes",
+    )
+    .or("\"file\""),
 ];
+
+/// The ways of Pipes' messages.
+const PIPES_WORDS: &[&str] =
+    &["file", "stdout", "stderr", "buffered_stdout", "buffered_stderr", "off"];
+
+/// How a program may speak Pipes, at length.
+pub(crate) const PIPES: Object = Object {
+    name: "pipes",
+    says: "How a program may speak Dagster Pipes",
+    one_of: &[],
+    keys: &[&[
+        key("messages", Shape::Words(PIPES_WORDS), "the way of its messages").or("\"file\""),
+        key("extras", ANY_OBJECT, "what it is given beside the step's own context"),
+    ]],
+};
 
 const SQL: &[Key] = &[
     key("resource", Shape::Text, "the database: a resource of kind `sqlite` or `postgres`")

@@ -59,6 +59,28 @@ assets:
 }
 
 #[test]
+fn pipes_are_a_word_or_an_object_and_need_not_be_there() {
+    use millstream_model::PipesChannel as C;
+    for (written, channel) in [
+        ("", C::File),
+        (", pipes: stdout", C::Stdout),
+        (", pipes: off", C::Off),
+        (", pipes: false", C::Off),
+        (", pipes: {messages: buffered_stderr, extras: {speed: 7}}", C::BufferedStderr),
+    ] {
+        let text = format!("assets: {{a: {{step: {{kind: command, command: ./a{written}}}}}}}");
+        let manifest = load("a.yaml", &text);
+        let Some(StepConfig::Command(step)) = &manifest.assets[0].step else { panic!("{text}") };
+        assert_eq!(step.pipes.messages, channel, "{text}");
+        let has_extras = written.contains("extras");
+        assert_eq!(step.pipes.extras.get("speed").is_some(), has_extras, "{text}");
+    }
+    let found = errors("a.yaml", "assets: {a: {step: {kind: command, command: a, pipes: stdot}}}");
+    assert_eq!(found.len(), 1);
+    assert!(found[0].help.as_ref().is_some_and(|help| help.contains("`stdout`")), "{found:?}");
+}
+
+#[test]
 fn an_asset_needs_nothing_but_its_key() {
     let manifest = load("a.yaml", "assets: {raw: {}}");
     let asset = &manifest.assets[0];

@@ -15,8 +15,8 @@ use millstream_launch::{
 };
 use millstream_model::worker_api::{Assignment, RunToken};
 use millstream_model::{
-    CommandLine, CommandStep, RetryPolicy, RunId, RunPlan, StepConfig, StepPlan, TenantDef,
-    TenantId, Timestamp,
+    CommandLine, CommandStep, PipesConfig, RetryPolicy, RunId, RunPlan, StepConfig, StepPlan,
+    TenantDef, TenantId, Timestamp,
 };
 use millstream_worker::{HttpControlPlane, Supervisor, Worker, WorkerSettings};
 use tempfile::TempDir;
@@ -40,7 +40,12 @@ fn assignment(claimed: &ClaimedRun, line: &str) -> Assignment {
     let step = StepPlan {
         key: "step".parse().unwrap(),
         depends_on: Vec::new(),
-        step: StepConfig::Command(CommandStep { command, env: BTreeMap::new(), cwd: None }),
+        step: StepConfig::Command(CommandStep {
+            command,
+            env: BTreeMap::new(),
+            cwd: None,
+            pipes: PipesConfig::default(),
+        }),
         handler: None,
         timeout: None,
         retry: RetryPolicy::NEVER,

@@ -2,7 +2,8 @@
 
 use askama::Template;
 use millstream_model::view::EventRow;
-use millstream_model::{EventBody, Timestamp};
+use millstream_model::{CheckSeverity, EventBody, MetadataValue, PartitionKey, Timestamp};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::format::{self, Moment};
@@ -139,13 +140,34 @@ fn step_words(body: &EventBody, at: Timestamp) -> (Option<Glyph>, String, String
             (Some(Glyph::Warning), format!("lost with its worker{}", nth(*attempt)), String::new())
         }
         EventBody::Materialized { asset, partition, metadata, .. } => {
-            let what = partition.as_ref().map_or(String::new(), |key| format!(" for {key}"));
-            let facts = metadata.iter().map(|(name, value)| format!("{name} {}", value.value));
-            let facts = facts.collect::<Vec<_>>().join(" · ");
-            (Some(Glyph::Ok), format!("built {asset}{what}"), format::middle(&facts, DATA_MAX))
+            let text = format!("built {asset}{}", for_partition(partition.as_ref()));
+            (Some(Glyph::Ok), text, facts(metadata))
+        }
+        EventBody::AssetChecked { asset, partition, check, passed, severity, metadata, .. } => {
+            let (glyph, came) = match (passed, severity) {
+                (true, _) => (Glyph::Ok, "passed"),
+                (false, CheckSeverity::Warn) => (Glyph::Warning, "did not pass"),
+                (false, CheckSeverity::Error) => (Glyph::Failed, "did not pass"),
+            };
+            let text =
+                format!("check {check} of {asset}{} {came}", for_partition(partition.as_ref()));
+            (Some(glyph), text, facts(metadata))
+        }
+        EventBody::StepMessage { payload, .. } => {
+            (None, "said".to_owned(), format::middle(&payload.to_string(), DATA_MAX))
         }
         other => (None, other.kind().replace('_', " "), String::new()),
     }
+}
+
+fn for_partition(partition: Option<&PartitionKey>) -> String {
+    partition.map_or(String::new(), |key| format!(" for {key}"))
+}
+
+/// Metadata in one line.
+fn facts(metadata: &BTreeMap<String, MetadataValue>) -> String {
+    let facts = metadata.iter().map(|(name, value)| format!("{name} {}", value.value));
+    format::middle(&facts.collect::<Vec<_>>().join(" · "), DATA_MAX)
 }
 
 /// Names the attempt where it is not the first.

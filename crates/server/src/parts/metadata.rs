@@ -52,13 +52,20 @@ impl Shown {
         let shown = match value.kind {
             MetadataKind::Int | MetadataKind::Float => number(json),
             MetadataKind::Bool => json.as_bool().map(|yes| Self::Text(yes.to_string())),
-            MetadataKind::Text | MetadataKind::Path => text(json).map(Self::Text),
+            MetadataKind::Text
+            | MetadataKind::Path
+            | MetadataKind::Notebook
+            | MetadataKind::Run
+            | MetadataKind::Asset
+            | MetadataKind::Job => text(json).map(Self::Text),
             MetadataKind::Md => text(json).map(Self::Source),
             MetadataKind::Timestamp => time(json).map(|at| Self::Time(Moment::absolute(at))),
             MetadataKind::Url => text(json).map(url),
             MetadataKind::Table => table(json),
             MetadataKind::Null => Some(Self::Null),
-            MetadataKind::Json => None,
+            MetadataKind::Json | MetadataKind::TableSchema | MetadataKind::TableColumnLineage => {
+                None
+            }
         };
         shown.unwrap_or_else(|| Self::Source(format!("{json:#}")))
     }

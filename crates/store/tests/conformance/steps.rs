@@ -21,6 +21,7 @@ conformance! {
     the_open_steps_of_a_run_that_is_over_are_ended_and_counted,
     the_newest_materialization_and_the_history_are_both_kept,
     a_materialization_is_stored_once_a_run_and_partition,
+    a_materialization_that_is_reported_again_takes_the_place_of_the_first,
     a_failed_partition_still_counts_as_touched_once,
 }
 
@@ -159,6 +160,20 @@ async fn a_materialization_is_stored_once_a_run_and_partition(db: Db) {
     assert_eq!(duplicate(again), "INSERT_MATERIALIZATION");
     let other = made(&asset, Some("p"), run_id(1), at(1));
     store_made(&db.store, &tenant, &other).await.unwrap();
+}
+
+async fn a_materialization_that_is_reported_again_takes_the_place_of_the_first(db: Db) {
+    let (tenant, asset): (_, AssetKey) = (tenant("a"), "orders".parse().unwrap());
+    let first = made(&asset, Some("p"), run_id(1), at(1));
+    let second = made(&asset, Some("p"), run_id(1), at(2));
+    for row in [&first, &second] {
+        let mut batch = Batch::for_tenant(&tenant);
+        materializations::replace(&mut batch, &tenant, row);
+        db.store.apply(batch).await.unwrap();
+    }
+    let of_run = db.store.materializations_of_run(&tenant, run_id(1), 10).await.unwrap();
+    assert_eq!(of_run, std::slice::from_ref(&second));
+    assert_eq!(db.store.latest_materializations(&tenant).await.unwrap()[&asset], second);
 }
 
 async fn a_failed_partition_still_counts_as_touched_once(db: Db) {

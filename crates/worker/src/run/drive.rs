@@ -11,7 +11,7 @@ use futures_util::{FutureExt, future};
 use millstream_model::worker_api::{Assignment, Report, ReportAnswer};
 use millstream_model::{EventBody, StepKey, StepPlan, StepStatus, Timestamp};
 use millstream_plan::progress::{AttemptEnd, Progress, ProgressError, RunOutcome};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::outbox::Outbox;
 use super::results::{Results, StepResult};
@@ -24,6 +24,9 @@ const PAUSE_FIRST: Duration = Duration::from_millis(100);
 
 /// The longest wait between two tries.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Reports of running attempts that wait to be taken in; further ones wait with their attempts.
+const TOLD_MAX: usize = 64;
 
 /// How a worker's part in a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +55,7 @@ pub async fn drive(
     let mut assignment = assignment;
     let earlier = std::mem::take(&mut assignment.progress);
     let (progress, events) = Progress::new(&assignment.plan, &earlier);
+    let (tell, told) = mpsc::channel(TOLD_MAX);
     let mut drive = Drive {
         settings,
         steps,
@@ -64,6 +68,8 @@ pub async fn drive(
         attempts: FuturesUnordered::new(),
         call: None,
         stop: watch::Sender::new(false),
+        tell,
+        told,
         last_heard: seams.clock.now(),
         tries: 0,
         outcome: None,
@@ -97,6 +103,9 @@ struct Drive<'a> {
     /// What is being said to the control plane; one thing at a time keeps the events in order.
     call: Option<BoxFuture<'a, Heard>>,
     stop: watch::Sender<bool>,
+    /// What attempts report while they run.
+    tell: mpsc::Sender<EventBody>,
+    told: mpsc::Receiver<EventBody>,
     last_heard: Timestamp,
     /// Failed calls since the control plane last answered.
     tries: u32,
@@ -152,6 +161,10 @@ impl<'a> Drive<'a> {
                     Ok(()) => Ok(()),
                     Err(end) => return end,
                 },
+                Some(event) = self.told.recv(), if self.outbox.has_room() => {
+                    self.push(event);
+                    Ok(())
+                }
                 Some(done) = self.attempts.next(), if !self.attempts.is_empty() => {
                     self.finish_all(done)
                 }
@@ -290,6 +303,7 @@ impl<'a> Drive<'a> {
                 number: start.attempt,
                 upstream: self.results.of(&step.depends_on),
                 stop: self.stop.subscribe(),
+                events: self.tell.clone(),
             };
             self.attempts.push(self.steps.execute(attempt));
         }
@@ -316,6 +330,10 @@ impl<'a> Drive<'a> {
                 None => StepResult::Inline(result.clone()),
             };
             self.results.keep(&done.step, kept);
+        }
+        // Whatever the attempt reported came before its end.
+        while let Ok(event) = self.told.try_recv() {
+            self.push(event);
         }
         if let Some(materialized) = done.materialized {
             self.push(materialized);

@@ -1,7 +1,8 @@
 //! Events that the control plane has not taken yet, in order.
 //!
 //! **Invariant.** An event's number never changes, so sending it again is harmless.
-//! The steps that run bound how many there are: no step starts before its start was taken.
+//! The steps that run bound how many there are: no step starts before its start was taken, and
+//! their reports wait while there is no room.
 
 use std::collections::VecDeque;
 
@@ -15,6 +16,9 @@ const BATCH_MAX: usize = 500;
 ///
 /// With 64 KiB each they stay below what a server takes at once.
 const LARGE_MAX: usize = 16;
+
+/// While more events than these wait, none of what running steps report are taken in.
+const WAITING_MAX: usize = 2_000;
 
 /// The events that wait.
 #[derive(Debug, Default)]
@@ -30,6 +34,11 @@ impl Outbox {
         self.next_seq += 1;
         self.waiting.push_back(ReportedEvent { seq, at, body });
         seq
+    }
+
+    /// Whether there is room for what running steps report, however many there are.
+    pub(super) fn has_room(&self) -> bool {
+        self.waiting.len() < WAITING_MAX
     }
 
     /// The oldest events, as many as fit a report.
@@ -53,7 +62,10 @@ impl Outbox {
 fn may_be_large(body: &EventBody) -> bool {
     match body {
         EventBody::StepSucceeded { result, .. } => !result.is_null(),
-        EventBody::StepFailed { .. } | EventBody::Materialized { .. } => true,
+        EventBody::StepFailed { .. }
+        | EventBody::Materialized { .. }
+        | EventBody::AssetChecked { .. }
+        | EventBody::StepMessage { .. } => true,
         _ => false,
     }
 }

@@ -47,6 +47,8 @@ pub(super) async fn keep_value(attempt: &mut Attempt<'_>, value: Value) -> Resul
     let materialized = match &attempt.step.asset {
         None => None,
         Some(asset) if value.is_null() && !asset.output_required => None,
+        // Its program has kept what it made, and said so.
+        Some(_) if value.is_null() && attempt.has_made_asset => None,
         Some(asset) => {
             let mut metadata = metadata_of(&value)?;
             let mut version = value.get(DATA_VERSION).and_then(Value::as_str).map(str::to_owned);
@@ -55,7 +57,8 @@ pub(super) async fn keep_value(attempt: &mut Attempt<'_>, value: Value) -> Resul
                 metadata.extend(stored_metadata(&stored));
                 version.get_or_insert_with(|| stored.hash.to_string());
             }
-            Some(materialized(attempt, asset, metadata, version))
+            let event = materialized(attempt, asset, metadata, version);
+            Some(event).filter(|_| !attempt.has_made_asset)
         }
     };
     let (result, result_ref) = result::keep(attempt, value).await?;

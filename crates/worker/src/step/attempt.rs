@@ -13,7 +13,7 @@ use millstream_model::{
 };
 use millstream_plan::progress::AttemptEnd;
 use serde_json::{Map, Value, json};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::asset::{self, Kept, Rows};
 use super::context::Context;
@@ -42,6 +42,8 @@ pub struct AttemptOrder<'a> {
     /// The step's place in the plan, which is a name without surprises for its folder.
     pub(crate) place: usize,
     pub(crate) upstream: Vec<(StepKey, StepResult)>,
+    /// Hears of what the step reports while it runs.
+    pub(crate) events: mpsc::Sender<EventBody>,
 }
 
 /// What came of an attempt.
@@ -57,9 +59,21 @@ pub struct AttemptDone {
 
 impl StepRunner for Worker {
     fn execute<'a>(&'a self, order: AttemptOrder<'a>) -> BoxFuture<'a, AttemptDone> {
-        let AttemptOrder { assignment, step, number, stop, seams, place, upstream } = order;
+        let AttemptOrder { assignment, step, number, stop, seams, place, upstream, events } = order;
         let worker = self;
-        Attempt { worker, seams, assignment, step, place, number, upstream, stop }.execute().boxed()
+        let attempt = Attempt {
+            worker,
+            seams,
+            assignment,
+            step,
+            place,
+            number,
+            upstream,
+            stop,
+            events,
+            has_made_asset: false,
+        };
+        attempt.execute().boxed()
     }
 }
 
@@ -73,6 +87,9 @@ pub(super) struct Attempt<'a> {
     pub(super) number: u32,
     pub(super) upstream: Vec<(StepKey, StepResult)>,
     pub(super) stop: watch::Receiver<bool>,
+    pub(super) events: mpsc::Sender<EventBody>,
+    /// Whether the step has reported its asset itself.
+    pub(super) has_made_asset: bool,
 }
 
 /// What a step gave back.

@@ -9,6 +9,7 @@ mod context;
 mod process;
 mod result;
 mod scratch;
+mod speech;
 mod sql;
 mod template;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use millstream_blob::{LogKey, LogStream};
 use millstream_model::{CommandLine, CommandStep, ErrorCode, HumanDuration, StepError};
+use serde_json::Value;
 use tokio::sync::watch;
 
 use super::attempt::{Attempt, Ending, Returned};
@@ -13,6 +14,7 @@ use super::context::Context;
 use super::result;
 use super::scratch::Scratch;
 use super::template::Templates;
+use crate::pipes::{Exception, Session, Told};
 use crate::supervisor::{EndCause, Ended, Process, ProcessSpec, SpawnError};
 
 /// Runs `command` and returns what it left in its result file.
@@ -29,15 +31,20 @@ pub(super) async fn run(
         env.insert(name.clone(), render(&templates, value)?);
     }
     let scratch = give_context(attempt, &context, &mut env)?;
-    let spec = ProcessSpec {
+    let mut spec = ProcessSpec {
         program,
         args,
         env,
         cwd: attempt.worker.settings.root.join(cwd.unwrap_or_default()),
         ..attempt.bare_process()
     };
-    attempt.run_process(spec, |_| false).await?;
-    result::read(&scratch.result()).await
+    let mut session = attempt.open_pipes(&command.pipes, &scratch, &context, &mut spec.env)?;
+    spec.tap = session.as_ref().and_then(Session::tapped);
+    let told = attempt.run_program(spec, session.as_mut()).await?;
+    match result::read(&scratch.result()).await? {
+        Returned::Value(Value::Null) => Ok(result::returned(told.said.unwrap_or_default())),
+        returned => Ok(returned),
+    }
 }
 
 fn command_line(
@@ -109,6 +116,7 @@ impl Attempt<'_> {
             stdin: None,
             out: self.log(LogStream::Out),
             err: self.log(LogStream::Err),
+            tap: None,
             timeout: Some(self.timeout()),
             grace: settings.timeout_grace,
         }
@@ -139,18 +147,51 @@ impl Attempt<'_> {
         spec: ProcessSpec,
         is_answered: impl Fn(i32) -> bool,
     ) -> Result<(), Ending> {
-        let timeout = self.timeout();
+        let ended = self.end_of(spec, None).await?;
+        match (ended.cause, ended.code) {
+            (EndCause::Itself, Some(code)) if code == 0 || is_answered(code) => Ok(()),
+            _ => Err(judge(ended, self.timeout())),
+        }
+    }
+
+    /// Runs a process that may speak Pipes to its end. An end that is not a success is an error.
+    async fn run_program(
+        &mut self,
+        spec: ProcessSpec,
+        mut session: Option<&mut Session>,
+    ) -> Result<Told, Ending> {
+        let ended = self.end_of(spec, session.as_deref_mut()).await?;
+        let told = session.map(Session::told).unwrap_or_default();
+        self.has_made_asset = told.has_made_asset;
+        match (ended.cause, ended.code) {
+            (EndCause::Itself, Some(0)) => {
+                if let Some(exception) = &told.exception {
+                    self.say(&[format!("[pipes] closed with {}", exception.traceback)]);
+                }
+                Ok(told)
+            }
+            (EndCause::Itself, _) => Err(with_exception(judge(ended, self.timeout()), &told)),
+            _ => Err(judge(ended, self.timeout())),
+        }
+    }
+
+    async fn end_of(
+        &mut self,
+        spec: ProcessSpec,
+        session: Option<&mut Session>,
+    ) -> Result<Ended, Ending> {
         let grace = self.worker.settings.cancel_grace;
         let process =
             self.worker.supervisor.spawn(spec).await.map_err(|error| not_spawned(&error))?;
-        let ended = await_end(process, &mut self.stop, grace).await?;
+        let end = await_end(process, &mut self.stop, grace);
+        let ended = match session {
+            Some(session) => session.follow(end).await,
+            None => end.await,
+        }?;
         if let Some(problem) = &ended.log_error {
             tracing::warn!(step = %self.step.key, problem, "output of a step is missing");
         }
-        match (ended.cause, ended.code) {
-            (EndCause::Itself, Some(code)) if code == 0 || is_answered(code) => Ok(()),
-            _ => Err(judge(ended, timeout)),
-        }
+        Ok(ended)
     }
 }
 
@@ -215,6 +256,17 @@ pub(super) fn timed_out(timeout: Duration, said: String) -> Ending {
         message: format!("timeout: the step ran longer than {limit}"),
         detail: Some(said).filter(|said| !said.is_empty()),
     })
+}
+
+/// The ending with the exception that the program closed with, if it did.
+pub(super) fn with_exception(ending: Ending, told: &Told) -> Ending {
+    match (ending, &told.exception) {
+        (Ending::Failed(error), Some(Exception { headline, traceback })) => {
+            let message = format!("{}: {headline}", error.message);
+            Ending::Failed(StepError { message, detail: Some(traceback.clone()), ..error })
+        }
+        (ending, _) => ending,
+    }
 }
 
 fn signal_name(signal: i32) -> String {

@@ -48,9 +48,14 @@ fn parse(bytes: &[u8]) -> Result<Returned, Ending> {
         let message = format!("the result is not JSON ({error}); write one JSON value");
         Ending::failed(ErrorCode::StepResult, message)
     })?;
+    Ok(returned(value))
+}
+
+/// What a value means that a step gave back.
+pub(super) fn returned(value: Value) -> Returned {
     match skip_reason(&value) {
-        Some(reason) => Ok(Returned::Skipped(reason)),
-        None => Ok(Returned::Value(value)),
+        Some(reason) => Returned::Skipped(reason),
+        None => Returned::Value(value),
     }
 }
 

@@ -14,6 +14,8 @@ const RESULT: &str = "result.json";
 const REQUEST: &str = "request.json";
 const ANSWER: &str = "answer.json";
 const ROWS: &str = "rows";
+const MESSAGES: &str = "messages";
+const PIPES_CONTEXT: &str = "pipes.json";
 
 /// An attempt's folder and files; all of it is removed when this is dropped.
 #[derive(Debug)]
@@ -55,6 +57,16 @@ impl Scratch {
         self.file(ROWS)
     }
 
+    /// The file that the step's program writes its messages to.
+    pub(super) fn messages(&self) -> PathBuf {
+        self.file(MESSAGES)
+    }
+
+    /// The file with a context of Pipes that is too large for a variable.
+    pub(super) fn pipes_context(&self) -> PathBuf {
+        self.file(PIPES_CONTEXT)
+    }
+
     /// The folder for the step's own temporary files.
     pub(super) fn tmp(&self) -> &Path {
         &self.path
@@ -67,7 +79,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        for name in [CONTEXT, RESULT, REQUEST, ANSWER, ROWS] {
+        for name in [CONTEXT, RESULT, REQUEST, ANSWER, ROWS, MESSAGES, PIPES_CONTEXT] {
             // Most attempts have but some of them.
             std::fs::remove_file(self.file(name)).ok();
         }

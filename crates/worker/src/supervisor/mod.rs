@@ -15,8 +15,9 @@ mod client;
 mod output;
 mod protocol;
 mod serve;
+mod tap;
 mod watched;
 
 pub use client::{Process, SpawnError, Supervisor, SupervisorLost};
-pub use protocol::{EndCause, Ended, ProcessSpec};
+pub use protocol::{EndCause, Ended, MessageTap, ProcessSpec};
 pub use serve::main;

@@ -1,11 +1,14 @@
 //! One output of a step's process: a pipe that is read without waiting and appended to a log.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use millstream_blob::LogWriter;
 use millstream_model::Timestamp;
 use rustix::io::Errno;
+
+use super::tap::Tap;
 
 /// How much of the end of an output is kept for the error message.
 const TAIL_MAX: usize = 4 * 1024;
@@ -15,13 +18,14 @@ const TAIL_MAX: usize = 4 * 1024;
 pub(super) struct Output {
     pipe: Option<OwnedFd>,
     log: LogWriter,
+    tap: Option<Tap>,
     tail: Vec<u8>,
     error: Option<String>,
 }
 
 impl Output {
     /// The output that comes through `pipe`, to be appended to the log at `path`.
-    pub(super) fn new(pipe: Option<OwnedFd>, path: PathBuf) -> Self {
+    pub(super) fn new(pipe: Option<OwnedFd>, path: PathBuf, tap: Option<Tap>) -> Self {
         let mut error = None;
         let pipe = pipe.filter(|pipe| match rustix::io::ioctl_fionbio(pipe, true) {
             Ok(()) => true,
@@ -31,7 +35,7 @@ impl Output {
                 false
             }
         });
-        Self { pipe, log: LogWriter::new(path), tail: Vec::new(), error }
+        Self { pipe, log: LogWriter::new(path), tap, tail: Vec::new(), error }
     }
 
     /// The pipe, while it is open.
@@ -45,13 +49,16 @@ impl Output {
     pub(super) fn read(&mut self, buffer: &mut [u8], now: Timestamp) {
         let Some(pipe) = &self.pipe else { return };
         match rustix::io::read(pipe, &mut *buffer) {
-            Ok(0) => self.pipe = None,
+            Ok(0) => self.close(now),
             Ok(count) => {
                 let bytes = buffer.get(..count).unwrap_or_default();
-                if let Err(error) = self.log.append(bytes, now) {
-                    self.error.get_or_insert_with(|| error.to_string());
+                match &mut self.tap {
+                    None => self.keep(bytes, now),
+                    Some(tap) => {
+                        let kept = tap.filter(bytes);
+                        self.keep_tapped(kept, now);
+                    }
                 }
-                self.keep_tail(bytes);
             }
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(errno) => {
@@ -59,6 +66,30 @@ impl Output {
                 self.pipe = None;
             }
         }
+    }
+
+    /// Reads no more, and appends what was held back.
+    pub(super) fn close(&mut self, now: Timestamp) {
+        self.pipe = None;
+        if let Some(mut tap) = self.tap.take() {
+            self.keep_tapped(tap.let_go(), now);
+        }
+    }
+
+    fn keep_tapped(&mut self, kept: io::Result<Vec<u8>>, now: Timestamp) {
+        match kept {
+            Ok(bytes) => self.keep(&bytes, now),
+            Err(error) => {
+                self.error.get_or_insert_with(|| format!("messages are lost: {error}"));
+            }
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8], now: Timestamp) {
+        if let Err(error) = self.log.append(bytes, now) {
+            self.error.get_or_insert_with(|| error.to_string());
+        }
+        self.keep_tail(bytes);
     }
 
     fn keep_tail(&mut self, bytes: &[u8]) {
@@ -85,7 +116,7 @@ mod tests {
 
     #[test]
     fn only_the_end_of_an_output_is_kept_for_the_error() {
-        let mut output = Output::new(None, PathBuf::from("/nowhere"));
+        let mut output = Output::new(None, PathBuf::from("/nowhere"), None);
         output.keep_tail(&[b'a'; TAIL_MAX]);
         output.keep_tail(b"end\n");
         assert_eq!(output.tail.len(), TAIL_MAX);

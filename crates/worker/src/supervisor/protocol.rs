@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use millstream_blob::LogStream;
 use serde::{Deserialize, Serialize};
 
 /// A process as the worker wants it.
@@ -23,10 +24,22 @@ pub struct ProcessSpec {
     pub out: PathBuf,
     /// The log that its standard error is appended to.
     pub err: PathBuf,
+    /// The output that messages are taken out of on its way into the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tap: Option<MessageTap>,
     /// How long it may run.
     pub timeout: Option<Duration>,
     /// How long it has to end itself after the timeout, before it is killed.
     pub grace: Duration,
+}
+
+/// Where messages of Pipes stand among other output, and where they go instead of into the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageTap {
+    /// The output.
+    pub stream: LogStream,
+    /// The file that messages are appended to.
+    pub path: PathBuf,
 }
 
 /// What the worker orders.

@@ -140,7 +140,7 @@ impl Serving {
     fn advance(&mut self) -> io::Result<()> {
         let now = Instant::now();
         let mut notices = Vec::new();
-        self.watched.retain_mut(|watched| match watched.advance(now) {
+        self.watched.retain_mut(|watched| match watched.advance(now, wall_clock()) {
             Some(ended) => {
                 notices.push(Notice::Ended { id: watched.id(), ended });
                 false
@@ -156,7 +156,8 @@ impl Serving {
         let until = Instant::now() + LAST_WAIT;
         while !self.watched.is_empty() && Instant::now() < until {
             let now = Instant::now();
-            self.watched.retain_mut(|watched| watched.advance(now + LAST_WAIT).is_none());
+            self.watched
+                .retain_mut(|watched| watched.advance(now + LAST_WAIT, wall_clock()).is_none());
             std::thread::sleep(Duration::from_millis(1));
         }
     }

@@ -8,11 +8,13 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use millstream_blob::LogStream;
 use millstream_model::Timestamp;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 
 use super::output::Output;
 use super::protocol::{EndCause, Ended, ProcessSpec};
+use super::tap::Tap;
 
 /// How long output is still read after the group is gone. Only a process that left its group can
 /// hold the pipe open then, and it shall not hold up the step's end.
@@ -75,12 +77,16 @@ impl Watched {
             .process_group(0)
             .spawn()?;
         let group = Pid::from_child(&child);
+        let tap = |stream| {
+            let tap = spec.tap.as_ref().filter(|tap| tap.stream == stream);
+            tap.map(|tap| Tap::new(tap.path.clone()))
+        };
         Ok(Self {
             id,
             group,
             exit_signal: rustix::process::pidfd_open(group, PidfdFlags::empty()).ok(),
-            out: Output::new(child.stdout.take().map(OwnedFd::from), spec.out),
-            err: Output::new(child.stderr.take().map(OwnedFd::from), spec.err),
+            out: Output::new(child.stdout.take().map(OwnedFd::from), spec.out, tap(LogStream::Out)),
+            err: Output::new(child.stderr.take().map(OwnedFd::from), spec.err, tap(LogStream::Err)),
             child,
             grace: spec.grace,
             cause: EndCause::Itself,
@@ -171,7 +177,7 @@ impl Watched {
     }
 
     /// Does what is due. Returns how the process ended, once that and its output are complete.
-    pub(super) fn advance(&mut self, now: Instant) -> Option<Ended> {
+    pub(super) fn advance(&mut self, now: Instant, at: Timestamp) -> Option<Ended> {
         match self.phase {
             Phase::Running { timeout_at: Some(at) } if at <= now => {
                 self.cause = EndCause::TimedOut;
@@ -187,6 +193,8 @@ impl Watched {
         }
         match self.phase {
             Phase::Draining { exit, until } if until <= now || self.is_drained() => {
+                self.out.close(at);
+                self.err.close(at);
                 Some(self.ended(exit))
             }
             _ => None,

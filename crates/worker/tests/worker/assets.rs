@@ -36,6 +36,7 @@ fn asset(key: &str, io: Option<IoDef>) -> AssetStep {
     AssetStep {
         key: key.parse().unwrap(),
         partition: None,
+        window: None,
         io,
         inputs: Vec::new(),
         code_version: "v1".to_owned(),

@@ -9,8 +9,8 @@ use futures_util::future::BoxFuture;
 use millstream_blob::{Blobs, LogKey, LogStream};
 use millstream_model::worker_api::{Assignment, Report, ReportAnswer, ReportedEvent};
 use millstream_model::{
-    CommandLine, CommandStep, EventBody, NoopStep, RetryPolicy, RunId, RunPlan, StepConfig,
-    StepError, StepPlan, TenantDef, TenantId, Timestamp,
+    CommandLine, CommandStep, EventBody, NoopStep, PipesConfig, RetryPolicy, RunId, RunPlan,
+    StepConfig, StepError, StepPlan, TenantDef, TenantId, Timestamp,
 };
 use millstream_worker::{
     Canceler, ControlPlane, ReportError, RunEnd, Seams, Supervisor, Worker, WorkerSettings,
@@ -226,7 +226,8 @@ pub(crate) fn noop(key: &str, depends_on: &[&str]) -> StepPlan {
 /// A step that is a line for the shell.
 pub(crate) fn shell(key: &str, line: &str) -> StepPlan {
     let command = CommandLine::Shell(line.to_owned());
-    let step = CommandStep { command, env: BTreeMap::new(), cwd: None };
+    let step =
+        CommandStep { command, env: BTreeMap::new(), cwd: None, pipes: PipesConfig::default() };
     StepPlan { step: StepConfig::Command(step), ..noop(key, &[]) }
 }
 

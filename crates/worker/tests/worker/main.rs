@@ -6,4 +6,5 @@ mod assets;
 mod bench;
 mod outages;
 mod outcomes;
+mod pipes;
 mod processes;

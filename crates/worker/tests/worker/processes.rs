@@ -5,7 +5,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use millstream_blob::{LogKey, LogStream};
-use millstream_model::{CommandLine, CommandStep, ErrorCode, HumanDuration, StepConfig, StepPlan};
+use millstream_model::{
+    CommandLine, CommandStep, ErrorCode, HumanDuration, PipesConfig, StepConfig, StepPlan,
+};
 use millstream_plan::progress::RunOutcome;
 use millstream_worker::{Canceler, RunEnd, Seams};
 use rustix::process::{Pid, test_kill_process};
@@ -76,13 +78,16 @@ async fn r016_a_step_sees_its_own_environment_and_nothing_of_the_worker_s() {
         command: CommandLine::Argv(vec!["env".to_owned()]),
         env: BTreeMap::from([("CITY".to_owned(), "{{ tenant }} city".to_owned())]),
         cwd: None,
+        pipes: PipesConfig::default(),
     };
     let step = StepPlan { step: StepConfig::Command(command), ..noop("env", &[]) };
     bench.run(run_of(vec![step])).await;
     let log = bench.log("env", 1, LogStream::Out).await;
     let names: Vec<&str> = log.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
     for name in &names {
-        let is_known = ["PATH", "CITY", "TMPDIR"].contains(name) || name.starts_with("MILLSTREAM_");
+        let is_known = ["PATH", "CITY", "TMPDIR"].contains(name)
+            || name.starts_with("MILLSTREAM_")
+            || name.starts_with("DAGSTER_PIPES_");
         assert!(is_known, "{name} came from somewhere else");
     }
     assert!(log.contains("CITY=default city\n"), "{log}");
@@ -176,6 +181,7 @@ async fn a_program_that_does_not_exist_is_named_with_the_place_it_was_wanted_in(
         command: CommandLine::Argv(vec!["./no_such_program".to_owned()]),
         env: BTreeMap::new(),
         cwd: Some("jobs".to_owned()),
+        pipes: PipesConfig::default(),
     };
     let step = StepPlan { step: StepConfig::Command(command), ..noop("missing", &[]) };
     bench.run(run_of(vec![step])).await;
