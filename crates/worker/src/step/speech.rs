@@ -59,10 +59,12 @@ impl Attempt<'_> {
             None => plan.partition.as_ref(),
         };
         let window = asset.and_then(|asset| asset.window);
-        let told = ["config", "trigger", "tenant", "dimensions", "inputs"];
+        // Not what the definitions say of the tenant: variables are printed more easily than files.
+        let told = ["config", "trigger", "dimensions", "inputs"];
         let told = told.iter().filter_map(|name| context.json().get_key_value(*name));
         let mut extras: Map<_, _> =
             told.map(|(name, value)| (name.clone(), value.clone())).collect();
+        extras.insert("tenant".to_owned(), plan.tenant.to_string().into());
         extras.extend(config.extras.clone());
         Facts {
             run: self.assignment.run.to_string(),
