@@ -2,8 +2,8 @@
 //!
 //! **Invariant.** A root that is missing, or that has lost all its files at once, deletes nothing:
 //! an outage of a disk or a bucket looks the same. It is called stale until somebody confirms.
-//! **Invariant.** A file is parsed only when its bytes are others than those last looked at, so that
-//! a version somebody rolled back to outlives every scan of an unchanged file.
+//! **Invariant.** A file is parsed only when its bytes are others than those last looked at, so
+//! that a version somebody rolled back to outlives every scan of an unchanged file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
