@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use millstream_decide::scan::{Deletions, KnownFile, ScanVerdict, Sighting, decide};
+use millstream_decide::scan::{
+    Deletions, KnownFile, PinnedSight, ScanVerdict, Sighting, decide, pin_stays,
+};
 use millstream_model::view::{FileRow, FileState};
-use millstream_model::{ContentHash, Diagnostic, FileManifest, LocationName, Timestamp};
+use millstream_model::{ContentHash, Diagnostic, ErrorCode, FileManifest, LocationName, Timestamp};
 use millstream_store::definitions::{self, StoredFile, StoredLocation};
 use millstream_store::instance::{self, DaemonRequest};
-use millstream_store::{Batch, Scope, StoreError};
+use millstream_store::{Batch, Scope, StoreError, versions};
 
 use crate::{Control, ControlError};
 
@@ -137,11 +139,16 @@ impl Control {
             known.iter().map(|stored| (stored.row.name.as_str(), stored)).collect();
         for file in &change.files {
             let before = known.get(file.name.as_str()).copied();
-            let stored = self.changed(&change.location, file, before);
+            let key = (&change.location, file.name.as_str());
+            let keeps_pin = before.is_some_and(|before| keeps_pin(before, &file.outcome));
+            let stored = self.changed(&change.location, file, before.map(|it| (it, keeps_pin)));
+            if !keeps_pin && before.is_some_and(|before| before.pinned.is_some()) {
+                versions::end_pin(&mut batch, key);
+            }
             if let FileOutcome::Live { version, content, .. } = &file.outcome
+                && !keeps_pin
                 && before.and_then(|before| before.row.version.as_ref()) != Some(version)
             {
-                let key = (&change.location, file.name.as_str());
                 definitions::insert_version(&mut batch, key, version, content, now);
             }
             definitions::upsert_file(&mut batch, &stored);
@@ -149,13 +156,15 @@ impl Control {
         self.store.apply(batch).await.map(|_| ())
     }
 
-    /// What is stored of a file after its change.
+    /// What is stored of a file after its change; `before` says whether its pin stays.
     fn changed(
         &self,
         location: &LocationName,
         file: &FileChange,
-        before: Option<&StoredFile>,
+        before: Option<(&StoredFile, bool)>,
     ) -> StoredFile {
+        let keeps_pin = before.is_some_and(|(_, keeps_pin)| keeps_pin);
+        let before = before.map(|(before, _)| before);
         let old_version = before.and_then(|before| before.row.version.clone());
         let old_loaded = before.and_then(|before| before.row.loaded_at);
         let row = |state, version, loaded_at, diagnostics| FileRow {
@@ -163,31 +172,39 @@ impl Control {
             name: file.name.clone(),
             state,
             version,
+            number: None,
+            pin: None,
             loaded_at,
             diagnostics,
         };
+        let stored = |row, checksum: &ContentHash| StoredFile {
+            row,
+            checksum: checksum.clone(),
+            pinned: None,
+        };
         match &file.outcome {
+            FileOutcome::Live { checksum, .. } if keeps_pin => {
+                stored(row(FileState::Live, old_version, old_loaded, Vec::new()), checksum)
+            }
             FileOutcome::Live { checksum, version, warnings, .. } => {
                 let same = old_version.as_ref() == Some(version);
                 let loaded_at = if same { old_loaded } else { Some(self.now()) };
                 let version = Some(version.clone());
-                let row = row(FileState::Live, version, loaded_at, warnings.clone());
-                StoredFile { row, checksum: checksum.clone() }
+                stored(row(FileState::Live, version, loaded_at, warnings.clone()), checksum)
             }
             FileOutcome::Bad { checksum, diagnostics } => {
                 let state = match old_version {
                     Some(_) => FileState::LastGood,
                     None => FileState::Broken,
                 };
-                let row = row(state, old_version, old_loaded, diagnostics.clone());
-                StoredFile { row, checksum: checksum.clone() }
+                stored(row(state, old_version, old_loaded, diagnostics.clone()), checksum)
             }
             FileOutcome::Deleted => {
                 let checksum = before.map_or_else(
                     || ContentHash::from_stored(String::new()),
                     |before| before.checksum.clone(),
                 );
-                StoredFile { row: row(FileState::Deleted, None, old_loaded, Vec::new()), checksum }
+                stored(row(FileState::Deleted, None, old_loaded, Vec::new()), &checksum)
             }
         }
     }
@@ -206,13 +223,37 @@ impl Control {
 
     /// Asks a daemon for a scan; returns the request's id, whose answer can be waited for.
     pub async fn ask_for_scan(&self, deletions: Deletions) -> Result<String, ControlError> {
-        let id = self.new_id().to_string();
         let accepted = deletions == Deletions::Accepted;
-        let body = serde_json::json!({ "accept_deletions": accepted }).to_string();
-        let request = DaemonRequest { id: id.clone(), kind: "scan".to_owned(), body };
+        self.ask_daemon("scan", &serde_json::json!({ "accept_deletions": accepted })).await
+    }
+
+    /// Asks a daemon for something of a kind; returns the request's id.
+    pub(crate) async fn ask_daemon(
+        &self,
+        kind: &str,
+        body: &serde_json::Value,
+    ) -> Result<String, ControlError> {
+        let id = self.new_id().to_string();
+        let (kind, body) = (kind.to_owned(), body.to_string());
+        let request = DaemonRequest { id: id.clone(), kind, body };
         self.store.apply(instance::ask_daemon(&request, self.now())).await?;
         Ok(id)
     }
+}
+
+/// Whether the version that somebody rolled back to stays live after a change of the file.
+fn keeps_pin(before: &StoredFile, outcome: &FileOutcome) -> bool {
+    let is_unreadable = |found: &Diagnostic| found.code == ErrorCode::DefinitionUnreadable;
+    let sight = match outcome {
+        FileOutcome::Bad { diagnostics, .. } if diagnostics.iter().any(is_unreadable) => {
+            PinnedSight::Unreadable
+        }
+        FileOutcome::Live { checksum, .. } | FileOutcome::Bad { checksum, .. } => {
+            PinnedSight::Bytes(checksum)
+        }
+        FileOutcome::Deleted => PinnedSight::Gone,
+    };
+    before.pinned.as_ref().is_some_and(|pinned| pin_stays(pinned, sight))
 }
 
 /// A live file of a root that cannot be believed is shown as stale.

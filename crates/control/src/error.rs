@@ -65,6 +65,31 @@ pub enum ControlError {
         known: String,
     },
 
+    /// No definition file of this name was ever seen.
+    #[error("there is no definition file {file}; `millstream definitions status` lists them")]
+    FileUnknown {
+        /// The name.
+        file: String,
+    },
+
+    /// The file has no version of this number.
+    #[error("{file} has no version v{number}; its newest is v{newest}")]
+    VersionUnknown {
+        /// The file.
+        file: String,
+        /// The number.
+        number: u32,
+        /// The number of its newest version; 0 when it has none.
+        newest: u32,
+    },
+
+    /// The file is gone, so that no version of it can be live.
+    #[error("{file} was deleted; put a file of this name back, whose versions then go on")]
+    FileDeleted {
+        /// The file.
+        file: String,
+    },
+
     /// Too much at once.
     #[error("{count} {what} at once are more than the limit of {limit}")]
     TooMany {
@@ -99,6 +124,9 @@ impl ControlError {
             Self::JobDisabled { .. } => ErrorCode::JobDisabled,
             Self::TenantUnknown { .. } => ErrorCode::TenantUnknown,
             Self::PartitionsUnknown { .. } => ErrorCode::PartitionUnknown,
+            Self::FileUnknown { .. } | Self::VersionUnknown { .. } | Self::FileDeleted { .. } => {
+                ErrorCode::DefinitionVersionUnknown
+            }
             Self::TooMany { .. } => ErrorCode::BadRequest,
             Self::Contended { .. } => ErrorCode::DatabaseUnavailable,
             Self::Illegal(_) => ErrorCode::RunStatus,

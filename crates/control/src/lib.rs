@@ -17,6 +17,7 @@ mod publish;
 mod queue;
 mod report;
 mod token;
+mod versions;
 mod views;
 
 pub use catalog::Catalog;
@@ -36,4 +37,5 @@ pub use millstream_store::{SchemaState, Store, StoreError};
 pub use publish::PublishWatch;
 pub use queue::QueueWatch;
 pub use token::RunRight;
+pub use versions::{FileHistory, Rollback, RollbackPlan};
 pub use views::{AssetView, RunView};

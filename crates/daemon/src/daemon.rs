@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use millstream_control::{
     Control, DaemonRequest, Deletions, LostWatch, Patience, PublishWatch, QueueLimits, QueueWatch,
+    Rollback,
 };
 use millstream_launch::RunLauncher;
 use millstream_model::LocationName;
@@ -14,6 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::files::Root;
 use crate::passes::queue_pass;
+use crate::rollback::rollback;
 use crate::scan::{ScanReport, scan};
 use crate::watch::FolderWatch;
 
@@ -259,11 +261,24 @@ impl Daemon {
                     Err(error) => serde_json::json!({ "error": error.to_string() }),
                 }
             }
+            "rollback" => roll_back(&self.control, &request.body).await,
             other => serde_json::json!({ "error": format!("no daemon knows how to {other}") }),
         };
         if let Err(error) = self.control.answer_request(&request.id, &answer.to_string()).await {
             tracing::error!(%error, request = request.id, "an answer could not be stored");
         }
+    }
+}
+
+/// The answer to a wish for an older version of a file.
+async fn roll_back(control: &Control, body: &str) -> serde_json::Value {
+    let wish: Rollback = match serde_json::from_str(body) {
+        Ok(wish) => wish,
+        Err(error) => return serde_json::json!({ "error": error.to_string() }),
+    };
+    match rollback(control, wish).await {
+        Ok(outcome) => serde_json::json!(outcome),
+        Err(error) => serde_json::json!({ "error": error.to_string(), "code": error.code() }),
     }
 }
 

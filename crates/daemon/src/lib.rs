@@ -8,6 +8,7 @@ mod daemon;
 mod direct;
 mod files;
 mod passes;
+mod rollback;
 mod scan;
 mod watch;
 
@@ -15,4 +16,5 @@ pub use daemon::{Daemon, DaemonHandle, Location, Settings};
 pub use direct::DirectControlPlane;
 pub use files::Root;
 pub use passes::{QueuePass, queue_pass};
+pub use rollback::{RollbackOutcome, rollback};
 pub use scan::{ScanReport, scan};

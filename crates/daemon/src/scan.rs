@@ -8,7 +8,7 @@ use millstream_control::{
     Control, Deletions, FileChange, FileOutcome, LocationChange, ScanVerdict, StoreError,
     StoredFile,
 };
-use millstream_definition::{LocationFile, ParsedFile, Version, check_location, file_hash};
+use millstream_definition::{LocationFile, ParsedFile, Places, Version, check_location, file_hash};
 use millstream_model::view::FileState;
 use millstream_model::{
     ContentHash, Diagnostic, ErrorCode, FileManifest, JobDef, LocationName, Manifest, Place,
@@ -185,7 +185,9 @@ impl Scan<'_> {
             let mut diagnostics = file.parsed.diagnostics.clone();
             let between = check.diagnostics.iter().filter(|found| found.place.file == name);
             diagnostics.extend(between.cloned());
-            let wrong = wrong_selections(&check.manifest, &name, &file.parsed);
+            let wrong = file.parsed.manifest.as_ref().map_or_else(Vec::new, |content| {
+                wrong_selections(&check.manifest, &name, (content, Some(&file.parsed.places)))
+            });
             let refused = check.refused.contains(&name) || !wrong.is_empty();
             diagnostics.extend(wrong);
             let outcome = match (file.parsed.manifest, file.version) {
@@ -240,11 +242,14 @@ impl Fresh {
 }
 
 /// What is wrong with the selections of a file's jobs, among all the assets there are.
-fn wrong_selections(manifest: &Manifest, name: &str, file: &ParsedFile) -> Vec<Diagnostic> {
-    let jobs = file.manifest.iter().flat_map(|content| &content.jobs);
+pub(crate) fn wrong_selections(
+    manifest: &Manifest,
+    name: &str,
+    (content, places): (&FileManifest, Option<&Places>),
+) -> Vec<Diagnostic> {
     let problem = |job: &JobDef| {
         let (code, message) = Control::selection_problem(manifest, job)?;
-        let (line, column) = file.places.job(job.name.as_str());
+        let (line, column) = places.map_or((0, 0), |places| places.job(job.name.as_str()));
         Some(Diagnostic {
             code,
             severity: Severity::Error,
@@ -253,7 +258,7 @@ fn wrong_selections(manifest: &Manifest, name: &str, file: &ParsedFile) -> Vec<D
             help: None,
         })
     };
-    jobs.filter_map(problem).collect()
+    content.jobs.iter().filter_map(problem).collect()
 }
 
 fn live_version<'a>(
@@ -282,9 +287,5 @@ fn unreadable(name: &str, error: &std::io::Error) -> ParsedFile {
         place: Place { file: name.to_owned(), line: 0, column: 0 },
         help: Some("check the file's rights; it is read again at the next scan".to_owned()),
     };
-    ParsedFile {
-        manifest: None,
-        places: millstream_definition::Places::default(),
-        diagnostics: vec![diagnostic],
-    }
+    ParsedFile { manifest: None, places: Places::default(), diagnostics: vec![diagnostic] }
 }

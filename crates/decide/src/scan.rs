@@ -2,6 +2,8 @@
 //!
 //! **Invariant.** A root that is missing, or that has lost all its files at once, deletes nothing:
 //! an outage of a disk or a bucket looks the same. It is called stale until somebody confirms.
+//! **Invariant.** A file is parsed only when its bytes are others than those last looked at, so
+//! that a version somebody rolled back to outlives every scan of an unchanged file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -96,6 +98,27 @@ pub fn decide(
     ScanVerdict { parse, deleted, stale: None }
 }
 
+/// What a scan saw of a file whose live version is pinned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PinnedSight<'a> {
+    /// Bytes of this hash.
+    Bytes(&'a ContentHash),
+    /// A file that cannot be read: nothing is known of its bytes.
+    Unreadable,
+    /// No file.
+    Gone,
+}
+
+/// Whether a pin that was set when the file's bytes hashed to `pinned` stays: it ends with the
+/// bytes that it was set against.
+pub fn pin_stays(pinned: &ContentHash, sight: PinnedSight<'_>) -> bool {
+    match sight {
+        PinnedSight::Bytes(seen) => seen == pinned,
+        PinnedSight::Unreadable => true,
+        PinnedSight::Gone => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,6 +179,15 @@ mod tests {
         let verdict = decide(&known, &seen(&[]), Deletions::Accepted);
         assert_eq!(verdict.deleted.len(), 2);
         assert_eq!(verdict.stale, None);
+    }
+
+    #[test]
+    fn r204_a_pin_ends_with_the_bytes_it_was_set_against_and_no_sooner() {
+        let (then, now) = (ContentHash::of(b"1"), ContentHash::of(b"2"));
+        assert!(pin_stays(&then, PinnedSight::Bytes(&then)));
+        assert!(pin_stays(&then, PinnedSight::Unreadable), "a disk's bad moment is no edit");
+        assert!(!pin_stays(&then, PinnedSight::Bytes(&now)));
+        assert!(!pin_stays(&then, PinnedSight::Gone));
     }
 
     #[test]

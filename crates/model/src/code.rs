@@ -74,6 +74,10 @@ codes! {
     DefinitionNameTaken = "definition-name-taken",
     /// A definition file cannot be read.
     DefinitionUnreadable = "definition-unreadable",
+    /// A definition file does not have this version, or there is no such file.
+    DefinitionVersionUnknown = "definition-version-unknown",
+    /// The version to go back to does not fit the other files.
+    DefinitionRollback = "definition-rollback",
     /// A template is not valid, or names something that does not exist.
     DefinitionTemplate = "definition-template",
     /// A step's handler is not in the handler table.

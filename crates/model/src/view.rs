@@ -189,10 +189,38 @@ pub struct FileRow {
     pub state: FileState,
     /// The version that is live, if any is.
     pub version: Option<ContentHash>,
+    /// That version's number, counted from 1.
+    #[serde(default)]
+    pub number: Option<u32>,
+    /// Who keeps that version live against what the file holds, if somebody does.
+    #[serde(default)]
+    pub pin: Option<Pin>,
     /// When that version went live.
     pub loaded_at: Option<Timestamp>,
     /// What is wrong with the content that was last seen.
     pub diagnostics: Vec<Diagnostic>,
+}
+
+/// A version of a file that stays live until the file's content changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    /// The version's number.
+    pub number: u32,
+    /// Who rolled back to it.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A version of a definition file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionRow {
+    /// Its number, counted from 1.
+    pub number: u32,
+    /// The hash of what it declares.
+    pub hash: ContentHash,
+    /// When it was loaded.
+    pub loaded_at: Timestamp,
 }
 
 /// What is live of a definition file.

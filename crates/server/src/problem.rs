@@ -72,7 +72,8 @@ fn status_of(code: ErrorCode) -> StatusCode {
         | C::AssetUnknown
         | C::PartitionUnknown
         | C::TenantUnknown
-        | C::RunUnknown => StatusCode::NOT_FOUND,
+        | C::RunUnknown
+        | C::DefinitionVersionUnknown => StatusCode::NOT_FOUND,
         C::Forbidden | C::HostRefused | C::CrossOrigin => StatusCode::FORBIDDEN,
         C::BadRequest | C::ContextJson | C::SelectionSyntax => StatusCode::BAD_REQUEST,
         C::RunStatus | C::EpochStale | C::JobDisabled | C::TenantDisabled | C::ScanDisabled => {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use millstream_model::view::{FileRow, FileState};
+use millstream_model::view::{FileRow, FileState, Pin};
 use millstream_model::{ContentHash, FileManifest, LocationName, Timestamp};
 
 use crate::batch::Expect;
@@ -26,8 +26,14 @@ statements! {
                                ELSE COALESCE(stale_since, $3) END
         WHERE name = $1";
     FILES = "
-        SELECT location, name, state, version, loaded_at, diagnostics, checksum
-        FROM definition_file WHERE location = $1 ORDER BY name";
+        SELECT f.location, f.name, f.state, f.version, f.loaded_at, f.diagnostics, f.checksum,
+               COALESCE(p.number, (SELECT MAX(v.number) FROM definition_version v
+                                   WHERE v.location = f.location AND v.name = f.name
+                                     AND v.hash = f.version)) AS number,
+               p.checksum AS pinned, p.set_by, p.set_at
+        FROM definition_file f
+        LEFT JOIN definition_pin p ON p.location = f.location AND p.name = f.name
+        WHERE f.location = $1 ORDER BY f.name";
     UPSERT_FILE = "
         INSERT INTO definition_file (location, name, state, checksum, version, loaded_at,
                                      diagnostics)
@@ -69,6 +75,8 @@ pub struct StoredFile {
     pub row: FileRow,
     /// The hash of the bytes that were last looked at.
     pub checksum: ContentHash,
+    /// The hash of the bytes that the file had when its live version was pinned, if one is.
+    pub pinned: Option<ContentHash>,
 }
 
 /// Makes a location, or tells an existing one its root.
@@ -144,17 +152,23 @@ impl std::str::FromStr for StateName {
 }
 
 fn stored_file(mut row: Row) -> Result<StoredFile, StoreError> {
-    Ok(StoredFile {
-        row: FileRow {
-            location: row.parse()?,
-            name: row.text()?,
-            state: row.parse::<StateName>()?.0,
-            version: row.text_opt()?.map(ContentHash::from_stored),
-            loaded_at: row.time_opt()?,
-            diagnostics: row.json()?,
-        },
-        checksum: ContentHash::from_stored(row.text()?),
-    })
+    let mut file = FileRow {
+        location: row.parse()?,
+        name: row.text()?,
+        state: row.parse::<StateName>()?.0,
+        version: row.text_opt()?.map(ContentHash::from_stored),
+        number: None,
+        pin: None,
+        loaded_at: row.time_opt()?,
+        diagnostics: row.json()?,
+    };
+    let checksum = ContentHash::from_stored(row.text()?);
+    file.number = row.int_opt()?.and_then(|number| u32::try_from(number).ok());
+    let pinned = row.text_opt()?.map(ContentHash::from_stored);
+    if let (Some(number), Some(by), Some(at)) = (file.number, row.text_opt()?, row.time_opt()?) {
+        file.pin = Some(Pin { number, by, at });
+    }
+    Ok(StoredFile { row: file, checksum, pinned })
 }
 
 impl Store {

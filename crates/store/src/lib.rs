@@ -33,6 +33,7 @@ mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod value;
+pub mod versions;
 
 pub use batch::{Applied, Batch, Expect, Scope};
 #[cfg(debug_assertions)]

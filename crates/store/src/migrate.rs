@@ -37,13 +37,22 @@ pub enum SchemaState {
     },
 }
 
-pub(crate) static MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "0001_start",
-    up: include_str!("../migrations/0001_start/up.sql"),
-    sqlite: "",
-    postgres: include_str!("../migrations/0001_start/postgres.sql"),
-}];
+pub(crate) static MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "0001_start",
+        up: include_str!("../migrations/0001_start/up.sql"),
+        sqlite: "",
+        postgres: include_str!("../migrations/0001_start/postgres.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "0002_versions",
+        up: include_str!("../migrations/0002_versions/up.sql"),
+        sqlite: "",
+        postgres: "",
+    },
+];
 
 /// The table that remembers what was applied; an instance table, the same on both databases.
 pub(crate) const CREATE_MIGRATION_TABLE: &str = "

@@ -37,6 +37,7 @@ pub fn all_statements() -> impl Iterator<Item = &'static Sql> {
         crate::probe::ALL,
         crate::runs::ALL,
         crate::steps::ALL,
+        crate::versions::ALL,
     ]
     .into_iter()
     .flatten()

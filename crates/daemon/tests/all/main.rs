@@ -8,3 +8,4 @@
 
 mod logs;
 mod scan;
+mod versions;

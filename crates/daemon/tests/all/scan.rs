@@ -5,7 +5,7 @@ use std::sync::Arc;
 use millstream_control::{Control, Deletions, Seams, Store};
 use millstream_daemon::{Root, ScanReport, scan};
 use millstream_model::view::{FileRow, FileState};
-use millstream_model::{LocationName, RunRequest, TenantId};
+use millstream_model::{LocationName, RunId, RunRequest, TenantId};
 use millstream_testkit::chance::SeededEntropy;
 use millstream_testkit::time::FakeClock;
 
@@ -15,14 +15,14 @@ const GOOD: &str = r#"{"nodes": [{"id": "a", "type": "noop", "config": {}}]}"#;
 const OTHER: &str = r#"{"nodes": [{"id": "b", "type": "noop", "config": {}}]}"#;
 
 /// A folder of definitions, and the instance that scans it.
-struct Folder {
-    home: tempfile::TempDir,
-    control: Control,
+pub(crate) struct Folder {
+    pub(crate) home: tempfile::TempDir,
+    pub(crate) control: Control,
     root: Root,
 }
 
 impl Folder {
-    async fn new(files: &[(&str, &str)]) -> Self {
+    pub(crate) async fn new(files: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::in_memory().unwrap();
         let clock = Arc::new(FakeClock::default());
@@ -37,33 +37,38 @@ impl Folder {
         new
     }
 
-    fn write(&self, name: &str, content: &str) {
+    pub(crate) fn write(&self, name: &str, content: &str) {
         let path = self.home.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, content).unwrap();
     }
 
-    fn delete(&self, name: &str) {
+    pub(crate) fn delete(&self, name: &str) {
         std::fs::remove_file(self.home.path().join(name)).unwrap();
     }
 
-    async fn scan(&mut self) -> ScanReport {
+    pub(crate) async fn scan(&mut self) -> ScanReport {
         scan(&self.control, &location(), &mut self.root, Deletions::Guarded).await.unwrap()
     }
 
-    async fn file(&self, name: &str) -> FileRow {
+    pub(crate) async fn file(&self, name: &str) -> FileRow {
         let views = self.control.location_views().await.unwrap();
         views[0].files.iter().find(|file| file.name == name).unwrap().clone()
     }
 
-    async fn jobs(&self) -> Vec<String> {
+    pub(crate) async fn jobs(&self) -> Vec<String> {
         let catalog = self.control.catalog().await.unwrap();
         let jobs = catalog.manifests().flat_map(|manifest| manifest.jobs.keys());
         jobs.map(ToString::to_string).collect()
     }
 
     /// The steps that a run of `job` launched now would have.
-    async fn steps(&self, job: &str) -> Vec<String> {
+    pub(crate) async fn steps(&self, job: &str) -> Vec<String> {
+        self.steps_of(self.launch(job).await).await
+    }
+
+    /// Launches a run of `job`.
+    pub(crate) async fn launch(&self, job: &str) -> RunId {
         let request = RunRequest {
             tenant: TenantId::default_tenant(),
             cause: Control::by_hand("test"),
@@ -72,7 +77,12 @@ impl Folder {
             tags: std::collections::BTreeMap::new(),
         };
         let launched = self.control.launch_job(&request, &job.parse().unwrap()).await.unwrap();
-        let view = self.control.run_view(&launched.tenant, launched.run_id).await.unwrap();
+        launched.run_id
+    }
+
+    /// The steps that a run has.
+    pub(crate) async fn steps_of(&self, run: RunId) -> Vec<String> {
+        let view = self.control.run_view(&TenantId::default_tenant(), run).await.unwrap();
         view.steps.iter().map(|step| step.step.to_string()).collect()
     }
 }

@@ -395,6 +395,8 @@ pub(crate) fn files() -> Vec<FileRow> {
         name: name.to_owned(),
         state,
         version: Some(ContentHash::of(name.as_bytes())),
+        number: Some(3),
+        pin: None,
         loaded_at: Some(before(200)),
         diagnostics: Vec::new(),
     };

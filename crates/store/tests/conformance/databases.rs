@@ -1,5 +1,6 @@
 //! A database for each case, and the case run on it.
 
+use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -169,11 +170,7 @@ fn login(admin: &Config, name: &str) -> Config {
 
 /// The migrated database that all are copied from; made once for each state of the schema.
 async fn template(admin: &Config) -> String {
-    let schema = concat!(
-        include_str!("../../migrations/0001_start/up.sql"),
-        include_str!("../../migrations/0001_start/postgres.sql"),
-        include_str!("../../src/dialect.rs"),
-    );
+    let schema = migrations() + include_str!("../../src/dialect.rs");
     let name = format!("store_template_{}", ContentHash::of(schema.as_bytes()).short());
     let connection = client(admin).await;
     // The lock ends with the connection.
@@ -194,6 +191,19 @@ async fn template(admin: &Config) -> String {
     let rename = format!("ALTER DATABASE {unfinished} RENAME TO {name}");
     connection.batch_execute(&rename).await.unwrap();
     name
+}
+
+/// The text of every migration, in their order.
+fn migrations() -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    let inside = |folder: &Path| -> Vec<PathBuf> {
+        let mut paths: Vec<PathBuf> =
+            folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        paths
+    };
+    let files = inside(&folder).into_iter().flat_map(|migration| inside(&migration));
+    files.map(|file| std::fs::read_to_string(file).unwrap()).collect()
 }
 
 /// The login, and its membership of roles that another owner has made.

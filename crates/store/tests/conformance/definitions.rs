@@ -70,11 +70,16 @@ async fn a_file_is_replaced_and_its_versions_are_numbered(db: Db) {
             name: "a.yaml".to_owned(),
             state,
             version: Some(hash.clone()),
+            number: None,
+            pin: None,
             loaded_at: Some(at(1)),
             diagnostics: Vec::new(),
         };
         let mut batch = Batch::new(Scope::Instance);
-        definitions::upsert_file(&mut batch, &StoredFile { row, checksum: hash.clone() });
+        definitions::upsert_file(
+            &mut batch,
+            &StoredFile { row, checksum: hash.clone(), pinned: None },
+        );
         let file = (&location(), "a.yaml");
         definitions::insert_version(&mut batch, file, hash, &content, at(1));
         db.store.apply(batch).await.unwrap();

@@ -20,10 +20,11 @@ on_postgres! {
 }
 
 /// Tables of the instance itself; every other one has a tenant in each row.
-const OF_THE_INSTANCE: [&str; 8] = [
+const OF_THE_INSTANCE: [&str; 9] = [
     "daemon_request",
     "definition_content",
     "definition_file",
+    "definition_pin",
     "definition_version",
     "instance",
     "lease",
