@@ -41,6 +41,8 @@ pub(crate) struct Settings {
     pub(crate) launches_max: u32,
     /// Where a run's worker runs.
     pub(crate) launcher: LauncherKind,
+    /// The Python that runs functions whose step names none.
+    pub(crate) python: String,
     /// The variables of the environment that definitions may read as `env`, with their values.
     pub(crate) declared_env: BTreeMap<String, String>,
     /// Warnings about settings that were not understood; they are logged once logging works.
@@ -103,7 +105,9 @@ impl Settings {
         let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
         let declared_env =
             names.filter_map(|name| Some((name.to_owned(), variable(name)?))).collect();
+        let python = variable("MILLSTREAM_PYTHON").filter(|name| !name.is_empty());
         Self {
+            python: python.unwrap_or_else(|| "python3".to_owned()),
             declared_env,
             dags: project.join(dags),
             scan_interval,

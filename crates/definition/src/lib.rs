@@ -22,6 +22,7 @@ mod names;
 mod ops;
 mod partitions;
 mod places;
+mod python;
 mod reader;
 mod references;
 mod schema;

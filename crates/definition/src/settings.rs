@@ -8,8 +8,9 @@ use millstream_model::{
 use crate::cron;
 use crate::fields::{Field, Fields, parsed};
 use crate::finding::Findings;
-use crate::keys::steps::COMMAND;
+use crate::keys::steps::{COMMAND, PYTHON_CALL};
 use crate::keys::{KIND, settings as keys};
+use crate::python;
 use crate::reader::Reader;
 use crate::steps;
 use crate::template;
@@ -112,21 +113,15 @@ pub(crate) fn handlers(field: &Field<'_>, reader: &mut Reader) {
 fn handler(entry: &Field<'_>, findings: &mut Findings) -> Option<HandlerTarget> {
     let fields = Fields::any(entry.node, &format!("handler `{}`", entry.name), findings)?;
     template::check_all(entry.node, findings);
-    if let Some(python) = fields.get("python") {
-        findings
-            .error(
-                ErrorCode::StepKindUnsupported,
-                python.name_spot,
-                "Handlers in Python do not run in this version yet",
-            )
-            .help("write `command: [python3, tasks.py]` instead");
-        return None;
+    if let Some(function) = fields.get("python") {
+        fields.refuse_unknown(&[keys::PYTHON, PYTHON_CALL], findings);
+        return python::step(Some(function), &fields, findings).map(HandlerTarget::Python);
     }
     if let Some(builtin) = fields.get("builtin") {
         fields.refuse_unknown(&[keys::BUILTIN], findings);
         return builtin.choice(BUILTINS, findings).map(HandlerTarget::Builtin);
     }
-    fields.refuse_unknown(&[COMMAND, keys::BUILTIN], findings);
+    fields.refuse_unknown(&[COMMAND, keys::BUILTIN, keys::PYTHON], findings);
     steps::command(&fields, findings).map(HandlerTarget::Command)
 }
 

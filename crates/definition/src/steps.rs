@@ -11,6 +11,7 @@ use crate::fields::{Field, Fields, one_of};
 use crate::finding::{Findings, Spot};
 use crate::keys::steps::{OF_ASSET, PIPES, STEPS, TABLE};
 use crate::keys::{KIND, Key};
+use crate::python;
 use crate::template;
 use crate::tree::Value;
 
@@ -19,13 +20,15 @@ use crate::tree::Value;
 pub(crate) enum Kind {
     Local,
     Command,
+    Python,
     Sql,
     Lambda,
     Noop,
 }
 
 impl Kind {
-    const ALL: &[Self] = &[Self::Local, Self::Command, Self::Sql, Self::Lambda, Self::Noop];
+    const ALL: &[Self] =
+        &[Self::Local, Self::Command, Self::Python, Self::Sql, Self::Lambda, Self::Noop];
 
     /// The kind called `text`; reports an unknown one and how to write one.
     pub(crate) fn named(text: &str, spot: Spot, findings: &mut Findings) -> Option<Self> {
@@ -44,6 +47,7 @@ impl Kind {
         match self {
             Self::Local => "local",
             Self::Command => "command",
+            Self::Python => "python",
             Self::Sql => "sql",
             Self::Lambda => "lambda",
             Self::Noop => "noop",
@@ -62,6 +66,7 @@ impl Kind {
                 Some(("module", "name a handler: `\"module\": \"MyApp.Tasks.Extract\"`"))
             }
             Self::Command => Some(("command", "write it like `[\"./extract.sh\", \"--all\"]`")),
+            Self::Python => Some(("function", python::FUNCTION_HELP)),
             Self::Sql => Some(("resource", "name a resource of kind `sqlite` or `postgres`")),
             Self::Lambda => Some(("function_name", "write the function's name or ARN")),
             Self::Noop => None,
@@ -102,6 +107,10 @@ pub(crate) fn config(
             Some(StepConfig::Local(LocalStep { module, config: extra }))
         }
         Kind::Command => command(fields, findings).map(StepConfig::Command),
+        Kind::Python => {
+            let function = need(kind, fields, findings);
+            python::step(function, fields, findings).map(StepConfig::Python)
+        }
         Kind::Sql => sql(fields, findings).map(StepConfig::Sql),
         Kind::Lambda => lambda(fields, findings).map(StepConfig::Lambda),
         Kind::Noop => Some(StepConfig::Noop(NoopStep {})),
@@ -213,7 +222,11 @@ fn read(field: &Field<'_>, findings: &mut Findings) -> BTreeMap<String, ReadSour
     tables
 }
 
-fn params(field: &Field<'_>, findings: &mut Findings) -> BTreeMap<String, serde_json::Value> {
+/// The values under a step's `params`.
+pub(crate) fn params<M>(field: &Field<'_>, findings: &mut Findings) -> M
+where
+    M: Default + FromIterator<(String, serde_json::Value)>,
+{
     Fields::any(field.node, "step's `params`", findings)
         .map(|fields| fields.iter().map(|it| (it.name.to_owned(), it.node.json())).collect())
         .unwrap_or_default()

@@ -126,6 +126,10 @@ codes! {
     StepSpawn = "step-spawn",
     /// The step's process ended with a code that is not zero, or by a signal.
     StepExit = "step-exit",
+    /// A function in Python could not be loaded: its file, its imports or its name.
+    StepLoad = "step-load",
+    /// A function in Python raised an exception.
+    StepPython = "step-python",
     /// The step ran longer than its timeout.
     StepTimeout = "step-timeout",
     /// The step's result is not what a result may be.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::CommandStep;
+use crate::{CommandStep, PythonStep};
 
 /// One row of the table; the first row whose pattern matches decides.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,6 +19,8 @@ pub struct HandlerDef {
 pub enum HandlerTarget {
     /// A program; `{{ name }}` is the module's last part, `{{ module }}` the whole.
     Command(CommandStep),
+    /// A function in Python, whose name may hold the same templates.
+    Python(PythonStep),
     /// One that comes with the product.
     Builtin(Builtin),
 }

@@ -67,8 +67,8 @@ pub use status::{
     step_status_table,
 };
 pub use step::{
-    CommandLine, CommandStep, Invocation, LambdaStep, LocalStep, NoopStep, ReadSource, SqlStep,
-    StepConfig,
+    CommandLine, CommandStep, Invocation, Isolation, LambdaStep, LocalStep, NoopStep, PythonStep,
+    ReadSource, SqlStep, StepConfig,
 };
 pub use tenant::TenantDef;
 pub use time::Timestamp;

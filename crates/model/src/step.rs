@@ -16,6 +16,8 @@ pub enum StepConfig {
     Local(LocalStep),
     /// A program.
     Command(CommandStep),
+    /// A function in Python.
+    Python(PythonStep),
     /// Statements on a database.
     Sql(SqlStep),
     /// An AWS Lambda function: document 004's `lambda` node.
@@ -26,13 +28,14 @@ pub enum StepConfig {
 
 impl StepConfig {
     /// The kinds' names as definition files write them.
-    pub const KINDS: &[&str] = &["local", "command", "sql", "lambda", "noop"];
+    pub const KINDS: &[&str] = &["local", "command", "python", "sql", "lambda", "noop"];
 
     /// The kind's name.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Local(_) => "local",
             Self::Command(_) => "command",
+            Self::Python(_) => "python",
             Self::Sql(_) => "sql",
             Self::Lambda(_) => "lambda",
             Self::Noop(_) => "noop",
@@ -74,6 +77,38 @@ pub enum CommandLine {
     Shell(String),
     /// The program and its arguments; no shell reads them.
     Argv(Vec<String>),
+}
+
+/// A function in Python, with what it is called with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PythonStep {
+    /// The function: `file.py:function`, or `package.module:function`; both below the root.
+    pub function: String,
+    /// What it shares with other steps.
+    #[serde(default)]
+    pub isolation: Isolation,
+    /// What the function sees as `params`.
+    #[serde(default)]
+    pub params: serde_json::Map<String, serde_json::Value>,
+    /// Variables added to the environment.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// The interpreter, a path or a name on `PATH`; the worker's own choice when absent.
+    #[serde(default)]
+    pub interpreter: Option<String>,
+}
+
+/// What a step in Python shares with other steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Isolation {
+    /// Imports: it is a fork of a process that has imported the code.
+    #[default]
+    Fork,
+    /// A process, which runs one step of a tenant after another.
+    Warm,
+    /// Nothing: it is a process of its own.
+    Process,
 }
 
 /// Statements on a database, with bound parameters.

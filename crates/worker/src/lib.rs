@@ -11,6 +11,7 @@
 mod control_plane;
 mod http;
 mod pipes;
+mod python;
 mod run;
 mod seams;
 mod step;

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_blob::Blobs;
 use millstream_model::worker_api::Assignment;
 use tokio::sync::watch;
 
+use crate::python::Python;
 use crate::run::{RunEnd, drive};
 use crate::step::RunScratch;
 use crate::{Seams, Supervisor};
@@ -18,6 +20,7 @@ pub struct Worker {
     pub(crate) settings: WorkerSettings,
     pub(crate) supervisor: Supervisor,
     pub(crate) blobs: Blobs,
+    pub(crate) python: Arc<Python>,
 }
 
 /// How a worker works.
@@ -29,6 +32,10 @@ pub struct WorkerSettings {
     pub root: PathBuf,
     /// The folder below which each attempt has its own for a while.
     pub scratch: PathBuf,
+    /// The folder of the copies of the project's sources, one a version.
+    pub code: PathBuf,
+    /// The Python that runs functions whose step names none: a path, or a name on `PATH`.
+    pub python: String,
     /// The environment of every step; what the step declares is added.
     pub base_env: BTreeMap<String, String>,
     /// The declared variables, which templates see as `env`.
@@ -59,10 +66,13 @@ impl WorkerSettings {
     /// The defaults for a worker called `name`, with definitions below `root`, scratch space below
     /// `scratch` and `program` as the product's own binary.
     pub fn new(name: String, root: PathBuf, scratch: PathBuf, program: PathBuf) -> Self {
+        let scratch = absolute(scratch);
         Self {
             name,
             root: absolute(root),
-            scratch: absolute(scratch),
+            code: scratch.with_file_name("code"),
+            python: "python3".to_owned(),
+            scratch,
             base_env: BTreeMap::from([("PATH".to_owned(), DEFAULT_PATH.to_owned())]),
             declared_env: BTreeMap::new(),
             sql_program: (program, vec![millstream_io::sql_child::SUBCOMMAND.to_owned()]),
@@ -131,7 +141,8 @@ impl CancelSignal {
 impl Worker {
     /// A worker that starts its steps through `supervisor` and keeps their output in `blobs`.
     pub fn new(settings: WorkerSettings, supervisor: Supervisor, blobs: Blobs) -> Self {
-        Self { settings, supervisor, blobs }
+        let python = Arc::new(Python::new(&settings));
+        Self { settings, supervisor, blobs, python }
     }
 
     /// Executes a run from where earlier workers left it to its end.
@@ -141,6 +152,7 @@ impl Worker {
         if assignment.epoch > 1 {
             remove_older_scratch(&self.settings.scratch, &assignment);
         }
+        let _pinned = self.python.pinned(assignment.run, assignment.epoch);
         let _scratch = RunScratch(self.settings.run_scratch(&assignment));
         drive(&self.settings, self, assignment, seams, signal).await
     }

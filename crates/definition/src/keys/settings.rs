@@ -35,8 +35,11 @@ pub(crate) const IO: Object = Object {
 };
 
 /// A row of the handler table.
-pub(crate) const HANDLER: Shape =
-    Shape::Either(&[Shape::Object(&HANDLER_PROGRAM), Shape::Object(&HANDLER_BUILTIN)]);
+pub(crate) const HANDLER: Shape = Shape::Either(&[
+    Shape::Object(&HANDLER_PROGRAM),
+    Shape::Object(&HANDLER_PYTHON),
+    Shape::Object(&HANDLER_BUILTIN),
+]);
 
 const HANDLER_PROGRAM: Object = Object {
     name: "handler_program",
@@ -44,6 +47,21 @@ const HANDLER_PROGRAM: Object = Object {
     one_of: &[],
     keys: &[steps::COMMAND],
 };
+
+const HANDLER_PYTHON: Object = Object {
+    name: "handler_python",
+    says: "A function in Python that handles a module",
+    one_of: &[],
+    keys: &[PYTHON, steps::PYTHON_CALL],
+};
+
+/// The key of a handler in Python.
+pub(crate) const PYTHON: &[Key] = &[key(
+    "python",
+    Shape::Text,
+    "`file.py:function`, where `{{ name }}` is the module's last part",
+)
+.needed()];
 
 const HANDLER_BUILTIN: Object = Object {
     name: "handler_builtin",

@@ -24,6 +24,7 @@ pub(crate) const STEPS: &[StepKeys] = &[
         further: true,
     },
     StepKeys { word: "command", says: "a program", keys: COMMAND, further: false },
+    StepKeys { word: "python", says: "a function in Python", keys: PYTHON, further: false },
     StepKeys { word: "sql", says: "statements on a database", keys: SQL, further: false },
     StepKeys { word: "lambda", says: "an AWS Lambda function", keys: LAMBDA, further: false },
     StepKeys { word: "noop", says: "nothing; it succeeds at once", keys: &[], further: false },
@@ -61,6 +62,36 @@ pub(crate) const PIPES: Object = Object {
         key("extras", ANY_OBJECT, "what it is given beside the step's own context"),
     ]],
 };
+
+const PYTHON: &[Key] = &[
+    key(
+        "function",
+        Shape::Text,
+        "`file.py:function` or `package.module:function`, below the project's folder",
+    )
+    .needed(),
+    ISOLATION,
+    PARAMS,
+    ENV,
+    INTERPRETER,
+];
+
+/// How a function in Python is called, in a step or a handler.
+pub(crate) const PYTHON_CALL: &[Key] = &[ISOLATION, PARAMS, ENV, INTERPRETER];
+
+const ISOLATION: Key = key(
+    "isolation",
+    Shape::Words(&["fork", "warm", "process"]),
+    "what it shares with other steps: imports, a process, or nothing",
+)
+.or("\"fork\"");
+
+const PARAMS: Key = key("params", ANY_OBJECT, "what the function sees as `params`");
+
+const ENV: Key = key("env", TEXT_MAP, "variables added to its environment");
+
+const INTERPRETER: Key =
+    key("interpreter", Shape::Text, "the Python that runs it: a path, or a name on `PATH`");
 
 const SQL: &[Key] = &[
     key("resource", Shape::Text, "the database: a resource of kind `sqlite` or `postgres`")

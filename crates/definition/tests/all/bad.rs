@@ -75,8 +75,8 @@ const CASES: &[Case] = bad! {
     "41_resource_kind.yaml", DefinitionValue, "`kind` cannot be `sqlit`", 2;
     "42_resource_names_a_run.yaml", DefinitionTemplate,
         "The template names `run`, which does not exist here", 2;
-    "43_python_handler.yaml", StepKindUnsupported,
-        "Handlers in Python do not run in this version yet", 2;
+    "43_python_handler.yaml", DefinitionValue,
+        "`tasks.py` does not say which function of the file it means", 2;
     "44_job_of_nothing.yaml", DefinitionMissingKey,
         "The job `load` has neither `select` nor `nodes`", 2;
     "45_asset_key.yaml", DefinitionValue,
@@ -86,6 +86,11 @@ const CASES: &[Case] = bad! {
     "48_latin1.yaml", DefinitionEncoding, "the file is not text in UTF-8", 2;
     "49_io_without_base.yaml", DefinitionMissingKey, "The IO manager `lake` has no `base`", 2;
     "50_twice_the_same_key.yaml", DefinitionDuplicateKey, "key `a` stands twice", 2;
+    "51_isolation.yaml", DefinitionValue, "`isolation` cannot be `forked`", 3;
+    "52_python_outside.yaml", DefinitionValue,
+        "`../tasks.py` is not below the project's folder", 3;
+    "53_python_no_place.yaml", DefinitionValue,
+        "`bin/tasks` is neither a file that ends in `.py` nor a module", 3;
 };
 
 #[test]

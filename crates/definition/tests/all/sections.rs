@@ -2,8 +2,8 @@
 
 use millstream_model::partitions::{Cadence, DynamicPartitions, TimeWindowPartitions};
 use millstream_model::{
-    Builtin, HandlerTarget, HumanDuration, IoKind, JobShape, MetadataKind, PartitionsDef,
-    ReadSource, ResourceDef, StepConfig,
+    Builtin, HandlerTarget, HumanDuration, IoKind, Isolation, JobShape, MetadataKind,
+    PartitionsDef, ReadSource, ResourceDef, StepConfig,
 };
 
 use crate::{errors, load};
@@ -225,6 +225,35 @@ handlers:
     assert_eq!((send.pattern.as_str(), rest.pattern.as_str()), ("Z.Send", "A.*"));
     assert!(matches!(&send.target, HandlerTarget::Command(it) if it.env["LEVEL"] == "3"));
     assert_eq!(rest.target, HandlerTarget::Builtin(Builtin::Echo));
+}
+
+#[test]
+fn a_function_in_python_is_a_step_or_a_handler() {
+    let manifest = load(
+        "a.yaml",
+        r#"
+assets:
+  rows:
+    step:
+      kind: python
+      function: etl.load:rows
+      isolation: warm
+      params: {limit: 3}
+      env: {LEVEL: 2}
+      interpreter: .venv/bin/python
+handlers:
+  "MyApp.Tasks.*": {python: "tasks.py:{{ name | snake }}"}
+"#,
+    );
+    let asset = manifest.assets.first().unwrap();
+    let Some(StepConfig::Python(step)) = &asset.step else { panic!("{:?}", asset.step) };
+    assert_eq!((step.function.as_str(), step.isolation), ("etl.load:rows", Isolation::Warm));
+    assert_eq!((&step.params["limit"], step.env["LEVEL"].as_str()), (&3.into(), "2"));
+    assert_eq!(step.interpreter.as_deref(), Some(".venv/bin/python"));
+    let [handler] = manifest.handlers.as_slice() else { panic!() };
+    let HandlerTarget::Python(step) = &handler.target else { panic!("{handler:?}") };
+    assert_eq!(step.function, "tasks.py:{{ name | snake }}");
+    assert_eq!(step.isolation, Isolation::Fork);
 }
 
 #[test]

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, watch};
 use super::asset::{self, Kept, Rows};
 use super::context::Context;
 use super::template::Templates;
-use super::{builtin, process, sql};
+use super::{builtin, process, python, sql};
 use crate::run::results::{StepResult, load};
 use crate::{Seams, Worker};
 
@@ -189,6 +189,10 @@ impl Attempt<'_> {
                 let context = self.context().await?;
                 process::run(self, command, context).await
             }
+            StepConfig::Python(step) => {
+                let context = self.context().await?;
+                python::run(self, step, context).await
+            }
             StepConfig::Sql(sql) => {
                 let context = self.context().await?;
                 sql::run(self, sql, &context).await
@@ -202,7 +206,7 @@ impl Attempt<'_> {
                 ErrorCode::HandlerUnknown,
                 format!(
                     "Failed to load module {}: no row under `handlers` matches it; add one that \
-                     says which command it means",
+                     says what it runs",
                     local.module
                 ),
             ));
@@ -211,6 +215,11 @@ impl Attempt<'_> {
             HandlerTarget::Builtin(builtin) => {
                 let context = self.context().await?;
                 builtin::run(*builtin, local, context)
+            }
+            HandlerTarget::Python(step) => {
+                let mut context = self.context().await?;
+                context.name_module(&local.module);
+                python::run(self, step, context).await
             }
             HandlerTarget::Command(command) => {
                 let mut context = self.context().await?;

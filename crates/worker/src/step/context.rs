@@ -38,6 +38,11 @@ impl Context {
         self.json.insert("inputs".to_owned(), Value::Object(inputs));
     }
 
+    /// Says what the function is called with beside all this.
+    pub(super) fn add_params(&mut self, params: Map<String, Value>) {
+        self.json.insert("params".to_owned(), Value::Object(params));
+    }
+
     /// The document.
     pub(super) fn json(&self) -> &Map<String, Value> {
         &self.json

@@ -4,14 +4,19 @@
 
 mod asset;
 mod attempt;
+mod bounds;
 mod builtin;
 mod context;
+mod forked;
 mod process;
+mod python;
 mod result;
 mod scratch;
 mod speech;
 mod sql;
 mod template;
+mod warm;
 
 pub use attempt::{AttemptDone, AttemptOrder, StepRunner};
+pub(crate) use process::signal_name;
 pub(crate) use scratch::RunScratch;

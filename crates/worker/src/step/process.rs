@@ -73,7 +73,7 @@ fn render(templates: &Templates, text: &str) -> Result<String, Ending> {
 }
 
 /// Makes the attempt's folder with the context in it, and says in `env` where things are.
-fn give_context(
+pub(super) fn give_context(
     attempt: &Attempt<'_>,
     context: &Context,
     env: &mut BTreeMap<String, String>,
@@ -119,6 +119,7 @@ impl Attempt<'_> {
             tap: None,
             timeout: Some(self.timeout()),
             grace: settings.timeout_grace,
+            leads_session: false,
         }
     }
 
@@ -230,7 +231,7 @@ fn not_spawned(error: &SpawnError) -> Ending {
 }
 
 /// What the end of a process that did not do its work means for its step.
-fn judge(ended: Ended, timeout: Duration) -> Ending {
+pub(super) fn judge(ended: Ended, timeout: Duration) -> Ending {
     let (code, message) = match (ended.cause, ended.code, ended.signal) {
         (EndCause::Stopped, _, _) => return Ending::Canceled,
         (EndCause::TimedOut, _, _) => return timed_out(timeout, ended.stderr_tail),
@@ -269,7 +270,8 @@ pub(super) fn with_exception(ending: Ending, told: &Told) -> Ending {
     }
 }
 
-fn signal_name(signal: i32) -> String {
+/// A signal's number and name.
+pub(crate) fn signal_name(signal: i32) -> String {
     let name = match signal {
         1 => "SIGHUP",
         2 => "SIGINT",

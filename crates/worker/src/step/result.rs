@@ -65,7 +65,12 @@ fn skip_reason(value: &Value) -> Option<String> {
         return None;
     }
     let reason = value.get("reason").and_then(Value::as_str);
-    Some(reason.unwrap_or("the step gave no reason").chars().take(REASON_MAX).collect())
+    Some(short(reason.unwrap_or("the step gave no reason")))
+}
+
+/// As much of a reason as is kept.
+pub(super) fn short(reason: &str) -> String {
+    reason.chars().take(REASON_MAX).collect()
 }
 
 /// The result as its event carries it: inline, or by reference once it is stored.

@@ -183,6 +183,12 @@ impl Process {
         self.orders.send(Order::Stop { id: self.id, grace }).await.ok();
     }
 
+    /// The same without waiting for room for the order; dropping the process is what ends it for
+    /// sure.
+    pub(crate) fn order_end(&self, grace: Duration) {
+        self.orders.try_send(Order::Stop { id: self.id, grace }).ok();
+    }
+
     /// Waits for its end. Dropping the future and calling again is fine.
     pub async fn ended(&mut self) -> Result<Ended, SupervisorLost> {
         if let Some(ended) = &self.known {

@@ -15,6 +15,7 @@ mod client;
 mod output;
 mod protocol;
 mod serve;
+mod session;
 mod tap;
 mod watched;
 

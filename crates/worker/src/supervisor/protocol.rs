@@ -31,6 +31,10 @@ pub struct ProcessSpec {
     pub timeout: Option<Duration>,
     /// How long it has to end itself after the timeout, before it is killed.
     pub grace: Duration,
+    /// Whether it makes itself the leader of a session instead of a group: then whatever is in
+    /// that session ends with it.
+    #[serde(default)]
+    pub leads_session: bool,
 }
 
 /// Where messages of Pipes stand among other output, and where they go instead of into the log.

@@ -14,6 +14,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 
 use super::output::Output;
 use super::protocol::{EndCause, Ended, ProcessSpec};
+use super::session;
 use super::tap::Tap;
 
 /// How long output is still read after the group is gone. Only a process that left its group can
@@ -26,6 +27,7 @@ pub(super) struct Watched {
     id: u64,
     child: Child,
     group: Pid,
+    leads_session: bool,
     exit_signal: Option<OwnedFd>,
     out: Output,
     err: Output,
@@ -66,7 +68,12 @@ impl Watched {
             Some(path) => Stdio::from(std::fs::File::open(path)?),
             None => Stdio::null(),
         };
-        let mut child = Command::new(&spec.program)
+        let mut command = Command::new(&spec.program);
+        if !spec.leads_session {
+            // The leader of a group cannot become that of a session.
+            command.process_group(0);
+        }
+        let mut child = command
             .args(&spec.args)
             .env_clear()
             .envs(&spec.env)
@@ -74,7 +81,6 @@ impl Watched {
             .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .process_group(0)
             .spawn()?;
         let group = Pid::from_child(&child);
         let tap = |stream| {
@@ -84,6 +90,7 @@ impl Watched {
         Ok(Self {
             id,
             group,
+            leads_session: spec.leads_session,
             exit_signal: rustix::process::pidfd_open(group, PidfdFlags::empty()).ok(),
             out: Output::new(child.stdout.take().map(OwnedFd::from), spec.out, tap(LogStream::Out)),
             err: Output::new(child.stderr.take().map(OwnedFd::from), spec.err, tap(LogStream::Err)),
@@ -172,6 +179,10 @@ impl Watched {
 
     /// Signals the group. The leader is not reaped yet, so the id is still the group's.
     fn signal(&self, signal: Signal) {
+        if self.leads_session {
+            session::signal(self.group, signal);
+            return;
+        }
         // A group that is gone has nothing left to signal.
         rustix::process::kill_process_group(self.group, signal).ok();
     }

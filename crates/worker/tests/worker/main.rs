@@ -8,3 +8,4 @@ mod outages;
 mod outcomes;
 mod pipes;
 mod processes;
+mod python;

@@ -15,7 +15,7 @@ use rustix::process::{Pid, test_kill_process};
 use crate::bench::{Bench, noop, run_of, shell};
 
 /// Waits until `is_so`, for what another process does and nobody announces.
-async fn until(what: &str, is_so: impl Fn() -> bool) {
+pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
     let started = Instant::now();
     while !is_so() {
         assert!(started.elapsed() < Duration::from_secs(20), "still waiting for: {what}");
@@ -25,13 +25,13 @@ async fn until(what: &str, is_so: impl Fn() -> bool) {
 }
 
 /// The process id that a step wrote into `file`.
-async fn pid_in(file: &Path) -> Pid {
+pub(crate) async fn pid_in(file: &Path) -> Pid {
     let read = || std::fs::read_to_string(file).ok()?.trim().parse::<i32>().ok();
     until("a process id", || read().is_some()).await;
     Pid::from_raw(read().unwrap()).unwrap()
 }
 
-fn is_alive(pid: Pid) -> bool {
+pub(crate) fn is_alive(pid: Pid) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
     // A zombie that nobody has reaped yet does nothing any more.
     test_kill_process(pid).is_ok() && stat.is_ok_and(|stat| !stat.contains(") Z "))

@@ -1,0 +1,101 @@
+//! A host that forks: one order and one socket a step.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream as StdStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::io::{AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+
+use crate::channel::{Channel, HostLost, Outputs, read_line};
+use crate::protocol::{Ended, Exit, Order, Outcome, StepOrder, line};
+
+/// A host that has loaded its code and forks for each step.
+///
+/// Clones are handles of the same one; it ends when the last is gone.
+#[derive(Debug, Clone)]
+pub struct Forks {
+    channel: Arc<Channel>,
+    next: Arc<AtomicU64>,
+}
+
+/// A fork that waits for its step.
+#[derive(Debug)]
+pub struct Fork {
+    /// What it writes.
+    pub outputs: Outputs,
+    /// What it is given its step by.
+    pub step: ForkStep,
+    /// What its process group is signalled by.
+    pub signaler: Signaler,
+}
+
+/// The socket to one fork.
+#[derive(Debug)]
+pub struct ForkStep(BufReader<UnixStream>);
+
+/// Signals the process group of a fork, for as long as that is one.
+#[derive(Debug, Clone)]
+pub struct Signaler {
+    channel: Arc<Channel>,
+    number: u64,
+}
+
+/// How a fork ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ForkEnd {
+    /// What it said of its step, if it came to that.
+    pub outcome: Option<Outcome>,
+    /// Its exit code, unless a signal ended it.
+    pub code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+}
+
+impl Forks {
+    /// The host behind `channel`, which has said that it is ready.
+    pub fn new(channel: Channel) -> Self {
+        Self { channel: Arc::new(channel), next: Arc::default() }
+    }
+
+    /// Has the host fork.
+    pub async fn fork(&self) -> Result<Fork, HostLost> {
+        let (ours, theirs) = StdStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let (outputs, out, err) = Outputs::new()?;
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let descriptors = [theirs.as_fd(), out.as_fd(), err.as_fd()];
+        self.channel.send(&Order::Fork(number), &descriptors).await?;
+        let step = ForkStep(BufReader::new(UnixStream::from_std(ours)?));
+        let signaler = Signaler { channel: Arc::clone(&self.channel), number };
+        Ok(Fork { outputs, step, signaler })
+    }
+}
+
+impl ForkStep {
+    /// Gives the fork its step, and waits until it is over and its group is gone.
+    ///
+    /// An error means that the host was lost, and the fork with it.
+    pub async fn run(mut self, order: &StepOrder<'_>) -> Result<ForkEnd, HostLost> {
+        // A fork that died before it had read the order says so below.
+        self.0.write_all(&line(order)?).await.ok();
+        let mut outcome = None;
+        loop {
+            let line = read_line(&mut self.0).await?;
+            if line.starts_with(br#"{"ended""#) {
+                let Ended { ended: Exit { code, signal } } = serde_json::from_slice(&line)?;
+                return Ok(ForkEnd { outcome, code, signal });
+            }
+            outcome = Some(Outcome::read(&line));
+        }
+    }
+}
+
+impl Signaler {
+    /// Sends the signal of this number. A fork that is gone is signalled no more.
+    pub fn signal(&self, signal: i32) -> io::Result<()> {
+        self.channel.send_now(&Order::Signal(self.number, signal))
+    }
+}

@@ -1,0 +1,123 @@
+//! What is said to a host and what it answers, one JSON object a line.
+//!
+//! `python/millstream/_host.py` is the other end.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use millstream_model::{ErrorCode, Isolation};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The code that a host is to load.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Load {
+    /// The folder that it is below.
+    pub root: PathBuf,
+    /// The file, or the module by its name.
+    pub place: String,
+    /// What the host is for.
+    pub isolation: Isolation,
+}
+
+/// What a host says when it has loaded the code, or could not.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Loaded {
+    /// It takes orders.
+    Ready {
+        /// The threads that the imports have started; a host with any must not fork.
+        threads: Vec<String>,
+    },
+    /// The code could not be loaded.
+    Failed(Failure),
+}
+
+/// A step that a host is to run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StepOrder<'a> {
+    /// The function in the module that was loaded.
+    pub function: &'a str,
+    /// What the function sees.
+    pub context: &'a Map<String, Value>,
+    /// Variables added to the environment for this step.
+    pub env: &'a BTreeMap<String, String>,
+}
+
+/// What came of a step.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The function returned this.
+    Returned(Value),
+    /// It had nothing to do, for this reason.
+    Skipped(String),
+    /// It failed.
+    Failed(Failure),
+}
+
+/// Why code could not be loaded, or a step failed.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Failure {
+    /// The code of the error.
+    pub code: ErrorCode,
+    /// What went wrong.
+    pub message: String,
+    /// The traceback.
+    pub detail: Option<String>,
+    /// Whether another attempt cannot do better.
+    pub for_good: bool,
+}
+
+impl Outcome {
+    /// The outcome that a host has written as `line`.
+    ///
+    /// A result that Python takes for JSON and nobody else does is a failure of the step.
+    pub fn read(line: &[u8]) -> Self {
+        serde_json::from_slice(line).unwrap_or_else(|error| {
+            Self::Failed(Failure {
+                code: ErrorCode::StepResult,
+                message: format!("the function's result is not JSON ({error})"),
+                detail: None,
+                for_good: true,
+            })
+        })
+    }
+}
+
+/// An order to a host that has loaded its code, or is about to.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Order<'a> {
+    /// Load this code; the descriptors of its two outputs come along.
+    Load(&'a Load),
+    /// Run this step, then answer.
+    Run(&'a StepOrder<'a>),
+    /// Fork; the step's socket and its two outputs come along.
+    Fork(u64),
+    /// Signal the group of this fork.
+    Signal(u64, i32),
+}
+
+/// What comes through the socket of a fork.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Ended {
+    /// How the fork ended, when the line says so.
+    pub(crate) ended: Exit,
+}
+
+/// The end of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub(crate) struct Exit {
+    /// Its exit code, unless a signal ended it.
+    pub(crate) code: Option<i32>,
+    /// The signal.
+    pub(crate) signal: Option<i32>,
+}
+
+/// An order as its line.
+pub(crate) fn line(order: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
+    let mut line = serde_json::to_vec(order)?;
+    line.push(b'\n');
+    Ok(line)
+}

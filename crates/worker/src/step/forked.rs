@@ -1,0 +1,133 @@
+//! Functions in forks of a process that has imported their code.
+
+use std::sync::Arc;
+
+use millstream_host::{Fork, Loaded, Signaler};
+use millstream_model::Isolation;
+use rustix::process::Signal;
+
+use super::attempt::{Attempt, Ending, Returned};
+use super::bounds::Bounds;
+use super::python::{Call, broken, cold, failed, lost, not_started};
+use crate::python::{Capture, ForkHost, Forker, Slot, Starting, end_of};
+use crate::supervisor::EndCause;
+
+/// Kills a fork that nobody waits for any more.
+struct KillOnDrop(Option<Signaler>);
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        if let Some(signaler) = self.0.take() {
+            // A host that is gone has taken its forks along.
+            signaler.signal(Signal::KILL.as_raw()).ok();
+        }
+    }
+}
+
+/// Runs the function of `call`.
+pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Returned, Ending> {
+    let mut capture = attempt.capture();
+    let mut bounds = Bounds::new(attempt);
+    let slot = attempt.worker.python.forks.slot(&call.key);
+    let found = bounds.within(fork(attempt, call, &slot, &mut capture)).await?;
+    let (forker, fork) = match found? {
+        Found::Fork(forker, fork) => (forker, fork),
+        Found::Threads(threads) => {
+            let (place, count) = (&call.key.place, threads.len());
+            capture.note(&format!(
+                "{place} is not forked, because importing it has started {count} thread(s): {}; \
+                 this step runs in a process of its own",
+                threads.join(", ")
+            ));
+            // The process writes to the same logs.
+            drop(capture);
+            return cold(attempt, call).await;
+        }
+    };
+    let Fork { outputs, step, signaler } = fork;
+    capture.attach(outputs);
+    let mut kill = KillOnDrop(Some(signaler.clone()));
+    let signal = |signal: Signal| _ = signaler.signal(signal.as_raw());
+    let (end, cause) = bounds.watch(step.run(&call.order()), &mut capture, signal).await;
+    capture.drain();
+    attempt.mind(&capture);
+    if let Some(Ok(end)) = end {
+        kill.0 = None;
+        return attempt.judge_fork(end, cause, &capture);
+    }
+    forget(&slot, &forker).await;
+    match cause {
+        EndCause::Itself => Err(lost(&call.key.place, &forker.last_words().await)),
+        cause => Err(attempt.ended(cause, (None, None), &capture)),
+    }
+}
+
+/// What a step that is to be forked comes upon.
+enum Found {
+    Fork(Arc<Forker>, Fork),
+    Threads(Arc<[String]>),
+}
+
+/// Forks, from a new process if there is none or if it turns out to be gone.
+async fn fork(
+    attempt: &Attempt<'_>,
+    call: &Call,
+    slot: &Slot,
+    capture: &mut Capture,
+) -> Result<Found, Ending> {
+    let forker = match host(attempt, call, slot, capture).await? {
+        ForkHost::Threads(threads) => return Ok(Found::Threads(threads)),
+        ForkHost::Ready(forker) => forker,
+    };
+    if let Ok(fork) = forker.forks.fork().await {
+        return Ok(Found::Fork(forker, fork));
+    }
+    forget(slot, &forker).await;
+    match host(attempt, call, slot, capture).await? {
+        ForkHost::Threads(threads) => Ok(Found::Threads(threads)),
+        ForkHost::Ready(forker) => {
+            let fork = forker.forks.fork().await.map_err(|error| broken(&error))?;
+            Ok(Found::Fork(forker, fork))
+        }
+    }
+}
+
+/// The process that forks for this call, started if need be.
+async fn host(
+    attempt: &Attempt<'_>,
+    call: &Call,
+    slot: &Slot,
+    capture: &mut Capture,
+) -> Result<ForkHost, Ending> {
+    let mut host = slot.host.lock().await;
+    if let Some(host) = &*host {
+        return Ok(host.clone());
+    }
+    let starting = attempt.worker.start_python(&call.key, Isolation::Fork, capture).await;
+    let Starting { mut channel, mut process } = starting.map_err(|error| not_started(&error))?;
+    let loaded = tokio::select! {
+        loaded = channel.loaded() => loaded,
+        never = capture.pump() => match never {},
+    };
+    capture.drain();
+    let new = match loaded {
+        Ok(Loaded::Failed(failure)) => return Err(failed(failure)),
+        Ok(Loaded::Ready { threads }) if threads.is_empty() => {
+            ForkHost::Ready(Arc::new(Forker::new(channel, process)))
+        }
+        Ok(Loaded::Ready { threads }) => ForkHost::Threads(threads.into()),
+        Err(_) => {
+            let words = end_of(&mut process).await;
+            return Err(lost(&call.key.place, &words));
+        }
+    };
+    Ok(host.insert(new).clone())
+}
+
+/// Lets the next step start a new process, unless another has done so.
+async fn forget(slot: &Slot, forker: &Arc<Forker>) {
+    let mut host = slot.host.lock().await;
+    if matches!(&*host, Some(ForkHost::Ready(current)) if Arc::ptr_eq(current, forker)) {
+        *host = None;
+    }
+}

@@ -1,0 +1,214 @@
+//! Steps that are functions in Python: what they are called with, and in which kind of process.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use millstream_blob::{LogStream, LogWriter};
+use millstream_host::{Code, Failure, ForkEnd, HostLost, InterpreterError, Outcome, StepOrder};
+use millstream_model::{ErrorCode, Isolation, PythonStep, StepError};
+use serde_json::{Map, Value};
+
+use super::attempt::{Attempt, Ending, Returned};
+use super::context::Context;
+use super::{forked, process, result, warm};
+use crate::python::{Capture, HostKey, StartError};
+use crate::supervisor::{EndCause, Ended, ProcessSpec};
+
+/// A function with everything that it is called with.
+pub(super) struct Call {
+    pub(super) key: HostKey,
+    pub(super) function: String,
+    /// What the function sees.
+    pub(super) context: Context,
+}
+
+/// Runs the function of `step`.
+pub(super) async fn run(
+    attempt: &mut Attempt<'_>,
+    step: &PythonStep,
+    context: Context,
+) -> Result<Returned, Ending> {
+    let call = Call::new(attempt, step, context).await?;
+    match step.isolation {
+        Isolation::Fork => forked::run(attempt, &call).await,
+        Isolation::Warm => warm::run(attempt, &call).await,
+        Isolation::Process => cold(attempt, &call).await,
+    }
+}
+
+impl Call {
+    async fn new(
+        attempt: &Attempt<'_>,
+        step: &PythonStep,
+        mut context: Context,
+    ) -> Result<Self, Ending> {
+        let settings = &attempt.worker.settings;
+        let templates = context.templates();
+        let render = |text: &str| templates.render(text).map_err(Ending::ForGood);
+        let (place, function) = split(&render(&step.function)?)?;
+        let mut env = settings.base_env.clone();
+        for (name, value) in &step.env {
+            env.insert(name.clone(), render(value)?);
+        }
+        let mut params = Map::new();
+        for (name, value) in &step.params {
+            let value = match value {
+                Value::String(text) => Value::String(render(text)?),
+                other => other.clone(),
+            };
+            params.insert(name.clone(), value);
+        }
+        let interpreter = step.interpreter.as_deref().map(render).transpose()?;
+        context.add_params(params);
+        let python = &attempt.worker.python;
+        let name = interpreter.as_deref().unwrap_or(&settings.python);
+        let interpreter = python.interpreters.find(name, &settings.base_env, &settings.root);
+        let interpreter = interpreter.await.map_err(|error| no_interpreter(&error))?;
+        let code = python.code(attempt.assignment.run, attempt.assignment.epoch).await;
+        let Code { hash, root } = code.map_err(|error| no_code(&error))?.as_ref().clone();
+        let tenant = attempt.assignment.tenant.clone();
+        let key = HostKey { tenant, code: hash, root, interpreter, place, env };
+        Ok(Self { key, function, context })
+    }
+
+    /// The order for a host that has loaded the code already.
+    pub(super) fn order(&self) -> StepOrder<'_> {
+        let context = self.context.json();
+        StepOrder { function: &self.function, context, env: self.context.variables() }
+    }
+}
+
+fn split(function: &str) -> Result<(String, String), Ending> {
+    match function.rsplit_once(':') {
+        Some((place, name)) if is_below(place) && !name.is_empty() => {
+            Ok((place.to_owned(), name.to_owned()))
+        }
+        _ => Err(Ending::for_good(
+            ErrorCode::StepLoad,
+            format!(
+                "{function:?} names no function below the project's folder; write it like \
+                 `tasks.py:extract` or `package.module:extract`"
+            ),
+        )),
+    }
+}
+
+fn is_below(place: &str) -> bool {
+    let is_plain = |part: &str| !part.is_empty() && part != "..";
+    place.split('/').all(is_plain)
+}
+
+fn no_interpreter(error: &InterpreterError) -> Ending {
+    Ending::failed(ErrorCode::StepSpawn, error.to_string())
+}
+
+fn no_code(error: &dyn std::error::Error) -> Ending {
+    Ending::failed(ErrorCode::StepLoad, chain(error))
+}
+
+/// A process did not come to run the code.
+pub(super) fn not_started(error: &StartError) -> Ending {
+    Ending::failed(ErrorCode::StepSpawn, chain(error))
+}
+
+/// The host was lost, which left these words.
+pub(super) fn lost(place: &str, last_words: &str) -> Ending {
+    let message = format!("the process that has imported {place} was lost: {last_words}");
+    Ending::failed(ErrorCode::StepExit, message)
+}
+
+/// What the host said while nobody lost it.
+pub(super) fn broken(error: &HostLost) -> Ending {
+    Ending::failed(ErrorCode::StepExit, chain(error))
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// What `outcome` means for the step.
+pub(super) fn returned(outcome: Outcome) -> Result<Returned, Ending> {
+    match outcome {
+        Outcome::Returned(value) => Ok(result::returned(value)),
+        Outcome::Skipped(reason) => Ok(Returned::Skipped(result::short(&reason))),
+        Outcome::Failed(failure) => Err(failed(failure)),
+    }
+}
+
+/// What `failure` means for the step.
+pub(super) fn failed(failure: Failure) -> Ending {
+    let Failure { code, message, detail, for_good } = failure;
+    let error = StepError { code, message, detail };
+    if for_good { Ending::ForGood(error) } else { Ending::Failed(error) }
+}
+
+impl Attempt<'_> {
+    /// The logs of this attempt, for what comes through pipes.
+    pub(super) fn capture(&self) -> Capture {
+        let log = |stream| LogWriter::new(self.log(stream));
+        Capture::new(log(LogStream::Out), log(LogStream::Err), self.seams.clock.clone())
+    }
+
+    /// Says in the worker's log when output of the step was lost.
+    pub(super) fn mind(&self, capture: &Capture) {
+        if let Some(problem) = capture.error() {
+            tracing::warn!(step = %self.step.key, problem, "output of a step is missing");
+        }
+    }
+
+    /// What a fork that has ended means for the step.
+    pub(super) fn judge_fork(
+        &self,
+        end: ForkEnd,
+        cause: EndCause,
+        capture: &Capture,
+    ) -> Result<Returned, Ending> {
+        match (cause, end.outcome) {
+            (EndCause::Itself, Some(outcome)) if end.code == Some(0) => returned(outcome),
+            _ => Err(self.ended(cause, (end.code, end.signal), capture)),
+        }
+    }
+
+    /// What it means that a process ended without an outcome: by its exit code, or by a signal.
+    pub(super) fn ended(
+        &self,
+        cause: EndCause,
+        (code, signal): (Option<i32>, Option<i32>),
+        capture: &Capture,
+    ) -> Ending {
+        let stderr_tail = capture.tail();
+        let ended = Ended { code, signal, cause, stderr_tail, log_error: None };
+        process::judge(ended, self.timeout())
+    }
+}
+
+/// Runs the function in a process of its own.
+pub(super) async fn cold(attempt: &mut Attempt<'_>, call: &Call) -> Result<Returned, Ending> {
+    let mut env: BTreeMap<String, String> = call.key.env.clone();
+    let scratch = process::give_context(attempt, &call.context, &mut env)?;
+    let answer = scratch.answer();
+    let shim = attempt.worker.python.shim().await.map_err(|error| no_code(&error))?;
+    let more = [
+        call.key.root.as_os_str(),
+        Path::new(&call.key.place).as_os_str(),
+        Path::new(&call.function).as_os_str(),
+        answer.as_os_str(),
+    ];
+    let spec = ProcessSpec {
+        program: call.key.interpreter.to_string_lossy().into_owned(),
+        args: shim.arguments(Isolation::Process, &more),
+        env,
+        ..attempt.bare_process()
+    };
+    attempt.run_process(spec, |_| false).await?;
+    let line = std::fs::read(&answer).map_err(|error| {
+        let message = format!("the function ended its process without a result: {error}");
+        Ending::failed(ErrorCode::StepResult, message)
+    })?;
+    match returned(Outcome::read(&line))? {
+        // A program that the function has started may have left a result.
+        Returned::Value(Value::Null) => result::read(&scratch.result()).await,
+        other => Ok(other),
+    }
+}

@@ -1,0 +1,72 @@
+//! Functions in a process that has imported their code and runs one step after another.
+
+use std::time::Duration;
+
+use millstream_host::Loaded;
+use millstream_model::Isolation;
+use rustix::process::Signal;
+
+use super::attempt::{Attempt, Ending, Returned};
+use super::bounds::Bounds;
+use super::python::{Call, failed, lost, not_started, returned};
+use crate::python::{Capture, Starting, Warm, end_of};
+use crate::supervisor::EndCause;
+
+/// Runs the function of `call`. The process is of no further use unless the step came to its end.
+pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Returned, Ending> {
+    let mut capture = attempt.capture();
+    let mut bounds = Bounds::new(attempt);
+    let python = &attempt.worker.python;
+    let permit = bounds.within(python.warm_busy.acquire()).await?;
+    let _permit = permit.map_err(|_| lost(&call.key.place, "the worker ends"))?;
+    let warm = match python.warm.take(&call.key) {
+        Some(warm) => warm,
+        None => bounds.within(start(attempt, call, &mut capture)).await??,
+    };
+    let Warm { mut channel, mut process, outputs } = warm;
+    if let Some(outputs) = outputs {
+        capture.attach(outputs);
+    }
+    let signal = |signal: Signal| {
+        // The bounds kill when it is time to.
+        process.order_end(if signal == Signal::KILL { Duration::ZERO } else { Duration::MAX });
+    };
+    let order = call.order();
+    let (outcome, cause) = bounds.watch(channel.run(&order), &mut capture, signal).await;
+    match (outcome, cause) {
+        (Some(Ok(outcome)), EndCause::Itself) => {
+            let outputs = capture.detach();
+            attempt.mind(&capture);
+            if outputs.is_some() {
+                python.warm.put(call.key.clone(), Warm { channel, process, outputs });
+            }
+            returned(outcome)
+        }
+        (Some(Err(_)), EndCause::Itself) => {
+            let words = end_of(&mut process).await;
+            capture.drain();
+            attempt.mind(&capture);
+            Err(lost(&call.key.place, &words))
+        }
+        (_, cause) => {
+            capture.drain();
+            Err(attempt.ended(cause, (None, None), &capture))
+        }
+    }
+}
+
+/// A new process that has imported the code.
+async fn start(attempt: &Attempt<'_>, call: &Call, capture: &mut Capture) -> Result<Warm, Ending> {
+    let starting = attempt.worker.start_python(&call.key, Isolation::Warm, capture).await;
+    let Starting { mut channel, mut process } = starting.map_err(|error| not_started(&error))?;
+    let loaded = tokio::select! {
+        loaded = channel.loaded() => loaded,
+        never = capture.pump() => match never {},
+    };
+    capture.drain();
+    match loaded {
+        Ok(Loaded::Ready { .. }) => Ok(Warm { channel, process, outputs: None }),
+        Ok(Loaded::Failed(failure)) => Err(failed(failure)),
+        Err(_) => Err(lost(&call.key.place, &end_of(&mut process).await)),
+    }
+}

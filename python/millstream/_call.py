@@ -1,0 +1,234 @@
+"""Loading a step's function, calling it, and saying what came of it.
+
+Used by `_host` alone. What came of a call is a line of JSON: `returned`, `skipped` or `failed`.
+"""
+
+import json
+import os
+import sys
+
+from . import Context, Skip, _Current
+
+# A larger result belongs in an IO manager; the worker refuses it too.
+RESULT_MAX = 16 * 1024 * 1024
+# What an event can carry of a traceback; its end says most.
+DETAIL_MAX = 3_900
+
+_OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+class Failed(Exception):
+    """A step that failed in a way that is said already."""
+
+    def __init__(self, code, message, detail=None, for_good=False):
+        super().__init__(message)
+        self.code, self.message, self.detail, self.for_good = code, message, detail, for_good
+
+
+def prepare_path(root, place):
+    """Lets imports find the code below `root`, and what stands beside the file `place`."""
+    folders = [root]
+    if place.endswith(".py"):
+        folders.insert(0, os.path.dirname(os.path.join(root, place)))
+    # Isolated mode leaves out what a step may have declared on purpose.
+    folders += [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    sys.path[:0] = dict.fromkeys(folders)
+
+
+def load(root, place):
+    """The module that `place` means: a file, or a module by its name."""
+    try:
+        if place.endswith(".py"):
+            return _load_file(root, place)
+        import importlib
+
+        return importlib.import_module(place)
+    except Failed:
+        raise
+    except BaseException as error:
+        # Another attempt reads the same text, so nothing but an edit mends these.
+        for_good = isinstance(error, SyntaxError) or (
+            isinstance(error, ModuleNotFoundError) and error.name == place
+        )
+        message = f"{place} cannot be imported: {_name(error)}"
+        raise Failed("step-load", message, _trace(error, root), for_good) from None
+
+
+def _load_file(root, place):
+    from importlib import util
+
+    path = os.path.join(root, place)
+    if not os.path.isfile(path):
+        message = f"there is no file {place} in the project's folder"
+        raise Failed("step-load", message, for_good=True)
+    name = os.path.splitext(os.path.basename(place))[0]
+    if name in sys.modules:
+        # A file that is called like a module of somebody else's must not take its place.
+        name = f"millstream_step_{name}"
+    spec = util.spec_from_file_location(name, path)
+    module = util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def find(module, place, name):
+    """The function called `name`, which may have dots, of `module`."""
+    found = module
+    for part in name.split("."):
+        known = found
+        found = getattr(known, part, None)
+        if found is None:
+            message = f"{place} has no function {name!r}{_nearest(known, part)}"
+            raise Failed("step-load", message, for_good=True)
+    if not callable(found):
+        message = f"{name!r} of {place} is no function but {type(found).__name__}"
+        raise Failed("step-load", message, for_good=True)
+    return found
+
+
+def _nearest(module, name):
+    from difflib import get_close_matches
+
+    functions = [n for n, value in vars(module).items() if callable(value) and n[:2] != "__"]
+    near = get_close_matches(name, functions, 1)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; it has {', '.join(sorted(functions)[:20])}" if functions else ""
+
+
+def run(module, place, order, root):
+    """Calls the function that `order` names and returns the line that says what came of it."""
+    try:
+        if isinstance(module, Failed):
+            raise module
+        function = find(module, place, order["function"])
+        context = Context(order["context"])
+        _Current.context, _Current.result = context, None
+        value = _call(function, context)
+        if value is None:
+            value = _Current.result
+        return _returned(value)
+    except Skip as skip:
+        return _line({"skipped": skip.reason})
+    except Failed as failed:
+        return failure(failed)
+    except SystemExit as end:
+        if end.code in (None, 0):
+            return _line({"returned": None})
+        message = f"the function ended with sys.exit({end.code!r})"
+        return failure(Failed("step-exit", message, _trace(end, root)))
+    except BaseException as error:
+        return failure(Failed("step-python", _name(error), _trace(error, root)))
+    finally:
+        _flush()
+
+
+def failure(failed):
+    """The line that says that a step failed."""
+    said = {"code": failed.code, "message": failed.message, "for_good": failed.for_good}
+    return _line({"failed": {**said, "detail": failed.detail}})
+
+
+def _call(function, context):
+    positional, named = _arguments(function, context)
+    value = function(*positional, **named)
+    if hasattr(value, "__await__"):
+        import asyncio
+
+        async def finish():
+            return await value
+
+        value = asyncio.run(finish())
+    return value
+
+
+def _arguments(function, context):
+    """What `function` is called with: nothing, the context, or entries of it by name."""
+    code = getattr(function, "__code__", None)
+    if code is not None and not hasattr(function, "__wrapped__") and code.co_argcount == 0:
+        if not code.co_kwonlyargcount and not code.co_flags & 0x08:
+            return (), {}
+    import inspect
+
+    parameters = list(inspect.signature(function).parameters.values())
+    if not parameters:
+        return (), {}
+    entries = {**context["config"], **context["params"], **context}
+    entries.setdefault("context", context)
+    empty = inspect.Parameter.empty
+    plain = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if len(plain) == 1 and plain[0].name not in entries and plain[0].default is empty:
+        positional, parameters = (context,), [p for p in parameters if p is not plain[0]]
+    else:
+        positional = ()
+    named = {}
+    for p in parameters:
+        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name in entries:
+            named[p.name] = entries[p.name]
+        elif p.kind == p.VAR_KEYWORD:
+            named.update((k, v) for k, v in context.items() if k not in named)
+        elif p.default is empty and p.kind != p.VAR_POSITIONAL:
+            names = ", ".join(sorted(entries))
+            message = f"the function wants {p.name!r}, which no entry of the context is called"
+            raise Failed("step-python", message, f"The entries are {names}.", True)
+    return positional, named
+
+
+def _returned(value):
+    try:
+        line = _line({"returned": value})
+    except (TypeError, ValueError, RecursionError) as error:
+        message = (
+            f"the function's result is not JSON ({error}); "
+            "return text, numbers, booleans, lists and dicts of them"
+        )
+        raise Failed("step-result", message, for_good=True) from None
+    if len(line) > RESULT_MAX:
+        message = "the result is over the limit of 16 MiB; keep data in an IO manager"
+        raise Failed("step-result", message, for_good=True)
+    return line
+
+
+def _line(value):
+    return json.dumps(value, allow_nan=False, ensure_ascii=False).encode() + b"\n"
+
+
+def _name(error):
+    try:
+        text = str(error)
+    except Exception:
+        text = "its text cannot be read"
+    name = type(error).__qualname__
+    return f"{name}: {text}" if text else name
+
+
+def _trace(error, root):
+    """The traceback of `error` from where the step's own code begins."""
+    import traceback
+
+    trace = error.__traceback__
+    while trace is not None and _is_ours(trace.tb_frame.f_code.co_filename):
+        trace = trace.tb_next
+    lines = traceback.format_exception(type(error), error, trace)
+    text = "".join(lines).rstrip().replace(root + os.sep, "")
+    # Text that is no UTF-8 must not keep the error from being told.
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= DETAIL_MAX else f"… {text[-DETAIL_MAX:]}"
+
+
+def _is_ours(path):
+    return path.startswith((_OURS, "<frozen importlib"))
+
+
+def _flush():
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:
+            # Closed by the step, or nobody reads it any more.
+            pass

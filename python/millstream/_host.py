@@ -1,0 +1,271 @@
+"""The three processes in which functions run, as the worker starts them.
+
+`fork` imports the code once and forks for each step, `warm` runs one step after another, `process`
+runs one step and ends. The first two take orders over a socket: lines of JSON, with the descriptors
+that an order needs sent along. `docs/decisions/0010-python-processes.md` says why.
+
+Invariant: a group that `fork` has made is signalled only while its leader is not reaped, and no
+group outlives the socket.
+"""
+
+import gc
+import json
+import os
+import sys
+
+from . import _call
+
+ORDER_MAX = 64 * 1024 * 1024
+READ_SIZE = 64 * 1024
+DESCRIPTORS_MAX = 16
+SIGKILL = 9
+
+
+def main():
+    """Begins: the arguments are the isolation and what it needs."""
+    isolation, rest = sys.argv[1], sys.argv[2:]
+    if isolation == "process":
+        return _process(*rest)
+    # A session of its own: whatever is forked from here can be found, and ended with it.
+    os.setsid()
+    channel = _Channel(rest[0])
+    load = channel.order()["load"]
+    if isolation == "fork":
+        # Nothing that is imported here will be garbage, and a collection would unshare its pages.
+        gc.disable()
+    module, place, root = _load(channel, load)
+    if isolation == "fork":
+        _Forks(channel, module, place, root).serve()
+    else:
+        _warm(channel, module, place, root)
+
+
+def _load(channel, load):
+    root, place = load["root"], load["place"]
+    out, err = channel.descriptors(2)
+    _redirect(out, err)
+    sys.stdout.reconfigure(line_buffering=True)
+    try:
+        _call.prepare_path(root, place)
+        module = _call.load(root, place)
+    except _call.Failed as failed:
+        _call._flush()
+        channel.say(_call.failure(failed))
+        raise SystemExit(0) from None
+    _call._flush()
+    if load["isolation"] == "fork":
+        gc.collect()
+        gc.freeze()
+        null = os.open(os.devnull, os.O_WRONLY)
+        _redirect(null, os.dup(null))
+    ready = {"pid": os.getpid(), "threads": _threads()}
+    channel.say(json.dumps({"ready": ready}).encode() + b"\n")
+    return module, place, root
+
+
+def _redirect(out, err):
+    os.dup2(out, 1)
+    os.dup2(err, 2)
+    os.close(out)
+    os.close(err)
+
+
+def _threads():
+    """The names of the threads beside this one; a fork would leave them out, locks held."""
+    count = len(os.listdir("/proc/self/task")) - 1
+    threading = sys.modules.get("threading")
+    if count <= 0:
+        return []
+    main = threading.main_thread() if threading else None
+    names = [thread.name for thread in threading.enumerate() if thread is not main] if main else []
+    return names + ["one of a library's"] * (count - len(names))
+
+
+class _Channel:
+    """The socket to the worker."""
+
+    def __init__(self, path):
+        # The module `socket` would cost more to import than all of this package.
+        import _socket
+
+        self.socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
+        # A socket's path has about a hundred bytes; this one is always short.
+        self.socket.connect(f"/proc/self/fd/{folder}/{os.path.basename(path)}")
+        os.close(folder)
+        self.fileno = self.socket.fileno()
+        self._rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS)
+        self._space = _socket.CMSG_SPACE(DESCRIPTORS_MAX * 4)
+        self._unread = bytearray()
+        self._descriptors = []
+
+    def receive(self):
+        """Reads once; false when the worker is gone."""
+        data, ancillary, _, _ = self.socket.recvmsg(READ_SIZE, self._space)
+        for level, kind, content in ancillary:
+            if (level, kind) == self._rights:
+                whole = len(content) - len(content) % 4
+                self._descriptors += memoryview(content[:whole]).cast("i")
+        self._unread += data
+        return bool(data) and len(self._unread) <= ORDER_MAX
+
+    def take(self):
+        """The next order that is complete, or nothing."""
+        end = self._unread.find(b"\n")
+        if end < 0:
+            return None
+        line = bytes(self._unread[:end])
+        del self._unread[: end + 1]
+        return json.loads(line)
+
+    def order(self):
+        """Waits for the next order; the process ends when the worker is gone."""
+        while True:
+            order = self.take()
+            if order is not None:
+                return order
+            if not self.receive():
+                raise SystemExit(0)
+
+    def descriptors(self, count):
+        """The descriptors that came with the order that was taken last."""
+        taken, self._descriptors = self._descriptors[:count], self._descriptors[count:]
+        return taken
+
+    def say(self, line):
+        self.socket.sendall(line)
+
+
+class _Forks:
+    """Forks a child for each step, and reaps it."""
+
+    def __init__(self, channel, module, place, root):
+        import select
+
+        self.channel, self.module, self.place, self.root = channel, module, place, root
+        self.children = {}
+        self.ends = {}
+        self.poll = select.poll()
+        self.poll.register(channel.fileno, select.POLLIN)
+
+    def serve(self):
+        try:
+            while True:
+                for descriptor, _ in self.poll.poll():
+                    if descriptor != self.channel.fileno:
+                        self._reap(self.ends[descriptor])
+                    elif not self.channel.receive():
+                        return
+                self._obey()
+        finally:
+            for number in list(self.children):
+                self._signal(number, SIGKILL)
+                self._reap(number)
+
+    def _obey(self):
+        while True:
+            order = self.channel.take()
+            if order is None:
+                return
+            if "fork" in order:
+                self._fork(order["fork"], *self.channel.descriptors(3))
+            else:
+                self._signal(*order["signal"])
+
+    def _fork(self, number, step, out, err):
+        pid = os.fork()
+        if pid == 0:
+            try:
+                self._child(step, out, err)
+            finally:
+                os._exit(70)
+        os.close(out)
+        os.close(err)
+        try:
+            os.setpgid(pid, pid)
+        except OSError:
+            # The child has done it, or is gone already.
+            pass
+        end = os.pidfd_open(pid)
+        self.children[number] = (pid, step, end)
+        self.ends[end] = number
+        self.poll.register(end)
+
+    def _child(self, step, out, err):
+        os.setpgid(0, 0)
+        _redirect(out, err)
+        os.close(self.channel.fileno)
+        for _, other, end in self.children.values():
+            os.close(other)
+            os.close(end)
+        gc.enable()
+        with open(step, "rb", buffering=READ_SIZE, closefd=False) as file:
+            order = json.loads(file.readline())
+        os.environ.update(order["env"])
+        line = _call.run(self.module, self.place, order, self.root)
+        threading = sys.modules.get("threading")
+        if threading is not None:
+            # Threads that the step started may finish, as at the end of any program.
+            threading._shutdown()
+        _call._flush()
+        _write(step, line)
+        os._exit(0)
+
+    def _signal(self, number, signal):
+        child = self.children.get(number)
+        if child is not None:
+            try:
+                os.killpg(child[0], signal)
+            except ProcessLookupError:
+                pass
+
+    def _reap(self, number):
+        pid, step, end = self.children[number]
+        # What the step has left behind goes while its unreaped leader keeps the group's id.
+        self._signal(number, SIGKILL)
+        _, status = os.waitpid(pid, 0)
+        del self.children[number], self.ends[end]
+        self.poll.unregister(end)
+        os.close(end)
+        code = os.waitstatus_to_exitcode(status)
+        ended = {"code": code, "signal": None} if code >= 0 else {"code": None, "signal": -code}
+        try:
+            _write(step, json.dumps({"ended": ended}).encode() + b"\n")
+        except OSError:
+            # Nobody waits for it any more.
+            pass
+        os.close(step)
+
+
+def _write(descriptor, data):
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _warm(channel, module, place, root):
+    """Runs one step after another, each with the environment and folder that it should have."""
+    environment, folder = dict(os.environ), os.getcwd()
+    while True:
+        order = channel.order()["run"]
+        os.environ.update(order["env"])
+        line = _call.run(module, place, order, root)
+        os.chdir(folder)
+        os.environ.clear()
+        os.environ.update(environment)
+        channel.say(line)
+
+
+def _process(root, place, function, answer):
+    """Runs one step and leaves what came of it in the file `answer`."""
+    with open(os.environ["MILLSTREAM_CONTEXT"], "rb") as file:
+        order = {"function": function, "context": json.load(file)}
+    sys.stdout.reconfigure(line_buffering=True)
+    _call.prepare_path(root, place)
+    try:
+        module = _call.load(root, place)
+    except _call.Failed as failed:
+        module = failed
+    line = _call.run(module, place, order, root)
+    with open(answer, "wb") as file:
+        file.write(line)
