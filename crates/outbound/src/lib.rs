@@ -1,8 +1,21 @@
 //! The one HTTP client: everything that leaves the process over HTTP goes through [`Client`].
 //!
-//! It bounds time and size and never follows a redirect, which could carry a token elsewhere. It
-//! does not know who calls or what an answer means.
+//! It bounds time and size, and a [guarded](Client::guarded) one reaches no address that its
+//! [`AllowList`] does not allow, whatever names and redirects say. It does not know who calls or
+//! what an answer means.
 
+mod address;
+mod allow;
 mod client;
+mod error;
+mod follow;
+mod locate;
+mod names;
+mod request;
 
-pub use client::{Answer, Client, Limits, Method, OutboundError, Request};
+pub use allow::{AllowError, AllowList};
+pub use client::Client;
+pub use error::OutboundError;
+pub use locate::{Located, located, next_page};
+pub use names::{Names, SystemNames};
+pub use request::{Answer, Body, Limits, Method, Request, shown_url};

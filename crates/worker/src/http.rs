@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use millstream_model::worker_api::{Assignment, Report, ReportAnswer, RunToken};
 use millstream_model::{RunId, TenantId};
-use millstream_outbound::{Answer, Client, Limits, Method, OutboundError, Request};
+use millstream_outbound::{Answer, Body, Client, Limits, Method, OutboundError, Request};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
@@ -59,10 +59,10 @@ impl HttpControlPlane {
             (TENANT_HEADER, tenant.to_string()),
         ];
         let method = if json.is_some() { Method::Post } else { Method::Get };
-        let request = Request { method, url: &url, headers: &headers, json };
+        let request = Request { method, url: &url, headers: &headers, body: json.map(Body::json) };
         match self.client.send(request).await {
             Ok(answer) => understand(&answer),
-            Err(error @ OutboundError::NoAnswer { .. }) => {
+            Err(error) if error.is_passing() => {
                 Err(ReportError::Unavailable { reason: error.to_string() })
             }
             Err(error) => Err(ReportError::Refused { reason: error.to_string() }),
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     fn heard(status: u16, body: &str) -> Result<ReportAnswer, ReportError> {
-        understand(&Answer { status, body: body.as_bytes().to_vec() })
+        understand(&Answer { status, body: body.as_bytes().to_vec(), ..Answer::default() })
     }
 
     #[test]
