@@ -173,6 +173,15 @@ impl<'n> Field<'n> {
         None
     }
 
+    /// A plain value as text: text, or a number or flag as written.
+    pub(crate) fn scalar(&self, findings: &mut Findings) -> Option<String> {
+        let text = scalar_text(self.node);
+        if text.is_none() {
+            self.mistyped("text", findings);
+        }
+        text
+    }
+
     /// True or false.
     pub(crate) fn flag(&self, findings: &mut Findings) -> Option<bool> {
         if let Value::Bool(flag) = self.node.value {

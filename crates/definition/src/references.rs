@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_model::{
-    AssetDef, AssetKey, Diagnostic, ErrorCode, HandlerDef, IoName, JobShape, PartitionsName,
-    ReadSource, ResourceDef, Severity, SqlStep, StepConfig, nearest,
+    AssetDef, AssetKey, Diagnostic, ErrorCode, HandlerDef, HttpStep, IoName, JobShape,
+    PartitionsName, ReadSource, ResourceDef, ResourceName, Severity, SqlStep, StepConfig, nearest,
 };
 
 use crate::finding::Spot;
@@ -74,7 +74,7 @@ struct About<'f, 'a> {
     findings: &'f mut Vec<Finding>,
 }
 
-impl About<'_, '_> {
+impl<'a> About<'_, 'a> {
     fn asset(&mut self, asset: &AssetDef) {
         let key = asset.key.to_string();
         for dep in asset.deps.iter().filter(|dep| !self.known.assets.contains_key(dep)) {
@@ -103,8 +103,11 @@ impl About<'_, '_> {
             let help = meant(name.as_str(), self.known.io.iter().copied());
             self.error(&["asset", &key, "io"], message, help);
         }
+        let path = ["asset", &key, "step"];
+        if let Some(StepConfig::Http(step)) = &asset.step {
+            self.http(step, &path, &format!("Asset `{key}`"));
+        }
         if let Some(StepConfig::Sql(step)) = &asset.step {
-            let path = ["asset", &key, "step"];
             self.sql(step, &path, &format!("Asset `{key}`"));
             let deps: BTreeSet<&AssetKey> = asset.deps.iter().collect();
             for upstream in upstreams(step).filter(|upstream| !deps.contains(upstream)) {
@@ -118,26 +121,59 @@ impl About<'_, '_> {
         for job in &self.file.version.manifest.jobs {
             let JobShape::Ops(ops) = &job.shape else { continue };
             for op in ops {
-                if let StepConfig::Sql(step) = &op.step {
-                    let path = ["job", job.name.as_str(), op.id.as_str()];
-                    self.sql(step, &path, &format!("Node `{}`", op.id));
+                let path = ["job", job.name.as_str(), op.id.as_str()];
+                let who = format!("Node `{}`", op.id);
+                match &op.step {
+                    StepConfig::Sql(step) => self.sql(step, &path, &who),
+                    StepConfig::Http(step) => self.http(step, &path, &who),
+                    _ => {}
                 }
+            }
+        }
+    }
+
+    /// The resource called `name`; reports one that no file declares.
+    fn resource(
+        &mut self,
+        name: &ResourceName,
+        path: &[&str],
+        who: &str,
+    ) -> Option<&'a ResourceDef> {
+        let found = self.known.resources.get(name.as_str()).copied();
+        if found.is_none() {
+            let message = format!("{who} names the resource `{name}`, which no file declares");
+            let help = meant(name.as_str(), self.known.resources.keys().copied());
+            self.error(path, message, help);
+        }
+        found
+    }
+
+    /// The resource of an HTTP step.
+    fn http(&mut self, step: &HttpStep, path: &[&str], who: &str) {
+        match self.resource(&step.resource, path, who) {
+            None | Some(ResourceDef::Http(_)) => {}
+            Some(_) => {
+                let message =
+                    format!("{who} sends a request to `{}`, which is a database", step.resource);
+                let help = "name a resource of kind `http`, or use a step of kind `sql`";
+                self.error(path, message, help.to_owned());
             }
         }
     }
 
     /// The resource of a SQL step and the sources of its tables.
     fn sql(&mut self, step: &SqlStep, path: &[&str], who: &str) {
-        match self.known.resources.get(step.resource.as_str()) {
-            None => {
-                let name = &step.resource;
-                let message = format!("{who} names the resource `{name}`, which no file declares");
-                let help = meant(name.as_str(), self.known.resources.keys().copied());
-                self.error(path, message, help);
-            }
+        match self.resource(&step.resource, path, who) {
+            None => {}
             Some(ResourceDef::Postgres { .. }) if !step.read.is_empty() => {
                 let message = format!("{who} has `read`, which only works with SQLite");
                 let help = "load the rows into a SQLite resource, or into a table by a command";
+                self.error(path, message, help.to_owned());
+            }
+            Some(ResourceDef::Http(_)) => {
+                let message =
+                    format!("{who} runs SQL on `{}`, which is no database", step.resource);
+                let help = "name a resource of kind `sqlite` or `postgres`";
                 self.error(path, message, help.to_owned());
             }
             Some(_) => {}

@@ -8,6 +8,7 @@ use millstream_model::{
 use crate::cron;
 use crate::fields::{Field, Fields, parsed};
 use crate::finding::Findings;
+use crate::http;
 use crate::keys::steps::{COMMAND, PYTHON_CALL};
 use crate::keys::{KIND, settings as keys};
 use crate::python;
@@ -19,10 +20,11 @@ use crate::template;
 enum Resource {
     Sqlite,
     Postgres,
+    Http,
 }
 
 const RESOURCES: &[(&str, Resource)] =
-    &[("sqlite", Resource::Sqlite), ("postgres", Resource::Postgres)];
+    &[("sqlite", Resource::Sqlite), ("postgres", Resource::Postgres), ("http", Resource::Http)];
 
 const IO_KINDS: &[(&str, IoKind)] = &[("json", IoKind::Json), ("csv", IoKind::Csv)];
 
@@ -46,7 +48,7 @@ pub(crate) fn resources(field: &Field<'_>, reader: &mut Reader) {
 
 fn resource(entry: &Field<'_>, findings: &mut Findings) -> Option<ResourceDef> {
     let fields = Fields::any(entry.node, &format!("resource `{}`", entry.name), findings)?;
-    let kind = fields.need("kind", "it is one of `sqlite` and `postgres`", findings)?;
+    let kind = fields.need("kind", "it is one of `sqlite`, `postgres` and `http`", findings)?;
     match kind.choice(RESOURCES, findings)? {
         Resource::Sqlite => {
             fields.refuse_unknown(&[KIND, keys::SQLITE], findings);
@@ -60,6 +62,7 @@ fn resource(entry: &Field<'_>, findings: &mut Findings) -> Option<ResourceDef> {
             let schema = fields.get("schema").and_then(|it| it.filled(findings));
             Some(ResourceDef::Postgres { url: url?, schema })
         }
+        Resource::Http => http::resource(&fields, findings),
     }
 }
 

@@ -9,6 +9,7 @@ use millstream_model::{
 
 use crate::fields::{Field, Fields, one_of};
 use crate::finding::{Findings, Spot};
+use crate::http;
 use crate::keys::steps::{OF_ASSET, PIPES, STEPS, TABLE};
 use crate::keys::{KIND, Key};
 use crate::python;
@@ -22,13 +23,21 @@ pub(crate) enum Kind {
     Command,
     Python,
     Sql,
+    Http,
     Lambda,
     Noop,
 }
 
 impl Kind {
-    const ALL: &[Self] =
-        &[Self::Local, Self::Command, Self::Python, Self::Sql, Self::Lambda, Self::Noop];
+    const ALL: &[Self] = &[
+        Self::Local,
+        Self::Command,
+        Self::Python,
+        Self::Sql,
+        Self::Http,
+        Self::Lambda,
+        Self::Noop,
+    ];
 
     /// The kind called `text`; reports an unknown one and how to write one.
     pub(crate) fn named(text: &str, spot: Spot, findings: &mut Findings) -> Option<Self> {
@@ -49,6 +58,7 @@ impl Kind {
             Self::Command => "command",
             Self::Python => "python",
             Self::Sql => "sql",
+            Self::Http => "http",
             Self::Lambda => "lambda",
             Self::Noop => "noop",
         }
@@ -68,6 +78,7 @@ impl Kind {
             Self::Command => Some(("command", "write it like `[\"./extract.sh\", \"--all\"]`")),
             Self::Python => Some(("function", python::FUNCTION_HELP)),
             Self::Sql => Some(("resource", "name a resource of kind `sqlite` or `postgres`")),
+            Self::Http => Some(("resource", "name a resource of kind `http`")),
             Self::Lambda => Some(("function_name", "write the function's name or ARN")),
             Self::Noop => None,
         }
@@ -112,6 +123,10 @@ pub(crate) fn config(
             python::step(function, fields, findings).map(StepConfig::Python)
         }
         Kind::Sql => sql(fields, findings).map(StepConfig::Sql),
+        Kind::Http => {
+            let resource = need(kind, fields, findings);
+            http::step(resource, fields, findings).map(|step| StepConfig::Http(Box::new(step)))
+        }
         Kind::Lambda => lambda(fields, findings).map(StepConfig::Lambda),
         Kind::Noop => Some(StepConfig::Noop(NoopStep {})),
     }

@@ -10,7 +10,8 @@ use crate::tree::Value;
 /// The most retries of a step.
 const RETRIES_MAX: u32 = 1_000;
 
-const BACKOFFS: &[(&str, Backoff)] = &[
+/// How waits grow, by their names.
+pub(crate) const BACKOFFS: &[(&str, Backoff)] = &[
     ("constant", Backoff::Constant),
     ("linear", Backoff::Linear),
     ("exponential", Backoff::Exponential),
@@ -27,6 +28,17 @@ pub(crate) fn timeout(fields: &Fields<'_>, findings: &mut Findings) -> Option<Hu
         return None;
     }
     Some(timeout)
+}
+
+/// A duration in `field` that is longer than 0.
+pub(crate) fn positive(field: &Field<'_>, findings: &mut Findings) -> Option<HumanDuration> {
+    let length = duration(field, findings)?;
+    if length.0.is_zero() {
+        let message = format!("`{}` must be longer than 0", field.name);
+        findings.error(ErrorCode::DefinitionValue, field.node.spot, message);
+        return None;
+    }
+    Some(length)
 }
 
 fn duration(field: &Field<'_>, findings: &mut Findings) -> Option<HumanDuration> {

@@ -138,6 +138,12 @@ codes! {
     StepTemplate = "step-template",
     /// A statement of a SQL step failed.
     StepSql = "step-sql",
+    /// A request of an HTTP step got no answer, or one that is not what the step needs.
+    StepHttp = "step-http",
+    /// A request would have gone to an address where requests may not go.
+    AddressRefused = "address-refused",
+    /// No secret of this name.
+    SecretUnknown = "secret-unknown",
     /// The step needs a resource that the definition does not declare.
     StepResource = "step-resource",
     /// The step's kind cannot run in this build yet.

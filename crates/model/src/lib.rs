@@ -15,6 +15,7 @@ mod duration;
 mod event;
 mod handler;
 mod hash;
+mod http;
 mod id;
 mod job;
 mod key;
@@ -46,6 +47,10 @@ pub use duration::{HumanDuration, HumanDurationError};
 pub use event::{CheckSeverity, Event, EventBody, EventPosition, PlannedRetry, StepError};
 pub use handler::{Builtin, HandlerDef, HandlerTarget};
 pub use hash::{ContentHash, ContentHasher};
+pub use http::{
+    CursorPlace, HttpAuth, HttpBody, HttpMethod, HttpRequest, HttpResource, HttpStep, PageBy,
+    Paginate, RetryWhile, SecretRef, TextOrSecret,
+};
 pub use id::{RunId, RunIdError};
 pub use job::{JobDef, JobShape, OpDef};
 pub use key::{AssetKey, AssetKeyError};

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::HttpResource;
+
 /// What a step talks to.
 ///
 /// Texts may hold templates over `tenant` and `env`; they are resolved when a step starts.
@@ -21,11 +23,13 @@ pub enum ResourceDef {
         #[serde(default)]
         schema: Option<String>,
     },
+    /// An HTTP service.
+    Http(HttpResource),
 }
 
 impl ResourceDef {
     /// The kinds' names as definition files write them.
-    pub const KINDS: &[&str] = &["sqlite", "postgres"];
+    pub const KINDS: &[&str] = &["sqlite", "postgres", "http"];
 }
 
 /// Where the results of assets live.

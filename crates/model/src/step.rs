@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AssetKey, PipesConfig, ResourceName};
+use crate::{AssetKey, HttpStep, PipesConfig, ResourceName};
 
 /// What a step runs, with the typed configuration of its kind.
 ///
@@ -20,6 +20,8 @@ pub enum StepConfig {
     Python(PythonStep),
     /// Statements on a database.
     Sql(SqlStep),
+    /// A request to an HTTP service.
+    Http(Box<HttpStep>),
     /// An AWS Lambda function: document 004's `lambda` node.
     Lambda(LambdaStep),
     /// Nothing; it succeeds at once.
@@ -28,7 +30,7 @@ pub enum StepConfig {
 
 impl StepConfig {
     /// The kinds' names as definition files write them.
-    pub const KINDS: &[&str] = &["local", "command", "python", "sql", "lambda", "noop"];
+    pub const KINDS: &[&str] = &["local", "command", "python", "sql", "http", "lambda", "noop"];
 
     /// The kind's name.
     pub fn kind(&self) -> &'static str {
@@ -37,6 +39,7 @@ impl StepConfig {
             Self::Command(_) => "command",
             Self::Python(_) => "python",
             Self::Sql(_) => "sql",
+            Self::Http(_) => "http",
             Self::Lambda(_) => "lambda",
             Self::Noop(_) => "noop",
         }

@@ -106,6 +106,7 @@ pub(crate) fn resources_of(
         .iter()
         .filter_map(|step| match &step.step {
             StepConfig::Sql(sql) => manifest.resources.get_key_value(&sql.resource),
+            StepConfig::Http(http) => manifest.resources.get_key_value(&http.resource),
             _ => None,
         })
         .map(|(name, def)| (name.clone(), def.clone()))

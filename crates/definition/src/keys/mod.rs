@@ -8,6 +8,7 @@
 //! here: `tests/all/schema.rs` goes through `tests/good/every_key.yaml`, which has all of them.
 
 pub(crate) mod assets;
+pub(crate) mod http;
 pub(crate) mod jobs;
 pub(crate) mod partitions;
 pub(crate) mod settings;

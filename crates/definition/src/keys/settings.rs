@@ -1,6 +1,6 @@
 //! The keys of resources, IO managers, handlers and tenants.
 
-use super::{Key, Kind, Kinds, Object, Shape, TEXT_MAP, key, steps};
+use super::{Key, Kind, Kinds, Object, Shape, TEXT_MAP, http, key, steps};
 
 /// A resource.
 pub(crate) const RESOURCE: Kinds = Kinds {
@@ -9,6 +9,7 @@ pub(crate) const RESOURCE: Kinds = Kinds {
     list: &[
         Kind { word: "sqlite", says: "a SQLite file", keys: &[SQLITE] },
         Kind { word: "postgres", says: "a Postgres database", keys: &[POSTGRES] },
+        Kind { word: "http", says: "an HTTP service", keys: &[http::RESOURCE] },
     ],
 };
 

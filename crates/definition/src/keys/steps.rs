@@ -1,6 +1,6 @@
 //! The kinds of step and their keys.
 
-use super::{ANY_OBJECT, Key, Object, Shape, TEXT_MAP, key};
+use super::{ANY_OBJECT, Key, Object, Shape, TEXT_MAP, http, key};
 
 /// One kind of step.
 #[derive(Debug)]
@@ -26,6 +26,7 @@ pub(crate) const STEPS: &[StepKeys] = &[
     StepKeys { word: "command", says: "a program", keys: COMMAND, further: false },
     StepKeys { word: "python", says: "a function in Python", keys: PYTHON, further: false },
     StepKeys { word: "sql", says: "statements on a database", keys: SQL, further: false },
+    StepKeys { word: "http", says: "a request to a service", keys: http::STEP, further: false },
     StepKeys { word: "lambda", says: "an AWS Lambda function", keys: LAMBDA, further: false },
     StepKeys { word: "noop", says: "nothing; it succeeds at once", keys: &[], further: false },
 ];
