@@ -118,6 +118,7 @@ pub(crate) fn worker(settings: &Settings, blobs: &Blobs, program: PathBuf) -> Wo
         .inheriting(std::env::vars());
     worker.declared_env.clone_from(&settings.declared_env);
     worker.python.clone_from(&settings.python);
+    worker.outbound = settings.outbound.clone();
     worker.beat_every = worker.beat_every.min(settings.time_to_live / 4);
     Worker::new(worker, supervisor, blobs.clone())
 }

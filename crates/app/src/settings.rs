@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use millstream_model::HumanDuration;
+use millstream_worker::{AllowError, AllowList};
 
 use crate::error::AppError;
 
@@ -45,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) python: String,
     /// The variables of the environment that definitions may read as `env`, with their values.
     pub(crate) declared_env: BTreeMap<String, String>,
+    /// The private addresses that HTTP steps may reach.
+    pub(crate) outbound: AllowList,
     /// Warnings about settings that were not understood; they are logged once logging works.
     pub(crate) warnings: Vec<String>,
 }
@@ -101,6 +104,7 @@ impl Settings {
                 LauncherKind::Local
             }
         };
+        let outbound = outbound(variable("MILLSTREAM_OUTBOUND_ALLOW").as_deref(), &mut warnings);
         let names = variable("MILLSTREAM_ENV").unwrap_or_default();
         let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
         let declared_env =
@@ -117,6 +121,7 @@ impl Settings {
             time_to_live,
             launches_max,
             launcher,
+            outbound,
             warnings,
             project,
         }
@@ -130,6 +135,21 @@ impl Settings {
     /// The socket on which the instance's server answers commands.
     pub(crate) fn socket(&self) -> PathBuf {
         self.state().join("server.sock")
+    }
+}
+
+/// The addresses that HTTP steps may reach: by default this machine, which is where `dev` runs.
+///
+/// A list that is not understood allows nothing; what it was to keep out is not known.
+fn outbound(text: Option<&str>, warnings: &mut Vec<String>) -> AllowList {
+    match text {
+        None => AllowList::this_machine(),
+        Some("none") => AllowList::none(),
+        Some(text) => text.parse().unwrap_or_else(|error: AllowError| {
+            let problem = "HTTP steps reach no private address";
+            warnings.push(format!("Invalid MILLSTREAM_OUTBOUND_ALLOW: {error}; {problem}"));
+            AllowList::none()
+        }),
     }
 }
 
@@ -169,6 +189,16 @@ mod tests {
         let variables = [("MILLSTREAM_ENV", "LAKE, GONE"), ("LAKE", "/lake"), ("SECRET", "x")];
         let seen = read(&variables).declared_env;
         assert_eq!(seen, BTreeMap::from([("LAKE".to_owned(), "/lake".to_owned())]));
+    }
+
+    #[test]
+    fn http_steps_reach_this_machine_unless_a_list_says_otherwise() {
+        let variable = |text| read(&[("MILLSTREAM_OUTBOUND_ALLOW", text)]);
+        assert_eq!(read(&[]).outbound, AllowList::this_machine());
+        assert_eq!(variable("none").outbound, AllowList::none());
+        assert_eq!(variable("10.0.0.0/8").outbound, "10.0.0.0/8".parse().unwrap());
+        let wrong = variable("10.0.0.0/88");
+        assert_eq!((wrong.outbound, wrong.warnings.len()), (AllowList::none(), 1));
     }
 
     #[test]

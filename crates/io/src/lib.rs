@@ -8,6 +8,7 @@
 
 mod error;
 mod files;
+pub mod http;
 mod identifier;
 mod layout;
 pub mod sql;

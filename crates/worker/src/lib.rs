@@ -14,16 +14,19 @@ mod pipes;
 mod python;
 mod run;
 mod seams;
+mod secret;
 mod step;
 pub mod supervisor;
 mod worker;
 
 pub use millstream_blob::Blobs;
+pub use millstream_outbound::{AllowError, AllowList};
 
 pub use control_plane::{ControlPlane, ReportError};
 pub use http::HttpControlPlane;
 pub use run::{RunEnd, drive};
 pub use seams::{Clock, Entropy, Seams, SystemClock, SystemEntropy};
+pub use secret::Secrets;
 pub use step::{AttemptDone, AttemptOrder, StepRunner};
 pub use supervisor::Supervisor;
 pub use worker::{CancelSignal, Canceler, Worker, WorkerSettings};

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use millstream_blob::Blobs;
 use millstream_model::worker_api::Assignment;
+use millstream_outbound::{AllowList, Client, Limits, OutboundError, SystemNames};
 use tokio::sync::watch;
 
 use crate::python::Python;
 use crate::run::{RunEnd, drive};
+use crate::secret::Secrets;
 use crate::step::RunScratch;
 use crate::{Seams, Supervisor};
 
@@ -21,6 +23,8 @@ pub struct Worker {
     pub(crate) supervisor: Supervisor,
     pub(crate) blobs: Blobs,
     pub(crate) python: Arc<Python>,
+    /// The HTTP client of its steps, made when the first one needs it.
+    pub(crate) client: Arc<OnceLock<Client>>,
 }
 
 /// How a worker works.
@@ -40,6 +44,10 @@ pub struct WorkerSettings {
     pub base_env: BTreeMap<String, String>,
     /// The declared variables, which templates see as `env`.
     pub declared_env: BTreeMap<String, String>,
+    /// The secrets, which steps' settings name.
+    pub secrets: Secrets,
+    /// The private addresses that HTTP steps may reach.
+    pub outbound: AllowList,
     /// The program and arguments that execute a SQL step's request.
     pub sql_program: (PathBuf, Vec<String>),
     /// How many steps of a run go on at once, where its plan does not say.
@@ -55,6 +63,10 @@ pub struct WorkerSettings {
     /// How long the control plane may be unavailable before the worker gives the run up.
     pub outage_max: Duration,
 }
+
+/// The bounds of HTTP steps; each has its own for the time and size of an answer.
+const HTTP_LIMITS: Limits =
+    Limits { connect: Duration::from_secs(10), total: Duration::from_mins(1), answer_max: 1 << 20 };
 
 /// The variables that a step gets from its worker; everything else it must declare.
 const INHERITED: &[&str] = &["PATH", "HOME", "LANG", "TZ", "TMPDIR"];
@@ -75,6 +87,8 @@ impl WorkerSettings {
             scratch,
             base_env: BTreeMap::from([("PATH".to_owned(), DEFAULT_PATH.to_owned())]),
             declared_env: BTreeMap::new(),
+            secrets: Secrets::default(),
+            outbound: AllowList::none(),
             sql_program: (program, vec![millstream_io::sql_child::SUBCOMMAND.to_owned()]),
             max_parallel: std::thread::available_parallelism().map_or(1, usize::from),
             timeout: Duration::from_hours(24),
@@ -85,11 +99,16 @@ impl WorkerSettings {
         }
     }
 
-    /// Takes from `environment`, which is the worker's own, what every step may see.
+    /// Takes from `environment`, which is the worker's own, what every step may see, and the secrets.
     #[must_use]
     pub fn inheriting(mut self, environment: impl IntoIterator<Item = (String, String)>) -> Self {
-        let inherited = environment.into_iter().filter(|(name, _)| INHERITED.contains(&&**name));
-        self.base_env.extend(inherited);
+        for (name, value) in environment {
+            if INHERITED.contains(&&*name) {
+                self.base_env.insert(name, value);
+            } else {
+                self.secrets.take(&name, value);
+            }
+        }
         self
     }
 }
@@ -142,7 +161,17 @@ impl Worker {
     /// A worker that starts its steps through `supervisor` and keeps their output in `blobs`.
     pub fn new(settings: WorkerSettings, supervisor: Supervisor, blobs: Blobs) -> Self {
         let python = Arc::new(Python::new(&settings));
-        Self { settings, supervisor, blobs, python }
+        Self { settings, supervisor, blobs, python, client: Arc::default() }
+    }
+
+    /// The client of HTTP steps.
+    pub(crate) fn client(&self) -> Result<&Client, OutboundError> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let names = Arc::new(SystemNames);
+        let client = Client::guarded(HTTP_LIMITS, self.settings.outbound.clone(), names)?;
+        Ok(self.client.get_or_init(|| client))
     }
 
     /// Executes a run from where earlier workers left it to its end.

@@ -28,6 +28,9 @@ pub enum AttemptEnd {
     },
     /// It failed; the step's policy says whether another attempt follows.
     Failed(StepError),
+    /// It failed, and the step's policy says whether another attempt follows; but that one waits
+    /// at least this long, as a service asked.
+    FailedFor(StepError, Duration),
     /// It failed in a way that another attempt cannot mend: a wrong configuration.
     FailedForGood(StepError),
     /// It was stopped because the run was canceled.
@@ -112,7 +115,11 @@ impl Progress {
             }
             AttemptEnd::Skipped { reason } => EventBody::StepSkipped { step, attempt, reason },
             AttemptEnd::Failed(error) => {
-                let retry = self.next_attempt(state, random);
+                let retry = self.next_attempt(state, Duration::ZERO, random);
+                EventBody::StepFailed { step, attempt, error, retry }
+            }
+            AttemptEnd::FailedFor(error, at_least) => {
+                let retry = self.next_attempt(state, at_least, random);
                 EventBody::StepFailed { step, attempt, error, retry }
             }
             AttemptEnd::FailedForGood(error) => {
@@ -123,11 +130,16 @@ impl Progress {
     }
 
     /// The attempt that follows a failure; none once the run is to stop.
-    fn next_attempt(&self, state: &StepState, random: f64) -> Option<PlannedRetry> {
+    fn next_attempt(
+        &self,
+        state: &StepState,
+        at_least: Duration,
+        random: f64,
+    ) -> Option<PlannedRetry> {
         if self.canceled || state.status != StepStatus::Started {
             return None;
         }
-        let delay = state.retry.wait_after(state.attempt, random)?;
+        let delay = state.retry.wait_after(state.attempt, random)?.max(at_least);
         Some(PlannedRetry {
             attempt: state.attempt.saturating_add(1),
             delay_micros: u64::try_from(delay.as_micros()).unwrap_or(u64::MAX),

@@ -26,11 +26,16 @@ const METADATA_MAX: usize = 64 * 1024;
 /// The most columns of a single row that becomes metadata.
 const COLUMNS_MAX: usize = 50;
 
-/// The rows that a SQL step left in its folder.
+/// What is said about an asset, by name.
+pub(super) type Metadata = BTreeMap<String, MetadataValue>;
+
+/// The rows that a step left in its folder.
 #[derive(Debug)]
 pub(super) struct Rows {
     pub(super) columns: Vec<String>,
     pub(super) count: u64,
+    /// What the step says about them.
+    pub(super) metadata: Metadata,
     pub(super) scratch: Scratch,
 }
 
@@ -65,14 +70,43 @@ pub(super) async fn keep_value(attempt: &mut Attempt<'_>, value: Value) -> Resul
     Ok(Kept { result, result_ref, materialized })
 }
 
-/// Keeps the rows of a SQL step: in the asset's IO manager, or as the result.
+/// Keeps `value`, a document from elsewhere: whatever is in it belongs to it.
+pub(super) async fn keep_document(
+    attempt: &mut Attempt<'_>,
+    value: Value,
+    mut metadata: Metadata,
+) -> Result<Kept, Ending> {
+    let materialized = match &attempt.step.asset {
+        None => None,
+        Some(asset) if value.is_null() && !asset.output_required => None,
+        Some(asset) => {
+            let mut version = None;
+            if let Some(io) = &asset.io {
+                let stored = store(attempt, asset, io, StoreJob::Value(value.clone())).await?;
+                metadata.extend(stored_metadata(&stored));
+                version = Some(stored.hash.to_string());
+            }
+            Some(materialized(attempt, asset, metadata, version))
+        }
+    };
+    let (result, result_ref) = result::keep(attempt, value).await?;
+    Ok(Kept { result, result_ref, materialized })
+}
+
+/// Keeps the rows of a step: in the asset's IO manager, or as the result.
 pub(super) async fn keep_rows(attempt: &mut Attempt<'_>, rows: Rows) -> Result<Kept, Ending> {
-    if let Some(asset) = &attempt.step.asset
+    let asset = attempt.step.asset.as_ref();
+    if rows.count == 0 && asset.is_some_and(|asset| !asset.output_required) {
+        let result = json!({ "columns": rows.columns, "row_count": 0 });
+        return Ok(Kept { result, result_ref: None, materialized: None });
+    }
+    if let Some(asset) = asset
         && let Some(io) = &asset.io
     {
         let path = rows.scratch.rows();
         let stored = store(attempt, asset, io, StoreJob::Rows(path)).await?;
-        let metadata = stored_metadata(&stored).into_iter().collect();
+        let mut metadata = rows.metadata;
+        metadata.extend(stored_metadata(&stored));
         let version = Some(stored.hash.to_string());
         let result = json!({ "columns": rows.columns, "row_count": rows.count });
         let materialized = Some(materialized(attempt, asset, metadata, version));
@@ -84,11 +118,11 @@ pub(super) async fn keep_rows(attempt: &mut Attempt<'_>, rows: Rows) -> Result<K
         );
         Ending::for_good(ErrorCode::StepResult, message)
     })?;
-    let materialized = attempt
-        .step
-        .asset
-        .as_ref()
-        .map(|asset| materialized(attempt, asset, row_metadata(&table), None));
+    let materialized = attempt.step.asset.as_ref().map(|asset| {
+        let mut metadata = rows.metadata;
+        metadata.extend(row_metadata(&table));
+        materialized(attempt, asset, metadata, None)
+    });
     let value = json!({ "columns": table.columns, "rows": table.rows });
     let (result, result_ref) = result::keep(attempt, value).await?;
     Ok(Kept { result, result_ref, materialized })

@@ -3,6 +3,7 @@
 //! **Invariant.** An attempt never fails as a future: whatever goes wrong is its result.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -15,10 +16,10 @@ use millstream_plan::progress::AttemptEnd;
 use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, watch};
 
-use super::asset::{self, Kept, Rows};
+use super::asset::{self, Kept, Metadata, Rows};
 use super::context::Context;
 use super::template::Templates;
-use super::{builtin, process, python, sql};
+use super::{builtin, http, process, python, sql};
 use crate::run::results::{StepResult, load};
 use crate::{Seams, Worker};
 
@@ -97,6 +98,8 @@ pub(super) struct Attempt<'a> {
 pub(super) enum Returned {
     /// A value; null when there was none.
     Value(Value),
+    /// A value in which nothing is said to us, with what there is to say about it.
+    Document(Value, Metadata),
     /// Rows in a file.
     Rows(Rows),
     /// A reason for having done nothing.
@@ -108,6 +111,8 @@ pub(super) enum Returned {
 pub(super) enum Ending {
     /// It failed; another attempt may do better.
     Failed(StepError),
+    /// It failed; another attempt may do better after this time, and not before.
+    FailedFor(StepError, Duration),
     /// It failed in a way that only another definition mends.
     ForGood(StepError),
     /// The run was canceled.
@@ -128,6 +133,7 @@ impl From<Ending> for AttemptEnd {
     fn from(ending: Ending) -> Self {
         match ending {
             Ending::Failed(error) => Self::Failed(bounded(error)),
+            Ending::FailedFor(error, wait) => Self::FailedFor(bounded(error), wait),
             Ending::ForGood(error) => Self::FailedForGood(bounded(error)),
             Ending::Canceled => Self::Canceled,
         }
@@ -166,6 +172,9 @@ impl Attempt<'_> {
         let kept = match self.dispatch().await? {
             Returned::Skipped(reason) => return Ok((AttemptEnd::Skipped { reason }, None)),
             Returned::Value(value) => asset::keep_value(self, value).await?,
+            Returned::Document(value, metadata) => {
+                asset::keep_document(self, value, metadata).await?
+            }
             Returned::Rows(rows) => asset::keep_rows(self, rows).await?,
         };
         let Kept { result, result_ref, materialized } = kept;
@@ -196,6 +205,10 @@ impl Attempt<'_> {
             StepConfig::Sql(sql) => {
                 let context = self.context().await?;
                 sql::run(self, sql, &context).await
+            }
+            StepConfig::Http(http) => {
+                let context = self.context().await?;
+                http::run(self, http, &context).await
             }
         }
     }

@@ -10,7 +10,7 @@ use millstream_io::{
 use millstream_model::{ErrorCode, ReadSource, ResourceDef, SqlStep};
 use serde_json::{Value, json};
 
-use super::asset::Rows;
+use super::asset::{Metadata, Rows};
 use super::attempt::{Attempt, Ending, Returned};
 use super::context::Context;
 use super::process::{no_folder, stopped, timed_out};
@@ -32,12 +32,14 @@ pub(super) async fn run(
     let outcome = match &request.resource {
         ResourceDef::Sqlite { .. } => in_child(attempt, &request, &scratch).await?,
         ResourceDef::Postgres { .. } => on_server(attempt, &request).await?,
+        ResourceDef::Http(_) => return Err(no_database(step)),
     };
     write_log(attempt, &outcome);
     let Some(count) = outcome.row_count else {
         return Ok(Returned::Value(json!({ "rows_affected": outcome.rows_affected })));
     };
-    Ok(Returned::Rows(Rows { columns: outcome.columns, count, scratch }))
+    let metadata = Metadata::new();
+    Ok(Returned::Rows(Rows { columns: outcome.columns, count, metadata, scratch }))
 }
 
 /// The request with every template resolved and every path absolute.
@@ -82,7 +84,16 @@ fn resource(
             url: render(url)?,
             schema: schema.as_deref().map(render).transpose()?,
         },
+        ResourceDef::Http(_) => return Err(no_database(step)),
     })
+}
+
+fn no_database(step: &SqlStep) -> Ending {
+    let message = format!(
+        "resource `{}` is no database; name one of kind `sqlite` or `postgres`",
+        step.resource
+    );
+    Ending::for_good(ErrorCode::StepResource, message)
 }
 
 /// What `:name` may stand for: what the step declares, and on top what every step has.

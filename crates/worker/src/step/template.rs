@@ -26,6 +26,7 @@ pub(super) struct Templates {
     plain: OnceLock<Environment<'static>>,
     shell: OnceLock<Environment<'static>>,
     sql: OnceLock<Environment<'static>>,
+    path: OnceLock<Environment<'static>>,
     names: Value,
 }
 
@@ -41,6 +42,7 @@ impl Templates {
             plain: OnceLock::new(),
             shell: OnceLock::new(),
             sql: OnceLock::new(),
+            path: OnceLock::new(),
             names: names(json, declared_env, module),
         }
     }
@@ -69,6 +71,58 @@ impl Templates {
         };
         render(|| self.sql.get_or_init(sql), text, &self.names)
     }
+
+    /// `text`, the path of an address, with its templates resolved.
+    pub(super) fn render_path(&self, text: &str) -> Result<String, StepError> {
+        let path = || {
+            let mut environment = environment();
+            environment.set_formatter(for_path);
+            environment
+        };
+        render(|| self.path.get_or_init(path), text, &self.names)
+    }
+
+    /// `json` with the templates of all its texts resolved; a text that is a single `{{ … }}`
+    /// becomes what it names, be it a number, a list or an object.
+    pub(super) fn render_json(&self, json: &Json) -> Result<Json, StepError> {
+        Ok(match json {
+            Json::String(text) => match single(text) {
+                Some(expression) => self.evaluate(text, expression)?,
+                None => Json::String(self.render(text)?),
+            },
+            Json::Array(items) => {
+                Json::Array(items.iter().map(|it| self.render_json(it)).collect::<Result<_, _>>()?)
+            }
+            Json::Object(fields) => {
+                let field = |(key, value): (&String, &Json)| {
+                    Ok::<_, StepError>((key.clone(), self.render_json(value)?))
+                };
+                Json::Object(fields.iter().map(field).collect::<Result<_, _>>()?)
+            }
+            plain => plain.clone(),
+        })
+    }
+
+    /// What `expression` names, which is all of `text`.
+    fn evaluate(&self, text: &str, expression: &str) -> Result<Json, StepError> {
+        let environment = self.plain.get_or_init(environment);
+        let value = environment
+            .compile_expression(expression)
+            .and_then(|expression| expression.eval(&self.names))
+            .and_then(|value| {
+                let undefined = || Error::from(ErrorKind::UndefinedError);
+                if value.is_undefined() { Err(undefined()) } else { Ok(value) }
+            })
+            .map_err(|error| unresolved(text, &error, &self.names))?;
+        if let Some(named) = value.downcast_object_ref::<Named>() {
+            return Ok(Json::String(named.name.clone()));
+        }
+        serde_json::to_value(&value).map_err(|error| StepError {
+            code: ErrorCode::StepTemplate,
+            message: format!("the template {text:?} gives no JSON: {error}"),
+            detail: None,
+        })
+    }
 }
 
 fn environment() -> Environment<'static> {
@@ -89,11 +143,25 @@ fn render<'e>(
     if !["{{", "{%", "{#"].iter().any(|mark| text.contains(mark)) {
         return Ok(text.to_owned());
     }
-    environment().render_named_str("template", text, names).map_err(|error| StepError {
+    environment()
+        .render_named_str("template", text, names)
+        .map_err(|error| unresolved(text, &error, names))
+}
+
+fn unresolved(text: &str, error: &Error, names: &Value) -> StepError {
+    StepError {
         code: ErrorCode::StepTemplate,
-        message: format!("the template {text:?} cannot be resolved: {}", explain(&error, names)),
+        message: format!("the template {text:?} cannot be resolved: {}", explain(error, names)),
         detail: None,
-    })
+    }
+}
+
+/// The expression of a text that is one `{{ … }}` and nothing else.
+fn single(text: &str) -> Option<&str> {
+    let inner = text.trim().strip_prefix("{{")?.strip_suffix("}}")?;
+    let is_one = !inner.contains("{{") && !inner.contains("}}") && !inner.contains("{%");
+    let inner = inner.strip_prefix(['-', '+']).unwrap_or(inner);
+    is_one.then(|| inner.strip_suffix('-').unwrap_or(inner))
 }
 
 fn explain(error: &Error, names: &Value) -> String {
@@ -241,6 +309,30 @@ fn for_sql(output: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) ->
     Err(Error::new(ErrorKind::InvalidOperation, detail))
 }
 
+/// Puts a value into the path of an address, as one part of it.
+fn for_path(
+    output: &mut Output<'_>,
+    state: &mut State<'_, '_>,
+    value: &Value,
+) -> Result<(), Error> {
+    if value.is_undefined() {
+        return minijinja::escape_formatter(output, state, value);
+    }
+    let text = value.to_string();
+    if matches!(text.as_str(), "." | "..") {
+        let detail = format!("{text:?} would lead out of the path");
+        return Err(Error::new(ErrorKind::InvalidOperation, detail));
+    }
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            write!(output, "{}", char::from(byte))?;
+        } else {
+            write!(output, "%{byte:02X}")?;
+        }
+    }
+    Ok(())
+}
+
 /// Whether `value` may stand in a text that is a language of its own: a filter has made it safe,
 /// or nothing in it is special. Undefined values fail in the formatter itself.
 fn is_harmless(value: &Value, is_plain: impl Fn(&str) -> bool) -> bool {
@@ -318,6 +410,34 @@ mod tests {
         );
         let name = "metric_{{ partition.grain }}";
         assert_eq!(templates.render_sql(name).as_deref(), Ok("metric_day"));
+    }
+
+    #[test]
+    fn a_value_cannot_become_another_part_of_an_address() {
+        let templates = templates();
+        let rendered =
+            templates.render_path("/of/{{ city }}/{{ partition }}/{{ partition.grain }}");
+        assert_eq!(rendered.as_deref(), Ok("/of/Oslo%3B%20rm%20-rf%20%2F/jfk%3A%3Aday/day"));
+        assert!(templates.render_path("/{{ '..' }}/x").is_err());
+        assert!(templates.render_path("/{{ nothing }}").is_err());
+    }
+
+    #[test]
+    fn a_text_of_json_that_is_one_template_keeps_the_type_of_what_it_names() {
+        let templates = templates();
+        let json = json!({
+            "n": "{{ upstream.fetch.records }}",
+            "list": ["{{ [1, partition.grain] }}", 7, null],
+            "text": "{{ upstream.fetch.records }} rows",
+            "two": "{{ 1 }}{{ 2 }}",
+            "tenant": "{{ tenant }}",
+        });
+        let wanted = json!({
+            "n": 500, "list": [[1, "day"], 7, null], "text": "500 rows", "two": "12", "tenant": "jfk"
+        });
+        assert_eq!(templates.render_json(&json), Ok(wanted));
+        assert!(templates.render_json(&json!("{{ upstream.fetch.nothing }}")).is_err());
+        assert!(templates.render_json(&json!("{{ nothing }}")).is_err());
     }
 
     #[test]

@@ -1,0 +1,204 @@
+//! The way through a call: question after question, until the last page.
+
+use std::time::Duration;
+
+use millstream_outbound::{Answer, Client};
+use serde_json::Value;
+
+use super::ask::{Asking, Question, excerpt};
+use super::page::Pages;
+use super::rows::Rows;
+use super::{HttpCall, HttpError, Mask, Pace};
+
+/// What a call came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HttpOutcome {
+    /// The last answer's status.
+    pub status: u16,
+    /// How many pages there were.
+    pub pages: u32,
+    /// How many requests were sent.
+    pub requests: u64,
+    /// How many bytes the answers had.
+    pub bytes: u64,
+    /// How long it took.
+    pub took: Duration,
+    /// What was fetched.
+    pub fetched: Fetched,
+}
+
+/// What was fetched.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fetched {
+    /// The body: JSON, or text as it is; null when there was none.
+    Body(Value),
+    /// Rows, which are in the call's file.
+    Rows {
+        /// Their columns.
+        columns: Vec<String>,
+        /// How many there are.
+        count: u64,
+    },
+}
+
+/// Carries `call` out.
+///
+/// It may be dropped at any time: nothing is left but what the service has done.
+pub async fn fetch(
+    client: &Client,
+    call: &HttpCall,
+    pace: &dyn Pace,
+) -> Result<HttpOutcome, HttpError> {
+    let started = pace.now();
+    let client = client.within(call.timeout, call.max_response);
+    let mut asking = Asking { client, call, pace, requests: 0, bytes: 0 };
+    let (status, pages, fetched) = match &call.rows {
+        None => {
+            let (answer, request) = asking.ask(&Pages::new(call).first()?).await?;
+            let status = answer.status;
+            (status, 1, Fetched::Body(in_background(move || body(answer, request)).await?))
+        }
+        Some((pointer, path)) => {
+            let rows = Rows::create(path.clone())?;
+            all_pages(&mut asking, pointer, rows).await?
+        }
+    };
+    let took = pace.now().since(started);
+    let Asking { requests, bytes, .. } = asking;
+    Ok(HttpOutcome { status, pages, requests, bytes, took, fetched })
+}
+
+async fn all_pages(
+    asking: &mut Asking<'_>,
+    pointer: &str,
+    mut rows: Rows,
+) -> Result<(u16, u32, Fetched), HttpError> {
+    let call = asking.call;
+    let limit = call.paginate.as_ref().map_or(1, |it| it.max_pages);
+    let mut pages = Pages::new(call);
+    let mut question = pages.first()?;
+    let mut number = 0;
+    loop {
+        let (answer, request) = asking.ask(&question).await?;
+        number += 1;
+        let page = Page { pointer: pointer.to_owned(), request, number, mask: call.mask.clone() };
+        let read = in_background(move || page.read(answer, rows)).await?;
+        rows = read.rows;
+        if call.paginate.is_some() {
+            asking.pace.say(&format!("page {number}: {} rows", read.count));
+        }
+        let next: Option<Question> =
+            pages.after(&question, &read.answer, &read.content, read.count)?;
+        let Some(next) = next else {
+            let (columns, count) = in_background(move || rows.finish()).await?;
+            return Ok((read.answer.status, number, Fetched::Rows { columns, count }));
+        };
+        if number >= limit {
+            return Err(HttpError::TooManyPages { request: read.request, limit });
+        }
+        question = next;
+    }
+}
+
+/// A page that has come.
+struct Page {
+    pointer: String,
+    request: String,
+    number: u32,
+    mask: Mask,
+}
+
+/// A page whose rows are written.
+struct Read {
+    answer: Answer,
+    /// The answer without its rows.
+    content: Value,
+    count: u64,
+    rows: Rows,
+    request: String,
+}
+
+impl Page {
+    /// Writes the rows of `answer` to `rows`.
+    fn read(self, mut answer: Answer, mut rows: Rows) -> Result<Read, HttpError> {
+        let request = self.request;
+        let bytes = std::mem::take(&mut answer.body);
+        if answer.status == 204 {
+            return Ok(Read { answer, content: Value::Null, count: 0, rows, request });
+        }
+        let parsed = serde_json::from_slice::<Value>(&bytes);
+        let mut content = match parsed {
+            Ok(content) => content,
+            Err(error) => {
+                let excerpt = excerpt(&bytes, &self.mask);
+                let problem = error.to_string();
+                return Err(HttpError::NotJson { request, problem, excerpt });
+            }
+        };
+        drop(bytes);
+        let found = match content.pointer_mut(&self.pointer) {
+            Some(Value::Array(list)) => Ok(std::mem::take(list)),
+            Some(other) => Err(format!("there is {}", shape(other))),
+            None => Err(format!("page {} has {}", self.number, keys(&content))),
+        };
+        let list = found.map_err(|found| {
+            let (request, pointer) = (request.clone(), self.pointer.clone());
+            HttpError::NoRows { request, pointer, found }
+        })?;
+        let count = list.len() as u64;
+        rows.add(list)?;
+        Ok(Read { answer, content, count, rows, request })
+    }
+}
+
+/// The whole body as a value.
+fn body(answer: Answer, request: String) -> Result<Value, HttpError> {
+    let is_json = answer.header("content-type").is_some_and(|it| it.contains("json"));
+    if answer.body.trim_ascii().is_empty() {
+        return Ok(Value::Null);
+    }
+    match serde_json::from_slice(&answer.body) {
+        Ok(value) => Ok(value),
+        Err(error) if is_json => {
+            Err(HttpError::NotJson { request, problem: error.to_string(), excerpt: String::new() })
+        }
+        Err(_) => match String::from_utf8(answer.body) {
+            Ok(text) => Ok(Value::String(text)),
+            Err(_) => Err(HttpError::NotText { request }),
+        },
+    }
+}
+
+fn shape(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+fn keys(value: &Value) -> String {
+    match value {
+        Value::Object(fields) => {
+            let keys: Vec<&str> = fields.keys().take(10).map(String::as_str).collect();
+            format!("the keys `{}`", keys.join("`, `"))
+        }
+        other => shape(other).to_owned(),
+    }
+}
+
+/// Does what may take long, as to read a large answer, beside the runtime's threads.
+async fn in_background<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, HttpError> + Send + 'static,
+) -> Result<T, HttpError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(HttpError::RowsFile {
+            path: "the answer".into(),
+            source: std::io::Error::other(error),
+        }),
+    }
+}
