@@ -13,6 +13,7 @@ mod crashes;
 mod database;
 mod definitions;
 mod demo;
+mod http;
 mod editor;
 mod partitions;
 mod process;

@@ -8,6 +8,7 @@
 
 mod asset_manager;
 mod files;
+mod http;
 mod postgres;
 #[expect(unreachable_pub, reason = "the file belongs to a library, which tests here cannot use")]
 #[path = "../../../testkit/src/postgres.rs"]
