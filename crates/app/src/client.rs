@@ -6,9 +6,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use http_body_util::BodyExt as _;
+use millstream_outbound::{Body as Sent, Limits, OutboundError, Request};
 use serde_json::Value;
 use tower::ServiceExt as _;
 
+/// The method of a request.
+pub(crate) use millstream_outbound::Method;
 /// A path part or a value of a query as it stands in a URL.
 pub(crate) use millstream_server::link::segment as encoded;
 
@@ -21,14 +24,18 @@ use crate::settings::Settings;
 const ANSWER_MAX: usize = 64 << 20;
 
 /// How long a request may take before the server counts as gone.
-const PATIENCE: Duration = Duration::from_mins(1);
+const LIMITS: Limits = Limits {
+    connect: Duration::from_secs(10),
+    total: Duration::from_mins(1),
+    answer_max: ANSWER_MAX,
+};
 
 /// A way to an instance.
 pub(crate) enum Client {
     /// A server elsewhere.
     Remote {
         /// The HTTP client.
-        http: reqwest::Client,
+        http: millstream_outbound::Client,
         /// What requests begin with.
         base: String,
         /// Where it is, for people.
@@ -36,17 +43,6 @@ pub(crate) enum Client {
     },
     /// This process itself.
     Here(Box<Served>),
-}
-
-/// The method of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Method {
-    /// Asks.
-    Get,
-    /// Changes.
-    Post,
-    /// Removes.
-    Delete,
 }
 
 impl Client {
@@ -119,18 +115,10 @@ impl Client {
         match self {
             Self::Remote { http, base, .. } => {
                 let url = format!("{base}{path}");
-                let mut request = match method {
-                    Method::Get => http.get(url),
-                    Method::Post => http.post(url),
-                    Method::Delete => http.delete(url),
-                };
-                if let Some(body) = body {
-                    request = request.json(body);
-                }
-                let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
-                let status = answer.status().as_u16();
-                let bytes = answer.bytes().await.map_err(|error| self.unreachable(&error))?;
-                Ok((status, bytes.to_vec()))
+                let body = body.map(|body| Sent::json(body.to_string().into_bytes()));
+                let request = Request { method, url: &url, headers: &[], body };
+                let answer = http.send(request).await.map_err(|error| self.unreachable(&error))?;
+                Ok((answer.status, answer.body))
             }
             Self::Here(served) => in_process(served.router(), method, path, body).await,
         }
@@ -143,20 +131,21 @@ impl Client {
         }
     }
 
-    fn unreachable(&self, error: &reqwest::Error) -> AppError {
-        AppError::Unreachable { place: self.place().to_owned(), problem: error.to_string() }
+    fn unreachable(&self, error: &OutboundError) -> AppError {
+        unreachable(self.place(), error)
     }
 }
 
-fn http(socket: Option<&std::path::Path>) -> Result<reqwest::Client, AppError> {
-    let mut builder = reqwest::Client::builder().timeout(PATIENCE).no_proxy();
-    if let Some(socket) = socket {
-        builder = builder.unix_socket(socket.to_owned());
+fn unreachable(place: &str, error: &OutboundError) -> AppError {
+    AppError::Unreachable { place: place.to_owned(), problem: error.chain() }
+}
+
+fn http(socket: Option<&std::path::Path>) -> Result<millstream_outbound::Client, AppError> {
+    match socket {
+        Some(socket) => millstream_outbound::Client::over_socket(socket, LIMITS),
+        None => millstream_outbound::Client::direct(LIMITS),
     }
-    builder.build().map_err(|error| AppError::Unreachable {
-        place: "this process".to_owned(),
-        problem: error.to_string(),
-    })
+    .map_err(|error| unreachable("this process", &error))
 }
 
 async fn in_process(
@@ -167,14 +156,9 @@ async fn in_process(
 ) -> Result<(u16, Vec<u8>), AppError> {
     let failed =
         |problem: String| AppError::Unreachable { place: "this process".to_owned(), problem };
-    let method = match method {
-        Method::Get => "GET",
-        Method::Post => "POST",
-        Method::Delete => "DELETE",
-    };
     let content = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
     let request = axum::http::Request::builder()
-        .method(method)
+        .method(method.as_str())
         .uri(path)
         .header("host", "localhost")
         .header("content-type", "application/json")

@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reqwest::Url;
 
@@ -57,15 +57,27 @@ impl Guard {
     }
 }
 
-/// Sends `request` and follows where its answers lead.
+/// Sends `request` and follows where its answers lead; all of it within the time of one request.
 pub(crate) async fn send(
     client: &reqwest::Client,
     guard: &Guard,
     request: Request<'_>,
     limits: Limits,
 ) -> Result<Answer, OutboundError> {
+    let url = shown_url(request.url);
+    match tokio::time::timeout(limits.total, follow(client, guard, request, limits)).await {
+        Ok(result) => result,
+        Err(_) => Err(OutboundError::TooSlow { url, limit: limits.total }),
+    }
+}
+
+async fn follow(
+    client: &reqwest::Client,
+    guard: &Guard,
+    request: Request<'_>,
+    limits: Limits,
+) -> Result<Answer, OutboundError> {
     let first = shown_url(request.url);
-    let deadline = Deadline { start: Instant::now(), limits, url: &first };
     let mut url = parsed(request.url)?;
     let mut hop = Hop { method: request.method, headers: request.headers, body: request.body };
     let mut from_internet = false;
@@ -74,7 +86,7 @@ pub(crate) async fn send(
         let allow = if from_internet { &AllowList::none() } else { &guard.allow };
         judge_literal(&url, allow)?;
         let client = strangers.unwrap_or(client);
-        let received = tried(client, &hop.request(url.as_str()), &deadline).await?;
+        let received = tried(client, &hop.request(url.as_str()), limits).await?;
         let Some(next) = target(&url, &received.answer)? else { return Ok(received.answer) };
         from_internet |= received.from.is_none_or(is_public);
         hop.turn(&url, &next, received.answer.status);
@@ -85,24 +97,6 @@ pub(crate) async fn send(
 
 fn is_public(address: IpAddr) -> bool {
     place(address) == Place::Public
-}
-
-/// The time that is left of a request's.
-struct Deadline<'a> {
-    start: Instant,
-    limits: Limits,
-    url: &'a str,
-}
-
-impl Deadline<'_> {
-    fn left(&self) -> Result<Limits, OutboundError> {
-        let total = self.limits.total.saturating_sub(self.start.elapsed());
-        if total.is_zero() {
-            let (url, limit) = (self.url.to_owned(), self.limits.total);
-            return Err(OutboundError::TooSlow { url, limit });
-        }
-        Ok(Limits { total, ..self.limits })
-    }
 }
 
 /// What goes on from one address to the next.
@@ -134,11 +128,11 @@ impl Hop<'_> {
 async fn tried(
     client: &reqwest::Client,
     request: &Request<'_>,
-    deadline: &Deadline<'_>,
+    limits: Limits,
 ) -> Result<Received, OutboundError> {
     let waits = if request.method.is_idempotent() { TRY_AGAIN } else { &[] };
     for wait in waits {
-        let result = exchange(client, request, deadline.left()?).await;
+        let result = exchange(client, request, limits).await;
         let is_worth_it = match &result {
             // Whoever says when to come back is asked then, by the step's policy.
             Ok(received) => {
@@ -147,12 +141,12 @@ async fn tried(
             }
             Err(error) => matches!(error, OutboundError::NoAnswer { .. }),
         };
-        if !is_worth_it || deadline.left()?.total <= *wait {
+        if !is_worth_it {
             return result;
         }
         tokio::time::sleep(*wait).await;
     }
-    exchange(client, request, deadline.left()?).await
+    exchange(client, request, limits).await
 }
 
 /// Where `answer` points, if it is a redirect.

@@ -40,6 +40,17 @@ impl Method {
         matches!(self, Self::Get | Self::Put | Self::Delete)
     }
 
+    /// The method as the protocol writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+
     pub(crate) fn http(self) -> reqwest::Method {
         match self {
             Self::Get => reqwest::Method::GET,

@@ -99,7 +99,8 @@ impl WorkerSettings {
         }
     }
 
-    /// Takes from `environment`, which is the worker's own, what every step may see, and the secrets.
+    /// Takes from `environment`, which is the worker's own, the secrets, and what every step may
+    /// see.
     #[must_use]
     pub fn inheriting(mut self, environment: impl IntoIterator<Item = (String, String)>) -> Self {
         for (name, value) in environment {

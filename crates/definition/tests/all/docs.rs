@@ -1,14 +1,15 @@
-//! The reference page: its examples load and fit together.
+//! The reference pages: their examples load and fit together.
 
 use crate::location::check_new;
 
 const PAGE: &str = include_str!("../../../../docs/reference/definition-files.md");
+const HTTP: &str = include_str!("../../../../docs/reference/http-steps.md");
 
 /// The fenced blocks of `yaml` and `json`, named by their place on the page.
-fn examples() -> Vec<(String, String)> {
+fn examples(page: &str) -> Vec<(String, String)> {
     let mut examples = Vec::new();
     let mut open: Option<(&str, String)> = None;
-    for line in PAGE.lines() {
+    for line in page.lines() {
         match (&mut open, line) {
             (None, "```yaml") => open = Some(("yaml", String::new())),
             (None, "```json") => open = Some(("json", String::new())),
@@ -25,9 +26,16 @@ fn examples() -> Vec<(String, String)> {
 
 #[test]
 fn every_example_of_the_reference_loads_and_they_fit_together() {
-    let examples = examples();
+    let examples = examples(PAGE);
     assert!(examples.len() >= 12, "only {} examples were found", examples.len());
     let files: Vec<(&str, &str)> =
         examples.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
     assert_eq!(check_new(&files).diagnostics, []);
+}
+
+#[test]
+fn the_example_of_the_page_on_http_steps_loads() {
+    let examples = examples(HTTP);
+    let [(name, text)] = examples.as_slice() else { panic!("{examples:?}") };
+    assert_eq!(check_new(&[(name.as_str(), text.as_str())]).diagnostics, []);
 }

@@ -10,6 +10,7 @@
 mod bad;
 mod dags;
 mod docs;
+mod http;
 mod limits;
 mod location;
 mod schema;

@@ -6,13 +6,11 @@ use std::time::Duration;
 use millstream_model::{ErrorCode, HumanDuration};
 use millstream_outbound::OutboundError;
 
-use crate::error::chain;
-
 /// A request of an HTTP step came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
     /// There is no answer, or the request may not be sent.
-    #[error("{}", chain(.0))]
+    #[error("{}", .0.chain())]
     Outbound(OutboundError),
     /// The answer's status is no success.
     #[error("{request} answered {status}{}", patience(*retry_after))]
@@ -27,7 +25,10 @@ pub enum HttpError {
         excerpt: String,
     },
     /// The answer meant "not ready yet" for too long.
-    #[error("{request} was not ready after {}; `retry_while.max_time` ends here", HumanDuration(*waited))]
+    #[error(
+        "{request} was not ready after {}; `retry_while.max_time` ends here",
+        HumanDuration(*waited)
+    )]
     NotReady {
         /// The method and the address.
         request: String,

@@ -155,6 +155,26 @@ fn r191_a_step_waits_its_delay_and_fails_after_the_last_attempt() {
 }
 
 #[test]
+fn a_failure_that_asks_for_time_gets_it_within_its_policy() {
+    let retry = RetryPolicy { max: 2, delay: HumanDuration::from_secs(5), ..RetryPolicy::NEVER };
+    let mut run = begin(&plan_of(&[("a", &[])], &retry));
+    let asked = |seconds| AttemptEnd::FailedFor(error(), Duration::from_secs(seconds));
+    let wait_of = |events: &[EventBody]| match events {
+        [EventBody::StepFailed { retry, .. }] => retry.map(|retry| retry.delay().as_secs()),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(wait_of(&play(&mut run, "a", asked(30))), Some(30));
+    let due = START.after(Duration::from_secs(30));
+    run.start(&key("a"), due).unwrap();
+    let events = run.finish(&key("a"), asked(1), due, 0.5).unwrap();
+    assert_eq!(wait_of(&events), Some(5), "its own wait is longer");
+    let due = due.after(Duration::from_secs(5));
+    run.start(&key("a"), due).unwrap();
+    let events = run.finish(&key("a"), asked(30), due, 0.5).unwrap();
+    assert_eq!(wait_of(&events), None, "its attempts are used up");
+}
+
+#[test]
 fn a_failure_that_no_attempt_can_mend_is_not_tried_again() {
     let patient = RetryPolicy { max: 9, ..RetryPolicy::NEVER };
     let mut run = begin(&plan_of(&[("a", &[])], &patient));
