@@ -65,7 +65,7 @@ pub(crate) enum Command {
     /// List, show and cancel runs, and read their logs.
     #[command(subcommand)]
     Run(RunCommand),
-    /// Look at, scan and validate definition files.
+    /// Look at, scan, validate and compare definition files, and go back to older versions.
     #[command(subcommand)]
     Definitions(DefinitionsCommand),
     /// Write the JSON Schema of definition files, for editors.
@@ -240,6 +240,51 @@ pub(crate) enum DefinitionsCommand {
         /// Files or folders; the project's definition folder when none is given.
         paths: Vec<PathBuf>,
     },
+    /// Show what a change of the files would add, remove, make stale and re-time.
+    Plan {
+        /// The folder of the files as they would be; the project's definition folder when absent.
+        folder: Option<PathBuf>,
+        /// Compare with the files of this folder instead of what is live.
+        #[arg(long, value_name = "DIR")]
+        against: Option<PathBuf>,
+        /// End with 3 when something changes.
+        #[arg(long)]
+        exit_code: bool,
+    },
+    /// List the versions of a file.
+    History {
+        /// The file, as `definitions status` names it.
+        file: String,
+    },
+    /// Show what is different between two versions of a file.
+    Diff {
+        /// The file.
+        file: String,
+        /// The older version, like `v1`.
+        from: VersionNumber,
+        /// The newer version.
+        to: VersionNumber,
+    },
+    /// Go back to a version of a file until the file's content changes.
+    Rollback {
+        /// The file.
+        file: String,
+        /// The version, like `v1`.
+        version: VersionNumber,
+    },
+}
+
+/// The number of a version, written `v3` or `3`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct VersionNumber(pub(crate) u32);
+
+impl std::str::FromStr for VersionNumber {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.strip_prefix('v').unwrap_or(text);
+        digits.parse().map(Self).map_err(|_| format!("{text:?} is no version; write it like `v3`"))
+    }
 }
 
 #[derive(Debug, Subcommand)]

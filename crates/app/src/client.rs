@@ -49,11 +49,19 @@ impl Client {
     /// The way to the instance that `global` names: its URL, the server of its folder, or this
     /// process, which then does the work itself.
     pub(crate) async fn connect(global: &Global) -> Result<Self, AppError> {
+        Self::connect_with(global, |_| {}).await
+    }
+
+    async fn connect_with(
+        global: &Global,
+        adjust: impl FnOnce(&mut Settings),
+    ) -> Result<Self, AppError> {
         if let Some(url) = &global.url {
             let base = url.trim_end_matches('/').to_owned();
             return Ok(Self::Remote { http: http(None)?, place: base.clone(), base });
         }
-        let settings = Settings::of(&global.dir)?;
+        let mut settings = Settings::of(&global.dir)?;
+        adjust(&mut settings);
         let socket = settings.socket();
         if tokio::net::UnixStream::connect(&socket).await.is_ok() {
             let place = socket.display().to_string();
@@ -61,6 +69,11 @@ impl Client {
             return Ok(Self::Remote { http, base: "http://localhost".to_owned(), place });
         }
         Ok(Self::Here(Box::new(Served::start(settings).await?)))
+    }
+
+    /// The same, to look only: where no server runs, no definition file is loaded on the way.
+    pub(crate) async fn connect_to_look(global: &Global) -> Result<Self, AppError> {
+        Self::connect_with(global, |settings| settings.scans = false).await
     }
 
     /// Whether the work is done in this process, so that it ends with the command.
@@ -124,7 +137,8 @@ impl Client {
         }
     }
 
-    fn place(&self) -> &str {
+    /// Where it is, for people.
+    pub(crate) fn place(&self) -> &str {
         match self {
             Self::Remote { place, .. } => place,
             Self::Here(_) => "this process",

@@ -83,6 +83,10 @@ pub(crate) enum AppError {
         folder: PathBuf,
     },
 
+    /// There is a difference, which has been shown, and the caller wants to know by the exit code.
+    #[error("something changes")]
+    Different,
+
     /// The command did its work, and the outcome is a failure that has been shown already.
     #[error("failed")]
     Failed,
@@ -116,14 +120,17 @@ impl AppError {
             | Self::Bench { .. }
             | Self::NoProject { .. }
             | Self::Interrupted
+            | Self::Different
             | Self::Failed => None,
         }
     }
 
-    /// The process's exit code: 1 for a failure, 2 for something typed wrong, 130 for Ctrl-C.
+    /// The process's exit code: 1 for a failure, 2 for something typed wrong, 3 for a difference
+    /// where that was asked, 130 for Ctrl-C.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Usage { .. } | Self::NoProject { .. } => 2,
+            Self::Different => 3,
             // As a shell says it of a program that SIGINT ended.
             Self::Interrupted => 130,
             _ => 1,

@@ -64,7 +64,7 @@ pub(crate) fn table(heads: &[&str], rows: &[Vec<String>]) {
 
 /// Prints why a command failed, what its code is, and what to do.
 pub(crate) fn error(as_json: bool, error: &AppError) {
-    if matches!(error, AppError::Failed | AppError::Interrupted) {
+    if matches!(error, AppError::Failed | AppError::Different | AppError::Interrupted) {
         return;
     }
     let mut message = error.to_string();

@@ -89,6 +89,13 @@ pub(crate) struct JobPath {
     pub(crate) job: String,
 }
 
+/// The definition file of a path.
+#[derive(Debug, Deserialize)]
+pub(crate) struct FilePath {
+    /// As it stands in the path.
+    pub(crate) file: String,
+}
+
 /// The job that a part of a path names.
 pub(crate) fn job_name(text: &str) -> Result<JobName, Problem> {
     text.parse().map_err(|error| Problem::new(ErrorCode::JobUnknown, format!("{error}")))

@@ -86,6 +86,11 @@ pub fn definitions(tenant: &TenantId) -> String {
     format!("/{tenant}/system")
 }
 
+/// A definition file with its versions.
+pub fn file(tenant: &TenantId, name: &str) -> String {
+    format!("{}/files/{}", definitions(tenant), segment(name))
+}
+
 /// The tenants of the instance.
 pub fn tenants(tenant: &TenantId) -> String {
     format!("/{tenant}/system/tenants")

@@ -1,6 +1,8 @@
 //! Keeps secrets in addresses from being shown.
 
+use millstream_control::Changes;
 use millstream_model::view::TenantRow;
+use serde_json::Value;
 
 /// What stands in place of a secret.
 const MASK: &str = "***";
@@ -9,6 +11,40 @@ const MASK: &str = "***";
 pub(crate) fn masked(mut row: TenantRow) -> TenantRow {
     row.tenant.database_url = row.tenant.database_url.as_deref().map(masked_url);
     row
+}
+
+/// The changes without the secrets in what they show.
+pub(crate) fn masked_changes(mut changes: Changes) -> Changes {
+    for change in &mut changes.things {
+        for field in &mut change.fields {
+            let parts: Vec<&str> = field.field.split('.').collect();
+            let (name, above) = parts.split_last().map_or(("", &[][..]), |(n, above)| (*n, above));
+            for side in [&mut field.before, &mut field.after] {
+                mask_value(name, above.contains(&"env"), side);
+            }
+        }
+    }
+    changes
+}
+
+/// Masks `value`, which stands under `name`, and everything in it.
+fn mask_value(name: &str, in_env: bool, value: &mut Value) {
+    match value {
+        Value::String(text) if name == "url" || name == "database_url" => *text = masked_url(text),
+        Value::String(text) if in_env && is_secret(name) => MASK.clone_into(text),
+        Value::Object(map) => {
+            for (key, inner) in map {
+                mask_value(key, in_env || name == "env", inner);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether a name is that of something secret.
+fn is_secret(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    ["pass", "secret", "token", "key"].iter().any(|word| lower.contains(word))
 }
 
 /// `url` without its password and without the values of parameters that name a secret.
@@ -48,14 +84,27 @@ fn masked_words(text: &str) -> String {
 
 fn masked_pair(pair: &str) -> String {
     let Some((key, _)) = pair.split_once('=') else { return pair.to_owned() };
-    let lower = key.to_ascii_lowercase();
-    let secret = ["pass", "secret", "token", "key"].iter().any(|word| lower.contains(word));
-    if secret { format!("{key}={MASK}") } else { pair.to_owned() }
+    if is_secret(key) { format!("{key}={MASK}") } else { pair.to_owned() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_change_shows_neither_passwords_nor_secret_variables() {
+        let field = |field: &str, before: Value| serde_json::json!({ "field": field, "before": before, "after": null });
+        let changes = serde_json::json!({ "stale": [], "retimed": [], "things": [{
+            "kind": "tenants", "name": "a", "change": "changed", "fields": [
+                field("database_url", "postgres://app:s3cret@db/x".into()),
+                field("step.env.API_TOKEN", "s3cret".into()),
+                field("step", serde_json::json!({ "env": { "API_TOKEN": "s3cret", "LEVEL": "3" } })),
+            ],
+        }]});
+        let shown = masked_changes(serde_json::from_value(changes).unwrap());
+        let text = serde_json::to_string(&shown).unwrap();
+        assert!(!text.contains("s3cret") && text.contains("\"LEVEL\":\"3\""), "{text}");
+    }
 
     #[test]
     fn passwords_do_not_show_wherever_an_address_may_hold_them() {

@@ -95,6 +95,7 @@ routes! {
     AutomationPage Get "/{tenant}/automation" VIEWER => get(ui::read::automation);
     JobPage Get "/{tenant}/jobs/{job}" VIEWER => get(ui::read::job);
     DefinitionsPage Get "/{tenant}/system" VIEWER => get(ui::read::definitions);
+    FilePage Get "/{tenant}/system/files/{file}" VIEWER => get(ui::files::file);
     TenantsPage Get "/{tenant}/system/tenants" VIEWER => get(ui::read::tenants);
     Live Get "/{tenant}/live" VIEWER => get(live::stream);
 
@@ -104,6 +105,7 @@ routes! {
     LaunchForm Form "/{tenant}/jobs/{job}/launch" LAUNCHER => post(ui::act::launch);
     SwitchForm Form "/{tenant}/jobs/{job}/switch" EDITOR => post(ui::act::switch);
     ScanForm Form "/{tenant}/system/scan" EDITOR => post(ui::act::scan);
+    RollbackForm Form "/{tenant}/system/files/{file}/rollback" EDITOR => post(ui::act::rollback);
 
     Jobs Get "/{tenant}/api/v1/jobs" VIEWER => get(api::jobs::list);
     Launch Post "/{tenant}/api/v1/jobs/{job}/launch" LAUNCHER => post(api::jobs::launch);
@@ -129,6 +131,14 @@ routes! {
         => get(api::definitions::status);
     Scan Post "/api/v1/definitions/scan" Access::Instance(Role::Editor)
         => post(api::definitions::scan);
+    DefinitionsPlan Post "/api/v1/definitions/plan" Access::Instance(Role::Viewer)
+        => post(api::versions::plan);
+    FileHistory Get "/api/v1/definitions/files/{file}/versions" Access::Instance(Role::Viewer)
+        => get(api::versions::history);
+    FileDiff Get "/api/v1/definitions/files/{file}/diff" Access::Instance(Role::Viewer)
+        => get(api::versions::diff);
+    FileRollback Post "/api/v1/definitions/files/{file}/rollback" Access::Instance(Role::Editor)
+        => post(api::versions::rollback);
     Tenants Get "/api/v1/tenants" PUBLIC => get(api::definitions::tenants);
     PartitionOwner Get "/api/v1/partitions/owner" PUBLIC => get(api::partitions::owner);
 

@@ -1,22 +1,18 @@
-//! `millstream definitions`: status, scan and validate.
+//! `millstream definitions`: status, scan and validate; the other verbs have files of their own.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use millstream_definition::{EXTENSIONS, LocationFile, ParsedFile, Version, check_location};
-use millstream_model::{ContentHash, Diagnostic, Severity};
+use millstream_model::Severity;
 use serde_json::{Value, json};
 
 use super::answer::{rows, text};
 use super::dispatch::with_client;
+use super::{files, plan, versions};
 use crate::cli::{DefinitionsCommand, Global};
 use crate::client::Client;
 use crate::error::AppError;
+use crate::output;
 use crate::settings::Settings;
-use crate::{draw, instance, output};
-
-/// The largest file that validate reads; the parser refuses smaller ones already.
-const READ_MAX: u64 = 2 << 20;
 
 pub(super) async fn run(global: &Global, command: DefinitionsCommand) -> Result<(), AppError> {
     match command {
@@ -27,6 +23,24 @@ pub(super) async fn run(global: &Global, command: DefinitionsCommand) -> Result<
             with_client(global, async |client| scan(client, global, accept_deletions).await).await
         }
         DefinitionsCommand::Validate { paths } => validate(global, &paths),
+        DefinitionsCommand::Plan { folder, against, exit_code } => {
+            let order = plan::Order { folder, against, tells: plan::Tells::from(exit_code) };
+            plan::run(global, order).await
+        }
+        DefinitionsCommand::History { file } => {
+            with_client(global, async |client| versions::history(client, global, &file).await).await
+        }
+        DefinitionsCommand::Diff { file, from, to } => {
+            let pair = (from, to);
+            with_client(global, async |client| versions::diff(client, global, &file, pair).await)
+                .await
+        }
+        DefinitionsCommand::Rollback { file, version } => {
+            with_client(global, async |client| {
+                versions::rollback(client, global, &file, version).await
+            })
+            .await
+        }
     }
 }
 
@@ -97,91 +111,18 @@ async fn scan(client: &Client, global: &Global, accept: bool) -> Result<(), AppE
     Ok(())
 }
 
-/// A file that was read for validation.
-struct Checked {
-    text: String,
-    parsed: ParsedFile,
-    hash: Option<ContentHash>,
-}
-
 fn validate(global: &Global, paths: &[PathBuf]) -> Result<(), AppError> {
     let settings = Settings::of(&global.dir)?;
     let roots = if paths.is_empty() { vec![settings.dags] } else { paths.to_vec() };
-    let mut files = BTreeMap::new();
-    for root in &roots {
-        for (name, path) in definition_files(root)? {
-            let content = read(&path)?;
-            let parsed = millstream_definition::parse_file(&name, &content);
-            let hash = parsed.manifest.as_ref().map(millstream_definition::file_hash);
-            let text = String::from_utf8_lossy(&content).into_owned();
-            files.insert(name, Checked { text, parsed, hash });
-        }
-    }
-    let together: Vec<LocationFile<'_>> = files
-        .iter()
-        .map(|(name, file)| LocationFile { name, newest: version(file), live: None })
-        .collect();
-    let check = check_location(instance::location_name(), &together);
-    let mut found: Vec<&Diagnostic> =
-        files.values().flat_map(|file| &file.parsed.diagnostics).collect();
-    found.extend(&check.diagnostics);
+    let files = files::read(&roots)?;
+    let check = files::together(&files);
+    let found = files::findings(&files, &check);
     let errors = found.iter().filter(|found| found.severity == Severity::Error).count();
     if global.json {
         output::json(&json!({ "files": files.len(), "errors": errors, "diagnostics": found }));
     } else {
-        for diagnostic in found {
-            let source = files.get(&diagnostic.place.file).map_or("", |file| file.text.as_str());
-            output::line(&draw::diagnostic(diagnostic, source));
-        }
+        files::draw(&files, &found);
         output::line(&format!("{} file(s) checked, {errors} error(s)", files.len()));
     }
     if errors > 0 { Err(AppError::Failed) } else { Ok(()) }
-}
-
-fn version(file: &Checked) -> Option<Version<'_>> {
-    Some(Version {
-        hash: file.hash.as_ref()?,
-        manifest: file.parsed.manifest.as_ref()?,
-        places: Some(&file.parsed.places),
-    })
-}
-
-/// The definition files at `root`, a file or a folder, with their names below it.
-fn definition_files(root: &Path) -> Result<Vec<(String, PathBuf)>, AppError> {
-    let failed = |source| AppError::Files { path: root.to_owned(), source };
-    if root.metadata().map_err(failed)?.is_file() {
-        let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        return Ok(vec![(name, root.to_owned())]);
-    }
-    let mut found = Vec::new();
-    let mut folders = vec![root.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in folder.read_dir().map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let path = entry.path();
-            let is_hidden = entry.file_name().to_string_lossy().starts_with('.');
-            let kind = entry.file_type().map_err(failed)?;
-            if kind.is_dir() && !is_hidden {
-                folders.push(path);
-            } else if kind.is_file() && !is_hidden && is_definition(&path) {
-                let below = path.strip_prefix(root).unwrap_or(&path);
-                found.push((below.to_string_lossy().into_owned(), path.clone()));
-            }
-        }
-    }
-    Ok(found)
-}
-
-fn is_definition(path: &Path) -> bool {
-    let extension = path.extension().and_then(std::ffi::OsStr::to_str);
-    extension.is_some_and(|extension| EXTENSIONS.contains(&extension))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, AppError> {
-    use std::io::Read as _;
-    let failed = |source| AppError::Files { path: path.to_owned(), source };
-    let mut content = Vec::new();
-    let file = std::fs::File::open(path).map_err(failed)?;
-    file.take(READ_MAX).read_to_end(&mut content).map_err(failed)?;
-    Ok(content)
 }

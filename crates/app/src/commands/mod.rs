@@ -5,12 +5,15 @@ mod asset;
 mod definitions;
 mod demo;
 mod dispatch;
+mod files;
 mod job;
 mod partition;
+mod plan;
 mod run;
 mod schema;
 mod tenant;
 mod tenants;
+mod versions;
 mod wait;
 mod worker;
 

@@ -6,6 +6,7 @@
     reason = "a test stops where its own input is wrong"
 )]
 
+mod changes;
 mod plans;
 mod progress;
 mod selections;

@@ -15,7 +15,7 @@ use crate::mask::masked;
 use crate::problem::Problem;
 use crate::state::ServerState;
 
-/// How long a request waits for a daemon to scan.
+/// How long a request waits for a daemon to do what it wants.
 const SCAN_WAIT: Duration = Duration::from_secs(20);
 
 /// What the status command of document 004 shows.
@@ -116,7 +116,7 @@ pub(crate) async fn scan_now(
         return Err(Problem::new(ErrorCode::ScanDisabled, message));
     }
     let id = state.control.ask_for_scan(deletions).await?;
-    let answer = wait_for_scan(state, &id).await?;
+    let answer = wait_for_daemon(state, &id).await?;
     let failure = answer.as_ref().and_then(|answer| answer.get("error")?.as_str());
     match failure {
         Some(failure) => Err(Problem::new(ErrorCode::DatabaseUnavailable, failure)),
@@ -125,7 +125,7 @@ pub(crate) async fn scan_now(
 }
 
 /// The daemon's answer to the request, or `None` when none came in time.
-async fn wait_for_scan(
+pub(crate) async fn wait_for_daemon(
     state: &ServerState,
     id: &str,
 ) -> Result<Option<serde_json::Value>, Problem> {

@@ -6,3 +6,4 @@ pub(crate) mod jobs;
 pub(crate) mod logs;
 pub(crate) mod partitions;
 pub(crate) mod runs;
+pub(crate) mod versions;

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use millstream_model::view::{FileRow, FileState};
-use millstream_model::{Diagnostic, Severity, Timestamp};
+use millstream_model::{Diagnostic, Severity, TenantId, Timestamp};
 
 use crate::format::{self, Moment};
 use crate::frame::Frame;
@@ -40,6 +40,7 @@ struct FileLine {
     name: String,
     badge: Badge,
     says: String,
+    href: String,
     version: String,
     loaded: Option<Moment>,
     diagnostics: Vec<Finding>,
@@ -69,13 +70,14 @@ pub fn definitions(page: DefinitionsPage) -> Html {
             _ => format!("{bad} of {total} need work; everything else is live"),
         },
         root: page.root,
-        files: files.into_iter().map(|file| line(file, page.now)).collect(),
+        files: files.into_iter().map(|file| line(file, tenant, page.now)).collect(),
         tenants: link::tenants(tenant),
         scan: format!("{}/scan", link::definitions(tenant)),
         equivalent: Equivalent::new()
             .with("This list", "millstream definitions status".to_owned())
             .with("Look again", "millstream definitions scan".to_owned())
             .with("Check without loading", "millstream definitions validate".to_owned())
+            .with("What a change would do", "millstream definitions plan".to_owned())
             .with("As JSON", "GET /api/v1/definitions".to_owned()),
         frame: page.frame,
     })
@@ -91,9 +93,12 @@ fn rank(state: FileState) -> u8 {
     }
 }
 
-fn line(file: &FileRow, now: Timestamp) -> FileLine {
+fn line(file: &FileRow, tenant: &TenantId, now: Timestamp) -> FileLine {
     let found = format::plural(file.diagnostics.len() as u64, "finding", "findings");
     let says = match file.state {
+        FileState::Live if file.pin.is_some() => {
+            "kept at an older version until the file changes".to_owned()
+        }
         FileState::Live if file.diagnostics.is_empty() => String::new(),
         FileState::Live => found,
         FileState::LastGood => format!("{found}; the last good version stays live"),
@@ -108,7 +113,8 @@ fn line(file: &FileRow, now: Timestamp) -> FileLine {
         name: file.name.clone(),
         badge: Badge::file(file.state),
         says,
-        version: file.version.as_ref().map_or_else(String::new, |v| v.short().to_owned()),
+        href: link::file(tenant, &file.name),
+        version: file.number.map_or_else(String::new, |number| format!("v{number}")),
         loaded: file.loaded_at.map(|at| Moment::relative(now, at)),
         diagnostics: file.diagnostics.iter().map(finding).collect(),
     }

@@ -6,6 +6,7 @@ pub mod automation;
 pub mod definitions;
 pub mod error;
 pub mod event_line;
+pub mod file;
 pub mod gantt;
 pub mod job;
 pub mod log;

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Redirect;
-use millstream_control::{Control, Deletions, Launched, MaterializeRequest};
+use millstream_control::{Control, Deletions, Launched, MaterializeRequest, Rollback};
 use millstream_model::view::PartitionState;
 use millstream_model::{Caller, PartitionKey, RunRequest, TenantId};
 use serde::Deserialize;
@@ -10,8 +10,9 @@ use serde::Deserialize;
 use crate::access::Visitor;
 use crate::api::definitions::scan_now;
 use crate::api::jobs::{SwitchTo, context};
+use crate::api::versions::roll_back;
 use crate::input::{
-    AssetPath, Fields, JobPath, RunPath, Segments, asset_key, job_name, partition_key,
+    AssetPath, Fields, FilePath, JobPath, RunPath, Segments, asset_key, job_name, partition_key,
 };
 use crate::link;
 use crate::parts::shell_word;
@@ -144,6 +145,26 @@ fn after(tenant: &TenantId, launched: &[Launched]) -> String {
         [one] => link::run(&one.tenant, &one.run_id),
         many => format!("{}?queued={}", link::runs(tenant), many.len()),
     }
+}
+
+/// What the buttons of a file's versions send.
+#[derive(Debug, Deserialize)]
+pub(crate) struct RollbackForm {
+    version: u32,
+}
+
+/// Goes back to a version of a definition file, and shows the file.
+pub(crate) async fn rollback(
+    State(state): State<ServerState>,
+    visitor: Visitor,
+    Segments(path): Segments<FilePath>,
+    Fields(form): Fields<RollbackForm>,
+) -> Result<Redirect, Problem> {
+    let tenant = visitor.tenant()?;
+    let by = visitor.caller.name.clone();
+    let wish = Rollback { file: path.file, number: form.version, by };
+    roll_back(&state, &wish).await?;
+    Ok(Redirect::to(&link::file(tenant, &wish.file)))
 }
 
 /// Looks at the definition files again.

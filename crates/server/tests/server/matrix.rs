@@ -19,6 +19,7 @@ fn probe(route: &Route, tenant: &str) -> Request<Body> {
         ("{asset}", "marts%2Fflights"),
         ("{job}", "production%2Fdaily%20etl"),
         ("{name}", "days"),
+        ("{file}", "etl.yaml"),
         ("{hash}", "x"),
         ("{step}", "extract"),
         ("{attempt}", "1"),

@@ -1,0 +1,112 @@
+//! Definition files read by a command, without loading them: for `validate` and `plan`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use millstream_definition::{
+    EXTENSIONS, LocationCheck, LocationFile, ParsedFile, Version, check_location,
+};
+use millstream_model::{ContentHash, Diagnostic};
+
+use crate::error::AppError;
+use crate::{draw, instance, output};
+
+/// The largest file that is read; the parser refuses smaller ones already.
+const READ_MAX: u64 = 2 << 20;
+
+/// A file that was read.
+pub(super) struct ReadFile {
+    text: String,
+    /// What it says, or what is wrong with it.
+    pub(super) parsed: ParsedFile,
+    hash: Option<ContentHash>,
+}
+
+/// Files by their names below their root.
+pub(super) type Files = BTreeMap<String, ReadFile>;
+
+/// The definition files at `roots`, which are files or folders.
+pub(super) fn read(roots: &[PathBuf]) -> Result<Files, AppError> {
+    let mut files = BTreeMap::new();
+    for root in roots {
+        for (name, path) in definition_files(root)? {
+            let content = content(&path)?;
+            let parsed = millstream_definition::parse_file(&name, &content);
+            let hash = parsed.manifest.as_ref().map(millstream_definition::file_hash);
+            let text = String::from_utf8_lossy(&content).into_owned();
+            files.insert(name, ReadFile { text, parsed, hash });
+        }
+    }
+    Ok(files)
+}
+
+/// What the files make together.
+pub(super) fn together(files: &Files) -> LocationCheck {
+    let each: Vec<LocationFile<'_>> = files
+        .iter()
+        .map(|(name, file)| LocationFile { name, newest: version(file), live: None })
+        .collect();
+    check_location(instance::location_name(), &each)
+}
+
+/// All that is wrong with the files, each alone and together.
+pub(super) fn findings<'f>(files: &'f Files, check: &'f LocationCheck) -> Vec<&'f Diagnostic> {
+    let alone = files.values().flat_map(|file| &file.parsed.diagnostics);
+    alone.chain(&check.diagnostics).collect()
+}
+
+/// Shows findings with the lines that they are about.
+pub(super) fn draw(files: &Files, findings: &[&Diagnostic]) {
+    for diagnostic in findings {
+        let source = files.get(&diagnostic.place.file).map_or("", |file| file.text.as_str());
+        output::line(&draw::diagnostic(diagnostic, source));
+    }
+}
+
+fn version(file: &ReadFile) -> Option<Version<'_>> {
+    Some(Version {
+        hash: file.hash.as_ref()?,
+        manifest: file.parsed.manifest.as_ref()?,
+        places: Some(&file.parsed.places),
+    })
+}
+
+/// The definition files at `root`, a file or a folder, with their names below it.
+fn definition_files(root: &Path) -> Result<Vec<(String, PathBuf)>, AppError> {
+    let failed = |source| AppError::Files { path: root.to_owned(), source };
+    if root.metadata().map_err(failed)?.is_file() {
+        let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        return Ok(vec![(name, root.to_owned())]);
+    }
+    let mut found = Vec::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in folder.read_dir().map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let path = entry.path();
+            let is_hidden = entry.file_name().to_string_lossy().starts_with('.');
+            let kind = entry.file_type().map_err(failed)?;
+            if kind.is_dir() && !is_hidden {
+                folders.push(path);
+            } else if kind.is_file() && !is_hidden && is_definition(&path) {
+                let below = path.strip_prefix(root).unwrap_or(&path);
+                found.push((below.to_string_lossy().into_owned(), path.clone()));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn is_definition(path: &Path) -> bool {
+    let extension = path.extension().and_then(std::ffi::OsStr::to_str);
+    extension.is_some_and(|extension| EXTENSIONS.contains(&extension))
+}
+
+fn content(path: &Path) -> Result<Vec<u8>, AppError> {
+    use std::io::Read as _;
+    let failed = |source| AppError::Files { path: path.to_owned(), source };
+    let mut content = Vec::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(READ_MAX).read_to_end(&mut content).map_err(failed)?;
+    Ok(content)
+}

@@ -1,0 +1,179 @@
+//! `millstream definitions plan`: what a change of the definition files would do.
+
+use std::path::{Path, PathBuf};
+
+use millstream_control::{Change, ChangeKind, Changes, Proposal};
+use millstream_model::{Clock as _, Severity, Timestamp};
+use millstream_plan::changes::changes;
+use serde_json::{Value, json};
+
+use super::files::{self, Files};
+use crate::cli::Global;
+use crate::client::Client;
+use crate::clock::SystemClock;
+use crate::error::AppError;
+use crate::output;
+use crate::settings::Settings;
+
+/// The most characters of a value that are shown.
+const VALUE_MAX: usize = 60;
+
+/// What is planned.
+pub(super) struct Order {
+    /// The folder of the files as they would be; the project's own when absent.
+    pub(super) folder: Option<PathBuf>,
+    /// The folder of the files as they are; what is live when absent.
+    pub(super) against: Option<PathBuf>,
+    /// What the exit code tells.
+    pub(super) tells: Tells,
+}
+
+/// What the exit code of a plan tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tells {
+    /// Whether the files could be planned.
+    Success,
+    /// That, and by a code of its own whether anything changes.
+    Difference,
+}
+
+impl From<bool> for Tells {
+    fn from(difference: bool) -> Self {
+        if difference { Self::Difference } else { Self::Success }
+    }
+}
+
+/// Shows what the change would do.
+pub(super) async fn run(global: &Global, order: Order) -> Result<(), AppError> {
+    let folder = match order.folder {
+        Some(folder) => folder,
+        None => Settings::of(&global.dir)?.dags,
+    };
+    let files = files::read(std::slice::from_ref(&folder))?;
+    let check = files::together(&files);
+    let findings = files::findings(&files, &check);
+    let errors = findings.iter().filter(|found| found.severity == Severity::Error).count();
+    let changes = match &order.against {
+        Some(against) => against_folder(&check.manifest, against)?,
+        None => against_live(global, &files, &check.refused).await?,
+    };
+    if global.json {
+        output::json(&json!({ "changes": changes, "diagnostics": findings, "errors": errors }));
+    } else {
+        files::draw(&files, &findings);
+        show(&changes);
+    }
+    if errors > 0 {
+        return Err(AppError::Failed);
+    }
+    if order.tells == Tells::Difference && !changes.is_empty() {
+        return Err(AppError::Different);
+    }
+    Ok(())
+}
+
+fn against_folder(new: &millstream_model::Manifest, folder: &Path) -> Result<Changes, AppError> {
+    let old = files::together(&files::read(&[folder.to_owned()])?).manifest;
+    Ok(changes(&old, new, SystemClock::start().now()))
+}
+
+async fn against_live(
+    global: &Global,
+    files: &Files,
+    refused: &std::collections::BTreeSet<String>,
+) -> Result<Changes, AppError> {
+    let content = |(name, file): (&String, &files::ReadFile)| {
+        let fits = file.parsed.manifest.clone().filter(|_| !refused.contains(name));
+        (name.clone(), fits)
+    };
+    let proposal = Proposal { files: files.iter().map(content).collect() };
+    // A scan would make live what is only planned.
+    let client = Client::connect_to_look(global).await?;
+    let answer = client.post("/api/v1/definitions/plan", &json!(proposal)).await;
+    let changes = answer.and_then(|answer| decoded(&client, answer));
+    client.close().await;
+    changes
+}
+
+/// The changes in an answer.
+pub(super) fn decoded(client: &Client, answer: Value) -> Result<Changes, AppError> {
+    serde_json::from_value(answer).map_err(|error| AppError::Unreachable {
+        place: client.place().to_owned(),
+        problem: format!("its answer is of another version: {error}"),
+    })
+}
+
+fn show(changes: &Changes) {
+    if changes.is_empty() {
+        output::line("Nothing changes.");
+        return;
+    }
+    show_things(changes);
+    if !changes.stale.is_empty() {
+        output::line("\nStale, until they are made again:");
+        for stale in &changes.stale {
+            let why = match &stale.upstream {
+                None => "its code changes".to_owned(),
+                Some(upstream) => format!("it is made from {upstream}"),
+            };
+            let how_much = match (&stale.partitions, stale.built) {
+                (Some(_), Some(count)) => format!(" ({count} built partitions)"),
+                (Some(name), None) => format!(" (every built partition of {name})"),
+                (None, _) => String::new(),
+            };
+            output::line(&format!("  {}{how_much}: {why}", stale.asset));
+        }
+    }
+    if !changes.retimed.is_empty() {
+        output::line("\nFires at other times:");
+        for retimed in &changes.retimed {
+            let (before, after) = (times(&retimed.before), times(&retimed.after));
+            output::line(&format!("  {}", retimed.name));
+            output::line(&format!("    before: {before}"));
+            output::line(&format!("    after:  {after}"));
+        }
+    }
+}
+
+/// Shows what is added, removed and changed.
+pub(super) fn show_things(changes: &Changes) {
+    for change in &changes.things {
+        let sign = match change.change {
+            ChangeKind::Added => '+',
+            ChangeKind::Removed => '-',
+            ChangeKind::Changed => '~',
+        };
+        output::line(&format!("{sign} {} {}", change.kind, change.name));
+        for field in &change.fields {
+            let (before, after) = (value(&field.before), value(&field.after));
+            output::line(&format!("    {}: {before} → {after}", field.field));
+        }
+    }
+    let count = |kind| changes.things.iter().filter(|it: &&Change| it.change == kind).count();
+    output::line(&format!(
+        "{} added, {} removed, {} changed",
+        count(ChangeKind::Added),
+        count(ChangeKind::Removed),
+        count(ChangeKind::Changed)
+    ));
+}
+
+fn times(times: &[Timestamp]) -> String {
+    if times.is_empty() {
+        return "never".to_owned();
+    }
+    let shown: Vec<String> = times.iter().take(3).map(ToString::to_string).collect();
+    shown.join(", ")
+}
+
+fn value(value: &Value) -> String {
+    let text = match value {
+        Value::Null => return "–".to_owned(),
+        other => other.to_string(),
+    };
+    if text.chars().count() <= VALUE_MAX {
+        return text;
+    }
+    let start: String = text.chars().take(VALUE_MAX).collect();
+    format!("{start}…")
+}

@@ -1,0 +1,86 @@
+//! What a change of the definition files would do, before it is made.
+
+use std::collections::BTreeMap;
+
+use millstream_model::view::PartitionState;
+use millstream_model::{AssetKey, ContentHash, FileManifest, FileVersion, LocationName, Manifest};
+use millstream_plan::changes::{Changes, changes};
+
+use crate::{Control, ControlError};
+
+/// Definition files as somebody wants them, by name; files that are not named are gone.
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proposal {
+    /// What each declares; null for one with errors, whose live version then stays.
+    pub files: BTreeMap<String, Option<FileManifest>>,
+}
+
+impl Control {
+    /// What it would do to have `proposal` live. Nothing is changed.
+    pub async fn plan_change(&self, proposal: Proposal) -> Result<Changes, ControlError> {
+        let Some(location) = self.store.locations().await?.into_iter().next() else {
+            return Ok(Changes::default());
+        };
+        let live = self.live_files(&location.name).await?;
+        let mut wanted = BTreeMap::new();
+        for (name, content) in proposal.files {
+            let kept = live.iter().find(|(version, _)| version.name == name);
+            if let Some(content) = content.or_else(|| kept.map(|(_, content)| content.clone())) {
+                wanted.insert(name, content);
+            }
+        }
+        let old = live.iter().map(|(version, content)| (version.name.as_str(), content));
+        let new = wanted.iter().map(|(name, content)| (name.as_str(), content));
+        let mut found = self.compare(&merged(&location.name, old), &merged(&location.name, new));
+        let built = self.built().await?;
+        for stale in &mut found.stale {
+            stale.built = Some(built.get(&stale.asset).copied().unwrap_or_default());
+        }
+        // What was never made cannot become stale.
+        found.stale.retain(|stale| stale.built != Some(0));
+        Ok(found)
+    }
+
+    /// What is different between two versions of a file.
+    pub async fn version_diff(
+        &self,
+        file: &str,
+        numbers: (u32, u32),
+    ) -> Result<Changes, ControlError> {
+        let (old, new) = self.two_versions(file, numbers).await?;
+        let location = self.file_history(file).await?.file.location;
+        let alone = |content| merged(&location, [(file, content)].into_iter());
+        Ok(self.compare(&alone(&old), &alone(&new)))
+    }
+
+    fn compare(&self, old: &Manifest, new: &Manifest) -> Changes {
+        changes(old, new, self.now())
+    }
+
+    /// How many materializations of each asset count today: of each tenant, and each partition.
+    async fn built(&self) -> Result<BTreeMap<AssetKey, u64>, ControlError> {
+        let mut built: BTreeMap<AssetKey, u64> = BTreeMap::new();
+        for tenant in self.catalog().await?.tenant_ids() {
+            for row in self.asset_rows(&tenant).await? {
+                let count = match row.partitions {
+                    Some(_) => row.counts.get(&PartitionState::Materialized).copied(),
+                    None => row.latest.map(|_| 1),
+                };
+                *built.entry(row.asset).or_default() += count.unwrap_or_default();
+            }
+        }
+        Ok(built)
+    }
+}
+
+fn merged<'f>(
+    location: &LocationName,
+    files: impl Iterator<Item = (&'f str, &'f FileManifest)>,
+) -> Manifest {
+    let files = files.map(|(name, content)| {
+        let hash = ContentHash::from_stored(String::new());
+        (FileVersion { name: name.to_owned(), hash }, content)
+    });
+    Manifest::merge(location.clone(), files)
+}

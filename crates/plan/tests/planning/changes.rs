@@ -1,0 +1,135 @@
+//! What a change of definitions does.
+
+use millstream_model::{
+    AssetDef, CommandLine, CommandStep, FileManifest, JobShape, StepConfig, Timestamp,
+};
+use millstream_plan::changes::{ChangeKind, Changes, changes};
+use serde_json::json;
+
+use crate::{asset, job, manifest, op};
+
+fn between(old: &FileManifest, new: &FileManifest) -> Changes {
+    // A second after the epoch began, a Thursday.
+    changes(&manifest(old), &manifest(new), Timestamp::from_micros(1_000_000))
+}
+
+fn assets(assets: Vec<AssetDef>) -> FileManifest {
+    FileManifest { assets, ..FileManifest::default() }
+}
+
+/// The same asset with other code.
+fn edited(asset: AssetDef) -> AssetDef {
+    let command = CommandLine::Shell("./other.sh".to_owned());
+    let step: CommandStep = serde_json::from_value(json!({ "command": command })).unwrap();
+    AssetDef { step: Some(StepConfig::Command(step)), ..asset }
+}
+
+fn scheduled(cron: &str) -> FileManifest {
+    let ops = JobShape::Ops(vec![op("a", &[])]);
+    let job = millstream_model::JobDef { schedule: Some(cron.to_owned()), ..job("etl", ops) };
+    FileManifest { jobs: vec![job], ..FileManifest::default() }
+}
+
+#[test]
+fn the_same_definitions_change_nothing() {
+    let file = assets(vec![asset("a", &[]), asset("b", &["a"])]);
+    assert!(between(&file, &file).is_empty());
+}
+
+#[test]
+fn things_that_come_and_go_are_named_with_their_kind() {
+    let (old, new) = (assets(vec![asset("a", &[])]), assets(vec![asset("b", &[])]));
+    let found = between(&old, &new);
+    let words: Vec<_> =
+        found.things.iter().map(|it| (it.kind.as_str(), it.name.as_str(), it.change)).collect();
+    assert_eq!(words, [("assets", "a", ChangeKind::Removed), ("assets", "b", ChangeKind::Added)]);
+    assert!(found.stale.is_empty(), "what is new was never made");
+}
+
+#[test]
+fn a_changed_thing_names_each_field_with_what_it_was_and_is() {
+    let found = between(&scheduled("0 6 * * *"), &scheduled("0 8 * * *"));
+    let fields = &found.things[0].fields;
+    assert_eq!(fields.len(), 1, "{fields:#?}");
+    assert_eq!(fields[0].field, "schedule");
+    assert_eq!((&fields[0].before, &fields[0].after), (&json!("0 6 * * *"), &json!("0 8 * * *")));
+}
+
+#[test]
+fn a_field_of_an_op_is_found_below_the_ops_id() {
+    let ops = |step: StepConfig| {
+        let changed = millstream_model::OpDef { step, ..op("load", &["extract"]) };
+        let job = job("etl", JobShape::Ops(vec![op("extract", &[]), changed]));
+        FileManifest { jobs: vec![job], ..FileManifest::default() }
+    };
+    let step = |command: &str| {
+        serde_json::from_value(json!({ "kind": "command", "command": command })).unwrap()
+    };
+    let found = between(&ops(step("./a.sh")), &ops(step("./b.sh")));
+    assert_eq!(found.things[0].fields[0].field, "shape.ops.load.step.command");
+}
+
+#[test]
+fn new_code_makes_an_asset_and_all_below_it_stale_and_nothing_above_or_beside() {
+    let old = vec![
+        asset("top", &[]),
+        asset("mid", &["top"]),
+        asset("low", &["mid"]),
+        asset("x", &["top"]),
+    ];
+    let mut new = old.clone();
+    new[1] = edited(new[1].clone());
+    let found = between(&assets(old), &assets(new));
+    let stale: Vec<_> = found
+        .stale
+        .iter()
+        .map(|it| (it.asset.to_string(), it.upstream.as_ref().map(ToString::to_string)))
+        .collect();
+    assert_eq!(stale, [("low".to_owned(), Some("mid".to_owned())), ("mid".to_owned(), None)]);
+}
+
+#[test]
+fn a_declared_code_version_that_stays_keeps_what_was_made_fresh() {
+    let kept = AssetDef { code_version: Some("1".to_owned()), ..asset("a", &[]) };
+    let found = between(&assets(vec![kept.clone()]), &assets(vec![edited(kept)]));
+    assert_eq!(found.things.len(), 1);
+    assert!(found.stale.is_empty());
+}
+
+#[test]
+fn an_asset_that_is_only_observed_passes_staleness_on_without_being_stale() {
+    let seen = |key: &str, deps: &[&str]| AssetDef { step: None, ..asset(key, deps) };
+    let old = vec![asset("a", &[]), seen("b", &["a"]), asset("c", &["b"])];
+    let mut new = old.clone();
+    new[0] = edited(new[0].clone());
+    let found = between(&assets(old), &assets(new));
+    let stale: Vec<_> = found.stale.iter().map(|it| it.asset.to_string()).collect();
+    assert_eq!(stale, ["a", "c"]);
+}
+
+#[test]
+fn a_schedule_shows_its_next_times_before_and_after() {
+    let found = between(&scheduled("0 6 * * *"), &scheduled("30 6 * * 1"));
+    assert_eq!(found.retimed.len(), 1);
+    let shown = |times: &[Timestamp]| times.first().unwrap().to_string();
+    assert_eq!(found.retimed[0].name, "job etl");
+    assert_eq!(shown(&found.retimed[0].before), "1970-01-01T06:00:00Z");
+    assert_eq!(shown(&found.retimed[0].after), "1970-01-05T06:30:00Z");
+    assert_eq!(found.retimed[0].after.len(), 5);
+}
+
+#[test]
+fn another_way_to_write_the_same_times_moves_no_fire() {
+    let found = between(&scheduled("@daily"), &scheduled("0 0 * * *"));
+    assert_eq!(found.things.len(), 1);
+    assert!(found.retimed.is_empty());
+}
+
+#[test]
+fn a_job_that_is_switched_off_fires_no_more() {
+    let on = scheduled("@daily");
+    let mut off = on.clone();
+    off.jobs[0].enabled = false;
+    let found = between(&on, &off);
+    assert_eq!((found.retimed[0].before.len(), found.retimed[0].after.len()), (5, 0));
+}

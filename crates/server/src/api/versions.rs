@@ -1,0 +1,119 @@
+//! Versions of definition files: their history, their differences, the way back, and what a change
+//! of the files would do.
+
+use axum::Json;
+use axum::extract::State;
+use millstream_control::{Changes, ControlError, Proposal, Rollback};
+use millstream_model::view::{FileRow, VersionRow};
+use millstream_model::{Diagnostic, ErrorCode};
+use serde::{Deserialize, Serialize};
+
+use crate::access::Visitor;
+use crate::api::definitions::wait_for_daemon;
+use crate::input::{Body, FilePath, Params, Segments};
+use crate::mask::masked_changes;
+use crate::problem::Problem;
+use crate::state::ServerState;
+
+/// A file with its versions.
+#[derive(Debug, Serialize)]
+pub(crate) struct HistoryAnswer {
+    file: FileRow,
+    versions: Vec<VersionRow>,
+}
+
+/// The versions of a file, the newest first.
+pub(crate) async fn history(
+    State(state): State<ServerState>,
+    Segments(path): Segments<FilePath>,
+) -> Result<Json<HistoryAnswer>, Problem> {
+    let history = state.control.file_history(&path.file).await?;
+    Ok(Json(HistoryAnswer { file: history.file, versions: history.versions }))
+}
+
+/// Which two versions are compared.
+#[derive(Debug, Deserialize)]
+pub(crate) struct DiffQuery {
+    from: u32,
+    to: u32,
+}
+
+/// What is different between two versions of a file.
+pub(crate) async fn diff(
+    State(state): State<ServerState>,
+    Segments(path): Segments<FilePath>,
+    Params(query): Params<DiffQuery>,
+) -> Result<Json<Changes>, Problem> {
+    let found = state.control.version_diff(&path.file, (query.from, query.to)).await?;
+    Ok(Json(masked_changes(found)))
+}
+
+/// Which version to go back to.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RollbackBody {
+    version: u32,
+}
+
+/// What a rollback came to.
+#[derive(Debug, Serialize)]
+pub(crate) struct RollbackAnswer {
+    file: FileRow,
+    warnings: Vec<Diagnostic>,
+}
+
+/// Makes an older version of a file live until the file's content changes.
+pub(crate) async fn rollback(
+    State(state): State<ServerState>,
+    visitor: Visitor,
+    Segments(path): Segments<FilePath>,
+    Body(body): Body<RollbackBody>,
+) -> Result<Json<RollbackAnswer>, Problem> {
+    let wish = Rollback { file: path.file, number: body.version, by: visitor.caller.name };
+    let warnings = roll_back(&state, &wish).await?;
+    let file = state.control.file_history(&wish.file).await?.file;
+    Ok(Json(RollbackAnswer { file, warnings }))
+}
+
+/// The daemon's answer to a rollback.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Answer {
+    Live { warnings: Vec<Diagnostic> },
+    Refused { diagnostics: Vec<Diagnostic> },
+    Error(String),
+}
+
+/// Has a daemon go back to a version; returns what there is to warn of.
+pub(crate) async fn roll_back(
+    state: &ServerState,
+    wish: &Rollback,
+) -> Result<Vec<Diagnostic>, Problem> {
+    let id = state.control.ask_for_rollback(wish).await?;
+    let Some(answer) = wait_for_daemon(state, &id).await? else {
+        let message = "no daemon has answered yet; the wish waits for one";
+        return Err(Problem::new(ErrorCode::DatabaseUnavailable, message));
+    };
+    match serde_json::from_value(answer) {
+        Ok(Answer::Live { warnings }) => Ok(warnings),
+        Ok(Answer::Refused { diagnostics }) => {
+            let message = format!(
+                "v{} of {} does not fit the other files; nothing has changed",
+                wish.number, wish.file
+            );
+            let problem = Problem::new(ErrorCode::DefinitionRollback, message);
+            Err(Problem { diagnostics, ..problem })
+        }
+        Ok(Answer::Error(message)) => Err(Problem::new(ErrorCode::DefinitionRollback, message)),
+        Err(error) => Err(Problem::new(ErrorCode::Internal, error.to_string())),
+    }
+}
+
+/// What a change of the files would do; nothing is changed.
+pub(crate) async fn plan(
+    State(state): State<ServerState>,
+    Body(proposal): Body<Proposal>,
+) -> Result<Json<Changes>, Problem> {
+    let found: Result<Changes, ControlError> = state.control.plan_change(proposal).await;
+    Ok(Json(masked_changes(found?)))
+}
