@@ -68,9 +68,13 @@ async fn answer(
     response
 }
 
-fn said(status: u16, body: impl ToString) -> Response {
+fn said(status: u16, body: impl Into<Value>) -> Response {
+    let body = match body.into() {
+        Value::String(text) => text,
+        json => json.to_string(),
+    };
     let builder = Response::builder().status(status).header("content-type", "application/json");
-    builder.body(body.to_string().into()).unwrap()
+    builder.body(body.into()).unwrap()
 }
 
 /// Time that passes only when somebody waits, and a log.
@@ -138,8 +142,8 @@ async fn pages(mut call: HttpCall, by: PageBy) -> (Table, HttpOutcome) {
     (Table::from_rows_file(&path, 1 << 20).unwrap(), outcome)
 }
 
-fn rows_of(folder: &TempDir) -> Option<(String, PathBuf)> {
-    Some(("/data".to_owned(), folder.path().join("rows")))
+fn rows_of(folder: &TempDir) -> (String, PathBuf) {
+    ("/data".to_owned(), folder.path().join("rows"))
 }
 
 fn numbered() -> PageBy {
@@ -230,7 +234,7 @@ async fn links_are_followed_on_the_same_host_with_the_same_headers() {
     .await;
     let folder = tempfile::tempdir().unwrap();
     let paginate = Some(Paginate { by: PageBy::Link, max_pages: 10 });
-    let call = HttpCall { rows: rows_of(&folder), paginate, ..call(address) };
+    let call = HttpCall { rows: Some(rows_of(&folder)), paginate, ..call(address) };
     let error = carry_out(&call, &Time::new()).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::AddressRefused, "{error}");
     assert_eq!(service.queries().len(), 1);
@@ -242,7 +246,7 @@ async fn pages_that_do_not_end_are_an_error() {
         Service::start(|number, _| said(200, json!({ "data": [{}], "next": number / 4 }))).await;
     let folder = tempfile::tempdir().unwrap();
     let with = |by, max_pages| HttpCall {
-        rows: rows_of(&folder),
+        rows: Some(rows_of(&folder)),
         paginate: Some(Paginate { by, max_pages }),
         ..call(address)
     };
@@ -255,14 +259,14 @@ async fn pages_that_do_not_end_are_an_error() {
     assert!(matches!(result, Err(HttpError::SamePage { .. })), "{result:?}");
 }
 
-fn waiting(max_time: Option<u64>) -> Option<RetryWhile> {
-    Some(RetryWhile {
+fn waiting(max_time: Option<u64>) -> RetryWhile {
+    RetryWhile {
         status: Some(200),
         json: Some(json!({ "error": "Continue wait" })),
         every: HumanDuration::from_secs(1),
         backoff: Backoff::Exponential,
         max_time: max_time.map(HumanDuration::from_secs),
-    })
+    }
 }
 
 fn continue_wait() -> Response {
@@ -277,7 +281,8 @@ async fn the_same_is_asked_again_while_the_answer_is_not_ready() {
     })
     .await;
     let time = Time::new();
-    let outcome = carry_out(&HttpCall { retry_while: waiting(None), ..call(address) }, &time).await;
+    let outcome =
+        carry_out(&HttpCall { retry_while: Some(waiting(None)), ..call(address) }, &time).await;
     assert_eq!(outcome.unwrap().fetched, Fetched::Body(json!({ "data": [] })));
     assert_eq!((time.waits(), service.queries().len()), (vec![1, 2, 4], 4));
 }
@@ -285,7 +290,7 @@ async fn the_same_is_asked_again_while_the_answer_is_not_ready() {
 #[tokio::test]
 async fn an_answer_that_is_never_ready_is_an_error_in_the_end() {
     let (_, address) = Service::start(|_, _| continue_wait()).await;
-    let call = HttpCall { retry_while: waiting(Some(100)), ..call(address) };
+    let call = HttpCall { retry_while: Some(waiting(Some(100))), ..call(address) };
     let error = carry_out(&call, &Time::new()).await.unwrap_err();
     let HttpError::NotReady { waited, .. } = &error else { panic!("{error}") };
     assert_eq!(waited.as_secs(), 63);
@@ -358,7 +363,7 @@ async fn answers_without_rows_say_what_is_there_instead() {
         (r#"{"data": [[1]]}"#, "row 1 is a list"),
     ] {
         let (_, address) = Service::start(move |_, _| said(200, body)).await;
-        let call = HttpCall { rows: rows_of(&folder), ..call(address) };
+        let call = HttpCall { rows: Some(rows_of(&folder)), ..call(address) };
         let error = carry_out(&call, &Time::new()).await.unwrap_err();
         assert!(error.to_string().contains(words), "{error}");
     }

@@ -25,17 +25,18 @@ async fn an_answer_over_the_limit_is_cut_off() {
     assert!(matches!(result, Err(OutboundError::TooLarge { limit: 16, .. })), "{result:?}");
 }
 
+/// An answer with `content`, gzipped.
+fn packed(content: &[u8]) -> Vec<u8> {
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    packer.write_all(content).unwrap();
+    answer("200 OK", "Content-Encoding: gzip\r\n", &packer.finish().unwrap())
+}
+
 #[tokio::test]
 async fn a_packed_answer_is_unpacked_and_its_limit_counts_what_comes_out() {
-    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    packer.write_all(&vec![0; 10 << 20]).unwrap();
-    let bomb = packer.finish().unwrap();
+    let (small, bomb) = (packed(b"hello"), packed(&vec![0; 10 << 20]));
     assert!(bomb.len() < 1 << 16, "it is small on the way");
-    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    packer.write_all(b"hello").unwrap();
-    let small = packer.finish().unwrap();
-    let packed = |body: &[u8]| answer("200 OK", "Content-Encoding: gzip\r\n", body);
-    let (address, heard) = serve(vec![packed(&small), packed(&bomb)]);
+    let (address, heard) = serve(vec![small, bomb]);
     let url = format!("http://{address}/");
     let client = guarded("127.0.0.1");
     assert_eq!(client.send(get(&url)).await.unwrap().body, b"hello");

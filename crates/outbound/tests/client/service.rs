@@ -19,8 +19,7 @@ pub(crate) fn serve_at(address: &str, answers: Vec<Vec<u8>>) -> (SocketAddr, Hea
     let heard = Heard::default();
     let requests = Arc::clone(&heard);
     std::thread::spawn(move || {
-        let mut index = 0;
-        for stream in listener.incoming() {
+        for (index, stream) in listener.incoming().enumerate() {
             let mut stream = stream.unwrap();
             stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
             let mut buffer = vec![0; 1 << 16];
@@ -32,7 +31,6 @@ pub(crate) fn serve_at(address: &str, answers: Vec<Vec<u8>>) -> (SocketAddr, Hea
             requests.lock().unwrap().push(String::from_utf8_lossy(&buffer[..read]).into_owned());
             // The client may have hung up, as over a limit.
             stream.write_all(&answers[index.min(answers.len() - 1)]).ok();
-            index += 1;
         }
     });
     (address, heard)

@@ -250,8 +250,12 @@ impl Object for Named {
 fn snake(text: &str) -> String {
     let mut snake = String::new();
     let mut previous = '_';
-    for character in text.chars() {
-        if character.is_uppercase() && (previous.is_lowercase() || previous.is_ascii_digit()) {
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        let ends_capitals =
+            previous.is_uppercase() && characters.peek().is_some_and(|next| next.is_lowercase());
+        let begins_word = previous.is_lowercase() || previous.is_ascii_digit() || ends_capitals;
+        if character.is_uppercase() && begins_word {
             snake.push('_');
         }
         if character.is_alphanumeric() {
@@ -372,6 +376,10 @@ mod tests {
             ("{{ partition }} {{ partition.grain }}", "jfk::day day"),
             ("{{ env.LAKE }} {{ run }}", "/lake 0190-run"),
             ("{{ name | snake }} {{ module }}", "fetch_data MyApp.Tasks.FetchData"),
+            (
+                "{{ 'FetchAPIData' | snake }} {{ 'TaskA2Flaky' | snake }}",
+                "fetch_api_data task_a2_flaky",
+            ),
             ("{{ partition.key | identifier }}", "\"jfk::day\""),
             ("no template { here }", "no template { here }"),
         ] {
