@@ -2,8 +2,9 @@
 //!
 //! Pure: [`plan_job`], [`plan_assets`] and [`plan_selection`] map a manifest and a request to one
 //! frozen `RunPlan`, and [`tenant_of`] says whose a partition is; `control` calls them before it
-//! enqueues a run. [`changes`] is what a change of definitions does. [`progress`] is how far one run has come; `worker` keeps one. Nothing here knows
-//! which runs exist or what time it is; the time is part of the request.
+//! enqueues a run. [`changes`] is what a change of definitions does. [`progress`] is how far one
+//! run has come; `worker` keeps one. Nothing here knows which runs exist or what time it is; the
+//! time is part of the request.
 //!
 //! **Invariant.** Planning the same request against the same manifest gives the same plan.
 

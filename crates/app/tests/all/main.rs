@@ -20,4 +20,5 @@ mod process;
 mod project;
 mod server;
 mod steps;
+mod versions;
 mod workers;

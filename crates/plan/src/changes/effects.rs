@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use millstream_model::cron::CronSchedule;
 use millstream_model::{AssetKey, Manifest, Timestamp, Zone};
 
-use super::{FIRES_SHOWN, Retimed, Stale};
+use super::diff::{FIRES_SHOWN, Retimed, Stale};
 use crate::assets::code_version;
 
 /// The assets whose code changes, and everything below them.

@@ -6,7 +6,7 @@ use millstream_model::{HandlerDef, Manifest};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Change, ChangeKind, FIELDS_MAX, FieldChange};
+use super::diff::{Change, ChangeKind, FIELDS_MAX, FieldChange};
 
 /// The things of one kind, by name.
 type Things = BTreeMap<String, Value>;

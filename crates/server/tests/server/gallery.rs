@@ -2,7 +2,8 @@
 
 use axum::http::StatusCode;
 use millstream_blob::LogStream;
-use millstream_model::ErrorCode;
+use millstream_model::view::{FileState, Pin, VersionRow};
+use millstream_model::{ContentHash, ErrorCode};
 use millstream_server::frame::{Section, Theme};
 use millstream_server::html::Html;
 use millstream_server::pages::asset::{AssetPage, asset};
@@ -10,6 +11,7 @@ use millstream_server::pages::assets::{AssetsPage, assets};
 use millstream_server::pages::automation::{AutomationPage, automation};
 use millstream_server::pages::definitions::{DefinitionsPage, definitions};
 use millstream_server::pages::error::{ErrorPage, error};
+use millstream_server::pages::file::{FilePage, file};
 use millstream_server::pages::job::{JobPage, job};
 use millstream_server::pages::log::{Growth, LogWindow};
 use millstream_server::pages::now::{NowPage, now};
@@ -84,8 +86,28 @@ fn lists(theme: Theme) -> Vec<(&'static str, Html)> {
                 files,
             }),
         ),
+        ("file", file_page(theme)),
         ("tenants", tenants(TenantsPage { frame: system, tenants: samples::tenants() })),
     ]
+}
+
+fn file_page(theme: Theme) -> Html {
+    let now = samples::now();
+    let version = |number: u32| VersionRow {
+        number,
+        hash: ContentHash::of(&number.to_be_bytes()),
+        loaded_at: now,
+    };
+    let mut shown = samples::files().remove(0);
+    shown.state = FileState::Live;
+    shown.number = Some(1);
+    shown.pin = Some(Pin { number: 1, by: "ana".to_owned(), at: now });
+    file(FilePage {
+        frame: samples::frame(Section::System, theme),
+        now,
+        file: shown,
+        versions: vec![version(3), version(2), version(1)],
+    })
 }
 
 fn job_page(theme: Theme) -> Html {

@@ -17,4 +17,6 @@ mod samples;
 #[cfg(test)]
 mod site;
 #[cfg(test)]
+mod versions;
+#[cfg(test)]
 mod worker;

@@ -1,0 +1,70 @@
+//! Plans of changed files, and versions, as the command line shows them.
+
+use crate::project::Project;
+
+const FIRST: &str = "assets:
+  orders: { step: { kind: command, command: [echo, one] } }
+  report: { deps: [orders], step: { kind: noop } }
+jobs:
+  etl: { select: orders+, schedule: '0 6 * * *' }
+";
+
+/// The definitions with another command and another time.
+fn second() -> String {
+    FIRST.replace("one", "two").replace("0 6", "30 7")
+}
+
+#[test]
+fn r204_a_file_is_planned_edited_compared_and_rolled_back_on_the_command_line() {
+    let project = Project::with(FIRST);
+    let server = project.serve();
+    project.json(&["asset", "materialize", "orders+"]);
+
+    project.write("new/main.yaml", &second());
+    project.write("new/more.yaml", "jobs: { more: { select: report, shedule: '@daily' } }");
+    let planned = project.run(&["definitions", "plan", "new"]);
+    assert_eq!(planned.code, 1, "one file has an error: {planned:?}");
+    for part in [
+        "did you mean `schedule`",
+        "~ assets orders",
+        r#"step.command: ["echo","one"] → ["echo","two"]"#,
+        "report: it is made from orders",
+        "T07:30:00Z",
+    ] {
+        assert!(planned.out.contains(part), "{part}: {planned:?}");
+    }
+    assert_eq!(project.run(&["definitions", "plan"]).out, "Nothing changes.\n");
+
+    project.write("dags/main.yaml", &second());
+    project.json(&["definitions", "scan"]);
+    let history = project.json(&["definitions", "history", "main.yaml"]);
+    assert_eq!(history["versions"].as_array().unwrap().len(), 2);
+    let diff = project.run(&["definitions", "diff", "main.yaml", "v1", "v2"]);
+    assert!(diff.out.contains("~ jobs etl"), "{diff:?}");
+
+    project.json(&["definitions", "rollback", "main.yaml", "v1"]);
+    drop(server);
+    let _server = project.serve();
+    project.json(&["definitions", "scan"]);
+    let file = project.json(&["definitions", "history", "main.yaml"])["file"].take();
+    assert_eq!((&file["number"], file["pin"]["number"].as_u64()), (&1.into(), Some(1)));
+    let planned = project.run(&["definitions", "plan", "--exit-code"]);
+    assert_eq!(planned.code, 3, "the file holds what is not live: {planned:?}");
+
+    project.write("dags/main.yaml", &second().replace("two", "three"));
+    project.json(&["definitions", "scan"]);
+    let file = project.json(&["definitions", "history", "main.yaml"])["file"].take();
+    assert_eq!((&file["number"], file["pin"].is_null()), (&3.into(), true));
+}
+
+#[test]
+fn a_plan_without_a_server_loads_nothing() {
+    let project = Project::with(FIRST);
+    let planned = project.json(&["definitions", "plan"]);
+    assert_eq!(planned["changes"]["things"].as_array().unwrap().len(), 3, "{planned}");
+    let planned = project.json(&["definitions", "plan"]);
+    assert_eq!(planned["changes"]["things"].as_array().unwrap().len(), 3, "{planned}");
+    project.write("old/main.yaml", FIRST);
+    let planned = project.run(&["definitions", "plan", "--against", "old", "--exit-code"]);
+    assert_eq!((planned.code, planned.out.as_str()), (0, "Nothing changes.\n"));
+}

@@ -1,0 +1,101 @@
+//! The changes between two manifests, as values that pages and commands show.
+
+use millstream_model::{AssetKey, Manifest, PartitionsName, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{effects, things};
+
+/// The fire times of a schedule that are shown, of each side.
+pub(crate) const FIRES_SHOWN: usize = 5;
+
+/// The fields of one thing whose change is shown.
+pub(crate) const FIELDS_MAX: usize = 100;
+
+/// What a change of definitions does.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Changes {
+    /// What is added, removed or changed, by kind and name.
+    pub things: Vec<Change>,
+    /// The assets whose materializations become stale, in the order of their keys.
+    pub stale: Vec<Stale>,
+    /// The schedules that fire at other times than before.
+    pub retimed: Vec<Retimed>,
+}
+
+/// One thing that is not what it was.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// The kind of thing, as its section is called: `assets`, `jobs`, ….
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// What happens to it.
+    pub change: ChangeKind,
+    /// Its fields that differ, for one that is changed.
+    pub fields: Vec<FieldChange>,
+}
+
+/// What happens to a thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    /// It is new.
+    Added,
+    /// It is gone.
+    Removed,
+    /// It is another.
+    Changed,
+}
+
+/// A field that is not what it was.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FieldChange {
+    /// The keys down to it, with dots between them.
+    pub field: String,
+    /// What it was; null when it was not there.
+    pub before: Value,
+    /// What it is; null when it is not there any more.
+    pub after: Value,
+}
+
+/// An asset whose materializations become stale.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stale {
+    /// The asset.
+    pub asset: AssetKey,
+    /// The upstream asset that makes it stale; absent when its own code changes.
+    pub upstream: Option<AssetKey>,
+    /// How it is divided; one whole when absent.
+    pub partitions: Option<PartitionsName>,
+    /// How many of its partitions become stale; unknown here, and filled in by who knows.
+    #[serde(default)]
+    pub built: Option<u64>,
+}
+
+/// A schedule that fires at other times than before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retimed {
+    /// What it launches.
+    pub name: String,
+    /// The next times as it was; none when it did not fire.
+    pub before: Vec<Timestamp>,
+    /// The next times as it is; none when it does not fire any more.
+    pub after: Vec<Timestamp>,
+}
+
+impl Changes {
+    /// Whether nothing changes.
+    pub fn is_empty(&self) -> bool {
+        self.things.is_empty() && self.stale.is_empty() && self.retimed.is_empty()
+    }
+}
+
+/// What it means to have `new` live instead of `old`, seen at `now`.
+pub fn changes(old: &Manifest, new: &Manifest, now: Timestamp) -> Changes {
+    Changes {
+        things: things::changed(old, new),
+        stale: effects::stale(old, new),
+        retimed: effects::retimed(old, new, now),
+    }
+}
