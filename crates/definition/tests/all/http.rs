@@ -54,7 +54,8 @@ assets:
     step:
       kind: http
       resource: api
-      request: { method: PATCH, path: /a, headers: { A: b }, query: { c: 1 }, json: { d: [null, 1] } }
+      request:
+        { method: PATCH, path: /a, headers: { A: b }, query: { c: 1 }, json: { d: [null, 1] } }
       retry_while: { json: { e: 1 }, every: 2s, backoff: linear, max_time: 1m }
       paginate: { by: cursor, next: /next, body: /after, max_pages: 5 }
       rows: /data
