@@ -8,6 +8,7 @@
 
 mod bench;
 mod browser;
+mod cascade;
 mod commands;
 mod crashes;
 mod database;
