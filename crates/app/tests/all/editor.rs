@@ -224,14 +224,14 @@ fn an_editor_finds_nothing_wrong_with_files_that_load() {
 
 #[test]
 fn an_editor_marks_what_the_keys_and_types_of_a_file_tell() {
-    /// What only a reading of the whole can tell: aliases, references, circles, names, times.
+    /// What only a reading of the whole can tell: aliases, references, circles, names, times, paths.
     const BEYOND: &[&str] = &[
         "08_", "09_", "17_", "19_", "21_", "26_", "27_", "32_", "33_", "36_", "37_", "38_", "40_",
-        "42_", "43_", "45_", "47_", "50_",
+        "42_", "43_", "45_", "47_", "50_", "52_", "53_",
     ];
     let (_project, schema) = with_schema();
     let Some(mut editor) = for_all_files(&schema) else { return };
-    let mut marked = 0;
+    let (mut marked, mut unmarked) = (0, Vec::new());
     for (name, text) in files_of("crates/definition/tests/bad") {
         let strict_json = ["04_", "05_", "06_"].iter().any(|number| name.contains(number));
         let is_beyond = BEYOND.iter().any(|number| name.contains(&format!("/{number}")));
@@ -239,9 +239,12 @@ fn an_editor_marks_what_the_keys_and_types_of_a_file_tell() {
             continue;
         }
         let problems = editor.problems(&format!("file:///{name}"), &text);
-        assert!(!problems.is_empty(), "nothing is marked in {name}");
+        if problems.is_empty() {
+            unmarked.push(name);
+        }
         marked += 1;
     }
+    assert!(unmarked.is_empty(), "nothing is marked in {unmarked:?}");
     assert!(marked > 20, "only {marked} files were marked");
 }
 
