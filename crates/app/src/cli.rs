@@ -217,6 +217,9 @@ pub(crate) enum RunCommand {
         /// Go on until the run is over.
         #[arg(long)]
         follow: bool,
+        /// Only this many bytes from the end of each output.
+        #[arg(long, value_name = "BYTES")]
+        tail: Option<u64>,
     },
     /// Cancel a run.
     Cancel {

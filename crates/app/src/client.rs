@@ -23,6 +23,9 @@ use crate::settings::Settings;
 /// The most that an answer may hold.
 const ANSWER_MAX: usize = 64 << 20;
 
+/// The header that says how long a log is.
+const LOG_SIZE: &str = "millstream-log-size";
+
 /// How long a request may take before the server counts as gone.
 const LIMITS: Limits = Limits {
     connect: Duration::from_secs(10),
@@ -43,6 +46,14 @@ pub(crate) enum Client {
     },
     /// This process itself.
     Here(Box<Served>),
+}
+
+/// What came back.
+struct Answer {
+    status: u16,
+    /// How long the log is that was asked for.
+    log_size: Option<u64>,
+    bytes: Vec<u8>,
 }
 
 impl Client {
@@ -125,13 +136,29 @@ impl Client {
         path: &str,
         body: Option<&Value>,
     ) -> Result<(u16, Vec<u8>), AppError> {
+        let Answer { status, bytes, .. } = self.answer(method, path, body).await?;
+        Ok((status, bytes))
+    }
+
+    /// How long the log at `path` is; 0 when there is none.
+    pub(crate) async fn log_size(&self, path: &str) -> Result<u64, AppError> {
+        Ok(self.answer(Method::Get, path, None).await?.log_size.unwrap_or_default())
+    }
+
+    async fn answer(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, AppError> {
         match self {
             Self::Remote { http, base, .. } => {
                 let url = format!("{base}{path}");
                 let body = body.map(|body| Sent::json(body.to_string().into_bytes()));
                 let request = Request { method, url: &url, headers: &[], body };
                 let answer = http.send(request).await.map_err(|error| self.unreachable(&error))?;
-                Ok((answer.status, answer.body))
+                let log_size = answer.header(LOG_SIZE).and_then(|size| size.parse().ok());
+                Ok(Answer { status: answer.status, log_size, bytes: answer.body })
             }
             Self::Here(served) => in_process(served.router(), method, path, body).await,
         }
@@ -167,7 +194,7 @@ async fn in_process(
     method: Method,
     path: &str,
     body: Option<&Value>,
-) -> Result<(u16, Vec<u8>), AppError> {
+) -> Result<Answer, AppError> {
     let failed =
         |problem: String| AppError::Unreachable { place: "this process".to_owned(), problem };
     let content = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
@@ -183,9 +210,10 @@ async fn in_process(
         Err(never) => match never {},
     };
     let status = answer.status().as_u16();
+    let log_size = answer.headers().get(LOG_SIZE).and_then(|size| size.to_str().ok()?.parse().ok());
     let limited = http_body_util::Limited::new(answer.into_body(), ANSWER_MAX);
     let bytes = limited.collect().await.map_err(|error| failed(error.to_string()))?.to_bytes();
-    Ok((status, bytes.to_vec()))
+    Ok(Answer { status, log_size, bytes: bytes.to_vec() })
 }
 
 fn refused(status: u16, value: &Value) -> AppError {

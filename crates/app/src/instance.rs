@@ -117,6 +117,8 @@ pub(crate) fn worker(settings: &Settings, blobs: &Blobs, program: PathBuf) -> Wo
     let mut worker = WorkerSettings::new(name, settings.project.clone(), scratch, program)
         .inheriting(std::env::vars());
     worker.declared_env.clone_from(&settings.declared_env);
+    worker.limits = settings.limits.or(worker.limits);
+    worker.output_max = settings.output_max.unwrap_or(worker.output_max);
     worker.python.clone_from(&settings.python);
     worker.outbound = settings.outbound.clone();
     worker.beat_every = worker.beat_every.min(settings.time_to_live / 4);

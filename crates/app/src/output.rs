@@ -1,6 +1,6 @@
 //! What commands print: tables for people, JSON for programs, errors with a way out.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use serde::Serialize;
 
@@ -14,12 +14,41 @@ pub(crate) fn line(text: &str) {
     }
 }
 
-/// Prints bytes as they are.
+/// Writes what a step has written: as it is, or on a terminal as text that only shows.
 pub(crate) fn raw(bytes: &[u8]) {
     let mut out = std::io::stdout().lock();
-    if out.write_all(bytes).and_then(|()| out.flush()).is_err() {
+    let written = if out.is_terminal() {
+        out.write_all(readable(bytes).as_bytes())
+    } else {
+        out.write_all(bytes)
+    };
+    if written.and_then(|()| out.flush()).is_err() {
         // The reader has left (`| head`); there is nobody to tell.
     }
+}
+
+/// `bytes` as text that a terminal shows and does not obey, save for colours.
+fn readable(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.as_ref();
+    while let Some(character) = rest.chars().next() {
+        let colour = colour_length(rest);
+        let length = colour.unwrap_or(character.len_utf8());
+        let (piece, after) = rest.split_at(length);
+        if colour.is_some() || matches!(character, '\n' | '\t') || !character.is_control() {
+            out.push_str(piece);
+        }
+        rest = after;
+    }
+    out
+}
+
+/// How long the sequence is that `text` begins with, if it changes the colour.
+fn colour_length(text: &str) -> Option<usize> {
+    let codes = text.strip_prefix("\u{1b}[")?;
+    let end = codes.find(|c: char| !c.is_ascii_digit() && c != ';')?;
+    codes.get(end..)?.starts_with('m').then_some(end + "\u{1b}[m".len())
 }
 
 /// Prints a value as indented JSON.
@@ -90,5 +119,18 @@ pub(crate) fn error(as_json: bool, error: &AppError) {
     }
     if let Some(help) = help {
         note(&format!("  help: {help}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn g14_bytes_that_are_no_text_show_on_a_terminal_and_do_nothing_to_it() {
+        let said = b"ok\xff\x07 \x1b[31mred\x1b[0m \x1b[2J\x1b]0;title\x07\tend\r\n";
+        let shown = "ok\u{fffd} \u{1b}[31mred\u{1b}[0m [2J]0;title\tend\n";
+        assert_eq!(readable(said), shown);
+        assert_eq!(readable(b"\x1b["), "[");
     }
 }

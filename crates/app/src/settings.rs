@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
-use millstream_model::HumanDuration;
+use millstream_model::{ByteSize, HumanDuration, StepLimits};
 use millstream_worker::{AllowError, AllowList};
 
 use crate::error::AppError;
@@ -40,6 +41,10 @@ pub(crate) struct Settings {
     pub(crate) time_to_live: Duration,
     /// How often a run is given to a worker before its losses are its failure.
     pub(crate) launches_max: u32,
+    /// What an attempt at a step may use where its definition does not say.
+    pub(crate) limits: StepLimits,
+    /// How large the log of each output of an attempt may become; the worker's default if absent.
+    pub(crate) output_max: Option<ByteSize>,
     /// Where a run's worker runs.
     pub(crate) launcher: LauncherKind,
     /// The Python that runs functions whose step names none.
@@ -105,6 +110,8 @@ impl Settings {
             }
         };
         let outbound = outbound(variable("MILLSTREAM_OUTBOUND_ALLOW").as_deref(), &mut warnings);
+        let limits = limits(&variable, &mut warnings);
+        let output_max = value("MILLSTREAM_OUTPUT_MAX", &variable, &mut warnings);
         let names = variable("MILLSTREAM_ENV").unwrap_or_default();
         let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
         let declared_env =
@@ -120,6 +127,8 @@ impl Settings {
             max_concurrent_runs: Some(runs),
             time_to_live,
             launches_max,
+            limits,
+            output_max,
             launcher,
             outbound,
             warnings,
@@ -151,6 +160,31 @@ fn outbound(text: Option<&str>, warnings: &mut Vec<String>) -> AllowList {
             AllowList::none()
         }),
     }
+}
+
+/// The limits of steps that `variable` gives.
+fn limits(variable: &impl Fn(&str) -> Option<String>, warnings: &mut Vec<String>) -> StepLimits {
+    StepLimits {
+        memory: value("MILLSTREAM_STEP_MEMORY", variable, warnings),
+        cpu: value("MILLSTREAM_STEP_CPU", variable, warnings),
+        cpu_time: value("MILLSTREAM_STEP_CPU_TIME", variable, warnings),
+        processes: value("MILLSTREAM_STEP_PROCESSES", variable, warnings),
+        open_files: value("MILLSTREAM_STEP_OPEN_FILES", variable, warnings),
+    }
+}
+
+/// The value of the variable called `name`; one that is none, or nothing at all, is a warning.
+fn value<T: FromStr + Default + PartialEq>(
+    name: &str,
+    variable: &impl Fn(&str) -> Option<String>,
+    warnings: &mut Vec<String>,
+) -> Option<T> {
+    let text = variable(name)?;
+    let value = text.parse().ok().filter(|value| *value != T::default());
+    if value.is_none() {
+        warnings.push(format!("Invalid {name}: {text}, using default"));
+    }
+    value
 }
 
 /// A positive duration; a bare number means seconds.
@@ -199,6 +233,26 @@ mod tests {
         assert_eq!(variable("10.0.0.0/8").outbound, "10.0.0.0/8".parse().unwrap());
         let wrong = variable("10.0.0.0/88");
         assert_eq!((wrong.outbound, wrong.warnings.len()), (AllowList::none(), 1));
+    }
+
+    #[test]
+    fn r019_limits_of_steps_are_written_as_people_say_them_and_bad_ones_are_warned_about() {
+        let settings = read(&[
+            ("MILLSTREAM_STEP_MEMORY", "512 MiB"),
+            ("MILLSTREAM_STEP_CPU_TIME", "10m"),
+            ("MILLSTREAM_STEP_PROCESSES", "0"),
+            ("MILLSTREAM_OUTPUT_MAX", "much"),
+        ]);
+        assert_eq!(settings.limits.memory, Some(ByteSize(512 << 20)));
+        assert_eq!(settings.limits.cpu_time, Some(HumanDuration::from_secs(600)));
+        assert_eq!((settings.limits.processes, settings.output_max), (None, None));
+        assert_eq!(
+            settings.warnings,
+            [
+                "Invalid MILLSTREAM_STEP_PROCESSES: 0, using default",
+                "Invalid MILLSTREAM_OUTPUT_MAX: much, using default"
+            ]
+        );
     }
 
     #[test]

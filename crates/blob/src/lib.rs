@@ -11,6 +11,6 @@ mod part;
 mod result;
 mod store;
 
-pub use log::{LogKey, LogPart, LogStream, LogTime, LogWriter};
+pub use log::{LOG_MAX, LogKey, LogPart, LogStream, LogTime, LogWriter};
 pub use result::{RESULT_INLINE_MAX, RESULT_MAX, ResultKey};
 pub use store::{BlobError, Blobs};

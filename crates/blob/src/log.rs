@@ -10,17 +10,14 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use millstream_model::{RunId, StepKey, TenantId, Timestamp};
+use millstream_model::{ByteSize, RunId, StepKey, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// The bytes of one record of the sidecar.
 pub(crate) const TIME_RECORD: usize = 16;
 
-/// The largest log of one attempt and stream; what comes after it is dropped.
-const LOG_MAX: u64 = 1 << 30;
-
-/// What stands at the end of a log that reached its largest size.
-const LOG_FULL: &[u8] = b"\n[millstream: output beyond 1 GiB is not kept]\n";
+/// The largest log of one attempt and stream where nothing else is said.
+pub const LOG_MAX: ByteSize = ByteSize(256 << 20);
 
 /// Which of the two outputs of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -97,10 +94,19 @@ pub(crate) fn times_path(path: &Path) -> PathBuf {
 }
 
 /// Appends to one log, which others may append to as well. The files are made with the first byte.
+///
+/// What the log has no room for, or the disk refuses, is counted, and the log says so where it is
+/// missing as soon as it can.
 #[derive(Debug)]
 pub struct LogWriter {
     path: PathBuf,
+    max: ByteSize,
     files: Option<LogFiles>,
+    /// Bytes beyond the largest size, once that is reached.
+    beyond: Option<u64>,
+    /// Bytes that could not be written since the last that could.
+    refused: u64,
+    dropped: u64,
 }
 
 #[derive(Debug)]
@@ -108,24 +114,104 @@ struct LogFiles {
     log: File,
     times: File,
     size: u64,
+    /// How large it was when this writer came to it.
+    found: u64,
 }
 
 impl LogWriter {
     /// A writer for the log at `path`, which [`crate::Blobs::log_path`] has named.
     pub fn new(path: PathBuf) -> Self {
-        Self { path, files: None }
+        Self { path, max: LOG_MAX, files: None, beyond: None, refused: 0, dropped: 0 }
     }
 
-    /// Appends `bytes`, which came at `now`. A log at its largest size stays as it is.
+    /// Lets the log grow to `max`, and by the lines that say what is missing.
+    #[must_use]
+    pub fn up_to(self, max: ByteSize) -> Self {
+        Self { max, ..self }
+    }
+
+    /// Appends `bytes`, which came at `now`, as far as there is room.
+    ///
+    /// The next call tries again after an error; the bytes of this one are lost.
     pub fn append(&mut self, bytes: &[u8], now: Timestamp) -> io::Result<()> {
         if bytes.is_empty() {
             return Ok(());
         }
-        let files = match &mut self.files {
-            Some(files) => files,
-            none => none.insert(LogFiles::open(&self.path)?),
-        };
-        files.append(bytes, now)
+        if self.beyond.is_none() {
+            match self.try_append(bytes, now) {
+                Ok(room) if room == bytes.len() => return Ok(()),
+                Ok(room) => self.drop_beyond(bytes.len() - room),
+                Err((written, error)) => {
+                    let lost = (bytes.len() - written) as u64;
+                    self.refused += lost;
+                    self.dropped += lost;
+                    return Err(error);
+                }
+            }
+        } else {
+            self.drop_beyond(bytes.len());
+        }
+        Ok(())
+    }
+
+    /// Says in the log what is missing at its end.
+    pub fn finish(&mut self, now: Timestamp) -> io::Result<()> {
+        self.tell_refused(now)?;
+        match (self.beyond.take(), &mut self.files) {
+            (Some(count), Some(files)) if count > 0 => {
+                files.write(format!("[millstream: {count} bytes dropped]\n").as_bytes(), now)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// How many bytes are not in the log.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    fn drop_beyond(&mut self, count: usize) {
+        self.dropped += count as u64;
+        self.beyond = Some(self.beyond.unwrap_or_default() + count as u64);
+    }
+
+    /// Writes as much of `bytes` as there is room for and returns how much that was. The error
+    /// comes with what was written all the same.
+    fn try_append(&mut self, bytes: &[u8], now: Timestamp) -> Result<usize, (usize, io::Error)> {
+        self.tell_refused(now).map_err(|error| (0, error))?;
+        let max = self.max;
+        let files = self.files().map_err(|error| (0, error))?;
+        files.look().map_err(|error| (0, error))?;
+        let room = usize::try_from(max.0.saturating_sub(files.size)).unwrap_or(usize::MAX);
+        let kept = bytes.get(..room).unwrap_or(bytes);
+        let before = files.size;
+        if let Err(error) = files.write(kept, now) {
+            let written = usize::try_from(files.size.saturating_sub(before)).unwrap_or_default();
+            return Err((written.min(kept.len()), error));
+        }
+        if kept.len() < bytes.len() && !files.was_full(max) {
+            let line = format!("\n[millstream: output capped at {max}; what follows is dropped]\n");
+            files.write(line.as_bytes(), now).map_err(|error| (kept.len(), error))?;
+        }
+        Ok(kept.len())
+    }
+
+    /// Says how much was lost before, now that the disk may take it.
+    fn tell_refused(&mut self, now: Timestamp) -> io::Result<()> {
+        if self.refused == 0 {
+            return Ok(());
+        }
+        let line = format!("\n[millstream: {} bytes could not be written here]\n", self.refused);
+        self.files()?.write(line.as_bytes(), now)?;
+        self.refused = 0;
+        Ok(())
+    }
+
+    fn files(&mut self) -> io::Result<&mut LogFiles> {
+        match &mut self.files {
+            Some(files) => Ok(files),
+            none => Ok(none.insert(LogFiles::open(&self.path)?)),
+        }
     }
 }
 
@@ -137,32 +223,43 @@ impl LogFiles {
         let append = |path: &Path| OpenOptions::new().append(true).create(true).open(path);
         let log = append(path)?;
         let size = log.metadata()?.len();
-        Ok(Self { log, times: append(&times_path(path))?, size })
+        Ok(Self { log, times: append(&times_path(path))?, size, found: size })
     }
 
-    fn append(&mut self, bytes: &[u8], now: Timestamp) -> io::Result<()> {
-        // Another writer may have appended since.
+    /// Takes in what another writer may have appended since.
+    fn look(&mut self) -> io::Result<()> {
         self.size = self.log.metadata()?.len();
-        if self.size >= LOG_MAX {
+        Ok(())
+    }
+
+    /// Whether another writer has filled it already, and said so.
+    fn was_full(&self, max: ByteSize) -> bool {
+        self.found >= max.0
+    }
+
+    /// Writes all of `bytes`; after an error `size` counts what was written of them.
+    fn write(&mut self, bytes: &[u8], now: Timestamp) -> io::Result<()> {
+        if bytes.is_empty() {
             return Ok(());
         }
-        let room = usize::try_from(LOG_MAX - self.size).unwrap_or(usize::MAX);
-        let kept = bytes.get(..room).unwrap_or(bytes);
         // The time first: a reader that sees a line can then always tell when it came.
         self.times.write_all(&LogTime { offset: self.size, at: now }.to_record())?;
-        self.log.write_all(kept)?;
-        self.size += kept.len() as u64;
-        if kept.len() < bytes.len() {
-            self.log.write_all(LOG_FULL)?;
-            self.size += LOG_FULL.len() as u64;
-        }
-        Ok(())
+        let written = self.log.write_all(bytes);
+        self.size = match &written {
+            Ok(()) => self.size + bytes.len() as u64,
+            Err(_) => self.log.metadata().map_or(self.size, |metadata| metadata.len()),
+        };
+        written
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn at(micros: i64) -> Timestamp {
+        Timestamp::from_micros(micros)
+    }
 
     #[test]
     fn a_time_record_reads_back() {
@@ -171,15 +268,46 @@ mod tests {
     }
 
     #[test]
-    fn a_full_log_says_so_and_grows_no_more() {
+    fn a_full_log_says_so_once_and_at_the_end_how_much_is_missing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.out");
-        let file = File::create(&path).unwrap();
-        file.set_len(LOG_MAX - 2).unwrap();
+        let mut writer = LogWriter::new(path.clone()).up_to(ByteSize(6));
+        for bytes in [b"abcd", b"efgh", b"ijkl"] {
+            writer.append(bytes, at(0)).unwrap();
+        }
+        assert_eq!(writer.dropped(), 6);
+        writer.finish(at(0)).unwrap();
+        let capped = "abcdef\n[millstream: output capped at 6 B; what follows is dropped]\n";
+        let all = format!("{capped}[millstream: 6 bytes dropped]\n");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), all);
+
+        // The same when the log is full to the byte before something is dropped.
+        let exact = folder.path().join("b.out");
+        let mut writer = LogWriter::new(exact.clone()).up_to(ByteSize(6));
+        writer.append(b"abcdef", at(0)).unwrap();
+        writer.append(b"g", at(0)).unwrap();
+        assert_eq!(std::fs::read_to_string(&exact).unwrap(), capped);
+
+        let mut another = LogWriter::new(path.clone()).up_to(ByteSize(6));
+        another.append(b"more", at(0)).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), all);
+        assert_eq!(another.dropped(), 4);
+    }
+
+    #[test]
+    fn what_a_disk_refused_is_counted_and_told_when_it_takes_something_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("logs/a.out");
+        // A file where the folder should be refuses as a full disk does: later it may work.
+        std::fs::write(folder.path().join("logs"), "").unwrap();
         let mut writer = LogWriter::new(path.clone());
-        writer.append(b"abcd", Timestamp::from_micros(0)).unwrap();
-        writer.append(b"efgh", Timestamp::from_micros(0)).unwrap();
-        let size = std::fs::metadata(&path).unwrap().len();
-        assert_eq!(size, LOG_MAX + LOG_FULL.len() as u64);
+        assert!(writer.append(b"lost", at(0)).is_err());
+        std::fs::remove_file(folder.path().join("logs")).unwrap();
+        writer.append(b"kept\n", at(0)).unwrap();
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap(),
+            "\n[millstream: 4 bytes could not be written here]\nkept\n"
+        );
+        assert_eq!(writer.dropped(), 4);
     }
 }

@@ -96,7 +96,9 @@ impl Blobs {
             file.take(wanted).read_to_end(&mut bytes).await.map_err(at(&path))?;
         }
         let next = offset.saturating_add(bytes.len() as u64);
-        Ok(LogPart { bytes, next, size: size.max(next) })
+        // It may have grown since its size was asked for; an offset beyond its end says nothing.
+        let size = if bytes.is_empty() { size } else { size.max(next) };
+        Ok(LogPart { bytes, next, size })
     }
 
     /// When the pieces of a log came, from the `skip`-th piece on.

@@ -10,6 +10,7 @@ use crate::fields::{Field, Fields, parsed};
 use crate::finding::Findings;
 use crate::jobs;
 use crate::keys::assets::ASSET;
+use crate::limits;
 use crate::partitions;
 use crate::reader::Reader;
 use crate::steps;
@@ -60,6 +61,7 @@ fn asset(key: AssetKey, fields: &Fields<'_>, reader: &mut Reader) -> AssetDef {
         step,
         timeout: timing::timeout(fields, findings),
         retry: timing::retry(fields, findings),
+        limits: limits::of_step(fields, findings),
         code_version: fields.get("code_version").and_then(|it| it.filled(findings)),
         output_required: fields
             .get("output_required")

@@ -18,6 +18,7 @@ mod http;
 mod jobs;
 mod json;
 mod keys;
+mod limits;
 mod location;
 mod names;
 mod ops;

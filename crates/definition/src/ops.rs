@@ -9,6 +9,7 @@ use crate::finding::{Findings, Spot};
 use crate::graph;
 use crate::keys::jobs::{EDGE, NODE};
 use crate::keys::steps::TIMING;
+use crate::limits;
 use crate::steps::{self, Kind};
 use crate::template;
 use crate::timing;
@@ -98,6 +99,7 @@ fn op(
     let fields = with_config(kind, node, findings)?;
     let timeout = timing::timeout(&fields, findings);
     let retry = timing::retry(&fields, findings);
+    let limits = limits::of_step(&fields, findings);
     let mut extra = serde_json::Map::new();
     if kind == Kind::Local {
         let handed_on = fields.iter().filter(|field| !is_known(field.name, &known));
@@ -105,7 +107,7 @@ fn op(
     }
     let step: Option<StepConfig> = steps::config(kind, &fields, extra, findings);
     let id: StepKey = parsed(id, id_spot, findings)?;
-    Some(OpDef { id, depends_on: Vec::new(), step: step?, timeout, retry })
+    Some(OpDef { id, depends_on: Vec::new(), step: step?, timeout, retry, limits })
 }
 
 /// The fields of a node together with those of its `config`, which win.

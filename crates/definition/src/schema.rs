@@ -156,7 +156,7 @@ impl Writer {
             Shape::Plain => json!({ "type": ["string", "number", "boolean"] }),
             Shape::Flag => json!({ "type": "boolean" }),
             Shape::Whole(from, to) => json!({ "type": "integer", "minimum": from, "maximum": to }),
-            Shape::Duration => json!({ "type": ["string", "number"] }),
+            Shape::Duration | Shape::Size => json!({ "type": ["string", "number"] }),
             Shape::Words(words) => json!({ "type": "string", "enum": words }),
             Shape::List(least, item) => {
                 json!({ "type": "array", "items": self.shape(item), "minItems": least })

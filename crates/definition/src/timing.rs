@@ -20,14 +20,22 @@ pub(crate) const BACKOFFS: &[(&str, Backoff)] = &[
 /// The timeout in `fields`: seconds, or text like `5m`.
 pub(crate) fn timeout(fields: &Fields<'_>, findings: &mut Findings) -> Option<HumanDuration> {
     let field = fields.get("timeout")?;
-    let timeout = duration(&field, findings)?;
-    if timeout.0.is_zero() {
-        findings
-            .error(ErrorCode::DefinitionValue, field.node.spot, "`timeout` must be longer than 0")
-            .help("leave it out for a step without a time limit");
+    longer_than_0(&field, "leave it out for a step without a time limit", findings)
+}
+
+/// A duration that is not 0; `help` says what to do instead of writing 0.
+pub(crate) fn longer_than_0(
+    field: &Field<'_>,
+    help: &str,
+    findings: &mut Findings,
+) -> Option<HumanDuration> {
+    let duration = duration(field, findings)?;
+    if duration.0.is_zero() {
+        let message = format!("`{}` must be longer than 0", field.name);
+        findings.error(ErrorCode::DefinitionValue, field.node.spot, message).help(help);
         return None;
     }
-    Some(timeout)
+    Some(duration)
 }
 
 /// A duration in `field` that is longer than 0.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AssetKey, HumanDuration, IoName, MetadataValue, PartitionsName, RetryPolicy, StepConfig,
+    StepLimits,
 };
 
 /// An asset of a code location.
@@ -48,6 +49,9 @@ pub struct AssetDef {
     /// How often it is tried again.
     #[serde(default)]
     pub retry: Option<RetryPolicy>,
+    /// What an attempt may use.
+    #[serde(default, skip_serializing_if = "StepLimits::is_none")]
+    pub limits: StepLimits,
     /// The version of its code; the hash of its definition when absent.
     #[serde(default)]
     pub code_version: Option<String>,

@@ -132,6 +132,10 @@ codes! {
     StepPython = "step-python",
     /// The step ran longer than its timeout.
     StepTimeout = "step-timeout",
+    /// The step used more memory than it may, or than the machine has.
+    StepOutOfMemory = "step-out-of-memory",
+    /// The step used more processor time or processes than it may.
+    StepLimit = "step-limit",
     /// The step's result is not what a result may be.
     StepResult = "step-result",
     /// A template in the step's configuration could not be resolved at run time.

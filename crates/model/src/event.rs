@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AssetKey, Cause, ErrorCode, MetadataValue, PartitionKey, RunId, StepEvent, StepKey, TenantId,
-    Timestamp,
+    AssetKey, Cause, ErrorCode, MetadataValue, PartitionKey, RunId, StepEvent, StepKey, StepUsage,
+    TenantId, Timestamp,
 };
 
 /// One thing that happened to a run.
@@ -97,6 +97,9 @@ pub enum EventBody {
         /// The key of a result that is too large for the event.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         result_ref: Option<String>,
+        /// What its processes used, if it had any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        usage: Option<StepUsage>,
     },
     /// The step said, with a reason, that there was nothing to do; or an upstream step did.
     StepSkipped {
@@ -118,6 +121,9 @@ pub enum EventBody {
         /// The next attempt, if there will be one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry: Option<PlannedRetry>,
+        /// What its processes used, if it had any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        usage: Option<StepUsage>,
     },
     /// A step it needs failed, so it will not start.
     StepUpstreamFailed {

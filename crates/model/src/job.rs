@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{HumanDuration, JobName, RetryPolicy, StepConfig, StepKey};
+use crate::{HumanDuration, JobName, RetryPolicy, StepConfig, StepKey, StepLimits};
 
 /// A job of a code location.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,4 +56,7 @@ pub struct OpDef {
     /// How often it is tried again.
     #[serde(default)]
     pub retry: Option<RetryPolicy>,
+    /// What an attempt may use.
+    #[serde(default, skip_serializing_if = "StepLimits::is_none")]
+    pub limits: StepLimits,
 }

@@ -19,6 +19,7 @@ mod http;
 mod id;
 mod job;
 mod key;
+mod limits;
 mod manifest;
 mod metadata;
 mod name;
@@ -54,6 +55,7 @@ pub use http::{
 pub use id::{RunId, RunIdError};
 pub use job::{JobDef, JobShape, OpDef};
 pub use key::{AssetKey, AssetKeyError};
+pub use limits::{StepLimits, StepUsage};
 pub use manifest::{FileManifest, FileVersion, Manifest};
 pub use metadata::{MetadataKind, MetadataValue};
 pub use name::{

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::partitions::TimeWindow;
 use crate::{
     AssetKey, ContentHash, HandlerDef, HumanDuration, IoDef, JobName, LocationName, PartitionKey,
-    ResourceDef, ResourceName, RetryPolicy, StepConfig, StepKey, TenantDef, TenantId,
+    ResourceDef, ResourceName, RetryPolicy, StepConfig, StepKey, StepLimits, TenantDef, TenantId,
 };
 
 /// What a run does, step by step. Its JSON, hashed, is its id in the store: equal plans are one.
@@ -56,6 +56,9 @@ pub struct StepPlan {
     pub timeout: Option<HumanDuration>,
     /// How often it is tried.
     pub retry: RetryPolicy,
+    /// What an attempt may use; the worker's own defaults where nothing is said.
+    #[serde(default, skip_serializing_if = "StepLimits::is_none")]
+    pub limits: StepLimits,
     /// The asset it makes, if it makes one.
     #[serde(default)]
     pub asset: Option<AssetStep>,

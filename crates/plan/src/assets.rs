@@ -164,6 +164,7 @@ impl Planner<'_> {
             handler: handler_of(self.manifest, step),
             timeout: asset.timeout,
             retry: asset.retry.clone().unwrap_or(RetryPolicy::NEVER),
+            limits: asset.limits,
             asset: Some(AssetStep {
                 key: asset.key.clone(),
                 window: self.window_of(asset),

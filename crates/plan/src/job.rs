@@ -84,6 +84,7 @@ fn plan_op(manifest: &Manifest, op: &OpDef) -> StepPlan {
         handler: handler_of(manifest, &op.step),
         timeout: op.timeout,
         retry: op.retry.clone().unwrap_or(RetryPolicy::NEVER),
+        limits: op.limits,
         asset: None,
     }
 }

@@ -6,7 +6,7 @@ use millstream_control::{FileChange, FileOutcome};
 use millstream_model::partitions::DynamicPartitions;
 use millstream_model::{
     AssetDef, ContentHash, FileManifest, JobDef, JobShape, NoopStep, OpDef, PartitionsDef,
-    StepConfig, TenantDef,
+    StepConfig, StepLimits, TenantDef,
 };
 
 /// An op that does nothing, after those that `depends_on` names.
@@ -21,6 +21,7 @@ pub fn op(id: &str, depends_on: &[&str]) -> OpDef {
         step: StepConfig::Noop(NoopStep {}),
         timeout: None,
         retry: None,
+        limits: StepLimits::NONE,
     }
 }
 
@@ -61,6 +62,7 @@ pub fn asset(key: &str, deps: &[&str]) -> AssetDef {
         step: Some(StepConfig::Noop(NoopStep {})),
         timeout: None,
         retry: None,
+        limits: StepLimits::NONE,
         code_version: Some("1".to_owned()),
         output_required: false,
     }

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use millstream_blob::Blobs;
+use millstream_blob::{Blobs, LOG_MAX};
 use millstream_model::worker_api::Assignment;
+use millstream_model::{ByteSize, StepLimits};
 use millstream_outbound::{AllowList, Client, Limits, OutboundError, SystemNames};
 use tokio::sync::watch;
 
@@ -14,6 +15,7 @@ use crate::python::Python;
 use crate::run::{RunEnd, drive};
 use crate::secret::Secrets;
 use crate::step::RunScratch;
+use crate::supervisor::memory_share;
 use crate::{Seams, Supervisor};
 
 /// Executes runs, each within bounds, all through one supervisor.
@@ -54,6 +56,10 @@ pub struct WorkerSettings {
     pub max_parallel: usize,
     /// How long an attempt may take, where its plan does not say.
     pub timeout: Duration,
+    /// What an attempt may use, where its plan does not say.
+    pub limits: StepLimits,
+    /// How large the log of each output of an attempt may become.
+    pub output_max: ByteSize,
     /// How long a canceled step has to end itself before it is killed.
     pub cancel_grace: Duration,
     /// How long a step that ran into its timeout has to end itself before it is killed.
@@ -92,6 +98,8 @@ impl WorkerSettings {
             sql_program: (program, vec![millstream_io::sql_child::SUBCOMMAND.to_owned()]),
             max_parallel: std::thread::available_parallelism().map_or(1, usize::from),
             timeout: Duration::from_hours(24),
+            limits: StepLimits { memory: memory_share().map(ByteSize), ..StepLimits::NONE },
+            output_max: LOG_MAX,
             cancel_grace: Duration::from_secs(20),
             timeout_grace: Duration::from_secs(5),
             beat_every: Duration::from_secs(1),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use millstream_model::{ByteSize, HumanDuration, StepUsage};
 use serde_json::{Value, json};
 
 use super::answer::{rows, text};
@@ -25,8 +26,9 @@ pub(super) async fn run(
             list(client, global, (status.as_deref(), job.as_deref()), limit).await
         }
         RunCommand::Show { run } => show(client, global, &run).await,
-        RunCommand::Logs { run, step, follow } => {
-            logs(client, global, &run, (step.as_deref(), follow)).await
+        RunCommand::Logs { run, step, follow, tail } => {
+            let wanted = Wanted { step: step.as_deref(), follow, tail };
+            logs(client, global, &run, wanted).await
         }
         RunCommand::Cancel { run } => {
             let (tenant, found) = find(client, global, &run).await?;
@@ -137,9 +139,24 @@ async fn show(client: &Client, global: &Global, run: &str) -> Result<(), AppErro
     for event in rows(&events, "events") {
         let step = text(event, "/data/step");
         let step = if step == "–" { String::new() } else { format!("  {step}") };
-        output::line(&format!("{}  {}{step}", text(event, "/at"), text(event, "/kind")));
+        let used = used(event);
+        output::line(&format!("{}  {}{step}{used}", text(event, "/at"), text(event, "/kind")));
     }
     Ok(())
+}
+
+/// What the attempt that an event ends has used.
+fn used(event: &Value) -> String {
+    let usage = event.pointer("/data/usage").cloned().unwrap_or_default();
+    let Ok(usage) = serde_json::from_value::<StepUsage>(usage) else { return String::new() };
+    let mut words = vec![format!("  CPU {}", HumanDuration(usage.cpu()))];
+    if usage.peak_memory_bytes > 0 {
+        words.push(format!("peak memory {} MiB", usage.peak_memory_bytes.div_ceil(1 << 20)));
+    }
+    if usage.output_dropped_bytes > 0 {
+        words.push(format!("{} of output dropped", ByteSize(usage.output_dropped_bytes)));
+    }
+    words.join(", ")
 }
 
 /// Prints a run with its steps: the verdict first, then the evidence.
@@ -185,12 +202,20 @@ pub(super) fn print_outcome(view: &Value) {
     }
 }
 
+/// Which output is to be printed.
+struct Wanted<'a> {
+    step: Option<&'a str>,
+    follow: bool,
+    tail: Option<u64>,
+}
+
 async fn logs(
     client: &Client,
     global: &Global,
     run: &str,
-    (only, follow): (Option<&str>, bool),
+    wanted: Wanted<'_>,
 ) -> Result<(), AppError> {
+    let Wanted { step: only, follow, tail } = wanted;
     let (tenant, mut view) = find(client, global, run).await?;
     let id = text(&view, "/run_id");
     if let Some(only) = only
@@ -207,6 +232,7 @@ async fn logs(
         client,
         base: format!("/{tenant}/api/v1/runs/{id}"),
         read: BTreeMap::new(),
+        tail,
         shown: None,
     };
     loop {
@@ -237,6 +263,8 @@ struct LogReader<'a> {
     base: String,
     /// How much of each log has been printed.
     read: BTreeMap<String, u64>,
+    /// How many bytes before the end of each log it begins; at its start when absent.
+    tail: Option<u64>,
     /// The log whose name was printed last, and whether what followed ended its line.
     shown: Option<(String, bool)>,
 }
@@ -246,6 +274,11 @@ impl LogReader<'_> {
     async fn print_news(&mut self, step: &str, attempt: u64, stream: &str) -> Result<(), AppError> {
         let name = format!("{step}.{attempt}.{stream}");
         let path = format!("{}/logs/{}/{attempt}/{stream}", self.base, encoded(step));
+        if let (Some(tail), None) = (self.tail, self.read.get(&name)) {
+            // From beyond its end on there is nothing to read but its size.
+            let size = self.client.log_size(&format!("{path}?offset={}", i64::MAX)).await?;
+            self.read.insert(name.clone(), size.saturating_sub(tail));
+        }
         loop {
             let offset = self.read.get(&name).copied().unwrap_or(0);
             let path = format!("{path}?offset={offset}");

@@ -134,3 +134,52 @@ jobs:
     assert_eq!(failures.len(), 4);
     assert!(failures[0].starts_with("Attempt 1 failed: "), "{failures:?}");
 }
+
+#[test]
+fn r019_a_step_over_its_memory_is_out_of_memory_and_the_run_says_what_it_used() {
+    let project = Project::with(
+        r#"
+jobs:
+  big:
+    nodes:
+      - id: take
+        type: command
+        config: { command: [perl, -e, '$x = "x" x 500_000_000; sleep 60'] }
+        limits: { memory: 200 MiB }
+"#,
+    );
+    let run = launched(&project, "big");
+    assert_eq!(run["status"], "FAILURE", "{run}");
+    let error = &step(&run, "take")["error"];
+    assert_eq!(error["code"], "step-out-of-memory", "{error}");
+    let message = error["message"].as_str().unwrap();
+    assert!(message.starts_with("out of memory: peak "), "{message}");
+    assert!(message.ends_with(" MiB, limit 200 MiB"), "{message}");
+    let text = project.run(&["run", "show", run["run_id"].as_str().unwrap()]);
+    assert!(text.out.contains(", peak memory "), "{text:?}");
+}
+
+#[test]
+fn g14_output_over_the_instance_s_cap_is_marked_and_its_end_can_be_printed_alone() {
+    let project = Project::with(
+        r#"
+jobs:
+  flood:
+    nodes:
+      - id: talk
+        type: command
+        config: { command: "head -c 3000000 /dev/zero; echo" }
+"#,
+    )
+    .variable("MILLSTREAM_OUTPUT_MAX", "1 MiB");
+    let run = launched(&project, "flood");
+    assert_eq!(run["status"], "SUCCESS", "{run}");
+    let marks = "\n[millstream: output capped at 1 MiB; what follows is dropped]\n\
+                 [millstream: 1951425 bytes dropped]\n";
+    let tail = marks.len().to_string();
+    let id = run["run_id"].as_str().unwrap();
+    let text = project.run(&["run", "logs", id, "--tail", &tail]);
+    assert_eq!(text.out, marks);
+    let text = project.run(&["run", "show", id]);
+    assert!(text.out.contains("of output dropped"), "{text:?}");
+}

@@ -201,6 +201,7 @@ pub(crate) fn step_succeeded(step: &str, attempt: u32) -> EventBody {
         took_micros: 1,
         result: serde_json::Value::Null,
         result_ref: None,
+        usage: None,
     }
 }
 

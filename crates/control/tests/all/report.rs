@@ -31,8 +31,13 @@ async fn a_report_moves_the_run_its_steps_and_the_count_of_those_that_are_over()
     );
 
     let error = StepError { code: ErrorCode::StepExit, message: "no".into(), detail: None };
-    let failed =
-        EventBody::StepFailed { step: "b".parse().unwrap(), attempt: 1, error, retry: None };
+    let failed = EventBody::StepFailed {
+        step: "b".parse().unwrap(),
+        attempt: 1,
+        error,
+        retry: None,
+        usage: None,
+    };
     let over = EventBody::RunFailed { reason: "step `b` failed: no".to_owned() };
     worker.say(vec![failed, over]).await.unwrap();
 
@@ -49,7 +54,7 @@ async fn a_planned_retry_is_shown_with_the_time_it_is_due() {
     let error = StepError { code: ErrorCode::StepExit, message: "no".into(), detail: None };
     let retry = Some(PlannedRetry { attempt: 2, delay_micros: 2_000_000 });
     let step = "a".parse().unwrap();
-    let failed = EventBody::StepFailed { step, attempt: 1, error, retry };
+    let failed = EventBody::StepFailed { step, attempt: 1, error, retry, usage: None };
     worker.say(vec![step_started("a", 1), failed]).await.unwrap();
     let view = bench.control.run_view(&worker.claimed.tenant, worker.run()).await.unwrap();
     let step = view.steps.first().unwrap();

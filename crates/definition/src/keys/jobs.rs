@@ -54,7 +54,7 @@ pub(crate) const JOB_FILE: Object = Object {
 pub(crate) const NODE: &[Key] = &[
     key("id", Shape::Text, "its name, unique in the job").needed(),
     key("type", Shape::Text, "the kind of step it is").needed(),
-    key("config", ANY_OBJECT, "the keys of its kind, and `timeout` and `retry`"),
+    key("config", ANY_OBJECT, "the keys of its kind, and `timeout`, `retry` and `limits`"),
     key("depends_on", Shape::List(0, &Shape::Text), "the ids of the nodes before it"),
 ];
 

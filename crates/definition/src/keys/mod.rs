@@ -51,6 +51,8 @@ pub(crate) enum Shape {
     Whole(u32, u32),
     /// Seconds, or text like `5m`.
     Duration,
+    /// A number of bytes, or text like `512 MiB`.
+    Size,
     /// One of these words.
     Words(&'static [&'static str]),
     /// A list of at least so many of these.

@@ -146,7 +146,7 @@ const LAMBDA: &[Key] = &[
 pub(crate) const OF_ASSET: &[Key] =
     &[key("config", ANY_OBJECT, "what the handler of a local step sees")];
 
-/// How long an attempt may take, and how often it is tried again.
+/// How long an attempt may take, how often it is tried again, and what it may use.
 pub(crate) const TIMING: &[Key] = &[
     key("timeout", Shape::Duration, "how long an attempt may take, longer than 0"),
     key(
@@ -154,7 +154,22 @@ pub(crate) const TIMING: &[Key] = &[
         Shape::Either(&[Shape::Whole(0, 1_000), Shape::Object(&RETRY)]),
         "attempts after the first: their number, or a policy",
     ),
+    key("limits", Shape::Object(&LIMITS), "what an attempt may use"),
 ];
+
+/// What an attempt may use.
+pub(crate) const LIMITS: Object = Object {
+    name: "limits",
+    says: "What the processes of an attempt may use together",
+    one_of: &[],
+    keys: &[&[
+        key("memory", Shape::Size, "the memory that they may hold, at least 4 MiB"),
+        key("cpu", Shape::Whole(1, 4_096), "how many cores they may run on"),
+        key("cpu_time", Shape::Duration, "the processor time that they may take, longer than 0"),
+        key("processes", Shape::Whole(1, 1 << 22), "how many they may be"),
+        key("open_files", Shape::Whole(16, 1 << 20), "how many files each may hold open"),
+    ]],
+};
 
 /// A retry policy.
 pub(crate) const RETRY: Object = Object {

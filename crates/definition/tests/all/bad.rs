@@ -170,6 +170,24 @@ fn messages(text: &str) -> Vec<String> {
 }
 
 #[test]
+fn r019_limits_that_nothing_could_keep_are_errors_at_load() {
+    for (limits, wanted) in [
+        (
+            r#"{"memory": "lots"}"#,
+            "size \"lots\" is not understood; write it like `512 MiB` or `2GB`",
+        ),
+        (r#"{"memory": "1 MiB"}"#, "`memory` is 1 MiB, with which no program can start"),
+        (r#"{"cpu": 0}"#, "`cpu` must be a whole number from 1 to 4096"),
+        (r#"{"cpu_time": 0}"#, "`cpu_time` must be longer than 0"),
+        (r#"{"open_files": 3}"#, "`open_files` must be a whole number from 16 to 1048576"),
+        (r#"{"memmory": "1 GiB"}"#, "Unknown key `memmory` in the `limits`"),
+    ] {
+        let node = format!(r#"{{"id": "a", "type": "noop", "limits": {limits}}}"#);
+        assert_eq!(messages(&format!("{{\"nodes\": [{node}]}}")), [wanted]);
+    }
+}
+
+#[test]
 fn r169_a_file_without_nodes_says_so_in_document_004s_words() {
     assert_eq!(messages("{}"), ["Missing required fields: nodes"]);
 }

@@ -2,7 +2,8 @@
 
 use millstream_definition::{file_hash, parse_file};
 use millstream_model::{
-    Backoff, CommandLine, FileManifest, HumanDuration, JobShape, OpDef, RetryPolicy, StepConfig,
+    Backoff, ByteSize, CommandLine, FileManifest, HumanDuration, JobShape, OpDef, RetryPolicy,
+    StepConfig, StepLimits,
 };
 
 use crate::{errors, load};
@@ -115,6 +116,24 @@ fn r171_the_circle_is_named_for_edges_depends_on_a_mix_and_a_node_on_itself() {
         assert_eq!(found[0].message, "DAG contains a cycle (circular dependency)");
         assert_eq!(found[0].help.as_deref(), Some(help));
     }
+}
+
+#[test]
+fn r019_limits_stand_in_the_node_or_in_its_config_and_sizes_are_written_as_people_say_them() {
+    let limits = "{memory: 512 MiB, cpu: 2, cpu_time: 10m, processes: 8, open_files: 64}";
+    let text = format!(
+        "nodes:\n- {{id: a, type: noop, limits: {limits}}}\n\
+         - {{id: b, type: command, config: {{command: x, limits: {limits}}}}}"
+    );
+    let manifest = load("a.yaml", &text);
+    let wanted = StepLimits {
+        memory: Some(ByteSize(512 << 20)),
+        cpu: Some(2),
+        cpu_time: Some(HumanDuration::from_secs(600)),
+        processes: Some(8),
+        open_files: Some(64),
+    };
+    assert_eq!(ops(&manifest).iter().map(|op| op.limits).collect::<Vec<_>>(), [wanted, wanted]);
 }
 
 #[test]

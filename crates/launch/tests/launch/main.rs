@@ -15,8 +15,8 @@ use millstream_launch::{
 };
 use millstream_model::worker_api::{Assignment, RunToken};
 use millstream_model::{
-    CommandLine, CommandStep, PipesConfig, RetryPolicy, RunId, RunPlan, StepConfig, StepPlan,
-    TenantDef, TenantId, Timestamp,
+    CommandLine, CommandStep, PipesConfig, RetryPolicy, RunId, RunPlan, StepConfig, StepLimits,
+    StepPlan, TenantDef, TenantId, Timestamp,
 };
 use millstream_worker::{HttpControlPlane, Supervisor, Worker, WorkerSettings};
 use tempfile::TempDir;
@@ -49,6 +49,7 @@ fn assignment(claimed: &ClaimedRun, line: &str) -> Assignment {
         handler: None,
         timeout: None,
         retry: RetryPolicy::NEVER,
+        limits: StepLimits::NONE,
         asset: None,
     };
     Assignment {

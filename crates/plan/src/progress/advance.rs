@@ -111,19 +111,26 @@ impl Progress {
         Some(match end {
             AttemptEnd::Succeeded { took, result, result_ref } => {
                 let took_micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-                EventBody::StepSucceeded { step, attempt, took_micros, result, result_ref }
+                EventBody::StepSucceeded {
+                    step,
+                    attempt,
+                    took_micros,
+                    result,
+                    result_ref,
+                    usage: None,
+                }
             }
             AttemptEnd::Skipped { reason } => EventBody::StepSkipped { step, attempt, reason },
             AttemptEnd::Failed(error) => {
                 let retry = self.next_attempt(state, Duration::ZERO, random);
-                EventBody::StepFailed { step, attempt, error, retry }
+                EventBody::StepFailed { step, attempt, error, retry, usage: None }
             }
             AttemptEnd::FailedFor(error, at_least) => {
                 let retry = self.next_attempt(state, at_least, random);
-                EventBody::StepFailed { step, attempt, error, retry }
+                EventBody::StepFailed { step, attempt, error, retry, usage: None }
             }
             AttemptEnd::FailedForGood(error) => {
-                EventBody::StepFailed { step, attempt, error, retry: None }
+                EventBody::StepFailed { step, attempt, error, retry: None, usage: None }
             }
             AttemptEnd::Canceled => EventBody::StepCanceled { step, attempt },
         })

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use millstream_model::{
     AssetDef, FileManifest, JobDef, JobShape, Manifest, NoopStep, OpDef, RetryPolicy, RunPlan,
-    StepConfig, StepPlan, TenantDef, TenantId,
+    StepConfig, StepLimits, StepPlan, TenantDef, TenantId,
 };
 
 fn tenant() -> TenantId {
@@ -46,6 +46,7 @@ fn asset(key: &str, deps: &[&str]) -> AssetDef {
         step: Some(StepConfig::Noop(NoopStep {})),
         timeout: None,
         retry: None,
+        limits: StepLimits::NONE,
         code_version: None,
         output_required: true,
     }
@@ -58,6 +59,7 @@ fn op(id: &str, depends_on: &[&str]) -> OpDef {
         step: StepConfig::Noop(NoopStep {}),
         timeout: None,
         retry: None,
+        limits: StepLimits::NONE,
     }
 }
 
@@ -91,6 +93,7 @@ fn plan_of(steps: &[(&str, &[&str])], retry: &RetryPolicy) -> RunPlan {
                 handler: None,
                 timeout: None,
                 retry: retry.clone(),
+                limits: StepLimits::NONE,
                 asset: None,
             })
             .collect(),

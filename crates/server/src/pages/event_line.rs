@@ -2,7 +2,9 @@
 
 use askama::Template;
 use millstream_model::view::EventRow;
-use millstream_model::{CheckSeverity, EventBody, MetadataValue, PartitionKey, Timestamp};
+use millstream_model::{
+    CheckSeverity, EventBody, MetadataValue, PartitionKey, StepUsage, Timestamp,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -103,33 +105,48 @@ fn words(body: &EventBody, at: Timestamp) -> (Option<Glyph>, String, String) {
     }
 }
 
+/// What an attempt's processes used, behind how it ended.
+fn used(usage: Option<StepUsage>) -> String {
+    let Some(usage) = usage else { return String::new() };
+    let mut words = vec![String::new(), format!("CPU {}", format::took(usage.cpu()))];
+    if usage.peak_memory_bytes > 0 {
+        words.push(format!("peak memory {}", format::bytes(usage.peak_memory_bytes)));
+    }
+    if usage.output_dropped_bytes > 0 {
+        words.push(format!("{} of output dropped", format::bytes(usage.output_dropped_bytes)));
+    }
+    words.join(" · ")
+}
+
 fn step_words(body: &EventBody, at: Timestamp) -> (Option<Glyph>, String, String) {
     match body {
         EventBody::StepStarted { attempt, .. } => {
             (Some(Glyph::Running), format!("started{}", nth(*attempt)), String::new())
         }
-        EventBody::StepSucceeded { attempt, took_micros, result, result_ref, .. } => {
+        EventBody::StepSucceeded { attempt, took_micros, result, result_ref, usage, .. } => {
             let took = format::took(Duration::from_micros(*took_micros));
-            let data = match result_ref {
+            let result = match result_ref {
                 Some(key) => format!("result in {key}"),
                 None if result.is_null() => String::new(),
                 None => format::middle(&result.to_string(), DATA_MAX),
             };
-            (Some(Glyph::Ok), format!("succeeded{} in {took}", nth(*attempt)), data)
+            let text = format!("succeeded{} in {took}{}", nth(*attempt), used(*usage));
+            (Some(Glyph::Ok), text, result)
         }
         EventBody::StepSkipped { reason, .. } => {
             (Some(Glyph::Skipped), "skipped".to_owned(), reason.clone())
         }
-        EventBody::StepFailed { attempt, error, retry, .. } => match retry {
-            Some(next) => {
-                let due = Moment::clock(at.after(next.delay())).text().to_owned();
-                let text = format!("failed{}; attempt {} at {due}", nth(*attempt), next.attempt);
-                (Some(Glyph::Retrying), text, error.message.clone())
-            }
-            None => {
-                (Some(Glyph::Failed), format!("failed{}", nth(*attempt)), error.message.clone())
-            }
-        },
+        EventBody::StepFailed { attempt, error, retry, usage, .. } => {
+            let text = format!("failed{}{}", nth(*attempt), used(*usage));
+            let (glyph, text) = match retry {
+                Some(next) => {
+                    let due = Moment::clock(at.after(next.delay())).text().to_owned();
+                    (Glyph::Retrying, format!("{text}; attempt {} at {due}", next.attempt))
+                }
+                None => (Glyph::Failed, text),
+            };
+            (Some(glyph), text, error.message.clone())
+        }
         EventBody::StepUpstreamFailed { upstream, .. } => {
             (Some(Glyph::Blocked), format!("not started: {upstream} failed"), String::new())
         }

@@ -2,7 +2,7 @@
 
 use axum::http::{Method, StatusCode};
 use millstream_blob::{LogKey, LogStream, LogWriter};
-use millstream_model::{EventBody, StepError};
+use millstream_model::{EventBody, StepError, StepUsage};
 use serde_json::json;
 
 use crate::instance::{Instance, ask, request};
@@ -173,11 +173,23 @@ async fn why_a_step_failed_is_the_first_thing_on_its_run_s_page() {
     let events = vec![
         EventBody::RunStarted { worker: "w".to_owned() },
         EventBody::StepStarted { step: step.clone(), attempt: 1 },
-        EventBody::StepFailed { step: step.clone(), attempt: 1, error, retry: None },
+        EventBody::StepFailed {
+            step: step.clone(),
+            attempt: 1,
+            error,
+            retry: None,
+            usage: Some(StepUsage {
+                cpu_micros: 1_900_000,
+                peak_memory_bytes: 96_000_000,
+                output_dropped_bytes: 5_000_000,
+            }),
+        },
     ];
     instance.report(run, events).await;
     let page = instance.get(&format!("/jfk/runs/{run}")).await;
     let message =
         page.text.find("exit code 3 &#60;b&#62;").unwrap_or_else(|| panic!("{}", page.text));
     assert!(message < page.text.find("class=\"gantt\"").unwrap());
+    let used = "failed · CPU 1.9s · peak memory 96.0 MB · 5.0 MB of output dropped";
+    assert!(page.text.contains(used), "{}", page.text);
 }

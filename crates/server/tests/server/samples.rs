@@ -10,7 +10,7 @@ use millstream_model::view::{
 use millstream_model::{
     Cause, ContentHash, Diagnostic, ErrorCode, Event, EventBody, HoldReason, MetadataKind,
     MetadataValue, Place, PlannedRetry, RunId, RunStatus, Severity, StepError, StepStatus,
-    TenantDef, TenantId, Timestamp,
+    StepUsage, TenantDef, TenantId, Timestamp,
 };
 use millstream_server::frame::{Frame, Section, Theme};
 use serde_json::json;
@@ -206,6 +206,17 @@ fn skipped() -> EventBody {
     }
 }
 
+const SECOND: PlannedRetry = PlannedRetry { attempt: 2, delay_micros: 2_000_000 };
+
+const USAGE: StepUsage =
+    StepUsage { cpu_micros: 1_900_000, peak_memory_bytes: 96_000_000, output_dropped_bytes: 0 };
+
+/// A failed attempt that used nothing worth a word.
+fn failed(step: &str, attempt: u32, error: &StepError, retry: Option<PlannedRetry>) -> EventBody {
+    let (step, error) = (step.parse().unwrap(), error.clone());
+    EventBody::StepFailed { step, attempt, error, retry, usage: None }
+}
+
 pub(crate) fn events() -> Vec<EventRow> {
     let run = failed_run();
     let from = run.queued_at;
@@ -223,6 +234,7 @@ pub(crate) fn events() -> Vec<EventRow> {
                 took_micros: 2_380_000,
                 result: json!({"rows": 1_200, "file": "customers.csv"}),
                 result_ref: None,
+                usage: Some(USAGE),
             },
         ),
         (3_300, skipped()),
@@ -237,19 +249,8 @@ pub(crate) fn events() -> Vec<EventRow> {
                 code_version: "041e9bc0".to_owned(),
             },
         ),
-        (
-            11_000,
-            EventBody::StepFailed {
-                step: key("stg_payments"),
-                attempt: 1,
-                error: error.clone(),
-                retry: Some(PlannedRetry { attempt: 2, delay_micros: 2_000_000 }),
-            },
-        ),
-        (
-            18_300,
-            EventBody::StepFailed { step: key("stg_payments"), attempt: 3, error, retry: None },
-        ),
+        (11_000, failed("stg_payments", 1, &error, Some(SECOND))),
+        (18_300, failed("stg_payments", 3, &error, None)),
         (
             18_310,
             EventBody::StepUpstreamFailed {

@@ -86,7 +86,7 @@ impl SimulatedSteps {
             _ = order.stop.wait_for(|stop| *stop), if fate.heeds_stop => AttemptEnd::Canceled,
             () = work => fate.end,
         };
-        AttemptDone { step, end, materialized: None }
+        AttemptDone { step, end, materialized: None, usage: None }
     }
 }
 

@@ -86,6 +86,17 @@ impl Capture {
     }
 }
 
+impl Drop for Capture {
+    /// Says in the logs what is missing of them.
+    fn drop(&mut self) {
+        for tap in [&mut self.out, &mut self.err] {
+            if let Err(error) = tap.log.finish(self.clock.now()) {
+                tracing::warn!(%error, "the end of a log is missing");
+            }
+        }
+    }
+}
+
 impl Tap {
     async fn readable(&self) {
         match &self.pipe {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use millstream_host::{Channel, HostLost, Listener, Load};
-use millstream_model::Isolation;
+use millstream_model::{Isolation, StepLimits};
 
 use super::{Capture, HostKey};
 use crate::Worker;
@@ -55,6 +55,9 @@ impl Worker {
             // What Python itself says before and after; the step's own output has other pipes.
             out: path.with_extension("out"),
             err: path.with_extension("err"),
+            output_max: self.settings.output_max,
+            // A limit here would end the steps of others; where a step has limits, it is no fork.
+            limits: StepLimits::NONE,
             tap: None,
             timeout: None,
             grace: self.settings.timeout_grace,

@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, future};
 use millstream_model::worker_api::{Assignment, Report, ReportAnswer};
-use millstream_model::{EventBody, StepKey, StepPlan, StepStatus, Timestamp};
+use millstream_model::{EventBody, StepKey, StepPlan, StepStatus, StepUsage, Timestamp};
 use millstream_plan::progress::{AttemptEnd, Progress, ProgressError, RunOutcome};
 use tokio::sync::{mpsc, watch};
 
@@ -339,7 +339,11 @@ impl<'a> Drive<'a> {
             self.push(materialized);
         }
         let random = self.seams.entropy.unit();
-        let events = self.progress.finish(&done.step, done.end, self.now(), random)?;
+        let mut events = self.progress.finish(&done.step, done.end, self.now(), random)?;
+        // The step's own event comes first.
+        if let Some(own) = events.first_mut() {
+            meter(own, done.usage);
+        }
         self.push_all(events);
         Ok(())
     }
@@ -361,6 +365,13 @@ impl<'a> Drive<'a> {
             }
             self.push(worded(event));
         }
+    }
+}
+
+/// Says in the event of an attempt's end what its processes used.
+fn meter(event: &mut EventBody, used: Option<StepUsage>) {
+    if let EventBody::StepSucceeded { usage, .. } | EventBody::StepFailed { usage, .. } = event {
+        *usage = used;
     }
 }
 

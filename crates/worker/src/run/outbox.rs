@@ -87,6 +87,7 @@ mod tests {
                 took_micros: 0,
                 result,
                 result_ref: None,
+                usage: None,
             };
             outbox.push(body, Timestamp::from_micros(0));
         }

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use millstream_model::worker_api::Assignment;
 use millstream_model::{
     AssetStep, ErrorCode, EventBody, HandlerTarget, InputSource, LocalStep, StepConfig, StepError,
-    StepInput, StepKey, StepPlan,
+    StepInput, StepKey, StepPlan, StepUsage,
 };
 use millstream_plan::progress::AttemptEnd;
 use serde_json::{Map, Value, json};
@@ -56,6 +56,8 @@ pub struct AttemptDone {
     pub end: AttemptEnd,
     /// The event that says what asset it made, if it made one.
     pub materialized: Option<EventBody>,
+    /// What its processes used, if it had any.
+    pub usage: Option<StepUsage>,
 }
 
 impl StepRunner for Worker {
@@ -73,6 +75,7 @@ impl StepRunner for Worker {
             stop,
             events,
             has_made_asset: false,
+            usage: None,
         };
         attempt.execute().boxed()
     }
@@ -88,6 +91,8 @@ pub(super) struct Attempt<'a> {
     pub(super) number: u32,
     pub(super) upstream: Vec<(StepKey, StepResult)>,
     pub(super) stop: watch::Receiver<bool>,
+    /// What its processes used so far.
+    pub(super) usage: Option<StepUsage>,
     pub(super) events: mpsc::Sender<EventBody>,
     /// Whether the step has reported its asset itself.
     pub(super) has_made_asset: bool,
@@ -164,7 +169,7 @@ impl Attempt<'_> {
                 Err(ending) => (ending.into(), None),
             }
         };
-        AttemptDone { step, end, materialized }
+        AttemptDone { step, end, materialized, usage: self.usage }
     }
 
     async fn try_execute(&mut self) -> Result<(AttemptEnd, Option<EventBody>), Ending> {

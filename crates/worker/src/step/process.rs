@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use millstream_blob::{LogKey, LogStream};
-use millstream_model::{CommandLine, CommandStep, ErrorCode, HumanDuration, StepError};
+use millstream_model::{ByteSize, CommandLine, CommandStep, ErrorCode, HumanDuration, StepError};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -15,7 +15,7 @@ use super::result;
 use super::scratch::Scratch;
 use super::template::Templates;
 use crate::pipes::{Exception, Session, Told};
-use crate::supervisor::{EndCause, Ended, Process, ProcessSpec, SpawnError};
+use crate::supervisor::{EndCause, Ended, Excess, Process, ProcessSpec, SpawnError};
 
 /// Runs `command` and returns what it left in its result file.
 pub(super) async fn run(
@@ -116,6 +116,8 @@ impl Attempt<'_> {
             stdin: None,
             out: self.log(LogStream::Out),
             err: self.log(LogStream::Err),
+            output_max: settings.output_max,
+            limits: self.step.limits.or(settings.limits),
             tap: None,
             timeout: Some(self.timeout()),
             grace: settings.timeout_grace,
@@ -189,6 +191,7 @@ impl Attempt<'_> {
             Some(session) => session.follow(end).await,
             None => end.await,
         }?;
+        self.usage = Some(self.usage.unwrap_or_default().then(ended.usage));
         if let Some(problem) = &ended.log_error {
             tracing::warn!(step = %self.step.key, problem, "output of a step is missing");
         }
@@ -235,6 +238,7 @@ pub(super) fn judge(ended: Ended, timeout: Duration) -> Ending {
     let (code, message) = match (ended.cause, ended.code, ended.signal) {
         (EndCause::Stopped, _, _) => return Ending::Canceled,
         (EndCause::TimedOut, _, _) => return timed_out(timeout, ended.stderr_tail),
+        (EndCause::OverLimit(excess), _, _) => over_limit(excess),
         (EndCause::Itself, Some(code), _) => {
             (ErrorCode::StepExit, format!("the process exited with code {code}"))
         }
@@ -247,6 +251,35 @@ pub(super) fn judge(ended: Ended, timeout: Duration) -> Ending {
     };
     let detail = Some(ended.stderr_tail).filter(|tail| !tail.is_empty());
     Ending::Failed(StepError { code, message, detail })
+}
+
+/// What to say of a step that used too much.
+fn over_limit(excess: Excess) -> (ErrorCode, String) {
+    match excess {
+        Excess::Memory { limit, peak } => (
+            ErrorCode::StepOutOfMemory,
+            format!("out of memory: peak {}, limit {limit}", rounded(peak)),
+        ),
+        Excess::MachineMemory { peak } => (
+            ErrorCode::StepOutOfMemory,
+            format!(
+                "out of memory: the machine had none left and its kernel ended the process; \
+                 peak {}",
+                rounded(peak)
+            ),
+        ),
+        Excess::Processes { limit, count } => {
+            (ErrorCode::StepLimit, format!("too many processes: {count}, limit {limit}"))
+        }
+        Excess::CpuTime { limit, used } => {
+            (ErrorCode::StepLimit, format!("too much processor time: {used}, limit {limit}"))
+        }
+    }
+}
+
+/// A size in whole MiB, which is how people write limits.
+fn rounded(ByteSize(bytes): ByteSize) -> String {
+    format!("{} MiB", bytes.div_ceil(1 << 20))
 }
 
 /// The error of a step that ran longer than it may; `said` is the end of what it wrote.

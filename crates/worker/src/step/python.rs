@@ -5,7 +5,7 @@ use std::path::Path;
 
 use millstream_blob::{LogStream, LogWriter};
 use millstream_host::{Code, Failure, ForkEnd, HostLost, InterpreterError, Outcome, StepOrder};
-use millstream_model::{ErrorCode, Isolation, PythonStep, StepError};
+use millstream_model::{ErrorCode, Isolation, PythonStep, StepError, StepUsage};
 use serde_json::{Map, Value};
 
 use super::attempt::{Attempt, Ending, Returned};
@@ -29,7 +29,9 @@ pub(super) async fn run(
     context: Context,
 ) -> Result<Returned, Ending> {
     let call = Call::new(attempt, step, context).await?;
-    match step.isolation {
+    // What forks of one process use cannot be told apart for certain.
+    let isolation = if attempt.step.limits.is_none() { step.isolation } else { Isolation::Process };
+    match isolation {
         Isolation::Fork => forked::run(attempt, &call).await,
         Isolation::Warm => warm::run(attempt, &call).await,
         Isolation::Process => cold(attempt, &call).await,
@@ -146,7 +148,8 @@ pub(super) fn failed(failure: Failure) -> Ending {
 impl Attempt<'_> {
     /// The logs of this attempt, for what comes through pipes.
     pub(super) fn capture(&self) -> Capture {
-        let log = |stream| LogWriter::new(self.log(stream));
+        let max = self.worker.settings.output_max;
+        let log = |stream| LogWriter::new(self.log(stream)).up_to(max);
         Capture::new(log(LogStream::Out), log(LogStream::Err), self.seams.clock.clone())
     }
 
@@ -178,7 +181,8 @@ impl Attempt<'_> {
         capture: &Capture,
     ) -> Ending {
         let stderr_tail = capture.tail();
-        let ended = Ended { code, signal, cause, stderr_tail, log_error: None };
+        let usage = StepUsage::default();
+        let ended = Ended { code, signal, cause, usage, stderr_tail, log_error: None };
         process::judge(ended, self.timeout())
     }
 }

@@ -12,6 +12,10 @@
 //! been given to somebody else.
 
 mod client;
+mod kernel;
+mod meter;
+mod narrow;
+mod orphans;
 mod output;
 mod protocol;
 mod serve;
@@ -20,5 +24,6 @@ mod tap;
 mod watched;
 
 pub use client::{Process, SpawnError, Supervisor, SupervisorLost};
-pub use protocol::{EndCause, Ended, MessageTap, ProcessSpec};
+pub(crate) use kernel::memory_share;
+pub use protocol::{EndCause, Ended, Excess, MessageTap, ProcessSpec};
 pub use serve::main;

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
 
 use millstream_blob::LogWriter;
 use millstream_model::Timestamp;
@@ -24,8 +23,8 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// The output that comes through `pipe`, to be appended to the log at `path`.
-    pub(super) fn new(pipe: Option<OwnedFd>, path: PathBuf, tap: Option<Tap>) -> Self {
+    /// The output that comes through `pipe`, to be appended to `log`.
+    pub(super) fn new(pipe: Option<OwnedFd>, log: LogWriter, tap: Option<Tap>) -> Self {
         let mut error = None;
         let pipe = pipe.filter(|pipe| match rustix::io::ioctl_fionbio(pipe, true) {
             Ok(()) => true,
@@ -35,7 +34,7 @@ impl Output {
                 false
             }
         });
-        Self { pipe, log: LogWriter::new(path), tap, tail: Vec::new(), error }
+        Self { pipe, log, tap, tail: Vec::new(), error }
     }
 
     /// The pipe, while it is open.
@@ -43,13 +42,17 @@ impl Output {
         self.pipe.as_ref().map(AsFd::as_fd)
     }
 
-    /// Reads once and appends what there was.
+    /// Reads once and appends what there was; whether there was anything.
     ///
-    /// A log that cannot be written loses the output and keeps the reason: the step goes on.
-    pub(super) fn read(&mut self, buffer: &mut [u8], now: Timestamp) {
-        let Some(pipe) = &self.pipe else { return };
+    /// A log that cannot be written loses the output and keeps the reason: the step goes on. So it
+    /// does when the log is full: what comes then is read and dropped, or the step would wait.
+    pub(super) fn read(&mut self, buffer: &mut [u8], now: Timestamp) -> bool {
+        let Some(pipe) = &self.pipe else { return false };
         match rustix::io::read(pipe, &mut *buffer) {
-            Ok(0) => self.close(now),
+            Ok(0) => {
+                self.close(now);
+                false
+            }
             Ok(count) => {
                 let bytes = buffer.get(..count).unwrap_or_default();
                 match &mut self.tap {
@@ -59,17 +62,28 @@ impl Output {
                         self.keep_tapped(kept, now);
                     }
                 }
+                true
             }
-            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(Errno::AGAIN | Errno::INTR) => false,
             Err(errno) => {
                 self.error.get_or_insert_with(|| errno.to_string());
                 self.pipe = None;
+                false
             }
         }
     }
 
-    /// Reads no more, and appends what was held back.
-    pub(super) fn close(&mut self, now: Timestamp) {
+    /// Reads no more, appends what was held back, says in the log what is missing of it, and
+    /// returns how much that is.
+    pub(super) fn finish(&mut self, now: Timestamp) -> u64 {
+        self.close(now);
+        if let Err(error) = self.log.finish(now) {
+            self.error.get_or_insert_with(|| error.to_string());
+        }
+        self.log.dropped()
+    }
+
+    fn close(&mut self, now: Timestamp) {
         self.pipe = None;
         if let Some(mut tap) = self.tap.take() {
             self.keep_tapped(tap.let_go(), now);
@@ -112,11 +126,14 @@ impl Output {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     #[test]
     fn only_the_end_of_an_output_is_kept_for_the_error() {
-        let mut output = Output::new(None, PathBuf::from("/nowhere"), None);
+        let log = LogWriter::new(PathBuf::from("/nowhere"));
+        let mut output = Output::new(None, log, None);
         output.keep_tail(&[b'a'; TAIL_MAX]);
         output.keep_tail(b"end\n");
         assert_eq!(output.tail.len(), TAIL_MAX);

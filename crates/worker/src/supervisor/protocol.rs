@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use millstream_blob::LogStream;
+use millstream_model::{ByteSize, HumanDuration, StepLimits, StepUsage};
 use serde::{Deserialize, Serialize};
 
 /// A process as the worker wants it.
@@ -24,6 +25,10 @@ pub struct ProcessSpec {
     pub out: PathBuf,
     /// The log that its standard error is appended to.
     pub err: PathBuf,
+    /// How large each of its logs may become.
+    pub output_max: ByteSize,
+    /// What it and all its descendants may use.
+    pub limits: StepLimits,
     /// The output that messages are taken out of on its way into the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tap: Option<MessageTap>,
@@ -104,6 +109,8 @@ pub struct Ended {
     pub signal: Option<i32>,
     /// Whose doing it was.
     pub cause: EndCause,
+    /// What it and its descendants used.
+    pub usage: StepUsage,
     /// The end of its standard error.
     pub stderr_tail: String,
     /// Why some of its output is not in the logs.
@@ -120,4 +127,38 @@ pub enum EndCause {
     TimedOut,
     /// The worker ordered it.
     Stopped,
+    /// It used more than it may.
+    OverLimit(Excess),
+}
+
+/// What a process used too much of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Excess {
+    /// Memory.
+    Memory {
+        /// What it might have used.
+        limit: ByteSize,
+        /// The most that was seen.
+        peak: ByteSize,
+    },
+    /// The machine's memory: the kernel has ended it.
+    MachineMemory {
+        /// The most that was seen.
+        peak: ByteSize,
+    },
+    /// Processes.
+    Processes {
+        /// How many it might have been.
+        limit: u32,
+        /// How many it was.
+        count: u32,
+    },
+    /// Processor time.
+    CpuTime {
+        /// What it might have used.
+        limit: HumanDuration,
+        /// What it used.
+        used: HumanDuration,
+    },
 }

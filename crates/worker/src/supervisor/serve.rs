@@ -10,7 +10,8 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
 use super::protocol::{Notice, Order};
-use super::watched::{Source, Watched};
+use super::watched::{Ledger, Source, Watched};
+use super::{kernel, orphans};
 
 /// The largest order; it holds a process's whole environment.
 const ORDER_MAX: usize = 16 * 1024 * 1024;
@@ -21,12 +22,16 @@ const READ_SIZE: usize = 64 * 1024;
 /// How often ends are asked for where the kernel has no pidfd.
 const ASK_EVERY: Duration = Duration::from_millis(10);
 
+/// How often what a step left behind is asked for after it was killed.
+const REAP_EVERY: Duration = Duration::from_millis(1);
+
 /// How long killed processes have to disappear before the supervisor ends without them.
 const LAST_WAIT: Duration = Duration::from_secs(2);
 
 /// Runs the supervisor until its stdin closes: the body of the hidden subcommand.
 pub fn main() -> ExitCode {
-    let mut supervisor = Serving::default();
+    orphans::accept();
+    let mut supervisor = Serving { watched: Vec::new(), unread: Vec::new(), ledger: Ledger::new() };
     let result = supervisor.run(io::stdin().as_fd());
     supervisor.kill_all();
     match result {
@@ -36,10 +41,10 @@ pub fn main() -> ExitCode {
 }
 
 /// The state of the loop.
-#[derive(Default)]
 struct Serving {
     watched: Vec<Watched>,
     unread: Vec<u8>,
+    ledger: Ledger,
 }
 
 /// What can be read now.
@@ -98,7 +103,9 @@ impl Serving {
     fn patience(&self, now: Instant) -> Option<Timespec> {
         let due = self.watched.iter().filter_map(Watched::due_at).min();
         let asked = self.watched.iter().any(Watched::needs_asking).then(|| now + ASK_EVERY);
-        let next = [due, asked].into_iter().flatten().min()?;
+        let is_left = |it: &Watched| it.is_draining() && it.has_orphans();
+        let left = self.watched.iter().any(is_left).then(|| now + REAP_EVERY);
+        let next = [due, asked, left].into_iter().flatten().min()?;
         Timespec::try_from(next.saturating_duration_since(now)).ok()
     }
 
@@ -109,7 +116,7 @@ impl Serving {
             let line: Vec<u8> = self.unread.drain(..=end).collect();
             match serde_json::from_slice(&line)? {
                 Order::Spawn { id, spec } => {
-                    let notice = match Watched::spawn(id, *spec, Instant::now()) {
+                    let notice = match Watched::spawn(id, &spec, Instant::now()) {
                         Ok(watched) => {
                             let pid = watched.pid();
                             self.watched.push(watched);
@@ -139,8 +146,21 @@ impl Serving {
     /// Does what is due and reports the processes that have ended.
     fn advance(&mut self) -> io::Result<()> {
         let now = Instant::now();
+        let mut is_over = false;
+        let mut wants_a_look = false;
+        for watched in &mut self.watched {
+            wants_a_look |= watched.wants_a_look(now);
+            is_over |= watched.advance(now, &mut self.ledger);
+        }
+        if is_over || wants_a_look {
+            self.look(now);
+        }
+        if !is_over {
+            return Ok(());
+        }
+        let wall_clock = wall_clock();
         let mut notices = Vec::new();
-        self.watched.retain_mut(|watched| match watched.advance(now, wall_clock()) {
+        self.watched.retain_mut(|watched| match watched.completed(now, wall_clock) {
             Some(ended) => {
                 notices.push(Notice::Ended { id: watched.id(), ended });
                 false
@@ -150,14 +170,36 @@ impl Serving {
         notices.iter().try_for_each(tell)
     }
 
-    /// Kills every group and waits, within limits, until they are gone.
+    /// Looks at what the processes have become and what they use.
+    fn look(&mut self, now: Instant) {
+        for watched in self.watched.iter_mut().filter(|watched| watched.has_orphans()) {
+            watched.reap_orphans(&mut self.ledger);
+        }
+        // After that: an orphan that is gone may have left orphans of its own.
+        orphans::adopt(&mut self.watched);
+        for watched in self.watched.iter_mut().filter(|watched| watched.wants_a_look(now)) {
+            watched.look(now);
+        }
+    }
+
+    /// Kills every group and waits, within limits, until they are gone and what they said before
+    /// is in the logs.
     fn kill_all(&mut self) {
+        let mut buffer = vec![0; READ_SIZE];
         self.watched.iter_mut().for_each(Watched::kill);
         let until = Instant::now() + LAST_WAIT;
-        while !self.watched.is_empty() && Instant::now() < until {
+        while Instant::now() < until {
+            for watched in &mut self.watched {
+                watched.read_rest(&mut buffer, wall_clock());
+                watched.ask();
+                watched.advance(Instant::now(), &mut self.ledger);
+            }
+            self.look(Instant::now());
             let now = Instant::now();
-            self.watched
-                .retain_mut(|watched| watched.advance(now + LAST_WAIT, wall_clock()).is_none());
+            self.watched.retain_mut(|watched| watched.completed(now, wall_clock()).is_none());
+            if self.watched.is_empty() && kernel::children(rustix::process::getpid()).is_empty() {
+                return;
+            }
             std::thread::sleep(Duration::from_millis(1));
         }
     }

@@ -10,7 +10,7 @@ use millstream_blob::{Blobs, LogKey, LogStream};
 use millstream_model::worker_api::{Assignment, Report, ReportAnswer, ReportedEvent};
 use millstream_model::{
     CommandLine, CommandStep, EventBody, NoopStep, PipesConfig, RetryPolicy, RunId, RunPlan,
-    StepConfig, StepError, StepPlan, TenantDef, TenantId, Timestamp,
+    StepConfig, StepError, StepLimits, StepPlan, TenantDef, TenantId, Timestamp,
 };
 use millstream_worker::{
     Canceler, ControlPlane, ReportError, RunEnd, Seams, Supervisor, Worker, WorkerSettings,
@@ -51,6 +51,13 @@ impl Bench {
     pub(crate) async fn run(&self, assignment: Assignment) -> RunEnd {
         let (_canceler, signal) = Canceler::new();
         self.worker().run(assignment, &Seams::system(self.control.clone()), signal).await
+    }
+
+    /// The output of a step's first attempt, which need not be text.
+    pub(crate) async fn log_bytes(&self, step: &str, stream: LogStream) -> Vec<u8> {
+        let (tenant, run, step) = (TenantId::default_tenant(), run_id(), step.parse().unwrap());
+        let key = LogKey { tenant, run, step, attempt: 1, stream };
+        self.blobs().read_log(&key, 0, 4 << 20).await.unwrap().bytes
     }
 
     pub(crate) async fn log(&self, step: &str, attempt: u32, stream: LogStream) -> String {
@@ -219,6 +226,7 @@ pub(crate) fn noop(key: &str, depends_on: &[&str]) -> StepPlan {
         handler: None,
         timeout: None,
         retry: RetryPolicy::NEVER,
+        limits: StepLimits::NONE,
         asset: None,
     }
 }

@@ -4,6 +4,7 @@
 
 mod assets;
 mod bench;
+mod limits;
 mod outages;
 mod outcomes;
 mod pipes;

@@ -31,6 +31,7 @@ pub(crate) async fn pid_in(file: &Path) -> Pid {
     Pid::from_raw(read().unwrap()).unwrap()
 }
 
+/// Whether a process still does something.
 pub(crate) fn is_alive(pid: Pid) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
     // A zombie that nobody has reaped yet does nothing any more.
