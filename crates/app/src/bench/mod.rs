@@ -8,11 +8,13 @@
 
 mod bed;
 mod chain;
+mod cpu;
 mod definitions;
 mod figure;
 mod folder;
 mod idle;
 mod job;
+mod logs;
 mod process;
 mod quick;
 mod rounds;
