@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use millstream_control::{SchemaState, StoreError};
-use millstream_model::ErrorCode;
+use millstream_model::{Diagnostic, ErrorCode};
+
+use crate::{config_file, draw};
 
 /// A command that failed.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +85,15 @@ pub(crate) enum AppError {
         folder: PathBuf,
     },
 
+    /// The project's file of settings has errors.
+    #[error("{} has errors{}", config_file::NAME, drawn(text, diagnostics))]
+    Settings {
+        /// The file's text.
+        text: String,
+        /// What is wrong with it.
+        diagnostics: Vec<Diagnostic>,
+    },
+
     /// There is a difference, which has been shown, and the caller wants to know by the exit code.
     #[error("something changes")]
     Different,
@@ -90,6 +101,11 @@ pub(crate) enum AppError {
     /// The command did its work, and the outcome is a failure that has been shown already.
     #[error("failed")]
     Failed,
+}
+
+/// Diagnostics below the message that they belong to.
+fn drawn(text: &str, diagnostics: &[Diagnostic]) -> String {
+    diagnostics.iter().flat_map(|found| ["\n".to_owned(), draw::diagnostic(found, text)]).collect()
 }
 
 fn schema_text(state: SchemaState) -> String {
@@ -114,6 +130,9 @@ impl AppError {
             Self::Schema(_) => Some(ErrorCode::DatabaseSchema.to_string()),
             Self::Refused { code, .. } => Some(code.clone()),
             Self::Usage { code, .. } => Some(code.to_string()),
+            Self::Settings { diagnostics, .. } => {
+                diagnostics.first().map(|found| found.code.to_string())
+            }
             Self::Files { .. }
             | Self::Port { .. }
             | Self::Unreachable { .. }
@@ -129,7 +148,7 @@ impl AppError {
     /// where that was asked, 130 for Ctrl-C.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage { .. } | Self::NoProject { .. } => 2,
+            Self::Usage { .. } | Self::NoProject { .. } | Self::Settings { .. } => 2,
             Self::Different => 3,
             // As a shell says it of a program that SIGINT ended.
             Self::Interrupted => 130,

@@ -8,6 +8,7 @@ mod cli;
 mod client;
 mod clock;
 mod commands;
+mod config_file;
 mod crash;
 mod draw;
 mod entropy;

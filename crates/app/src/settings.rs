@@ -1,4 +1,5 @@
-//! How an instance is set up: the project's folder, the environment and the command line.
+//! How an instance is set up: the project's folder and its file of settings, the environment and
+//! the command line.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::time::Duration;
 use millstream_model::{ByteSize, HumanDuration, StepLimits};
 use millstream_worker::{AllowError, AllowList};
 
+use crate::config_file;
 use crate::error::AppError;
 
 /// How often the definition root is scanned when nothing else is said.
@@ -68,12 +70,14 @@ pub(crate) enum LauncherKind {
 
 impl Settings {
     /// The settings for the project in `folder`, which must exist, under this process's own
-    /// environment.
+    /// environment, and below it the project's file of settings.
     pub(crate) fn of(folder: &Path) -> Result<Self, AppError> {
         if !folder.is_dir() {
             return Err(AppError::NoProject { folder: folder.to_owned() });
         }
-        Ok(Self::read(folder, |name| std::env::var(name).ok()))
+        let file = config_file::read(folder)?;
+        let variable = |name: &str| std::env::var(name).ok().or_else(|| file.get(name).cloned());
+        Ok(Self::read(folder, variable))
     }
 
     /// The settings for `project` under an environment that `variable` looks up.
@@ -200,6 +204,19 @@ mod tests {
         Settings::read(Path::new("/project"), |name| {
             variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
         })
+    }
+
+    #[test]
+    fn every_variable_that_is_read_has_a_key_in_the_file_of_settings() {
+        let asked = std::cell::RefCell::new(Vec::new());
+        Settings::read(Path::new("/project"), |name| {
+            asked.borrow_mut().push(name.to_owned());
+            None
+        });
+        let known: Vec<&str> = config_file::KEYS.iter().map(|(_, name)| *name).collect();
+        for name in asked.into_inner() {
+            assert!(known.contains(&name.as_str()), "give {name} a key in config_file.rs");
+        }
     }
 
     #[test]

@@ -68,3 +68,21 @@ fn a_plan_without_a_server_loads_nothing() {
     let planned = project.run(&["definitions", "plan", "--against", "old", "--exit-code"]);
     assert_eq!((planned.code, planned.out.as_str()), (0, "Nothing changes.\n"));
 }
+
+#[test]
+fn a_project_is_set_up_by_its_file_and_a_variable_wins() {
+    let mut project = Project::new();
+    project.write("etl/main.yaml", FIRST);
+    project.write("millstream.yaml", "dags:\n  dir: etl\n  scan_interval: 7s\n");
+    let status = project.json(&["definitions", "status"]);
+    assert_eq!((&status["dag_count"], &status["scan_interval"]), (&1.into(), &"7s".into()));
+    project.set("DAGS_SCAN_INTERVAL", Some("9s"));
+    assert_eq!(project.json(&["definitions", "status"])["scan_interval"], "9s");
+
+    project.write("millstream.yaml", "dags:\n  dri: etl\n");
+    let refused = project.run(&["job", "list"]);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    for part in ["millstream.yaml:2:3", "dags.dri", "did you mean `dags.dir`"] {
+        assert!(refused.err.contains(part), "{part}: {refused:?}");
+    }
+}
