@@ -17,4 +17,4 @@ pub use direct::DirectControlPlane;
 pub use files::Root;
 pub use passes::{QueuePass, queue_pass};
 pub use rollback::{RollbackOutcome, rollback};
-pub use scan::{ScanReport, scan};
+pub use scan::{ScanReport, scan, wrong_selections};

@@ -242,7 +242,7 @@ impl Fresh {
 }
 
 /// What is wrong with the selections of a file's jobs, among all the assets there are.
-pub(crate) fn wrong_selections(
+pub fn wrong_selections(
     manifest: &Manifest,
     name: &str,
     (content, places): (&FileManifest, Option<&Places>),

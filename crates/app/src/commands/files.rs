@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use millstream_daemon::wrong_selections;
 use millstream_definition::{
     EXTENSIONS, LocationCheck, LocationFile, ParsedFile, Version, check_location,
 };
@@ -40,13 +41,26 @@ pub(super) fn read(roots: &[PathBuf]) -> Result<Files, AppError> {
     Ok(files)
 }
 
-/// What the files make together.
+/// What the files make together, with what is wrong with the selections of their jobs.
 pub(super) fn together(files: &Files) -> LocationCheck {
     let each: Vec<LocationFile<'_>> = files
         .iter()
         .map(|(name, file)| LocationFile { name, newest: version(file), live: None })
         .collect();
-    check_location(instance::location_name(), &each)
+    let mut check = check_location(instance::location_name(), &each);
+    for (name, file) in files {
+        let Some(content) = &file.parsed.manifest else { continue };
+        if check.refused.contains(name) {
+            continue;
+        }
+        let sight = (content, Some(&file.parsed.places));
+        let wrong = wrong_selections(&check.manifest, name, sight);
+        if !wrong.is_empty() {
+            check.refused.insert(name.clone());
+        }
+        check.diagnostics.extend(wrong);
+    }
+    check
 }
 
 /// All that is wrong with the files, each alone and together.
