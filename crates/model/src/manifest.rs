@@ -106,6 +106,19 @@ impl Manifest {
         self.handlers.iter().find(|handler| handler.matches(module))
     }
 
+    /// How many there are of each kind of thing, by the name of its section.
+    pub fn counts(&self) -> Vec<(&'static str, usize)> {
+        vec![
+            ("assets", self.assets.len()),
+            ("jobs", self.jobs.len()),
+            ("partitions", self.partitions.len()),
+            ("resources", self.resources.len()),
+            ("io", self.io.len()),
+            ("handlers", self.handlers.len()),
+            ("tenants", self.tenants.len()),
+        ]
+    }
+
     /// The tenants that take part.
     pub fn enabled_tenants(&self) -> impl Iterator<Item = (&TenantId, &TenantDef)> {
         self.tenants.iter().filter(|(_, tenant)| tenant.enabled)

@@ -67,6 +67,17 @@ async fn status(client: &Client, global: &Global) -> Result<(), AppError> {
     for name in names {
         output::line(&name);
     }
+    let counts: Vec<String> = status
+        .get("counts")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .filter(|(_, count)| count.as_u64() != Some(0))
+        .map(|(section, count)| format!("{section} {count}"))
+        .collect();
+    if !counts.is_empty() {
+        output::line(&format!("In all: {}", counts.join(", ")));
+    }
     if let Some(reason) = status.pointer("/local_source/stale").and_then(Value::as_str) {
         output::line(&format!("STALE: {reason}"));
     }

@@ -145,3 +145,24 @@ fn r200_five_thousand_files_and_a_job_of_ten_thousand_steps_load() {
     assert_eq!(status["errors"], json!([]));
     assert_eq!(status["dag_count"], 5_001);
 }
+
+#[test]
+fn the_status_counts_each_kind_of_thing() {
+    let project =
+        Project::with("assets: { a: {}, b: {} }\npartitions: { p: { kind: static, keys: [x] } }");
+    let status = project.json(&["definitions", "status"]);
+    assert_eq!(
+        (&status["counts"]["assets"], &status["counts"]["partitions"]),
+        (&json!(2), &json!(1))
+    );
+    let text = project.run(&["definitions", "status"]);
+    assert!(text.out.contains("In all: assets 2, partitions 1, tenants 1"), "{text:?}");
+}
+
+#[test]
+fn validate_finds_a_selection_that_selects_nothing() {
+    let project = Project::with("jobs: { lost: { select: nothing } }");
+    let checked = project.run(&["definitions", "validate"]);
+    assert_eq!(checked.code, 1, "{checked:?}");
+    assert!(checked.out.contains("job lost"), "{checked:?}");
+}

@@ -1,10 +1,11 @@
 //! Definitions and tenants: what belongs to the instance.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use millstream_control::{ControlError, Deletions};
+use millstream_control::{Catalog, ControlError, Deletions};
 use millstream_model::view::{FileRow, FileState, TenantRow};
 use millstream_model::{Diagnostic, ErrorCode, LocationName, Severity, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,8 @@ pub(crate) struct DefinitionsStatus {
     scan_interval: Option<String>,
     loaded_dags: Vec<String>,
     dag_count: usize,
+    /// How many there are of each kind of thing, by the name of its section.
+    counts: BTreeMap<&'static str, usize>,
     local_source: Option<SourceAnswer>,
     s3_source: Option<SourceAnswer>,
     last_scan: Option<Timestamp>,
@@ -77,6 +80,7 @@ pub(crate) async fn status(
         enabled: true,
         scan_interval: state.options.scan.interval.clone(),
         dag_count: loaded_dags.len(),
+        counts: counts(&catalog),
         loaded_dags,
         local_source,
         s3_source: None,
@@ -85,6 +89,16 @@ pub(crate) async fn status(
         warnings,
         files,
     }))))
+}
+
+fn counts(catalog: &Catalog) -> BTreeMap<&'static str, usize> {
+    let mut counts = BTreeMap::new();
+    for manifest in catalog.manifests() {
+        for (section, count) in manifest.counts() {
+            *counts.entry(section).or_default() += count;
+        }
+    }
+    counts
 }
 
 /// How to scan.
