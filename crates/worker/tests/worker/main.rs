@@ -4,6 +4,7 @@
 
 mod assets;
 mod bench;
+mod http;
 mod limits;
 mod outages;
 mod outcomes;
