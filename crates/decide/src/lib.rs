@@ -3,7 +3,9 @@
 //! Pure: nothing here knows that a database exists. `control` loads the snapshots and carries the
 //! decisions out; each module is one decision.
 
+pub mod condition;
 pub mod lease;
 pub mod lost;
 pub mod queue;
 pub mod scan;
+pub mod schedule;

@@ -29,10 +29,12 @@ mod plan;
 mod resource;
 mod retry;
 mod run;
+mod schedule;
 mod seam;
 mod status;
 mod step;
 mod tenant;
+mod tick;
 mod time;
 pub mod view;
 pub mod worker_api;
@@ -59,8 +61,8 @@ pub use limits::{StepLimits, StepUsage};
 pub use manifest::{FileManifest, FileVersion, Manifest};
 pub use metadata::{MetadataKind, MetadataValue};
 pub use name::{
-    DimensionName, IoName, JobName, LocationName, NameError, PartitionsName, ResourceName, StepKey,
-    TenantId,
+    CalendarName, DimensionName, IoName, JobName, LocationName, NameError, PartitionsName,
+    ResourceName, ScheduleName, StepKey, TenantId,
 };
 pub use partitions::{PartitionKey, PartitionsDef};
 pub use pipes::{PipesChannel, PipesConfig};
@@ -68,6 +70,10 @@ pub use plan::{AssetStep, InputSource, RunPlan, StepInput, StepPlan};
 pub use resource::{IoDef, IoKind, ResourceDef};
 pub use retry::{Backoff, RetryPolicy};
 pub use run::{HoldReason, RunRequest};
+pub use schedule::{
+    CatchUp, Day, DayError, DaySpan, Exclusion, PartWanted, ScheduleCron, ScheduleDef,
+    ScheduleTarget, Switch, TickPartitions, TickTemplate, TickTemplateError, date_format,
+};
 pub use seam::{Clock, Entropy};
 pub use status::{
     IllegalTransition, RunEvent, RunStatus, StepEvent, StepStatus, run_status_table,
@@ -78,5 +84,8 @@ pub use step::{
     ReadSource, SqlStep, StepConfig,
 };
 pub use tenant::TenantDef;
+pub use tick::{
+    SkipReason, TickKind, TickRow, TickRun, TickSource, TickStatus, TickWarning, TickWordError,
+};
 pub use time::Timestamp;
 pub use zone::{Zone, ZoneError};

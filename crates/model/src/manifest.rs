@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AssetDef, AssetKey, ContentHash, HandlerDef, IoDef, IoName, JobDef, JobName, LocationName,
-    PartitionsDef, PartitionsName, ResourceDef, ResourceName, TenantDef, TenantId,
+    AssetDef, AssetKey, CalendarName, ContentHash, DaySpan, HandlerDef, IoDef, IoName, JobDef,
+    JobName, LocationName, PartitionsDef, PartitionsName, ResourceDef, ResourceName, ScheduleDef,
+    ScheduleName, TenantDef, TenantId,
 };
 
 /// Everything that one definition file declares. Its canonical JSON, hashed, is its version.
@@ -28,6 +29,12 @@ pub struct FileManifest {
     pub handlers: Vec<HandlerDef>,
     /// Tenants by id.
     pub tenants: BTreeMap<TenantId, TenantDef>,
+    /// Schedules, those that jobs declare for themselves among them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<ScheduleDef>,
+    /// Calendars of excluded days by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub calendars: BTreeMap<CalendarName, Vec<DaySpan>>,
 }
 
 /// A file of a location with the version of it that is live.
@@ -62,6 +69,10 @@ pub struct Manifest {
     pub handlers: Vec<HandlerDef>,
     /// Tenants by id; a location that declares none has `default`.
     pub tenants: BTreeMap<TenantId, TenantDef>,
+    /// Schedules by name.
+    pub schedules: BTreeMap<ScheduleName, ScheduleDef>,
+    /// Calendars of excluded days by name.
+    pub calendars: BTreeMap<CalendarName, Vec<DaySpan>>,
 }
 
 impl Manifest {
@@ -80,6 +91,8 @@ impl Manifest {
             io: BTreeMap::new(),
             handlers: Vec::new(),
             tenants: BTreeMap::new(),
+            schedules: BTreeMap::new(),
+            calendars: BTreeMap::new(),
         };
         for (version, file) in files {
             all.files.push(version);
@@ -93,6 +106,10 @@ impl Manifest {
             keep_first(&mut all.resources, &file.resources);
             keep_first(&mut all.io, &file.io);
             keep_first(&mut all.tenants, &file.tenants);
+            keep_first(&mut all.calendars, &file.calendars);
+            for schedule in &file.schedules {
+                all.schedules.entry(schedule.name.clone()).or_insert_with(|| schedule.clone());
+            }
             all.handlers.extend(file.handlers.iter().cloned());
         }
         if all.tenants.is_empty() {

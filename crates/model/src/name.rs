@@ -171,6 +171,14 @@ name! {
     DimensionName, "dimension name", check_slug
 }
 name! {
+    /// The name of a schedule; a job's own schedule has the job's name.
+    ScheduleName, "schedule name", check_path
+}
+name! {
+    /// The name of a calendar of excluded days.
+    CalendarName, "calendar name", check_slug
+}
+name! {
     /// The name of a code location: one root of definition files, or one host of user code.
     LocationName, "code location name", check_slug
 }

@@ -1,0 +1,78 @@
+//! Conditions written as templates: whether a schedule is on, whether a tick asks for runs.
+//!
+//! `control` renders them with what it knows; definitions were checked for their syntax at load.
+//! What a condition may cost is bounded, and what it says must be a yes or a no.
+
+use minijinja::value::Serde;
+use minijinja::{Environment, UndefinedBehavior};
+use serde_json::Value;
+
+/// How much work one condition may be.
+const FUEL: u64 = 10_000;
+
+const YES: [&str; 5] = ["true", "yes", "on", "1", "running"];
+const NO: [&str; 6] = ["false", "no", "off", "0", "stopped", ""];
+
+/// A condition that says neither yes nor no.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the condition {condition:?} {problem}")]
+pub struct ConditionError {
+    /// The condition as written.
+    pub condition: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// Whether `condition` holds where `names` is what it can name.
+pub fn holds(condition: &str, names: &Value) -> Result<bool, ConditionError> {
+    let fail = |problem: String| ConditionError { condition: condition.to_owned(), problem };
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
+    environment.set_fuel(Some(FUEL));
+    let said = environment
+        .render_str(condition, Serde(names))
+        .map_err(|error| fail(error.detail().unwrap_or("cannot be evaluated").to_owned()))?;
+    let word = said.trim().to_lowercase();
+    if YES.contains(&word.as_str()) {
+        return Ok(true);
+    }
+    if NO.contains(&word.as_str()) {
+        return Ok(false);
+    }
+    let said: String = said.chars().take(100).collect();
+    Err(fail(format!("says {said:?}, which is neither true nor false")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn r130_a_variable_decides_and_its_absence_is_what_the_default_says() {
+        let text = "{{ env.SENSOR_ENABLED | default(false) }}";
+        assert_eq!(holds(text, &json!({ "env": {} })), Ok(false));
+        assert_eq!(holds(text, &json!({ "env": { "SENSOR_ENABLED": "true" } })), Ok(true));
+        assert_eq!(holds(text, &json!({ "env": { "SENSOR_ENABLED": "STOPPED" } })), Ok(false));
+    }
+
+    #[test]
+    fn r132_an_environment_can_be_compared() {
+        let text = "{{ env.ENVIRONMENT != 'dev' }}";
+        assert_eq!(holds(text, &json!({ "env": { "ENVIRONMENT": "dev" } })), Ok(false));
+        assert_eq!(holds(text, &json!({ "env": { "ENVIRONMENT": "prod" } })), Ok(true));
+    }
+
+    #[test]
+    fn what_is_neither_yes_nor_no_is_an_error_that_says_so() {
+        let error = holds("{{ env.A }}", &json!({ "env": { "A": "perhaps" } })).unwrap_err();
+        assert!(error.to_string().contains("says \"perhaps\", which is neither"), "{error}");
+    }
+
+    #[test]
+    fn a_condition_that_would_go_on_for_long_is_ended() {
+        let text = "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}";
+        assert!(holds(text, &json!({})).is_err());
+    }
+}

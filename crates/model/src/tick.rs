@@ -1,0 +1,243 @@
+//! Ticks: the askings of schedules and sensors, and what came of each.
+//!
+//! The identity of a schedule's tick is its nominal time. A tick is stored once, with its runs and
+//! the moved cursor, in one batch; it is never changed afterwards.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{CatchUp, ErrorCode, HumanDuration, LocationName, PartitionKey, RunId, Timestamp};
+
+/// What ticks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TickKind {
+    /// A schedule.
+    Schedule,
+    /// A sensor.
+    Sensor,
+}
+
+/// What ticks, within a tenant.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TickSource {
+    /// Whether it is a schedule or a sensor.
+    pub kind: TickKind,
+    /// The code location that declares it.
+    pub location: LocationName,
+    /// Its name.
+    pub name: String,
+}
+
+/// What came of a tick.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum TickStatus {
+    /// It requested runs.
+    Launched,
+    /// It requested nothing, for a reason.
+    Skipped,
+    /// It should have requested runs and could not.
+    Failed,
+}
+
+/// Why a tick requested nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum SkipReason {
+    /// Its time passed while nothing ran, and it is not made up for.
+    Missed {
+        /// The policy that says so.
+        catch_up: CatchUp,
+    },
+    /// Several ticks in a row were missed; this row stands for all of them.
+    ManyMissed {
+        /// How many.
+        count: u32,
+        /// The nominal time of the first.
+        first: Timestamp,
+        /// The policy that says so.
+        catch_up: CatchUp,
+    },
+    /// Its time passed longer ago than the deadline allows to make up for.
+    TooLate {
+        /// The deadline.
+        deadline: HumanDuration,
+    },
+    /// Its day is excluded.
+    Excluded {
+        /// The calendar or the days.
+        by: String,
+    },
+    /// Runs of it are still under way.
+    Overlap {
+        /// How many.
+        active: u32,
+        /// How many may be.
+        limit: u32,
+    },
+    /// The job is switched off.
+    JobDisabled {},
+    /// The condition of `when` does not hold.
+    When {
+        /// The condition, as written.
+        condition: String,
+    },
+    /// No partition fits.
+    NoPartition {},
+    /// Everything it would request was requested before.
+    Requested {},
+    /// What it says itself.
+    Said {
+        /// Its words.
+        reason: String,
+    },
+}
+
+/// Something about one wanted run that kept it from being requested; the others are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TickWarning {
+    /// The partition, if it is about one.
+    pub partition: Option<PartitionKey>,
+    /// The stable code.
+    pub code: ErrorCode,
+    /// What it is.
+    pub message: String,
+}
+
+/// A tick in a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TickRow {
+    /// What ticked.
+    #[serde(flatten)]
+    pub source: TickSource,
+    /// The nominal time, which is its identity.
+    pub nominal: Timestamp,
+    /// When it was decided.
+    pub decided_at: Timestamp,
+    /// What came of it.
+    pub status: TickStatus,
+    /// Why nothing was requested, if nothing was.
+    pub skipped: Option<SkipReason>,
+    /// Why it failed, if it did.
+    pub error: Option<TickWarning>,
+    /// What kept single runs from being requested.
+    pub warnings: Vec<TickWarning>,
+    /// How many runs it requested.
+    pub requested: u32,
+    /// The runs, at most a page of them.
+    pub runs: Vec<TickRun>,
+}
+
+/// A run that a tick requested.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TickRun {
+    /// What makes the request the same as another.
+    pub run_key: String,
+    /// The run.
+    pub run_id: RunId,
+    /// Its partition.
+    pub partition: Option<PartitionKey>,
+}
+
+impl TickRow {
+    /// How long after its nominal time it was decided.
+    pub fn lateness(&self) -> std::time::Duration {
+        self.decided_at.since(self.nominal)
+    }
+}
+
+const STATUSES: [(TickStatus, &str); 3] = [
+    (TickStatus::Launched, "LAUNCHED"),
+    (TickStatus::Skipped, "SKIPPED"),
+    (TickStatus::Failed, "FAILED"),
+];
+
+const KINDS: [(TickKind, &str); 2] =
+    [(TickKind::Schedule, "schedule"), (TickKind::Sensor, "sensor")];
+
+/// A text is not one of a few words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is no word for {what}")]
+pub struct TickWordError {
+    /// The rejected text.
+    pub text: String,
+    /// What it should have said.
+    pub what: &'static str,
+}
+
+impl fmt::Display for TickStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let found = STATUSES.iter().find(|(status, _)| status == self);
+        f.write_str(found.map_or("", |(_, word)| word))
+    }
+}
+
+impl std::str::FromStr for TickStatus {
+    type Err = TickWordError;
+
+    fn from_str(text: &str) -> Result<Self, TickWordError> {
+        let found = STATUSES.iter().find(|(_, word)| *word == text);
+        let fail = || TickWordError { text: text.to_owned(), what: "the status of a tick" };
+        found.map(|(status, _)| *status).ok_or_else(fail)
+    }
+}
+
+impl fmt::Display for TickKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(KINDS.iter().find(|(kind, _)| kind == self).map_or("", |(_, word)| word))
+    }
+}
+
+impl std::str::FromStr for TickKind {
+    type Err = TickWordError;
+
+    fn from_str(text: &str) -> Result<Self, TickWordError> {
+        let found = KINDS.iter().find(|(_, word)| *word == text);
+        let fail = || TickWordError { text: text.to_owned(), what: "what ticks" };
+        found.map(|(kind, _)| *kind).ok_or_else(fail)
+    }
+}
+
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missed { catch_up } => {
+                write!(f, "its time passed while nothing ran (catch_up: {catch_up})")
+            }
+            Self::ManyMissed { count, first, catch_up } => write!(
+                f,
+                "{count} ticks from {first} on passed while nothing ran (catch_up: {catch_up})"
+            ),
+            Self::TooLate { deadline } => {
+                write!(f, "its time passed more than {deadline} ago (deadline)")
+            }
+            Self::Excluded { by } => write!(f, "its day is excluded by {by}"),
+            Self::Overlap { active, limit } => {
+                write!(f, "{active} of its runs were under way (max_active_runs: {limit})")
+            }
+            Self::JobDisabled {} => f.write_str("its job is switched off"),
+            Self::When { condition } => write!(f, "its condition does not hold: {condition}"),
+            Self::NoPartition {} => f.write_str("no partition fits"),
+            Self::Requested {} => f.write_str("its runs were requested before (run_key)"),
+            Self::Said { reason } => f.write_str(reason),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_read_back_as_they_are_written() {
+        for (status, _) in STATUSES {
+            assert_eq!(status.to_string().parse(), Ok(status));
+        }
+        for (kind, _) in KINDS {
+            assert_eq!(kind.to_string().parse(), Ok(kind));
+        }
+        assert!("skipped".parse::<TickStatus>().is_err());
+    }
+}
