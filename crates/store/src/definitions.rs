@@ -87,6 +87,8 @@ pub fn create_location(name: &LocationName, root: &str) -> Batch {
 /// Raises a location's version from `seen`, or conflicts: every change of its files names it.
 pub fn raise_location(batch: &mut Batch, name: &LocationName, seen: i64) {
     batch.push(&RAISE_LOCATION, vec![name.into(), seen.into()], Expect::Rows(1));
+    // Schedules may have come, gone or moved.
+    batch.wakes_daemon = true;
 }
 
 /// Stores that a location was scanned, and why its root cannot be believed, if it cannot.

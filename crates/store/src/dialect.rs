@@ -14,6 +14,8 @@ impl Dialect {
     /// so every `$n` becomes `?n`. Holes:
     /// - `/*pairs $n*/`: the rows (first, second) of a JSON array of two-element text arrays.
     /// - `/*texts $n*/`: the rows of a JSON array of texts.
+    /// - `/*rows $n text int bool …*/`: the rows of a JSON array of arrays, whose columns have these
+    ///   types.
     /// - `/*held*/`: keeps the rows that a subquery found as they are until the commit.
     /// - `/*arrival*/`: the column that tells the order in which rows were written.
     pub(crate) fn render(self, text: &str) -> String {
@@ -58,6 +60,7 @@ impl Dialect {
                 "SELECT e.value \
                  FROM jsonb_array_elements_text(CAST({argument} AS TEXT)::jsonb) AS e"
             ),
+            (_, "rows") => self.rows(argument),
             // One writer needs no lock: nobody is between its statements.
             (Self::Sqlite, "held") => String::new(),
             (Self::Postgres, "held") => "FOR SHARE".to_owned(),
@@ -66,6 +69,28 @@ impl Dialect {
             // No SQL: preparing every statement in a test finds it.
             _ => format!("there is no hole {hole}"),
         }
+    }
+
+    /// A query whose rows are those of a JSON array: `argument` is its parameter and the types.
+    fn rows(self, argument: &str) -> String {
+        let mut words = argument.split_whitespace();
+        let parameter = words.next().unwrap_or_default();
+        let columns: Vec<String> = words
+            .enumerate()
+            .map(|(place, kind)| match (self, kind) {
+                (Self::Sqlite, _) => format!("e.value ->> {place}"),
+                (Self::Postgres, "int") => format!("CAST(e.value ->> {place} AS BIGINT)"),
+                (Self::Postgres, "bool") => format!("CAST(e.value ->> {place} AS BOOLEAN)"),
+                (Self::Postgres, _) => format!("e.value ->> {place}"),
+            })
+            .collect();
+        let from = match self {
+            Self::Sqlite => format!("json_each({parameter}) AS e"),
+            Self::Postgres => {
+                format!("jsonb_array_elements(CAST({parameter} AS TEXT)::jsonb) AS e")
+            }
+        };
+        format!("SELECT {} FROM {from}", columns.join(", "))
     }
 }
 

@@ -26,12 +26,14 @@ pub mod plans;
 mod postgres;
 mod probe;
 pub mod runs;
+pub mod sources;
 mod sqlite;
 mod statement;
 pub mod steps;
 mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod ticks;
 mod value;
 pub mod versions;
 

@@ -11,7 +11,7 @@ use crate::dialect::Dialect;
 /// One step of the schema's history.
 #[derive(Debug, Clone, Copy)]
 pub struct Migration {
-    /// Its number, from 1 without gaps.
+    /// Its number; later migrations have higher ones.
     pub version: i64,
     /// Its folder's name.
     pub name: &'static str,
@@ -51,6 +51,13 @@ pub(crate) static MIGRATIONS: &[Migration] = &[
         up: include_str!("../migrations/0002_versions/up.sql"),
         sqlite: "",
         postgres: "",
+    },
+    Migration {
+        version: 3,
+        name: "0003_schedules",
+        up: include_str!("../migrations/0003_schedules/up.sql"),
+        sqlite: "",
+        postgres: include_str!("../migrations/0003_schedules/postgres.sql"),
     },
 ];
 

@@ -36,7 +36,9 @@ pub fn all_statements() -> impl Iterator<Item = &'static Sql> {
         crate::plans::ALL,
         crate::probe::ALL,
         crate::runs::ALL,
+        crate::sources::ALL,
         crate::steps::ALL,
+        crate::ticks::ALL,
         crate::versions::ALL,
     ]
     .into_iter()

@@ -158,6 +158,16 @@ impl Row {
         }
     }
 
+    /// The next column as a truth value, or `None` when it is NULL.
+    pub fn truth_opt(&mut self) -> Result<Option<bool>, StoreError> {
+        match self.take() {
+            Value::Null => Ok(None),
+            Value::Bool(truth) => Ok(Some(truth)),
+            Value::Int(number) => Ok(Some(number != 0)),
+            other @ Value::Text(_) => Err(self.wrong(other)),
+        }
+    }
+
     /// The next column as a point in time.
     pub fn time(&mut self) -> Result<Timestamp, StoreError> {
         self.int().map(Timestamp::from_micros)

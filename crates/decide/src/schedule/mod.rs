@@ -10,7 +10,6 @@
 
 use std::time::Duration;
 
-use jiff::civil::DateTime;
 use millstream_model::cron::CronSchedule;
 use millstream_model::{
     CatchUp, ContentHash, Day, DaySpan, Exclusion, HumanDuration, Manifest, ScheduleCron,
@@ -18,7 +17,7 @@ use millstream_model::{
 };
 
 /// A tick up to this late is on time: a daemon that restarts has missed nothing.
-pub const ON_TIME: Duration = Duration::from_secs(60);
+pub const ON_TIME: Duration = Duration::from_mins(1);
 
 /// Ticks that one decision looks at; more wait for the next.
 const TICKS_MAX: usize = 1_000;
@@ -194,9 +193,7 @@ impl Timing {
 /// A local date, or date and time, of a definition.
 fn instant(text: &str, zone: &Zone) -> Result<Timestamp, String> {
     let fail = || format!("{text:?} is no date or time; write it like `2026-01-31`");
-    let local: DateTime = text.trim().parse().map_err(|_| fail())?;
-    let zoned = local.to_zoned(zone.as_jiff().clone()).map_err(|_| fail())?;
-    Ok(Timestamp::from(zoned.timestamp()))
+    Timestamp::at_local(text, zone).ok_or_else(fail)
 }
 
 /// Decides the ticks after `cursor` that are due at `now`.
@@ -230,7 +227,7 @@ pub fn decide(timing: &Timing, policy: &TickPolicy, cursor: Timestamp, now: Time
         at = nominal;
         next = timing.next_after(at);
     }
-    Decided { ticks: folded(ticks), cursor: at, next_due }
+    Decided { ticks: folded(&ticks), cursor: at, next_due }
 }
 
 fn is_full(policy: &TickPolicy, active: u32) -> bool {
@@ -259,7 +256,7 @@ fn judge(timing: &Timing, policy: &TickPolicy, nominal: Timestamp, now: Timestam
 }
 
 /// `ticks` with each long row of missed ones as one, at the nominal time of its last.
-fn folded(ticks: Vec<DueTick>) -> Vec<DueTick> {
+fn folded(ticks: &[DueTick]) -> Vec<DueTick> {
     let mut kept: Vec<DueTick> = Vec::with_capacity(ticks.len());
     for row in ticks.chunk_by(|a, b| missed(a).is_some() && missed(b).is_some()) {
         let ends = (row.first(), row.last());

@@ -86,11 +86,15 @@ async fn every_table_of_tenants_is_guarded_by_the_server(db: Db) {
     let mut found = names(&db, &guarded).await;
     found.sort();
     assert_eq!(found, expected);
-    assert!(found.len() >= 11, "{found:?}");
+    assert!(found.len() >= 14, "{found:?}");
 
     let wider = "SELECT CAST(c.relname AS TEXT) FROM pg_policy p
          JOIN pg_class c ON c.oid = p.polrelid WHERE p.polname <> 'tenant_rows' ORDER BY 1";
-    assert_eq!(names(&db, wider).await, ["event_batch", "live_run"], "the daemon's, and no more");
+    assert_eq!(
+        names(&db, wider).await,
+        ["event_batch", "live_run", "tick_source"],
+        "the daemon's, and no more"
+    );
 }
 
 async fn every_unique_key_of_tenants_begins_with_the_tenant(db: Db) {
@@ -117,7 +121,7 @@ async fn the_roles_have_no_power_beyond_their_grants(db: Db) {
     assert_eq!(names(&db, strong).await, [] as [&str; 0]);
     let daemon = "SELECT DISTINCT CAST(table_name AS TEXT)
         FROM information_schema.column_privileges WHERE grantee = 'millstream_daemon' ORDER BY 1";
-    assert_eq!(names(&db, daemon).await, ["event_batch", "lease", "live_run"]);
+    assert_eq!(names(&db, daemon).await, ["event_batch", "lease", "live_run", "tick_source"]);
     let instance = "SELECT DISTINCT CAST(table_name AS TEXT)
         FROM information_schema.column_privileges
         WHERE grantee = 'millstream_tenant' AND column_name = 'tenant' ORDER BY 1";
