@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use millstream_model::{ErrorCode, JobDef, JobName, JobShape, OpDef, StepConfig};
 
-use crate::cron;
 use crate::fields::{Field, Fields, parsed};
 use crate::finding::{Findings, Spot};
 use crate::keys::jobs::{JOB, JOB_FILE};
 use crate::ops;
 use crate::reader::Reader;
+use crate::schedules;
 use crate::tree::Node;
 
 /// The most labels of a job or an asset.
@@ -87,6 +87,7 @@ fn shape(fields: &Fields<'_>, findings: &mut Findings) -> Option<JobShape> {
 }
 
 fn job(name: JobName, shape: JobShape, fields: &Fields<'_>, reader: &mut Reader) {
+    let schedule = fields.get("schedule").and_then(|it| schedules::of_job(&name, &it, reader));
     let findings = &mut reader.findings;
     if let Some(metadata) = fields.get("metadata") {
         // Document 004 declares it and gives it no meaning.
@@ -95,7 +96,7 @@ fn job(name: JobName, shape: JobShape, fields: &Fields<'_>, reader: &mut Reader)
     let job = JobDef {
         description: fields.get("description").and_then(|it| it.text(findings)),
         enabled: fields.get("enabled").and_then(|it| it.flag(findings)).unwrap_or(true),
-        schedule: fields.get("schedule").and_then(|it| cron::expression(&it, findings)),
+        schedule,
         tags: tags(fields, findings),
         max_parallel: fields.get("max_parallel").and_then(|it| it.whole(1, 10_000, findings)),
         name,

@@ -28,6 +28,7 @@ mod plain;
 mod python;
 mod reader;
 mod references;
+mod schedules;
 mod schema;
 mod secret;
 mod settings;
@@ -36,6 +37,7 @@ mod steps;
 mod template;
 mod timing;
 mod tree;
+mod triggers;
 mod yaml;
 
 pub use file::{EXTENSIONS, ParsedFile, file_hash, parse_file};

@@ -12,6 +12,7 @@ use crate::finding::Spot;
 use crate::graph;
 use crate::location::{Finding, Tried};
 use crate::partitions::CADENCES;
+use crate::triggers;
 
 /// The names that a wrong one is compared with to find the one that was meant.
 const COMPARED_MAX: usize = 1_000;
@@ -31,6 +32,7 @@ pub(crate) fn check(files: &[Tried<'_>]) -> Vec<Finding> {
         about.jobs();
         about.handlers();
     }
+    triggers::check(files, &mut findings);
     circles(files, &mut findings);
     findings
 }
@@ -249,7 +251,8 @@ fn upstreams(step: &SqlStep) -> impl Iterator<Item = &AssetKey> {
     })
 }
 
-fn meant<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+/// A way out for a name that no file declares.
+pub(crate) fn meant<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     match nearest(name, known.take(COMPARED_MAX)) {
         Some(near) => format!("did you mean `{near}`?"),
         None => "declare it in a file of this root".to_owned(),

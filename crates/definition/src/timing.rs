@@ -49,7 +49,8 @@ pub(crate) fn positive(field: &Field<'_>, findings: &mut Findings) -> Option<Hum
     Some(length)
 }
 
-fn duration(field: &Field<'_>, findings: &mut Findings) -> Option<HumanDuration> {
+/// A length of time: seconds, or text like `5m`.
+pub(crate) fn duration(field: &Field<'_>, findings: &mut Findings) -> Option<HumanDuration> {
     match &field.node.value {
         Value::Text(text) => parsed(text, field.node.spot, findings),
         Value::Number(number) => parsed(&number.written, field.node.spot, findings),

@@ -92,6 +92,8 @@ codes! {
     HostRefused = "host-refused",
     /// No job of this name.
     JobUnknown = "job-unknown",
+    /// No schedule of this name.
+    ScheduleUnknown = "schedule-unknown",
     /// The job is disabled.
     JobDisabled = "job-disabled",
     /// Definition files are not scanned, because loading them is off.

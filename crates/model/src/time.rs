@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Zone;
+
 /// A point in time, in whole microseconds since 1970-01-01T00:00:00Z.
 ///
 /// JSON shows it as RFC 3339 text with a `Z`; the store keeps the integer.
@@ -38,6 +40,14 @@ impl Timestamp {
     /// The time from `earlier` to this point; zero when it is not earlier.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// The point that `text`, a local date or date and time like `2026-01-31T06:00`, means on the
+    /// clock of `zone`; a time that the clock leaves out means the one it jumps to.
+    pub fn at_local(text: &str, zone: &Zone) -> Option<Self> {
+        let local: jiff::civil::DateTime = text.trim().parse().ok()?;
+        let zoned = local.to_zoned(zone.as_jiff().clone()).ok()?;
+        Some(Self::from(zoned.timestamp()))
     }
 
     /// The same point as jiff's type, for calendars and zones.

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AssetKey, Cause, ContentHash, Diagnostic, EventPosition, HoldReason, JobName, LocationName,
-    MetadataValue, PartitionKey, PartitionsName, RunId, RunStatus, StepError, StepKey, StepStatus,
-    TenantDef, TenantId, Timestamp,
+    AssetKey, CatchUp, Cause, ContentHash, Diagnostic, EventPosition, HoldReason, JobName,
+    LocationName, MetadataValue, PartitionKey, PartitionsName, RunId, RunStatus, ScheduleName,
+    SkipReason, StepError, StepKey, StepStatus, TenantDef, TenantId, TickPartitions, TickRow,
+    TickStatus, TickWarning, Timestamp,
 };
 
 /// A run in a list.
@@ -47,6 +48,84 @@ pub struct RunRow {
     pub epoch: i64,
     /// Whether a cancel was asked for.
     pub cancel_requested: bool,
+}
+
+/// A schedule of a tenant.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScheduleRow {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The code location.
+    pub location: LocationName,
+    /// Its name.
+    pub name: ScheduleName,
+    /// What it is for.
+    pub description: Option<String>,
+    /// When it is due.
+    pub cron: String,
+    /// The zone whose clock the expression reads.
+    pub timezone: String,
+    /// The job it runs, when it runs one.
+    pub job: Option<JobName>,
+    /// The assets it makes, when it makes some.
+    pub select: Option<String>,
+    /// Which partitions a tick asks for.
+    pub partitions: Option<TickPartitions>,
+    /// What becomes of ticks whose time passed while nothing ran.
+    pub catch_up: CatchUp,
+    /// How many of its runs may be under way when it ticks again.
+    pub max_active_runs: Option<u32>,
+    /// Whether it ticks.
+    pub enabled: bool,
+    /// Whether its file says that it does.
+    pub enabled_default: bool,
+    /// What somebody says against the file, by whom and since when.
+    pub enabled_override: Option<SwitchWord>,
+    /// When it ticks next.
+    pub next_at: Option<Timestamp>,
+    /// Its last tick.
+    pub last_tick: Option<TickRow>,
+}
+
+/// Somebody's word on whether something is on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwitchWord {
+    /// The word.
+    pub on: bool,
+    /// Who said it.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What a tick would do, or did, without its runs being requested.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TickTest {
+    /// The nominal time that was tried.
+    pub nominal: Timestamp,
+    /// What would come of it.
+    pub status: TickStatus,
+    /// Why nothing would be requested.
+    pub skipped: Option<SkipReason>,
+    /// Why it would fail.
+    pub error: Option<TickWarning>,
+    /// What keeps single runs from being requested.
+    pub warnings: Vec<TickWarning>,
+    /// The runs that would be requested.
+    pub requests: Vec<TickRequest>,
+}
+
+/// A run that a tick would request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TickRequest {
+    /// What makes the request the same as another.
+    pub run_key: String,
+    /// Its partition.
+    pub partition: Option<PartitionKey>,
+    /// Its labels beside the job's.
+    pub tags: BTreeMap<String, String>,
+    /// Whether it was requested before, so that it would not be again.
+    pub is_known: bool,
 }
 
 /// A step of a run.

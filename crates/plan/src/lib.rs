@@ -16,8 +16,10 @@ mod order;
 mod partition;
 pub mod progress;
 pub mod selection;
+mod wanted;
 
 pub use assets::{plan_assets, plan_selection};
 pub use error::PlanError;
 pub use job::plan_job;
 pub use partition::{PartitionChoice, tenant_of};
+pub use wanted::{WantedKeys, dimension_names, wanted_keys};

@@ -1,6 +1,6 @@
 //! The keys of jobs, of their nodes and of their edges.
 
-use super::{ANY_OBJECT, Key, Object, Shape, TEXT_MAP, key};
+use super::{ANY_OBJECT, Key, Object, Shape, TEXT_MAP, key, schedules};
 
 /// The keys of every job.
 const SHARED: &[Key] = &[
@@ -8,8 +8,8 @@ const SHARED: &[Key] = &[
     key("enabled", Shape::Flag, "whether it may run").or("true"),
     key(
         "schedule",
-        Shape::Text,
-        "when it runs: a cron expression in UTC, or `@daily` and the like",
+        Shape::Either(&[Shape::Text, Shape::Object(&schedules::JOB_SCHEDULE)]),
+        "when it runs: a cron expression in UTC, `@daily` and the like, or the keys of a schedule",
     ),
     key("metadata", ANY_OBJECT, "any object; it has no meaning"),
     key("tags", TEXT_MAP, "labels that its runs carry, at most 50"),

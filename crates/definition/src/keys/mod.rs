@@ -11,6 +11,7 @@ pub(crate) mod assets;
 pub(crate) mod http;
 pub(crate) mod jobs;
 pub(crate) mod partitions;
+pub(crate) mod schedules;
 pub(crate) mod settings;
 pub(crate) mod steps;
 
@@ -169,6 +170,16 @@ pub(crate) const SECTIONS: Object = Object {
             "tenants",
             Shape::Map(&Shape::Either(&[Shape::Object(&settings::TENANT), Shape::Null])),
             "the tenants that take part, by id",
+        ),
+        key(
+            "schedules",
+            Shape::Map(&Shape::Object(&schedules::SCHEDULE)),
+            "when runs are requested, by name",
+        ),
+        key(
+            "calendars",
+            Shape::Map(&schedules::CALENDAR),
+            "days that schedules can leave out, by name",
         ),
     ]],
 };

@@ -90,7 +90,11 @@ pub(crate) const TENANT: Object = Object {
         key("s3_bucket", Shape::Text, "for templates"),
         key("s3_prefix", Shape::Text, "for templates"),
         key("schema_name", Shape::Text, "for templates"),
-        key("schedule", Shape::Text, "a cron expression; it is shown and has no other meaning"),
+        key(
+            "schedule",
+            Shape::Text,
+            "a cron expression, for schedules whose `cron` is `{{ tenant.schedule }}`",
+        ),
         key("enabled", Shape::Flag, "whether it takes part").or("true"),
         key("labels", TEXT_MAP, "for templates"),
     ]],

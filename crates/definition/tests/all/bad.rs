@@ -59,7 +59,7 @@ const CASES: &[Case] = bad! {
         "duration \"soon\" is not understood; write it like `30s`, `5m` or `2h 30m`", 2;
     "33_open_template.yaml", DefinitionTemplate, "The template is not valid: ?", 4;
     "34_later_section.yaml", DefinitionUnknownKey,
-        "Unknown key `schedules` in the definition file", 1;
+        "Unknown key `alerts` in the definition file", 1;
     "35_daily_without_start.yaml", DefinitionMissingKey,
         "The partitions definition `day` has no `start`", 2;
     "36_unknown_zone.yaml", DefinitionValue,
@@ -150,7 +150,7 @@ fn r172_an_edge_that_leads_nowhere_is_named_with_the_node_it_may_have_meant() {
 fn an_unknown_key_names_the_nearest_known_one() {
     let found = help("nodes: [{id: a, type: noop}]\nshedule: '@daily'");
     assert!(found.starts_with("did you mean `schedule`?"), "{found}");
-    let found = help("schedules: {}");
+    let found = help("alerts: {}");
     assert!(found.contains("`assets`, `partitions`, `jobs`, `resources`"), "{found}");
 }
 

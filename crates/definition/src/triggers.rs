@@ -1,0 +1,149 @@
+//! What schedules say of the other things of their location: jobs, calendars, tenants.
+//!
+//! Called once the names of all files are known. What a schedule's selection and partitions mean
+//! is asked of the planner, by whoever loads the files.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use millstream_model::{
+    CalendarName, Diagnostic, ErrorCode, Exclusion, JobName, JobShape, ScheduleCron, ScheduleDef,
+    ScheduleTarget, Severity, TenantId,
+};
+
+use crate::finding::Spot;
+use crate::location::{Finding, Tried};
+use crate::references::meant;
+
+/// Everything that schedules refer to.
+struct Known<'a> {
+    jobs: BTreeMap<&'a str, &'a JobShape>,
+    calendars: BTreeSet<&'a str>,
+    tenants: BTreeSet<&'a str>,
+    follows_tenants: bool,
+}
+
+/// Reports each reference of a schedule that leads nowhere, and tenants' schedules that none
+/// follows.
+pub(crate) fn check(files: &[Tried<'_>], findings: &mut Vec<Finding>) {
+    let manifests = || files.iter().map(|file| file.version.manifest);
+    let schedules = || manifests().flat_map(|manifest| &manifest.schedules);
+    let jobs = manifests().flat_map(|manifest| &manifest.jobs);
+    let calendars = manifests().flat_map(|manifest| manifest.calendars.keys());
+    let tenants = manifests().flat_map(|manifest| manifest.tenants.keys());
+    let known = Known {
+        jobs: jobs.map(|job| (job.name.as_str(), &job.shape)).collect(),
+        calendars: calendars.map(CalendarName::as_str).collect(),
+        tenants: tenants.map(TenantId::as_str).collect(),
+        follows_tenants: schedules().any(|schedule| schedule.cron == ScheduleCron::OfTenant),
+    };
+    for (index, file) in files.iter().enumerate() {
+        let mut about = About { index, file, known: &known, findings };
+        for schedule in &file.version.manifest.schedules {
+            about.schedule(schedule);
+        }
+        about.tenants();
+    }
+}
+
+/// The findings about one file.
+struct About<'f, 'a> {
+    index: usize,
+    file: &'f Tried<'a>,
+    known: &'f Known<'a>,
+    findings: &'f mut Vec<Finding>,
+}
+
+impl About<'_, '_> {
+    fn schedule(&mut self, schedule: &ScheduleDef) {
+        let name = schedule.name.as_str();
+        if let ScheduleTarget::Job(job) = &schedule.target {
+            self.job(schedule, job);
+        }
+        for exclusion in &schedule.exclude {
+            if let Exclusion::Calendar(calendar) = exclusion
+                && !self.known.calendars.contains(calendar.as_str())
+            {
+                let message =
+                    format!("Schedule `{name}` names the calendar `{calendar}`, which no file has");
+                let help = match self.known.calendars.iter().next() {
+                    Some(_) => meant(calendar.as_str(), self.known.calendars.iter().copied()),
+                    None => format!("write it: `calendars: {{ {calendar}: [2026-12-25] }}`"),
+                };
+                self.error(&["schedule", name, "exclude"], message, help);
+            }
+        }
+        for tenant in &schedule.tenants {
+            if !self.known.tenants.contains(tenant.as_str()) {
+                let message = format!(
+                    "Schedule `{name}` names the tenant `{tenant}`, which no file declares"
+                );
+                let help = meant(tenant.as_str(), self.known.tenants.iter().copied());
+                self.error(&["schedule", name, "tenants"], message, help);
+            }
+        }
+    }
+
+    fn job(&mut self, schedule: &ScheduleDef, job: &JobName) {
+        let name = schedule.name.as_str();
+        match self.known.jobs.get(job.as_str()) {
+            None => {
+                let message =
+                    format!("Schedule `{name}` names the job `{job}`, which no file declares");
+                let help = meant(job.as_str(), self.known.jobs.keys().copied());
+                self.error(&["schedule", name, "job"], message, help);
+            }
+            Some(JobShape::Ops(_)) if schedule.partitions.is_some() => {
+                let message =
+                    format!("Schedule `{name}` selects partitions of `{job}`, a job of ops");
+                let help = "only assets have partitions; leave `partitions` out";
+                self.error(&["schedule", name, "partitions"], message, help.to_owned());
+            }
+            Some(_) => {}
+        }
+        // The schedule that a job declares has the job's name; another one may not take it.
+        let is_own = schedule.name.as_str() == job.as_str();
+        if !is_own && self.known.jobs.contains_key(name) {
+            let message = format!("Schedule `{name}` of job `{job}` has the name of another job");
+            let help = "give it a name of its own: a job's own schedule is named after the job";
+            self.error(&["schedule", name], message, help.to_owned());
+        }
+    }
+
+    /// Warns of a tenant's `schedule` that nothing follows.
+    fn tenants(&mut self) {
+        if self.known.follows_tenants {
+            return;
+        }
+        let tenants = &self.file.version.manifest.tenants;
+        let Some((id, _)) = tenants.iter().find(|(_, tenant)| tenant.schedule.is_some()) else {
+            return;
+        };
+        let diagnostic = Diagnostic {
+            code: ErrorCode::DefinitionReference,
+            severity: Severity::Warning,
+            message: format!("Tenant `{id}` has a `schedule` that no schedule follows"),
+            place: self.spot(&["tenant", id.as_str()]).place(self.file.name),
+            help: Some(
+                "say what runs then: `schedules: { per_tenant: { cron: \"{{ tenant.schedule }}\", \
+                 job: etl } }`"
+                    .to_owned(),
+            ),
+        };
+        self.findings.push((self.index, diagnostic));
+    }
+
+    fn spot(&self, path: &[&str]) -> Spot {
+        self.file.version.places.map_or(Spot::FILE, |places| places.spot(path))
+    }
+
+    fn error(&mut self, path: &[&str], message: String, help: String) {
+        let diagnostic = Diagnostic {
+            code: ErrorCode::DefinitionReference,
+            severity: Severity::Error,
+            message,
+            place: self.spot(path).place(self.file.name),
+            help: Some(help),
+        };
+        self.findings.push((self.index, diagnostic));
+    }
+}
