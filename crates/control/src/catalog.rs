@@ -12,6 +12,7 @@ use millstream_plan::selection::select;
 use millstream_store::StoreError;
 use millstream_store::definitions::StoredLocation;
 
+use crate::schedules::LiveSchedules;
 use crate::{Control, ControlError};
 
 /// The live definitions of every code location.
@@ -26,6 +27,7 @@ struct Entry {
     manifest: Arc<Manifest>,
     /// The file that each job stands in, with its version.
     files_of_jobs: Arc<BTreeMap<JobName, FileVersion>>,
+    schedules: Arc<LiveSchedules>,
 }
 
 /// The catalog that was built last.
@@ -72,6 +74,21 @@ impl Catalog {
             .find(|manifest| declares(manifest))
             .or_else(|| self.manifests().find(has_tenant))
             .or_else(|| self.manifests().next())
+    }
+
+    /// The schedules of each location, with the location's version.
+    pub(crate) fn schedules(
+        &self,
+    ) -> impl Iterator<Item = (&Arc<Manifest>, i64, &Arc<LiveSchedules>)> {
+        self.locations.values().map(|entry| (&entry.manifest, entry.version, &entry.schedules))
+    }
+
+    /// The schedules of a location with its manifest.
+    pub(crate) fn schedules_of(
+        &self,
+        location: &LocationName,
+    ) -> Option<(&Arc<Manifest>, &Arc<LiveSchedules>)> {
+        self.locations.get(location).map(|entry| (&entry.manifest, &entry.schedules))
     }
 
     /// The file that a job stands in, with its version.
@@ -134,9 +151,11 @@ impl Control {
         }
         let files = contents.iter().map(|(version, content)| (version.clone(), content));
         let manifest = Manifest::merge(location.name.clone(), files);
+        let schedules = Arc::new(LiveSchedules::of(&manifest));
         Ok(Entry {
             version: location.version,
             manifest: Arc::new(manifest),
+            schedules,
             files_of_jobs: Arc::new(files_of_jobs),
         })
     }

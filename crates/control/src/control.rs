@@ -1,5 +1,6 @@
 //! What every use case works with.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use millstream_model::{Clock, Entropy, RunId, Timestamp};
@@ -25,6 +26,7 @@ pub struct Control {
     pub(crate) catalogs: Arc<CatalogCache>,
     pub(crate) plans: Arc<PlanCache>,
     pub(crate) token_secret: Arc<OnceLock<String>>,
+    pub(crate) env: Arc<BTreeMap<String, String>>,
 }
 
 impl Control {
@@ -36,7 +38,14 @@ impl Control {
             catalogs: Arc::default(),
             plans: Arc::default(),
             token_secret: Arc::default(),
+            env: Arc::default(),
         }
+    }
+
+    /// The same use cases, with the variables that definitions may name.
+    #[must_use]
+    pub fn with_env(self, env: BTreeMap<String, String>) -> Self {
+        Self { env: Arc::new(env), ..self }
     }
 
     /// The store, for questions that are no use case.

@@ -1,5 +1,6 @@
 //! What a use case can refuse, sorted by what the caller can do.
 
+use millstream_decide::condition::ConditionError;
 use millstream_model::{ErrorCode, IllegalTransition, PartitionsName, RunId, RunStatus, TenantId};
 use millstream_plan::PlanError;
 use millstream_store::StoreError;
@@ -47,6 +48,30 @@ pub enum ControlError {
         job: String,
         /// Who said so, when it was not the file.
         by: &'static str,
+    },
+
+    /// No schedule of this name.
+    #[error(
+        "tenant {tenant} has no schedule {schedule}{near}; `millstream schedule list` shows them"
+    )]
+    ScheduleUnknown {
+        /// The tenant.
+        tenant: TenantId,
+        /// The name.
+        schedule: String,
+        /// The nearest known one, as a remark.
+        near: String,
+    },
+
+    /// A condition of a schedule says neither yes nor no.
+    #[error(transparent)]
+    Condition(#[from] ConditionError),
+
+    /// The schedule ticked, again and again, while its switch was turned.
+    #[error("schedule {schedule} kept changing while this was tried; try again")]
+    ScheduleContended {
+        /// The schedule.
+        schedule: String,
     },
 
     /// No tenant of this id.
@@ -128,7 +153,11 @@ impl ControlError {
                 ErrorCode::DefinitionVersionUnknown
             }
             Self::TooMany { .. } => ErrorCode::BadRequest,
-            Self::Contended { .. } => ErrorCode::DatabaseUnavailable,
+            Self::ScheduleUnknown { .. } => ErrorCode::ScheduleUnknown,
+            Self::Condition(_) => ErrorCode::DefinitionTemplate,
+            Self::ScheduleContended { .. } | Self::Contended { .. } => {
+                ErrorCode::DatabaseUnavailable
+            }
             Self::Illegal(_) => ErrorCode::RunStatus,
         }
     }

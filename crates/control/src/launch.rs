@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_model::{
-    AssetKey, Cause, Event, EventBody, JobName, Manifest, PartitionKey, PartitionsName, RunId,
-    RunPlan, RunRequest, TenantId,
+    AssetKey, Cause, ContentHash, Event, EventBody, JobName, Manifest, PartitionKey,
+    PartitionsName, RunId, RunPlan, RunRequest, TenantId,
 };
 use millstream_plan::{PartitionChoice, PlanError, plan_assets, plan_job, tenant_of};
 use millstream_store::runs::NewRun;
-use millstream_store::{Batch, events, live, plans, runs};
+use millstream_store::{Batch, StoreError, events, live, plans, runs};
 
 use crate::{Control, ControlError};
 
@@ -157,13 +157,26 @@ impl Control {
 
     /// Stores the run, its plan and its place in the queue in one batch.
     async fn enqueue(&self, request: &RunRequest, plan: RunPlan) -> Result<Launched, ControlError> {
-        let run = self.new_id();
-        let now = self.now();
+        let planned = Planned::new(plan)?;
+        let mut batch = Batch::for_tenant(&planned.plan.tenant);
+        let (launched, queued) = self.add_run(&mut batch, request, &planned);
+        events::insert(&mut batch, &launched.tenant, &self.new_id().to_string(), &[queued]);
+        self.store.apply(batch).await?;
+        self.plans.keep(&planned.hash, planned.plan);
+        Ok(launched)
+    }
+
+    /// Adds a run, its plan and its place in the queue to `batch`; the event that says so is the
+    /// caller's to add, because a batch holds one batch of events.
+    pub(crate) fn add_run(
+        &self,
+        batch: &mut Batch,
+        request: &RunRequest,
+        planned: &Planned,
+    ) -> (Launched, Event) {
+        let Planned { plan, json, hash } = planned;
+        let (run, now) = (self.new_id(), self.now());
         let tenant = &plan.tenant;
-        let plan_json = serde_json::to_string(&plan).map_err(|error| {
-            millstream_store::StoreError::Unavailable(format!("the plan is no JSON: {error}"))
-        })?;
-        let hash = RunPlan::hash(&plan_json);
         let tags = merged(&plan.tags, &request.tags);
         let title = plan.title();
         let new = NewRun {
@@ -176,22 +189,17 @@ impl Control {
             partition: plan.partition.as_ref(),
             tags: &tags,
             context: &request.context,
-            plan: &hash,
+            plan: hash,
             steps: u32::try_from(plan.steps.len()).unwrap_or(u32::MAX),
             queued_at: now,
         };
-        let mut batch = Batch::for_tenant(tenant);
-        plans::insert(&mut batch, tenant, &hash, &plan_json);
-        runs::insert(&mut batch, &new);
-        live::insert(&mut batch, tenant, run, priority(&tags), now);
+        plans::insert(batch, tenant, hash, json);
+        runs::insert(batch, &new);
+        live::insert(batch, tenant, run, priority(&tags), now);
         let body = EventBody::RunQueued { cause: request.cause.clone() };
         let queued = self.control_event(tenant, run, 0, body);
-        events::insert(&mut batch, tenant, &self.new_id().to_string(), &[queued]);
-        self.store.apply(batch).await?;
         let partition = plan.partition.clone();
-        let launched = Launched { tenant: tenant.clone(), run_id: run, partition };
-        self.plans.keep(&hash, plan);
-        Ok(launched)
+        (Launched { tenant: tenant.clone(), run_id: run, partition }, queued)
     }
 
     /// An event of the control plane's own.
@@ -209,6 +217,24 @@ impl Control {
     /// Who is named as the cause of what a caller does by hand.
     pub fn by_hand(name: &str) -> Cause {
         Cause::User { name: name.to_owned() }
+    }
+}
+
+/// A plan that is ready to be stored.
+#[derive(Debug, Clone)]
+pub(crate) struct Planned {
+    pub(crate) plan: RunPlan,
+    json: String,
+    hash: ContentHash,
+}
+
+impl Planned {
+    /// `plan` with its JSON and the hash of it.
+    pub(crate) fn new(plan: RunPlan) -> Result<Self, StoreError> {
+        let json = serde_json::to_string(&plan)
+            .map_err(|error| StoreError::Unavailable(format!("the plan is no JSON: {error}")))?;
+        let hash = RunPlan::hash(&json);
+        Ok(Self { plan, json, hash })
     }
 }
 

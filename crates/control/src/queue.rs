@@ -169,10 +169,15 @@ impl Control {
 
     /// Gives the queue's lease back, so that the next daemon need not wait for it to run out.
     pub async fn release_queue(&self, me: &str) -> Result<(), StoreError> {
-        if let Some(lease) = self.store.lease(LEASE).await?
+        self.release_lease(LEASE, me).await
+    }
+
+    /// Gives the lease called `name` back if `me` holds it.
+    pub(crate) async fn release_lease(&self, name: &str, me: &str) -> Result<(), StoreError> {
+        if let Some(lease) = self.store.lease(name).await?
             && lease.holder == me
         {
-            self.store.apply(leases::release(LEASE, me, lease.fence)).await?;
+            self.store.apply(leases::release(name, me, lease.fence)).await?;
         }
         Ok(())
     }

@@ -9,3 +9,4 @@ mod lost;
 mod partitions;
 mod queue;
 mod report;
+mod schedules;

@@ -1,0 +1,401 @@
+//! One pass over what is due: decide the ticks, request their runs, move the cursors.
+//!
+//! Due work of all tenants is one question; what a tenant's schedules come to is stored in batches
+//! of many ticks. A tick, its runs, their places in the queue and the cursor are one batch: a
+//! daemon may die anywhere, and of two that decide the same tick the second stores nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use millstream_decide::schedule::{DueTick, TickPolicy, TickVerdict, decide};
+use millstream_model::{
+    Event, JobName, LocationName, Manifest, ScheduleTarget, SkipReason, TenantId, TickKind,
+    TickRun, TickStatus, Timestamp,
+};
+use millstream_store::sources::{CursorMove, StoredSource, move_cursors};
+use millstream_store::ticks::{NewTick, forget};
+use millstream_store::{Batch, StoreError, events, ticks};
+
+use crate::catalog::Catalog;
+use crate::queue::HeldLease;
+use crate::schedules::{LiveSchedule, source_of};
+use crate::tick_runs::{Asked, TickPlans, Wish};
+use crate::{Control, ControlError};
+
+/// The lease of whoever lets schedules tick.
+const LEASE: &str = "schedules";
+
+/// Due schedules that one pass looks at.
+const DUE_MAX: u32 = 10_000;
+
+/// Schedules whose ticks are stored in one batch, unless their runs are more than
+/// [`RUNS_AT_ONCE`].
+const SCHEDULES_AT_ONCE: usize = 500;
+
+/// Runs after which a batch is closed; the ticks of one schedule are never in two.
+const RUNS_AT_ONCE: usize = 500;
+
+/// Batches that are on their way at the same time.
+const BATCHES_AT_ONCE: usize = 4;
+
+/// How long ticks are kept.
+const KEPT_FOR: Duration = Duration::from_hours(30 * 24);
+
+/// How often old ticks are looked for.
+const FORGET_EVERY: Duration = Duration::from_mins(10);
+
+/// Old ticks of one tenant that one look forgets.
+const FORGOTTEN_AT_ONCE: u32 = 5_000;
+
+/// What one daemon remembers between its passes.
+#[derive(Debug, Default)]
+pub struct TickWatch {
+    lease: HeldLease,
+    /// The versions of the locations whose schedules are in the store.
+    adopted: BTreeMap<LocationName, i64>,
+    forgot_at: Option<Duration>,
+}
+
+/// What a pass came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TickPass {
+    /// Ticks that requested runs.
+    pub launched: usize,
+    /// Ticks that requested nothing.
+    pub skipped: usize,
+    /// Ticks that should have requested runs and could not.
+    pub failed: usize,
+    /// Schedules whose ticks could not be stored; they are still due.
+    pub unsettled: usize,
+    /// When the next schedule is due, as far as is known.
+    pub next_due: Option<Timestamp>,
+    /// Whether this daemon is the one that lets schedules tick.
+    pub is_holder: bool,
+}
+
+/// What becomes of one due schedule.
+#[derive(Debug, Clone)]
+struct Settled {
+    tenant: TenantId,
+    cursor: CursorMove,
+    ticks: Vec<(NewTick, Vec<Wish>)>,
+}
+
+/// What a pass has loaded of one tenant.
+#[derive(Debug, Default)]
+struct TenantView {
+    /// The jobs that somebody switched, by location.
+    words: BTreeMap<LocationName, BTreeMap<JobName, bool>>,
+    /// The runs of its schedules that are not over.
+    active: Option<BTreeMap<(LocationName, String), u32>>,
+}
+
+impl Control {
+    /// Lets the schedules that are due tick, if this daemon holds their lease.
+    ///
+    /// Crash-safe: what is not stored is still due. The lease only keeps daemons from doing the
+    /// same work twice; that nothing ticks twice is the cursor's doing.
+    pub async fn tick_schedules(
+        &self,
+        me: &str,
+        watch: &mut TickWatch,
+        time_to_live: Duration,
+    ) -> Result<TickPass, ControlError> {
+        if self.hold_lease(LEASE, me, &mut watch.lease, time_to_live).await?.is_none() {
+            return Ok(TickPass::default());
+        }
+        let catalog = self.catalog().await?;
+        self.adopt_schedules(&catalog, &mut watch.adopted).await?;
+        let due = self.store.due_sources(TickKind::Schedule, self.now(), DUE_MAX).await?;
+        let mut pass = TickPass { is_holder: true, ..TickPass::default() };
+        if !due.is_empty() {
+            let settled = self.settle(&catalog, due).await?;
+            self.store_settled(settled, &mut pass).await;
+        }
+        self.forget_old_ticks(&catalog, watch).await?;
+        pass.next_due = self.store.next_due(TickKind::Schedule).await?;
+        Ok(pass)
+    }
+
+    /// Gives the lease of schedules back, so that the next daemon need not wait for it.
+    pub async fn release_schedules(&self, me: &str) -> Result<(), StoreError> {
+        self.release_lease(LEASE, me).await
+    }
+
+    /// Decides what becomes of each due schedule.
+    async fn settle(
+        &self,
+        catalog: &Arc<Catalog>,
+        due: Vec<StoredSource>,
+    ) -> Result<Vec<Settled>, StoreError> {
+        let mut by_tenant: BTreeMap<TenantId, Vec<StoredSource>> = BTreeMap::new();
+        for source in due {
+            by_tenant.entry(source.tenant.clone()).or_default().push(source);
+        }
+        let mut plans = TickPlans::default();
+        let mut settled = Vec::new();
+        for (tenant, sources) in by_tenant {
+            let mut view = TenantView::default();
+            for source in sources {
+                let found = catalog.schedules_of(&source.source.location);
+                let live = found.and_then(|(manifest, live)| {
+                    Some((manifest, live.get(&tenant, &source.source.name)?))
+                });
+                // One that left the definitions since is taken out when they are adopted.
+                let Some((manifest, schedule)) = live else { continue };
+                if *schedule.timing.hash() != source.timing {
+                    continue;
+                }
+                let one = (manifest, schedule, &source);
+                settled.push(self.settle_one(one, &mut view, &mut plans).await?);
+            }
+        }
+        Ok(settled)
+    }
+
+    async fn settle_one(
+        &self,
+        (manifest, schedule, stored): (&Arc<Manifest>, &LiveSchedule, &StoredSource),
+        view: &mut TenantView,
+        plans: &mut TickPlans,
+    ) -> Result<Settled, StoreError> {
+        let def = &schedule.def;
+        let policy = TickPolicy {
+            catch_up: def.catch_up,
+            deadline: def.deadline,
+            max_active_runs: def.max_active_runs,
+            active_runs: self.active_runs(schedule, stored, view).await?,
+        };
+        let now = self.now();
+        let decided = decide(&schedule.timing, &policy, stored.cursor, now);
+        let is_on = self.is_job_on(manifest, schedule, view).await?;
+        let mut settled = Vec::with_capacity(decided.ticks.len());
+        let mut requested = BTreeSet::new();
+        for DueTick { nominal, verdict } in decided.ticks {
+            let asked = match verdict {
+                TickVerdict::Skip(reason) => Asked::Nothing(reason),
+                TickVerdict::Fire if !is_on => Asked::Nothing(SkipReason::JobDisabled {}),
+                TickVerdict::Fire => self.asked_by(manifest, schedule, nominal, plans).await?,
+            };
+            let tick = NewTick {
+                source: source_of(manifest, schedule),
+                nominal,
+                decided_at: now,
+                status: TickStatus::Skipped,
+                skipped: None,
+                error: None,
+                warnings: Vec::new(),
+                runs: Vec::new(),
+            };
+            settled.push(self.settle_tick(schedule, tick, (asked, &mut requested)).await?);
+        }
+        let cursor = CursorMove {
+            source: stored.source.clone(),
+            timing: stored.timing.clone(),
+            from: stored.cursor,
+            to: decided.cursor,
+            next_due: decided.next_due,
+        };
+        Ok(Settled { tenant: schedule.tenant.clone(), cursor, ticks: settled })
+    }
+
+    /// `tick` with what it asks for, of which the runs that were asked for before, or by an earlier
+    /// tick of this pass, are left out.
+    async fn settle_tick(
+        &self,
+        schedule: &LiveSchedule,
+        tick: NewTick,
+        (asked, requested): (Asked, &mut BTreeSet<String>),
+    ) -> Result<(NewTick, Vec<Wish>), StoreError> {
+        Ok(match asked {
+            Asked::Nothing(reason) => (NewTick { skipped: Some(reason), ..tick }, Vec::new()),
+            Asked::Failed(error, warnings) => {
+                let (status, error) = (TickStatus::Failed, Some(error));
+                (NewTick { status, error, warnings, ..tick }, Vec::new())
+            }
+            Asked::Runs(mut wishes, warnings) => {
+                // Without a template the key names the tick, which was never decided before.
+                if schedule.def.run_key.is_some() {
+                    let keys: Vec<String> = wishes.iter().map(|it| it.run_key.clone()).collect();
+                    let tenant = &schedule.tenant;
+                    let known = self.store.run_keys_known(tenant, &tick.source, &keys).await?;
+                    wishes.retain(|wish| {
+                        !known.contains(&wish.run_key) && requested.insert(wish.run_key.clone())
+                    });
+                }
+                if wishes.is_empty() {
+                    let skipped = Some(SkipReason::Requested {});
+                    return Ok((NewTick { skipped, warnings, ..tick }, wishes));
+                }
+                (NewTick { status: TickStatus::Launched, warnings, ..tick }, wishes)
+            }
+        })
+    }
+
+    async fn active_runs(
+        &self,
+        schedule: &LiveSchedule,
+        stored: &StoredSource,
+        view: &mut TenantView,
+    ) -> Result<u32, StoreError> {
+        if schedule.def.max_active_runs.is_none() {
+            return Ok(0);
+        }
+        let active = match view.active.take() {
+            Some(active) => active,
+            None => self.store.active_runs(&schedule.tenant, TickKind::Schedule).await?,
+        };
+        let key = (stored.source.location.clone(), stored.source.name.clone());
+        let count = active.get(&key).copied().unwrap_or(0);
+        view.active = Some(active);
+        Ok(count)
+    }
+
+    /// Whether the job that a schedule runs may run.
+    async fn is_job_on(
+        &self,
+        manifest: &Manifest,
+        schedule: &LiveSchedule,
+        view: &mut TenantView,
+    ) -> Result<bool, StoreError> {
+        let ScheduleTarget::Job(job) = &schedule.def.target else { return Ok(true) };
+        let location = &manifest.location;
+        if !view.words.contains_key(location) {
+            let words = self.store.job_overrides(&schedule.tenant, location).await?;
+            view.words.insert(location.clone(), words);
+        }
+        let word = view.words.get(location).and_then(|words| words.get(job)).copied();
+        Ok(word.unwrap_or_else(|| manifest.jobs.get(job).is_some_and(|job| job.enabled)))
+    }
+
+    /// Stores what became of the due schedules, many in a batch. A batch that does not hold is
+    /// stored schedule by schedule, so that a bad one harms only itself.
+    async fn store_settled(&self, settled: Vec<Settled>, pass: &mut TickPass) {
+        let groups = grouped(settled);
+        let mut outcomes = futures_util::stream::iter(groups)
+            .map(|group| async move {
+                let first = self.apply_settled(&group).await;
+                let Err(error) = first else { return (group, 0) };
+                if group.len() == 1 {
+                    told(&group, &error);
+                    return (Vec::new(), 1);
+                }
+                let (mut stored, mut unsettled) = (Vec::new(), 0);
+                for one in group {
+                    let one = vec![one];
+                    match self.apply_settled(&one).await {
+                        Ok(()) => stored.extend(one),
+                        Err(error) => {
+                            told(&one, &error);
+                            unsettled += 1;
+                        }
+                    }
+                }
+                (stored, unsettled)
+            })
+            .buffer_unordered(BATCHES_AT_ONCE);
+        while let Some((stored, unsettled)) = outcomes.next().await {
+            pass.unsettled += unsettled;
+            for (tick, _) in stored.iter().flat_map(|one| &one.ticks) {
+                match tick.status {
+                    TickStatus::Launched => pass.launched += 1,
+                    TickStatus::Skipped => pass.skipped += 1,
+                    TickStatus::Failed => pass.failed += 1,
+                }
+            }
+        }
+    }
+
+    /// Stores the ticks of some schedules of one tenant: all of it or nothing.
+    async fn apply_settled(&self, group: &[Settled]) -> Result<(), StoreError> {
+        let Some(first) = group.first() else { return Ok(()) };
+        let tenant = &first.tenant;
+        let mut batch = Batch::for_tenant(tenant);
+        let moves: Vec<CursorMove> = group.iter().map(|one| one.cursor.clone()).collect();
+        // First of all: whoever is too late stops here.
+        move_cursors(&mut batch, tenant, &moves);
+        let mut new = Vec::new();
+        let mut queued: Vec<Event> = Vec::new();
+        for (tick, wishes) in group.iter().flat_map(|one| &one.ticks) {
+            let mut tick = tick.clone();
+            for wish in wishes {
+                let (launched, event) = self.add_run(&mut batch, &wish.request, &wish.planned);
+                queued.push(event);
+                tick.runs.push(TickRun {
+                    run_key: wish.run_key.clone(),
+                    run_id: launched.run_id,
+                    partition: launched.partition,
+                });
+            }
+            new.push(tick);
+        }
+        if !new.is_empty() {
+            ticks::insert(&mut batch, tenant, &new);
+        }
+        if !queued.is_empty() {
+            events::insert(&mut batch, tenant, &self.new_id().to_string(), &queued);
+        }
+        self.store.apply(batch).await.map(|_| ())
+    }
+
+    /// Forgets ticks that are older than is kept, a portion at a time.
+    async fn forget_old_ticks(
+        &self,
+        catalog: &Catalog,
+        watch: &mut TickWatch,
+    ) -> Result<(), StoreError> {
+        let elapsed = self.seams.clock.elapsed();
+        let last = *watch.forgot_at.get_or_insert(elapsed);
+        if elapsed.saturating_sub(last) < FORGET_EVERY {
+            return Ok(());
+        }
+        let kept = i64::try_from(KEPT_FOR.as_micros()).unwrap_or(i64::MAX);
+        let before = Timestamp::from_micros(self.now().as_micros().saturating_sub(kept));
+        let mut is_done = true;
+        for tenant in catalog.tenant_ids() {
+            let mut applied = self.store.apply(forget(&tenant, before, FORGOTTEN_AT_ONCE)).await?;
+            is_done &= applied.rows(0).len() < FORGOTTEN_AT_ONCE as usize;
+        }
+        if is_done {
+            watch.forgot_at = Some(elapsed);
+        }
+        Ok(())
+    }
+}
+
+fn told(group: &[Settled], error: &StoreError) {
+    let Some(one) = group.first() else { return };
+    let (tenant, schedule) = (&one.tenant, &one.cursor.source.name);
+    if error.is_conflict() {
+        tracing::debug!(%tenant, schedule, %error, "somebody else was faster");
+    } else {
+        tracing::error!(%tenant, schedule, %error, "its ticks could not be stored; it stays due");
+    }
+}
+
+/// `settled` in groups of one tenant's, none of them too large.
+fn grouped(settled: Vec<Settled>) -> Vec<Vec<Settled>> {
+    let mut groups: Vec<Vec<Settled>> = Vec::new();
+    let mut runs = 0;
+    for one in settled {
+        let count: usize = one.ticks.iter().map(|(_, wishes)| wishes.len()).sum();
+        let fits = groups.last().is_some_and(|group| {
+            group.len() < SCHEDULES_AT_ONCE
+                && runs + count <= RUNS_AT_ONCE
+                && group.first().is_some_and(|first| first.tenant == one.tenant)
+        });
+        match groups.last_mut() {
+            Some(group) if fits => {
+                group.push(one);
+                runs += count;
+            }
+            _ => {
+                groups.push(vec![one]);
+                runs = count;
+            }
+        }
+    }
+    groups
+}

@@ -1,0 +1,437 @@
+//! Schedules over days of a clock that the tests set: what ticks, what it requests, and why not.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use millstream_control::{Control, RunFilter, TickPass, TickWatch};
+use millstream_definition::{LocationFile, Version, check_location, file_hash, parse_file};
+use millstream_model::view::RunRow;
+use millstream_model::{
+    Cause, FileManifest, RunId, SkipReason, TenantId, TickRow, TickStatus, Timestamp, Zone,
+};
+use millstream_testkit::definitions::live;
+
+use crate::bench::{Bench, TIME_TO_LIVE, location};
+
+/// The example's definitions.
+const EXAMPLE: [(&str, &str); 4] = [
+    ("flights.yaml", include_str!("../../../../examples/asset_manager/dags/flights.yaml")),
+    ("metrics.yaml", include_str!("../../../../examples/asset_manager/dags/metrics.yaml")),
+    ("tenants.yaml", include_str!("../../../../examples/asset_manager/dags/tenants.yaml")),
+    ("warehouse.yaml", include_str!("../../../../examples/asset_manager/dags/warehouse.yaml")),
+];
+
+/// A job of one op, for a schedule of `keys`.
+fn job_with(keys: &str) -> String {
+    format!(
+        "jobs:\n  etl:\n    nodes: [{{id: a, type: noop}}]\nschedules:\n  it: {{job: etl, {keys}}}\n"
+    )
+}
+
+fn at(text: &str) -> Timestamp {
+    Timestamp::at_local(text, &Zone::UTC).unwrap()
+}
+
+fn tenant(id: &str) -> TenantId {
+    id.parse().unwrap()
+}
+
+/// What a file says; every finding is a failure.
+fn parsed(name: &str, text: &str) -> FileManifest {
+    let parsed = parse_file(name, text.as_bytes());
+    assert_eq!(parsed.diagnostics, [], "{text}");
+    let content = parsed.manifest.unwrap();
+    let hash = file_hash(&content);
+    let version = Version { hash: &hash, manifest: &content, places: None };
+    let file = LocationFile { name, newest: Some(version), live: None };
+    let manifest = check_location(location(), &[file]).manifest;
+    for schedule in manifest.schedules.values() {
+        let problem = Control::schedule_problem(&manifest, schedule);
+        assert!(problem.is_none() || name != "one.yaml", "{problem:?}");
+    }
+    content
+}
+
+/// An instance at `now` with these files, whose daemon has seen them.
+struct World {
+    bench: Bench,
+    watch: TickWatch,
+    env: BTreeMap<String, String>,
+}
+
+impl World {
+    async fn of(files: &[(&str, &str)], now: &str) -> Self {
+        let bench = Bench::empty().await;
+        bench.clock.set(at(now));
+        let mut world = Self { bench, watch: TickWatch::default(), env: BTreeMap::new() };
+        world.load(files).await;
+        world
+    }
+
+    /// One file of one schedule, `it`, with these keys.
+    async fn with(keys: &str, now: &str) -> Self {
+        Self::of(&[("one.yaml", &job_with(keys))], now).await
+    }
+
+    async fn load(&mut self, files: &[(&str, &str)]) {
+        let live = files.iter().map(|(name, text)| live(name, parsed(name, text))).collect();
+        self.bench.scan(live).await;
+        self.pass().await;
+    }
+
+    fn control(&self) -> Control {
+        self.bench.control.clone().with_env(self.env.clone())
+    }
+
+    async fn pass(&mut self) -> TickPass {
+        let control = self.control();
+        control.tick_schedules("one", &mut self.watch, TIME_TO_LIVE).await.unwrap()
+    }
+
+    /// Lets the clock go on to `until`, stopping wherever something is due, as a daemon does.
+    async fn go_to(&mut self, until: &str) {
+        let until = at(until);
+        loop {
+            let pass = self.pass().await;
+            let next = pass.next_due.filter(|due| *due <= until);
+            let now = self.bench.control.now();
+            let to = next.unwrap_or(until);
+            self.bench.clock.advance(to.since(now));
+            if next.is_none() {
+                self.pass().await;
+                return;
+            }
+        }
+    }
+
+    /// The clock goes on to `until` while no daemon runs; then one starts and works until it waits.
+    async fn down_until(&mut self, until: &str) {
+        let now = self.bench.control.now();
+        self.bench.clock.advance(at(until).since(now));
+        self.watch = TickWatch::default();
+        while self.pass().await.next_due.is_some_and(|due| due <= at(until)) {}
+    }
+
+    async fn runs(&self, id: &str) -> Vec<RunRow> {
+        let tenants = [tenant(id)];
+        let store = self.bench.control.store();
+        let mut runs = store.run_list(&tenants, &RunFilter::default(), 1_000).await.unwrap();
+        runs.reverse();
+        runs
+    }
+
+    async fn ticks(&self, id: &str, name: &str) -> Vec<TickRow> {
+        let mut ticks =
+            self.bench.control.schedule_ticks(&tenant(id), name, None, 1_000).await.unwrap();
+        ticks.reverse();
+        ticks
+    }
+
+    /// The reason of each skipped tick of `it`.
+    async fn reasons(&self) -> Vec<String> {
+        let ticks = self.ticks("default", "it").await;
+        ticks.iter().filter_map(|it| it.skipped.as_ref().map(ToString::to_string)).collect()
+    }
+}
+
+fn grains(runs: &[RunRow]) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for run in runs {
+        let key = run.partition.as_ref().unwrap().to_string();
+        let grain = key.split("::").nth(1).unwrap().to_owned();
+        *counts.entry(grain).or_default() += 1;
+    }
+    counts
+}
+
+#[tokio::test]
+async fn r029_each_schedule_of_the_example_requests_the_partitions_of_its_grain() {
+    // Sunday; Monday is the first of the month as well.
+    let mut world = World::of(&EXAMPLE, "2026-05-31T12:00").await;
+    world.go_to("2026-06-01T03:30").await;
+    assert_eq!(grains(&world.runs("jfk").await), [("day".to_owned(), 3)].into());
+    world.go_to("2026-06-01T06:30").await;
+    let both = [("day".to_owned(), 3), ("week".to_owned(), 3)].into();
+    assert_eq!(grains(&world.runs("jfk").await), both);
+    world.go_to("2026-06-02T02:59").await;
+    for id in ["ewr", "jfk", "lga"] {
+        let runs = world.runs(id).await;
+        let all = ["day", "week", "month"].map(|grain| (grain.to_owned(), 3));
+        assert_eq!(grains(&runs), all.into(), "{id}");
+        let ours = format!("{id}::");
+        assert!(runs.iter().all(|run| run.partition.as_ref().unwrap().as_str().starts_with(&ours)));
+    }
+}
+
+#[tokio::test]
+async fn r030_run_keys_say_what_was_requested_and_nothing_is_requested_twice() {
+    let mut world = World::of(&EXAMPLE, "2026-06-02T02:00").await;
+    world.go_to("2026-06-02T03:00").await;
+    let ticks = world.ticks("jfk", "daily").await;
+    let keys: Vec<&str> = ticks[0].runs.iter().map(|run| run.run_key.as_str()).collect();
+    let expected = ["jfk_cancellation_rate_day_20260602", "jfk_flights_day_20260602"];
+    assert_eq!(keys[..2], expected);
+    // The same tick is tried by hand: it names the keys, and that they were requested.
+    let control = world.control();
+    let tried = control.test_schedule(&tenant("jfk"), "daily", Some(at("2026-06-02T03:00"))).await;
+    let tried = tried.unwrap();
+    assert_eq!(tried.status, TickStatus::Skipped);
+    assert!(tried.requests.iter().all(|request| request.is_known) && tried.requests.len() == 3);
+    assert_eq!(world.runs("jfk").await.len(), 3, "a test writes nothing");
+}
+
+#[tokio::test]
+async fn r031_a_broken_partition_key_is_a_warning_and_the_others_are_requested() {
+    let plain =
+        "partitions:\n  p: {kind: dynamic}\nassets:\n  a: {partitions: p, step: {kind: noop}}\n";
+    let mut world = World::of(&[("p.yaml", plain)], "2026-06-01T00:00").await;
+    let keys = ["broken", "eu::day", "us::day"].map(|key| key.parse().unwrap());
+    let control = world.control();
+    control.add_partitions(&tenant("default"), &"p".parse().unwrap(), &keys).await.unwrap();
+    let parts = plain.replace("{kind: dynamic}", "{kind: dynamic, dimensions: [region, grain]}");
+    let schedule = "schedules:\n  it: {cron: '@hourly', select: a, partitions: {grain: day}}\n";
+    world.load(&[("p.yaml", &format!("{parts}{schedule}"))]).await;
+    world.go_to("2026-06-01T01:00").await;
+    let ticks = world.ticks("default", "it").await;
+    let told: Vec<&str> = ticks[0].warnings.iter().map(|it| it.message.as_str()).collect();
+    assert_eq!(told, ["Invalid partition key format: broken"]);
+    assert_eq!((ticks[0].status, ticks[0].requested), (TickStatus::Launched, 2));
+    let keys: Vec<String> = world
+        .runs("default")
+        .await
+        .iter()
+        .map(|run| run.partition.clone().unwrap().into())
+        .collect();
+    assert_eq!(keys, ["eu::day", "us::day"]);
+}
+
+#[tokio::test]
+async fn r102_each_tenant_ticks_by_its_own_schedule_and_its_run_says_whose_it_is() {
+    let text = r#"
+tenants:
+  tenant_a: { schedule: "0 6 * * *" }
+  tenant_b: { schedule: "0 7 * * *" }
+  tenant_c: { schedule: "0 8 * * *" }
+  tenant_d: {}
+jobs:
+  etl: { nodes: [{ id: a, type: noop }] }
+schedules:
+  per_tenant: { cron: "{{ tenant.schedule }}", job: etl }
+"#;
+    let mut world = World::of(&[("t.yaml", text)], "2026-06-01T05:59").await;
+    world.go_to("2026-06-01T08:01").await;
+    for (id, hour) in [("tenant_a", "06"), ("tenant_b", "07"), ("tenant_c", "08")] {
+        let runs = world.runs(id).await;
+        assert_eq!(runs.len(), 1, "{id}");
+        assert_eq!(runs[0].tags["tenant"], id);
+        let nominal = at(&format!("2026-06-01T{hour}:00"));
+        assert_eq!(runs[0].cause, Cause::Schedule { name: "per_tenant".to_owned(), nominal });
+    }
+    assert_eq!(world.runs("tenant_d").await.len(), 0);
+}
+
+#[tokio::test]
+async fn r186_three_hours_without_a_daemon_make_no_run_one_or_three() {
+    for (policy, count) in [("none", 0), ("last", 1), ("all", 3)] {
+        let keys = format!("cron: '@hourly', catch_up: {policy}");
+        let mut world = World::with(&keys, "2026-06-01T08:30").await;
+        world.down_until("2026-06-01T11:30").await;
+        assert_eq!(world.runs("default").await.len(), count, "{policy}");
+        assert_eq!(world.ticks("default", "it").await.len(), 3, "{policy}: each tick is told of");
+        assert_eq!(world.reasons().await.len(), 3 - count, "{policy}");
+    }
+}
+
+#[tokio::test]
+async fn r187_no_run_starts_while_the_one_before_it_goes_on() {
+    let keys = "cron: '* * * * *', max_active_runs: 1";
+    let mut world = World::with(keys, "2026-06-01T08:00").await;
+    world.go_to("2026-06-01T08:03").await;
+    assert_eq!(world.runs("default").await.len(), 1);
+    let reason = "1 of its runs were under way (max_active_runs: 1)";
+    assert_eq!(world.reasons().await, [reason, reason]);
+    let run: RunId = world.runs("default").await[0].run_id;
+    world.control().cancel(&tenant("default"), run, "ana").await.unwrap();
+    world.go_to("2026-06-01T08:04").await;
+    assert_eq!(world.runs("default").await.len(), 2);
+}
+
+#[tokio::test]
+async fn r185_an_edited_file_moves_the_next_time_and_fires_nothing_that_passed() {
+    let mut world = World::with("cron: '15 1 * * *'", "2026-06-01T00:00").await;
+    world.go_to("2026-06-01T02:00").await;
+    assert_eq!(world.runs("default").await.len(), 1);
+    world.load(&[("one.yaml", &job_with("cron: '15 2 * * *'"))]).await;
+    world.go_to("2026-06-01T02:14").await;
+    assert_eq!(world.runs("default").await.len(), 1, "01:15 became 02:15");
+    let row = world.control().schedule_view(&tenant("default"), "it").await.unwrap();
+    assert_eq!(row.next_at, Some(at("2026-06-01T02:15")));
+    world.go_to("2026-06-01T02:15").await;
+    assert_eq!(world.runs("default").await.len(), 2);
+    // The same back: 01:15 of today has passed.
+    world.load(&[("one.yaml", &job_with("cron: '15 1 * * *'"))]).await;
+    world.go_to("2026-06-01T23:00").await;
+    assert_eq!(world.runs("default").await.len(), 2);
+}
+
+#[tokio::test]
+async fn r130_a_variable_switches_a_schedule_and_a_word_by_hand_is_kept_and_shown() {
+    let keys = "cron: '@hourly', enabled: '{{ env.SNAPSHOTS | default(false) }}'";
+    let mut world = World::with(keys, "2026-06-01T08:30").await;
+    let (control, id) = (world.control(), tenant("default"));
+    let row = control.schedule_view(&id, "it").await.unwrap();
+    assert!(!row.enabled && row.next_at.is_none());
+    world.env.insert("SNAPSHOTS".to_owned(), "true".to_owned());
+    world.watch = TickWatch::default();
+    world.pass().await;
+    let row = control.schedule_view(&id, "it").await.unwrap();
+    assert!(row.enabled && row.enabled_override.is_none());
+    let row = control.switch_schedule(&id, "it", (Some(false), "ana")).await.unwrap();
+    assert_eq!((row.enabled, row.enabled_default), (false, true));
+    assert_eq!(row.enabled_override.unwrap().by, "ana");
+    world.watch = TickWatch::default();
+    world.go_to("2026-06-01T10:30").await;
+    assert_eq!(world.runs("default").await.len(), 0, "the word by hand outlives a restart");
+    let row = control.switch_schedule(&id, "it", (None, "ana")).await.unwrap();
+    assert!(row.enabled && row.enabled_override.is_none());
+    world.go_to("2026-06-01T11:30").await;
+    assert_eq!(world.runs("default").await.len(), 1, "what passed meanwhile is not made up for");
+}
+
+#[tokio::test]
+async fn r132_a_condition_that_does_not_hold_skips_with_its_text() {
+    let keys = "cron: '@hourly', when: \"{{ env.ENVIRONMENT != 'dev' }}\"";
+    let mut world = World::with(keys, "2026-06-01T08:30").await;
+    world.env.insert("ENVIRONMENT".to_owned(), "dev".to_owned());
+    world.go_to("2026-06-01T09:00").await;
+    assert_eq!(world.runs("default").await.len(), 0);
+    let reason = "its condition does not hold: {{ env.ENVIRONMENT != 'dev' }}";
+    assert_eq!(world.reasons().await, [reason]);
+    world.env.insert("ENVIRONMENT".to_owned(), "prod".to_owned());
+    world.go_to("2026-06-01T10:00").await;
+    assert_eq!(world.runs("default").await.len(), 1);
+}
+
+#[tokio::test]
+async fn r150_labels_are_filled_from_the_nominal_time_in_the_schedules_zone() {
+    let keys = "cron: '0 21 * * 1-5', timezone: America/New_York, \
+                tags: {batch_id: 'b-{YYYYMMDD}'}";
+    let mut world = World::with(keys, "2026-03-06T00:00").await;
+    world.go_to("2026-03-10T12:00").await;
+    let batches: Vec<(String, String)> = world
+        .runs("default")
+        .await
+        .iter()
+        .map(|run| (run.tags["batch_id"].clone(), run.cause.to_string()))
+        .collect();
+    let day = |batch: &str, time: &str| (format!("b-{batch}"), format!("schedule it, {time}"));
+    let expected = [
+        day("20260305", "2026-03-06T02:00:00Z"),
+        day("20260306", "2026-03-07T02:00:00Z"),
+        day("20260309", "2026-03-10T01:00:00Z"),
+    ];
+    assert_eq!(batches, expected);
+}
+
+#[tokio::test]
+async fn r032_the_preview_is_what_ticks_and_leaves_out_what_is_excluded() {
+    let keys = "cron: '0 0 L * *', exclude: ['2026-02-28', '2026-04-01..2026-04-30']";
+    let world = World::with(keys, "2026-01-15T00:00").await;
+    let fires = world.control().schedule_preview(&tenant("default"), "it", 4).await.unwrap();
+    let expected = ["2026-01-31T00:00", "2026-03-31T00:00", "2026-05-31T00:00", "2026-06-30T00:00"];
+    assert_eq!(fires, expected.map(at));
+}
+
+#[tokio::test]
+async fn the_latest_window_of_a_nightly_tick_is_yesterday() {
+    let text = "assets:\n  a: {partitions: {kind: daily, start: 2026-01-01}, step: {kind: noop}}\n\
+                schedules:\n  it: {cron: '0 3 * * *', select: a, partitions: latest}\n";
+    let mut world = World::of(&[("a.yaml", text)], "2026-06-01T00:00").await;
+    world.down_until("2026-06-02T05:00").await;
+    let runs = world.runs("default").await;
+    assert_eq!(runs.len(), 1);
+    assert_eq!(runs[0].partition.as_ref().unwrap().as_str(), "2026-06-01");
+}
+
+#[tokio::test]
+async fn a_tick_whose_run_cannot_be_planned_is_failed_and_says_why() {
+    let text = "partitions:\n  p: {kind: static, keys: [x]}\nassets:\n  a: {step: {kind: noop}}\n\
+                schedules:\n  it: {cron: '@hourly', select: a}\n";
+    let mut world = World::of(&[("b.yaml", text)], "2026-06-01T00:30").await;
+    // The asset becomes partitioned behind the schedule's back.
+    let behind = text.replace("{step: {kind: noop}}", "{partitions: p, step: {kind: noop}}");
+    world.load(&[("b.yaml", &behind)]).await;
+    world.go_to("2026-06-01T01:00").await;
+    let ticks = world.ticks("default", "it").await;
+    assert_eq!(ticks[0].status, TickStatus::Skipped, "{ticks:?}");
+}
+
+#[tokio::test]
+async fn a_run_key_without_the_time_is_requested_once_a_day_whatever_the_ticks() {
+    let keys = "cron: '@hourly', run_key: '{tenant}_{YYYYMMDD}', catch_up: all";
+    let mut world = World::with(keys, "2026-06-01T20:30").await;
+    world.down_until("2026-06-02T02:30").await;
+    world.go_to("2026-06-02T05:30").await;
+    assert_eq!(world.runs("default").await.len(), 2);
+    assert_eq!(world.reasons().await.len(), 7);
+}
+
+#[tokio::test]
+async fn a_switched_off_job_is_not_requested_and_the_tick_says_so() {
+    let mut world = World::with("cron: '@hourly'", "2026-06-01T08:30").await;
+    let job = "etl".parse().unwrap();
+    let id = tenant("default");
+    world.control().override_job(&id, (&location(), &job), Some(false), "ana").await.unwrap();
+    world.go_to("2026-06-01T09:30").await;
+    assert_eq!(world.reasons().await, [SkipReason::JobDisabled {}.to_string()]);
+}
+
+#[tokio::test]
+async fn a_renamed_schedule_keeps_its_cursor_history_and_switch() {
+    let mut world = World::with("cron: '@hourly', catch_up: all", "2026-06-01T08:30").await;
+    world.go_to("2026-06-01T09:30").await;
+    let id = tenant("default");
+    world.control().switch_schedule(&id, "it", (Some(false), "ana")).await.unwrap();
+    let text =
+        job_with("cron: '@hourly', catch_up: all, renamed_from: it").replace("  it:", "  new:");
+    world.load(&[("one.yaml", &text)]).await;
+    assert_eq!(world.ticks("default", "new").await.len(), 1);
+    let row = world.control().schedule_view(&id, "new").await.unwrap();
+    assert_eq!(row.enabled_override.unwrap().by, "ana");
+}
+
+#[tokio::test]
+async fn of_two_daemons_one_lets_schedules_tick_and_the_other_takes_over_when_it_dies() {
+    let mut world = World::with("cron: '* * * * *'", "2026-06-01T08:00:30").await;
+    let control = world.control();
+    let mut other = TickWatch::default();
+    let standby = control.tick_schedules("two", &mut other, TIME_TO_LIVE).await.unwrap();
+    assert!(!standby.is_holder);
+    world.bench.clock.advance(TIME_TO_LIVE + Duration::from_secs(20));
+    let taken = control.tick_schedules("two", &mut other, TIME_TO_LIVE).await.unwrap();
+    assert!(taken.is_holder);
+    assert_eq!((taken.launched, world.pass().await.launched), (1, 0));
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_a_day_ahead_and_back_fires_nothing_twice() {
+    let mut world = World::with("cron: '@hourly'", "2026-06-01T08:30").await;
+    world.bench.clock.set(at("2026-06-02T08:30"));
+    world.go_to("2026-06-02T08:40").await;
+    assert_eq!(world.runs("default").await.len(), 1, "the policy is to make up for the last");
+    world.bench.clock.set(at("2026-06-01T08:41"));
+    world.go_to("2026-06-02T08:59").await;
+    assert_eq!(world.runs("default").await.len(), 1);
+    world.go_to("2026-06-02T09:00").await;
+    assert_eq!(world.runs("default").await.len(), 2);
+}
+
+#[tokio::test]
+async fn an_unknown_schedule_names_the_nearest_one() {
+    let world = World::with("cron: '@hourly'", "2026-06-01T08:30").await;
+    let error = world.control().schedule_view(&tenant("default"), "itt").await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "tenant default has no schedule itt (did you mean it?); `millstream schedule list` shows them"
+    );
+}
