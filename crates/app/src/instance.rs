@@ -33,6 +33,15 @@ pub(crate) struct Instance {
     local: Option<LocalLauncher>,
 }
 
+/// What an instance is started for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To serve until it is told to end.
+    Serve,
+    /// For one command.
+    Command,
+}
+
 impl Instance {
     /// Opens the instance of a project; the embedded database then belongs to this process.
     pub(crate) async fn open(settings: Settings) -> Result<Self, AppError> {
@@ -50,13 +59,20 @@ impl Instance {
         };
         let seams =
             Seams { clock: Arc::new(SystemClock::start()), entropy: Arc::new(SystemEntropy) };
-        let control = Control::new(crash::armed(store), seams);
+        let control =
+            Control::new(crash::armed(store), seams).with_env(settings.declared_env.clone());
         let blobs = Blobs::folder(state);
         Ok(Self { settings, control, blobs, local: None })
     }
 
     /// Starts the daemon of the instance, whose process launcher tells workers to report to `url`.
-    pub(crate) async fn start_daemon(&mut self, url: &str) -> Result<DaemonHandle, AppError> {
+    ///
+    /// Schedules tick where it serves, and not where it is there for one command.
+    pub(crate) async fn start_daemon(
+        &mut self,
+        url: &str,
+        purpose: Purpose,
+    ) -> Result<DaemonHandle, AppError> {
         let location = Location { name: location_name(), root: self.settings.dags.clone() };
         let root = location.root.display().to_string();
         self.control.add_location(&location.name, &root).await?;
@@ -70,6 +86,7 @@ impl Instance {
             },
             scan_interval: self.settings.scan_interval,
             scans: self.settings.scans,
+            ticks: purpose == Purpose::Serve,
         };
         Ok(Daemon::new(self.control.clone(), launcher, settings, location).start())
     }

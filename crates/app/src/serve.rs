@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::error::AppError;
-use crate::instance::Instance;
+use crate::instance::{Instance, Purpose};
 use crate::output;
 use crate::settings::{LauncherKind, Settings};
 
@@ -58,6 +58,7 @@ impl Served {
     /// Opens the instance, serves it, and only then starts its daemon: a worker that is launched
     /// finds somebody to report to.
     async fn assemble(settings: Settings, listener: Option<TcpListener>) -> Result<Self, AppError> {
+        let purpose = if listener.is_some() { Purpose::Serve } else { Purpose::Command };
         for warning in &settings.warnings {
             tracing::warn!("{warning}");
         }
@@ -99,7 +100,7 @@ impl Served {
             (Some(socket), _) => format!("unix:{}", socket.display()),
             (None, address) => address.map_or_else(String::new, |it| format!("http://{it}")),
         };
-        let daemon = instance.start_daemon(&url).await?;
+        let daemon = instance.start_daemon(&url, purpose).await?;
         Ok(Self { instance, daemon, router, live, listeners, stop, socket })
     }
 

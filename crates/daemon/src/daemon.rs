@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use millstream_control::{
     Control, DaemonRequest, Deletions, LostWatch, Patience, PublishWatch, QueueLimits, QueueWatch,
-    Rollback,
+    Rollback, TickWatch,
 };
 use millstream_launch::RunLauncher;
 use millstream_model::LocationName;
@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 
 use crate::files::Root;
-use crate::passes::queue_pass;
+use crate::passes::{queue_pass, schedule_pass};
 use crate::rollback::rollback;
 use crate::scan::{ScanReport, scan};
 use crate::watch::FolderWatch;
@@ -32,6 +32,8 @@ pub struct Settings {
     pub scan_interval: Duration,
     /// Whether definition roots are scanned at all.
     pub scans: bool,
+    /// Whether schedules tick: not where a daemon is there for one command.
+    pub ticks: bool,
 }
 
 /// A code location of files.
@@ -67,6 +69,9 @@ const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// How often each second the queue is looked at, however much changes.
 const QUEUE_PASS_MIN: Duration = Duration::from_millis(1);
+
+/// The least time between two passes over the schedules, however much changes.
+const TICK_PASS_MIN: Duration = Duration::from_millis(5);
 
 /// Events that are committed within this time are published together.
 const PUBLISH_PASS_MIN: Duration = Duration::from_millis(10);
@@ -108,6 +113,9 @@ impl Daemon {
         let mut loops = JoinSet::new();
         loops.spawn(Arc::clone(&daemon).queue_loop(stopped.clone()));
         loops.spawn(Arc::clone(&daemon).lost_loop(stopped.clone()));
+        if daemon.settings.ticks {
+            loops.spawn(Arc::clone(&daemon).schedule_loop(stopped.clone()));
+        }
         loops.spawn(Arc::clone(&daemon).request_loop(stopped.clone()));
         if daemon.control.needs_publisher() {
             loops.spawn(Arc::clone(&daemon).publish_loop(stopped.clone()));
@@ -157,6 +165,38 @@ impl Daemon {
                 _ = stop.wait_for(|stop| *stop) => break,
                 () = tokio::time::sleep(interval) => {}
             }
+        }
+    }
+
+    /// Wakes when a schedule is due, when something changed, and often enough to keep the lease.
+    async fn schedule_loop(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let mut changes = self.control.store().daemon_changes();
+        let mut watch = TickWatch::default();
+        let idle = self.settings.patience.time_to_live / 3;
+        loop {
+            changes.mark_unchanged();
+            let pass = schedule_pass(&self.control, &mut watch, &self.settings).await;
+            let (pause, wait) = match pass {
+                Ok(pass) if pass.unsettled > 0 => (AFTER_FAILURE, Duration::ZERO),
+                Ok(pass) => {
+                    let due = pass.next_due.map(|due| due.since(self.control.now()));
+                    (TICK_PASS_MIN, due.unwrap_or(idle).min(idle))
+                }
+                Err(error) => {
+                    tracing::error!(%error, "a pass over the schedules failed; it is repeated");
+                    (AFTER_FAILURE, Duration::ZERO)
+                }
+            };
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => break,
+                () = pause_then(pause, async { tokio::select! {
+                    _ = changes.changed() => {}
+                    () = tokio::time::sleep(wait) => {}
+                } }) => {}
+            }
+        }
+        if let Err(error) = self.control.release_schedules(&self.settings.name).await {
+            tracing::debug!(%error, "the schedules' lease runs out by itself");
         }
     }
 

@@ -15,6 +15,6 @@ mod watch;
 pub use daemon::{Daemon, DaemonHandle, Location, Settings};
 pub use direct::DirectControlPlane;
 pub use files::Root;
-pub use passes::{QueuePass, queue_pass};
+pub use passes::{QueuePass, queue_pass, schedule_pass};
 pub use rollback::{RollbackOutcome, rollback};
 pub use scan::{ScanReport, scan, wrong_selections};

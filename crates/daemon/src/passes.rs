@@ -1,6 +1,8 @@
 //! One pass of each loop: call the use case, carry out what it decided.
 
-use millstream_control::{ClaimedRun, Control, QueueWatch, StoreError};
+use millstream_control::{
+    ClaimedRun, Control, ControlError, QueueWatch, StoreError, TickPass, TickWatch,
+};
 use millstream_launch::RunLauncher;
 
 use crate::Settings;
@@ -35,6 +37,17 @@ pub async fn queue_pass(
         }
     }
     Ok(pass)
+}
+
+/// One pass over the schedules that are due.
+///
+/// Crash-safe: a tick is stored with its runs and the moved cursor, or it is still due.
+pub async fn schedule_pass(
+    control: &Control,
+    watch: &mut TickWatch,
+    settings: &Settings,
+) -> Result<TickPass, ControlError> {
+    control.tick_schedules(&settings.name, watch, settings.patience.time_to_live).await
 }
 
 /// What became of a launch.

@@ -12,7 +12,7 @@ use millstream_definition::{LocationFile, ParsedFile, Places, Version, check_loc
 use millstream_model::view::FileState;
 use millstream_model::{
     ContentHash, Diagnostic, ErrorCode, FileManifest, JobDef, LocationName, Manifest, Place,
-    Severity,
+    ScheduleDef, Severity,
 };
 
 use crate::files::Root;
@@ -241,7 +241,7 @@ impl Fresh {
     }
 }
 
-/// What is wrong with the selections of a file's jobs, among all the assets there are.
+/// What is wrong with the selections of a file's jobs and schedules, among all assets there are.
 pub fn wrong_selections(
     manifest: &Manifest,
     name: &str,
@@ -258,7 +258,20 @@ pub fn wrong_selections(
             help: None,
         })
     };
-    content.jobs.iter().filter_map(problem).collect()
+    let schedules = content.schedules.iter();
+    let of_schedule = |schedule: &ScheduleDef| {
+        let problem = Control::schedule_problem(manifest, schedule)?;
+        let (line, column) =
+            places.map_or((0, 0), |places| places.schedule(schedule.name.as_str(), problem.key));
+        Some(Diagnostic {
+            code: problem.code,
+            severity: Severity::Error,
+            message: problem.message,
+            place: Place { file: name.to_owned(), line, column },
+            help: problem.help,
+        })
+    };
+    content.jobs.iter().filter_map(problem).chain(schedules.filter_map(of_schedule)).collect()
 }
 
 fn live_version<'a>(

@@ -196,6 +196,7 @@ impl<'a> World<'a> {
             patience: PATIENCE,
             scan_interval: Duration::from_secs(1),
             scans: false,
+            ticks: false,
         };
         let machines = self.machines.clone();
         let (queue, launcher) = (control.clone(), self.launcher.clone());
