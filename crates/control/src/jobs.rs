@@ -1,10 +1,7 @@
 //! Jobs in lists, and switching one on or off by hand.
 
-use millstream_model::cron::CronSchedule;
 use millstream_model::view::JobRow;
-use millstream_model::{
-    ErrorCode, JobDef, JobName, JobShape, LocationName, Manifest, TenantId, Zone,
-};
+use millstream_model::{ErrorCode, JobDef, JobName, JobShape, LocationName, Manifest, TenantId};
 use millstream_plan::PlanError;
 use millstream_plan::selection::select;
 use millstream_store::overrides::{self, JobOverride};
@@ -27,7 +24,7 @@ impl Control {
     /// The jobs of a tenant, by location and name.
     pub async fn job_rows(&self, tenant: &TenantId) -> Result<Vec<JobRow>, ControlError> {
         let catalog = self.catalog().await?;
-        let now = self.now();
+        let schedules = self.schedule_rows(tenant).await?;
         let mut rows = Vec::new();
         for manifest in catalog.manifests() {
             if !manifest.tenants.contains_key(tenant) {
@@ -37,7 +34,9 @@ impl Control {
             for job in manifest.jobs.values() {
                 let word = words.get(&job.name).copied();
                 let enabled = word.unwrap_or(job.enabled);
-                let cron = job.schedule.as_deref().and_then(|text| CronSchedule::parse(text).ok());
+                let own = schedules.iter().find(|row| {
+                    row.location == manifest.location && row.name.as_str() == job.name.as_str()
+                });
                 let Some(file) = catalog.file_of_job(&manifest.location, &job.name) else {
                     continue;
                 };
@@ -48,9 +47,7 @@ impl Control {
                     enabled,
                     enabled_override: word,
                     schedule: job.schedule.clone(),
-                    next_at: cron
-                        .filter(|_| enabled)
-                        .and_then(|cron| cron.next_after(now, &Zone::UTC)),
+                    next_at: own.filter(|_| enabled).and_then(|own| own.next_at),
                     steps: match &job.shape {
                         JobShape::Ops(ops) => u32::try_from(ops.len()).unwrap_or(u32::MAX),
                         JobShape::Select(_) => 0,

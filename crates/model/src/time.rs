@@ -50,6 +50,14 @@ impl Timestamp {
         Some(Self::from(zoned.timestamp()))
     }
 
+    /// The point on the clock of the zone called `timezone`, with its offset:
+    /// `2026-03-08 03:00:00 -04:00`; in UTC when there is no such zone.
+    pub fn local(self, timezone: &str) -> String {
+        let zone = timezone.parse().unwrap_or(Zone::UTC);
+        let zoned = self.to_jiff().to_zoned(zone.as_jiff().clone());
+        zoned.strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
+    }
+
     /// The same point as jiff's type, for calendars and zones.
     pub fn to_jiff(self) -> jiff::Timestamp {
         jiff::Timestamp::from_microsecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
