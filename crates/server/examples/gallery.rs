@@ -8,6 +8,8 @@
 mod gallery;
 #[path = "../tests/server/samples.rs"]
 mod samples;
+#[path = "../tests/server/schedule_samples.rs"]
+mod schedule_samples;
 
 use std::fs;
 use std::path::PathBuf;

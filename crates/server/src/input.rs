@@ -96,6 +96,13 @@ pub(crate) struct FilePath {
     pub(crate) file: String,
 }
 
+/// The schedule of a path.
+#[derive(Debug, Deserialize)]
+pub(crate) struct SchedulePath {
+    /// As it stands in the path.
+    pub(crate) schedule: String,
+}
+
 /// The job that a part of a path names.
 pub(crate) fn job_name(text: &str) -> Result<JobName, Problem> {
     text.parse().map_err(|error| Problem::new(ErrorCode::JobUnknown, format!("{error}")))

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use millstream_model::{AssetKey, JobName, RunId, TenantId};
+use millstream_model::{AssetKey, JobName, RunId, ScheduleName, TenantId};
 
 /// `text` as one segment of a path or one value of a query.
 pub fn segment(text: &str) -> String {
@@ -79,6 +79,21 @@ pub fn launch(tenant: &TenantId, name: &JobName) -> String {
 /// Where the switch of a job posts: paused, resumed, or back to the file's word.
 pub fn switch(tenant: &TenantId, name: &JobName) -> String {
     format!("{}/switch", job(tenant, name))
+}
+
+/// The page of a schedule.
+pub fn schedule(tenant: &TenantId, name: &ScheduleName) -> String {
+    format!("/{tenant}/schedules/{}", segment(name.as_str()))
+}
+
+/// Where the switch of a schedule posts: started, stopped, or back to the file's word.
+pub fn schedule_switch(tenant: &TenantId, name: &ScheduleName) -> String {
+    format!("{}/switch", schedule(tenant, name))
+}
+
+/// Where a schedule's page asks what a tick would do.
+pub fn schedule_test(tenant: &TenantId, name: &ScheduleName) -> String {
+    format!("{}/test", schedule(tenant, name))
 }
 
 /// The definition files.

@@ -69,6 +69,7 @@ fn status_of(code: ErrorCode) -> StatusCode {
     match code {
         C::NotFound
         | C::JobUnknown
+        | C::ScheduleUnknown
         | C::AssetUnknown
         | C::PartitionUnknown
         | C::TenantUnknown

@@ -93,6 +93,7 @@ routes! {
     AssetsPage Get "/{tenant}/assets" VIEWER => get(ui::read::assets);
     AssetPage Get "/{tenant}/assets/{asset}" VIEWER => get(ui::read::asset);
     AutomationPage Get "/{tenant}/automation" VIEWER => get(ui::read::automation);
+    SchedulePage Get "/{tenant}/schedules/{schedule}" VIEWER => get(ui::schedules::show);
     JobPage Get "/{tenant}/jobs/{job}" VIEWER => get(ui::read::job);
     DefinitionsPage Get "/{tenant}/system" VIEWER => get(ui::read::definitions);
     FilePage Get "/{tenant}/system/files/{file}" VIEWER => get(ui::files::file);
@@ -104,12 +105,26 @@ routes! {
         => post(ui::act::materialize);
     LaunchForm Form "/{tenant}/jobs/{job}/launch" LAUNCHER => post(ui::act::launch);
     SwitchForm Form "/{tenant}/jobs/{job}/switch" EDITOR => post(ui::act::switch);
+    ScheduleSwitchForm Form "/{tenant}/schedules/{schedule}/switch" EDITOR
+        => post(ui::schedules::switch);
+    ScheduleTestForm Form "/{tenant}/schedules/{schedule}/test" LAUNCHER
+        => post(ui::schedules::test);
     ScanForm Form "/{tenant}/system/scan" EDITOR => post(ui::act::scan);
     RollbackForm Form "/{tenant}/system/files/{file}/rollback" EDITOR => post(ui::act::rollback);
 
     Jobs Get "/{tenant}/api/v1/jobs" VIEWER => get(api::jobs::list);
     Launch Post "/{tenant}/api/v1/jobs/{job}/launch" LAUNCHER => post(api::jobs::launch);
     Switch Post "/{tenant}/api/v1/jobs/{job}/switch" EDITOR => post(api::jobs::switch);
+    Schedules Get "/{tenant}/api/v1/schedules" VIEWER => get(api::schedules::list);
+    Schedule Get "/{tenant}/api/v1/schedules/{schedule}" VIEWER => get(api::schedules::show);
+    SchedulePreview Get "/{tenant}/api/v1/schedules/{schedule}/preview" VIEWER
+        => get(api::schedules::preview);
+    ScheduleTicks Get "/{tenant}/api/v1/schedules/{schedule}/ticks" VIEWER
+        => get(api::schedules::ticks);
+    ScheduleTest Post "/{tenant}/api/v1/schedules/{schedule}/test" LAUNCHER
+        => post(api::schedules::test);
+    ScheduleSwitch Post "/{tenant}/api/v1/schedules/{schedule}/switch" EDITOR
+        => post(api::schedules::switch);
     Runs Get "/{tenant}/api/v1/runs" VIEWER => get(api::runs::list);
     Run Get "/{tenant}/api/v1/runs/{run}" VIEWER => get(api::runs::show);
     RunEvents Get "/{tenant}/api/v1/runs/{run}/events" VIEWER => get(api::runs::events);

@@ -101,7 +101,7 @@ impl SwitchTo {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SwitchBody {
-    to: SwitchTo,
+    pub(crate) to: SwitchTo,
 }
 
 /// Turns a job on or off, or gives the word back to its file.

@@ -6,4 +6,5 @@ pub(crate) mod jobs;
 pub(crate) mod logs;
 pub(crate) mod partitions;
 pub(crate) mod runs;
+pub(crate) mod schedules;
 pub(crate) mod versions;

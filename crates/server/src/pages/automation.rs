@@ -1,8 +1,8 @@
-//! What runs by itself: the jobs with their schedules and switches.
+//! What runs by itself: the schedules with their next times and last ticks, and the jobs.
 
 use askama::Template;
-use millstream_model::view::JobRow;
-use millstream_model::{TenantId, Timestamp};
+use millstream_model::view::{JobRow, ScheduleRow};
+use millstream_model::{DimensionName, PartWanted, TenantId, TickPartitions, Timestamp};
 
 use crate::format::{self, Moment};
 use crate::frame::Frame;
@@ -19,6 +19,8 @@ pub struct AutomationPage {
     pub now: Timestamp,
     /// The jobs by name.
     pub jobs: Vec<JobRow>,
+    /// The schedules by name.
+    pub schedules: Vec<ScheduleRow>,
 }
 
 #[derive(Template)]
@@ -26,6 +28,7 @@ pub struct AutomationPage {
 struct Automation {
     frame: Frame,
     verdict: String,
+    schedules: Vec<ScheduleLine>,
     lines: Vec<JobLine>,
     equivalent: Equivalent,
 }
@@ -42,14 +45,89 @@ pub struct JobLine {
     pub decided: Decided,
     /// What it is for.
     pub description: String,
-    /// Its cron expression.
-    pub schedule: String,
-    /// When its schedule is due next.
-    pub next: Option<Moment>,
     /// Where its switch posts.
     pub switch: String,
     /// What its switch would set.
     pub turns: &'static str,
+}
+
+/// A schedule in a list.
+pub struct ScheduleLine {
+    /// Its name.
+    pub name: String,
+    /// Its page.
+    pub href: String,
+    /// Whether it ticks.
+    pub badge: Badge,
+    /// Who decided that.
+    pub decided: Decided,
+    /// What it runs.
+    pub target: String,
+    /// When it is due.
+    pub when: String,
+    /// When it ticks next.
+    pub next: Option<Moment>,
+    /// Its last tick.
+    pub last: Option<(Badge, Moment, String)>,
+    /// Where its switch posts.
+    pub switch: String,
+    /// What its switch would set.
+    pub turns: &'static str,
+}
+
+impl ScheduleLine {
+    /// The line of `row` as it reads at `now`.
+    pub fn new(tenant: &TenantId, row: &ScheduleRow, now: Timestamp) -> Self {
+        let target = match (&row.job, &row.select) {
+            (Some(job), _) => job.to_string(),
+            (None, select) => select.clone().unwrap_or_default(),
+        };
+        let last = row.last_tick.as_ref().map(|tick| {
+            let why = tick.skipped.as_ref().map(ToString::to_string);
+            let why = why.or_else(|| tick.error.as_ref().map(|error| error.message.clone()));
+            let runs = || format::plural(u64::from(tick.requested), "run", "runs");
+            let when = Moment::relative(now, tick.nominal);
+            (Badge::tick(tick.status), when, why.unwrap_or_else(runs))
+        });
+        let by_hand = row.enabled_override.is_some();
+        Self {
+            name: row.name.to_string(),
+            href: link::schedule(tenant, &row.name),
+            badge: Badge::switch(row.enabled.into()),
+            decided: if by_hand { Decided::Override } else { Decided::File },
+            target,
+            when: format!("{} {}", row.cron, row.timezone),
+            next: row.next_at.map(|at| Moment::relative(now, at)),
+            last,
+            switch: link::schedule_switch(tenant, &row.name),
+            turns: if row.enabled { "off" } else { "on" },
+        }
+    }
+
+    /// What the button says.
+    pub fn verb(&self) -> &'static str {
+        if self.turns == "on" { "Start" } else { "Stop" }
+    }
+
+    /// What the page says about the switch, beside its state.
+    pub fn word(&self) -> &'static str {
+        self.decided.word()
+    }
+}
+
+/// Which partitions a tick asks for, as the definition writes it.
+pub(crate) fn partitions_of(wanted: &TickPartitions) -> String {
+    match wanted {
+        TickPartitions::All => "all".to_owned(),
+        TickPartitions::Latest => "latest".to_owned(),
+        TickPartitions::Matching(parts) => {
+            let part = |(name, wanted): (&DimensionName, &PartWanted)| match wanted {
+                PartWanted::Latest => format!("{name}: latest"),
+                PartWanted::OneOf(texts) => format!("{name}: {}", texts.join(", ")),
+            };
+            parts.iter().map(part).collect::<Vec<_>>().join(" · ")
+        }
+    }
 }
 
 /// Whose word the switch of a job follows.
@@ -62,16 +140,14 @@ pub enum Decided {
 }
 
 impl JobLine {
-    /// The line of `job` as it reads at `now`.
-    pub fn new(tenant: &TenantId, job: &JobRow, now: Timestamp) -> Self {
+    /// The line of `job`.
+    pub fn new(tenant: &TenantId, job: &JobRow) -> Self {
         Self {
             name: job.name.to_string(),
             href: link::job(tenant, &job.name),
             badge: Badge::switch(job.enabled.into()),
             decided: if job.enabled_override.is_some() { Decided::Override } else { Decided::File },
             description: job.description.clone().unwrap_or_default(),
-            schedule: job.schedule.clone().unwrap_or_default(),
-            next: job.next_at.filter(|_| job.enabled).map(|at| Moment::relative(now, at)),
             switch: link::switch(tenant, &job.name),
             turns: if job.enabled { "off" } else { "on" },
         }
@@ -79,9 +155,16 @@ impl JobLine {
 
     /// What the page says about the switch, beside its state.
     pub fn word(&self) -> &'static str {
-        match self.decided {
-            Decided::File => "",
-            Decided::Override => "by hand",
+        self.decided.word()
+    }
+}
+
+impl Decided {
+    /// What a page says of it, beside the state.
+    fn word(self) -> &'static str {
+        match self {
+            Self::File => "",
+            Self::Override => "by hand",
         }
     }
 }
@@ -89,18 +172,24 @@ impl JobLine {
 /// The page.
 pub fn automation(page: AutomationPage) -> Html {
     let tenant = &page.frame.tenant;
-    let scheduled = page.jobs.iter().filter(|job| job.enabled && job.schedule.is_some()).count();
+    let on = page.schedules.iter().filter(|schedule| schedule.enabled).count();
+    let scheduled = format::plural(page.schedules.len() as u64, "schedule", "schedules");
     let off = page.jobs.iter().filter(|job| !job.enabled).count();
     let total = format::plural(page.jobs.len() as u64, "job", "jobs");
     let off = if off > 0 { format!(" · {off} off") } else { String::new() };
-    let unfired = if scheduled > 0 { " · schedules are not fired yet" } else { "" };
     Html::render(&Automation {
-        verdict: format!("{total} · {scheduled} scheduled{off}{unfired}"),
-        lines: page.jobs.iter().map(|job| JobLine::new(tenant, job, page.now)).collect(),
+        verdict: format!("{scheduled}, {on} on · {total}{off}"),
+        schedules: page
+            .schedules
+            .iter()
+            .map(|schedule| ScheduleLine::new(tenant, schedule, page.now))
+            .collect(),
+        lines: page.jobs.iter().map(|job| JobLine::new(tenant, job)).collect(),
         equivalent: Equivalent::new()
-            .with("This list", format!("millstream job list --tenant {tenant}"))
+            .with("The schedules", format!("millstream schedule list --tenant {tenant}"))
+            .with("The jobs", format!("millstream job list --tenant {tenant}"))
             .with("Launch one", format!("millstream job launch NAME --tenant {tenant}"))
-            .with("As JSON", format!("GET /{tenant}/api/v1/jobs")),
+            .with("As JSON", format!("GET /{tenant}/api/v1/schedules")),
         frame: page.frame,
     })
 }

@@ -48,7 +48,7 @@ pub fn job(page: JobPage) -> Html {
     let newest = page.runs.first();
     let name = shell_word(job.name.as_str());
     Html::render(&Job {
-        line: JobLine::new(tenant, job, page.now),
+        line: JobLine::new(tenant, job),
         badge: Badge::switch(job.enabled.into()),
         verdict: verdict(&page),
         newest: newest.map(|run| RunLine::new(run, page.now)),
@@ -72,9 +72,9 @@ fn verdict(page: &JobPage) -> String {
     let when = match (&job.schedule, job.next_at) {
         (Some(cron), Some(at)) if job.enabled => {
             let next = format::relative(page.now, at);
-            format!("Would run at {cron} UTC, next {next}; schedules are not fired yet")
+            format!("Runs at {cron}, next {next}")
         }
-        (Some(cron), _) => format!("Would run at {cron} UTC, but is off"),
+        (Some(cron), _) => format!("Would run at {cron}, but is off"),
         (None, _) if job.enabled => "Runs when somebody launches it".to_owned(),
         (None, _) => "Is off".to_owned(),
     };

@@ -14,4 +14,5 @@ pub mod matrix;
 pub mod now;
 pub mod run;
 pub mod runs;
+pub mod schedule;
 pub mod tenants;

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use askama::Template;
-use millstream_model::view::{AssetRow, FileRow, FileState, JobRow, PartitionState, RunRow};
+use millstream_model::view::{
+    AssetRow, FileRow, FileState, JobRow, PartitionState, RunRow, ScheduleRow,
+};
 use millstream_model::{RunStatus, TenantId, Timestamp};
 
 use crate::format::{self, Moment};
@@ -25,6 +27,8 @@ pub struct NowPage {
     pub runs: Vec<RunRow>,
     /// The jobs.
     pub jobs: Vec<JobRow>,
+    /// The schedules.
+    pub schedules: Vec<ScheduleRow>,
     /// The assets.
     pub assets: Vec<AssetRow>,
     /// The definition files.
@@ -187,14 +191,13 @@ pub fn is_built(asset: &AssetRow) -> bool {
 }
 
 fn next(page: &NowPage) -> Vec<Next> {
-    let due = |job: &JobRow| job.next_at.filter(|_| job.enabled);
-    let mut jobs: Vec<(Timestamp, &JobRow)> =
-        page.jobs.iter().filter_map(|job| due(job).map(|at| (at, job))).collect();
-    jobs.sort_by_key(|(at, job)| (*at, job.name.clone()));
-    let shown = jobs.into_iter().take(NEXT_MAX).map(|(at, job)| Next {
-        name: job.name.to_string(),
-        href: link::job(&page.frame.tenant, &job.name),
-        schedule: job.schedule.clone().unwrap_or_default(),
+    let mut due: Vec<(Timestamp, &ScheduleRow)> =
+        page.schedules.iter().filter_map(|row| row.next_at.map(|at| (at, row))).collect();
+    due.sort_by_key(|(at, row)| (*at, row.name.clone()));
+    let shown = due.into_iter().take(NEXT_MAX).map(|(at, row)| Next {
+        name: row.name.to_string(),
+        href: link::schedule(&page.frame.tenant, &row.name),
+        schedule: format!("{} {}", row.cron, row.timezone),
         when: Moment::relative(page.now, at),
     });
     shown.collect()

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use millstream_model::view::{FileState, PartitionState};
-use millstream_model::{RunStatus, StepStatus};
+use millstream_model::{RunStatus, StepStatus, TickStatus};
 
 use crate::parts::{Glyph, part};
 
@@ -78,6 +78,15 @@ impl Badge {
         }
     }
 
+    /// The badge of a tick.
+    pub fn tick(status: TickStatus) -> Self {
+        match status {
+            TickStatus::Launched => Self::new(Glyph::Ok, "Launched"),
+            TickStatus::Skipped => Self::new(Glyph::Skipped, "Skipped"),
+            TickStatus::Failed => Self::new(Glyph::Failed, "Failed"),
+        }
+    }
+
     /// Whether a job, a schedule or a tenant takes part.
     pub fn switch(enabled: Switch) -> Self {
         match enabled {
@@ -140,6 +149,7 @@ mod tests {
         distinct(&RunStatus::ALL.map(Badge::run));
         distinct(&StepStatus::ALL.map(Badge::step));
         distinct(&[P::Failed, P::Running, P::Missing, P::Materialized].map(Badge::partition));
+        distinct(&[TickStatus::Launched, TickStatus::Skipped, TickStatus::Failed].map(Badge::tick));
         distinct(&[F::Live, F::LastGood, F::Broken, F::Stale, F::Deleted].map(Badge::file));
     }
 

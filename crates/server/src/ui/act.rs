@@ -72,7 +72,7 @@ pub(crate) async fn launch(
 /// What the switch of a job sends.
 #[derive(Debug, Deserialize)]
 pub(crate) struct SwitchForm {
-    to: SwitchTo,
+    pub(crate) to: SwitchTo,
 }
 
 /// Turns a job on or off, or gives the word back to its file.

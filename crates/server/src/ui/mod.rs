@@ -3,5 +3,6 @@
 pub(crate) mod act;
 pub(crate) mod files;
 pub(crate) mod read;
+pub(crate) mod schedules;
 pub(crate) mod site;
 mod visit;

@@ -57,6 +57,7 @@ pub(crate) async fn now(
         attention,
         runs,
         jobs: state.control.job_rows(visit.tenant).await?,
+        schedules: state.control.schedule_rows(visit.tenant).await?,
         assets: state.control.asset_rows(visit.tenant).await?,
         files: files(&state).await?,
     };
@@ -234,9 +235,11 @@ pub(crate) async fn automation(
     (uri, headers): (OriginalUri, HeaderMap),
 ) -> Result<Html, Problem> {
     let visit = Visit::new(&state, &visitor, (&uri, &headers))?;
-    let frame = visit.frame(Section::Automation, "definitions".to_owned()).await?;
+    let frame = visit.frame(Section::Automation, "runs definitions".to_owned()).await?;
     let jobs = state.control.job_rows(visit.tenant).await?;
-    Ok(pages::automation::automation(AutomationPage { frame, now: state.control.now(), jobs }))
+    let schedules = state.control.schedule_rows(visit.tenant).await?;
+    let now = state.control.now();
+    Ok(pages::automation::automation(AutomationPage { frame, now, jobs, schedules }))
 }
 
 /// The job of a tenant that is called `name`, or an error that names the way out.

@@ -17,9 +17,10 @@ use millstream_server::pages::log::{Growth, LogWindow};
 use millstream_server::pages::now::{NowPage, now};
 use millstream_server::pages::run::{RunPage, RunTab, run};
 use millstream_server::pages::runs::{RunFilter, RunsPage, runs};
+use millstream_server::pages::schedule::{SchedulePage, schedule};
 use millstream_server::pages::tenants::{TenantsPage, tenants};
 
-use crate::samples;
+use crate::{samples, schedule_samples};
 
 /// Every page by a name for its file.
 pub(crate) fn all(theme: Theme) -> Vec<(&'static str, Html)> {
@@ -32,6 +33,7 @@ pub(crate) fn all(theme: Theme) -> Vec<(&'static str, Html)> {
         ("asset", asset_page(theme, 0)),
         ("asset-partitioned", asset_page(theme, 2)),
         ("job", job_page(theme)),
+        ("schedule", schedule_page(theme)),
         ("error", error_page(theme)),
     ]);
     pages
@@ -45,6 +47,7 @@ fn lists(theme: Theme) -> Vec<(&'static str, Html)> {
         attention: vec![samples::failed_run(), samples::runs().remove(12)],
         runs: samples::runs(),
         jobs: samples::jobs(),
+        schedules: schedule_samples::rows(),
         assets: samples::assets(),
         files: samples::files(),
     };
@@ -52,6 +55,7 @@ fn lists(theme: Theme) -> Vec<(&'static str, Html)> {
         attention: Vec::new(),
         runs: Vec::new(),
         jobs: Vec::new(),
+        schedules: Vec::new(),
         assets: Vec::new(),
         files: Vec::new(),
         ..now_page.clone()
@@ -75,7 +79,12 @@ fn lists(theme: Theme) -> Vec<(&'static str, Html)> {
         ),
         (
             "automation",
-            automation(AutomationPage { frame: frame(Section::Automation), now: time, jobs }),
+            automation(AutomationPage {
+                frame: frame(Section::Automation),
+                now: time,
+                jobs,
+                schedules: schedule_samples::rows(),
+            }),
         ),
         (
             "definitions",
@@ -107,6 +116,19 @@ fn file_page(theme: Theme) -> Html {
         now,
         file: shown,
         versions: vec![version(3), version(2), version(1)],
+    })
+}
+
+/// A schedule that somebody stopped, with ticks of each outcome and a test.
+fn schedule_page(theme: Theme) -> Html {
+    let fires = (1..4).map(|hours| samples::now().after(std::time::Duration::from_hours(hours)));
+    schedule(SchedulePage {
+        frame: samples::frame(Section::Automation, theme),
+        now: samples::now(),
+        schedule: schedule_samples::rows().remove(1),
+        ticks: schedule_samples::ticks(),
+        fires: fires.collect(),
+        test: Some(schedule_samples::test()),
     })
 }
 

@@ -15,6 +15,10 @@ mod pages;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]
+mod schedule_samples;
+#[cfg(test)]
+mod schedules;
+#[cfg(test)]
 mod site;
 #[cfg(test)]
 mod versions;

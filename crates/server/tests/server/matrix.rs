@@ -18,6 +18,7 @@ fn probe(route: &Route, tenant: &str) -> Request<Body> {
         ("{run}", run),
         ("{asset}", "marts%2Fflights"),
         ("{job}", "production%2Fdaily%20etl"),
+        ("{schedule}", "production%2Fdaily%20etl"),
         ("{name}", "days"),
         ("{file}", "etl.yaml"),
         ("{hash}", "x"),

@@ -1,0 +1,186 @@
+//! One schedule: when it ticks next, what its ticks came to, and what the next would do.
+
+use askama::Template;
+use millstream_model::view::{ScheduleRow, TickTest};
+use millstream_model::{TickRow, Timestamp};
+
+use crate::format::{self, Moment};
+use crate::frame::Frame;
+use crate::html::Html;
+use crate::link;
+use crate::pages::automation::{Decided, ScheduleLine, partitions_of};
+use crate::parts::{Badge, Equivalent, shell_word};
+
+/// Runs of one tick that its row links to.
+const RUNS_SHOWN: usize = 4;
+
+/// Requests of a test that are shown.
+const REQUESTS_SHOWN: usize = 20;
+
+/// What the page shows.
+#[derive(Debug, Clone)]
+pub struct SchedulePage {
+    /// The frame.
+    pub frame: Frame,
+    /// The time of the answer.
+    pub now: Timestamp,
+    /// The schedule.
+    pub schedule: ScheduleRow,
+    /// Its newest ticks, newest first.
+    pub ticks: Vec<TickRow>,
+    /// When it would tick next, if it is on.
+    pub fires: Vec<Timestamp>,
+    /// What a tick would do, after somebody asked.
+    pub test: Option<TickTest>,
+}
+
+#[derive(Template)]
+#[template(path = "schedule.html")]
+struct Schedule {
+    frame: Frame,
+    line: ScheduleLine,
+    description: String,
+    verdict: String,
+    ticks: Vec<TickLine>,
+    fires: Vec<(String, Moment)>,
+    test: Option<TestLine>,
+    facts: Vec<(&'static str, String)>,
+    test_action: String,
+    equivalent: Equivalent,
+}
+
+/// A tick in the history.
+struct TickLine {
+    nominal: String,
+    badge: Badge,
+    late: String,
+    why: String,
+    warnings: Vec<String>,
+    runs: Vec<(String, String)>,
+    more: usize,
+}
+
+/// What a tick would do.
+struct TestLine {
+    nominal: String,
+    badge: Badge,
+    says: String,
+    warnings: Vec<String>,
+    requests: Vec<String>,
+    more: usize,
+}
+
+/// The page.
+pub fn schedule(page: SchedulePage) -> Html {
+    let (row, tenant) = (&page.schedule, &page.frame.tenant);
+    let name = shell_word(row.name.as_str());
+    let command = |verb: &str| format!("millstream schedule {verb} {name} --tenant {tenant}");
+    Html::render(&Schedule {
+        line: ScheduleLine::new(tenant, row, page.now),
+        description: row.description.clone().unwrap_or_default(),
+        verdict: verdict(row, page.now),
+        ticks: page.ticks.iter().map(|tick| tick_line(tick, &page)).collect(),
+        fires: page
+            .fires
+            .iter()
+            .map(|at| (at.local(&row.timezone), Moment::relative(page.now, *at)))
+            .collect(),
+        test: page.test.as_ref().map(|test| test_line(test, row)),
+        facts: facts(row),
+        test_action: link::schedule_test(tenant, &row.name),
+        equivalent: Equivalent::new()
+            .with("Start and stop it", command("start"))
+            .with("Its next times", command("preview"))
+            .with("Its ticks", command("ticks"))
+            .with("What a tick would do", command("test"))
+            .with("As JSON", {
+                format!("GET /{tenant}/api/v1/schedules/{}", link::segment(row.name.as_str()))
+            }),
+        frame: page.frame,
+    })
+}
+
+fn verdict(row: &ScheduleRow, now: Timestamp) -> String {
+    let (cron, zone) = (&row.cron, &row.timezone);
+    let when = match row.next_at {
+        Some(at) => format!("Ticks at {cron} {zone}, next {}", format::relative(now, at)),
+        None if row.enabled => format!("Ticks at {cron} {zone}, but never again"),
+        None => format!("Would tick at {cron} {zone}, but is off"),
+    };
+    match &row.enabled_override {
+        Some(word) if word.on => {
+            let file = if row.enabled_default { "on" } else { "off" };
+            format!("{when} · started by {}; the file says {file}.", word.by)
+        }
+        Some(word) => {
+            let file = if row.enabled_default { "on" } else { "off" };
+            format!("{when} · stopped by {}; the file says {file}.", word.by)
+        }
+        None => format!("{when}."),
+    }
+}
+
+fn tick_line(tick: &TickRow, page: &SchedulePage) -> TickLine {
+    let tenant = &page.frame.tenant;
+    let why = match (&tick.skipped, &tick.error) {
+        (Some(reason), _) => reason.to_string(),
+        (None, Some(error)) => error.message.clone(),
+        (None, None) => format::plural(u64::from(tick.requested), "run", "runs"),
+    };
+    let requested = usize::try_from(tick.requested).unwrap_or(usize::MAX);
+    let runs: Vec<(String, String)> = tick
+        .runs
+        .iter()
+        .take(RUNS_SHOWN)
+        .map(|run| (link::run(tenant, &run.run_id), run.run_id.short().clone()))
+        .collect();
+    TickLine {
+        nominal: tick.nominal.local(&page.schedule.timezone),
+        badge: Badge::tick(tick.status),
+        late: format::took(tick.lateness()),
+        why,
+        warnings: tick.warnings.iter().map(|it| it.message.clone()).collect(),
+        more: requested.saturating_sub(runs.len()),
+        runs,
+    }
+}
+
+fn test_line(test: &TickTest, row: &ScheduleRow) -> TestLine {
+    let says = match (&test.skipped, &test.error) {
+        (Some(reason), _) => format!("nothing would be requested: {reason}"),
+        (None, Some(error)) => error.message.clone(),
+        (None, None) => {
+            let count = test.requests.iter().filter(|request| !request.is_known).count();
+            format!("{} would be requested", format::plural(count as u64, "run", "runs"))
+        }
+    };
+    let requests: Vec<String> = test
+        .requests
+        .iter()
+        .take(REQUESTS_SHOWN)
+        .map(|request| match &request.partition {
+            Some(partition) => format!("{partition} under the run key {}", request.run_key),
+            None => format!("under the run key {}", request.run_key),
+        })
+        .collect();
+    TestLine {
+        nominal: test.nominal.local(&row.timezone),
+        badge: Badge::tick(test.status),
+        says,
+        warnings: test.warnings.iter().map(|it| it.message.clone()).collect(),
+        more: test.requests.len().saturating_sub(requests.len()),
+        requests,
+    }
+}
+
+fn facts(row: &ScheduleRow) -> Vec<(&'static str, String)> {
+    let target = match (&row.job, &row.select) {
+        (Some(job), _) => ("Job", job.to_string()),
+        (None, select) => ("Selection", select.clone().unwrap_or_default()),
+    };
+    let mut facts = vec![target, ("Location", row.location.to_string())];
+    facts.extend(row.partitions.as_ref().map(|it| ("Partitions", partitions_of(it))));
+    facts.push(("Catch-up", row.catch_up.to_string()));
+    facts.extend(row.max_active_runs.map(|it| ("Runs at once", it.to_string())));
+    facts
+}

@@ -1,0 +1,86 @@
+//! Schedules in pages and over the API.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use millstream_control::TickWatch;
+use millstream_server::frame::Theme;
+use serde_json::{Value, json};
+
+use crate::gallery;
+use crate::instance::{Instance, manifest};
+
+#[test]
+fn r032_the_page_of_a_schedule_says_why_each_tick_had_no_run() {
+    let pages = gallery::all(Theme::Auto);
+    let (_, page) = pages.iter().find(|(name, _)| *name == "schedule").unwrap();
+    for words in [
+        "1 of its runs were under way (max_active_runs: 1)",
+        "Invalid partition key format: broken",
+        "stopped by ana; the file says on",
+        "Follow the file",
+        "under the run key jfk_flights_day_20260602",
+    ] {
+        assert!(page.text().contains(words), "{words}");
+    }
+}
+
+/// An instance with a schedule `hourly` that has ticked once, if its daemon has seen it.
+async fn instance() -> Instance {
+    let instance = Instance::empty(millstream_model::Caller::loopback_developer()).await;
+    let mut file = manifest();
+    file.schedules = serde_json::from_value(json!([{
+        "name": "hourly", "cron": {"text": "@hourly"}, "timezone": "Europe/London",
+        "target": {"job": "production/daily etl"}, "enabled": {"fixed": true},
+    }]))
+    .unwrap();
+    instance.load(file).await;
+    let mut watch = TickWatch::default();
+    let pass = instance.control.tick_schedules("one", &mut watch, Duration::from_secs(15)).await;
+    assert!(pass.unwrap().is_holder);
+    instance
+}
+
+#[tokio::test]
+async fn r032_the_api_shows_the_next_times_in_utc_and_on_the_schedules_clock() {
+    let instance = instance().await;
+    let base = "/jfk/api/v1/schedules";
+    let all: Value = instance.get(base).await.json();
+    assert_eq!(all[0]["name"], "hourly");
+    let preview: Value = instance.get(&format!("{base}/hourly/preview?n=3")).await.json();
+    let fires = preview["fires"].as_array().unwrap();
+    assert_eq!((fires.len(), &preview["timezone"]), (3, &json!("Europe/London")));
+    assert_eq!(fires[0]["at"], all[0]["next_at"]);
+    let ticks: Value = instance.get(&format!("{base}/hourly/ticks")).await.json();
+    assert_eq!(ticks, json!([]));
+}
+
+#[tokio::test]
+async fn a_schedule_is_stopped_started_and_given_back_to_its_file() {
+    let instance = instance().await;
+    let path = "/jfk/api/v1/schedules/hourly/switch";
+    let stopped = instance.post(path, &json!({ "to": "off" })).await.json();
+    assert_eq!((&stopped["enabled"], &stopped["next_at"]), (&json!(false), &Value::Null));
+    assert_eq!(stopped["enabled_override"]["on"], false);
+    let back = instance.post(path, &json!({ "to": "file" })).await.json();
+    assert_eq!((&back["enabled"], &back["enabled_override"]), (&json!(true), &Value::Null));
+}
+
+#[tokio::test]
+async fn a_test_of_a_tick_names_its_request_and_leaves_no_run() {
+    let instance = instance().await;
+    let path = "/jfk/api/v1/schedules/hourly/test";
+    let body = json!({ "nominal": "2026-06-01T03:00:00Z" });
+    let test = instance.post(path, &body).await.json();
+    assert_eq!(test["requests"][0]["run_key"], "2026-06-01T03:00:00Z");
+    let runs = instance.get("/jfk/api/v1/runs").await.json();
+    assert_eq!(runs.as_array().unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn an_unknown_schedule_is_not_found_and_names_the_nearest() {
+    let instance = instance().await;
+    let heard = instance.get("/jfk/api/v1/schedules/hourli").await;
+    assert_eq!(heard.status, StatusCode::NOT_FOUND);
+    assert!(heard.text.contains("schedule-unknown") && heard.text.contains("did you mean hourly?"));
+}
