@@ -56,6 +56,9 @@ pub(crate) enum Command {
     /// Launch and list jobs.
     #[command(subcommand)]
     Job(JobCommand),
+    /// List, show, start, stop and try schedules.
+    #[command(subcommand)]
+    Schedule(ScheduleCommand),
     /// Materialize, list and show assets.
     #[command(subcommand)]
     Asset(AssetCommand),
@@ -120,6 +123,56 @@ pub(crate) enum JobCommand {
     },
     /// List the jobs.
     List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ScheduleCommand {
+    /// List the schedules with their next times and last ticks.
+    List,
+    /// Show a schedule.
+    Show {
+        /// The schedule.
+        name: String,
+    },
+    /// Let a schedule tick, whatever its file says.
+    Start {
+        /// The schedule.
+        name: String,
+    },
+    /// Keep a schedule from ticking, whatever its file says.
+    Stop {
+        /// The schedule.
+        name: String,
+    },
+    /// Take back what was said by hand, so that the file's word counts again.
+    Reset {
+        /// The schedule.
+        name: String,
+    },
+    /// Show when a schedule ticks next.
+    Preview {
+        /// The schedule.
+        name: String,
+        /// How many times.
+        #[arg(short = 'n', long = "count", default_value_t = 10)]
+        count: usize,
+    },
+    /// Say what a tick would request, and request nothing.
+    Test {
+        /// The schedule.
+        name: String,
+        /// The nominal time, like `2026-01-31T06:00:00Z`; the next one when left out.
+        #[arg(long)]
+        at: Option<String>,
+    },
+    /// Show the newest ticks and what came of them.
+    Ticks {
+        /// The schedule.
+        name: String,
+        /// How many at most.
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -2,7 +2,9 @@
 
 use millstream_control::Store;
 
-use super::{asset, definitions, demo, job, partition, run as run_command, schema, tenant, worker};
+use super::{
+    asset, definitions, demo, job, partition, run as run_command, schedule, schema, tenant, worker,
+};
 use crate::cli::{BenchCommand, Cli, Command, Global};
 use crate::client::Client;
 use crate::error::AppError;
@@ -23,6 +25,9 @@ pub(crate) async fn run(cli: Cli) -> Result<(), AppError> {
         Command::Worker => worker::run(&global).await,
         Command::Job(command) => {
             with_client(&global, async |c| job::run(c, &global, command).await).await
+        }
+        Command::Schedule(command) => {
+            with_client(&global, async |c| schedule::run(c, &global, command).await).await
         }
         Command::Asset(command) => {
             with_client(&global, async |c| asset::run(c, &global, command).await).await

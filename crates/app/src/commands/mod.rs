@@ -10,6 +10,7 @@ mod job;
 mod partition;
 mod plan;
 mod run;
+mod schedule;
 mod schema;
 mod tenant;
 mod tenants;
