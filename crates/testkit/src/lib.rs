@@ -7,4 +7,5 @@
 pub mod chance;
 pub mod definitions;
 pub mod postgres;
+pub mod ticks;
 pub mod time;

@@ -10,7 +10,7 @@ use millstream_model::Timestamp;
 use crate::executor::Machines;
 
 /// 2026-01-01T00:00:00Z, when every simulation begins.
-const START_MICROS: i64 = 1_767_225_600_000_000;
+pub(crate) const START_MICROS: i64 = 1_767_225_600_000_000;
 
 /// The clocks of one process.
 pub(crate) struct ProcessClock {

@@ -19,11 +19,17 @@ mod launcher;
 mod mistakes;
 mod network;
 mod steps;
+mod ticking;
 mod witness;
 mod world;
+mod zones;
 
 use faults::Rates;
+use std::time::Duration;
+
 use millstream_testkit::chance::Chance;
+use millstream_testkit::ticks::TickVerdict;
+use ticking::{TickPlan, simulate_ticks};
 use world::{Broken, Outcome, Plan, Victims, simulate};
 
 /// The number in an environment variable.
@@ -86,4 +92,25 @@ fn r195_of_a_thousand_random_jobs_with_dying_workers_no_step_succeeds_or_starts_
     let lost: usize = outcomes.iter().map(|outcome| outcome.lost).sum();
     assert_eq!(runs, 40 * outcomes.len());
     assert!(lost > runs / 4, "{lost} workers lost");
+}
+
+/// The schedules and their trouble in the simulation of one seed.
+fn ticking(seed: u64, schedules: u64, trouble: Duration) -> TickPlan {
+    let rates = Rates::draw(&mut Chance::new(seed ^ 0x5eed));
+    TickPlan { seed, rates, schedules, trouble, mistake: None }
+}
+
+#[test]
+fn g1_whatever_goes_wrong_every_tick_is_launched_once_and_soon_after_healing() {
+    let count = number("MILLSTREAM_SIM_TICK_SEEDS").unwrap_or(6);
+    let schedules = number("MILLSTREAM_SIM_SCHEDULES").unwrap_or(40);
+    let trouble = Duration::from_mins(number("MILLSTREAM_SIM_MINUTES").unwrap_or(10));
+    let mut all = TickVerdict::default();
+    for seed in seeds(count) {
+        let verdict = simulate_ticks(&ticking(seed, schedules, trouble)).unwrap();
+        assert!(verdict.is_valid(), "seed {seed}: {verdict}");
+        all.targets += verdict.targets;
+    }
+    let simulated = schedules * count;
+    println!("G1: {simulated} schedules, {all} (after healing at most 30 s)");
 }

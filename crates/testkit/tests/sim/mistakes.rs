@@ -3,6 +3,7 @@
 use millstream_store::Sql;
 
 use crate::faults::Rates;
+use crate::ticking::simulate_ticks;
 use crate::world::{Plan, simulate};
 
 /// Seeds within which each mistake must be found.
@@ -41,6 +42,16 @@ static NO_COMPARE: Sql = Sql {
            AND $4 <> ''",
 };
 
+/// A cursor that goes on to the next time instead of the one that was decided: a lost cursor.
+static LOST_CURSOR: Sql = Sql {
+    name: "MOVE_CURSORS",
+    text: "WITH given (kind, location, name, timing, old_cursor, new_cursor, next_due) AS \
+           (/*rows $2 text text text text int int int*/) \
+           UPDATE tick_source SET cursor_at = COALESCE(given.next_due, given.new_cursor), \
+               next_due = given.next_due \
+           FROM given WHERE tick_source.tenant = $1 AND tick_source.name = given.name",
+};
+
 /// Daemons and workers that stop for a while in the middle of something, and nothing else.
 const PAUSES: Rates = Rates { pause: 700, ..Rates::NONE };
 
@@ -76,4 +87,20 @@ fn a_claim_without_the_lease_is_found() {
 #[test]
 fn a_change_of_status_without_the_old_one_is_found() {
     assert!(found_by(&NO_COMPARE, |_| LOST_LAUNCHES).is_some());
+}
+
+/// The seed that finds `mistake` in the ticks of schedules.
+fn found_by_ticks(mistake: &'static Sql) -> Option<u64> {
+    let found = (1..=BUDGET).find(|seed| {
+        let plan = crate::ticking(*seed, 10, std::time::Duration::from_mins(5));
+        let plan = crate::ticking::TickPlan { mistake: Some(mistake), ..plan };
+        !simulate_ticks(&plan).is_ok_and(|verdict| verdict.is_valid())
+    });
+    println!("{}: found by seed {found:?}", mistake.name);
+    found
+}
+
+#[test]
+fn a_cursor_that_skips_a_time_is_found() {
+    assert!(found_by_ticks(&LOST_CURSOR).is_some());
 }
