@@ -12,7 +12,7 @@ use millstream_plan::selection::select;
 use millstream_store::StoreError;
 use millstream_store::definitions::StoredLocation;
 
-use crate::schedules::LiveSchedules;
+use crate::live_schedules::LiveSchedules;
 use crate::{Control, ControlError};
 
 /// The live definitions of every code location.

@@ -18,7 +18,7 @@ use millstream_plan::{PartitionChoice, PlanError, plan_assets, plan_job, tenant_
 use millstream_store::StoreError;
 
 use crate::launch::Planned;
-use crate::schedules::{LiveSchedule, source_of};
+use crate::live_schedules::{LiveSchedule, source_of};
 use crate::{Control, ControlError};
 
 /// Runs that one tick may ask for.

@@ -19,8 +19,8 @@ use millstream_store::ticks::{NewTick, forget};
 use millstream_store::{Batch, StoreError, events, ticks};
 
 use crate::catalog::Catalog;
+use crate::live_schedules::{LiveSchedule, source_of};
 use crate::queue::HeldLease;
-use crate::schedules::{LiveSchedule, source_of};
 use crate::tick_runs::{Asked, TickPlans, Wish};
 use crate::{Control, ControlError};
 

@@ -1,7 +1,8 @@
 //! Schedules: when runs are requested by themselves, and of what.
 //!
-//! `definition` reads them, `decide::schedule` says which of their ticks are due, `control` requests
-//! the runs. A schedule belongs to a code location and ticks once for each tenant that takes part.
+//! `definition` reads them, `decide::schedule` says which of their ticks are due, `control`
+//! requests the runs. A schedule belongs to a code location and ticks once for each tenant that
+//! takes part.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -14,8 +14,8 @@ impl Dialect {
     /// so every `$n` becomes `?n`. Holes:
     /// - `/*pairs $n*/`: the rows (first, second) of a JSON array of two-element text arrays.
     /// - `/*texts $n*/`: the rows of a JSON array of texts.
-    /// - `/*rows $n text int bool …*/`: the rows of a JSON array of arrays, whose columns have these
-    ///   types.
+    /// - `/*rows $n text int bool …*/`: the rows of a JSON array of arrays, whose columns have
+    ///   these types.
     /// - `/*held*/`: keeps the rows that a subquery found as they are until the commit.
     /// - `/*arrival*/`: the column that tells the order in which rows were written.
     pub(crate) fn render(self, text: &str) -> String {

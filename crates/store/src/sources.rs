@@ -32,7 +32,7 @@ statements! {
     ADOPT_SOURCES = "
         INSERT INTO tick_source (tenant, kind, location, name, version, timing, cursor_at,
                                  next_due, default_on)
-        SELECT * FROM (/*rows $1 text text text text int text int int bool*/) AS given
+        /*rows $1 text text text text int text int int bool*/
         WHERE TRUE
         ON CONFLICT (tenant, kind, location, name) DO UPDATE
         SET version = excluded.version, timing = excluded.timing,

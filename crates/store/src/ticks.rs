@@ -19,10 +19,10 @@ statements! {
     INSERT_TICKS = "
         INSERT INTO tick (tenant, kind, location, name, nominal, decided_at, status, requested,
                           skipped, error, warnings)
-        SELECT * FROM (/*rows $1 text text text text int int text int text text text*/) AS given";
+        /*rows $1 text text text text int int text int text text text*/";
     INSERT_TICK_RUNS = "
         INSERT INTO tick_run (tenant, kind, location, name, run_key, nominal, run, partition_key)
-        SELECT * FROM (/*rows $1 text text text text text int text text*/) AS given";
+        /*rows $1 text text text text text int text text*/";
     RUN_KEYS_KNOWN = "
         SELECT run_key FROM tick_run
         WHERE tenant = $1 AND kind = $2 AND location = $3 AND name = $4

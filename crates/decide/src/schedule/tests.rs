@@ -1,7 +1,11 @@
 //! Due ticks by policy, around edits, exclusions, limits and clocks that jump.
 
-use millstream_model::{JobName, LocationName, ScheduleTarget};
+use millstream_model::{
+    CatchUp, Exclusion, HumanDuration, JobName, LocationName, Manifest, ScheduleCron, ScheduleDef,
+    ScheduleTarget, SkipReason, TenantDef, Timestamp,
+};
 
+use super::due::LOOK_AGAIN;
 use super::*;
 
 fn at(text: &str) -> Timestamp {
@@ -174,10 +178,14 @@ fn r185_an_edited_expression_moves_the_next_time_and_fires_nothing_that_passed()
     let now = at("2026-03-01T11:30:00Z");
     let known =
         Standing { cursor: at("2026-03-01T08:00:00Z"), timing: old.hash().clone(), is_on: true };
-    let (standing, next_due) = adopt(&new, Some(&known), true, (CatchUp::All, now)).unwrap();
+    let (standing, next_due) =
+        adopt(&new, Some(&known), Look { is_on: true, catch_up: CatchUp::All, now }).unwrap();
     assert_eq!(standing.cursor, now);
     assert_eq!(next_due, Some(at("2026-03-01T12:15:00Z")));
-    assert_eq!(adopt(&new, Some(&standing), true, (CatchUp::All, now)), None);
+    assert_eq!(
+        adopt(&new, Some(&standing), Look { is_on: true, catch_up: CatchUp::All, now }),
+        None
+    );
 }
 
 #[test]
@@ -186,7 +194,8 @@ fn what_passed_while_it_was_stopped_is_made_up_for_only_where_everything_is() {
     let (stopped, now) = (at("2026-03-01T08:00:00Z"), at("2026-03-01T11:30:00Z"));
     let known = Standing { cursor: stopped, timing: timing.hash().clone(), is_on: false };
     let cursor = |catch_up| {
-        let (standing, _) = adopt(&timing, Some(&known), true, (catch_up, now)).unwrap();
+        let (standing, _) =
+            adopt(&timing, Some(&known), Look { is_on: true, catch_up, now }).unwrap();
         standing.cursor
     };
     assert_eq!(cursor(CatchUp::Last), now);

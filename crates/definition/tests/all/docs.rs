@@ -3,6 +3,7 @@
 use crate::location::check_new;
 
 const PAGE: &str = include_str!("../../../../docs/reference/definition-files.md");
+const SCHEDULES: &str = include_str!("../../../../docs/reference/schedules.md");
 const HTTP: &str = include_str!("../../../../docs/reference/http-steps.md");
 
 /// The fenced blocks of `yaml` and `json`, named by their place on the page.
@@ -36,6 +37,13 @@ fn every_example_of_the_reference_loads_and_they_fit_together() {
 #[test]
 fn the_example_of_the_page_on_http_steps_loads() {
     let examples = examples(HTTP);
+    let [(name, text)] = examples.as_slice() else { panic!("{examples:?}") };
+    assert_eq!(check_new(&[(name.as_str(), text.as_str())]).diagnostics, []);
+}
+
+#[test]
+fn the_example_of_the_page_on_schedules_loads() {
+    let examples = examples(SCHEDULES);
     let [(name, text)] = examples.as_slice() else { panic!("{examples:?}") };
     assert_eq!(check_new(&[(name.as_str(), text.as_str())]).diagnostics, []);
 }

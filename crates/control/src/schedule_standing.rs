@@ -1,0 +1,187 @@
+//! Where each schedule stands by its definition: new, edited, switched, renamed or gone.
+//!
+//! A daemon calls [`Control::adopt_schedules`] before it lets anything tick. What a tick does is
+//! [`crate::ticks`]'s.
+
+use std::collections::BTreeMap;
+
+use millstream_decide::condition::{ConditionError, holds};
+use millstream_decide::schedule::{Look, Standing, adopt};
+use millstream_model::{LocationName, Manifest, Switch, TenantDef, TenantId, TickKind, TickSource};
+use millstream_store::sources::{self, StoredSource};
+use millstream_store::{Batch, StoreError};
+
+use crate::Control;
+use crate::catalog::Catalog;
+use crate::live_schedules::{LiveSchedule, LiveSchedules};
+
+/// Schedules of one location, over all tenants.
+pub(crate) const SCHEDULES_MAX: u32 = 200_000;
+
+/// Schedules that are stored in one batch.
+const ADOPTED_AT_ONCE: usize = 1_000;
+
+impl Control {
+    /// Takes the schedules of `catalog` over into the store where they are new, edited, switched by
+    /// a variable, renamed or gone. A daemon that knows older definitions changes nothing.
+    pub(crate) async fn adopt_schedules(
+        &self,
+        catalog: &Catalog,
+        adopted: &mut BTreeMap<LocationName, i64>,
+    ) -> Result<(), StoreError> {
+        for (manifest, version, live) in catalog.schedules() {
+            let location = &manifest.location;
+            if adopted.get(location) == Some(&version) {
+                continue;
+            }
+            let mut known = self.stored_schedules(location).await?;
+            if self.rename_schedules(live, &known).await? {
+                known = self.stored_schedules(location).await?;
+            }
+            let mut changed = self.changed_schedules(manifest, version, live, &known);
+            changed.extend(gone_schedules(version, live, known));
+            changed.sort_by(|a, b| a.tenant.cmp(&b.tenant));
+            for of_tenant in changed.chunk_by(|a, b| a.tenant == b.tenant) {
+                for chunk in of_tenant.chunks(ADOPTED_AT_ONCE) {
+                    let Some(first) = chunk.first() else { continue };
+                    let mut batch = Batch::for_tenant(&first.tenant);
+                    sources::adopt(&mut batch, chunk);
+                    self.store.apply(batch).await?;
+                }
+            }
+            adopted.insert(location.clone(), version);
+        }
+        Ok(())
+    }
+
+    async fn stored_schedules(
+        &self,
+        location: &LocationName,
+    ) -> Result<BTreeMap<(TenantId, String), StoredSource>, StoreError> {
+        let stored = self.store.sources_of_location(TickKind::Schedule, location, SCHEDULES_MAX);
+        let by_name =
+            stored.await?.into_iter().map(|it| ((it.tenant.clone(), it.source.name.clone()), it));
+        Ok(by_name.collect())
+    }
+
+    /// Gives what is stored the new names; whether anything had an old one.
+    async fn rename_schedules(
+        &self,
+        live: &LiveSchedules,
+        known: &BTreeMap<(TenantId, String), StoredSource>,
+    ) -> Result<bool, StoreError> {
+        let mut renamed = false;
+        for schedule in live.iter() {
+            let Some(old) = &schedule.def.renamed_from else { continue };
+            let key = |name: &str| (schedule.tenant.clone(), name.to_owned());
+            let name = schedule.def.name.as_str();
+            let is_taken =
+                known.contains_key(&key(name)) || live.0.contains_key(&key(old.as_str()));
+            if let (Some(stored), false) = (known.get(&key(old.as_str())), is_taken) {
+                let batch = sources::rename(&schedule.tenant, &stored.source, name);
+                match self.store.apply(batch).await {
+                    Ok(_) => renamed = true,
+                    Err(error) if error.is_conflict() => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(renamed)
+    }
+
+    fn changed_schedules(
+        &self,
+        manifest: &Manifest,
+        version: i64,
+        live: &LiveSchedules,
+        known: &BTreeMap<(TenantId, String), StoredSource>,
+    ) -> Vec<StoredSource> {
+        let now = self.now();
+        let mut changed = Vec::new();
+        for schedule in live.iter() {
+            let name = schedule.def.name.to_string();
+            let stored = known.get(&(schedule.tenant.clone(), name.clone()));
+            let default_on = self.default_on(manifest, schedule).unwrap_or_else(|error| {
+                tracing::warn!(schedule = name, %error, "it is taken as off");
+                false
+            });
+            let override_on = stored.and_then(|stored| stored.override_on);
+            let is_on = override_on.unwrap_or(default_on);
+            let standing = stored.map(standing);
+            let catch_up = schedule.def.catch_up;
+            let moved = adopt(&schedule.timing, standing.as_ref(), Look { is_on, catch_up, now });
+            let (standing, next_due) = match (moved, stored) {
+                (Some(moved), _) => moved,
+                (None, Some(stored)) if stored.default_on != default_on => {
+                    (self::standing(stored), stored.next_due)
+                }
+                (None, _) => continue,
+            };
+            let location = manifest.location.clone();
+            changed.push(StoredSource {
+                tenant: schedule.tenant.clone(),
+                source: TickSource { kind: TickKind::Schedule, location, name },
+                version,
+                timing: standing.timing,
+                cursor: standing.cursor,
+                next_due,
+                default_on,
+                override_on,
+            });
+        }
+        changed
+    }
+
+    /// What the file says of whether a schedule ticks.
+    pub(crate) fn default_on(
+        &self,
+        manifest: &Manifest,
+        schedule: &LiveSchedule,
+    ) -> Result<bool, ConditionError> {
+        match &schedule.def.enabled {
+            Switch::Fixed(on) => Ok(*on),
+            Switch::Template(text) => {
+                let tenant = manifest.tenants.get(&schedule.tenant);
+                holds(text, &self.names(&schedule.tenant, tenant))
+            }
+        }
+    }
+
+    /// What conditions can name: `env` and `tenant`.
+    pub(crate) fn names(&self, id: &TenantId, def: Option<&TenantDef>) -> serde_json::Value {
+        let mut tenant = serde_json::json!(def);
+        if let Some(fields) = tenant.as_object_mut() {
+            for (key, value) in def.iter().flat_map(|def| &def.labels) {
+                fields.entry(key.clone()).or_insert_with(|| value.clone().into());
+            }
+            fields.insert("id".to_owned(), id.as_str().into());
+        }
+        serde_json::json!({ "env": &*self.env, "tenant": tenant })
+    }
+}
+
+/// Where a stored schedule stands; one that nobody looks at is off.
+pub(crate) fn standing(stored: &StoredSource) -> Standing {
+    Standing {
+        cursor: stored.cursor,
+        timing: stored.timing.clone(),
+        is_on: stored.next_due.is_some(),
+    }
+}
+
+/// What is stored and in no definition any more: it stays with its cursor, and is never due.
+fn gone_schedules(
+    version: i64,
+    live: &LiveSchedules,
+    known: BTreeMap<(TenantId, String), StoredSource>,
+) -> impl Iterator<Item = StoredSource> {
+    known
+        .into_iter()
+        .filter(|(key, stored)| !live.0.contains_key(key) && stored.next_due.is_some())
+        .map(move |(_, stored)| StoredSource {
+            version,
+            next_due: None,
+            default_on: false,
+            ..stored
+        })
+}

@@ -1,0 +1,148 @@
+//! Which ticks are due, and what becomes of each.
+
+use std::time::Duration;
+
+use millstream_model::{CatchUp, HumanDuration, SkipReason, Timestamp};
+
+use super::Timing;
+
+/// A tick up to this late is on time: a daemon that restarts has missed nothing.
+pub const ON_TIME: Duration = Duration::from_mins(1);
+
+/// Ticks that one decision looks at; more wait for the next.
+const TICKS_MAX: usize = 1_000;
+
+/// Ticks that one decision lets fire.
+const FIRES_MAX: usize = 100;
+
+/// Missed ticks in a row that have a verdict each; more have one together.
+const MISSED_SHOWN: usize = 20;
+
+/// When a tick that waits for runs to end is looked at again.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// What a schedule does about ticks that are late, or come while its runs are under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TickPolicy {
+    /// What becomes of ticks whose time passed while nothing ran.
+    pub catch_up: CatchUp,
+    /// How old a tick may be and still be made up for.
+    pub deadline: Option<HumanDuration>,
+    /// How many runs may be under way; no limit when absent.
+    pub max_active_runs: Option<u32>,
+    /// How many are.
+    pub active_runs: u32,
+}
+
+/// A tick that is decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueTick {
+    /// Its nominal time.
+    pub nominal: Timestamp,
+    /// What becomes of it.
+    pub verdict: TickVerdict,
+}
+
+/// What becomes of a tick.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TickVerdict {
+    /// It requests its runs.
+    Fire,
+    /// It requests nothing.
+    Skip(SkipReason),
+}
+
+/// What becomes of a schedule now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decided {
+    /// The ticks, in the order of time.
+    pub ticks: Vec<DueTick>,
+    /// The nominal time of the last tick that is decided now or was before.
+    pub cursor: Timestamp,
+    /// When to look again; never, when absent.
+    pub next_due: Option<Timestamp>,
+}
+
+/// Decides the ticks after `cursor` that are due at `now`.
+pub fn decide(timing: &Timing, policy: &TickPolicy, cursor: Timestamp, now: Timestamp) -> Decided {
+    let mut ticks = Vec::new();
+    let mut at = cursor;
+    let mut active = policy.active_runs;
+    let mut fires = 0;
+    let mut next = timing.next_after(at);
+    let mut next_due = None;
+    while let Some(nominal) = next {
+        if nominal > now || ticks.len() >= TICKS_MAX || fires >= FIRES_MAX {
+            next_due = Some(nominal);
+            break;
+        }
+        let mut verdict = judge(timing, policy, nominal, now);
+        if verdict == TickVerdict::Fire {
+            match policy.max_active_runs {
+                Some(_) if policy.catch_up == CatchUp::All && is_full(policy, active) => {
+                    // Each tick is wanted, so this one waits until a run has ended.
+                    next_due = Some(now.after(LOOK_AGAIN));
+                    break;
+                }
+                Some(limit) if is_full(policy, active) => {
+                    verdict = TickVerdict::Skip(SkipReason::Overlap { active, limit });
+                }
+                _ => (active, fires) = (active.saturating_add(1), fires + 1),
+            }
+        }
+        ticks.push(DueTick { nominal, verdict });
+        at = nominal;
+        next = timing.next_after(at);
+    }
+    Decided { ticks: folded(&ticks), cursor: at, next_due }
+}
+
+fn is_full(policy: &TickPolicy, active: u32) -> bool {
+    policy.max_active_runs.is_some_and(|limit| active >= limit)
+}
+
+fn judge(timing: &Timing, policy: &TickPolicy, nominal: Timestamp, now: Timestamp) -> TickVerdict {
+    if let Some(by) = timing.excluded_by(nominal) {
+        return TickVerdict::Skip(SkipReason::Excluded { by: by.to_owned() });
+    }
+    let late = now.since(nominal);
+    if let Some(deadline) = policy.deadline
+        && late > deadline.0
+    {
+        return TickVerdict::Skip(SkipReason::TooLate { deadline });
+    }
+    let made_up_for = match policy.catch_up {
+        CatchUp::All => true,
+        CatchUp::Last => timing.next_fire(nominal).is_none_or(|next| next > now),
+        CatchUp::None => false,
+    };
+    if late <= ON_TIME || made_up_for {
+        return TickVerdict::Fire;
+    }
+    TickVerdict::Skip(SkipReason::Missed { catch_up: policy.catch_up })
+}
+
+/// `ticks` with each long row of missed ones as one, at the nominal time of its last.
+fn folded(ticks: &[DueTick]) -> Vec<DueTick> {
+    let mut kept: Vec<DueTick> = Vec::with_capacity(ticks.len());
+    for row in ticks.chunk_by(|a, b| missed(a).is_some() && missed(b).is_some()) {
+        let ends = (row.first(), row.last());
+        match ends {
+            (Some(first), Some(last)) if row.len() > MISSED_SHOWN => {
+                let catch_up = missed(last).unwrap_or_default();
+                let count = u32::try_from(row.len()).unwrap_or(u32::MAX);
+                let reason = SkipReason::ManyMissed { count, first: first.nominal, catch_up };
+                kept.push(DueTick { nominal: last.nominal, verdict: TickVerdict::Skip(reason) });
+            }
+            _ => kept.extend_from_slice(row),
+        }
+    }
+    kept
+}
+
+fn missed(tick: &DueTick) -> Option<CatchUp> {
+    match &tick.verdict {
+        TickVerdict::Skip(SkipReason::Missed { catch_up }) => Some(*catch_up),
+        _ => None,
+    }
+}

@@ -1,0 +1,49 @@
+//! Where a schedule stands once its definition or its switch was looked at.
+
+use millstream_model::{CatchUp, ContentHash, Timestamp};
+
+use super::Timing;
+
+/// Where a schedule stands: what is stored of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The nominal time of the last decided tick, or when it was first seen, edited or started.
+    pub cursor: Timestamp,
+    /// The timing that the cursor belongs to.
+    pub timing: ContentHash,
+    /// Whether it ticks.
+    pub is_on: bool,
+}
+
+/// What somebody saw who looked at a schedule's definition and switch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    /// Whether it ticks.
+    pub is_on: bool,
+    /// What becomes of ticks whose time passed while nothing ran.
+    pub catch_up: CatchUp,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// Where a schedule stands once its definition or its switch was looked at; `None` when it stands
+/// there already.
+///
+/// An edited timing begins anew at `now`: what passed is never fired by the new rule. So does one
+/// that is started, unless it makes up for everything.
+pub fn adopt(
+    timing: &Timing,
+    known: Option<&Standing>,
+    looked: Look,
+) -> Option<(Standing, Option<Timestamp>)> {
+    let Look { is_on, catch_up, now } = looked;
+    let cursor = match known {
+        None => now,
+        Some(known) if known.timing != *timing.hash() => now.max(known.cursor),
+        Some(known) if known.is_on == is_on => return None,
+        Some(known) if is_on && catch_up != CatchUp::All => now.max(known.cursor),
+        Some(known) => known.cursor,
+    };
+    let next_due = if is_on { timing.next_after(cursor) } else { None };
+    Some((Standing { cursor, timing: timing.hash().clone(), is_on }, next_due))
+}
