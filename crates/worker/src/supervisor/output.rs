@@ -12,6 +12,12 @@ use super::tap::Tap;
 /// How much of the end of an output is kept for the error message.
 const TAIL_MAX: usize = 4 * 1024;
 
+/// How much is read at once when no more will be.
+const LAST_READ: usize = 64 * 1024;
+
+/// How often that is done: a pipe holds up to a mebibyte.
+const LAST_READS: usize = 16;
+
 /// One output of a process.
 #[derive(Debug)]
 pub(super) struct Output {
@@ -73,9 +79,14 @@ impl Output {
         }
     }
 
-    /// Reads no more, appends what was held back, says in the log what is missing of it, and
-    /// returns how much that is.
+    /// Reads what is there and then no more, appends what was held back, says in the log what is
+    /// missing of it, and returns how much that is.
     pub(super) fn finish(&mut self, now: Timestamp) -> u64 {
+        if self.pipe.is_some() {
+            // Whoever still holds it may write for ever; what the step said fits into the pipe.
+            let mut buffer = vec![0; LAST_READ];
+            (0..LAST_READS).take_while(|_| self.read(&mut buffer, now)).for_each(drop);
+        }
         self.close(now);
         if let Err(error) = self.log.finish(now) {
             self.error.get_or_insert_with(|| error.to_string());
