@@ -183,3 +183,32 @@ jobs:
     let text = project.run(&["run", "show", id]);
     assert!(text.out.contains("of output dropped"), "{text:?}");
 }
+
+#[test]
+fn r019_statements_over_a_limit_are_ended_and_say_so() {
+    let project = Project::with(
+        r#"
+resources:
+  book: { kind: sqlite, path: book.db }
+jobs:
+  queries:
+    nodes:
+      - id: large
+        type: sql
+        config:
+          resource: book
+          statements: "SELECT length(hex(randomblob(300000000)))"
+          limits: { memory: 100 MiB }
+      - id: long
+        type: sql
+        config:
+          resource: book
+          statements: >
+            WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n
+          limits: { cpu_time: 300ms }
+"#,
+    );
+    let run = launched(&project, "queries");
+    assert_eq!(step(&run, "large")["error"]["code"], "step-out-of-memory", "{run}");
+    assert_eq!(step(&run, "long")["error"]["code"], "step-limit", "{run}");
+}
