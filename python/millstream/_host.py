@@ -19,6 +19,8 @@ ORDER_MAX = 64 * 1024 * 1024
 READ_SIZE = 64 * 1024
 DESCRIPTORS_MAX = 16
 SIGKILL = 9
+PR_SET_CHILD_SUBREAPER = 36
+ROUNDS_MAX = 16
 
 
 def main():
@@ -35,6 +37,7 @@ def main():
         gc.disable()
     module, place, root = _load(channel, load)
     if isolation == "fork":
+        _accept_orphans()
         _Forks(channel, module, place, root).serve()
     else:
         _warm(channel, module, place, root)
@@ -79,6 +82,29 @@ def _threads():
     main = threading.main_thread() if threading else None
     names = [thread.name for thread in threading.enumerate() if thread is not main] if main else []
     return names + ["one of a library's"] * (count - len(names))
+
+
+def _accept_orphans():
+    """Has the kernel give this process its descendants that lose their parents."""
+    if _children() is None:
+        # Nobody could tell who they are.
+        return
+    try:
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    except (ImportError, OSError, AttributeError):
+        # They go to the supervisor, and end when this process does.
+        pass
+
+
+def _children():
+    """The children of this process, or nothing where the kernel does not tell them."""
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children") as file:
+            return {int(pid) for pid in file.read().split()}
+    except OSError:
+        return None
 
 
 class _Channel:
@@ -145,6 +171,8 @@ class _Forks:
         self.channel, self.module, self.place, self.root = channel, module, place, root
         self.children = {}
         self.ends = {}
+        # What the imports have started stays for as long as this process does.
+        self.imported = _children() or set()
         self.poll = select.poll()
         self.poll.register(channel.fileno, select.POLLIN)
 
@@ -186,6 +214,7 @@ class _Forks:
         except OSError:
             # The child has done it, or is gone already.
             pass
+        _write(step, b'{"forked": %d}\n' % pid)
         end = os.pidfd_open(pid)
         self.children[number] = (pid, step, end)
         self.ends[end] = number
@@ -193,6 +222,8 @@ class _Forks:
 
     def _child(self, step, out, err):
         os.setpgid(0, 0)
+        # Without it, what the step leaves behind would not be known from what others left.
+        _accept_orphans()
         _redirect(out, err)
         os.close(self.channel.fileno)
         for _, other, end in self.children.values():
@@ -201,6 +232,7 @@ class _Forks:
         gc.enable()
         with open(step, "rb", buffering=READ_SIZE, closefd=False) as file:
             order = json.loads(file.readline())
+        _confine(order)
         os.environ.update(order["env"])
         line = _call.run(self.module, self.place, order, self.root)
         threading = sys.modules.get("threading")
@@ -223,18 +255,51 @@ class _Forks:
         pid, step, end = self.children[number]
         # What the step has left behind goes while its unreaped leader keeps the group's id.
         self._signal(number, SIGKILL)
-        _, status = os.waitpid(pid, 0)
+        _, status, usage = os.wait4(pid, 0)
+        time = usage.ru_utime + usage.ru_stime
         del self.children[number], self.ends[end]
         self.poll.unregister(end)
         os.close(end)
+        time += self._reap_orphans()
         code = os.waitstatus_to_exitcode(status)
         ended = {"code": code, "signal": None} if code >= 0 else {"code": None, "signal": -code}
+        ended["cpu_micros"] = round(time * 1_000_000)
         try:
             _write(step, json.dumps({"ended": ended}).encode() + b"\n")
         except OSError:
             # Nobody waits for it any more.
             pass
         os.close(step)
+
+    def _reap_orphans(self):
+        """Ends what forks have left behind outside of their groups; how long that has worked."""
+        time = 0.0
+        forks = {pid for pid, _, _ in self.children.values()}
+        for _ in range(ROUNDS_MAX):
+            # Each that goes leaves its own children here.
+            orphans = (_children() or set()) - forks - self.imported
+            if not orphans:
+                break
+            for pid in orphans:
+                os.kill(pid, SIGKILL)
+                _, _, usage = os.wait4(pid, 0)
+                time += usage.ru_utime + usage.ru_stime
+        return time
+
+
+def _confine(order):
+    """Takes on the limits that hold from the beginning of a step."""
+    cores, files = order.get("cores"), order.get("open_files")
+    try:
+        if cores:
+            os.sched_setaffinity(0, cores)
+        if files:
+            import resource
+
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+    except (OSError, ValueError):
+        # It has less than that already.
+        pass
 
 
 def _write(descriptor, data):

@@ -10,7 +10,7 @@ use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
 use crate::channel::{Channel, HostLost, Outputs, read_line};
-use crate::protocol::{Ended, Exit, Order, Outcome, StepOrder, line};
+use crate::protocol::{Ended, Exit, Forked, Order, Outcome, StepOrder, line};
 
 /// A host that has loaded its code and forks for each step.
 ///
@@ -52,6 +52,8 @@ pub struct ForkEnd {
     pub code: Option<i32>,
     /// The signal that ended it.
     pub signal: Option<i32>,
+    /// The processor time of the fork and of all that it has left behind, in microseconds.
+    pub cpu_micros: u64,
 }
 
 impl Forks {
@@ -75,20 +77,31 @@ impl Forks {
 }
 
 impl ForkStep {
-    /// Gives the fork its step, and waits until it is over and its group is gone.
+    /// Gives the fork its step, and waits until it is over and all that it has left behind is gone.
+    /// `started` hears of its process, whose parent reaps it as soon as it ends.
     ///
     /// An error means that the host was lost, and the fork with it.
-    pub async fn run(mut self, order: &StepOrder<'_>) -> Result<ForkEnd, HostLost> {
+    pub async fn run(
+        mut self,
+        order: &StepOrder<'_>,
+        started: impl Fn(i32),
+    ) -> Result<ForkEnd, HostLost> {
         // A fork that died before it had read the order says so below.
         self.0.write_all(&line(order)?).await.ok();
         let mut outcome = None;
         loop {
             let line = read_line(&mut self.0).await?;
             if line.starts_with(br#"{"ended""#) {
-                let Ended { ended: Exit { code, signal } } = serde_json::from_slice(&line)?;
-                return Ok(ForkEnd { outcome, code, signal });
+                let Ended { ended } = serde_json::from_slice(&line)?;
+                let Exit { code, signal, cpu_micros } = ended;
+                return Ok(ForkEnd { outcome, code, signal, cpu_micros });
             }
-            outcome = Some(Outcome::read(&line));
+            if line.starts_with(br#"{"forked""#) {
+                let Forked { forked } = serde_json::from_slice(&line)?;
+                started(forked);
+            } else {
+                outcome = Some(Outcome::read(&line));
+            }
         }
     }
 }

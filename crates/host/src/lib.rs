@@ -19,5 +19,5 @@ pub use channel::{Channel, HostLost, Listener, Outputs};
 pub use code::{Code, CodeError, CodeStore};
 pub use forks::{Fork, ForkEnd, ForkStep, Forks, Signaler};
 pub use interpreter::{InterpreterError, Interpreters};
-pub use protocol::{Failure, Load, Loaded, Outcome, StepOrder};
+pub use protocol::{Confines, Failure, Load, Loaded, Outcome, StepOrder};
 pub use shim::Shim;

@@ -42,6 +42,20 @@ pub struct StepOrder<'a> {
     pub context: &'a Map<String, Value>,
     /// Variables added to the environment for this step.
     pub env: &'a BTreeMap<String, String>,
+    /// What a fork takes on itself first.
+    #[serde(flatten)]
+    pub confines: Confines,
+}
+
+/// Limits that a fork takes on itself before it runs its step.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Confines {
+    /// The cores that it runs on; all when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cores: Option<Vec<usize>>,
+    /// How many files it may hold open; as many as the host when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_files: Option<u32>,
 }
 
 /// What came of a step.
@@ -99,7 +113,14 @@ pub(crate) enum Order<'a> {
     Signal(u64, i32),
 }
 
-/// What comes through the socket of a fork.
+/// What comes through the socket of a fork when there is one.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Forked {
+    /// The fork's process.
+    pub(crate) forked: i32,
+}
+
+/// What comes through the socket of a fork at its end.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Ended {
     /// How the fork ended, when the line says so.
@@ -113,6 +134,8 @@ pub(crate) struct Exit {
     pub(crate) code: Option<i32>,
     /// The signal.
     pub(crate) signal: Option<i32>,
+    /// The processor time of the process and of all that it has left behind.
+    pub(crate) cpu_micros: u64,
 }
 
 /// An order as its line.

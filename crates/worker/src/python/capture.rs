@@ -80,6 +80,11 @@ impl Capture {
         String::from_utf8_lossy(&self.err.tail).trim_end().to_owned()
     }
 
+    /// How much of the output the logs had no room for.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.out.log.dropped() + self.err.log.dropped()
+    }
+
     /// Why some of the output is not in the logs.
     pub(crate) fn error(&self) -> Option<&str> {
         self.out.error.as_deref().or(self.err.error.as_deref())

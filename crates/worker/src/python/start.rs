@@ -56,8 +56,7 @@ impl Worker {
             out: path.with_extension("out"),
             err: path.with_extension("err"),
             output_max: self.settings.output_max,
-            // A limit here would end the steps of others; where a step has limits, it is no fork.
-            limits: StepLimits::NONE,
+            limits: limits_of(isolation, self.settings.limits),
             tap: None,
             timeout: None,
             grace: self.settings.timeout_grace,
@@ -83,6 +82,18 @@ impl Worker {
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700).create(&folder).map_err(StartError::Socket)?;
         Ok(folder.join(format!("{}-{number}.sock", std::process::id())))
+    }
+}
+
+/// What a process is held to that runs one step after another, or many at once.
+///
+/// What would end the steps of others is held to for each step, by the worker.
+fn limits_of(isolation: Isolation, all: StepLimits) -> StepLimits {
+    match isolation {
+        Isolation::Warm => {
+            StepLimits { cpu: all.cpu, open_files: all.open_files, ..StepLimits::NONE }
+        }
+        Isolation::Fork | Isolation::Process => StepLimits::NONE,
     }
 }
 

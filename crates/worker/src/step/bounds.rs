@@ -1,4 +1,5 @@
-//! What bounds an attempt whose process the supervisor does not watch: its time, and a cancel.
+//! What bounds an attempt whose process the supervisor does not watch for it alone: its time, a
+//! cancel, and what it may use.
 
 use std::pin::{Pin, pin};
 use std::time::Duration;
@@ -8,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::{Sleep, sleep};
 
 use super::attempt::{Attempt, Ending};
+use super::gauge::Gauge;
 use super::process::{stopped, timed_out};
 use crate::python::Capture;
 use crate::supervisor::EndCause;
@@ -48,11 +50,12 @@ impl Bounds {
     }
 
     /// Waits for `work` while `capture` takes in its output. At the bounds it is asked to end by
-    /// `signal`, then killed; nothing is returned when even that did not end it.
+    /// `signal`, then killed, and killed at once when it uses more than `gauge` allows; nothing is
+    /// returned when even that did not end it.
     pub(super) async fn watch<T>(
-        mut self,
+        &mut self,
         work: impl Future<Output = T>,
-        capture: &mut Capture,
+        (capture, gauge): (&mut Capture, &mut Gauge),
         signal: impl Fn(Signal),
     ) -> (Option<T>, EndCause) {
         let mut work = pin!(work);
@@ -65,8 +68,17 @@ impl Bounds {
                 never = capture.pump() => match never {},
                 () = stopped(&mut self.stop), if cause == EndCause::Itself => EndCause::Stopped,
                 () = &mut self.timer => EndCause::TimedOut,
+                excess = gauge.exceeded(), if !is_killed => EndCause::OverLimit(excess),
             };
             let wait = match cause {
+                _ if matches!(reached, EndCause::OverLimit(_)) => {
+                    if cause == EndCause::Itself {
+                        cause = reached;
+                    }
+                    is_killed = true;
+                    signal(Signal::KILL);
+                    LAST_WAIT
+                }
                 EndCause::Itself => {
                     cause = reached;
                     signal(Signal::TERM);

@@ -8,6 +8,7 @@ use rustix::process::Signal;
 
 use super::attempt::{Attempt, Ending, Returned};
 use super::bounds::Bounds;
+use super::gauge::{Gauge, Leader};
 use super::python::{Call, broken, cold, failed, lost, not_started};
 use crate::python::{Capture, ForkHost, Forker, Slot, Starting, end_of};
 use crate::supervisor::EndCause;
@@ -48,9 +49,15 @@ pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Return
     capture.attach(outputs);
     let mut kill = KillOnDrop(Some(signaler.clone()));
     let signal = |signal: Signal| _ = signaler.signal(signal.as_raw());
-    let (end, cause) = bounds.watch(step.run(&call.order()), &mut capture, signal).await;
+    let limits = attempt.limits();
+    let (order, leader) = (call.order(attempt.confines(&limits)), Leader::default());
+    let mut gauge = Gauge::of_fork(leader.clone(), limits);
+    let work = step.run(&order, |pid| leader.is(pid));
+    let (end, cause) = bounds.watch(work, (&mut capture, &mut gauge), signal).await;
     capture.drain();
     attempt.mind(&capture);
+    let cpu_micros = end.as_ref().and_then(|end| Some(end.as_ref().ok()?.cpu_micros));
+    attempt.note_usage(cpu_micros.unwrap_or_default(), &gauge, &capture);
     if let Some(Ok(end)) = end {
         kill.0 = None;
         return attempt.judge_fork(end, cause, &capture);

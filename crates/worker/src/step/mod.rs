@@ -8,6 +8,7 @@ mod bounds;
 mod builtin;
 mod context;
 mod forked;
+mod gauge;
 mod http;
 mod process;
 mod python;

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use millstream_blob::{LogKey, LogStream};
-use millstream_model::{ByteSize, CommandLine, CommandStep, ErrorCode, HumanDuration, StepError};
+use millstream_model::{
+    ByteSize, CommandLine, CommandStep, ErrorCode, HumanDuration, StepError, StepLimits,
+};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -117,12 +119,17 @@ impl Attempt<'_> {
             out: self.log(LogStream::Out),
             err: self.log(LogStream::Err),
             output_max: settings.output_max,
-            limits: self.step.limits.or(settings.limits),
+            limits: self.limits(),
             tap: None,
             timeout: Some(self.timeout()),
             grace: settings.timeout_grace,
             leads_session: false,
         }
+    }
+
+    /// What the attempt may use.
+    pub(super) fn limits(&self) -> StepLimits {
+        self.step.limits.or(self.worker.settings.limits)
     }
 
     /// How long the attempt may take.

@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use millstream_blob::{LogStream, LogWriter};
-use millstream_host::{Code, Failure, ForkEnd, HostLost, InterpreterError, Outcome, StepOrder};
-use millstream_model::{ErrorCode, Isolation, PythonStep, StepError, StepUsage};
+use millstream_host::{
+    Code, Confines, Failure, ForkEnd, HostLost, InterpreterError, Outcome, StepOrder,
+};
+use millstream_model::{ErrorCode, Isolation, PythonStep, StepError, StepLimits, StepUsage};
 use serde_json::{Map, Value};
 
 use super::attempt::{Attempt, Ending, Returned};
 use super::context::Context;
+use super::gauge::Gauge;
 use super::{forked, process, result, warm};
 use crate::python::{Capture, HostKey, StartError};
-use crate::supervisor::{EndCause, Ended, ProcessSpec};
+use crate::supervisor::{EndCause, Ended, ProcessSpec, some_cores};
 
 /// A function with everything that it is called with.
 pub(super) struct Call {
@@ -29,12 +32,21 @@ pub(super) async fn run(
     context: Context,
 ) -> Result<Returned, Ending> {
     let call = Call::new(attempt, step, context).await?;
-    // What forks of one process use cannot be told apart for certain.
-    let isolation = if attempt.step.limits.is_none() { step.isolation } else { Isolation::Process };
-    match isolation {
+    match isolation(step.isolation, &attempt.step.limits) {
         Isolation::Fork => forked::run(attempt, &call).await,
         Isolation::Warm => warm::run(attempt, &call).await,
         Isolation::Process => cold(attempt, &call).await,
+    }
+}
+
+/// A warm process keeps the cores and files that it was started with, so a step that wants its own
+/// has a process of its own.
+fn isolation(wanted: Isolation, limits: &StepLimits) -> Isolation {
+    match wanted {
+        Isolation::Warm if limits.cpu.is_some() || limits.open_files.is_some() => {
+            Isolation::Process
+        }
+        _ => wanted,
     }
 }
 
@@ -74,9 +86,9 @@ impl Call {
     }
 
     /// The order for a host that has loaded the code already.
-    pub(super) fn order(&self) -> StepOrder<'_> {
-        let context = self.context.json();
-        StepOrder { function: &self.function, context, env: self.context.variables() }
+    pub(super) fn order(&self, confines: Confines) -> StepOrder<'_> {
+        let (context, env) = (self.context.json(), self.context.variables());
+        StepOrder { function: &self.function, context, env, confines }
     }
 }
 
@@ -151,6 +163,23 @@ impl Attempt<'_> {
         let max = self.worker.settings.output_max;
         let log = |stream| LogWriter::new(self.log(stream)).up_to(max);
         Capture::new(log(LogStream::Out), log(LogStream::Err), self.seams.clock.clone())
+    }
+
+    /// What of `limits` a fork takes on itself.
+    pub(super) fn confines(&self, limits: &StepLimits) -> Confines {
+        let id = u64::try_from(self.place).unwrap_or_default() + u64::from(self.number);
+        let cores = limits.cpu.and_then(|count| some_cores(count, id));
+        Confines { cores, open_files: limits.open_files }
+    }
+
+    /// Adds what the step has used in a process that it shared.
+    pub(super) fn note_usage(&mut self, cpu_micros: u64, gauge: &Gauge, capture: &Capture) {
+        let usage = StepUsage {
+            cpu_micros,
+            peak_memory_bytes: gauge.peak(),
+            output_dropped_bytes: capture.dropped(),
+        };
+        self.usage = Some(self.usage.unwrap_or_default().then(usage));
     }
 
     /// Says in the worker's log when output of the step was lost.

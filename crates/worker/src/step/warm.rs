@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use millstream_host::Loaded;
+use millstream_host::{Confines, Loaded};
 use millstream_model::Isolation;
 use rustix::process::Signal;
 
 use super::attempt::{Attempt, Ending, Returned};
 use super::bounds::Bounds;
+use super::gauge::Gauge;
 use super::python::{Call, failed, lost, not_started, returned};
 use crate::python::{Capture, Starting, Warm, end_of};
 use crate::supervisor::EndCause;
@@ -31,8 +32,13 @@ pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Return
         // The bounds kill when it is time to.
         process.order_end(if signal == Signal::KILL { Duration::ZERO } else { Duration::MAX });
     };
-    let order = call.order();
-    let (outcome, cause) = bounds.watch(channel.run(&order), &mut capture, signal).await;
+    let order = call.order(Confines::default());
+    let mut gauge = Gauge::of_turn(process.pid(), attempt.limits());
+    let run = channel.run(&order);
+    let (outcome, cause) = bounds.watch(run, (&mut capture, &mut gauge), signal).await;
+    capture.drain();
+    let cpu_micros = u64::try_from(gauge.cpu_time().as_micros()).unwrap_or(u64::MAX);
+    attempt.note_usage(cpu_micros, &gauge, &capture);
     match (outcome, cause) {
         (Some(Ok(outcome)), EndCause::Itself) => {
             let outputs = capture.detach();
@@ -44,14 +50,10 @@ pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Return
         }
         (Some(Err(_)), EndCause::Itself) => {
             let words = end_of(&mut process).await;
-            capture.drain();
             attempt.mind(&capture);
             Err(lost(&call.key.place, &words))
         }
-        (_, cause) => {
-            capture.drain();
-            Err(attempt.ended(cause, (None, None), &capture))
-        }
+        (_, cause) => Err(attempt.ended(cause, (None, None), &capture)),
     }
 }
 

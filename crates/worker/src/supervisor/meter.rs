@@ -1,9 +1,11 @@
 //! What the processes of one step use, looked at again and again while they run.
 //!
+//! The supervisor asks it about processes of its own, and the worker about steps that share one.
+//!
 //! Memory is sampled: every 20 ms to 250 ms where it is limited, the more often the nearer to the
 //! limit it is, and once a second where it is only measured.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use millstream_model::{ByteSize, HumanDuration, StepLimits};
 use rustix::process::Pid;
@@ -25,28 +27,35 @@ const PAUSE_NEAR: Duration = Duration::from_millis(20);
 
 /// The use of one step's processes.
 #[derive(Debug)]
-pub(super) struct Meter {
+pub(crate) struct Meter {
     limits: StepLimits,
+    /// The processor time that was used before the step.
+    before: Duration,
     peak: u64,
     pause: Duration,
-    next_at: Instant,
+    wait: Duration,
     family: Vec<Pid>,
 }
 
 impl Meter {
     /// A meter for processes that start now.
-    pub(super) fn new(limits: StepLimits, now: Instant) -> Self {
-        let next_at = now + PAUSE_FIRST;
-        Self { limits, peak: 0, pause: PAUSE_FIRST, next_at, family: Vec::new() }
+    pub(crate) fn new(limits: StepLimits) -> Self {
+        let (before, wait) = (Duration::ZERO, PAUSE_FIRST);
+        Self { limits, before, peak: 0, pause: PAUSE_FIRST, wait, family: Vec::new() }
     }
 
-    /// When it is to look again.
-    pub(super) fn due_at(&self) -> Instant {
-        self.next_at
+    /// The same for processes that have used the time `before` for somebody else.
+    pub(crate) fn after(self, before: Duration) -> Self {
+        Self { before, ..self }
+    }
+
+    /// How long after the last look it is to look again.
+    pub(crate) fn wait(&self) -> Duration {
+        self.wait
     }
 
     /// The most memory that was seen.
-    pub(super) fn peak(&self) -> u64 {
+    pub(crate) fn peak(&self) -> u64 {
         self.peak
     }
 
@@ -56,11 +65,10 @@ impl Meter {
     }
 
     /// Looks at `roots` and their descendants; `reaped` is the time of those that are gone.
-    pub(super) fn look(
+    pub(crate) fn look(
         &mut self,
         roots: impl Iterator<Item = Pid>,
         reaped: Duration,
-        now: Instant,
     ) -> Option<Excess> {
         self.family = kernel::family(roots);
         let mut memory = self.family.iter().map(|pid| kernel::memory(*pid)).sum();
@@ -70,7 +78,7 @@ impl Meter {
             memory = kernel::memory_shared_fairly(&self.family).min(memory);
         }
         self.peak = self.peak.max(memory);
-        self.plan_next(memory, now);
+        self.plan_next(memory);
         if let Some(limit) = limit
             && memory > limit
         {
@@ -79,12 +87,11 @@ impl Meter {
         self.too_many().or_else(|| self.too_long(reaped))
     }
 
-    fn plan_next(&mut self, memory: u64, now: Instant) {
+    fn plan_next(&mut self, memory: u64) {
         let is_near = self.limits.memory.is_some_and(|limit| memory > limit.0 / 2);
         let longest = if self.limits.is_none() { PAUSE_FREE } else { PAUSE_LIMITED };
-        let pause = if is_near { PAUSE_NEAR } else { self.pause };
-        self.pause = (pause * 2).min(longest);
-        self.next_at = now + pause;
+        self.wait = if is_near { PAUSE_NEAR } else { self.pause };
+        self.pause = (self.wait * 2).min(longest);
     }
 
     fn too_many(&self) -> Option<Excess> {
@@ -95,7 +102,13 @@ impl Meter {
 
     fn too_long(&self, reaped: Duration) -> Option<Excess> {
         let limit = self.limits.cpu_time?;
-        let used = self.family.iter().map(|pid| kernel::cpu_time(*pid)).sum::<Duration>() + reaped;
+        let all = self.family.iter().map(|pid| kernel::cpu_time(*pid)).sum::<Duration>() + reaped;
+        let used = all.saturating_sub(self.before);
         (used > limit.0).then_some(Excess::CpuTime { limit, used: HumanDuration(used) })
     }
+}
+
+/// The processor time that `root` and its descendants have used until now.
+pub(crate) fn cpu_time_of(root: Pid) -> Duration {
+    kernel::family([root].into_iter()).into_iter().map(kernel::cpu_time).sum()
 }

@@ -25,5 +25,7 @@ mod watched;
 
 pub use client::{Process, SpawnError, Supervisor, SupervisorLost};
 pub(crate) use kernel::memory_share;
+pub(crate) use meter::{Meter, cpu_time_of};
+pub(crate) use narrow::some_cores;
 pub use protocol::{EndCause, Ended, Excess, MessageTap, ProcessSpec};
 pub use serve::main;

@@ -43,16 +43,23 @@ impl Drop for Narrowed {
 
 fn narrow_cores(count: u32, id: u64) -> Option<CpuSet> {
     let all = rustix::thread::sched_getaffinity(None).ok()?;
+    let mut some = CpuSet::new();
+    some_cores(count, id)?.into_iter().for_each(|core| some.set(core));
+    rustix::thread::sched_setaffinity(None, &some).ok()?;
+    Some(all)
+}
+
+/// As many of this process's cores as `count` says, unless it has no more; different ones for
+/// different `id`s.
+pub(crate) fn some_cores(count: u32, id: u64) -> Option<Vec<usize>> {
+    let all = rustix::thread::sched_getaffinity(None).ok()?;
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| all.is_set(*core)).collect();
     if count >= cores.len() {
         return None;
     }
     let start = usize::try_from(id).unwrap_or_default().wrapping_mul(count) % cores.len();
-    let mut some = CpuSet::new();
-    cores.iter().cycle().skip(start).take(count).for_each(|core| some.set(*core));
-    rustix::thread::sched_setaffinity(None, &some).ok()?;
-    Some(all)
+    Some(cores.iter().copied().cycle().skip(start).take(count).collect())
 }
 
 fn narrow_files(count: u32) -> Option<Rlimit> {

@@ -41,6 +41,7 @@ pub(super) struct Watched {
     cause: EndCause,
     phase: Phase,
     meter: Meter,
+    look_at: Instant,
     /// Descendants that outlived their parents, not reaped yet.
     orphans: Vec<Pid>,
     /// The processor time of what was reaped.
@@ -113,6 +114,7 @@ impl Watched {
             tap.map(|tap| Tap::new(tap.path.clone()))
         };
         let (out, err) = (child.stdout.take(), child.stderr.take());
+        let meter = Meter::new(spec.limits);
         Ok(Self {
             id,
             group,
@@ -126,7 +128,8 @@ impl Watched {
             phase: Phase::Running {
                 timeout_at: spec.timeout.and_then(|timeout| now.checked_add(timeout)),
             },
-            meter: Meter::new(spec.limits, now),
+            look_at: now + meter.wait(),
+            meter,
             orphans: Vec::new(),
             reaped: Duration::ZERO,
             may_have_ended: false,
@@ -163,10 +166,9 @@ impl Watched {
     pub(super) fn due_at(&self) -> Option<Instant> {
         match self.phase {
             Phase::Running { timeout_at } => {
-                let look_at = self.meter.due_at();
-                Some(timeout_at.map_or(look_at, |at| at.min(look_at)))
+                Some(timeout_at.map_or(self.look_at, |at| at.min(self.look_at)))
             }
-            Phase::AskedToEnd { kill_at } => Some(kill_at.min(self.meter.due_at())),
+            Phase::AskedToEnd { kill_at } => Some(kill_at.min(self.look_at)),
             Phase::Killed => None,
             Phase::Draining { until, .. } => Some(until),
         }
@@ -175,13 +177,15 @@ impl Watched {
     /// Whether its use is to be looked at.
     pub(super) fn wants_a_look(&self, now: Instant) -> bool {
         let runs = matches!(self.phase, Phase::Running { .. } | Phase::AskedToEnd { .. });
-        runs && self.meter.due_at() <= now
+        runs && self.look_at <= now
     }
 
     /// Looks at what its processes use, and ends them when that is too much.
     pub(super) fn look(&mut self, now: Instant) {
         let roots = self.orphans.iter().copied().chain([self.group]);
-        if let Some(excess) = self.meter.look(roots, self.reaped, now) {
+        let excess = self.meter.look(roots, self.reaped);
+        self.look_at = now + self.meter.wait();
+        if let Some(excess) = excess {
             if self.cause == EndCause::Itself {
                 self.cause = EndCause::OverLimit(excess);
             }

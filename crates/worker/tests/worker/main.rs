@@ -11,3 +11,4 @@ mod outcomes;
 mod pipes;
 mod processes;
 mod python;
+mod python_limits;

@@ -17,9 +17,9 @@ use serde_json::{Value, json};
 use crate::bench::{Bench, noop, result_of, run_of};
 use crate::processes::{is_alive, pid_in, until};
 
-const ALL: [Isolation; 3] = [Isolation::Fork, Isolation::Warm, Isolation::Process];
+pub(crate) const ALL: [Isolation; 3] = [Isolation::Fork, Isolation::Warm, Isolation::Process];
 
-fn python(key: &str, isolation: Isolation, function: &str) -> StepPlan {
+pub(crate) fn python(key: &str, isolation: Isolation, function: &str) -> StepPlan {
     let step = PythonStep {
         function: function.to_owned(),
         isolation,
@@ -31,7 +31,7 @@ fn python(key: &str, isolation: Isolation, function: &str) -> StepPlan {
 }
 
 /// A worker with these Python files in its project.
-fn bench(files: &[(&str, &str)]) -> Bench {
+pub(crate) fn bench(files: &[(&str, &str)]) -> Bench {
     let mut bench = Bench::new();
     let name = "MILLSTREAM_PYTHON";
     bench.settings.python = std::env::var(name).unwrap_or_else(|_| "/usr/bin/python3".to_owned());

@@ -1,0 +1,71 @@
+//! What one step uses in a process that it shares: a fork of it, or its turn in a warm one.
+//!
+//! Whatever runs such a step asks it beside all else that can end the step. It only reads what the
+//! kernel says, which never waits for a disk, and ends nothing itself.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use millstream_model::StepLimits;
+use rustix::process::Pid;
+use tokio::time::sleep;
+
+use crate::supervisor::{Excess, Meter, cpu_time_of};
+
+/// Hears of the process that a step's processes all descend from, once that is known.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Leader(Arc<OnceLock<Pid>>);
+
+impl Leader {
+    /// It has this number. The first that is said is kept.
+    pub(super) fn is(&self, pid: i32) {
+        if let Some(pid) = Pid::from_raw(pid) {
+            self.0.set(pid).ok();
+        }
+    }
+}
+
+/// The use of one step.
+#[derive(Debug)]
+pub(super) struct Gauge {
+    leader: Leader,
+    meter: Meter,
+    before: Duration,
+}
+
+impl Gauge {
+    /// For a step that begins now with a process of its own, about which `leader` will hear.
+    pub(super) fn of_fork(leader: Leader, limits: StepLimits) -> Self {
+        Self { leader, meter: Meter::new(limits), before: Duration::ZERO }
+    }
+
+    /// For a step that begins now in the process `pid`, which has run others.
+    pub(super) fn of_turn(pid: i32, limits: StepLimits) -> Self {
+        let leader = Leader::default();
+        leader.is(pid);
+        let before = leader.0.get().copied().map(cpu_time_of).unwrap_or_default();
+        Self { leader, meter: Meter::new(limits).after(before), before }
+    }
+
+    /// Waits until the step uses more than it may. Dropping the future and calling again is fine.
+    pub(super) async fn exceeded(&mut self) -> Excess {
+        loop {
+            sleep(self.meter.wait()).await;
+            let roots = self.leader.0.get().copied();
+            if let Some(excess) = self.meter.look(roots.into_iter(), Duration::ZERO) {
+                return excess;
+            }
+        }
+    }
+
+    /// The most memory that was seen.
+    pub(super) fn peak(&self) -> u64 {
+        self.meter.peak()
+    }
+
+    /// The processor time that was used since the beginning, while the process is there.
+    pub(super) fn cpu_time(&self) -> Duration {
+        let now = self.leader.0.get().copied().map(cpu_time_of).unwrap_or_default();
+        now.saturating_sub(self.before)
+    }
+}
