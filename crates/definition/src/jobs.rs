@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use millstream_model::{ErrorCode, JobDef, JobName, JobShape, OpDef, StepConfig};
+use millstream_model::{ErrorCode, JobDef, JobName, JobShape, OpDef};
 
 use crate::fields::{Field, Fields, parsed};
 use crate::finding::{Findings, Spot};
@@ -110,7 +110,7 @@ fn job(name: JobName, shape: JobShape, fields: &Fields<'_>, reader: &mut Reader)
 
 /// Remembers the places of ops that name a resource, which another file may declare.
 fn note_resources(name: &JobName, ops: &[OpDef], fields: &Fields<'_>, reader: &mut Reader) {
-    if !ops.iter().any(|op| matches!(op.step, StepConfig::Sql(_))) {
+    if !ops.iter().any(|op| op.step.resource().is_some()) {
         return;
     }
     let nodes = fields.get("nodes").and_then(|it| it.list(&mut reader.findings));

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_model::{
-    AssetDef, AssetKey, Diagnostic, ErrorCode, HandlerDef, HttpStep, IoName, JobShape,
-    PartitionsName, ReadSource, ResourceDef, ResourceName, Severity, SqlStep, StepConfig, nearest,
+    AssetDef, AssetKey, Diagnostic, ErrorCode, HandlerDef, IoName, JobShape, LoadMode, LoadStep,
+    PartitionsName, ResourceDef, ResourceName, Severity, StepConfig, TableIo, nearest,
 };
 
 use crate::finding::Spot;
@@ -29,6 +29,7 @@ pub(crate) fn check(files: &[Tried<'_>]) -> Vec<Finding> {
         for asset in &file.version.manifest.assets {
             about.asset(asset);
         }
+        about.io();
         about.jobs();
         about.handlers();
     }
@@ -44,6 +45,10 @@ struct Known<'a> {
     partitions: BTreeSet<&'a str>,
     resources: BTreeMap<&'a str, &'a ResourceDef>,
     io: BTreeSet<&'a str>,
+    /// Those of `io` that keep tables.
+    tables: BTreeSet<&'a str>,
+    /// The first asset of each table, by IO manager and by name without regard to case.
+    kept: BTreeMap<(&'a str, String), &'a AssetKey>,
     handlers: Vec<&'a HandlerDef>,
 }
 
@@ -51,7 +56,7 @@ impl<'a> Known<'a> {
     fn new(files: &[Tried<'a>]) -> Self {
         let manifests = || files.iter().map(|file| file.version.manifest);
         let all_assets = || manifests().flat_map(|manifest| &manifest.assets);
-        Self {
+        let mut known = Self {
             assets: all_assets().map(|asset| (&asset.key, asset)).collect(),
             asset_names: all_assets().take(COMPARED_MAX).map(|a| a.key.to_string()).collect(),
             partitions: manifests()
@@ -63,8 +68,26 @@ impl<'a> Known<'a> {
                 .map(|(name, resource)| (name.as_str(), resource))
                 .collect(),
             io: manifests().flat_map(|manifest| manifest.io.keys()).map(IoName::as_str).collect(),
+            tables: manifests()
+                .flat_map(|manifest| &manifest.io)
+                .filter_map(|(name, io)| io.resource().map(|_| name.as_str()))
+                .collect(),
+            kept: BTreeMap::new(),
             handlers: manifests().flat_map(|manifest| &manifest.handlers).collect(),
+        };
+        for asset in all_assets() {
+            if let Some(place) = known.table_of(asset) {
+                known.kept.entry(place).or_insert(&asset.key);
+            }
         }
+        known
+    }
+
+    /// The IO manager of tables that keeps `asset`, and the table.
+    fn table_of(&self, asset: &'a AssetDef) -> Option<(&'a str, String)> {
+        let io = asset.io.as_ref()?.as_str();
+        let name = || TableIo::table_of(&asset.key).to_lowercase();
+        self.tables.contains(io).then(|| (io, name()))
     }
 }
 
@@ -105,16 +128,16 @@ impl<'a> About<'_, 'a> {
             let help = meant(name.as_str(), self.known.io.iter().copied());
             self.error(&["asset", &key, "io"], message, help);
         }
-        let path = ["asset", &key, "step"];
-        if let Some(StepConfig::Http(step)) = &asset.step {
-            self.http(step, &path, &format!("Asset `{key}`"));
-        }
-        if let Some(StepConfig::Sql(step)) = &asset.step {
-            self.sql(step, &path, &format!("Asset `{key}`"));
+        if let Some(step) = &asset.step {
+            let path = ["asset", &key, "step"];
+            self.step(step, &path, &format!("Asset `{key}`"));
             let deps: BTreeSet<&AssetKey> = asset.deps.iter().collect();
-            for upstream in upstreams(step).filter(|upstream| !deps.contains(upstream)) {
+            for upstream in step.reads().into_iter().filter(|upstream| !deps.contains(upstream)) {
                 let message = format!("Asset `{key}` reads `{upstream}` without depending on it");
                 self.error(&path, message, format!("add `{upstream}` to its `deps`"));
+            }
+            if let StepConfig::Load(load) = step {
+                self.load(load, asset, &path);
             }
         }
     }
@@ -124,13 +147,35 @@ impl<'a> About<'_, 'a> {
             let JobShape::Ops(ops) = &job.shape else { continue };
             for op in ops {
                 let path = ["job", job.name.as_str(), op.id.as_str()];
-                let who = format!("Node `{}`", op.id);
-                match &op.step {
-                    StepConfig::Sql(step) => self.sql(step, &path, &who),
-                    StepConfig::Http(step) => self.http(step, &path, &who),
-                    _ => {}
+                self.step(&op.step, &path, &format!("Node `{}`", op.id));
+                if let StepConfig::Load(_) = op.step {
+                    let message = format!("Node `{}` loads rows and is no asset", op.id);
+                    let help = "a step of kind `load` belongs to an asset, which says in `deps` \
+                                whose rows it loads";
+                    self.error(&path, message, help.to_owned());
                 }
             }
+        }
+    }
+
+    /// The resource of a step and the assets whose rows it reads.
+    fn step(&mut self, step: &StepConfig, path: &[&str], who: &str) {
+        match step {
+            StepConfig::Http(step) => self.service(&step.resource, path, who),
+            StepConfig::Sql(step) => {
+                self.database(&step.resource, path, [who, "runs SQL on"]);
+            }
+            StepConfig::Load(step) => {
+                self.database(&step.resource, path, [who, "loads rows into"]);
+            }
+            StepConfig::Local(_)
+            | StepConfig::Command(_)
+            | StepConfig::Python(_)
+            | StepConfig::Lambda(_)
+            | StepConfig::Noop(_) => {}
+        }
+        for upstream in step.reads() {
+            self.kept(upstream, path, who);
         }
     }
 
@@ -150,45 +195,85 @@ impl<'a> About<'_, 'a> {
         found
     }
 
-    /// The resource of an HTTP step.
-    fn http(&mut self, step: &HttpStep, path: &[&str], who: &str) {
-        match self.resource(&step.resource, path, who) {
+    /// Reports a resource that is no HTTP service.
+    fn service(&mut self, name: &ResourceName, path: &[&str], who: &str) {
+        match self.resource(name, path, who) {
             None | Some(ResourceDef::Http(_)) => {}
             Some(_) => {
-                let message =
-                    format!("{who} sends a request to `{}`, which is a database", step.resource);
+                let message = format!("{who} sends a request to `{name}`, which is a database");
                 let help = "name a resource of kind `http`, or use a step of kind `sql`";
                 self.error(path, message, help.to_owned());
             }
         }
     }
 
-    /// The resource of a SQL step and the sources of its tables.
-    fn sql(&mut self, step: &SqlStep, path: &[&str], who: &str) {
-        match self.resource(&step.resource, path, who) {
-            None => {}
-            Some(ResourceDef::Postgres { .. }) if !step.read.is_empty() => {
-                let message = format!("{who} has `read`, which only works with SQLite");
-                let help = "load the rows into a SQLite resource, or into a table by a command";
-                self.error(path, message, help.to_owned());
-            }
-            Some(ResourceDef::Http(_)) => {
-                let message =
-                    format!("{who} runs SQL on `{}`, which is no database", step.resource);
-                let help = "name a resource of kind `sqlite` or `postgres`";
-                self.error(path, message, help.to_owned());
-            }
-            Some(_) => {}
-        }
-        for upstream in upstreams(step) {
-            let problem = match self.known.assets.get(upstream) {
-                None => "which no file declares",
-                Some(AssetDef { io: None, .. }) => "which no IO manager keeps",
-                Some(_) => continue,
-            };
-            let message = format!("{who} reads the asset `{upstream}`, {problem}");
-            let help = "an asset whose rows are read has a `step` with rows and an `io`";
+    /// Reports a resource that is no database; `does` says what `who` needs it for.
+    fn database(&mut self, name: &ResourceName, path: &[&str], [who, does]: [&str; 2]) {
+        if let Some(ResourceDef::Http(_)) = self.resource(name, path, who) {
+            let message = format!("{who} {does} `{name}`, which is no database");
+            let help = "name a resource of kind `sqlite` or `postgres`";
             self.error(path, message, help.to_owned());
+        }
+    }
+
+    /// An asset whose rows are read must be kept somewhere.
+    fn kept(&mut self, upstream: &AssetKey, path: &[&str], who: &str) {
+        let problem = match self.known.assets.get(upstream) {
+            None => "which no file declares",
+            Some(AssetDef { io: None, .. }) => "which no IO manager keeps",
+            Some(_) => return,
+        };
+        let message = format!("{who} reads the asset `{upstream}`, {problem}");
+        let help = "an asset whose rows are read has a `step` with rows and an `io`";
+        self.error(path, message, help.to_owned());
+    }
+
+    /// What a load step leaves to be known from its asset.
+    fn load(&mut self, load: &LoadStep, asset: &AssetDef, path: &[&str]) {
+        let key = &asset.key;
+        match (&load.asset, asset.deps.as_slice()) {
+            (Some(_), _) => {}
+            (None, [upstream]) => self.kept(upstream, path, &format!("Asset `{key}`")),
+            (None, deps) => {
+                let count = deps.len();
+                let message = format!(
+                    "Asset `{key}` loads the rows of one asset, and depends on {count} of them"
+                );
+                let help = "name it: `asset: orders`, and have it among the `deps`";
+                self.error(path, message, help.to_owned());
+            }
+        }
+        let is_one_table = !load.table.contains("{{") && !load.table.contains("{%");
+        if asset.partitions.is_some() && load.mode == LoadMode::Replace && is_one_table {
+            let message = format!(
+                "Asset `{key}` is partitioned and replaces the table `{}` as a whole, so that it \
+                 keeps one partition",
+                load.table
+            );
+            let help = "put the partition into the name, as in `orders_{{ partition }}`, or \
+                        keep the asset in an `io` of kind `table`, which keeps all partitions";
+            self.warning(path, message, help.to_owned());
+        }
+    }
+
+    /// The resources of IO managers, and assets that would share a table.
+    fn io(&mut self) {
+        for (name, io) in &self.file.version.manifest.io {
+            if let Some(resource) = io.resource() {
+                let who = format!("IO manager `{name}`");
+                self.database(resource, &["io", name.as_str()], [&who, "keeps tables in"]);
+            }
+        }
+        for asset in &self.file.version.manifest.assets {
+            let Some(place) = self.known.table_of(asset) else { continue };
+            if let Some(first) = self.known.kept.get(&place).filter(|first| **first != &asset.key) {
+                let message = format!(
+                    "Assets `{first}` and `{}` would both be kept in the table `{}`",
+                    asset.key, place.1
+                );
+                let help = "give one of them another name or another `io`".to_owned();
+                self.error(&["asset", &asset.key.to_string(), "io"], message, help);
+            }
         }
     }
 
@@ -233,22 +318,23 @@ impl<'a> About<'_, 'a> {
     }
 
     fn error(&mut self, path: &[&str], message: String, help: String) {
+        self.tell(Severity::Error, path, message, help);
+    }
+
+    fn warning(&mut self, path: &[&str], message: String, help: String) {
+        self.tell(Severity::Warning, path, message, help);
+    }
+
+    fn tell(&mut self, severity: Severity, path: &[&str], message: String, help: String) {
         let diagnostic = Diagnostic {
             code: ErrorCode::DefinitionReference,
-            severity: Severity::Error,
+            severity,
             message,
             place: self.spot(path).place(self.file.name),
             help: Some(help),
         };
         self.findings.push((self.index, diagnostic));
     }
-}
-
-fn upstreams(step: &SqlStep) -> impl Iterator<Item = &AssetKey> {
-    step.read.values().filter_map(|source| match source {
-        ReadSource::Asset(key) => Some(key),
-        ReadSource::Csv(_) => None,
-    })
 }
 
 /// A way out for a name that no file declares.

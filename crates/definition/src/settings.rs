@@ -1,8 +1,10 @@
 //! The sections beside assets and jobs: resources, IO managers, handlers and tenants.
 
+use std::collections::BTreeMap;
+
 use millstream_model::{
-    Builtin, ErrorCode, HandlerDef, HandlerTarget, IoDef, IoKind, IoName, ResourceDef,
-    ResourceName, TenantDef, TenantId,
+    Builtin, ColumnType, ErrorCode, FolderIo, HandlerDef, HandlerTarget, IoDef, IoName,
+    ResourceDef, ResourceName, TableIo, TenantDef, TenantId,
 };
 
 use crate::cron;
@@ -26,7 +28,22 @@ enum Resource {
 const RESOURCES: &[(&str, Resource)] =
     &[("sqlite", Resource::Sqlite), ("postgres", Resource::Postgres), ("http", Resource::Http)];
 
-const IO_KINDS: &[(&str, IoKind)] = &[("json", IoKind::Json), ("csv", IoKind::Csv)];
+#[derive(Clone, Copy)]
+enum Io {
+    Json,
+    Csv,
+    Table,
+}
+
+const IO_KINDS: &[(&str, Io)] = &[("json", Io::Json), ("csv", Io::Csv), ("table", Io::Table)];
+
+const COLUMN_TYPES: &[(&str, ColumnType)] = &[
+    ("integer", ColumnType::Integer),
+    ("real", ColumnType::Real),
+    ("text", ColumnType::Text),
+    ("boolean", ColumnType::Boolean),
+    ("json", ColumnType::Json),
+];
 
 const BUILTINS: &[(&str, Builtin)] =
     &[("noop", Builtin::Noop), ("echo", Builtin::Echo), ("fail", Builtin::Fail)];
@@ -82,15 +99,42 @@ pub(crate) fn io(field: &Field<'_>, reader: &mut Reader) {
 }
 
 fn io_manager(entry: &Field<'_>, findings: &mut Findings) -> Option<IoDef> {
-    let what = format!("IO manager `{}`", entry.name);
-    let fields = Fields::open(entry.node, &what, keys::IO.keys, findings)?;
-    let kind = fields
-        .need("kind", "it is one of `json` and `csv`", findings)
-        .and_then(|it| it.choice(IO_KINDS, findings));
-    let base = fields
-        .need("base", "write a folder below the root: `base: lake`", findings)
-        .and_then(|it| it.filled(findings));
-    Some(IoDef { kind: kind?, base: base? })
+    let fields = Fields::any(entry.node, &format!("IO manager `{}`", entry.name), findings)?;
+    let kind = fields.need("kind", "it is one of `json`, `csv` and `table`", findings)?;
+    match kind.choice(IO_KINDS, findings)? {
+        Io::Json => folder_io(&fields, findings).map(IoDef::Json),
+        Io::Csv => folder_io(&fields, findings).map(IoDef::Csv),
+        Io::Table => table_io(&fields, findings).map(IoDef::Table),
+    }
+}
+
+fn folder_io(fields: &Fields<'_>, findings: &mut Findings) -> Option<FolderIo> {
+    fields.refuse_unknown(&[KIND, keys::FOLDER], findings);
+    let base = fields.need("base", "write a folder below the root: `base: lake`", findings)?;
+    Some(FolderIo { base: base.filled(findings)? })
+}
+
+fn table_io(fields: &Fields<'_>, findings: &mut Findings) -> Option<TableIo> {
+    fields.refuse_unknown(&[KIND, keys::TABLE], findings);
+    let help = "name a resource of kind `sqlite` or `postgres`";
+    let resource = fields.need("resource", help, findings).and_then(|it| it.parsed(findings));
+    let schema = fields.get("schema").and_then(|it| it.filled(findings));
+    let columns = columns(fields, findings);
+    Some(TableIo { resource: resource?, schema, columns })
+}
+
+/// The types of columns: `{code: text, amount: real}`.
+pub(crate) fn columns(
+    fields: &Fields<'_>,
+    findings: &mut Findings,
+) -> BTreeMap<String, ColumnType> {
+    let mut types = BTreeMap::new();
+    let columns = fields.get("columns").and_then(|it| Fields::any(it.node, "columns", findings));
+    for column in columns.iter().flat_map(Fields::iter) {
+        let kind = column.choice(COLUMN_TYPES, findings);
+        types.extend(kind.map(|kind| (column.name.to_owned(), kind)));
+    }
+    types
 }
 
 /// Reads a `handlers` section, whose order counts.

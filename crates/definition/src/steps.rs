@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use millstream_model::{
-    AssetKey, CommandLine, CommandStep, ErrorCode, Invocation, LambdaStep, LocalStep, NoopStep,
-    PipesChannel, PipesConfig, ReadSource, SqlStep, StepConfig,
+    AssetKey, CommandLine, CommandStep, ErrorCode, Invocation, LambdaStep, LoadMode, LoadStep,
+    LocalStep, NoopStep, PipesChannel, PipesConfig, ReadSource, SqlStep, StepConfig,
 };
 
 use crate::fields::{Field, Fields, one_of};
@@ -13,6 +13,7 @@ use crate::http;
 use crate::keys::steps::{OF_ASSET, PIPES, STEPS, TABLE};
 use crate::keys::{KIND, Key};
 use crate::python;
+use crate::settings;
 use crate::template;
 use crate::tree::Value;
 
@@ -24,6 +25,7 @@ pub(crate) enum Kind {
     Python,
     Sql,
     Http,
+    Load,
     Lambda,
     Noop,
 }
@@ -35,6 +37,7 @@ impl Kind {
         Self::Python,
         Self::Sql,
         Self::Http,
+        Self::Load,
         Self::Lambda,
         Self::Noop,
     ];
@@ -59,6 +62,7 @@ impl Kind {
             Self::Python => "python",
             Self::Sql => "sql",
             Self::Http => "http",
+            Self::Load => "load",
             Self::Lambda => "lambda",
             Self::Noop => "noop",
         }
@@ -77,7 +81,9 @@ impl Kind {
             }
             Self::Command => Some(("command", "write it like `[\"./extract.sh\", \"--all\"]`")),
             Self::Python => Some(("function", python::FUNCTION_HELP)),
-            Self::Sql => Some(("resource", "name a resource of kind `sqlite` or `postgres`")),
+            Self::Sql | Self::Load => {
+                Some(("resource", "name a resource of kind `sqlite` or `postgres`"))
+            }
             Self::Http => Some(("resource", "name a resource of kind `http`")),
             Self::Lambda => Some(("function_name", "write the function's name or ARN")),
             Self::Noop => None,
@@ -127,6 +133,7 @@ pub(crate) fn config(
             let resource = need(kind, fields, findings);
             http::step(resource, fields, findings).map(|step| StepConfig::Http(Box::new(step)))
         }
+        Kind::Load => load(fields, findings).map(StepConfig::Load),
         Kind::Lambda => lambda(fields, findings).map(StepConfig::Lambda),
         Kind::Noop => Some(StepConfig::Noop(NoopStep {})),
     }
@@ -235,6 +242,18 @@ fn read(field: &Field<'_>, findings: &mut Findings) -> BTreeMap<String, ReadSour
         tables.extend(source.map(|source| (table.name.to_owned(), source)));
     }
     tables
+}
+
+fn load(fields: &Fields<'_>, findings: &mut Findings) -> Option<LoadStep> {
+    let modes = &[("replace", LoadMode::Replace), ("append", LoadMode::Append)];
+    let resource = need(Kind::Load, fields, findings).and_then(|it| it.parsed(findings));
+    let asset = fields.get("asset").and_then(|it| it.parsed(findings));
+    let help = "name the table: `table: orders`";
+    let table = fields.need("table", help, findings).and_then(|it| it.filled(findings));
+    let schema = fields.get("schema").and_then(|it| it.filled(findings));
+    let mode = fields.get("mode").and_then(|it| it.choice(modes, findings)).unwrap_or_default();
+    let columns = settings::columns(fields, findings);
+    Some(LoadStep { resource: resource?, asset, table: table?, schema, mode, columns })
 }
 
 /// The values under a step's `params`.

@@ -10,19 +10,38 @@ use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use millstream_model::{ContentHash, ErrorCode, IoKind};
+use millstream_model::ErrorCode;
 use serde_json::Value;
 
 use crate::sql::JSON_MAX;
 use crate::table::{csv_columns, csv_error, csv_reader};
 use crate::writer::Writer;
-use crate::{Address, Table, TableError, TableFile};
+use crate::{Address, Place, Stored, Table, TableError, TableFailure, TableFile};
 
 /// An IO manager: a folder and the form in which results are kept below it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileIo {
     base: PathBuf,
-    kind: IoKind,
+    form: FileForm,
+}
+
+/// The form of an IO manager's files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileForm {
+    /// One JSON document.
+    Json,
+    /// Rows as CSV with a header line.
+    Csv,
+}
+
+impl FileForm {
+    /// The file name extension, without the dot.
+    fn extension(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Csv => "csv",
+        }
+    }
 }
 
 /// What is to be stored.
@@ -45,45 +64,24 @@ pub enum Loaded {
     Table(Table),
 }
 
-/// What was stored, and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
-    /// The file.
-    pub path: PathBuf,
-    /// Its size.
-    pub bytes: u64,
-    /// How many rows it has, when it is a table.
-    pub rows: Option<u64>,
-    /// The hash of its content: the version of the data.
-    pub hash: ContentHash,
-}
-
-impl Stored {
-    /// The line for the step's log.
-    pub fn log_line(&self) -> String {
-        format!("Wrote to {}", self.path.display())
-    }
-}
-
 /// A result cannot be stored or read.
 #[derive(Debug, thiserror::Error)]
 pub enum IoError {
     /// The input was never made, or not by this IO manager.
-    #[error(
-        "input {asset} does not exist: there is no file {}; materialize it first",
-        path.display()
-    )]
+    #[error("input {asset} does not exist: {reason}; make it with `{command}`")]
     Missing {
         /// The asset and partition, for people.
         asset: String,
         /// Where it should be.
-        path: PathBuf,
+        reason: String,
+        /// What makes it.
+        command: String,
     },
     /// The input is there and cannot be read.
     #[error("input cannot be read")]
     Unreadable(#[source] TableError),
     /// The result is no table, and the IO manager keeps tables.
-    #[error("the result cannot be kept as CSV: {problem}; or use an io of kind `json`")]
+    #[error("the result cannot be kept as rows: {problem}; or use an io of kind `json`")]
     NoTable {
         /// What was found, and what to write instead.
         problem: String,
@@ -91,6 +89,12 @@ pub enum IoError {
     /// The rows that the step left cannot be read back.
     #[error("the step's rows cannot be read")]
     Rows(#[source] TableError),
+    /// The table cannot be written or read.
+    #[error("{}", .0.message)]
+    Table(TableFailure),
+    /// What was asked to do the work ended without an answer.
+    #[error("the result was not stored or read, because what did it ended")]
+    Interrupted,
     /// The file cannot be written.
     #[error("{} cannot be written", path.display())]
     Write {
@@ -103,10 +107,21 @@ pub enum IoError {
 }
 
 impl IoError {
+    /// There is nothing at `address`, for `reason`.
+    pub(crate) fn missing(address: &Address, reason: String) -> Self {
+        let asset = match &address.partition {
+            None => address.asset.to_string(),
+            Some(key) => format!("{} [{key}]", address.asset),
+        };
+        Self::Missing { asset, reason, command: address.command() }
+    }
+
     /// The code for the user.
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Missing { .. } | Self::Unreadable(_) => ErrorCode::StepInput,
+            Self::Table(failure) => failure.code,
+            Self::Interrupted => ErrorCode::Internal,
             Self::NoTable { .. } | Self::Rows(_) | Self::Write { .. } => ErrorCode::StepResult,
         }
     }
@@ -118,14 +133,14 @@ impl IoError {
 }
 
 impl FileIo {
-    /// The IO manager of `kind` below the folder `base`, which need not exist yet.
-    pub fn new(kind: IoKind, base: PathBuf) -> Self {
-        Self { base, kind }
+    /// The IO manager of `form` below the folder `base`, which need not exist yet.
+    pub fn new(form: FileForm, base: PathBuf) -> Self {
+        Self { base, form }
     }
 
     /// The file of `address`.
     pub fn path_of(&self, address: &Address) -> PathBuf {
-        self.base.join(address.relative_path(self.kind))
+        self.base.join(address.relative_path(self.form.extension()))
     }
 
     /// Stores `content` at `address` in place of what was there.
@@ -144,9 +159,9 @@ impl FileIo {
             .map_err(failed)?;
 
         let mut writer = Writer::new(temporary.as_file(), &path);
-        let rows = match self.kind {
-            IoKind::Json => writer.json(content)?,
-            IoKind::Csv => Some(writer.csv(content)?),
+        let rows = match self.form {
+            FileForm::Json => writer.json(content)?,
+            FileForm::Csv => Some(writer.csv(content)?),
         };
         let (bytes, hash) = writer.finish()?;
 
@@ -154,7 +169,7 @@ impl FileIo {
         temporary.persist(&path).map_err(|error| failed(error.error))?;
         // The rename itself is only on disk once its folder is.
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
-        Ok(Stored { path, bytes, rows, hash })
+        Ok(Stored { place: Place::File(path), bytes, rows, hash, notes: Vec::new() })
     }
 
     /// Makes `folder` so that a crash does not take it away again with what was stored in it.
@@ -174,6 +189,7 @@ impl FileIo {
         match self.source(address)? {
             TableFile::Json(path) => load_json(&path).map(Loaded::Json),
             TableFile::Csv(path) => load_csv(&path).map(Loaded::Table),
+            TableFile::Rows(path) => Table::from_rows_file(&path, JSON_MAX).map(Loaded::Table),
         }
         .map_err(IoError::Unreadable)
     }
@@ -182,15 +198,11 @@ impl FileIo {
     pub fn source(&self, address: &Address) -> Result<TableFile, IoError> {
         let path = self.path_of(address);
         if !path.is_file() {
-            let asset = match &address.partition {
-                None => address.asset.to_string(),
-                Some(key) => format!("{} [{key}]", address.asset),
-            };
-            return Err(IoError::Missing { asset, path });
+            return Err(IoError::missing(address, format!("there is no file {}", path.display())));
         }
-        Ok(match self.kind {
-            IoKind::Json => TableFile::Json(path),
-            IoKind::Csv => TableFile::Csv(path),
+        Ok(match self.form {
+            FileForm::Json => TableFile::Json(path),
+            FileForm::Csv => TableFile::Csv(path),
         })
     }
 }

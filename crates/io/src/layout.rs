@@ -7,7 +7,7 @@
 
 use std::path::PathBuf;
 
-use millstream_model::{AssetKey, ContentHash, IoKind, PartitionKey, TenantId};
+use millstream_model::{AssetKey, ContentHash, PartitionKey, TenantId};
 
 /// Whose result it is, and of what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,8 +29,23 @@ const PART_KEPT: usize = 120;
 const WHOLE: &str = "_";
 
 impl Address {
+    /// The command that makes the result.
+    pub fn command(&self) -> String {
+        let mut command =
+            format!("millstream asset materialize {}", shell(&self.asset.to_string()));
+        if let Some(key) = &self.partition {
+            command.push_str(" --partition ");
+            command.push_str(&shell(key.as_str()));
+        }
+        if self.tenant.as_str() != "default" {
+            command.push_str(" --tenant ");
+            command.push_str(self.tenant.as_str());
+        }
+        command
+    }
+
     /// The path below the IO manager's folder.
-    pub fn relative_path(&self, kind: IoKind) -> PathBuf {
+    pub fn relative_path(&self, extension: &str) -> PathBuf {
         let mut path = PathBuf::from(part(self.tenant.as_str(), is_plain));
         for name in self.asset.parts() {
             path.push(part(name, |c| is_plain(c) && c != '.'));
@@ -40,9 +55,18 @@ impl Address {
             Some(key) if key.as_str() == WHOLE => escaped('_'),
             Some(key) => part(key.as_str(), is_plain),
         };
-        path.push(format!("{stem}.{}", kind.extension()));
+        path.push(format!("{stem}.{extension}"));
         path
     }
+}
+
+/// `word` as a shell reads it back.
+fn shell(word: &str) -> String {
+    let is_safe = |c: char| is_plain(c) || c == '/';
+    if !word.is_empty() && word.chars().all(is_safe) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 fn is_plain(c: char) -> bool {
@@ -86,7 +110,7 @@ mod tests {
             asset: AssetKey::from_parts(asset.iter().map(|p| (*p).to_owned()).collect()).unwrap(),
             partition: partition.map(|key| key.parse().unwrap()),
         };
-        let path = address.relative_path(IoKind::Csv);
+        let path = address.relative_path("csv");
         assert!(path.components().all(|part| matches!(part, Component::Normal(_))), "{path:?}");
         path.to_str().unwrap().to_owned()
     }

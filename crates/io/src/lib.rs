@@ -6,18 +6,31 @@
 //! **Invariant.** Nothing is left half done: a SQL step is one transaction, a stored result is
 //! written beside its place and renamed into it.
 
+mod columns;
 mod error;
 mod files;
 pub mod http;
 mod identifier;
+mod kinds;
 mod layout;
 pub mod sql;
 pub mod sql_child;
+mod stream;
 mod table;
+mod tables;
 mod writer;
 
-pub use files::{Content, FileIo, IoError, Loaded, Stored};
+pub use files::{Content, FileForm, FileIo, IoError, Loaded};
 pub use identifier::{IdentifierError, quote_identifier};
+pub use kinds::{IoManager, IoSettings, Output, Place, RunChild, Stored, open};
 pub use layout::Address;
-pub use sql::{SqlAnswer, SqlError, SqlFailure, SqlOutcome, SqlRequest, run_postgres, run_sqlite};
+pub use sql::{
+    Session, SqlAnswer, SqlError, SqlFailure, SqlOutcome, SqlRequest, run_postgres, run_sqlite,
+};
+pub use stream::row_count;
 pub use table::{Table, TableError, TableFile};
+pub use tables::{
+    Keeper, Kept, ReadBack, TableAnswer, TableFailure, TableIoError, TableKeeper, TableName,
+    TableRead, TableWrite, Written, read_postgres, read_sqlite, write_postgres, write_sqlite,
+    write_table,
+};

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::sql::JSON_MAX;
+
 /// Rows with named columns.
 ///
 /// **Invariant.** Every row has as many values as there are columns, wherever this crate made it.
@@ -31,6 +33,8 @@ pub enum TableFile {
     Csv(PathBuf),
     /// A JSON document: `{"columns": […], "rows": [[…]]}` or a list of flat objects.
     Json(PathBuf),
+    /// The rows form: a JSON array a line, the columns' names first.
+    Rows(PathBuf),
 }
 
 /// Why a file cannot be read as rows.
@@ -83,7 +87,7 @@ impl TableFile {
     /// The file's path.
     pub fn path(&self) -> &Path {
         match self {
-            Self::Csv(path) | Self::Json(path) => path,
+            Self::Csv(path) | Self::Json(path) | Self::Rows(path) => path,
         }
     }
 }
@@ -197,6 +201,15 @@ impl RowLines {
     }
 }
 
+/// The table in the JSON document at `path`.
+pub(crate) fn json_table(path: &Path) -> Result<Table, TableError> {
+    let shape = |problem: String| TableError::Shape { path: path.to_owned(), problem };
+    let file = open(path, JSON_MAX)?;
+    let value: Value =
+        serde_json::from_reader(BufReader::new(file)).map_err(|error| shape(error.to_string()))?;
+    Table::from_json(&value).map_err(shape)
+}
+
 /// Opens `path` for reading; a missing file and one above `limit` bytes are told apart.
 pub(crate) fn open(path: &Path, limit: u64) -> Result<File, TableError> {
     let unreadable = |source: std::io::Error| match source.kind() {
@@ -243,7 +256,8 @@ pub(crate) fn csv_columns(
     Err(TableError::Line { path: path.to_owned(), line: 1, problem })
 }
 
-fn repeated(columns: &[String]) -> Option<&String> {
+/// A name that stands twice among `columns`, without regard to case.
+pub(crate) fn repeated(columns: &[String]) -> Option<&String> {
     let mut seen = std::collections::HashSet::new();
     columns.iter().find(|name| !seen.insert(name.to_lowercase()))
 }

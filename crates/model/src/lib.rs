@@ -67,7 +67,7 @@ pub use name::{
 pub use partitions::{PartitionKey, PartitionsDef};
 pub use pipes::{PipesChannel, PipesConfig};
 pub use plan::{AssetStep, InputSource, RunPlan, StepInput, StepPlan};
-pub use resource::{IoDef, IoKind, ResourceDef};
+pub use resource::{ColumnType, FolderIo, IoDef, ResourceDef, TableIo};
 pub use retry::{Backoff, RetryPolicy};
 pub use run::{HoldReason, RunRequest};
 pub use schedule::{
@@ -80,8 +80,8 @@ pub use status::{
     step_status_table,
 };
 pub use step::{
-    CommandLine, CommandStep, Invocation, Isolation, LambdaStep, LocalStep, NoopStep, PythonStep,
-    ReadSource, SqlStep, StepConfig,
+    CommandLine, CommandStep, Invocation, Isolation, LambdaStep, LoadMode, LoadStep, LocalStep,
+    NoopStep, PythonStep, ReadSource, SqlStep, StepConfig,
 };
 pub use tenant::TenantDef;
 pub use tick::{

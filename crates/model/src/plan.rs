@@ -93,6 +93,9 @@ pub struct StepInput {
     pub partition: Option<PartitionKey>,
     /// Where its result lives.
     pub source: InputSource,
+    /// Whether there may be none, because making it may come to nothing.
+    #[serde(default)]
+    pub optional: bool,
 }
 
 /// Where an input's content is.
@@ -103,6 +106,16 @@ pub enum InputSource {
     Io(IoDef),
     /// The step that made it takes care of that itself; only the order is known here.
     None,
+}
+
+impl InputSource {
+    /// The IO manager, if one holds the input.
+    pub fn io(&self) -> Option<&IoDef> {
+        match self {
+            Self::Io(io) => Some(io),
+            Self::None => None,
+        }
+    }
 }
 
 impl RunPlan {

@@ -1,8 +1,10 @@
 //! Resources and IO managers: what steps talk to and where results live.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::HttpResource;
+use crate::{AssetKey, HttpResource, ResourceName};
 
 /// What a step talks to.
 ///
@@ -34,32 +36,84 @@ impl ResourceDef {
 
 /// Where the results of assets live.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct IoDef {
-    /// The form they are written in.
-    pub kind: IoKind,
-    /// The folder they are below, relative to the definition root; a template over `env`, `tenant`.
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum IoDef {
+    /// A JSON document for each result.
+    Json(FolderIo),
+    /// Rows as CSV with a header line.
+    Csv(FolderIo),
+    /// A table of a database for each asset.
+    Table(TableIo),
+}
+
+impl IoDef {
+    /// The kinds' names as definition files write them.
+    pub const KINDS: &[&str] = &["json", "csv", "table"];
+
+    /// The database that it keeps results in, if it does not keep files.
+    pub fn resource(&self) -> Option<&ResourceName> {
+        match self {
+            Self::Json(_) | Self::Csv(_) => None,
+            Self::Table(table) => Some(&table.resource),
+        }
+    }
+}
+
+/// A folder with a file for each result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FolderIo {
+    /// The folder, relative to the definition root; a template over `env` and `tenant`.
     pub base: String,
 }
 
-/// The forms of stored results.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum IoKind {
-    /// One JSON document.
-    Json,
-    /// Rows as CSV with a header line.
-    Csv,
+/// Tables of a database, `{schema}.{table}`, one for each asset.
+///
+/// Texts may hold templates over `env` and `tenant`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TableIo {
+    /// The database: a resource of kind `sqlite` or `postgres`.
+    pub resource: ResourceName,
+    /// The schema; that of the resource, or else `public`, when absent. On SQLite, which has none,
+    /// the tables' names begin with it.
+    #[serde(default)]
+    pub schema: Option<String>,
+    /// The types of columns whose values do not say them, by the columns' names.
+    #[serde(default)]
+    pub columns: BTreeMap<String, ColumnType>,
 }
 
-impl IoKind {
-    /// The kinds' names as definition files write them.
-    pub const KINDS: &[&str] = &["json", "csv"];
+impl TableIo {
+    /// The name of the table that keeps `asset`: the parts of its key, joined by `__`.
+    pub fn table_of(asset: &AssetKey) -> String {
+        asset.parts().join("__")
+    }
+}
 
-    /// The file name extension, without the dot.
-    pub fn extension(self) -> &'static str {
+/// What the values of a column are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ColumnType {
+    /// Whole numbers of 64 bits.
+    Integer,
+    /// Numbers with a fraction, of double precision.
+    Real,
+    /// Text, dates and times among it.
+    Text,
+    /// True and false.
+    Boolean,
+    /// Any JSON.
+    Json,
+}
+
+impl ColumnType {
+    /// The name as definition files write it.
+    pub fn as_str(self) -> &'static str {
         match self {
+            Self::Integer => "integer",
+            Self::Real => "real",
+            Self::Text => "text",
+            Self::Boolean => "boolean",
             Self::Json => "json",
-            Self::Csv => "csv",
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AssetKey, HttpStep, PipesConfig, ResourceName};
+use crate::{AssetKey, ColumnType, HttpStep, PipesConfig, ResourceName};
 
 /// What a step runs, with the typed configuration of its kind.
 ///
@@ -22,6 +22,8 @@ pub enum StepConfig {
     Sql(SqlStep),
     /// A request to an HTTP service.
     Http(Box<HttpStep>),
+    /// The rows of an upstream asset, loaded into a table.
+    Load(LoadStep),
     /// An AWS Lambda function: document 004's `lambda` node.
     Lambda(LambdaStep),
     /// Nothing; it succeeds at once.
@@ -30,7 +32,8 @@ pub enum StepConfig {
 
 impl StepConfig {
     /// The kinds' names as definition files write them.
-    pub const KINDS: &[&str] = &["local", "command", "python", "sql", "http", "lambda", "noop"];
+    pub const KINDS: &[&str] =
+        &["local", "command", "python", "sql", "http", "load", "lambda", "noop"];
 
     /// The kind's name.
     pub fn kind(&self) -> &'static str {
@@ -40,8 +43,37 @@ impl StepConfig {
             Self::Python(_) => "python",
             Self::Sql(_) => "sql",
             Self::Http(_) => "http",
+            Self::Load(_) => "load",
             Self::Lambda(_) => "lambda",
             Self::Noop(_) => "noop",
+        }
+    }
+
+    /// The resource that a step of its own kind talks to.
+    pub fn resource(&self) -> Option<&ResourceName> {
+        match self {
+            Self::Sql(sql) => Some(&sql.resource),
+            Self::Http(http) => Some(&http.resource),
+            Self::Load(load) => Some(&load.resource),
+            Self::Local(_)
+            | Self::Command(_)
+            | Self::Python(_)
+            | Self::Lambda(_)
+            | Self::Noop(_) => None,
+        }
+    }
+
+    /// The upstream assets that it names, whose rows it reads by itself.
+    pub fn reads(&self) -> Vec<&AssetKey> {
+        match self {
+            Self::Sql(sql) => sql.read.values().filter_map(ReadSource::asset).collect(),
+            Self::Load(load) => load.asset.iter().collect(),
+            Self::Local(_)
+            | Self::Command(_)
+            | Self::Python(_)
+            | Self::Http(_)
+            | Self::Lambda(_)
+            | Self::Noop(_) => Vec::new(),
         }
     }
 }
@@ -144,6 +176,48 @@ pub enum ReadSource {
     Csv(String),
     /// The rows of an upstream asset, from its IO manager.
     Asset(AssetKey),
+}
+
+impl ReadSource {
+    /// The asset, if it is one.
+    pub fn asset(&self) -> Option<&AssetKey> {
+        match self {
+            Self::Asset(asset) => Some(asset),
+            Self::Csv(_) => None,
+        }
+    }
+}
+
+/// Rows of an upstream asset, and the table they go into.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LoadStep {
+    /// The database: a resource of kind `sqlite` or `postgres`.
+    pub resource: ResourceName,
+    /// The upstream asset; the one that the step's asset depends on when absent.
+    #[serde(default)]
+    pub asset: Option<AssetKey>,
+    /// The table's name, a template; the schema is no part of it.
+    pub table: String,
+    /// The schema, a template; that of the resource when absent.
+    #[serde(default)]
+    pub schema: Option<String>,
+    /// What becomes of the rows that the table has.
+    #[serde(default)]
+    pub mode: LoadMode,
+    /// The types of columns whose values do not say them, by the columns' names.
+    #[serde(default)]
+    pub columns: BTreeMap<String, ColumnType>,
+}
+
+/// What loading does with the rows that a table has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoadMode {
+    /// The new rows take their place.
+    #[default]
+    Replace,
+    /// The new rows are added to them.
+    Append,
 }
 
 /// An AWS Lambda function and how it is called.

@@ -203,7 +203,8 @@ impl Planner<'_> {
             }
         };
         let source = self.io_of(upstream)?.map_or(InputSource::None, InputSource::Io);
-        Ok(StepInput { asset: key.clone(), partition, source })
+        let optional = !upstream.output_required;
+        Ok(StepInput { asset: key.clone(), partition, source, optional })
     }
 
     fn io_of(&self, asset: &AssetDef) -> Result<Option<IoDef>, PlanError> {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use millstream_model::{
-    HandlerDef, JobDef, JobName, JobShape, Manifest, OpDef, ResourceDef, ResourceName, RetryPolicy,
-    RunPlan, StepConfig, StepPlan, TenantId, nearest,
+    HandlerDef, IoDef, JobDef, JobName, JobShape, Manifest, OpDef, ResourceDef, ResourceName,
+    RetryPolicy, RunPlan, StepConfig, StepPlan, TenantId, nearest,
 };
 
 use crate::assets::plan_selection;
@@ -105,11 +105,13 @@ pub(crate) fn resources_of(
 ) -> BTreeMap<ResourceName, ResourceDef> {
     steps
         .iter()
-        .filter_map(|step| match &step.step {
-            StepConfig::Sql(sql) => manifest.resources.get_key_value(&sql.resource),
-            StepConfig::Http(http) => manifest.resources.get_key_value(&http.resource),
-            _ => None,
+        .flat_map(|step| {
+            let asset = step.asset.iter();
+            let kept = asset.clone().filter_map(|asset| asset.io.as_ref());
+            let read = asset.flat_map(|asset| &asset.inputs).filter_map(|it| it.source.io());
+            step.step.resource().into_iter().chain(kept.chain(read).filter_map(IoDef::resource))
         })
+        .filter_map(|name| manifest.resources.get_key_value(name))
         .map(|(name, def)| (name.clone(), def.clone()))
         .collect()
 }

@@ -9,7 +9,7 @@ use millstream_blob::{Blobs, LOG_MAX};
 use millstream_model::worker_api::Assignment;
 use millstream_model::{ByteSize, StepLimits};
 use millstream_outbound::{AllowList, Client, Limits, OutboundError, SystemNames};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::python::Python;
 use crate::run::{RunEnd, drive};
@@ -24,10 +24,16 @@ pub struct Worker {
     pub(crate) settings: WorkerSettings,
     pub(crate) supervisor: Supervisor,
     pub(crate) blobs: Blobs,
+    /// Places for what reads and writes users' data, so that runs do not use up a server's
+    /// connections.
+    pub(crate) connections: Arc<Semaphore>,
     pub(crate) python: Arc<Python>,
     /// The HTTP client of its steps, made when the first one needs it.
     pub(crate) client: Arc<OnceLock<Client>>,
 }
+
+/// How much of a worker's reading and writing of users' data goes on at once.
+const CONNECTIONS_MAX: usize = 16;
 
 /// How a worker works.
 #[derive(Debug, Clone)]
@@ -170,7 +176,8 @@ impl Worker {
     /// A worker that starts its steps through `supervisor` and keeps their output in `blobs`.
     pub fn new(settings: WorkerSettings, supervisor: Supervisor, blobs: Blobs) -> Self {
         let python = Arc::new(Python::new(&settings));
-        Self { settings, supervisor, blobs, python, client: Arc::default() }
+        let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        Self { settings, supervisor, blobs, connections, python, client: Arc::default() }
     }
 
     /// The client of HTTP steps.

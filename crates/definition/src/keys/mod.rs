@@ -160,7 +160,7 @@ pub(crate) const SECTIONS: Object = Object {
             Shape::Map(&Shape::Kinds(&settings::RESOURCE)),
             "what steps talk to, by name",
         ),
-        key("io", Shape::Map(&Shape::Object(&settings::IO)), "where results are kept, by name"),
+        key("io", Shape::Map(&Shape::Kinds(&settings::IO)), "where results are kept, by name"),
         key(
             "handlers",
             Shape::Map(&settings::HANDLER),

@@ -24,16 +24,35 @@ pub(crate) const POSTGRES: &[Key] = &[
 ];
 
 /// An IO manager.
-pub(crate) const IO: Object = Object {
+pub(crate) const IO: Kinds = Kinds {
     name: "io",
     says: "Where the results of assets are kept",
-    one_of: &[],
-    keys: &[&[
-        key("kind", Shape::Words(&["json", "csv"]), "the form they are written in").needed(),
-        key("base", Shape::Text, "the folder they are below, relative to the project's folder")
-            .needed(),
-    ]],
+    list: &[
+        Kind { word: "json", says: "a JSON document for each result", keys: &[FOLDER] },
+        Kind { word: "csv", says: "a CSV file for each result", keys: &[FOLDER] },
+        Kind { word: "table", says: "a table of a database for each asset", keys: &[TABLE] },
+    ],
 };
+
+/// The keys of an IO manager that keeps files.
+pub(crate) const FOLDER: &[Key] =
+    &[key("base", Shape::Text, "the folder they are below, relative to the project's folder")
+        .needed()];
+
+/// The keys of an IO manager that keeps tables.
+pub(crate) const TABLE: &[Key] = &[
+    key("resource", Shape::Text, "the database: a resource of kind `sqlite` or `postgres`")
+        .needed(),
+    key("schema", Shape::Text, "the tables' schema; on SQLite their names begin with it"),
+    COLUMNS,
+];
+
+/// The types of a table's columns.
+pub(crate) const COLUMNS: Key = key(
+    "columns",
+    Shape::Map(&Shape::Words(&["integer", "real", "text", "boolean", "json"])),
+    "the types of columns by name; the others are found by looking at the rows",
+);
 
 /// A row of the handler table.
 pub(crate) const HANDLER: Shape = Shape::Either(&[

@@ -1,5 +1,6 @@
 //! The kinds of step and their keys.
 
+use super::settings::COLUMNS;
 use super::{ANY_OBJECT, Key, Object, Shape, TEXT_MAP, http, key};
 
 /// One kind of step.
@@ -27,6 +28,12 @@ pub(crate) const STEPS: &[StepKeys] = &[
     StepKeys { word: "python", says: "a function in Python", keys: PYTHON, further: false },
     StepKeys { word: "sql", says: "statements on a database", keys: SQL, further: false },
     StepKeys { word: "http", says: "a request to a service", keys: http::STEP, further: false },
+    StepKeys {
+        word: "load",
+        says: "the rows of an upstream asset, loaded into a table",
+        keys: LOAD,
+        further: false,
+    },
     StepKeys { word: "lambda", says: "an AWS Lambda function", keys: LAMBDA, further: false },
     StepKeys { word: "noop", says: "nothing; it succeeds at once", keys: &[], further: false },
 ];
@@ -103,11 +110,7 @@ const SQL: &[Key] = &[
         "a statement or a list of them, run in order in one transaction",
     )
     .needed(),
-    key(
-        "read",
-        Shape::Map(&Shape::Object(&TABLE)),
-        "temporary tables to fill first, by name; SQLite only",
-    ),
+    key("read", Shape::Map(&Shape::Object(&TABLE)), "temporary tables to fill first, by name"),
     key("params", ANY_OBJECT, "values to bind as `:name`, beside those that are always there"),
     key("rows", Shape::Flag, "whether the rows of the last statement are the result").or("false"),
     key("read_only", Shape::Flag, "whether the database is opened for reading alone").or("false"),
@@ -127,6 +130,22 @@ pub(crate) const TABLE: Object = Object {
         key("asset", Shape::Text, "an asset of `deps`, whose rows an IO manager keeps"),
     ]],
 };
+
+const LOAD: &[Key] = &[
+    key("resource", Shape::Text, "the database: a resource of kind `sqlite` or `postgres`")
+        .needed(),
+    key("asset", Shape::Text, "the asset of `deps` whose rows are loaded, if there are several"),
+    key("table", Shape::Text, "the table's name, a template; it is made when there is none")
+        .needed(),
+    key("schema", Shape::Text, "the table's schema; that of the resource when left out"),
+    key(
+        "mode",
+        Shape::Words(&["replace", "append"]),
+        "whether the rows take the place of those that are there or are added to them",
+    )
+    .or("\"replace\""),
+    COLUMNS,
+];
 
 const LAMBDA: &[Key] = &[
     key("function_name", Shape::Text, "the function's name or ARN").needed(),

@@ -230,6 +230,59 @@ fn rows_are_only_read_of_assets_that_are_upstream_and_kept() {
 }
 
 #[test]
+fn a_load_step_knows_whose_rows_it_loads() {
+    let head = "resources: {db: {kind: sqlite, path: w.db}}\n\
+                io: {lake: {kind: csv, base: lake}}\n\
+                partitions: {site: {kind: static, keys: [a]}}\n\
+                assets:\n  raw: {io: lake}\n  other: {io: lake}\n";
+    let step = "step: {kind: load, resource: db, table: t";
+    for (asset, message) in [
+        ("{deps: [raw], STEP}}", None),
+        ("{deps: [raw, other], STEP, asset: other}}", None),
+        (
+            "{deps: [raw, other], STEP}}",
+            Some("Asset `x` loads the rows of one asset, and depends on 2 of them"),
+        ),
+        (
+            "{deps: [raw], STEP, asset: other}}",
+            Some("Asset `x` reads `other` without depending on it"),
+        ),
+        (
+            "{deps: [raw], partitions: site, STEP}}",
+            Some(
+                "Asset `x` is partitioned and replaces the table `t` as a whole, so that it \
+                 keeps one partition",
+            ),
+        ),
+        ("{deps: [raw], partitions: site, STEP, mode: append}}", None),
+    ] {
+        let text = format!("{head}  x: {}", asset.replace("STEP", step));
+        let found = check_new(&[("a.yaml", &text)]);
+        let messages: Vec<&str> = found.diagnostics.iter().map(|it| it.message.as_str()).collect();
+        assert_eq!(messages.first().copied(), message, "{asset}");
+    }
+    let job = "nodes: [{id: a, type: load, resource: db, table: t}]";
+    let found = check_new(&[("a.yaml", head), ("j.yaml", job)]);
+    assert_eq!(errors(&found)[0].message, "Node `a` loads rows and is no asset");
+}
+
+#[test]
+fn assets_that_would_share_a_table_and_tables_without_a_database_are_errors() {
+    let text = "io: {warehouse: {kind: table, resource: db}}\n\
+                assets: {sales/orders: {io: warehouse}, Sales__Orders: {io: warehouse}}";
+    let found = check_new(&[("a.yaml", text)]);
+    let messages: Vec<&str> = errors(&found).iter().map(|it| it.message.as_str()).collect();
+    assert_eq!(
+        messages,
+        [
+            "IO manager `warehouse` names the resource `db`, which no file declares",
+            "Assets `sales/orders` and `Sales__Orders` would both be kept in the table \
+             `sales__orders`",
+        ]
+    );
+}
+
+#[test]
 fn a_circle_of_assets_across_files_refuses_the_new_ones_in_it() {
     let found = check(&[
         ("a.yaml", Some("assets: {a: {deps: [c]}}"), Some("assets: {a: {}}")),

@@ -2,8 +2,8 @@
 
 use millstream_model::partitions::{Cadence, DynamicPartitions, TimeWindowPartitions};
 use millstream_model::{
-    Builtin, HandlerTarget, HumanDuration, IoKind, Isolation, JobShape, MetadataKind,
-    PartitionsDef, ReadSource, ResourceDef, StepConfig,
+    Builtin, HandlerTarget, HumanDuration, IoDef, Isolation, JobShape, MetadataKind, PartitionsDef,
+    ReadSource, ResourceDef, StepConfig,
 };
 
 use crate::{errors, load};
@@ -208,7 +208,7 @@ io:
     let ResourceDef::Sqlite { path } = &manifest.resources["db"] else { panic!() };
     assert_eq!(path, "{{ env.DATA | default('data') }}/{{ tenant.id }}.db");
     assert!(matches!(&manifest.resources["pg"], ResourceDef::Postgres { schema: Some(_), .. }));
-    assert_eq!(manifest.io["sheets"].kind, IoKind::Csv);
+    assert!(matches!(&manifest.io["sheets"], IoDef::Csv(_)));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use millstream_model::ErrorCode;
 
-use crate::{IdentifierError, TableError};
+use crate::{IdentifierError, TableError, TableIoError};
 
 /// A failed SQL step. Nothing of it is committed.
 #[derive(Debug, thiserror::Error)]
@@ -49,15 +49,9 @@ pub enum SqlError {
         /// The schema.
         schema: String,
     },
-    /// The step reads files, and its database cannot.
-    #[error(
-        "`read` fills temporary tables on SQLite only; load {table:?} with a statement, or use a \
-         resource of kind `sqlite`"
-    )]
-    ReadUnsupported {
-        /// The first table that was asked for.
-        table: String,
-    },
+    /// What the step reads cannot be had.
+    #[error(transparent)]
+    Input(#[from] Box<TableIoError>),
     /// A file for a temporary table cannot be read.
     #[error("table {table:?} cannot be read")]
     Read {
@@ -189,6 +183,7 @@ impl SqlError {
         match self {
             Self::WrongResource { .. } => ErrorCode::StepResource,
             Self::DatabaseMissing { .. } | Self::Read { .. } => ErrorCode::StepInput,
+            Self::Input(error) => error.code(),
             _ => ErrorCode::StepSql,
         }
     }

@@ -7,16 +7,16 @@ use std::path::Path;
 
 use rusqlite::types::{ToSqlOutput, Value as SqliteValue, ValueRef};
 use rusqlite::{Connection, Statement};
-use serde_json::Value;
 
 use crate::sql::SqlError;
 use crate::sql::number::Meaning;
 use crate::sql::sqlite::{bound, said};
+use crate::stream::RowStream;
 use crate::table::{csv_columns, csv_error, csv_reader};
-use crate::{Table, TableError, TableFile, quote_identifier};
+use crate::{TableError, TableFile, quote_identifier};
 
 /// The largest file that is read: what a step may unpack is bounded by its time and disk.
-const CSV_MAX: u64 = 64 << 30;
+pub(crate) const CSV_MAX: u64 = 64 << 30;
 /// The largest JSON document that is read, since it is held in memory.
 pub(crate) const JSON_MAX: u64 = 256 << 20;
 
@@ -31,7 +31,7 @@ pub(super) fn fill(
     target.execute("BEGIN")?;
     let notes = match file {
         TableFile::Csv(path) => target.csv(path),
-        TableFile::Json(path) => target.json(path).map(|()| Vec::new()),
+        TableFile::Json(_) | TableFile::Rows(_) => target.typed(file).map(|()| Vec::new()),
     }?;
     target.execute("COMMIT")?;
     Ok(notes)
@@ -115,12 +115,17 @@ impl Fill<'_> {
         Ok(found)
     }
 
-    fn json(&self, path: &Path) -> Result<(), SqlError> {
-        let table = read_json_table(path).map_err(|error| self.unread(error))?;
-        // Types come from the document, so the columns have none to impose.
-        self.create(&table.columns, |_| "")?;
-        let mut insert = self.insert(table.columns.len())?;
-        for row in &table.rows {
+    /// Fills the table from a file that says of each value what it is.
+    fn typed(&self, file: &TableFile) -> Result<(), SqlError> {
+        let mut rows = RowStream::open(file).map_err(|error| self.unread(error))?;
+        if rows.columns().is_empty() {
+            let problem = "an empty list names no columns".to_owned();
+            return Err(self.unread(TableError::Shape { path: file.path().to_owned(), problem }));
+        }
+        // Types come from the values, so the columns have none to impose.
+        self.create(rows.columns(), |_| "")?;
+        let mut insert = self.insert(rows.columns().len())?;
+        while let Some(row) = rows.next_row().map_err(|error| self.unread(error))? {
             for (column, value) in row.iter().enumerate() {
                 insert
                     .raw_bind_parameter(column + 1, bound(value))
@@ -171,17 +176,4 @@ fn cell(field: &str, meaning: Meaning) -> ToSqlOutput<'_> {
         _ if field.is_empty() => ToSqlOutput::Owned(SqliteValue::Null),
         _ => ToSqlOutput::Borrowed(ValueRef::Text(field.as_bytes())),
     }
-}
-
-/// The table in the JSON document at `path`.
-pub(crate) fn read_json_table(path: &Path) -> Result<Table, TableError> {
-    let shape = |problem: String| TableError::Shape { path: path.to_owned(), problem };
-    let file = crate::table::open(path, JSON_MAX)?;
-    let value: Value = serde_json::from_reader(std::io::BufReader::new(file))
-        .map_err(|error| shape(error.to_string()))?;
-    let table = Table::from_json(&value).map_err(shape)?;
-    if table.columns.is_empty() {
-        return Err(shape("an empty list names no columns".to_owned()));
-    }
-    Ok(table)
 }

@@ -17,8 +17,13 @@ mod sqlite;
 
 pub use error::SqlError;
 pub use postgres::run_postgres;
-pub use request::{SqlAnswer, SqlFailure, SqlOutcome, SqlRequest};
+pub use request::{Session, SqlAnswer, SqlFailure, SqlOutcome, SqlRequest};
 pub use sqlite::run_sqlite;
 
-pub(crate) use fill::JSON_MAX;
+pub(crate) use fill::{CSV_MAX, JSON_MAX};
+pub(crate) use number::Meaning;
+pub(crate) use postgres::{CancelOnDrop, connect, said as postgres_said};
+pub(crate) use postgres_value::Cell;
 pub(crate) use rows::ROWS_MAX;
+pub(crate) use rows::RowsWriter;
+pub(crate) use sqlite::{bound, open as open_sqlite, said as sqlite_said};

@@ -2,7 +2,7 @@
 
 /// What a field is.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Meaning {
+pub(crate) enum Meaning {
     /// A whole number.
     Whole(i64),
     /// A number with a fraction or an exponent.
@@ -17,7 +17,7 @@ pub(super) enum Meaning {
 
 impl Meaning {
     /// The meaning of `text`.
-    pub(super) fn of(text: &str) -> Self {
+    pub(crate) fn of(text: &str) -> Self {
         match text.as_bytes().first() {
             Some(b'0'..=b'9' | b'-' | b'+' | b'.') => {}
             _ => return Self::Text,

@@ -16,11 +16,18 @@ use tokio_postgres::{CancelToken, Client, Config, Error, NoTls, Statement, Trans
 use crate::quote_identifier;
 use crate::sql::placeholder::{Numbered, is_blank, numbered, words};
 use crate::sql::postgres_value::{Bound, Cell};
+use crate::sql::request::micros;
 use crate::sql::rows::RowsWriter;
-use crate::sql::{SqlError, SqlOutcome, SqlRequest};
+use crate::sql::{Session, SqlError, SqlOutcome, SqlRequest};
+use crate::tables::make_inputs;
 
 /// How long the server may take to answer a connection, unless the URL says otherwise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How much later than the worker the server gives a statement up.
+const SERVER_TIMEOUT_MORE_MS: u64 = 5_000;
+/// The longest time that the server takes for a limit.
+const SERVER_TIMEOUT_MAX_MS: u64 = i32::MAX as u64;
 
 /// Runs `request` on its Postgres database; its rows are in the file it names when this returns.
 ///
@@ -30,15 +37,13 @@ pub async fn run_postgres(request: &SqlRequest) -> Result<SqlOutcome, SqlError> 
     let ResourceDef::Postgres { url, schema } = &request.resource else {
         return Err(SqlError::WrongResource { wanted: "postgres" });
     };
-    if let Some(table) = request.read.keys().next() {
-        return Err(SqlError::ReadUnsupported { table: table.clone() });
-    }
     if request.statements.is_empty() {
         return Err(SqlError::NoStatements);
     }
-    let mut client = connect(url).await?;
-    let mut cancel = CancelOnDrop(Some(client.cancel_token()));
+    let mut client = connect(url, &request.session).await?;
+    let mut cancel = CancelOnDrop::new(&client);
 
+    let notes = make_inputs(&mut client, request).await.map_err(Box::new)?;
     let begin = |source| SqlError::Transaction { what: "begin", source };
     let transaction = client
         .build_transaction()
@@ -49,21 +54,24 @@ pub async fn run_postgres(request: &SqlRequest) -> Result<SqlOutcome, SqlError> 
     if let Some(schema) = schema {
         enter(&transaction, schema).await?;
     }
-    let mut outcome = SqlOutcome::default();
+    let mut outcome = SqlOutcome { notes, ..SqlOutcome::default() };
     for index in 0..request.statements.len() {
+        let since = Instant::now();
         run_statement(&transaction, request, index, &mut outcome).await?;
+        outcome.statement_micros.push(micros(since));
     }
     transaction
         .commit()
         .await
         .map_err(|error| SqlError::Transaction { what: "be committed", source: said(error, "") })?;
 
-    cancel.0 = None;
-    outcome.took_micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    cancel.disarm();
+    outcome.took_micros = micros(started);
     Ok(outcome)
 }
 
-async fn connect(url: &str) -> Result<Client, SqlError> {
+/// A connection of a step's own, which the server knows by the step's name.
+pub(crate) async fn connect(url: &str, session: &Session) -> Result<Client, SqlError> {
     // The URL may hold a password, so it is never repeated.
     let mut config: Config = url.parse().map_err(|error: Error| SqlError::Open {
         database: "of the resource's URL".to_owned(),
@@ -75,7 +83,13 @@ async fn connect(url: &str) -> Result<Client, SqlError> {
     if config.get_ssl_mode() == SslMode::Require {
         return Err(SqlError::TlsUnsupported { database: name_of(&config) });
     }
-    config.application_name("millstream");
+    config.application_name(session.name());
+    if let Some(limit) = session.statement_timeout_ms {
+        let options = config.get_options().unwrap_or_default();
+        // The worker gives up first; this is for a server that no longer hears of it.
+        let limit = limit.saturating_add(SERVER_TIMEOUT_MORE_MS).min(SERVER_TIMEOUT_MAX_MS);
+        config.options(format!("{options} -c statement_timeout={limit}"));
+    }
     let (client, connection) = config
         .connect(NoTls)
         .await
@@ -100,7 +114,19 @@ fn name_of(config: &Config) -> String {
 }
 
 /// Cancels what runs on the server when a step is given up.
-struct CancelOnDrop(Option<CancelToken>);
+pub(crate) struct CancelOnDrop(Option<CancelToken>);
+
+impl CancelOnDrop {
+    /// From now on.
+    pub(crate) fn new(client: &Client) -> Self {
+        Self(Some(client.cancel_token()))
+    }
+
+    /// Nothing runs any more.
+    pub(crate) fn disarm(&mut self) {
+        self.0 = None;
+    }
+}
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
@@ -247,7 +273,7 @@ fn statement_error(number: usize, numbered: &Numbered, error: Error) -> SqlError
 }
 
 /// The server's own words for `error`, with its hint and the line of `text` it is about.
-fn said(error: Error, text: &str) -> Box<dyn std::error::Error + Send + Sync> {
+pub(crate) fn said(error: Error, text: &str) -> Box<dyn std::error::Error + Send + Sync> {
     let Some(server) = error.as_db_error() else { return error.into() };
     let mut message = server.message().to_owned();
     if let Some(tokio_postgres::error::ErrorPosition::Original(position)) = server.position() {
@@ -257,6 +283,9 @@ fn said(error: Error, text: &str) -> Box<dyn std::error::Error + Send + Sync> {
         message.push_str(&line.to_string());
         message.push(')');
     }
+    message.push_str(" (SQLSTATE ");
+    message.push_str(server.code().code());
+    message.push(')');
     for more in [server.detail(), server.hint()].into_iter().flatten() {
         message.push_str("; ");
         message.push_str(more);

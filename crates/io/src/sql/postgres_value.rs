@@ -10,6 +10,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Number, Value};
 use tokio_postgres::types::{Format, FromSql, IsNull, Kind, ToSql, Type, to_sql_checked};
 
+use crate::columns::endless;
+
 type Problem = Box<dyn std::error::Error + Sync + Send>;
 
 /// A parameter.
@@ -75,7 +77,7 @@ fn is_text(kind: &Type) -> bool {
 }
 
 /// A value of a row.
-pub(super) struct Cell(pub(super) Value);
+pub(crate) struct Cell(pub(crate) Value);
 
 impl<'a> FromSql<'a> for Cell {
     fn from_sql(kind: &Type, raw: &'a [u8]) -> Result<Self, Problem> {
@@ -108,8 +110,8 @@ fn json(kind: &Type, raw: &[u8]) -> Result<Value, Problem> {
         Type::INT8 => Ok(i64::from_sql(kind, raw)?.into()),
         Type::OID => Ok(u32::from_sql(kind, raw)?.into()),
         // Through its own text, so that 0.1 stays 0.1 and does not become 0.10000000149….
-        Type::FLOAT4 => real(f32::from_sql(kind, raw)?.to_string().parse()?),
-        Type::FLOAT8 => real(f64::from_sql(kind, raw)?),
+        Type::FLOAT4 => Ok(real(f32::from_sql(kind, raw)?.to_string().parse()?)),
+        Type::FLOAT8 => Ok(real(f64::from_sql(kind, raw)?)),
         Type::NUMERIC => numeric(raw),
         Type::JSON => Ok(serde_json::from_slice(raw)?),
         Type::JSONB => Ok(serde_json::from_slice(raw.get(1..).unwrap_or_default())?),
@@ -127,25 +129,32 @@ fn text(raw: &[u8]) -> Result<Value, Problem> {
     Ok(std::str::from_utf8(raw)?.into())
 }
 
-fn real(value: f64) -> Result<Value, Problem> {
-    Ok(Number::from_f64(value).map(Value::Number).ok_or("a number without an end")?)
+/// A number as JSON; NaN and the infinities as the text that Postgres takes for them.
+fn real(value: f64) -> Value {
+    Number::from_f64(value).map_or_else(|| endless(value).into(), Value::Number)
 }
 
 /// A number as JSON where it keeps its digits there, else as text.
 fn numeric(raw: &[u8]) -> Result<Value, Problem> {
-    let text = numeric_text(raw).ok_or("a number without an end")?;
+    let Some(text) = numeric_text(raw) else {
+        return Ok(match raw.get(4..6) {
+            Some([0xD0, 0]) => "Infinity".into(),
+            Some([0xF0, 0]) => "-Infinity".into(),
+            _ => "NaN".into(),
+        });
+    };
     if let Ok(whole) = text.parse::<i64>() {
         return Ok(whole.into());
     }
     let value: f64 = text.parse()?;
     let digits = text.trim_start_matches(['-', '0', '.']).bytes().filter(u8::is_ascii_digit);
-    if digits.count() <= EXACT_DIGITS { real(value) } else { Ok(text.into()) }
+    if digits.count() <= EXACT_DIGITS { Ok(real(value)) } else { Ok(text.into()) }
 }
 
 /// Digits that every double keeps.
 const EXACT_DIGITS: usize = 15;
 
-/// The decimal text of a numeric: groups of four digits around a point; `None` for NaN.
+/// The decimal text of a numeric: groups of four digits around a point; `None` when it is none.
 fn numeric_text(raw: &[u8]) -> Option<String> {
     let mut fields = raw.chunks_exact(2).map(|pair| match pair {
         [high, low] => i16::from_be_bytes([*high, *low]),

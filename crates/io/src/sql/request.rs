@@ -7,9 +7,9 @@ use millstream_model::{ErrorCode, ResourceDef, StepError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::TableFile;
 use crate::error::chain;
 use crate::sql::SqlError;
+use crate::{Kept, TableFile};
 
 /// A SQL step with everything resolved.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,14 +25,49 @@ pub struct SqlRequest {
     /// Temporary tables to fill before the statements run, by name; absolute paths.
     #[serde(default)]
     pub read: BTreeMap<String, TableFile>,
+    /// Results in the same database that the statements see under names of their own (Postgres).
+    #[serde(default)]
+    pub kept: BTreeMap<String, Kept>,
     /// Where the rows of the last statement go, in the rows form; nowhere when absent.
     #[serde(default)]
     pub rows: Option<PathBuf>,
     /// Whether the database is opened for reading alone.
     #[serde(default)]
     pub read_only: bool,
-    /// Where the child process leaves its [`SqlAnswer`].
-    pub output: PathBuf,
+    /// How the server knows the step.
+    #[serde(default)]
+    pub session: Session,
+}
+
+/// A step's connections to a server, as the server sees them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Session {
+    /// Whose they are, for the server's own lists: `<run>/<step>`.
+    pub owner: String,
+    /// How long a statement may take.
+    #[serde(default)]
+    pub statement_timeout_ms: Option<u64>,
+}
+
+/// The longest name of a connection that Postgres keeps whole.
+const NAME_MAX: usize = 63;
+
+impl Session {
+    /// The name of the connections.
+    pub(crate) fn name(&self) -> String {
+        let mut name = match self.owner.as_str() {
+            "" => "millstream".to_owned(),
+            owner => format!("millstream {owner}"),
+        };
+        name.truncate(name.floor_char_boundary(NAME_MAX));
+        name
+    }
+}
+
+/// The microseconds since `began`.
+pub(super) fn micros(began: std::time::Instant) -> u64 {
+    u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
 /// What a SQL step did.
@@ -40,6 +75,9 @@ pub struct SqlRequest {
 pub struct SqlOutcome {
     /// How many rows each statement inserted, updated or deleted.
     pub rows_affected: Vec<u64>,
+    /// How long each statement took.
+    #[serde(default)]
+    pub statement_micros: Vec<u64>,
     /// The columns of the last statement's rows; empty when no rows were asked for.
     pub columns: Vec<String>,
     /// How many rows the last statement gave, when they were asked for.

@@ -13,7 +13,7 @@ use crate::sql::SqlError;
 pub(crate) const ROWS_MAX: u64 = 1 << 30;
 
 /// Writes rows as they come, and counts them.
-pub(super) struct RowsWriter {
+pub(crate) struct RowsWriter {
     number: usize,
     path: PathBuf,
     file: BufWriter<File>,
@@ -25,7 +25,7 @@ pub(super) struct RowsWriter {
 
 impl RowsWriter {
     /// Starts the file at `path` with the columns of statement `number`.
-    pub(super) fn create(path: &Path, number: usize, columns: &[String]) -> Result<Self, SqlError> {
+    pub(crate) fn create(path: &Path, number: usize, columns: &[String]) -> Result<Self, SqlError> {
         let failed = |source| SqlError::RowsFile { path: path.to_owned(), source };
         let file = File::create(path).map_err(failed)?;
         let file = BufWriter::with_capacity(1 << 16, file);
@@ -37,13 +37,13 @@ impl RowsWriter {
     }
 
     /// Writes one row.
-    pub(super) fn row(&mut self, values: &[Value]) -> Result<(), SqlError> {
+    pub(crate) fn row(&mut self, values: &[Value]) -> Result<(), SqlError> {
         self.count += 1;
         self.write(values)
     }
 
     /// Ends the file; how many rows and bytes there are.
-    pub(super) fn finish(mut self) -> Result<(u64, u64), SqlError> {
+    pub(crate) fn finish(mut self) -> Result<(u64, u64), SqlError> {
         self.file.flush().map_err(|source| SqlError::RowsFile { path: self.path, source })?;
         Ok((self.count, self.bytes))
     }

@@ -19,6 +19,7 @@ use serde_json::Value;
 use crate::sql::fill::fill;
 use crate::sql::guard::Guard;
 use crate::sql::placeholder::is_blank;
+use crate::sql::request::micros;
 use crate::sql::rows::RowsWriter;
 use crate::sql::{SqlError, SqlOutcome, SqlRequest};
 
@@ -46,11 +47,12 @@ pub fn run_sqlite(request: &SqlRequest) -> Result<SqlOutcome, SqlError> {
     Guard::remove(&mut connection).map_err(|error| transaction("be committed", error))?;
     connection.execute_batch("COMMIT").map_err(|error| transaction("be committed", error))?;
 
-    outcome.took_micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    outcome.took_micros = micros(started);
     Ok(outcome)
 }
 
-fn open(path: &Path, read_only: bool) -> Result<Connection, SqlError> {
+/// Opens the file at `path`, which is made when it is to be written.
+pub(crate) fn open(path: &Path, read_only: bool) -> Result<Connection, SqlError> {
     let failed = |source: Said| SqlError::Open { database: path.display().to_string(), source };
     let mut flags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
     if read_only {
@@ -89,6 +91,7 @@ fn run_statements(
             return Err(SqlError::Empty { number });
         }
         let refused_or = |error| statement_error(number, guard, error);
+        let began = Instant::now();
         let before = connection.total_changes();
         let mut statement = connection.prepare(text).map_err(refused_or)?;
         bind(&mut statement, number, request)?;
@@ -100,6 +103,7 @@ fn run_statements(
         // `changes` keeps the number of an earlier statement when this one changes nothing.
         let changed = connection.total_changes() != before;
         outcome.rows_affected.push(if changed { connection.changes() } else { 0 });
+        outcome.statement_micros.push(micros(began));
     }
     Ok(())
 }
@@ -125,7 +129,7 @@ fn bind(
 }
 
 /// `value` as SQLite takes it; lists and objects become their JSON text.
-pub(super) fn bound(value: &Value) -> ToSqlOutput<'_> {
+pub(crate) fn bound(value: &Value) -> ToSqlOutput<'_> {
     match value {
         Value::Null => ToSqlOutput::Owned(SqliteValue::Null),
         Value::Bool(flag) => ToSqlOutput::Owned(SqliteValue::Integer(i64::from(*flag))),
@@ -209,7 +213,7 @@ fn statement_error(number: usize, guard: &Guard, source: rusqlite::Error) -> Sql
 type Said = Box<dyn std::error::Error + Send + Sync>;
 
 /// SQLite's own words for `error`, once, and for a mistake in a text where it is.
-pub(super) fn said(error: rusqlite::Error) -> Said {
+pub(crate) fn said(error: rusqlite::Error) -> Said {
     match error {
         rusqlite::Error::SqliteFailure(_, Some(message)) => message.into(),
         rusqlite::Error::SqlInputError { msg, sql, offset, .. } => {

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use jiff::civil::Date;
 use millstream_io::{
-    Address, Content, FileIo, SqlOutcome, SqlRequest, Table, TableFile, quote_identifier,
-    run_sqlite,
+    Address, Content, FileForm, FileIo, Session, SqlOutcome, SqlRequest, Table, TableFile,
+    quote_identifier, run_sqlite,
 };
-use millstream_model::{AssetKey, IoKind, ReadSource, ResourceDef, StepConfig};
+use millstream_model::{AssetKey, ReadSource, ResourceDef, StepConfig};
 use minijinja::{Environment, context};
 use serde_json::{Value, json};
 
@@ -103,7 +103,7 @@ impl Project {
     }
 
     fn lake(&self) -> FileIo {
-        FileIo::new(IoKind::Csv, self.folder.path().join("lake"))
+        FileIo::new(FileForm::Csv, self.folder.path().join("lake"))
     }
 
     /// The SQL step of `asset` as the worker resolves it for a partition.
@@ -125,7 +125,8 @@ impl Project {
             read: step.read.into_iter().map(|(table, it)| (table, source(it))).collect(),
             rows: step.rows.then(|| self.folder.path().join("rows")),
             read_only: step.read_only,
-            output: self.folder.path().join("answer"),
+            kept: BTreeMap::new(),
+            session: Session::default(),
         }
     }
 

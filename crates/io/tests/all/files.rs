@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use millstream_io::{Address, Content, FileIo, IoError, Loaded, Stored, Table};
-use millstream_model::{ContentHash, ErrorCode, IoKind};
+use millstream_io::{Address, Content, FileForm, FileIo, IoError, Loaded, Place, Stored, Table};
+use millstream_model::{ContentHash, ErrorCode};
 use serde_json::{Value, json};
 
 fn address(tenant: &str) -> Address {
@@ -21,8 +21,13 @@ fn table() -> Table {
     }
 }
 
+fn path(stored: &Stored) -> &Path {
+    let Place::File(path) = &stored.place else { panic!("{stored:?}") };
+    path
+}
+
 fn text(stored: &Stored) -> String {
-    std::fs::read_to_string(&stored.path).unwrap()
+    std::fs::read_to_string(path(stored)).unwrap()
 }
 
 fn files_below(folder: &Path) -> usize {
@@ -33,7 +38,7 @@ fn files_below(folder: &Path) -> usize {
 #[test]
 fn r105_results_of_two_tenants_lie_in_folders_of_their_own() {
     let folder = tempfile::tempdir().unwrap();
-    let io = FileIo::new(IoKind::Json, folder.path().join("data"));
+    let io = FileIo::new(FileForm::Json, folder.path().join("data"));
     let write = |tenant: &'static str| {
         let io = io.clone();
         std::thread::spawn(move || {
@@ -58,7 +63,7 @@ fn r105_results_of_two_tenants_lie_in_folders_of_their_own() {
 #[test]
 fn r105_a_result_that_cannot_be_kept_leaves_the_old_one_whole() {
     let folder = tempfile::tempdir().unwrap();
-    let io = FileIo::new(IoKind::Csv, folder.path().to_owned());
+    let io = FileIo::new(FileForm::Csv, folder.path().to_owned());
     let first = io.store(&address("jfk"), Content::Table(&table())).unwrap();
     let before = text(&first);
     let error = io.store(&address("jfk"), Content::Json(&json!("no table"))).unwrap_err();
@@ -71,12 +76,13 @@ fn r105_a_result_that_cannot_be_kept_leaves_the_old_one_whole() {
 #[test]
 fn r106_a_missing_input_names_its_path() {
     let folder = tempfile::tempdir().unwrap();
-    let io = FileIo::new(IoKind::Csv, folder.path().to_owned());
+    let io = FileIo::new(FileForm::Csv, folder.path().to_owned());
     let error = io.load(&address("jfk")).unwrap_err();
     assert_eq!(error.code(), ErrorCode::StepInput);
     let path = folder.path().join("jfk/sales/orders/2013-01.csv");
     let wanted = format!(
-        "input sales/orders [2013-01] does not exist: there is no file {}; materialize it first",
+        "input sales/orders [2013-01] does not exist: there is no file {}; make it with \
+         `millstream asset materialize sales/orders --partition 2013-01 --tenant jfk`",
         path.display()
     );
     assert_eq!(error.message(), wanted);
@@ -89,15 +95,15 @@ fn a_table_is_the_same_from_memory_from_json_and_from_a_rows_file() {
     let rows_file = folder.path().join("rows");
     std::fs::write(&rows_file, "[\"name\",\"n\"]\n[\"a, \\\"b\\\"\\n\",1.5]\n[null,-2]\n").unwrap();
     let json = serde_json::to_value(table()).unwrap();
-    let csv = FileIo::new(IoKind::Csv, folder.path().join("csv"));
-    let document = FileIo::new(IoKind::Json, folder.path().join("json"));
+    let csv = FileIo::new(FileForm::Csv, folder.path().join("csv"));
+    let document = FileIo::new(FileForm::Json, folder.path().join("json"));
     let contents = [Content::Table(&table()), Content::Json(&json), Content::RowsFile(&rows_file)];
     for content in contents {
         let stored = csv.store(&address("jfk"), content).unwrap();
         assert_eq!(text(&stored), "name,n\n\"a, \"\"b\"\"\n\",1.5\n,-2\n");
         assert_eq!((stored.rows, stored.bytes), (Some(2), text(&stored).len() as u64));
         assert_eq!(stored.hash, ContentHash::of(text(&stored).as_bytes()));
-        assert_eq!(stored.log_line(), format!("Wrote to {}", stored.path.display()));
+        assert_eq!(stored.log_line(), format!("Wrote to {}", path(&stored).display()));
 
         document.store(&address("jfk"), content).unwrap();
         assert_eq!(document.load(&address("jfk")).unwrap(), Loaded::Json(json.clone()));

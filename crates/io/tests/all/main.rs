@@ -9,6 +9,8 @@
 mod asset_manager;
 mod files;
 mod http;
+mod kinds;
+mod kinds_bench;
 mod postgres;
 #[expect(unreachable_pub, reason = "the file belongs to a library, which tests here cannot use")]
 #[path = "../../../testkit/src/postgres.rs"]

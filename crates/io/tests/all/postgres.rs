@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use millstream_io::{
-    SqlError, SqlFailure, SqlOutcome, SqlRequest, Table, TableFile, quote_identifier, run_postgres,
+    Session, SqlError, SqlFailure, SqlOutcome, SqlRequest, Table, TableFile, quote_identifier,
+    run_postgres,
 };
 use millstream_model::ResourceDef;
 use serde_json::{Value, json};
@@ -47,7 +48,8 @@ impl Bench {
             read: BTreeMap::new(),
             rows: None,
             read_only: false,
-            output: self.folder.path().join("unused"),
+            kept: BTreeMap::new(),
+            session: Session::default(),
         }
     }
 
@@ -81,7 +83,8 @@ fn message(error: &SqlError) -> String {
         read: BTreeMap::new(),
         rows: None,
         read_only: false,
-        output: PathBuf::new(),
+        kept: BTreeMap::new(),
+        session: Session::default(),
     };
     SqlFailure::new(error, &request).message
 }
@@ -102,8 +105,8 @@ async fn statements_run_in_one_transaction_in_the_schema_of_the_resource() {
     let error = bench.run(&["DELETE FROM t", "INSERT INTO t VALUES (1), (1)"]).await.unwrap_err();
     assert_eq!(
         message(&error),
-        "statement 2 failed: duplicate key value violates unique constraint \"t_a_key\"; \
-         Key (a)=(1) already exists."
+        "statement 2 failed: duplicate key value violates unique constraint \"t_a_key\" \
+         (SQLSTATE 23505); Key (a)=(1) already exists."
     );
     let schema = json!(bench.schema);
     let rows = bench.select("SELECT count(*), min(current_schema()) FROM t").await;
@@ -156,7 +159,7 @@ async fn a_value_that_does_not_fit_names_its_parameter() {
     assert_eq!(
         message(&run_postgres(&wrong).await.unwrap_err()),
         "statement 1: parameter `:count` cannot be bound: invalid input syntax for type integer: \
-         \"many\""
+         \"many\" (SQLSTATE 22P02)"
     );
     let object = bench.with("SELECT 1 + :count", &[("count", json!({}))]);
     let error = message(&run_postgres(&object).await.unwrap_err());
@@ -207,16 +210,37 @@ async fn what_a_step_may_not_do_is_refused_before_it_is_sent() {
     assert!(matches!(several, SqlError::Several { number: 1 }), "{several}");
     let nameless = bench.run(&["SELECT $1::int"]).await.unwrap_err();
     assert!(matches!(nameless, SqlError::NamelessParameter { .. }), "{nameless}");
-    let mut read = bench.request(&["SELECT 1"]);
-    read.read.insert("flights".to_owned(), TableFile::Csv("a.csv".into()));
-    let error = run_postgres(&read).await.unwrap_err();
-    assert!(matches!(error, SqlError::ReadUnsupported { .. }), "{error}");
     let write = SqlRequest { read_only: true, ..bench.request(&["CREATE TABLE t (a int)"]) };
     assert_eq!(
         message(&run_postgres(&write).await.unwrap_err()),
-        "statement 1 failed: cannot execute CREATE TABLE in a read-only transaction"
+        "statement 1 failed: cannot execute CREATE TABLE in a read-only transaction \
+         (SQLSTATE 25006)"
     );
     bench.run(&["SAVEPOINT s", "ROLLBACK TO s", "RELEASE s"]).await.unwrap();
+}
+
+#[tokio::test]
+async fn files_are_temporary_tables_for_statements_that_only_read_too() {
+    let Some(bench) = Bench::new().await else { return };
+    let path = bench.folder.path().join("flights.csv");
+    std::fs::write(&path, "day,code,n\n2013-01-01,007,1.5\n2013-01-02,,2\n").unwrap();
+    let mut request = bench.request(&["SELECT sum(n), max(code), count(code) FROM flights"]);
+    request.read.insert("flights".to_owned(), TableFile::Csv(path));
+    request.read_only = true;
+    assert_eq!(bench.rows(request).await.unwrap().rows, [[json!(3.5), json!("007"), json!(1)]]);
+}
+
+#[tokio::test]
+async fn the_server_knows_whose_connection_it_is_and_how_long_it_may_take() {
+    let Some(bench) = Bench::new().await else { return };
+    let text = "SELECT current_setting('application_name'), current_setting('statement_timeout')";
+    let mut request = bench.request(&[text]);
+    let owner = format!("1a2b3c4d/{}", "größe".repeat(20));
+    request.session = Session { owner, statement_timeout_ms: Some(1_000) };
+    let rows = bench.rows(request).await.unwrap().rows;
+    let name = rows[0][0].as_str().unwrap();
+    assert!(name.starts_with("millstream 1a2b3c4d/gr") && name.len() <= 63, "{name}");
+    assert_eq!(rows[0][1], json!("6s"));
 }
 
 #[tokio::test]

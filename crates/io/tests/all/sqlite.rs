@@ -5,8 +5,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use millstream_io::sql_child::ChildRequest;
 use millstream_io::{
-    SqlAnswer, SqlError, SqlOutcome, SqlRequest, Table, TableFile, run_sqlite, sql_child,
+    Session, SqlAnswer, SqlError, SqlOutcome, SqlRequest, Table, TableFile, run_sqlite, sql_child,
 };
 use millstream_model::{ErrorCode, ResourceDef};
 use serde_json::{Value, json};
@@ -35,7 +36,8 @@ impl Bench {
             read: BTreeMap::new(),
             rows: None,
             read_only: false,
-            output: self.path("answer.json"),
+            kept: BTreeMap::new(),
+            session: Session::default(),
         }
     }
 
@@ -343,10 +345,11 @@ fn the_files_journal_mode_is_its_owners() {
 fn the_child_leaves_its_answer_where_the_request_says() {
     let bench = Bench::new();
     let answer = |statements: &[&str], code: ExitCode| {
-        let (path, request) = (bench.path("request.json"), bench.request(statements));
-        sql_child::write_request(&path, &request).unwrap();
+        let (path, answer) = (bench.path("request.json"), bench.path("answer.json"));
+        let request = ChildRequest::Sql(bench.request(statements));
+        sql_child::write_request(&path, request, &answer).unwrap();
         assert_eq!(format!("{:?}", sql_child::main(&path)), format!("{code:?}"));
-        sql_child::read_answer(&request.output).unwrap()
+        sql_child::read_answer(&answer).unwrap()
     };
     let SqlAnswer::Done(outcome) = answer(&["CREATE TABLE t (a)"], ExitCode::SUCCESS) else {
         panic!("the statement failed");

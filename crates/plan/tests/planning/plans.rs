@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use millstream_model::partitions::{Cadence, DynamicPartitions, TimeWindowPartitions};
 use millstream_model::{
-    Builtin, ErrorCode, FileManifest, HandlerDef, HandlerTarget, InputSource, IoDef, IoKind,
+    Builtin, ErrorCode, FileManifest, FolderIo, HandlerDef, HandlerTarget, InputSource, IoDef,
     JobShape, LocalStep, Manifest, OpDef, PartitionsDef, ResourceDef, RetryPolicy, RunPlan,
     SqlStep, StepConfig, TenantDef, Timestamp,
 };
@@ -135,7 +135,7 @@ fn an_undeclared_tenant_and_a_disabled_one_are_refused() {
 /// `raw` → `clean` → `report`, where `raw` is made elsewhere; the others are partitioned by `by`.
 fn partitioned(by: &[(&str, PartitionsDef)], raw_by: Option<&str>) -> Manifest {
     let named = |name: &str| name.parse().unwrap();
-    let lake = IoDef { kind: IoKind::Csv, base: "lake".to_owned() };
+    let lake = IoDef::Csv(FolderIo { base: "lake".to_owned() });
     let mut raw = asset("raw", &[]);
     raw.step = None;
     raw.partitions = raw_by.map(|name| name.parse().unwrap());

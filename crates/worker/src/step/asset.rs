@@ -4,17 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use millstream_blob::RESULT_MAX;
-use millstream_io::{Address, Content, FileIo, IoError, Stored, Table};
-use millstream_model::{
-    AssetKey, AssetStep, ErrorCode, EventBody, InputSource, IoDef, MetadataKind, MetadataValue,
-    PartitionKey,
-};
+use millstream_io::{Output, Place, Stored, Table};
+use millstream_model::{AssetStep, ErrorCode, EventBody, IoDef, MetadataKind, MetadataValue};
 use serde_json::{Value, json};
 
 use super::attempt::{Attempt, Ending};
+use super::io::Child;
 use super::result;
 use super::scratch::Scratch;
-use super::template::Templates;
 
 /// The keys of a result that speak about the asset and are no part of it.
 const METADATA: &str = "metadata";
@@ -48,7 +45,7 @@ pub(super) struct Kept {
 }
 
 /// Keeps `value`, which a step returned.
-pub(super) async fn keep_value(attempt: &mut Attempt<'_>, value: Value) -> Result<Kept, Ending> {
+pub(super) async fn keep_value(attempt: &Attempt<'_>, value: Value) -> Result<Kept, Ending> {
     let materialized = match &attempt.step.asset {
         None => None,
         Some(asset) if value.is_null() && !asset.output_required => None,
@@ -82,7 +79,9 @@ pub(super) async fn keep_document(
         Some(asset) => {
             let mut version = None;
             if let Some(io) = &asset.io {
-                let stored = store(attempt, asset, io, StoreJob::Value(value.clone())).await?;
+                let scratch = attempt.scratch()?;
+                let output = Output::Value(value.clone());
+                let stored = store(attempt, asset, io, output, &scratch).await?;
                 metadata.extend(stored_metadata(&stored));
                 version = Some(stored.hash.to_string());
             }
@@ -94,17 +93,18 @@ pub(super) async fn keep_document(
 }
 
 /// Keeps the rows of a step: in the asset's IO manager, or as the result.
-pub(super) async fn keep_rows(attempt: &mut Attempt<'_>, rows: Rows) -> Result<Kept, Ending> {
+pub(super) async fn keep_rows(attempt: &Attempt<'_>, rows: Rows) -> Result<Kept, Ending> {
     let asset = attempt.step.asset.as_ref();
-    if rows.count == 0 && asset.is_some_and(|asset| !asset.output_required) {
+    if let Some(asset) = asset.filter(|asset| rows.count == 0 && !asset.output_required) {
+        attempt.say(&[format!("there are no rows, so {} is not made", asset.key)]);
         let result = json!({ "columns": rows.columns, "row_count": 0 });
         return Ok(Kept { result, result_ref: None, materialized: None });
     }
     if let Some(asset) = asset
         && let Some(io) = &asset.io
     {
-        let path = rows.scratch.rows();
-        let stored = store(attempt, asset, io, StoreJob::Rows(path)).await?;
+        let output = Output::Rows(rows.scratch.rows());
+        let stored = store(attempt, asset, io, output, &rows.scratch).await?;
         let mut metadata = rows.metadata;
         metadata.extend(stored_metadata(&stored));
         let version = Some(stored.hash.to_string());
@@ -175,9 +175,16 @@ fn row_metadata(table: &Table) -> BTreeMap<String, MetadataValue> {
 }
 
 fn stored_metadata(stored: &Stored) -> Vec<(String, MetadataValue)> {
-    let path = json!(stored.path.to_string_lossy());
-    let path = MetadataValue { kind: MetadataKind::Path, value: path };
-    let mut metadata = vec![("path".to_owned(), path), ("bytes".to_owned(), count(stored.bytes))];
+    let place = match &stored.place {
+        Place::File(path) => {
+            let value = json!(path.to_string_lossy());
+            ("path".to_owned(), MetadataValue { kind: MetadataKind::Path, value })
+        }
+        Place::Table { table, partition: _ } => {
+            ("table".to_owned(), MetadataValue::text(table.to_string()))
+        }
+    };
+    let mut metadata = vec![place, ("bytes".to_owned(), count(stored.bytes))];
     if let Some(rows) = stored.rows {
         metadata.push(("rows".to_owned(), count(rows)));
     }
@@ -188,14 +195,8 @@ fn count(number: u64) -> MetadataValue {
     MetadataValue::int(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
-/// What an IO manager is to store.
-enum StoreJob {
-    Value(Value),
-    Rows(PathBuf),
-}
-
 async fn store_value(
-    attempt: &mut Attempt<'_>,
+    attempt: &Attempt<'_>,
     asset: &AssetStep,
     io: &IoDef,
     value: &Value,
@@ -213,27 +214,26 @@ async fn store_value(
         content.remove(METADATA);
         content.remove(DATA_VERSION);
     }
-    store(attempt, asset, io, StoreJob::Value(content)).await
+    let scratch = attempt.scratch()?;
+    store(attempt, asset, io, Output::Value(content), &scratch).await
 }
 
 async fn store(
     attempt: &Attempt<'_>,
     asset: &AssetStep,
     io: &IoDef,
-    job: StoreJob,
+    output: Output,
+    scratch: &Scratch,
 ) -> Result<Stored, Ending> {
-    let io = attempt.file_io(io, &attempt.setting_templates())?;
+    let child = Child::new(attempt, scratch);
+    let settings = attempt.io_settings(io, &attempt.setting_templates())?;
+    let manager = millstream_io::open(settings, &child);
     let address = attempt.address(&asset.key, asset.partition.as_ref());
-    let storing = tokio::task::spawn_blocking(move || match &job {
-        StoreJob::Value(value) => io.store(&address, Content::Json(value)),
-        StoreJob::Rows(path) => io.store(&address, Content::RowsFile(path)),
-    });
-    let stored = storing.await.map_err(|error| {
-        let message = format!("the result was not stored: {error}");
-        Ending::failed(ErrorCode::Internal, message)
-    })?;
-    let stored = stored.map_err(|error: IoError| Ending::failed(error.code(), error.message()))?;
-    attempt.say(&[stored.log_line()]);
+    let stored = attempt.bounded(manager.store(&address, output)).await?;
+    let stored = stored.map_err(|error| child.ending(&error))?;
+    let mut lines = stored.notes.clone();
+    lines.push(stored.log_line());
+    attempt.say(&lines);
     Ok(stored)
 }
 
@@ -241,44 +241,6 @@ impl Attempt<'_> {
     /// A path of the definition, below its root unless it is absolute.
     pub(super) fn below_root(&self, path: &str) -> PathBuf {
         self.worker.settings.root.join(path)
-    }
-
-    /// The IO manager that `io` defines.
-    pub(super) fn file_io(&self, io: &IoDef, templates: &Templates) -> Result<FileIo, Ending> {
-        let base = templates.render(&io.base).map_err(Ending::ForGood)?;
-        Ok(FileIo::new(io.kind, self.below_root(&base)))
-    }
-
-    fn address(&self, asset: &AssetKey, partition: Option<&PartitionKey>) -> Address {
-        Address {
-            tenant: self.assignment.tenant.clone(),
-            asset: asset.clone(),
-            partition: partition.cloned(),
-        }
-    }
-
-    /// Where the content of the upstream asset `asset` is.
-    pub(super) fn input(
-        &self,
-        asset: &AssetKey,
-        templates: &Templates,
-    ) -> Result<(FileIo, Address), Ending> {
-        let inputs = self.step.asset.iter().flat_map(|step| &step.inputs);
-        let input = inputs.into_iter().find(|input| &input.asset == asset);
-        match input.map(|input| (&input.source, &input.partition)) {
-            Some((InputSource::Io(io), partition)) => {
-                let address = self.address(asset, partition.as_ref());
-                Ok((self.file_io(io, templates)?, address))
-            }
-            Some((InputSource::None, _)) => Err(Ending::for_good(
-                ErrorCode::StepInput,
-                format!("asset {asset} has no `io`, so there is nothing to read; give it one"),
-            )),
-            None => Err(Ending::for_good(
-                ErrorCode::StepInput,
-                format!("asset {asset} is read and not among the step's `deps`; add it there"),
-            )),
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! **Invariant.** An attempt never fails as a future: whatever goes wrong is its result.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -10,17 +11,17 @@ use futures_util::future::BoxFuture;
 use millstream_model::worker_api::Assignment;
 use millstream_model::{
     AssetStep, ErrorCode, EventBody, HandlerTarget, InputSource, LocalStep, StepConfig, StepError,
-    StepInput, StepKey, StepPlan, StepUsage,
+    StepKey, StepPlan, StepUsage,
 };
 use millstream_plan::progress::AttemptEnd;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokio::sync::{mpsc, watch};
 
 use super::asset::{self, Kept, Metadata, Rows};
 use super::context::Context;
 use super::template::Templates;
-use super::{builtin, http, process, python, sql};
-use crate::run::results::{StepResult, load};
+use super::{builtin, http, load, process, python, sql};
+use crate::run::results::{self, StepResult};
 use crate::{Seams, Worker};
 
 /// Executes attempts at steps: a [`Worker`] with processes, a simulation as its seed says.
@@ -75,7 +76,7 @@ impl StepRunner for Worker {
             stop,
             events,
             has_made_asset: false,
-            usage: None,
+            usage: Mutex::default(),
         };
         attempt.execute().boxed()
     }
@@ -92,7 +93,7 @@ pub(super) struct Attempt<'a> {
     pub(super) upstream: Vec<(StepKey, StepResult)>,
     pub(super) stop: watch::Receiver<bool>,
     /// What its processes used so far.
-    pub(super) usage: Option<StepUsage>,
+    pub(super) usage: Mutex<Option<StepUsage>>,
     pub(super) events: mpsc::Sender<EventBody>,
     /// Whether the step has reported its asset itself.
     pub(super) has_made_asset: bool,
@@ -169,7 +170,8 @@ impl Attempt<'_> {
                 Err(ending) => (ending.into(), None),
             }
         };
-        AttemptDone { step, end, materialized, usage: self.usage }
+        let usage = self.usage.into_inner().unwrap_or_else(PoisonError::into_inner);
+        AttemptDone { step, end, materialized, usage }
     }
 
     async fn try_execute(&mut self) -> Result<(AttemptEnd, Option<EventBody>), Ending> {
@@ -215,6 +217,10 @@ impl Attempt<'_> {
                 let context = self.context().await?;
                 http::run(self, http, &context).await
             }
+            StepConfig::Load(load) => {
+                let context = self.context().await?;
+                load::run(self, load, &context).await
+            }
         }
     }
 
@@ -250,12 +256,12 @@ impl Attempt<'_> {
     /// What the step may see, with the results of the steps that it depends on.
     async fn context(&mut self) -> Result<Context, Ending> {
         let upstream = std::mem::take(&mut self.upstream);
-        let results = load(&self.worker.blobs, upstream)
+        let results = results::load(&self.worker.blobs, upstream)
             .await
             .map_err(|problem| Ending::failed(ErrorCode::StepInput, problem))?;
         let mut context = Context::new(self, results);
         if let Some(asset) = &self.step.asset {
-            context.add_inputs(self.inputs(asset)?);
+            context.add_inputs(self.inputs(asset).await?);
         }
         Ok(context)
     }
@@ -266,14 +272,14 @@ impl Attempt<'_> {
     }
 
     /// Where the inputs of the step's asset are, for a program that reads them itself.
-    fn inputs(&self, asset: &AssetStep) -> Result<Map<String, Value>, Ending> {
+    async fn inputs(&self, asset: &AssetStep) -> Result<Map<String, Value>, Ending> {
         let mut inputs = Map::new();
-        let kept = |input: &&StepInput| matches!(input.source, InputSource::Io(_));
-        for input in asset.inputs.iter().filter(kept) {
-            let (io, address) = self.input(&input.asset, &self.setting_templates())?;
-            let path = io.path_of(&address);
-            let place = json!({ "path": path.to_string_lossy(), "partition": input.partition });
-            inputs.insert(input.asset.to_string(), place);
+        let templates = self.setting_templates();
+        for input in &asset.inputs {
+            if let InputSource::Io(io) = &input.source {
+                let place = self.input_place(io, input, &templates).await?;
+                inputs.insert(input.asset.to_string(), place);
+            }
         }
         Ok(inputs)
     }

@@ -10,6 +10,8 @@ mod context;
 mod forked;
 mod gauge;
 mod http;
+mod io;
+mod load;
 mod process;
 mod python;
 mod result;

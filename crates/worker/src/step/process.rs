@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use millstream_blob::{LogKey, LogStream};
 use millstream_model::{
-    ByteSize, CommandLine, CommandStep, ErrorCode, HumanDuration, StepError, StepLimits,
+    ByteSize, CommandLine, CommandStep, ErrorCode, HumanDuration, StepError, StepLimits, StepUsage,
 };
 use serde_json::Value;
 use tokio::sync::watch;
@@ -153,7 +154,7 @@ impl Attempt<'_> {
     /// `is_answered` says of an exit code other than 0 that the process did what it should and
     /// left an answer.
     pub(super) async fn run_process(
-        &mut self,
+        &self,
         spec: ProcessSpec,
         is_answered: impl Fn(i32) -> bool,
     ) -> Result<(), Ending> {
@@ -186,23 +187,32 @@ impl Attempt<'_> {
     }
 
     async fn end_of(
-        &mut self,
+        &self,
         spec: ProcessSpec,
         session: Option<&mut Session>,
     ) -> Result<Ended, Ending> {
         let grace = self.worker.settings.cancel_grace;
         let process =
             self.worker.supervisor.spawn(spec).await.map_err(|error| not_spawned(&error))?;
-        let end = await_end(process, &mut self.stop, grace);
+        let mut stop = self.stop.clone();
+        let end = await_end(process, &mut stop, grace);
         let ended = match session {
             Some(session) => session.follow(end).await,
             None => end.await,
         }?;
-        self.usage = Some(self.usage.unwrap_or_default().then(ended.usage));
+        self.add_usage(ended.usage);
         if let Some(problem) = &ended.log_error {
             tracing::warn!(step = %self.step.key, problem, "output of a step is missing");
         }
         Ok(ended)
+    }
+}
+
+impl Attempt<'_> {
+    /// Counts what a process of the attempt's has used.
+    pub(super) fn add_usage(&self, usage: StepUsage) {
+        let mut all = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
+        *all = Some(all.unwrap_or_default().then(usage));
     }
 }
 

@@ -173,13 +173,13 @@ impl Attempt<'_> {
     }
 
     /// Adds what the step has used in a process that it shared.
-    pub(super) fn note_usage(&mut self, cpu_micros: u64, gauge: &Gauge, capture: &Capture) {
+    pub(super) fn note_usage(&self, cpu_micros: u64, gauge: &Gauge, capture: &Capture) {
         let usage = StepUsage {
             cpu_micros,
             peak_memory_bytes: gauge.peak(),
             output_dropped_bytes: capture.dropped(),
         };
-        self.usage = Some(self.usage.unwrap_or_default().then(usage));
+        self.add_usage(usage);
     }
 
     /// Says in the worker's log when output of the step was lost.

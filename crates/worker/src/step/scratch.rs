@@ -57,6 +57,11 @@ impl Scratch {
         self.file(ROWS)
     }
 
+    /// The file with a copy of the rows of one of the step's inputs, which goes with the folder.
+    pub(super) fn input(&self, number: usize) -> PathBuf {
+        self.path.join(format!("input.{number}"))
+    }
+
     /// The file that the step's program writes its messages to.
     pub(super) fn messages(&self) -> PathBuf {
         self.file(MESSAGES)

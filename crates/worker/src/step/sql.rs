@@ -1,99 +1,141 @@
 //! Steps that are SQL statements: what is asked of `io`, and what came of it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::PathBuf;
 
 use millstream_blob::{LogStream, LogWriter};
+use millstream_io::sql_child::ChildRequest;
 use millstream_io::{
-    SqlAnswer, SqlFailure, SqlOutcome, SqlRequest, TableFile, run_postgres, sql_child,
+    IoSettings, Keeper, Kept, Place, SqlAnswer, SqlFailure, SqlOutcome, SqlRequest, TableFile,
+    open, run_postgres,
 };
-use millstream_model::{ErrorCode, ReadSource, ResourceDef, SqlStep};
+use millstream_model::{AssetKey, MetadataKind, MetadataValue, ReadSource, ResourceDef, SqlStep};
 use serde_json::{Value, json};
 
-use super::asset::{Metadata, Rows};
+use super::asset::Rows;
 use super::attempt::{Attempt, Ending, Returned};
 use super::context::Context;
-use super::process::{no_folder, stopped, timed_out};
+use super::io::{Child, in_child, no_database};
 use super::scratch::Scratch;
 use super::template::Templates;
-use crate::supervisor::ProcessSpec;
-
-/// The exit code of the SQL child when its answer is a failure.
-const ANSWERED: i32 = 1;
 
 /// Runs the statements of `step`.
 pub(super) async fn run(
-    attempt: &mut Attempt<'_>,
+    attempt: &Attempt<'_>,
     step: &SqlStep,
     context: &Context,
 ) -> Result<Returned, Ending> {
     let scratch = attempt.scratch()?;
-    let request = request(attempt, step, &context.templates(), &scratch)?;
+    let request = request(attempt, step, &context.templates(), &scratch).await?;
     let outcome = match &request.resource {
-        ResourceDef::Sqlite { .. } => in_child(attempt, &request, &scratch).await?,
+        ResourceDef::Sqlite { .. } => on_file(attempt, request, &scratch).await?,
         ResourceDef::Postgres { .. } => on_server(attempt, &request).await?,
-        ResourceDef::Http(_) => return Err(no_database(step)),
+        ResourceDef::Http(_) => return Err(no_database(&step.resource)),
     };
     write_log(attempt, &outcome);
+    let metadata = BTreeMap::from([("statements".to_owned(), statements(&outcome))]);
     let Some(count) = outcome.row_count else {
-        return Ok(Returned::Value(json!({ "rows_affected": outcome.rows_affected })));
+        let affected = outcome.rows_affected;
+        return Ok(Returned::Value(json!({ "rows_affected": affected, "metadata": metadata })));
     };
-    let metadata = Metadata::new();
     Ok(Returned::Rows(Rows { columns: outcome.columns, count, metadata, scratch }))
 }
 
+/// What each statement did and how long it took.
+fn statements(outcome: &SqlOutcome) -> MetadataValue {
+    let rows = each_statement(outcome).take(STATEMENTS_MAX);
+    let rows =
+        rows.map(|(number, rows, ms)| json!({ "statement": number, "rows": rows, "ms": ms }));
+    MetadataValue { kind: MetadataKind::Table, value: rows.collect() }
+}
+
+/// The number of each statement, from 1, the rows that it changed or gave, and its milliseconds.
+fn each_statement(outcome: &SqlOutcome) -> impl Iterator<Item = (usize, u64, u64)> {
+    let last = outcome.rows_affected.len();
+    let each = outcome.rows_affected.iter().zip(&outcome.statement_micros);
+    each.enumerate().map(move |(index, (affected, micros))| {
+        let number = index + 1;
+        let given = outcome.row_count.filter(|_| number == last);
+        (number, given.unwrap_or(*affected), micros.div_ceil(1000))
+    })
+}
+
+/// The most statements that metadata tells of; the step's log has all.
+const STATEMENTS_MAX: usize = 100;
+
 /// The request with every template resolved and every path absolute.
-fn request(
+async fn request(
     attempt: &Attempt<'_>,
     step: &SqlStep,
     templates: &Templates,
     scratch: &Scratch,
 ) -> Result<SqlRequest, Ending> {
     let statements = step.statements.iter().map(|text| templates.render_sql(text));
-    let mut read = BTreeMap::new();
-    for (table, source) in &step.read {
-        read.insert(table.clone(), table_file(attempt, source, templates)?);
-    }
-    Ok(SqlRequest {
-        resource: resource(attempt, step, templates)?,
+    let mut request = SqlRequest {
+        resource: attempt.database(&step.resource, templates)?,
         statements: statements.collect::<Result<_, _>>().map_err(Ending::ForGood)?,
         params: params(attempt, step, templates)?,
-        read,
+        read: BTreeMap::new(),
+        kept: BTreeMap::new(),
         rows: step.rows.then(|| scratch.rows()),
         read_only: step.read_only,
-        output: scratch.answer(),
-    })
-}
-
-fn resource(
-    attempt: &Attempt<'_>,
-    step: &SqlStep,
-    templates: &Templates,
-) -> Result<ResourceDef, Ending> {
-    let Some(resource) = attempt.assignment.plan.resources.get(&step.resource) else {
-        let message = format!("resource `{}` is not declared under `resources`", step.resource);
-        return Err(Ending::for_good(ErrorCode::StepResource, message));
+        session: attempt.session(),
     };
-    let render = |text: &str| templates.render(text).map_err(Ending::ForGood);
-    Ok(match resource {
-        ResourceDef::Sqlite { path } => {
-            let path = attempt.below_root(&render(path)?);
-            ResourceDef::Sqlite { path: path.to_string_lossy().into_owned() }
+    for (number, (table, source)) in step.read.iter().enumerate() {
+        let table = table.clone();
+        match source {
+            ReadSource::Csv(path) => {
+                let path = templates.render(path).map_err(Ending::ForGood)?;
+                request.read.insert(table, TableFile::Csv(attempt.below_root(&path)));
+            }
+            ReadSource::Asset(asset) => {
+                let input = Input { table, asset, copy: scratch.input(number) };
+                read_asset(attempt, input, &mut request, scratch).await?;
+            }
         }
-        ResourceDef::Postgres { url, schema } => ResourceDef::Postgres {
-            url: render(url)?,
-            schema: schema.as_deref().map(render).transpose()?,
-        },
-        ResourceDef::Http(_) => return Err(no_database(step)),
-    })
+    }
+    Ok(request)
 }
 
-fn no_database(step: &SqlStep) -> Ending {
-    let message = format!(
-        "resource `{}` is no database; name one of kind `sqlite` or `postgres`",
-        step.resource
-    );
-    Ending::for_good(ErrorCode::StepResource, message)
+/// An upstream asset that is read, and the file for a copy of its rows.
+struct Input<'a> {
+    table: String,
+    asset: &'a AssetKey,
+    copy: PathBuf,
+}
+
+/// Has `request` see an asset's rows: where they are if they are in the same server, else a copy.
+async fn read_asset(
+    attempt: &Attempt<'_>,
+    input: Input<'_>,
+    request: &mut SqlRequest,
+    scratch: &Scratch,
+) -> Result<(), Ending> {
+    let (io, address) = attempt.input(input.asset)?;
+    let settings = attempt.io_settings(io, &attempt.setting_templates())?;
+    let is_there = is_on_the_server(&settings, &request.resource);
+    let child = Child::new(attempt, scratch);
+    let manager = open(settings, &child);
+    match manager.place(&address) {
+        Place::Table { table, partition: _ } if is_there => {
+            let kept = Kept { table, keeper: Keeper::from(&address) };
+            request.kept.insert(input.table, kept);
+        }
+        _ => {
+            let rows = attempt.bounded(manager.rows(&address, &input.copy)).await?;
+            request.read.insert(input.table, rows.map_err(|error| child.ending(&error))?);
+        }
+    }
+    Ok(())
+}
+
+/// Whether the database of `settings` is the very Postgres database that the statements run in.
+fn is_on_the_server(settings: &IoSettings, own: &ResourceDef) -> bool {
+    let IoSettings::Table { resource, .. } = settings else { return false };
+    match (&**resource, own) {
+        (ResourceDef::Postgres { url, .. }, ResourceDef::Postgres { url: own, .. }) => url == own,
+        _ => false,
+    }
 }
 
 /// What `:name` may stand for: what the step declares, and on top what every step has.
@@ -120,68 +162,31 @@ fn params(
     Ok(params)
 }
 
-fn table_file(
-    attempt: &Attempt<'_>,
-    source: &ReadSource,
-    templates: &Templates,
-) -> Result<TableFile, Ending> {
-    match source {
-        ReadSource::Csv(path) => {
-            let path = templates.render(path).map_err(Ending::ForGood)?;
-            Ok(TableFile::Csv(attempt.below_root(&path)))
-        }
-        ReadSource::Asset(asset) => {
-            let (io, address) = attempt.input(asset, templates)?;
-            io.source(&address).map_err(|error| Ending::failed(error.code(), error.message()))
-        }
-    }
-}
-
 /// Has a child of this program execute the request on a SQLite file.
-async fn in_child(
-    attempt: &mut Attempt<'_>,
-    request: &SqlRequest,
+async fn on_file(
+    attempt: &Attempt<'_>,
+    request: SqlRequest,
     scratch: &Scratch,
 ) -> Result<SqlOutcome, Ending> {
-    let path = scratch.request();
-    sql_child::write_request(&path, request)
-        .map_err(|error| no_folder(&path, &std::io::Error::other(error)))?;
-    let (program, args) = attempt.worker.settings.sql_program.clone();
-    let text = |path: &Path| path.to_string_lossy().into_owned();
-    let spec = ProcessSpec {
-        program: text(&program),
-        args: args.into_iter().chain([text(&path)]).collect(),
-        ..attempt.bare_process()
-    };
-    attempt.run_process(spec, |code| code == ANSWERED).await?;
-    match sql_child::read_answer(&request.output) {
-        Ok(SqlAnswer::Done(outcome)) => Ok(outcome),
-        Ok(SqlAnswer::Failed(failure)) => Err(Ending::Failed(failure.into_step_error())),
-        Err(error) => Err(no_folder(&request.output, &std::io::Error::other(error))),
+    match in_child(attempt, ChildRequest::Sql(request), scratch).await? {
+        SqlAnswer::Done(outcome) => Ok(outcome),
+        SqlAnswer::Failed(failure) => Err(Ending::Failed(failure.into_step_error())),
     }
 }
 
 /// Has the server execute the request. Giving up closes the connection, and the server undoes it.
-async fn on_server(attempt: &mut Attempt<'_>, request: &SqlRequest) -> Result<SqlOutcome, Ending> {
-    let timeout = attempt.timeout();
-    let too_long = attempt.seams.clock.sleep(timeout);
-    tokio::select! {
-        result = run_postgres(request) => result.map_err(|error| {
-            Ending::Failed(SqlFailure::new(&error, request).into_step_error())
-        }),
-        () = stopped(&mut attempt.stop) => Err(Ending::Canceled),
-        () = too_long => Err(timed_out(timeout, String::new())),
-    }
+async fn on_server(attempt: &Attempt<'_>, request: &SqlRequest) -> Result<SqlOutcome, Ending> {
+    let outcome = attempt.bounded(run_postgres(request)).await?;
+    outcome.map_err(|error| Ending::Failed(SqlFailure::new(&error, request).into_step_error()))
 }
 
 /// Says in the step's log what the statements did.
 fn write_log(attempt: &Attempt<'_>, outcome: &SqlOutcome) {
-    let counts = outcome.rows_affected.iter().enumerate();
     let mut lines: Vec<String> = outcome.notes.clone();
-    lines.extend(counts.map(|(index, rows)| format!("statement {}: {rows} rows", index + 1)));
-    if let Some(rows) = outcome.row_count {
-        lines.push(format!("the last statement gave {rows} rows"));
-    }
+    lines.extend(
+        each_statement(outcome)
+            .map(|(number, rows, ms)| format!("statement {number}: {rows} rows, {ms} ms")),
+    );
     attempt.say(&lines);
 }
 

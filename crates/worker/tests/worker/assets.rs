@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use millstream_blob::LogStream;
 use millstream_model::worker_api::Assignment;
 use millstream_model::{
-    AssetStep, ErrorCode, EventBody, HumanDuration, InputSource, IoDef, IoKind, MetadataValue,
+    AssetStep, ErrorCode, EventBody, FolderIo, HumanDuration, InputSource, IoDef, MetadataValue,
     ReadSource, ResourceDef, SqlStep, StepConfig, StepInput, StepPlan,
 };
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ fn planned((plan, step): (StepPlan, SqlStep)) -> StepPlan {
 }
 
 fn lake() -> IoDef {
-    IoDef { kind: IoKind::Csv, base: "lake".to_owned() }
+    IoDef::Csv(FolderIo { base: "lake".to_owned() })
 }
 
 fn asset(key: &str, io: Option<IoDef>) -> AssetStep {
@@ -81,6 +81,7 @@ async fn sql_rows_go_to_the_io_manager_and_the_next_asset_reads_them() {
         asset: "values".parse().unwrap(),
         partition: None,
         source: InputSource::Io(lake()),
+        optional: false,
     };
     let cache = StepPlan {
         depends_on: vec!["values".parse().unwrap()],
@@ -141,9 +142,13 @@ async fn r039_a_program_says_what_it_made_and_where_its_inputs_are() {
         asset: "raw/orders".parse().unwrap(),
         partition: None,
         source: InputSource::Io(lake()),
+        optional: false,
     };
     let line = r#"grep -q "lake/default/raw/orders/_.csv" "$MILLSTREAM_CONTEXT" &&
         echo '{"metadata": {"rows": 7}, "data_version": "d1"}' > "$MILLSTREAM_RESULT""#;
+    let folder = bench.settings.root.join("lake/default/raw/orders");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("_.csv"), "id\n1\n").unwrap();
     let made = AssetStep { inputs: vec![input], ..asset("orders", None) };
     let step = StepPlan { asset: Some(made), ..shell("orders", line) };
     bench.run(run_of(vec![step])).await;

@@ -10,7 +10,7 @@ use millstream_model::MetadataKind as K;
 use millstream_model::partitions::TimeWindow;
 use millstream_model::worker_api::Assignment;
 use millstream_model::{
-    AssetStep, CheckSeverity, CommandLine, CommandStep, ErrorCode, EventBody, IoDef, IoKind,
+    AssetStep, CheckSeverity, CommandLine, CommandStep, ErrorCode, EventBody, FolderIo, IoDef,
     PipesChannel, PipesConfig, StepConfig, StepPlan,
 };
 use millstream_plan::progress::RunOutcome;
@@ -349,7 +349,7 @@ async fn a_message_of_megabytes_is_read_from_an_output() {
 async fn a_program_that_reports_its_asset_need_not_leave_anything_for_the_io_manager() {
     let bench = Bench::new();
     let made = message("report_asset_materialization", &json!({ "asset_key": "a" }));
-    let io = Some(IoDef { kind: IoKind::Json, base: "lake".to_owned() });
+    let io = Some(IoDef::Json(FolderIo { base: "lake".to_owned() }));
     let made =
         StepPlan { asset: Some(AssetStep { io, ..asset("a") }), ..shell(&writing(&[&made])) };
     assert_eq!(bench.run(run_of(vec![made])).await, SUCCEEDED);

@@ -1,0 +1,122 @@
+//! The rows of a file, one at a time, whatever the file's form is.
+//!
+//! What loads rows into tables reads a file twice, once for its types and once for its rows, so
+//! that a table of any length passes through bounded memory. JSON documents alone are held whole.
+//!
+//! **Invariant.** The columns' names are distinct, and every row has a value for each.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::sql::{CSV_MAX, ROWS_MAX};
+use crate::table::{COLUMNS_MAX, RowLines, csv_columns, csv_error, csv_reader, repeated};
+use crate::{TableError, TableFile};
+
+/// A file's rows on their way.
+pub(crate) struct RowStream {
+    path: PathBuf,
+    columns: Vec<String>,
+    rows: Rows,
+    number: u64,
+}
+
+enum Rows {
+    Lines(RowLines),
+    Csv(csv::Reader<Box<dyn Read>>, csv::StringRecord),
+    Memory(std::vec::IntoIter<Vec<Value>>),
+}
+
+impl RowStream {
+    /// Opens `file` and reads its columns; a JSON document without rows has none.
+    pub(crate) fn open(file: &TableFile) -> Result<Self, TableError> {
+        let path = file.path().to_owned();
+        let (columns, rows) = match file {
+            TableFile::Rows(path) => {
+                let mut lines = RowLines::open(path, ROWS_MAX)?;
+                (lines.columns()?, Rows::Lines(lines))
+            }
+            TableFile::Csv(path) => {
+                let mut reader = csv_reader(path, CSV_MAX)?;
+                let columns = csv_columns(path, &mut reader)?;
+                (columns, Rows::Csv(reader, csv::StringRecord::new()))
+            }
+            TableFile::Json(path) => {
+                let table = crate::table::json_table(path)?;
+                (table.columns, Rows::Memory(table.rows.into_iter()))
+            }
+        };
+        check(&path, &columns)?;
+        Ok(Self { path, columns, rows, number: 0 })
+    }
+
+    /// The columns' names.
+    pub(crate) fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    /// Whether every value is text or null, and types are for the reader to find.
+    pub(crate) fn is_untyped(&self) -> bool {
+        matches!(self.rows, Rows::Csv(..))
+    }
+
+    /// How many rows were given.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The next row, or `None` at the end.
+    pub(crate) fn next_row(&mut self) -> Result<Option<Vec<Value>>, TableError> {
+        let row = match &mut self.rows {
+            Rows::Lines(lines) => match lines.next_line()? {
+                Some(line) => Some(lines.parse::<Vec<Value>>(&line)?),
+                None => None,
+            },
+            Rows::Csv(reader, record) => {
+                let more =
+                    reader.read_record(record).map_err(|error| csv_error(&self.path, error))?;
+                more.then(|| record.iter().map(field).collect())
+            }
+            Rows::Memory(rows) => rows.next(),
+        };
+        let Some(row) = row else { return Ok(None) };
+        self.number += 1;
+        if row.len() != self.columns.len() {
+            let problem = format!(
+                "row {} has {} values for {} columns",
+                self.number,
+                row.len(),
+                self.columns.len()
+            );
+            return Err(TableError::Shape { path: self.path.clone(), problem });
+        }
+        Ok(Some(row))
+    }
+}
+
+/// A field of CSV; an empty one was not recorded.
+fn field(text: &str) -> Value {
+    match text {
+        "" => Value::Null,
+        text => Value::String(text.to_owned()),
+    }
+}
+
+fn check(path: &Path, columns: &[String]) -> Result<(), TableError> {
+    let problem = if columns.len() > COLUMNS_MAX {
+        format!("it has more than {COLUMNS_MAX} columns")
+    } else if let Some(name) = repeated(columns) {
+        format!("two columns are called {name:?}; names are compared without regard to case")
+    } else {
+        return Ok(());
+    };
+    Err(TableError::Shape { path: path.to_owned(), problem })
+}
+
+/// How many rows `file` has, counted up to `most`.
+pub fn row_count(file: &TableFile, most: u64) -> Result<u64, TableError> {
+    let mut rows = RowStream::open(file)?;
+    while rows.number() < most && rows.next_row()?.is_some() {}
+    Ok(rows.number())
+}
