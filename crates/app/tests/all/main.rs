@@ -21,5 +21,6 @@ mod process;
 mod project;
 mod server;
 mod steps;
+mod tables;
 mod versions;
 mod workers;
