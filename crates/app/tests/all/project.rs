@@ -1,6 +1,6 @@
 //! A project's folder in a temporary place, and the binary run in it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,9 @@ use tempfile::TempDir;
 
 /// The binary.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_millstream");
+
+/// Where programs are found.
+const SEARCH_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// The longest that anything here may take, on a busy machine too.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -77,12 +80,26 @@ impl Project {
 
     /// The binary with `arguments`, in the folder and with nothing of the test's environment.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(PROGRAM);
+        let mut command = self.plain(PROGRAM);
+        command.args(arguments);
         command
-            .args(arguments)
+    }
+
+    /// Lines for the shell, in which `millstream` is the binary; the first that fails is the last.
+    pub(crate) fn shell(&self, lines: &str) -> Command {
+        let folder = Path::new(PROGRAM).parent().unwrap().display();
+        let mut command = self.plain("/bin/sh");
+        command.args(["-ec", lines]).env("PATH", format!("{folder}:{SEARCH_PATH}"));
+        command
+    }
+
+    /// A program in the folder, with nothing of the test's environment.
+    fn plain(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command
             .current_dir(self.dir.path())
             .env_clear()
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("PATH", SEARCH_PATH)
             .env("HOME", self.dir.path())
             .envs(self.variables.iter().cloned())
             .stdin(Stdio::null());
