@@ -5,7 +5,7 @@
 #![expect(clippy::print_stdout, reason = "the titles are for the person who runs it")]
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
@@ -35,6 +35,21 @@ fn stage(title: &str, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Resu
     work().with_context(|| format!("the stage `{title}` failed"))?;
     println!("   {:.1} s", start.elapsed().as_secs_f64());
     Ok(())
+}
+
+/// What cargo prints when it is run with `arguments` in `root`.
+pub fn output_of(root: &Path, arguments: &[&str]) -> anyhow::Result<String> {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(program)
+        .args(arguments)
+        .current_dir(root)
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cargo could not be started")?;
+    if !output.status.success() {
+        bail!("`cargo {}` ended with {}", arguments.join(" "), output.status);
+    }
+    String::from_utf8(output.stdout).context("cargo prints no text")
 }
 
 /// Runs cargo with `arguments` and the further variables of `environment` in `root`.

@@ -16,7 +16,9 @@ usage: cargo xtask <command>
   check           everything that has to hold before a change is merged
   tidy            the project's own rules alone (STYLE.md)
   generate        write the generated parts of the documents
-  prove [--long]  run the proofs with a larger budget than the tests have
+  prove [--long] [GOAL…]
+                  run the proofs with a larger budget than the tests have, of all goals or of those
+                  named, like G14 or R019
   sim <seed>      repeat one simulation";
 
 fn main() -> ExitCode {
@@ -40,8 +42,8 @@ fn run() -> anyhow::Result<()> {
         ["check"] => check::run(root),
         ["tidy"] => tidy::report(root),
         ["generate"] => generate::write(root),
-        ["prove"] => prove::run(root, prove::Budget::Short),
-        ["prove", "--long"] => prove::run(root, prove::Budget::Long),
+        ["prove", "--long", goals @ ..] => prove::run(root, prove::Budget::Long, goals),
+        ["prove", goals @ ..] => prove::run(root, prove::Budget::Short, goals),
         ["sim", seed] => prove::simulate(root, seed),
         _ => bail!("this is not a command\n\n{USAGE}"),
     }
