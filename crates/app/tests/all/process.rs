@@ -34,6 +34,24 @@ pub(crate) fn command_line(pid: u32) -> String {
     String::from_utf8_lossy(&line).replace('\0', " ")
 }
 
+/// The processes that `pid` has started and that are alive.
+pub(crate) fn children(pid: u32) -> Vec<u32> {
+    let is_child = |child: &u32| {
+        let stat = std::fs::read_to_string(folder(*child).join("stat")).unwrap_or_default();
+        // The name before it may hold anything, even a parenthesis.
+        let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split(' ').nth(2));
+        parent == Some(pid.to_string().as_str())
+    };
+    all().into_iter().filter(is_child).collect()
+}
+
+/// The most memory that a process has held until now, in bytes.
+pub(crate) fn peak_memory(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(folder(pid).join("status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
+}
+
 fn all() -> Vec<u32> {
     let entries = std::fs::read_dir("/proc").unwrap();
     entries.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok()).collect()
