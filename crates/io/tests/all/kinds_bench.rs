@@ -27,9 +27,10 @@ pub(crate) struct InProcess(PathBuf);
 
 impl RunChild for InProcess {
     fn run(&self, request: ChildRequest) -> BoxFuture<'_, Result<TableAnswer, IoError>> {
-        let path = self.0.join(format!("request.{}", next()));
+        let number = next();
+        let path = self.0.join(format!("request.{number}"));
+        let answer = self.0.join(format!("answer.{number}"));
         let work = tokio::task::spawn_blocking(move || {
-            let answer = path.with_extension("answer");
             sql_child::write_request(&path, request, &answer).unwrap();
             sql_child::main(&path);
             sql_child::read_answer(&answer).unwrap()
