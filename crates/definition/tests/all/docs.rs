@@ -4,6 +4,7 @@ use crate::location::check_new;
 
 const PAGE: &str = include_str!("../../../../docs/reference/definition-files.md");
 const SCHEDULES: &str = include_str!("../../../../docs/reference/schedules.md");
+const IO: &str = include_str!("../../../../docs/reference/io-managers.md");
 const HTTP: &str = include_str!("../../../../docs/reference/http-steps.md");
 
 /// The fenced blocks of `yaml` and `json`, named by their place on the page.
@@ -32,6 +33,13 @@ fn every_example_of_the_reference_loads_and_they_fit_together() {
     let files: Vec<(&str, &str)> =
         examples.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
     assert_eq!(check_new(&files).diagnostics, []);
+}
+
+#[test]
+fn the_example_of_the_page_on_io_managers_loads() {
+    let examples = examples(IO);
+    let [(name, text)] = examples.as_slice() else { panic!("{examples:?}") };
+    assert_eq!(check_new(&[(name.as_str(), text.as_str())]).diagnostics, []);
 }
 
 #[test]
