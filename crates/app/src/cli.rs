@@ -65,9 +65,12 @@ pub(crate) enum Command {
     /// List, add and delete dynamic partitions.
     #[command(subcommand)]
     Partition(PartitionCommand),
-    /// List, show and cancel runs, and read their logs.
+    /// List, show, retry and cancel runs, and read their logs.
     #[command(subcommand)]
     Run(RunCommand),
+    /// List, show, retry and discard runs that were given up.
+    #[command(subcommand)]
+    DeadLetter(DeadLetterCommand),
     /// Look at, scan, validate and compare definition files, and go back to older versions.
     #[command(subcommand)]
     Definitions(DefinitionsCommand),
@@ -274,11 +277,59 @@ pub(crate) enum RunCommand {
         #[arg(long, value_name = "BYTES")]
         tail: Option<u64>,
     },
+    /// Try a failed or canceled run again, as a new run.
+    Retry {
+        /// The run's id, or its last 8 digits.
+        run: String,
+        /// What is done again: only what did not succeed, or everything.
+        #[arg(long, value_enum, default_value_t = RetryScope::Failure)]
+        from: RetryScope,
+    },
     /// Cancel a run.
     Cancel {
         /// The run's id, or its last 8 digits.
         run: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeadLetterCommand {
+    /// List them, the newest first.
+    List {
+        /// Also those that somebody has retried or discarded.
+        #[arg(long)]
+        all: bool,
+        /// How many at most.
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+    },
+    /// Show one.
+    Show {
+        /// The run's id, or its last 8 digits.
+        run: String,
+    },
+    /// Try its run again, as a new run.
+    Retry {
+        /// The run's id, or its last 8 digits.
+        run: String,
+        /// What is done again: only what did not succeed, or everything.
+        #[arg(long, value_enum, default_value_t = RetryScope::Failure)]
+        from: RetryScope,
+    },
+    /// Put it aside.
+    Discard {
+        /// The run's id, or its last 8 digits.
+        run: String,
+    },
+}
+
+/// What a retry does again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum RetryScope {
+    /// What did not succeed.
+    Failure,
+    /// Everything.
+    Start,
 }
 
 #[derive(Debug, Subcommand)]

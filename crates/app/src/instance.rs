@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use millstream_blob::Blobs;
-use millstream_control::{Control, Patience, QueueLimits, SchemaState, Seams, Store};
+use millstream_control::{Control, QueueLimits, SchemaState, Seams, Store};
 use millstream_daemon::{Daemon, DaemonHandle, DirectControlPlane, Location};
 use millstream_launch::{LocalLauncher, ProcessLauncher, RunLauncher};
 use millstream_model::{Entropy as _, LocationName};
@@ -61,6 +61,8 @@ impl Instance {
             Seams { clock: Arc::new(SystemClock::start()), entropy: Arc::new(SystemEntropy) };
         let control =
             Control::new(crash::armed(store), seams).with_env(settings.declared_env.clone());
+        let control =
+            if settings.failure.run_retries { control } else { control.without_run_retries() };
         let blobs = Blobs::folder(state);
         Ok(Self { settings, control, blobs, local: None })
     }
@@ -77,13 +79,12 @@ impl Instance {
         let root = location.root.display().to_string();
         self.control.add_location(&location.name, &root).await?;
         let launcher = self.launcher(url)?;
+        let (lease, losses) = (self.settings.time_to_live, self.settings.launches_max);
+        let patience = self.settings.failure.patience(lease, losses);
         let settings = millstream_daemon::Settings {
             name: daemon_name(),
             limits: QueueLimits { max_in_progress: self.settings.max_concurrent_runs },
-            patience: Patience {
-                time_to_live: self.settings.time_to_live,
-                launches_max: self.settings.launches_max,
-            },
+            patience,
             scan_interval: self.settings.scan_interval,
             scans: self.settings.scans,
             ticks: purpose == Purpose::Serve,
@@ -113,6 +114,7 @@ impl Instance {
                         .collect(),
                     url: url.to_owned(),
                     logs: self.settings.state().join("workers"),
+                    ..ProcessLauncher::default()
                 }))
             }
         }

@@ -13,6 +13,7 @@ mod crash;
 mod draw;
 mod entropy;
 mod error;
+mod failure;
 mod instance;
 mod logging;
 mod output;

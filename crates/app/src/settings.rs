@@ -11,6 +11,7 @@ use millstream_worker::{AllowError, AllowList};
 
 use crate::config_file;
 use crate::error::AppError;
+use crate::failure::FailureSettings;
 
 /// How often the definition root is scanned when nothing else is said.
 const SCAN_INTERVAL: Duration = Duration::from_secs(30);
@@ -47,6 +48,8 @@ pub(crate) struct Settings {
     pub(crate) limits: StepLimits,
     /// How large the log of each output of an attempt may become; the worker's default if absent.
     pub(crate) output_max: Option<ByteSize>,
+    /// How long things may take, and whether runs are retried.
+    pub(crate) failure: FailureSettings,
     /// Where a run's worker runs.
     pub(crate) launcher: LauncherKind,
     /// The Python that runs functions whose step names none.
@@ -105,6 +108,7 @@ impl Settings {
         let launches_max = number("MILLSTREAM_LAUNCHES_MAX", LAUNCHES_MAX);
         let time_to_live =
             variable("MILLSTREAM_LEASE").and_then(|text| interval(&text)).unwrap_or(TIME_TO_LIVE);
+        let failure = FailureSettings::read(&variable, &mut warnings);
         let launcher = match variable("MILLSTREAM_LAUNCHER").as_deref() {
             Some("process") => LauncherKind::Process,
             None | Some("local") => LauncherKind::Local,
@@ -131,6 +135,7 @@ impl Settings {
             max_concurrent_runs: Some(runs),
             time_to_live,
             launches_max,
+            failure,
             limits,
             output_max,
             launcher,
@@ -192,7 +197,7 @@ fn value<T: FromStr + Default + PartialEq>(
 }
 
 /// A positive duration; a bare number means seconds.
-fn interval(text: &str) -> Option<Duration> {
+pub(crate) fn interval(text: &str) -> Option<Duration> {
     text.parse::<HumanDuration>().ok().map(|duration| duration.0).filter(|d| !d.is_zero())
 }
 

@@ -27,6 +27,8 @@ pub struct Control {
     pub(crate) plans: Arc<PlanCache>,
     pub(crate) token_secret: Arc<OnceLock<String>>,
     pub(crate) env: Arc<BTreeMap<String, String>>,
+    /// Whether failed runs are tried again as their jobs say.
+    pub(crate) retries_runs: bool,
 }
 
 impl Control {
@@ -39,7 +41,14 @@ impl Control {
             plans: Arc::default(),
             token_secret: Arc::default(),
             env: Arc::default(),
+            retries_runs: true,
         }
+    }
+
+    /// The same use cases, which never retry a run by themselves.
+    #[must_use]
+    pub fn without_run_retries(self) -> Self {
+        Self { retries_runs: false, ..self }
     }
 
     /// The same use cases, with the variables that definitions may name.

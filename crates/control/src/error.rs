@@ -1,7 +1,9 @@
 //! What a use case can refuse, sorted by what the caller can do.
 
 use millstream_decide::condition::ConditionError;
-use millstream_model::{ErrorCode, IllegalTransition, PartitionsName, RunId, RunStatus, TenantId};
+use millstream_model::{
+    Closed, ErrorCode, IllegalTransition, PartitionsName, RunId, RunStatus, TenantId,
+};
 use millstream_plan::PlanError;
 use millstream_store::StoreError;
 
@@ -39,6 +41,31 @@ pub enum ControlError {
         status: RunStatus,
         /// What was asked for.
         wanted: &'static str,
+    },
+
+    /// Another run tries it again already.
+    #[error("run {run} is tried again by run {retry}; should that one fail, retry that one")]
+    RunRetried {
+        /// The run.
+        run: RunId,
+        /// The run that tries it again.
+        retry: RunId,
+    },
+
+    /// The run was never given up.
+    #[error("run {run} is no dead letter; `millstream dead-letter list` shows them")]
+    DeadLetterUnknown {
+        /// The run.
+        run: RunId,
+    },
+
+    /// Somebody has dealt with it.
+    #[error("the dead letter of run {run} was {} by {}", closed.outcome.as_str(), closed.by)]
+    DeadLetterClosed {
+        /// The run.
+        run: RunId,
+        /// What was done.
+        closed: Closed,
     },
 
     /// The job is switched off.
@@ -145,7 +172,10 @@ impl ControlError {
             Self::Store(error) => error.code(),
             Self::Plan(error) => error.code(),
             Self::RunUnknown { .. } | Self::RunAmbiguous { .. } => ErrorCode::RunUnknown,
-            Self::RunStatus { .. } => ErrorCode::RunStatus,
+            Self::RunStatus { .. } | Self::RunRetried { .. } | Self::DeadLetterClosed { .. } => {
+                ErrorCode::RunStatus
+            }
+            Self::DeadLetterUnknown { .. } => ErrorCode::NotFound,
             Self::JobDisabled { .. } => ErrorCode::JobDisabled,
             Self::TenantUnknown { .. } => ErrorCode::TenantUnknown,
             Self::PartitionsUnknown { .. } => ErrorCode::PartitionUnknown,

@@ -7,6 +7,7 @@ use millstream_model::{
     PartitionsName, RunId, RunPlan, RunRequest, TenantId,
 };
 use millstream_plan::{PartitionChoice, PlanError, plan_assets, plan_job, tenant_of};
+use millstream_store::live::NewLiveRun;
 use millstream_store::runs::NewRun;
 use millstream_store::{Batch, StoreError, events, live, plans, runs};
 
@@ -195,7 +196,14 @@ impl Control {
         };
         plans::insert(batch, tenant, hash, json);
         runs::insert(batch, &new);
-        live::insert(batch, tenant, run, priority(&tags), now);
+        let waiting = NewLiveRun {
+            tenant,
+            run,
+            priority: priority(&tags),
+            queued_at: now,
+            timeout: plan.timeout.map(|limit| limit.0),
+        };
+        live::insert(batch, &waiting);
         let body = EventBody::RunQueued { cause: request.cause.clone() };
         let queued = self.control_event(tenant, run, 0, body);
         let partition = plan.partition.clone();
@@ -249,6 +257,6 @@ fn merged(
 }
 
 /// The queue's priority that a run's labels ask for, as Dagster writes it.
-fn priority(tags: &BTreeMap<String, String>) -> i64 {
+pub(crate) fn priority(tags: &BTreeMap<String, String>) -> i64 {
     tags.get("dagster/priority").and_then(|text| text.parse().ok()).unwrap_or(0)
 }

@@ -1,8 +1,8 @@
 //! One pass over the runs in progress: whose worker is gone, and what follows.
 
 use millstream_decide::lost::{BeatWatch, LostRun, Patience, RunInProgress};
-use millstream_model::{EventBody, RunEvent, RunStatus};
-use millstream_store::live::LiveRun;
+use millstream_model::{Event, EventBody, FailureCause, RunEvent, RunStatus};
+use millstream_store::live::{ClaimedRun, LiveRun};
 use millstream_store::runs::RunEnd;
 use millstream_store::{Batch, StoreError, events, live, materializations, runs, steps};
 
@@ -18,8 +18,8 @@ pub struct LostWatch {
 }
 
 impl Control {
-    /// Takes the runs that have lost their worker away from it: back to the queue, or to an end.
-    /// Returns how many there were.
+    /// Takes the runs that have lost their worker, or have taken too long, away from it: back to
+    /// the queue, or to an end. Returns the workers that nobody waits for any more.
     ///
     /// Safe to apply from many daemons: each change names the status and epoch it believes in. The
     /// old worker, should it live, is refused at its next report, because the next launch has a
@@ -28,15 +28,17 @@ impl Control {
         &self,
         watch: &mut LostWatch,
         patience: Patience,
-    ) -> Result<usize, StoreError> {
+    ) -> Result<Vec<ClaimedRun>, StoreError> {
         let in_progress = self.store.runs_in_progress(RUNS_MAX).await?;
         let views: Vec<RunInProgress> = in_progress.iter().map(view).collect();
         let lost = watch.beats.lost(&views, self.seams.clock.elapsed(), patience);
-        let mut count = 0;
+        let mut workers = Vec::new();
         for (run, verdict) in lost {
             let Some(live) = in_progress.iter().find(|live| live.run == run.run) else { continue };
             match self.recover(live, &verdict).await {
-                Ok(()) => count += 1,
+                Ok(()) => {
+                    workers.push(ClaimedRun { tenant: run.tenant, run: run.run, epoch: run.epoch });
+                }
                 Err(ControlError::Store(error)) if error.is_conflict() => {}
                 Err(ControlError::Store(error)) => return Err(error),
                 Err(error) => {
@@ -45,25 +47,26 @@ impl Control {
                 }
             }
         }
-        Ok(count)
+        Ok(workers)
     }
 
     async fn recover(&self, live: &LiveRun, verdict: &LostRun) -> Result<(), ControlError> {
-        let (LostRun::Requeue { reason } | LostRun::Fail { reason } | LostRun::Cancel { reason }) =
-            verdict;
-        let lost = EventBody::WorkerLost { reason: reason.clone() };
-        let mut log = vec![self.control_event(&live.tenant, live.run, live.epoch, lost)];
+        let (LostRun::Requeue { reason }
+        | LostRun::Fail { reason, .. }
+        | LostRun::Cancel { reason }) = verdict;
+        let mut log = Vec::new();
+        if !matches!(verdict, LostRun::Fail { cause: FailureCause::Timeout, .. }) {
+            let lost = EventBody::WorkerLost { reason: reason.clone() };
+            log.push(self.control_event(&live.tenant, live.run, live.epoch, lost));
+        }
         let mut batch = Batch::for_tenant(&live.tenant);
         match verdict {
             LostRun::Requeue { .. } => {
                 let status = live.status.after(RunEvent::WorkerLost)?;
                 live::move_to(&mut batch, live, status);
             }
-            LostRun::Fail { reason } => {
-                let status = live.status.after(RunEvent::Broke)?;
-                self.end_live(&mut batch, live, status, Some(reason.clone())).await?;
-                let failed = EventBody::RunFailed { reason: reason.clone() };
-                log.push(self.control_event(&live.tenant, live.run, live.epoch, failed));
+            LostRun::Fail { reason, cause } => {
+                self.fail_live((&mut batch, &mut log), live, reason, *cause).await?;
             }
             LostRun::Cancel { .. } => {
                 let status = live.status.after(RunEvent::WorkerLost)?;
@@ -73,8 +76,30 @@ impl Control {
             }
         }
         events::insert(&mut batch, &live.tenant, &self.new_id().to_string(), &log);
-        tracing::warn!(tenant = %live.tenant, run = %live.run, %reason, "a worker was lost");
+        let (tenant, run) = (&live.tenant, live.run);
+        tracing::warn!(%tenant, %run, %reason, "a run was taken from its worker");
         self.store.apply(batch).await?;
+        Ok(())
+    }
+
+    /// Fails a run by the control plane's word alone, and adds what follows from it.
+    pub(crate) async fn fail_live(
+        &self,
+        (batch, log): (&mut Batch, &mut Vec<Event>),
+        live: &LiveRun,
+        reason: &str,
+        cause: FailureCause,
+    ) -> Result<(), ControlError> {
+        let (tenant, run) = (&live.tenant, live.run);
+        let status = live.status.after(RunEvent::Broke)?;
+        self.end_live(batch, live, status, Some(reason.to_owned())).await?;
+        let failed = EventBody::RunFailed { reason: reason.to_owned() };
+        log.push(self.control_event(tenant, run, live.epoch, failed));
+        let unknown = || ControlError::RunUnknown { run: run.to_string() };
+        let order = self.store.run_order(tenant, run).await?.ok_or_else(unknown)?;
+        let plan = self.plan_of(tenant, run, &order).await?;
+        let aftermath = self.aftermath((tenant, run), &plan, cause).await?;
+        self.add_aftermath((batch, log), &aftermath, (live.epoch, reason));
         Ok(())
     }
 
@@ -116,5 +141,6 @@ fn view(live: &LiveRun) -> RunInProgress {
         status: live.status,
         epoch: live.epoch,
         beat: live.beat,
+        timeout: live.timeout,
     }
 }

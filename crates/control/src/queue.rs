@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use millstream_decide::lease::{LeaseMove, LeaseView, LeaseWatch};
 use millstream_decide::queue::{QueueLimits, QueueSnapshot, QueuedRun, Verdict, decide};
-use millstream_model::{Event, EventBody, HoldReason, RunEvent};
+use millstream_model::{Event, EventBody, FailureCause, HoldReason, RunEvent};
 use millstream_store::live::{ClaimedRun, QueueHead, claim_queued_runs, claimed};
 use millstream_store::{Batch, StoreError, events, leases, live};
 
@@ -98,11 +98,10 @@ impl Control {
             self.end_live(&mut batch, &live, retried, None).await?;
             log.push(self.event_of(run, EventBody::RunCanceled {}));
         } else if run.epoch >= i64::from(launches_max) {
-            let status = live.status.after(RunEvent::Broke)?;
             let reason =
                 format!("its worker could not be launched in {} tries: {error}", run.epoch);
-            self.end_live(&mut batch, &live, status, Some(reason.clone())).await?;
-            log.push(self.event_of(run, EventBody::RunFailed { reason }));
+            let cause = FailureCause::LaunchFailed { launches: run.epoch };
+            self.fail_live((&mut batch, &mut log), &live, &reason, cause).await?;
         } else {
             live::move_to(&mut batch, &live, retried);
             let hold = HoldReason::LaunchFailed { error: error.to_owned() };

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use millstream_model::view::{MaterializationRow, PartitionState};
 use millstream_model::worker_api::{Assignment, Report, ReportAnswer, ReportedEvent};
 use millstream_model::{
-    AssetKey, ContentHash, Event, EventBody, RunEvent, RunId, RunPlan, StepEvent, StepKey,
-    StepStatus, TenantId,
+    AssetKey, ContentHash, Event, EventBody, FailureCause, RunEvent, RunId, RunPlan, RunStatus,
+    StepEvent, StepKey, StepStatus, TenantId,
 };
 use millstream_store::live::LiveRun;
 use millstream_store::materializations::PartitionChange;
@@ -19,6 +19,7 @@ use millstream_store::steps::StepChange;
 use millstream_store::{Applied, Batch, StoreError, events, live, materializations, runs, steps};
 
 use crate::cancel::TRIES;
+use crate::failure::Aftermath;
 use crate::{Control, ReportError};
 
 /// Plans that are kept at hand.
@@ -77,10 +78,11 @@ impl Control {
         }
         let order = self.store.run_order(tenant, run).await?.ok_or_else(stale)?;
         let plan = self.plan_of(tenant, run, &order).await?;
-        // Before the first epoch's worker nobody has reported anything.
-        let progress = match epoch {
-            1 => BTreeMap::new(),
-            _ => self.store.steps_of_run(tenant, run).await?,
+        // Before the first epoch's worker nobody has reported anything, but for what a retry keeps.
+        let progress = if epoch == 1 && order.cause.resumes().is_none() {
+            BTreeMap::new()
+        } else {
+            self.store.steps_of_run(tenant, run).await?
         };
         Ok(Assignment {
             tenant: tenant.clone(),
@@ -143,7 +145,15 @@ impl Control {
             let order = self.store.run_order(tenant, run).await?.ok_or_else(stale)?;
             self.plan_of(tenant, run, &order).await?
         };
-        let writer = Writer { control: self, tenant, run, epoch: report.epoch, plan: &plan };
+        let fails =
+            report.events.iter().any(|event| matches!(event.body, EventBody::RunFailed { .. }));
+        let aftermath = if fails {
+            Some(self.aftermath((tenant, run), &plan, FailureCause::Step).await?)
+        } else {
+            None
+        };
+        let epoch = report.epoch;
+        let writer = Writer { control: self, tenant, run, epoch, plan: &plan, aftermath };
         let mut events = report.events.as_slice();
         for _ in 0..TRIES {
             let mut live = None;
@@ -213,6 +223,8 @@ struct Writer<'a> {
     run: RunId,
     epoch: i64,
     plan: &'a RunPlan,
+    /// What follows, where the report says that the run has failed.
+    aftermath: Option<Aftermath>,
 }
 
 impl Writer<'_> {
@@ -226,9 +238,7 @@ impl Writer<'_> {
         let (first, last) = ends(reported);
         live::advance(&mut batch, (tenant, run, self.epoch), first - 1, last);
 
-        let log: Vec<Event> = reported.iter().map(|event| self.event(event)).collect();
-        events::insert(&mut batch, tenant, &self.control.new_id().to_string(), &log);
-
+        let mut log: Vec<Event> = reported.iter().map(|event| self.event(event)).collect();
         let mut live = live;
         let mut done = 0;
         for event in reported {
@@ -237,10 +247,30 @@ impl Writer<'_> {
                 self.move_run(&mut batch, &mut live, happened, event)?;
             }
         }
+        self.follow(&mut batch, &mut log, live.as_ref(), reported);
+        events::insert(&mut batch, tenant, &self.control.new_id().to_string(), &log);
         if done > 0 {
             runs::count_steps_done(&mut batch, tenant, run, done);
         }
         Ok(batch)
+    }
+
+    /// Adds what follows where these events have failed the run: a canceled one earns no retry.
+    fn follow(
+        &self,
+        batch: &mut Batch,
+        log: &mut Vec<Event>,
+        live: Option<&LiveRun>,
+        reported: &[ReportedEvent],
+    ) {
+        let failed = live.is_some_and(|live| live.status == RunStatus::Failure);
+        let reason = reported.iter().rev().find_map(|event| match &event.body {
+            EventBody::RunFailed { reason } => Some(reason),
+            _ => None,
+        });
+        if let (true, Some(aftermath), Some(reason)) = (failed, &self.aftermath, reason) {
+            self.control.add_aftermath((batch, log), aftermath, (self.epoch, reason));
+        }
     }
 
     fn event(&self, event: &ReportedEvent) -> Event {

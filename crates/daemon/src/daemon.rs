@@ -14,6 +14,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 
 use crate::files::Root;
+use crate::lost::lost_pass;
 use crate::passes::{queue_pass, schedule_pass};
 use crate::rollback::rollback;
 use crate::scan::{ScanReport, scan};
@@ -157,8 +158,8 @@ impl Daemon {
         let mut watch = LostWatch::default();
         let interval = self.settings.patience.time_to_live / 3;
         loop {
-            if let Err(error) = self.control.recover_lost(&mut watch, self.settings.patience).await
-            {
+            let (launcher, patience) = (&*self.launcher, self.settings.patience);
+            if let Err(error) = lost_pass(&self.control, launcher, &mut watch, patience).await {
                 tracing::error!(%error, "the runs in progress could not be looked at");
             }
             tokio::select! {

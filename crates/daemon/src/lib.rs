@@ -7,6 +7,7 @@
 mod daemon;
 mod direct;
 mod files;
+mod lost;
 mod passes;
 mod rollback;
 mod scan;
@@ -15,6 +16,7 @@ mod watch;
 pub use daemon::{Daemon, DaemonHandle, Location, Settings};
 pub use direct::DirectControlPlane;
 pub use files::Root;
+pub use lost::lost_pass;
 pub use passes::{QueuePass, queue_pass, schedule_pass};
 pub use rollback::{RollbackOutcome, rollback};
 pub use scan::{ScanReport, scan, wrong_selections};

@@ -4,8 +4,10 @@
 //! decisions out; each module is one decision.
 
 pub mod condition;
+pub mod failure;
 pub mod lease;
 pub mod lost;
+pub mod overdue;
 pub mod queue;
 pub mod scan;
 pub mod schedule;

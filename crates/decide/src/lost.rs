@@ -1,7 +1,8 @@
-//! Which runs have lost their worker, and what becomes of them.
+//! Which runs have lost their worker or taken too long, and what becomes of them.
 //!
 //! A worker raises its run's beat with every report. A run whose beat this daemon has seen
-//! unchanged for the time-to-live, on the daemon's own clock, has lost its worker.
+//! unchanged for the time-to-live, on the daemon's own clock, has lost its worker. What counts as
+//! too long is [`crate::overdue`]'s.
 //!
 //! **Invariant.** A run that nobody has watched for the time-to-live is never called lost, so a
 //! daemon that was away, or a database that was, causes no mass loss on its return.
@@ -9,7 +10,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use millstream_model::{RunId, RunStatus, TenantId};
+use millstream_model::{FailureCause, RunId, RunStatus, TenantId};
+
+use crate::overdue::{Seen, overdue};
 
 /// A run in progress as this decision sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +25,10 @@ pub struct RunInProgress {
     pub status: RunStatus,
     /// The epoch of its worker.
     pub epoch: i64,
-    /// The worker's sign of life.
+    /// The worker's sign of life; 0 until its first.
     pub beat: i64,
+    /// How long it may run, where its job says so.
+    pub timeout: Option<Duration>,
 }
 
 /// The limits of patience.
@@ -31,8 +36,24 @@ pub struct RunInProgress {
 pub struct Patience {
     /// How long a beat may stand still.
     pub time_to_live: Duration,
+    /// How long a worker may take to its first sign of life.
+    pub start: Duration,
+    /// How long a worker may take to stop a run that is to be canceled.
+    pub cancel: Duration,
+    /// How long a run may go on where its job does not say; for ever when absent.
+    pub run: Option<Duration>,
     /// How often a run is given to a worker before its losses are its failure.
     pub launches_max: u32,
+}
+
+/// How long a worker may take to stop a run; longer than any grace of its steps.
+const CANCEL: Duration = Duration::from_mins(5);
+
+impl Patience {
+    /// The patience of workers on this machine, which start at once or never.
+    pub const fn new(time_to_live: Duration, launches_max: u32) -> Self {
+        Self { time_to_live, start: time_to_live, cancel: CANCEL, run: None, launches_max }
+    }
 }
 
 /// What becomes of a run whose worker is lost.
@@ -43,10 +64,12 @@ pub enum LostRun {
         /// What was seen, for people.
         reason: String,
     },
-    /// It fails: it has lost as many workers as it may.
+    /// It fails: it has lost as many workers as it may, or has gone on for too long.
     Fail {
         /// What was seen, for people.
         reason: String,
+        /// What that is for those who decide what follows.
+        cause: FailureCause,
     },
     /// A cancel was under way, and now nothing runs any more.
     Cancel {
@@ -58,12 +81,22 @@ pub enum LostRun {
 /// What one daemon remembers of the runs in progress between its passes.
 #[derive(Debug, Clone, Default)]
 pub struct BeatWatch {
-    seen: BTreeMap<(RunId, i64), (i64, Duration)>,
+    seen: BTreeMap<(RunId, i64), Sighting>,
     last_pass: Option<Duration>,
 }
 
+/// One run as last seen, with the times since which nothing of it has changed.
+#[derive(Debug, Clone, Copy)]
+struct Sighting {
+    beat: i64,
+    beat_since: Duration,
+    status: RunStatus,
+    status_since: Duration,
+}
+
 impl BeatWatch {
-    /// The runs among `runs`, which must be all in progress, that have lost their worker.
+    /// The runs among `runs`, which must be all in progress, that have lost their worker
+    /// or taken too long.
     pub fn lost(
         &mut self,
         runs: &[RunInProgress],
@@ -75,7 +108,9 @@ impl BeatWatch {
             .last_pass
             .is_some_and(|last| elapsed.saturating_sub(last) >= patience.time_to_live);
         if away {
-            self.seen.clear();
+            for sighting in self.seen.values_mut() {
+                sighting.beat_since = elapsed;
+            }
         }
         self.last_pass = Some(elapsed);
 
@@ -83,34 +118,31 @@ impl BeatWatch {
         let mut lost = Vec::new();
         for run in runs {
             let key = (run.run, run.epoch);
-            let since = match before.get(&key) {
-                Some((beat, since)) if *beat == run.beat => *since,
-                _ => elapsed,
+            let sighting = sighting(run, before.get(&key), elapsed);
+            let seen = Seen {
+                silent: elapsed.saturating_sub(sighting.beat_since),
+                in_status: elapsed.saturating_sub(sighting.status_since),
             };
-            if elapsed.saturating_sub(since) >= patience.time_to_live {
-                lost.push((run.clone(), verdict(run, patience)));
-            } else {
-                self.seen.insert(key, (run.beat, since));
+            match overdue(run, seen, &patience) {
+                Some(verdict) => lost.push((run.clone(), verdict)),
+                None => {
+                    self.seen.insert(key, sighting);
+                }
             }
         }
         lost
     }
 }
 
-fn verdict(run: &RunInProgress, patience: Patience) -> LostRun {
-    let seconds = patience.time_to_live.as_secs_f64();
-    let reason = format!("its worker has given no sign of life for {seconds} s");
-    if run.status == RunStatus::Canceling {
-        return LostRun::Cancel { reason };
+fn sighting(run: &RunInProgress, before: Option<&Sighting>, elapsed: Duration) -> Sighting {
+    let beat_since = before.filter(|old| old.beat == run.beat).map(|old| old.beat_since);
+    let status_since = before.filter(|old| old.status == run.status).map(|old| old.status_since);
+    Sighting {
+        beat: run.beat,
+        beat_since: beat_since.unwrap_or(elapsed),
+        status: run.status,
+        status_since: status_since.unwrap_or(elapsed),
     }
-    if run.epoch >= i64::from(patience.launches_max) {
-        let reason = format!(
-            "{reason}, and this was worker {} of at most {}",
-            run.epoch, patience.launches_max
-        );
-        return LostRun::Fail { reason };
-    }
-    LostRun::Requeue { reason }
 }
 
 #[cfg(test)]
@@ -119,7 +151,7 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Patience = Patience { time_to_live: Duration::from_secs(15), launches_max: 3 };
+    const PATIENCE: Patience = Patience::new(Duration::from_secs(15), 3);
 
     fn run(epoch: i64, beat: i64) -> RunInProgress {
         RunInProgress {
@@ -128,6 +160,7 @@ mod tests {
             status: RunStatus::Started,
             epoch,
             beat,
+            timeout: None,
         }
     }
 

@@ -2,18 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use millstream_model::{ErrorCode, JobDef, JobName, JobShape, OpDef};
+use millstream_model::{ErrorCode, JobDef, JobName, JobShape, OpDef, RetryFrom, RunRetries};
 
 use crate::fields::{Field, Fields, parsed};
 use crate::finding::{Findings, Spot};
-use crate::keys::jobs::{JOB, JOB_FILE};
+use crate::keys::jobs::{JOB, JOB_FILE, RUN_RETRIES};
 use crate::ops;
 use crate::reader::Reader;
 use crate::schedules;
-use crate::tree::Node;
+use crate::timing;
+use crate::tree::{Node, Value};
 
 /// The most labels of a job or an asset.
 const TAGS_MAX: usize = 50;
+
+/// The most retries of a run.
+const RUN_RETRIES_MAX: u32 = 100;
+
+/// What a retry does again, by its name.
+const FROM: &[(&str, RetryFrom)] = &[("failure", RetryFrom::Failure), ("start", RetryFrom::Start)];
 
 /// Reads a file whose top level has `nodes`: one job, named by the file's `path`.
 pub(crate) fn of_file(path: &str, root: &Node, reader: &mut Reader) {
@@ -99,6 +106,8 @@ fn job(name: JobName, shape: JobShape, fields: &Fields<'_>, reader: &mut Reader)
         schedule,
         tags: tags(fields, findings),
         max_parallel: fields.get("max_parallel").and_then(|it| it.whole(1, 10_000, findings)),
+        run_retries: run_retries(fields, findings),
+        timeout: fields.get("timeout").and_then(|it| timing::positive(&it, findings)),
         name,
         shape,
     };
@@ -106,6 +115,21 @@ fn job(name: JobName, shape: JobShape, fields: &Fields<'_>, reader: &mut Reader)
         note_resources(&job.name, ops, fields, reader);
     }
     reader.manifest.jobs.push(job);
+}
+
+/// The retries of whole runs in `fields`: their number, or an object.
+fn run_retries(fields: &Fields<'_>, findings: &mut Findings) -> Option<RunRetries> {
+    let field = fields.get("run_retries")?;
+    if !matches!(field.node.value, Value::Map(_)) {
+        let max = field.whole(0, RUN_RETRIES_MAX, findings)?;
+        return Some(RunRetries { max, from: RetryFrom::default() });
+    }
+    let fields = Fields::open(field.node, "key `run_retries`", RUN_RETRIES.keys, findings)?;
+    let max = fields.need("max", "write the number of runs after the first", findings);
+    Some(RunRetries {
+        max: max?.whole(0, RUN_RETRIES_MAX, findings)?,
+        from: fields.get("from").and_then(|it| it.choice(FROM, findings)).unwrap_or_default(),
+    })
 }
 
 /// Remembers the places of ops that name a resource, which another file may declare.

@@ -23,7 +23,7 @@ pub struct ClaimedRun {
 impl ClaimedRun {
     /// The name of the run's worker, wherever it runs: `run-<id>-<epoch>`.
     pub fn worker_name(&self) -> WorkerName {
-        WorkerName(format!("run-{}-{}", self.run, self.epoch))
+        WorkerName::of(self.run, self.epoch)
     }
 }
 
@@ -32,6 +32,11 @@ impl ClaimedRun {
 pub struct WorkerName(String);
 
 impl WorkerName {
+    /// The name of the worker of this run and epoch.
+    pub fn of(run: RunId, epoch: i64) -> Self {
+        Self(format!("run-{run}-{epoch}"))
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -73,4 +78,8 @@ pub enum LaunchError {
 pub trait RunLauncher: Send + Sync {
     /// Starts the worker of `run`, or finds that it is started already.
     fn launch(&self, run: ClaimedRun) -> BoxFuture<'_, Result<WorkerName, LaunchError>>;
+
+    /// Ends a worker from whom its run was taken, with all that it runs; one that is gone, or that
+    /// another process has launched, is passed over: it is refused at its next word and ends.
+    fn stop<'a>(&'a self, worker: &'a WorkerName) -> BoxFuture<'a, ()>;
 }

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use millstream_model::RunId;
 use millstream_worker::{Canceler, ControlPlane, RunEnd, Seams, Worker};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::{ClaimedRun, LaunchError, RunLauncher, WorkerName};
 
@@ -24,7 +24,15 @@ pub struct LocalLauncher {
 #[derive(Debug, Default)]
 struct Workers {
     set: JoinSet<WorkerName>,
-    running: HashMap<WorkerName, (RunId, Canceler)>,
+    running: HashMap<WorkerName, Running>,
+}
+
+/// A worker at work.
+#[derive(Debug)]
+struct Running {
+    run: RunId,
+    canceler: Canceler,
+    handle: AbortHandle,
 }
 
 impl LocalLauncher {
@@ -35,8 +43,8 @@ impl LocalLauncher {
 
     /// Tells the worker of `run` to stop, if it is one of these; no beat has to say so first.
     pub fn cancel(&self, run: RunId) {
-        for (_, canceler) in self.lock().running.values().filter(|(id, _)| *id == run) {
-            canceler.cancel();
+        for worker in self.lock().running.values().filter(|worker| worker.run == run) {
+            worker.canceler.cancel();
         }
     }
 
@@ -70,14 +78,14 @@ impl LocalLauncher {
             return Ok(name);
         }
         let (canceler, signal) = Canceler::new();
-        workers.running.insert(name.clone(), (*run, canceler));
         let (worker, seams) = (self.worker.clone(), Seams::system(Arc::clone(&self.control)));
         let own_name = name.clone();
-        workers.set.spawn(async move {
+        let handle = workers.set.spawn(async move {
             let end = worker.run(assignment, &seams, signal).await;
             tell(&own_name, &end);
             own_name
         });
+        workers.running.insert(name.clone(), Running { run: *run, canceler, handle });
         Ok(name)
     }
 }
@@ -90,6 +98,8 @@ impl Workers {
                 Ok(name) => {
                     self.running.remove(&name);
                 }
+                // It was stopped, because its run was taken from it.
+                Err(error) if error.is_cancelled() => {}
                 Err(error) => tracing::error!(%error, "a worker broke; its run will be found lost"),
             }
         }
@@ -108,5 +118,14 @@ fn tell(worker: &WorkerName, end: &RunEnd) {
 impl RunLauncher for LocalLauncher {
     fn launch(&self, run: ClaimedRun) -> BoxFuture<'_, Result<WorkerName, LaunchError>> {
         self.launch(run).boxed()
+    }
+
+    fn stop<'a>(&'a self, worker: &'a WorkerName) -> BoxFuture<'a, ()> {
+        async move {
+            if let Some(running) = self.lock().running.remove(worker) {
+                running.handle.abort();
+            }
+        }
+        .boxed()
     }
 }

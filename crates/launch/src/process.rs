@@ -1,11 +1,11 @@
 //! A process for each run's worker, which outlives the one that launched it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -17,7 +17,7 @@ use millstream_worker::{
 };
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use crate::{ClaimedRun, LaunchError, RunLauncher, WorkerName};
 
@@ -27,7 +27,7 @@ const ASK_AGAIN_MIN: Duration = Duration::from_millis(100);
 const ASK_AGAIN_MAX: Duration = Duration::from_secs(4);
 
 /// Starts one process a run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct ProcessLauncher {
     /// The program: the product's own binary.
     pub program: PathBuf,
@@ -39,6 +39,33 @@ pub struct ProcessLauncher {
     pub url: String,
     /// The folder for what workers themselves say, a file each.
     pub logs: PathBuf,
+    /// The processes that this launcher has started and that have not ended.
+    pub children: Children,
+}
+
+/// Processes of workers, by their names.
+#[derive(Debug, Clone, Default)]
+pub struct Children(Arc<Mutex<HashMap<WorkerName, Child>>>);
+
+impl Children {
+    fn lock(&self) -> MutexGuard<'_, HashMap<WorkerName, Child>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps `child`, and forgets those that have ended.
+    fn keep(&self, name: WorkerName, child: Child) {
+        let mut children = self.lock();
+        children.retain(|_, child| matches!(child.try_wait(), Ok(None)));
+        children.insert(name, child);
+    }
+
+    /// Kills the process of `worker`, whose supervisor then ends its steps.
+    fn kill(&self, worker: &WorkerName) {
+        let Some(mut child) = self.lock().remove(worker) else { return };
+        if let Err(error) = child.start_kill() {
+            tracing::warn!(%worker, %error, "a worker's process could not be killed");
+        }
+    }
 }
 
 /// What a worker's process reads from its standard input.
@@ -111,6 +138,7 @@ impl ProcessLauncher {
 
     /// Starts the process and gives it its order; the error says what went wrong.
     async fn start(&self, run: ClaimedRun, log: File) -> Result<(), (&'static str, io::Error)> {
+        let name = run.worker_name();
         let stderr = log.try_clone().map_err(|error| ("its log cannot be shared", error))?;
         let mut child = Command::new(&self.program)
             .args(&self.args)
@@ -136,7 +164,7 @@ impl ProcessLauncher {
             let sent = stdin.write_all(&order).await;
             sent.map_err(|error| ("it does not take its order", error))?;
         }
-        // The child is left to itself; the runtime reaps it when it ends.
+        self.children.keep(name, child);
         Ok(())
     }
 
@@ -157,5 +185,9 @@ impl ProcessLauncher {
 impl RunLauncher for ProcessLauncher {
     fn launch(&self, run: ClaimedRun) -> BoxFuture<'_, Result<WorkerName, LaunchError>> {
         self.launch(run).boxed()
+    }
+
+    fn stop<'a>(&'a self, worker: &'a WorkerName) -> BoxFuture<'a, ()> {
+        async move { self.children.kill(worker) }.boxed()
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{RunId, Timestamp};
+use crate::{RetryFrom, RunId, Timestamp};
 
 /// What asked for a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +24,34 @@ pub enum Cause {
     Retry {
         /// The run that failed.
         of: RunId,
+        /// Its number among the retries that the job asked for, from 1; 0 when somebody asked.
+        #[serde(default)]
+        number: u32,
+        /// What it does again.
+        #[serde(default)]
+        from: RetryFrom,
+        /// Who asked for it, when the job did not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
     },
+}
+
+impl Cause {
+    /// How many retries a job has asked for before this run, itself included.
+    pub fn retries_so_far(&self) -> u32 {
+        match self {
+            Self::Retry { number, .. } => *number,
+            _ => 0,
+        }
+    }
+
+    /// The run whose finished steps this one keeps, if it keeps any.
+    pub fn resumes(&self) -> Option<RunId> {
+        match self {
+            Self::Retry { of, from: RetryFrom::Failure, .. } => Some(*of),
+            _ => None,
+        }
+    }
 }
 
 impl std::fmt::Display for Cause {
@@ -32,7 +59,8 @@ impl std::fmt::Display for Cause {
         match self {
             Self::User { name } => write!(f, "{name}, manual"),
             Self::Schedule { name, nominal } => write!(f, "schedule {name}, {nominal}"),
-            Self::Retry { of } => write!(f, "retry of {}", of.short()),
+            Self::Retry { of, by: Some(name), .. } => write!(f, "{name}, retry of {}", of.short()),
+            Self::Retry { of, .. } => write!(f, "retry of {}", of.short()),
         }
     }
 }

@@ -6,14 +6,18 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AssetKey, Cause, ErrorCode, MetadataValue, PartitionKey, RunId, StepEvent, StepKey, StepUsage,
-    TenantId, Timestamp,
+    AssetKey, Cause, ErrorCode, GaveUp, MetadataValue, PartitionKey, RetryFrom, RunId, StepEvent,
+    StepKey, StepUsage, TenantId, Timestamp,
 };
+
+/// A number that no worker counts to.
+const AFTER_THE_WORKER: i64 = 2_000_000_000;
 
 /// One thing that happened to a run.
 ///
 /// **Invariant.** `(run, epoch, seq)` is unique, so that a redelivered event is harmless. A worker
-/// counts `seq` from 0; the control plane's own events have a fixed negative one for each kind.
+/// counts `seq` from 0; the control plane's own events have a fixed one for each kind, below or far
+/// beyond a worker's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// The version of the form, 1.
@@ -71,6 +75,22 @@ pub enum EventBody {
     },
     /// The run was canceled.
     RunCanceled {},
+    /// Another run tries it again.
+    RunRetried {
+        /// The run that does.
+        retry: RunId,
+        /// Its number among the retries that the job asked for; 0 when somebody asked.
+        number: u32,
+        /// How many the job allows.
+        max: u32,
+        /// What it does again.
+        from: RetryFrom,
+    },
+    /// Nothing tries the run again by itself; it is among the dead letters.
+    RunGaveUp {
+        /// Why.
+        reason: GaveUp,
+    },
     /// The worker stopped reporting; the run goes back to the queue for another.
     WorkerLost {
         /// What was seen.
@@ -244,6 +264,8 @@ impl EventBody {
             Self::RunSucceeded {} => "run_succeeded",
             Self::RunFailed { .. } => "run_failed",
             Self::RunCanceled {} => "run_canceled",
+            Self::RunRetried { .. } => "run_retried",
+            Self::RunGaveUp { .. } => "run_gave_up",
             Self::WorkerLost { .. } => "worker_lost",
             Self::StepStarted { .. } => "step_started",
             Self::StepSucceeded { .. } => "step_succeeded",
@@ -269,6 +291,9 @@ impl EventBody {
             Self::WorkerLost { .. } => Some(-5),
             Self::RunCanceled {} => Some(-4),
             Self::RunFailed { .. } => Some(-3),
+            // After whatever its worker has said.
+            Self::RunRetried { .. } => Some(AFTER_THE_WORKER),
+            Self::RunGaveUp { .. } => Some(AFTER_THE_WORKER + 1),
             _ => None,
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{HumanDuration, JobName, RetryPolicy, StepConfig, StepKey, StepLimits};
+use crate::{HumanDuration, JobName, RetryPolicy, RunRetries, StepConfig, StepKey, StepLimits};
 
 /// A job of a code location.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,6 +27,12 @@ pub struct JobDef {
     /// How many steps of a run may go on at once; as many as the machine has cores when absent.
     #[serde(default)]
     pub max_parallel: Option<u32>,
+    /// How often a failed run is tried again, as a new run; never when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_retries: Option<RunRetries>,
+    /// How long a run may go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<HumanDuration>,
 }
 
 /// Where a job's steps come from.

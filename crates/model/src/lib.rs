@@ -13,6 +13,7 @@ pub mod cron;
 mod diagnostic;
 mod duration;
 mod event;
+mod failure;
 mod handler;
 mod hash;
 mod http;
@@ -48,6 +49,7 @@ pub use code::ErrorCode;
 pub use diagnostic::{Diagnostic, Place, Severity, nearest};
 pub use duration::{HumanDuration, HumanDurationError};
 pub use event::{CheckSeverity, Event, EventBody, EventPosition, PlannedRetry, StepError};
+pub use failure::{Closed, ClosedAs, DeadLetter, FailureCause, GaveUp, RetryFrom, RunRetries};
 pub use handler::{Builtin, HandlerDef, HandlerTarget};
 pub use hash::{ContentHash, ContentHasher};
 pub use http::{

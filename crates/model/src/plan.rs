@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::partitions::TimeWindow;
 use crate::{
     AssetKey, ContentHash, HandlerDef, HumanDuration, IoDef, JobName, LocationName, PartitionKey,
-    ResourceDef, ResourceName, RetryPolicy, StepConfig, StepKey, StepLimits, TenantDef, TenantId,
+    ResourceDef, ResourceName, RetryPolicy, RunRetries, StepConfig, StepKey, StepLimits, TenantDef,
+    TenantId,
 };
 
 /// What a run does, step by step. Its JSON, hashed, is its id in the store: equal plans are one.
@@ -37,6 +38,12 @@ pub struct RunPlan {
     /// Labels of the run.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
+    /// How often it is tried again after a failure, as a new run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<RunRetries>,
+    /// How long it may go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<HumanDuration>,
 }
 
 /// One step of a plan.

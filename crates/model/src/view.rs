@@ -48,6 +48,9 @@ pub struct RunRow {
     pub epoch: i64,
     /// Whether a cancel was asked for.
     pub cancel_requested: bool,
+    /// The run that tries it again, if one does.
+    #[serde(default)]
+    pub retried_as: Option<RunId>,
 }
 
 /// A schedule of a tenant.

@@ -49,6 +49,8 @@ pub fn plan_assets(
         steps,
         max_parallel: None,
         tags: BTreeMap::new(),
+        retries: None,
+        timeout: None,
     })
 }
 

@@ -34,6 +34,8 @@ pub fn plan_job(
             plan.job = Some(job.clone());
             plan.max_parallel = def.max_parallel;
             plan.tags.clone_from(&def.tags);
+            plan.retries = def.run_retries;
+            plan.timeout = def.timeout;
             Ok(plan)
         }
     }
@@ -67,6 +69,8 @@ fn plan_ops(
         steps,
         max_parallel: job.max_parallel,
         tags: job.tags.clone(),
+        retries: job.run_retries,
+        timeout: job.timeout,
     })
 }
 

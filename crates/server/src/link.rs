@@ -46,6 +46,21 @@ pub fn cancel(tenant: &TenantId, id: &RunId) -> String {
     format!("/{tenant}/runs/{id}/cancel")
 }
 
+/// Where a failed run's page posts its retry button.
+pub fn retry(tenant: &TenantId, id: &RunId) -> String {
+    format!("/{tenant}/runs/{id}/retry")
+}
+
+/// The runs that were given up.
+pub fn dead_letters(tenant: &TenantId) -> String {
+    format!("/{tenant}/dead-letters")
+}
+
+/// Where a dead letter is put aside.
+pub fn discard(tenant: &TenantId, id: &RunId) -> String {
+    format!("/{tenant}/dead-letters/{id}/discard")
+}
+
 /// The assets of a tenant.
 pub fn assets(tenant: &TenantId) -> String {
     format!("/{tenant}/assets")

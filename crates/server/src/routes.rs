@@ -90,6 +90,7 @@ routes! {
     NowPage Get "/{tenant}" VIEWER => get(ui::read::now);
     RunsPage Get "/{tenant}/runs" VIEWER => get(ui::read::runs);
     RunPage Get "/{tenant}/runs/{run}" VIEWER => get(ui::read::run);
+    DeadLettersPage Get "/{tenant}/dead-letters" VIEWER => get(ui::dead_letters::page);
     AssetsPage Get "/{tenant}/assets" VIEWER => get(ui::read::assets);
     AssetPage Get "/{tenant}/assets/{asset}" VIEWER => get(ui::read::asset);
     AutomationPage Get "/{tenant}/automation" VIEWER => get(ui::read::automation);
@@ -101,6 +102,9 @@ routes! {
     Live Get "/{tenant}/live" VIEWER => get(live::stream);
 
     CancelForm Form "/{tenant}/runs/{run}/cancel" LAUNCHER => post(ui::act::cancel);
+    RetryForm Form "/{tenant}/runs/{run}/retry" LAUNCHER => post(ui::dead_letters::retry);
+    DiscardForm Form "/{tenant}/dead-letters/{run}/discard" LAUNCHER
+        => post(ui::dead_letters::discard);
     MaterializeForm Form "/{tenant}/assets/{asset}/materialize" LAUNCHER
         => post(ui::act::materialize);
     LaunchForm Form "/{tenant}/jobs/{job}/launch" LAUNCHER => post(ui::act::launch);
@@ -131,6 +135,14 @@ routes! {
     RunLog Get "/{tenant}/api/v1/runs/{run}/logs/{step}/{attempt}/{stream}" VIEWER
         => get(api::logs::read);
     Cancel Post "/{tenant}/api/v1/runs/{run}/cancel" LAUNCHER => post(api::runs::cancel);
+    Retry Post "/{tenant}/api/v1/runs/{run}/retry" LAUNCHER
+        => post(api::dead_letters::retry_run);
+    DeadLetters Get "/{tenant}/api/v1/dead-letters" VIEWER => get(api::dead_letters::list);
+    DeadLetter Get "/{tenant}/api/v1/dead-letters/{run}" VIEWER => get(api::dead_letters::show);
+    DeadLetterRetry Post "/{tenant}/api/v1/dead-letters/{run}/retry" LAUNCHER
+        => post(api::dead_letters::retry);
+    DeadLetterDiscard Post "/{tenant}/api/v1/dead-letters/{run}/discard" LAUNCHER
+        => post(api::dead_letters::discard);
     Assets Get "/{tenant}/api/v1/assets" VIEWER => get(api::assets::list);
     AssetOne Get "/{tenant}/api/v1/assets/{asset}" VIEWER => get(api::assets::show);
     Materialize Post "/{tenant}/api/v1/assets/materialize" LAUNCHER

@@ -11,6 +11,7 @@ pub mod batch;
 mod changes;
 #[cfg(debug_assertions)]
 mod crash;
+pub mod dead_letters;
 pub mod definitions;
 mod dialect;
 mod error;

@@ -3,6 +3,8 @@
 //! The row is the truth about a run's status while it exists; `run` keeps the final one. Every
 //! change names the old status and the epoch it believes in, so the second of two writers misses.
 
+use std::time::Duration;
+
 use millstream_model::{HoldReason, RunId, RunStatus, TenantId, Timestamp};
 
 use crate::batch::Expect;
@@ -13,8 +15,8 @@ use crate::{Batch, Row, Scope, Store, StoreError, Value};
 statements! {
     INSERT_LIVE_RUN = "
         INSERT INTO live_run (tenant, run, status, epoch, seq, beat, priority, queued_at,
-                              cancel_requested)
-        VALUES ($1, $2, 'QUEUED', 0, -1, 0, $3, $4, FALSE)";
+                              cancel_requested, timeout)
+        VALUES ($1, $2, 'QUEUED', 0, -1, 0, $3, $4, FALSE, $5)";
     CLAIM_QUEUED_RUNS = "
         UPDATE live_run
         SET status = 'STARTING', epoch = epoch + 1, seq = -1, beat = 0, hold = NULL,
@@ -44,7 +46,7 @@ statements! {
         DELETE FROM live_run
         WHERE tenant = $1 AND run = $2 AND epoch = $3 AND status = $4";
     LIVE_RUN = "
-        SELECT tenant, run, status, epoch, seq, beat, cancel_requested, worker
+        SELECT tenant, run, status, epoch, seq, beat, cancel_requested, worker, timeout
         FROM live_run WHERE tenant = $1 AND run = $2";
     QUEUE_HEADS = "
         SELECT tenant, run, priority, queued_at, hold FROM live_run
@@ -52,7 +54,7 @@ statements! {
     COUNT_IN_PROGRESS = "
         SELECT COUNT(*) FROM live_run WHERE status IN ('STARTING', 'STARTED', 'CANCELING')";
     RUNS_IN_PROGRESS = "
-        SELECT tenant, run, status, epoch, seq, beat, cancel_requested, worker
+        SELECT tenant, run, status, epoch, seq, beat, cancel_requested, worker, timeout
         FROM live_run WHERE status IN ('STARTING', 'STARTED', 'CANCELING')
         ORDER BY run LIMIT $1";
 }
@@ -76,6 +78,23 @@ pub struct LiveRun {
     pub cancel_requested: bool,
     /// The worker's external name, once its launch is intended.
     pub worker: Option<String>,
+    /// How long it may go on, where its job says so.
+    pub timeout: Option<Duration>,
+}
+
+/// A run on its way into the queue.
+#[derive(Debug, Clone)]
+pub struct NewLiveRun<'a> {
+    /// The tenant.
+    pub tenant: &'a TenantId,
+    /// The run.
+    pub run: RunId,
+    /// Higher goes first.
+    pub priority: i64,
+    /// When it is queued.
+    pub queued_at: Timestamp,
+    /// How long it may go on, where its job says so.
+    pub timeout: Option<Duration>,
 }
 
 /// A run at the head of the queue.
@@ -117,9 +136,10 @@ fn key(tenant: &TenantId, run: RunId) -> Vec<Value> {
 }
 
 /// Puts a run into the queue.
-pub fn insert(batch: &mut Batch, tenant: &TenantId, run: RunId, priority: i64, now: Timestamp) {
-    let mut params = key(tenant, run);
-    params.extend([priority.into(), now.into()]);
+pub fn insert(batch: &mut Batch, new: &NewLiveRun<'_>) {
+    let mut params = key(new.tenant, new.run);
+    let timeout = new.timeout.map(|limit| i64::try_from(limit.as_micros()).unwrap_or(i64::MAX));
+    params.extend([new.priority.into(), new.queued_at.into(), timeout.into()]);
     batch.push(&INSERT_LIVE_RUN, params, Expect::Rows(1));
     batch.wakes_daemon = true;
 }
@@ -200,6 +220,7 @@ fn live_run(mut row: Row) -> Result<LiveRun, StoreError> {
         beat: row.int()?,
         cancel_requested: row.truth()?,
         worker: row.text_opt()?,
+        timeout: row.int_opt()?.and_then(|it| u64::try_from(it).ok()).map(Duration::from_micros),
     })
 }
 

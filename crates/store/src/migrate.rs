@@ -59,6 +59,13 @@ pub(crate) static MIGRATIONS: &[Migration] = &[
         sqlite: "",
         postgres: include_str!("../migrations/0003_schedules/postgres.sql"),
     },
+    Migration {
+        version: 4,
+        name: "0004_failure",
+        up: include_str!("../migrations/0004_failure/up.sql"),
+        sqlite: "",
+        postgres: include_str!("../migrations/0004_failure/postgres.sql"),
+    },
 ];
 
 /// The table that remembers what was applied; an instance table, the same on both databases.

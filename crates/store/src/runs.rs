@@ -19,7 +19,7 @@ macro_rules! run_columns {
             "SELECT r.tenant, r.id, r.job, r.title, COALESCE(l.status, r.status), r.cause, \
              r.partition_key, r.tags, r.queued_at, r.started_at, r.ended_at, r.steps_total, \
              r.steps_done, l.hold, r.failure, COALESCE(l.epoch, 0), \
-             COALESCE(l.cancel_requested, FALSE) \
+             COALESCE(l.cancel_requested, FALSE), r.retried_as \
              FROM run r LEFT JOIN live_run l ON l.tenant = r.tenant AND l.run = r.id ",
             $rest
         )
@@ -54,7 +54,8 @@ statements! {
         FROM run r LEFT JOIN live_run l ON l.tenant = r.tenant AND l.run = r.id
         WHERE r.tenant IN (/*texts $1*/) AND r.id >= $2 GROUP BY 1";
     RUN_ORDER = "
-        SELECT location, plan_hash, context, queued_at FROM run WHERE tenant = $1 AND id = $2";
+        SELECT location, plan_hash, context, queued_at, cause FROM run
+        WHERE tenant = $1 AND id = $2";
 }
 
 /// A run on its way into the store.
@@ -97,6 +98,8 @@ pub struct RunOrder {
     pub context: serde_json::Map<String, serde_json::Value>,
     /// When it was queued.
     pub queued_at: Timestamp,
+    /// Why it exists.
+    pub cause: Cause,
 }
 
 /// Which runs a list shows.
@@ -185,6 +188,7 @@ fn run_row(mut row: Row) -> Result<RunRow, StoreError> {
         failure: row.text_opt()?,
         epoch: row.int()?,
         cancel_requested: row.truth()?,
+        retried_as: row.parse_opt()?,
     })
 }
 
@@ -258,6 +262,7 @@ impl Store {
                     plan: ContentHash::from_stored(row.text()?),
                     context: row.json()?,
                     queued_at: row.time()?,
+                    cause: row.json()?,
                 })
             })
             .transpose()

@@ -25,6 +25,7 @@ pub(crate) use statements;
 /// Every statement of the store.
 pub fn all_statements() -> impl Iterator<Item = &'static Sql> {
     [
+        crate::dead_letters::ALL,
         crate::definitions::ALL,
         crate::events::ALL,
         crate::instance::ALL,

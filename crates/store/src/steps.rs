@@ -39,6 +39,12 @@ statements! {
                           WHERE s.tenant = $1 AND s.run = $2
                             AND s.status NOT IN ('PENDING', 'STARTED', 'RETRYING'))
         WHERE tenant = $1 AND id = $2";
+    KEEP_DONE_STEPS = "
+        INSERT INTO step (tenant, run, step, status, attempt, started_at, ended_at, reason,
+                          result, result_ref)
+        SELECT tenant, CAST($3 AS TEXT), step, status, attempt, started_at, ended_at,
+               COALESCE(reason, CAST($4 AS TEXT)), result, result_ref
+        FROM step WHERE tenant = $1 AND run = $2 AND status IN ('SUCCESS', 'SKIPPED')";
     STEPS_OF_RUN = "
         SELECT step, status, attempt, started_at, ended_at, retry_at, error, reason, result,
                result_ref
@@ -128,6 +134,14 @@ pub fn end_open(batch: &mut Batch, tenant: &TenantId, run: RunId, now: Timestamp
     let params = vec![tenant.into(), (&run).into(), now.into()];
     batch.push(&END_OPEN_STEPS, params, Expect::Any);
     batch.push(&COUNT_STEPS_OVER, vec![tenant.into(), (&run).into()], Expect::Rows(1));
+}
+
+/// Lets the run `retry` begin with the steps of `run` that are done, and their results.
+pub fn keep_done(batch: &mut Batch, tenant: &TenantId, run: RunId, retry: RunId) {
+    let reason = format!("done in run {}", run.short());
+    let params = vec![tenant.into(), (&run).into(), (&retry).into(), reason.into()];
+    batch.push(&KEEP_DONE_STEPS, params, Expect::Any);
+    batch.push(&COUNT_STEPS_OVER, vec![tenant.into(), (&retry).into()], Expect::Rows(1));
 }
 
 fn stored_step(mut row: Row) -> Result<(StepKey, StoredStep), StoreError> {

@@ -39,6 +39,8 @@ pub fn job(name: &str, ops: Vec<OpDef>) -> JobDef {
         shape: JobShape::Ops(ops),
         tags: BTreeMap::new(),
         max_parallel: None,
+        run_retries: None,
+        timeout: None,
     }
 }
 

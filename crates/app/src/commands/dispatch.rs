@@ -3,7 +3,8 @@
 use millstream_control::Store;
 
 use super::{
-    asset, definitions, demo, job, partition, run as run_command, schedule, schema, tenant, worker,
+    asset, dead_letter, definitions, demo, job, partition, run as run_command, schedule, schema,
+    tenant, worker,
 };
 use crate::cli::{BenchCommand, Cli, Command, Global};
 use crate::client::Client;
@@ -37,6 +38,9 @@ pub(crate) async fn run(cli: Cli) -> Result<(), AppError> {
         }
         Command::Run(command) => {
             with_client(&global, async |c| run_command::run(c, &global, command).await).await
+        }
+        Command::DeadLetter(command) => {
+            with_client(&global, async |c| dead_letter::run(c, &global, command).await).await
         }
         Command::Tenant(command) => {
             with_client(&global, async |c| tenant::run(c, &global, &command).await).await

@@ -1,4 +1,4 @@
-//! `millstream run`: list, show, logs and cancel.
+//! `millstream run`: list, show, logs, retry and cancel.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,6 +7,7 @@ use millstream_model::{ByteSize, HumanDuration, StepUsage};
 use serde_json::{Value, json};
 
 use super::answer::{rows, text};
+use super::dead_letter::retry_run;
 use super::tenants::listed_tenants;
 use crate::cli::{Global, RunCommand};
 use crate::client::{Client, Method, encoded};
@@ -30,6 +31,7 @@ pub(super) async fn run(
             let wanted = Wanted { step: step.as_deref(), follow, tail };
             logs(client, global, &run, wanted).await
         }
+        RunCommand::Retry { run, from } => retry_run(client, global, &run, from).await,
         RunCommand::Cancel { run } => {
             let (tenant, found) = find(client, global, &run).await?;
             let path = format!("/{tenant}/api/v1/runs/{}/cancel", text(&found, "/run_id"));
@@ -45,7 +47,11 @@ pub(super) async fn run(
 }
 
 /// The run that a person means, looked for in every tenant that the command is about.
-async fn find(client: &Client, global: &Global, run: &str) -> Result<(String, Value), AppError> {
+pub(super) async fn find(
+    client: &Client,
+    global: &Global,
+    run: &str,
+) -> Result<(String, Value), AppError> {
     let mut refusal = None;
     for tenant in listed_tenants(client, global).await? {
         match client.get(&format!("/{tenant}/api/v1/runs/{}", encoded(run))).await {

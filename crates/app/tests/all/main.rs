@@ -15,6 +15,7 @@ mod database;
 mod definitions;
 mod demo;
 mod editor;
+mod failure;
 mod flood;
 mod guide;
 mod http;

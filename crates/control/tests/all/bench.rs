@@ -10,7 +10,8 @@ use millstream_control::{
 use millstream_model::view::{EventRow, RunRow};
 use millstream_model::worker_api::{Report, ReportAnswer, ReportedEvent};
 use millstream_model::{
-    EventBody, FileManifest, LocationName, RunId, RunRequest, RunStatus, StepStatus, TenantId,
+    ErrorCode, EventBody, FileManifest, LocationName, RunId, RunRequest, RunStatus, StepError,
+    StepStatus, TenantId,
 };
 use millstream_testkit::chance::SeededEntropy;
 use millstream_testkit::definitions::live;
@@ -20,7 +21,7 @@ use millstream_testkit::time::FakeClock;
 pub(crate) const TIME_TO_LIVE: Duration = Duration::from_secs(15);
 
 /// The patience of the tests' daemons.
-pub(crate) const PATIENCE: Patience = Patience { time_to_live: TIME_TO_LIVE, launches_max: 3 };
+pub(crate) const PATIENCE: Patience = Patience::new(TIME_TO_LIVE, 3);
 
 /// An instance in memory.
 pub(crate) struct Bench {
@@ -119,7 +120,7 @@ impl Bench {
         let mut watch = LostWatch::default();
         let mut lost = 0;
         for _ in 0..4 {
-            lost += self.control.recover_lost(&mut watch, PATIENCE).await.unwrap();
+            lost += self.control.recover_lost(&mut watch, PATIENCE).await.unwrap().len();
             self.clock.advance(TIME_TO_LIVE / 3);
         }
         lost
@@ -203,6 +204,12 @@ pub(crate) fn step_succeeded(step: &str, attempt: u32) -> EventBody {
         result_ref: None,
         usage: None,
     }
+}
+
+pub(crate) fn step_failed(step: &str, attempt: u32) -> EventBody {
+    let (code, message) = (ErrorCode::StepExit, "it ended with 1".to_owned());
+    let error = StepError { code, message, detail: None };
+    EventBody::StepFailed { step: step.parse().unwrap(), attempt, error, retry: None, usage: None }
 }
 
 pub(crate) fn step_canceled(step: &str, attempt: u32) -> EventBody {

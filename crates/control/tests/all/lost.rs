@@ -67,9 +67,9 @@ async fn f23_a_worker_that_beats_again_before_its_time_keeps_its_run() {
     let worker = bench.started("etl").await;
     let mut watch = LostWatch::default();
     for _ in 0..6 {
-        assert_eq!(bench.control.recover_lost(&mut watch, PATIENCE).await.unwrap(), 0);
+        assert!(bench.control.recover_lost(&mut watch, PATIENCE).await.unwrap().is_empty());
         bench.clock.advance(TIME_TO_LIVE / 3);
-        assert_eq!(bench.control.recover_lost(&mut watch, PATIENCE).await.unwrap(), 0);
+        assert!(bench.control.recover_lost(&mut watch, PATIENCE).await.unwrap().is_empty());
         bench.clock.advance(TIME_TO_LIVE / 3);
         worker.beat().await.unwrap();
     }
@@ -84,6 +84,6 @@ async fn f41_a_jump_of_the_time_of_day_loses_no_run() {
     bench.control.recover_lost(&mut watch, PATIENCE).await.unwrap();
     let day = std::time::Duration::from_hours(24);
     bench.clock.set(bench.control.now().after(day));
-    assert_eq!(bench.control.recover_lost(&mut watch, PATIENCE).await.unwrap(), 0);
+    assert!(bench.control.recover_lost(&mut watch, PATIENCE).await.unwrap().is_empty());
     assert_eq!(bench.status(worker.run()).await, RunStatus::Started);
 }

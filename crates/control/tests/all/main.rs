@@ -3,6 +3,7 @@
 
 mod bench;
 mod cancel;
+mod failure;
 mod files;
 mod launch;
 mod lost;

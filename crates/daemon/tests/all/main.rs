@@ -7,5 +7,6 @@
 )]
 
 mod logs;
+mod lost;
 mod scan;
 mod versions;

@@ -14,6 +14,13 @@ const SHARED: &[Key] = &[
     key("metadata", ANY_OBJECT, "any object; it has no meaning"),
     key("tags", TEXT_MAP, "labels that its runs carry, at most 50"),
     key("max_parallel", Shape::Whole(1, 10_000), "how many steps of a run may go on at once"),
+    key("timeout", Shape::Duration, "how long a run may go on, queue aside"),
+    key(
+        "run_retries",
+        Shape::Either(&[Shape::Whole(0, 100), Shape::Object(&RUN_RETRIES)]),
+        "how often a failed run is tried again, as a new run",
+    )
+    .or("0"),
 ];
 
 /// The steps of a job of ops.
@@ -48,6 +55,22 @@ pub(crate) const JOB_FILE: Object = Object {
         SHARED,
         &[key("name", Shape::Text, "ignored: the file's path names the job")],
     ],
+};
+
+/// How a failed run is tried again.
+pub(crate) const RUN_RETRIES: Object = Object {
+    name: "run_retries",
+    says: "How a failed run is tried again",
+    one_of: &[],
+    keys: &[&[
+        key("max", Shape::Whole(0, 100), "runs after the first").needed(),
+        key(
+            "from",
+            Shape::Words(&["failure", "start"]),
+            "what a retry does again: only what did not succeed, or everything",
+        )
+        .or("\"failure\""),
+    ]],
 };
 
 /// What every node has beside the keys of its kind.

@@ -6,6 +6,7 @@ const PAGE: &str = include_str!("../../../../docs/reference/definition-files.md"
 const SCHEDULES: &str = include_str!("../../../../docs/reference/schedules.md");
 const IO: &str = include_str!("../../../../docs/reference/io-managers.md");
 const HTTP: &str = include_str!("../../../../docs/reference/http-steps.md");
+const FAILURES: &str = include_str!("../../../../docs/concepts/failures.md");
 
 /// The fenced blocks of `yaml` and `json`, named by their place on the page.
 fn examples(page: &str) -> Vec<(String, String)> {
@@ -54,4 +55,12 @@ fn the_example_of_the_page_on_schedules_loads() {
     let examples = examples(SCHEDULES);
     let [(name, text)] = examples.as_slice() else { panic!("{examples:?}") };
     assert_eq!(check_new(&[(name.as_str(), text.as_str())]).diagnostics, []);
+}
+
+#[test]
+fn the_example_of_the_page_on_failures_loads() {
+    let examples = examples(FAILURES);
+    let [(name, text)] = examples.as_slice() else { panic!("{examples:?}") };
+    let orders = ("orders.yaml", "assets: { orders: { step: { kind: noop } } }");
+    assert_eq!(check_new(&[(name.as_str(), text.as_str()), orders]).diagnostics, []);
 }

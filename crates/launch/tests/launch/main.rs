@@ -67,6 +67,8 @@ fn assignment(claimed: &ClaimedRun, line: &str) -> Assignment {
             resources: BTreeMap::new(),
             max_parallel: None,
             tags: BTreeMap::new(),
+            retries: None,
+            timeout: None,
         },
         context: serde_json::Map::new(),
         queued_at: Timestamp::from_micros(1_000_000),
@@ -81,6 +83,7 @@ fn process_launcher(folder: &Path, url: String) -> ProcessLauncher {
         env: BTreeMap::new(),
         url,
         logs: folder.join("workers"),
+        ..ProcessLauncher::default()
     }
 }
 

@@ -72,6 +72,8 @@ fn job(name: &str, shape: JobShape) -> JobDef {
         shape,
         tags: BTreeMap::new(),
         max_parallel: None,
+        run_retries: None,
+        timeout: None,
     }
 }
 
@@ -100,5 +102,7 @@ fn plan_of(steps: &[(&str, &[&str])], retry: &RetryPolicy) -> RunPlan {
         resources: BTreeMap::new(),
         max_parallel: None,
         tags: BTreeMap::new(),
+        retries: None,
+        timeout: None,
     }
 }

@@ -96,10 +96,18 @@ fn words(body: &EventBody, at: Timestamp) -> (Option<Glyph>, String, String) {
             (Some(Glyph::Failed), "the run failed".to_owned(), reason.clone())
         }
         EventBody::RunCanceled {} => plain(Some(Glyph::Cancelled), "the run was cancelled"),
-        EventBody::WorkerLost { reason } => (
-            Some(Glyph::Warning),
-            "the worker was lost; the run is queued again".to_owned(),
-            reason.clone(),
+        EventBody::WorkerLost { reason } => {
+            (Some(Glyph::Warning), "the run was taken from its worker".to_owned(), reason.clone())
+        }
+        EventBody::RunRetried { retry, number, max, .. } => {
+            let count = if *number > 0 { format!(" ({number} of {max})") } else { String::new() };
+            let text = format!("tried again by run {}{count}", retry.short());
+            (Some(Glyph::Queued), text, String::new())
+        }
+        EventBody::RunGaveUp { reason } => (
+            Some(Glyph::Failed),
+            "given up; it is among the dead letters".to_owned(),
+            reason.in_words(),
         ),
         _ => step_words(body, at),
     }

@@ -61,6 +61,8 @@ struct Run {
     log: Option<LogView>,
     cancel: Option<String>,
     again: Option<String>,
+    retry: Option<String>,
+    retried: Option<(String, String)>,
     equivalent: Equivalent,
 }
 
@@ -103,15 +105,23 @@ pub fn run(page: RunPage) -> Html {
         log,
         cancel: (!run.status.is_terminal() && !run.cancel_requested)
             .then(|| link::cancel(&run.tenant, &run.run_id)),
+        retry: may_retry(run).then(|| link::retry(&run.tenant, &run.run_id)),
+        retried: run.retried_as.map(|retry| (retry.short(), link::run(&run.tenant, &retry))),
         again: run.job.as_ref().map(|job| link::job(&run.tenant, job)),
         equivalent: Equivalent::new()
             .with("This run", format!("millstream run show {}", run.run_id))
             .with("Its output", format!("millstream run logs {} --follow", run.run_id))
+            .with("Retry it", format!("millstream run retry {}", run.run_id))
             .with("Cancel it", format!("millstream run cancel {}", run.run_id))
             .with("As JSON", format!("GET {api}"))
             .with("Cancel by API", format!("POST {api}/cancel")),
         frame: page.frame,
     })
+}
+
+/// Whether somebody may have the run tried again.
+fn may_retry(run: &RunRow) -> bool {
+    run.retried_as.is_none() && matches!(run.status, RunStatus::Failure | RunStatus::Canceled)
 }
 
 fn heading(run: &RunRow) -> String {

@@ -105,6 +105,7 @@ pub fn cause(cause: &Cause) -> String {
         Cause::Schedule { name, nominal } => {
             format!("schedule {name}, {}", format::time_of_day(*nominal))
         }
-        Cause::Retry { of } => format!("retry of {}", of.short()),
+        Cause::Retry { of, by: Some(name), .. } => format!("retry of {}, {name}", of.short()),
+        Cause::Retry { of, .. } => format!("retry of {}", of.short()),
     }
 }

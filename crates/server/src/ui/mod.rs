@@ -1,6 +1,7 @@
 //! Serving pages: what they need is loaded here, `pages` draws it, and forms come back to `act`.
 
 pub(crate) mod act;
+pub(crate) mod dead_letters;
 pub(crate) mod files;
 pub(crate) mod read;
 pub(crate) mod schedules;

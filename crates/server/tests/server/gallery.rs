@@ -9,6 +9,7 @@ use millstream_server::html::Html;
 use millstream_server::pages::asset::{AssetPage, asset};
 use millstream_server::pages::assets::{AssetsPage, assets};
 use millstream_server::pages::automation::{AutomationPage, automation};
+use millstream_server::pages::dead_letters::{DeadLettersPage, dead_letters};
 use millstream_server::pages::definitions::{DefinitionsPage, definitions};
 use millstream_server::pages::error::{ErrorPage, error};
 use millstream_server::pages::file::{FilePage, file};
@@ -73,6 +74,14 @@ fn lists(theme: Theme) -> Vec<(&'static str, Html)> {
         ("now", now(now_page)),
         ("now-empty", now(empty_page)),
         ("runs", runs(runs_page)),
+        (
+            "dead-letters",
+            dead_letters(DeadLettersPage {
+                frame: frame(Section::Runs),
+                now: samples::now(),
+                letters: samples::dead_letters(),
+            }),
+        ),
         (
             "assets",
             assets(AssetsPage { frame: frame(Section::Assets), now: time, assets: asset_rows }),

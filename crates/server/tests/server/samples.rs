@@ -8,9 +8,9 @@ use millstream_model::view::{
     PartitionState, RunRow, StepRow, TenantRow,
 };
 use millstream_model::{
-    Cause, ContentHash, Diagnostic, ErrorCode, Event, EventBody, HoldReason, MetadataKind,
-    MetadataValue, Place, PlannedRetry, RunId, RunStatus, Severity, StepError, StepStatus,
-    StepUsage, TenantDef, TenantId, Timestamp,
+    Cause, Closed, ClosedAs, ContentHash, DeadLetter, Diagnostic, ErrorCode, Event, EventBody,
+    HoldReason, MetadataKind, MetadataValue, Place, PlannedRetry, RetryFrom, RunId, RunStatus,
+    Severity, StepError, StepStatus, StepUsage, TenantDef, TenantId, Timestamp,
 };
 use millstream_server::frame::{Frame, Section, Theme};
 use serde_json::json;
@@ -66,6 +66,7 @@ pub(crate) fn run(number: u8) -> RunRow {
         failure: None,
         epoch: 1,
         cancel_requested: false,
+        retried_as: None,
     }
 }
 
@@ -113,7 +114,7 @@ pub(crate) fn runs() -> Vec<RunRow> {
         cause: Cause::User { name: "ben".to_owned() },
         ..run(7)
     };
-    runs[9] = RunRow { cause: Cause::Retry { of: run_id(12) }, ..run(9) };
+    runs[9] = RunRow { cause: retry_of(run_id(12)), ..run(9) };
     runs[12] = RunRow {
         status: RunStatus::Failure,
         title: "snapshot".to_owned(),
@@ -458,4 +459,24 @@ pub(crate) fn tenants() -> Vec<TenantRow> {
     let mut rows = vec![row("ewr", "Newark"), row("jfk", "Kennedy"), row("lga", "LaGuardia")];
     rows[2].tenant.enabled = false;
     rows
+}
+
+/// The cause of a retry that a job asked for.
+fn retry_of(of: RunId) -> Cause {
+    Cause::Retry { of, number: 1, from: RetryFrom::Failure, by: None }
+}
+
+/// Two dead letters: one open, one discarded.
+pub(crate) fn dead_letters() -> Vec<DeadLetter> {
+    let open = DeadLetter {
+        tenant: tenant(),
+        run_id: run_id(7),
+        title: "daily_refresh".to_owned(),
+        reason: "stale_after_3_attempts".parse().unwrap(),
+        failure: "its worker has given no sign of life for 15 s".to_owned(),
+        at: now(),
+        closed: None,
+    };
+    let closed = Closed { outcome: ClosedAs::Discarded, by: "ben".to_owned(), at: now() };
+    vec![open.clone(), DeadLetter { run_id: run_id(6), closed: Some(closed), ..open }]
 }

@@ -49,7 +49,8 @@ pub(crate) fn queued(tenant: &TenantId, run: RunId, priority: i64) -> Batch {
         queued_at: at(1),
     };
     runs::insert(&mut batch, &new);
-    live::insert(&mut batch, tenant, run, priority, at(1));
+    let new = live::NewLiveRun { tenant, run, priority, queued_at: at(1), timeout: None };
+    live::insert(&mut batch, &new);
     batch
 }
 

@@ -130,6 +130,11 @@ impl RunLauncher for Launcher {
     fn launch(&self, run: ClaimedRun) -> BoxFuture<'_, Result<WorkerName, LaunchError>> {
         self.launch(run).boxed()
     }
+
+    // A worker that is not told hears it from the store.
+    fn stop<'a>(&'a self, _: &'a WorkerName) -> BoxFuture<'a, ()> {
+        futures_util::future::ready(()).boxed()
+    }
 }
 
 /// A worker's chance, from the seed.

@@ -25,7 +25,7 @@ use crate::witness::{Witness, at_once};
 const TENANTS: [&str; 2] = ["jfk", "lga"];
 
 /// When a worker or a daemon counts as gone.
-const PATIENCE: Patience = Patience { time_to_live: Duration::from_secs(15), launches_max: 3 };
+const PATIENCE: Patience = Patience::new(Duration::from_secs(15), 3);
 
 /// How long after everything is well again every run must be over.
 const LIVENESS: Duration = Duration::from_mins(30);

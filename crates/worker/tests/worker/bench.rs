@@ -210,6 +210,8 @@ pub(crate) fn run_of(steps: Vec<StepPlan>) -> Assignment {
             resources: BTreeMap::new(),
             max_parallel: None,
             tags: BTreeMap::new(),
+            retries: None,
+            timeout: None,
         },
         context: serde_json::Map::new(),
         queued_at: Timestamp::from_micros(1_000_000),

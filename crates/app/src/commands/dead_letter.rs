@@ -1,0 +1,137 @@
+//! `millstream dead-letter`: what was given up; and `millstream run retry`.
+
+use serde_json::{Value, json};
+
+use super::answer::{rows, text};
+use super::run::find;
+use super::tenants::listed_tenants;
+use crate::cli::{DeadLetterCommand, Global, RetryScope};
+use crate::client::Client;
+use crate::error::AppError;
+use crate::output;
+
+pub(super) async fn run(
+    client: &Client,
+    global: &Global,
+    command: DeadLetterCommand,
+) -> Result<(), AppError> {
+    match command {
+        DeadLetterCommand::List { all, limit } => {
+            list(client, global, if all { "all" } else { "open" }, limit).await
+        }
+        DeadLetterCommand::Show { run } => {
+            let path = path_of(client, global, &run, "dead-letters").await?;
+            let letter = client.get(&path).await?;
+            if global.json {
+                output::json(&letter);
+            } else {
+                print(&letter);
+            }
+            Ok(())
+        }
+        DeadLetterCommand::Retry { run, from } => {
+            let path = path_of(client, global, &run, "dead-letters").await?;
+            post_retry(client, global, &path, from).await
+        }
+        DeadLetterCommand::Discard { run } => {
+            let path = path_of(client, global, &run, "dead-letters").await?;
+            let letter = client.post(&format!("{path}/discard"), &json!({})).await?;
+            if global.json {
+                output::json(&letter);
+            } else {
+                output::line(&format!("The dead letter of run {run} is discarded"));
+            }
+            Ok(())
+        }
+    }
+}
+
+/// `millstream run retry`.
+pub(super) async fn retry_run(
+    client: &Client,
+    global: &Global,
+    run: &str,
+    from: RetryScope,
+) -> Result<(), AppError> {
+    let path = path_of(client, global, run, "runs").await?;
+    post_retry(client, global, &path, from).await
+}
+
+async fn path_of(
+    client: &Client,
+    global: &Global,
+    run: &str,
+    noun: &str,
+) -> Result<String, AppError> {
+    let (tenant, found) = find(client, global, run).await?;
+    Ok(format!("/{tenant}/api/v1/{noun}/{}", text(&found, "/run_id")))
+}
+
+async fn post_retry(
+    client: &Client,
+    global: &Global,
+    path: &str,
+    from: RetryScope,
+) -> Result<(), AppError> {
+    let from = match from {
+        RetryScope::Failure => "failure",
+        RetryScope::Start => "start",
+    };
+    let launched = client.post(&format!("{path}/retry"), &json!({ "from": from })).await?;
+    if global.json {
+        output::json(&launched);
+    } else {
+        output::line(&format!("Run {} is queued", text(&launched, "/run_id")));
+    }
+    Ok(())
+}
+
+async fn list(client: &Client, global: &Global, show: &str, limit: u32) -> Result<(), AppError> {
+    let mut letters: Vec<Value> = Vec::new();
+    for tenant in listed_tenants(client, global).await? {
+        let path = format!("/{tenant}/api/v1/dead-letters?show={show}&limit={limit}");
+        letters.extend(rows(&client.get(&path).await?, "dead_letters").iter().cloned());
+    }
+    letters.sort_by_key(|letter| std::cmp::Reverse(text(letter, "/run_id")));
+    letters.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    if global.json {
+        output::json(&letters);
+        return Ok(());
+    }
+    let table: Vec<Vec<String>> = letters
+        .iter()
+        .map(|letter| {
+            vec![
+                text(letter, "/run_id"),
+                text(letter, "/tenant"),
+                text(letter, "/title"),
+                text(letter, "/reason"),
+                text(letter, "/at"),
+                state(letter),
+                text(letter, "/failure"),
+            ]
+        })
+        .collect();
+    output::table(&["RUN", "TENANT", "WHAT", "REASON", "AT", "STATE", "FAILURE"], &table);
+    Ok(())
+}
+
+fn state(letter: &Value) -> String {
+    match text(letter, "/closed/as") {
+        none if none == "–" => "open".to_owned(),
+        closed => format!("{closed} by {}", text(letter, "/closed/by")),
+    }
+}
+
+fn print(letter: &Value) {
+    output::line(&format!(
+        "{}  run {}  {}  (tenant {})",
+        state(letter),
+        text(letter, "/run_id"),
+        text(letter, "/title"),
+        text(letter, "/tenant")
+    ));
+    output::line(&format!("  reason: {}", text(letter, "/reason")));
+    output::line(&format!("  last failure: {}", text(letter, "/failure")));
+    output::line(&format!("  given up: {}", text(letter, "/at")));
+}

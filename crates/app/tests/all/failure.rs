@@ -1,0 +1,96 @@
+//! Failures as a user meets them: retries, dead letters and timeouts, from the command line.
+
+use serde_json::Value;
+
+use crate::project::{Project, wait_for};
+use crate::server::Server;
+
+/// A job whose second step fails until a file is there, and one that never ends by itself.
+const JOBS: &str = r#"
+jobs:
+  flaky:
+    run_retries: 1
+    nodes:
+      - { id: first, type: command, config: { command: "echo x >> first.txt" } }
+      - { id: second, type: command, depends_on: [first], config: { command: "test -e mended" } }
+  endless:
+    timeout: 1s
+    nodes:
+      - { id: only, type: command, config: { command: "tail -f /dev/null" } }
+"#;
+
+/// The run `id` once it is over.
+fn over(project: &Project, id: &str) -> Value {
+    wait_for("the run is over", || {
+        let run = project.json(&["run", "show", id]);
+        let status = run["status"].as_str()?;
+        matches!(status, "SUCCESS" | "FAILURE" | "CANCELED").then_some(run)
+    })
+}
+
+/// A project with a server, of which runs of `job` were launched and have failed with its retry.
+fn failed() -> (Project, Server, String) {
+    let project = Project::with(JOBS).variable("MILLSTREAM_LEASE", "1s");
+    let server = project.serve();
+    let launched = project.run(&["job", "launch", "flaky", "--no-wait", "--json"]).json();
+    let first = launched[0]["run_id"].as_str().unwrap();
+    let run = over(&project, first);
+    assert_eq!(run["status"], "FAILURE");
+    let retry = run["retried_as"].as_str().unwrap().to_owned();
+    (project, server, retry)
+}
+
+#[test]
+fn r146_r154_a_failed_run_is_retried_from_its_failure_and_then_waits_for_somebody() {
+    let (project, _server, retry) = failed();
+    let run = over(&project, &retry);
+    assert_eq!(run["status"], "FAILURE");
+    assert_eq!(run["cause"]["kind"], "retry");
+    assert_eq!(project.read("first.txt"), "x\n", "the step that was done is not done again");
+
+    let letters = project.json(&["dead-letter", "list"]);
+    assert_eq!(letters.as_array().unwrap().len(), 1);
+    assert_eq!(letters[0]["run_id"], retry.as_str());
+    assert_eq!(letters[0]["reason"], "failed_after_2_attempts");
+    let shown = project.run(&["dead-letter", "show", &retry]);
+    assert!(shown.out.contains("reason: failed_after_2_attempts"), "{shown:?}");
+
+    project.write("mended", "");
+    let again = project.json(&["dead-letter", "retry", &retry]);
+    let mended = over(&project, again["run_id"].as_str().unwrap());
+    assert_eq!(mended["status"], "SUCCESS");
+    assert_eq!(project.read("first.txt"), "x\n");
+    assert_eq!(project.json(&["dead-letter", "list"]), serde_json::json!([]));
+    let all = project.json(&["dead-letter", "list", "--all"]);
+    assert_eq!(all[0]["closed"]["as"], "retried");
+    let late = project.run(&["dead-letter", "discard", &retry]);
+    assert_eq!(late.code, 1);
+    assert!(late.err.contains("was retried by"), "{late:?}");
+}
+
+#[test]
+fn r154_a_dead_letter_is_discarded_and_a_run_is_retried_whole() {
+    let (project, server, retry) = failed();
+    over(&project, &retry);
+    assert_eq!(project.run(&["dead-letter", "discard", &retry]).code, 0);
+    let (_, page) = server.try_get("/default/dead-letters").unwrap();
+    assert!(page.contains("discarded by"), "{page}");
+    let again = project.json(&["run", "retry", &retry, "--from", "start"]);
+    over(&project, again["run_id"].as_str().unwrap());
+    assert_eq!(project.read("first.txt"), "x\nx\n");
+}
+
+#[test]
+fn r147_a_run_ends_at_its_timeout_with_its_processes() {
+    let project = Project::with(JOBS).variable("MILLSTREAM_LEASE", "1s");
+    let _server = project.serve();
+    let launched = project.run(&["job", "launch", "endless", "--no-wait", "--json"]).json();
+    let id = launched[0]["run_id"].as_str().unwrap();
+    let run = over(&project, id);
+    assert_eq!(run["status"], "FAILURE");
+    assert_eq!(run["failure"], "it has run for longer than its timeout of 1s");
+    let marker = format!("MILLSTREAM_RUN_ID={id}");
+    wait_for("no process of a step is left", || {
+        crate::process::with_variable(&marker).is_empty().then_some(())
+    });
+}

@@ -1,0 +1,221 @@
+//! What follows a failure, in the batch that stores it: a retry, a dead letter, or nothing; and
+//! what people do about it later.
+
+use millstream_decide::failure::{AfterFailure, FailedRun, after_failure};
+use millstream_model::view::RunRow;
+use millstream_model::{
+    Cause, Closed, ClosedAs, DeadLetter, Event, EventBody, FailureCause, RetryFrom, RunId, RunPlan,
+    RunStatus, TenantId,
+};
+use millstream_store::dead_letters::{self, DeadLetterFilter};
+use millstream_store::live::{self, NewLiveRun};
+use millstream_store::runs::{self, NewRun, RunOrder};
+use millstream_store::{Batch, Expect, StoreError, events, steps};
+
+use crate::launch::priority;
+use crate::{Control, ControlError, Launched};
+
+/// What follows the failure of a run, ready to be written.
+#[derive(Debug, Clone)]
+pub(crate) struct Aftermath {
+    run: RunRow,
+    order: RunOrder,
+    timeout: Option<std::time::Duration>,
+    decision: AfterFailure,
+}
+
+impl Control {
+    /// What follows when `cause` ends `run` now.
+    pub(crate) async fn aftermath(
+        &self,
+        (tenant, run): (&TenantId, RunId),
+        plan: &RunPlan,
+        cause: FailureCause,
+    ) -> Result<Aftermath, StoreError> {
+        let gone = || StoreError::UnknownValue {
+            statement: "RUN",
+            column: 0,
+            value: format!("no run {run}"),
+        };
+        let row = self.store.run(tenant, run).await?.ok_or_else(gone)?;
+        let order = self.store.run_order(tenant, run).await?.ok_or_else(gone)?;
+        let retries = plan.retries.filter(|_| self.retries_runs);
+        let decision =
+            after_failure(FailedRun { cause, retries, earlier: row.cause.retries_so_far() });
+        Ok(Aftermath { run: row, order, timeout: plan.timeout.map(|it| it.0), decision })
+    }
+
+    /// Adds what follows to the batch of the failure, and its events to `log`.
+    pub(crate) fn add_aftermath(
+        &self,
+        (batch, log): (&mut Batch, &mut Vec<Event>),
+        aftermath: &Aftermath,
+        (epoch, failure): (i64, &str),
+    ) {
+        let (tenant, run) = (&aftermath.run.tenant, aftermath.run.run_id);
+        match aftermath.decision {
+            AfterFailure::Nothing => {}
+            AfterFailure::Retry { number, max, from } => {
+                let cause = Cause::Retry { of: run, number, from, by: None };
+                let retry = self.add_retry((&mut *batch, &mut *log), aftermath, cause);
+                let retried = EventBody::RunRetried { retry, number, max, from };
+                log.push(self.control_event(tenant, run, epoch, retried));
+            }
+            AfterFailure::GiveUp { reason } => {
+                dead_letters::insert(batch, (tenant, run), (reason, failure), self.now());
+                let gave_up = EventBody::RunGaveUp { reason };
+                log.push(self.control_event(tenant, run, epoch, gave_up));
+            }
+        }
+    }
+
+    /// Adds a run that does again what the failed one should have done.
+    fn add_retry(
+        &self,
+        (batch, log): (&mut Batch, &mut Vec<Event>),
+        failed: &Aftermath,
+        cause: Cause,
+    ) -> RunId {
+        let (retry, now) = (self.new_id(), self.now());
+        let (parent, order) = (&failed.run, &failed.order);
+        let tenant = &parent.tenant;
+        dead_letters::mark_retried(batch, tenant, parent.run_id, retry);
+        let new = NewRun {
+            tenant,
+            run: retry,
+            location: &order.location,
+            job: parent.job.as_ref(),
+            title: &parent.title,
+            cause: &cause,
+            partition: parent.partition.as_ref(),
+            tags: &parent.tags,
+            context: &order.context,
+            plan: &order.plan,
+            steps: parent.steps_total,
+            queued_at: now,
+        };
+        runs::insert(batch, &new);
+        if let Some(of) = cause.resumes() {
+            steps::keep_done(batch, tenant, of, retry);
+        }
+        let waiting = NewLiveRun {
+            tenant,
+            run: retry,
+            priority: priority(&parent.tags),
+            queued_at: now,
+            timeout: failed.timeout,
+        };
+        live::insert(batch, &waiting);
+        log.push(self.control_event(tenant, retry, 0, EventBody::RunQueued { cause }));
+        retry
+    }
+
+    /// Tries a run that failed or was canceled again, because somebody asks for it; its dead letter
+    /// is closed by that. A run is tried again once: what fails then is the run to retry.
+    pub async fn retry_run(
+        &self,
+        tenant: &TenantId,
+        run: RunId,
+        from: RetryFrom,
+        by: &str,
+    ) -> Result<Launched, ControlError> {
+        let unknown = || ControlError::RunUnknown { run: run.to_string() };
+        let row = self.store.run(tenant, run).await?.ok_or_else(unknown)?;
+        if let Some(retry) = row.retried_as {
+            return Err(ControlError::RunRetried { run, retry });
+        }
+        if !matches!(row.status, RunStatus::Failure | RunStatus::Canceled) {
+            return Err(ControlError::RunStatus { run, status: row.status, wanted: "retried" });
+        }
+        let order = self.store.run_order(tenant, run).await?.ok_or_else(unknown)?;
+        let plan = self.plan_of(tenant, run, &order).await?;
+        let partition = row.partition.clone();
+        let max = plan.retries.map_or(0, |retries| retries.max);
+        let timeout = plan.timeout.map(|limit| limit.0);
+        let failed = Aftermath { run: row, order, timeout, decision: AfterFailure::Nothing };
+        let (mut batch, mut log) = (Batch::for_tenant(tenant), Vec::new());
+        let cause = Cause::Retry { of: run, number: 0, from, by: Some(by.to_owned()) };
+        let retry = self.add_retry((&mut batch, &mut log), &failed, cause);
+        let retried = EventBody::RunRetried { retry, number: 0, max, from };
+        // The run has no epoch any more; the mark on its row makes this event the only one.
+        log.push(self.control_event(tenant, run, 0, retried));
+        dead_letters::close(
+            &mut batch,
+            (tenant, run),
+            &self.closed(ClosedAs::Retried, by),
+            Expect::Any,
+        );
+        events::insert(&mut batch, tenant, &self.new_id().to_string(), &log);
+        match self.store.apply(batch).await {
+            Ok(_) => Ok(Launched { tenant: tenant.clone(), run_id: retry, partition }),
+            Err(error) if error.is_conflict() => Err(ControlError::Contended { run }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn closed(&self, outcome: ClosedAs, by: &str) -> Closed {
+        Closed { outcome, by: by.to_owned(), at: self.now() }
+    }
+
+    /// The dead letters of `tenants`, newest first.
+    pub async fn dead_letters(
+        &self,
+        tenants: &[TenantId],
+        page: (DeadLetterFilter, Option<RunId>),
+        limit: u32,
+    ) -> Result<Vec<DeadLetter>, ControlError> {
+        Ok(self.store.dead_letters(tenants, page, limit).await?)
+    }
+
+    /// The dead letter of a run, or an error that says it has none.
+    pub async fn dead_letter(
+        &self,
+        tenant: &TenantId,
+        run: RunId,
+    ) -> Result<DeadLetter, ControlError> {
+        let none = || ControlError::DeadLetterUnknown { run };
+        self.store.dead_letter(tenant, run).await?.ok_or_else(none)
+    }
+
+    /// Tries the run of an open dead letter again.
+    pub async fn retry_dead_letter(
+        &self,
+        tenant: &TenantId,
+        run: RunId,
+        from: RetryFrom,
+        by: &str,
+    ) -> Result<Launched, ControlError> {
+        self.open_dead_letter(tenant, run).await?;
+        self.retry_run(tenant, run, from, by).await
+    }
+
+    /// Puts an open dead letter aside.
+    pub async fn discard_dead_letter(
+        &self,
+        tenant: &TenantId,
+        run: RunId,
+        by: &str,
+    ) -> Result<DeadLetter, ControlError> {
+        let letter = self.open_dead_letter(tenant, run).await?;
+        let closed = self.closed(ClosedAs::Discarded, by);
+        let mut batch = Batch::for_tenant(tenant);
+        dead_letters::close(&mut batch, (tenant, run), &closed, Expect::Rows(1));
+        match self.store.apply(batch).await {
+            Ok(_) => Ok(DeadLetter { closed: Some(closed), ..letter }),
+            Err(error) if error.is_conflict() => Err(ControlError::Contended { run }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn open_dead_letter(
+        &self,
+        tenant: &TenantId,
+        run: RunId,
+    ) -> Result<DeadLetter, ControlError> {
+        let letter = self.dead_letter(tenant, run).await?;
+        match &letter.closed {
+            None => Ok(letter),
+            Some(closed) => Err(ControlError::DeadLetterClosed { run, closed: closed.clone() }),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Runs that are taken from their workers: the launcher is told, and the queue goes on.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use millstream_control::{Control, LostWatch, Patience, QueueLimits, QueueWatch, Seams, Store};
+use millstream_daemon::{Settings, lost_pass, queue_pass};
+use millstream_launch::{ClaimedRun, LaunchError, RunLauncher, WorkerName};
+use millstream_model::{RunRequest, RunStatus, TenantId};
+use millstream_testkit::chance::SeededEntropy;
+use millstream_testkit::definitions::{file_of_jobs, job, live, op};
+use millstream_testkit::time::FakeClock;
+
+/// A launcher whose workers are accepted and never start.
+#[derive(Default)]
+struct NeverStarts {
+    launched: Mutex<Vec<WorkerName>>,
+    stopped: Mutex<Vec<WorkerName>>,
+}
+
+impl RunLauncher for NeverStarts {
+    fn launch(&self, run: ClaimedRun) -> BoxFuture<'_, Result<WorkerName, LaunchError>> {
+        self.launched.lock().unwrap().push(run.worker_name());
+        futures_util::future::ready(Ok(run.worker_name())).boxed()
+    }
+
+    fn stop<'a>(&'a self, worker: &'a WorkerName) -> BoxFuture<'a, ()> {
+        self.stopped.lock().unwrap().push(worker.clone());
+        futures_util::future::ready(()).boxed()
+    }
+}
+
+#[tokio::test]
+async fn r021_a_worker_that_never_starts_is_stopped_and_its_run_fails_and_frees_its_place() {
+    let clock = Arc::new(FakeClock::default());
+    let seams = Seams { clock: clock.clone(), entropy: Arc::new(SeededEntropy::new(1)) };
+    let control = Control::new(Store::in_memory().unwrap(), seams);
+    let location = "local".parse().unwrap();
+    control.add_location(&location, "/definitions").await.unwrap();
+    let file = live("defs.yaml", file_of_jobs(vec![job("etl", vec![op("a", &[])])]));
+    let seen_version = control.location_version(&location).await.unwrap();
+    let change = millstream_control::LocationChange {
+        location,
+        seen_version,
+        files: vec![file],
+        stale: None,
+    };
+    control.apply_scan(&change).await.unwrap();
+
+    let start = Duration::from_mins(10);
+    let settings = Settings {
+        name: "one".to_owned(),
+        limits: QueueLimits { max_in_progress: Some(1) },
+        patience: Patience { start, ..Patience::new(Duration::from_secs(15), 2) },
+        scan_interval: start,
+        scans: false,
+        ticks: false,
+    };
+    let launcher = NeverStarts::default();
+    let request = RunRequest {
+        tenant: TenantId::default_tenant(),
+        cause: Control::by_hand("ana"),
+        partition: None,
+        context: serde_json::Map::new(),
+        tags: std::collections::BTreeMap::new(),
+    };
+    let etl = "etl".parse().unwrap();
+    let run = control.launch_job(&request, &etl).await.unwrap().run_id;
+    let waits = control.launch_job(&request, &etl).await.unwrap().run_id;
+
+    let (mut queue, mut lost) = (QueueWatch::default(), LostWatch::default());
+    for _ in 0..2 {
+        queue_pass(&control, &launcher, &mut queue, &settings).await.unwrap();
+        for _ in 0..60 {
+            let pass = lost_pass(&control, &launcher, &mut lost, settings.patience).await;
+            assert_eq!(pass.unwrap(), 0);
+            clock.advance(Duration::from_secs(10));
+        }
+        assert_eq!(lost_pass(&control, &launcher, &mut lost, settings.patience).await.unwrap(), 1);
+    }
+    let row = control.store().run(&request.tenant, run).await.unwrap().unwrap();
+    assert_eq!(row.status, RunStatus::Failure);
+    let reason = "its worker has not started within 10m, and this was worker 2 of at most 2";
+    assert_eq!(row.failure.as_deref(), Some(reason));
+    assert_eq!(*launcher.stopped.lock().unwrap(), [WorkerName::of(run, 1), WorkerName::of(run, 2)]);
+
+    queue_pass(&control, &launcher, &mut queue, &settings).await.unwrap();
+    assert_eq!(launcher.launched.lock().unwrap().last(), Some(&WorkerName::of(waits, 1)));
+}
