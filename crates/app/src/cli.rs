@@ -68,6 +68,11 @@ pub(crate) enum Command {
     /// List, show, retry and cancel runs, and read their logs.
     #[command(subcommand)]
     Run(RunCommand),
+    /// Say why a run, an asset or a schedule is as it is.
+    Why {
+        /// The run's id or its last 8 digits, the asset's key, or the schedule's name.
+        subject: String,
+    },
     /// List, show, retry and discard runs that were given up.
     #[command(subcommand)]
     DeadLetter(DeadLetterCommand),

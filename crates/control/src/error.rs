@@ -52,6 +52,16 @@ pub enum ControlError {
         retry: RunId,
     },
 
+    /// No run, asset or schedule is called so.
+    #[error(
+        "there is no run, asset or schedule {subject}; `millstream run list`, `asset list` and \
+         `schedule list` show them"
+    )]
+    SubjectUnknown {
+        /// What was asked about.
+        subject: String,
+    },
+
     /// The run was never given up.
     #[error("run {run} is no dead letter; `millstream dead-letter list` shows them")]
     DeadLetterUnknown {
@@ -175,7 +185,7 @@ impl ControlError {
             Self::RunStatus { .. } | Self::RunRetried { .. } | Self::DeadLetterClosed { .. } => {
                 ErrorCode::RunStatus
             }
-            Self::DeadLetterUnknown { .. } => ErrorCode::NotFound,
+            Self::DeadLetterUnknown { .. } | Self::SubjectUnknown { .. } => ErrorCode::NotFound,
             Self::JobDisabled { .. } => ErrorCode::JobDisabled,
             Self::TenantUnknown { .. } => ErrorCode::TenantUnknown,
             Self::PartitionsUnknown { .. } => ErrorCode::PartitionUnknown,

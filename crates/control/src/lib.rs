@@ -26,6 +26,7 @@ mod ticks;
 mod token;
 mod versions;
 mod views;
+mod why;
 
 pub use catalog::Catalog;
 pub use control::{Control, Seams};
@@ -37,6 +38,7 @@ pub use lost::LostWatch;
 pub use millstream_decide::lost::Patience;
 pub use millstream_decide::queue::QueueLimits;
 pub use millstream_decide::scan::{Deletions, ScanVerdict, Sighting};
+pub use millstream_decide::why::{Because, Why};
 pub use millstream_plan::changes::{Change, ChangeKind, Changes, FieldChange, Retimed, Stale};
 pub use millstream_store::dead_letters::DeadLetterFilter;
 pub use millstream_store::definitions::{StoredFile, StoredLocation};

@@ -11,3 +11,4 @@ pub mod overdue;
 pub mod queue;
 pub mod scan;
 pub mod schedule;
+pub mod why;

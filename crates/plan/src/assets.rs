@@ -226,7 +226,7 @@ fn step_key(asset: &AssetKey) -> Result<StepKey, PlanError> {
 }
 
 /// What the author says, or the hash of the definition: either changes when the code does.
-pub(crate) fn code_version(asset: &AssetDef) -> String {
+pub fn code_version(asset: &AssetDef) -> String {
     match (&asset.code_version, serde_json::to_vec(asset)) {
         (Some(version), _) => version.clone(),
         (None, Ok(json)) => ContentHash::of(&json).to_string(),

@@ -18,7 +18,7 @@ pub mod progress;
 pub mod selection;
 mod wanted;
 
-pub use assets::{plan_assets, plan_selection};
+pub use assets::{code_version, plan_assets, plan_selection};
 pub use error::PlanError;
 pub use job::plan_job;
 pub use partition::{PartitionChoice, tenant_of};

@@ -75,6 +75,13 @@ pub(crate) struct RunPath {
     pub(crate) run: String,
 }
 
+/// What a path asks about: a run, an asset or a schedule.
+#[derive(Debug, Deserialize)]
+pub(crate) struct WhyPath {
+    /// As it stands in the path.
+    pub(crate) subject: String,
+}
+
 /// The asset of a path.
 #[derive(Debug, Deserialize)]
 pub(crate) struct AssetPath {

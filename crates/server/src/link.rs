@@ -51,6 +51,16 @@ pub fn retry(tenant: &TenantId, id: &RunId) -> String {
     format!("/{tenant}/runs/{id}/retry")
 }
 
+/// Why something is as it is.
+pub fn why(tenant: &TenantId, subject: &str) -> String {
+    format!("/{tenant}/why/{}", segment(subject))
+}
+
+/// The same, for programs.
+pub fn why_api(tenant: &TenantId, subject: &str) -> String {
+    format!("/{tenant}/api/v1/why/{}", segment(subject))
+}
+
 /// The runs that were given up.
 pub fn dead_letters(tenant: &TenantId) -> String {
     format!("/{tenant}/dead-letters")

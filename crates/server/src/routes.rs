@@ -90,6 +90,7 @@ routes! {
     NowPage Get "/{tenant}" VIEWER => get(ui::read::now);
     RunsPage Get "/{tenant}/runs" VIEWER => get(ui::read::runs);
     RunPage Get "/{tenant}/runs/{run}" VIEWER => get(ui::read::run);
+    WhyPage Get "/{tenant}/why/{subject}" VIEWER => get(ui::why::page);
     DeadLettersPage Get "/{tenant}/dead-letters" VIEWER => get(ui::dead_letters::page);
     AssetsPage Get "/{tenant}/assets" VIEWER => get(ui::read::assets);
     AssetPage Get "/{tenant}/assets/{asset}" VIEWER => get(ui::read::asset);
@@ -137,6 +138,7 @@ routes! {
     Cancel Post "/{tenant}/api/v1/runs/{run}/cancel" LAUNCHER => post(api::runs::cancel);
     Retry Post "/{tenant}/api/v1/runs/{run}/retry" LAUNCHER
         => post(api::dead_letters::retry_run);
+    Why Get "/{tenant}/api/v1/why/{subject}" VIEWER => get(api::why::show);
     DeadLetters Get "/{tenant}/api/v1/dead-letters" VIEWER => get(api::dead_letters::list);
     DeadLetter Get "/{tenant}/api/v1/dead-letters/{run}" VIEWER => get(api::dead_letters::show);
     DeadLetterRetry Post "/{tenant}/api/v1/dead-letters/{run}/retry" LAUNCHER

@@ -4,7 +4,7 @@ use millstream_control::Store;
 
 use super::{
     asset, dead_letter, definitions, demo, job, partition, run as run_command, schedule, schema,
-    tenant, worker,
+    tenant, why, worker,
 };
 use crate::cli::{BenchCommand, Cli, Command, Global};
 use crate::client::Client;
@@ -38,6 +38,9 @@ pub(crate) async fn run(cli: Cli) -> Result<(), AppError> {
         }
         Command::Run(command) => {
             with_client(&global, async |c| run_command::run(c, &global, command).await).await
+        }
+        Command::Why { subject } => {
+            with_client(&global, async |c| why::run(c, &global, &subject).await).await
         }
         Command::DeadLetter(command) => {
             with_client(&global, async |c| dead_letter::run(c, &global, command).await).await

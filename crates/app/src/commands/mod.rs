@@ -17,6 +17,7 @@ mod tenant;
 mod tenants;
 mod versions;
 mod wait;
+mod why;
 mod worker;
 
 pub(crate) use dispatch::run;

@@ -94,3 +94,47 @@ fn r147_a_run_ends_at_its_timeout_with_its_processes() {
         crate::process::with_variable(&marker).is_empty().then_some(())
     });
 }
+
+/// The page whose example is run below.
+const WHY: &str = include_str!("../../../../docs/guide/why.md");
+
+/// The first fenced block of `language` on the page.
+fn block(language: &str) -> String {
+    let fence = format!("```{language}\n");
+    let rest = WHY.split_once(&fence).unwrap().1;
+    rest.split_once("```").unwrap().0.to_owned()
+}
+
+#[test]
+fn the_example_of_the_page_on_why_says_what_the_page_says() {
+    let project = Project::with(&block("yaml")).variable("MILLSTREAM_LEASE", "1s");
+    let _server = project.serve();
+    let launched = project.run(&["job", "launch", "nightly", "--no-wait", "--json"]).json();
+    let first = over(&project, launched[0]["run_id"].as_str().unwrap());
+    let retry = first["retried_as"].as_str().unwrap();
+    let failed = over(&project, retry);
+    let reason = step(&failed, "load")["error"]["message"].as_str().unwrap();
+    let said = project.run(&["why", retry]).out;
+    let shown: Vec<String> = said
+        .replace(reason, "REASON")
+        .lines()
+        .map(|line| {
+            let mut line = line.to_owned();
+            for id in [retry, first["run_id"].as_str().unwrap()] {
+                line = line.replace(&id[id.len() - 8..], "RUN");
+            }
+            match line.trim_start().split_once("Z  ") {
+                Some((_, text)) => format!("  TIME  {text}"),
+                None => line,
+            }
+        })
+        .collect();
+    let wanted = block("text");
+    assert_eq!(shown, wanted.lines().collect::<Vec<_>>(), "{said}");
+    let json = project.json(&["why", retry]);
+    assert!(json["because"].as_array().unwrap().len() >= 4, "{json}");
+}
+
+fn step<'a>(run: &'a Value, name: &str) -> &'a Value {
+    run["steps"].as_array().unwrap().iter().find(|step| step["step"] == name).unwrap()
+}

@@ -11,3 +11,4 @@ mod partitions;
 mod queue;
 mod report;
 mod schedules;
+mod why;

@@ -9,3 +9,4 @@ pub(crate) mod partitions;
 pub(crate) mod runs;
 pub(crate) mod schedules;
 pub(crate) mod versions;
+pub(crate) mod why;

@@ -17,3 +17,4 @@ pub mod run;
 pub mod runs;
 pub mod schedule;
 pub mod tenants;
+pub mod why;

@@ -62,6 +62,7 @@ struct Run {
     cancel: Option<String>,
     again: Option<String>,
     retry: Option<String>,
+    why: String,
     retried: Option<(String, String)>,
     equivalent: Equivalent,
 }
@@ -105,12 +106,14 @@ pub fn run(page: RunPage) -> Html {
         log,
         cancel: (!run.status.is_terminal() && !run.cancel_requested)
             .then(|| link::cancel(&run.tenant, &run.run_id)),
+        why: link::why(&run.tenant, &run.run_id.to_string()),
         retry: may_retry(run).then(|| link::retry(&run.tenant, &run.run_id)),
         retried: run.retried_as.map(|retry| (retry.short(), link::run(&run.tenant, &retry))),
         again: run.job.as_ref().map(|job| link::job(&run.tenant, job)),
         equivalent: Equivalent::new()
             .with("This run", format!("millstream run show {}", run.run_id))
             .with("Its output", format!("millstream run logs {} --follow", run.run_id))
+            .with("Why it is so", format!("millstream why {}", run.run_id))
             .with("Retry it", format!("millstream run retry {}", run.run_id))
             .with("Cancel it", format!("millstream run cancel {}", run.run_id))
             .with("As JSON", format!("GET {api}"))

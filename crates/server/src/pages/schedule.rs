@@ -46,6 +46,7 @@ struct Schedule {
     test: Option<TestLine>,
     facts: Vec<(&'static str, String)>,
     test_action: String,
+    why: String,
     equivalent: Equivalent,
 }
 
@@ -88,6 +89,7 @@ pub fn schedule(page: SchedulePage) -> Html {
         test: page.test.as_ref().map(|test| test_line(test, row)),
         facts: facts(row),
         test_action: link::schedule_test(tenant, &row.name),
+        why: link::why(tenant, row.name.as_str()),
         equivalent: Equivalent::new()
             .with("Start and stop it", command("start"))
             .with("Its next times", command("preview"))

@@ -7,3 +7,4 @@ pub(crate) mod read;
 pub(crate) mod schedules;
 pub(crate) mod site;
 mod visit;
+pub(crate) mod why;

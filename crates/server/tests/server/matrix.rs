@@ -16,6 +16,7 @@ fn probe(route: &Route, tenant: &str) -> Request<Body> {
     let path = [
         ("{tenant}", tenant),
         ("{run}", run),
+        ("{subject}", run),
         ("{asset}", "marts%2Fflights"),
         ("{job}", "production%2Fdaily%20etl"),
         ("{schedule}", "production%2Fdaily%20etl"),
