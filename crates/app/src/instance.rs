@@ -155,7 +155,7 @@ impl LauncherKind {
 
 /// The variables that a worker's process starts with; secrets of the server's are not among them.
 fn is_for_workers(name: &str) -> bool {
-    matches!(name, "PATH" | "HOME" | "LANG" | "TZ" | "TMPDIR")
+    WorkerSettings::takes(name)
         || (name.starts_with("MILLSTREAM_") && name != "MILLSTREAM_DATABASE_URL")
 }
 

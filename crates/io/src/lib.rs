@@ -1,4 +1,5 @@
-//! Users' data: the databases that SQL steps talk to, and the files that IO managers keep.
+//! Users' data: the databases, services and functions that steps talk to, and the files that IO
+//! managers keep.
 //!
 //! The worker calls it. It never knows runs or our own tables: a caller hands over what to run with
 //! every template resolved and every path absolute, and gets back what there is to say about it.
@@ -6,6 +7,7 @@
 //! **Invariant.** Nothing is left half done: a SQL step is one transaction, a stored result is
 //! written beside its place and renamed into it.
 
+pub mod aws;
 mod columns;
 mod error;
 mod files;

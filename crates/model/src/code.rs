@@ -146,14 +146,16 @@ codes! {
     StepSql = "step-sql",
     /// A request of an HTTP step got no answer, or one that is not what the step needs.
     StepHttp = "step-http",
+    /// A Lambda function failed or gave no answer, or its result could not be stored.
+    StepLambda = "step-lambda",
+    /// There are no credentials to ask AWS with.
+    AwsCredentials = "aws-credentials",
     /// A request would have gone to an address where requests may not go.
     AddressRefused = "address-refused",
     /// No secret of this name.
     SecretUnknown = "secret-unknown",
     /// The step needs a resource that the definition does not declare.
     StepResource = "step-resource",
-    /// The step's kind cannot run in this build yet.
-    StepKindUnsupported = "step-kind-unsupported",
     /// The input that a step reads does not exist yet.
     StepInput = "step-input",
     /// The worker was lost while the run was going on.

@@ -6,6 +6,7 @@
 
 mod address;
 mod allow;
+mod aws;
 mod client;
 mod error;
 mod follow;
@@ -14,6 +15,7 @@ mod names;
 mod request;
 
 pub use allow::{AllowError, AllowList};
+pub use aws::{Aws, AwsError, AwsService};
 pub use client::Client;
 pub use error::OutboundError;
 pub use locate::{Located, located, next_page};

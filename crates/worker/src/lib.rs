@@ -20,7 +20,7 @@ pub mod supervisor;
 mod worker;
 
 pub use millstream_blob::Blobs;
-pub use millstream_outbound::{AllowError, AllowList};
+pub use millstream_outbound::{AllowError, AllowList, Aws};
 
 pub use control_plane::{ControlPlane, ReportError};
 pub use http::HttpControlPlane;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use millstream_blob::{Blobs, LOG_MAX};
 use millstream_model::worker_api::Assignment;
 use millstream_model::{ByteSize, StepLimits};
-use millstream_outbound::{AllowList, Client, Limits, OutboundError, SystemNames};
+use millstream_outbound::{AllowList, Aws, Client, Limits, OutboundError, SystemNames};
 use tokio::sync::{Semaphore, watch};
 
 use crate::python::Python;
@@ -30,6 +30,8 @@ pub struct Worker {
     pub(crate) python: Arc<Python>,
     /// The HTTP client of its steps, made when the first one needs it.
     pub(crate) client: Arc<OnceLock<Client>>,
+    /// The one for AWS, whose addresses are the operator's.
+    aws_client: Arc<OnceLock<Client>>,
 }
 
 /// How much of a worker's reading and writing of users' data goes on at once.
@@ -54,6 +56,10 @@ pub struct WorkerSettings {
     pub declared_env: BTreeMap<String, String>,
     /// The secrets, which steps' settings name.
     pub secrets: Secrets,
+    /// The account in AWS in whose name functions are invoked.
+    pub aws: Aws,
+    /// The bucket of the objects that such steps keep their results in.
+    pub bucket: Option<String>,
     /// The private addresses that HTTP steps may reach.
     pub outbound: AllowList,
     /// The program and arguments that execute a SQL step's request.
@@ -83,6 +89,9 @@ const HTTP_LIMITS: Limits =
 /// The variables that a step gets from its worker; everything else it must declare.
 const INHERITED: &[&str] = &["PATH", "HOME", "LANG", "TZ", "TMPDIR"];
 
+/// The variable of document 004 that names the bucket of results.
+pub(crate) const BUCKET: &str = "CASCADE_S3_BUCKET";
+
 /// Where programs are looked for when the worker itself has no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
@@ -100,6 +109,8 @@ impl WorkerSettings {
             base_env: BTreeMap::from([("PATH".to_owned(), DEFAULT_PATH.to_owned())]),
             declared_env: BTreeMap::new(),
             secrets: Secrets::default(),
+            aws: Aws::default(),
+            bucket: None,
             outbound: AllowList::none(),
             sql_program: (program, vec![millstream_io::sql_child::SUBCOMMAND.to_owned()]),
             max_parallel: std::thread::available_parallelism().map_or(1, usize::from),
@@ -120,11 +131,20 @@ impl WorkerSettings {
         for (name, value) in environment {
             if INHERITED.contains(&&*name) {
                 self.base_env.insert(name, value);
+            } else if name == BUCKET {
+                self.bucket = Some(value).filter(|bucket| !bucket.is_empty());
+            } else if Aws::VARIABLES.contains(&&*name) {
+                self.aws.take(&name, value);
             } else {
                 self.secrets.take(&name, value);
             }
         }
         self
+    }
+
+    /// Whether a worker takes the variable `name` from its environment, secrets aside.
+    pub fn takes(name: &str) -> bool {
+        INHERITED.contains(&name) || name == BUCKET || Aws::VARIABLES.contains(&name)
     }
 }
 
@@ -177,7 +197,15 @@ impl Worker {
     pub fn new(settings: WorkerSettings, supervisor: Supervisor, blobs: Blobs) -> Self {
         let python = Arc::new(Python::new(&settings));
         let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        Self { settings, supervisor, blobs, connections, python, client: Arc::default() }
+        Self {
+            settings,
+            supervisor,
+            blobs,
+            connections,
+            python,
+            client: Arc::default(),
+            aws_client: Arc::default(),
+        }
     }
 
     /// The client of HTTP steps.
@@ -188,6 +216,15 @@ impl Worker {
         let names = Arc::new(SystemNames);
         let client = Client::guarded(HTTP_LIMITS, self.settings.outbound.clone(), names)?;
         Ok(self.client.get_or_init(|| client))
+    }
+
+    /// The client for AWS.
+    pub(crate) fn aws_client(&self) -> Result<&Client, OutboundError> {
+        if let Some(client) = self.aws_client.get() {
+            return Ok(client);
+        }
+        let client = Client::direct(HTTP_LIMITS)?;
+        Ok(self.aws_client.get_or_init(|| client))
     }
 
     /// Executes a run from where earlier workers left it to its end.

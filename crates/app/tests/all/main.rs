@@ -6,6 +6,7 @@
     reason = "what tests share fails as the tests themselves do"
 )]
 
+mod aws;
 mod bench;
 mod browser;
 mod cascade;

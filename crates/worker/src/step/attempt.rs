@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, watch};
 use super::asset::{self, Kept, Metadata, Rows};
 use super::context::Context;
 use super::template::Templates;
-use super::{builtin, http, load, process, python, sql};
+use super::{builtin, http, lambda, load, process, python, sql};
 use crate::run::results::{self, StepResult};
 use crate::{Seams, Worker};
 
@@ -192,14 +192,6 @@ impl Attempt<'_> {
     async fn dispatch(&mut self) -> Result<Returned, Ending> {
         match &self.step.step {
             StepConfig::Noop(_) => Ok(Returned::Value(Value::Null)),
-            StepConfig::Lambda(lambda) => Err(Ending::for_good(
-                ErrorCode::StepKindUnsupported,
-                format!(
-                    "steps of kind `lambda` cannot run in this build yet ({}); run the function's \
-                     code as a `command` step",
-                    lambda.function_name
-                ),
-            )),
             StepConfig::Local(local) => self.local(local).await,
             StepConfig::Command(command) => {
                 let context = self.context().await?;
@@ -216,6 +208,10 @@ impl Attempt<'_> {
             StepConfig::Http(http) => {
                 let context = self.context().await?;
                 http::run(self, http, &context).await
+            }
+            StepConfig::Lambda(lambda) => {
+                let context = self.context().await?;
+                lambda::run(self, lambda, &context).await
             }
             StepConfig::Load(load) => {
                 let context = self.context().await?;

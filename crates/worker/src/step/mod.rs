@@ -11,6 +11,7 @@ mod forked;
 mod gauge;
 mod http;
 mod io;
+mod lambda;
 mod load;
 mod process;
 mod python;

@@ -151,7 +151,7 @@ fn render<'e>(
 fn unresolved(text: &str, error: &Error, names: &Value) -> StepError {
     StepError {
         code: ErrorCode::StepTemplate,
-        message: format!("the template {text:?} cannot be resolved: {}", explain(error, names)),
+        message: format!("the template {text:?} cannot be resolved: {}", explain(text, error, names)),
         detail: None,
     }
 }
@@ -164,14 +164,34 @@ fn single(text: &str) -> Option<&str> {
     is_one.then(|| inner.strip_suffix('-').unwrap_or(inner))
 }
 
-fn explain(error: &Error, names: &Value) -> String {
+fn explain(text: &str, error: &Error, names: &Value) -> String {
     let said = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
     if error.kind() != ErrorKind::UndefinedError {
         return said;
     }
+    let unknown = undefined(text, names);
+    let said = if unknown.is_empty() {
+        said
+    } else {
+        format!("nothing is called `{}`", unknown.join("`, `"))
+    };
     let known: Vec<String> =
         names.try_iter().into_iter().flatten().map(|name| name.to_string()).collect();
     format!("{said}; it sees {}", known.join(", "))
+}
+
+/// What `text` names and `names` does not have, in order.
+fn undefined(text: &str, names: &Value) -> Vec<String> {
+    let environment = environment();
+    let Ok(template) = environment.template_from_str(text) else { return Vec::new() };
+    let is_there = |path: &str| {
+        let found = path.split('.').try_fold(names.clone(), |value, part| value.get_attr(part));
+        found.is_ok_and(|value| !value.is_undefined())
+    };
+    let mut unknown: Vec<String> = template.undeclared_variables(true).into_iter().collect();
+    unknown.retain(|path| !is_there(path));
+    unknown.sort();
+    unknown
 }
 
 fn names(
