@@ -151,7 +151,10 @@ fn render<'e>(
 fn unresolved(text: &str, error: &Error, names: &Value) -> StepError {
     StepError {
         code: ErrorCode::StepTemplate,
-        message: format!("the template {text:?} cannot be resolved: {}", explain(text, error, names)),
+        message: format!(
+            "the template {text:?} cannot be resolved: {}",
+            explain(text, error, names)
+        ),
         detail: None,
     }
 }

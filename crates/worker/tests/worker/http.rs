@@ -20,7 +20,7 @@ use crate::bench::{Bench, noop, run_of};
 /// A service that gives every request the same answer; how many it has heard.
 ///
 /// Without an answer it keeps the connections open and says nothing.
-fn serve(answer: &str) -> (SocketAddr, watch::Receiver<usize>) {
+pub(crate) fn serve(answer: &str) -> (SocketAddr, watch::Receiver<usize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let answer = answer.to_owned();
@@ -40,7 +40,7 @@ fn serve(answer: &str) -> (SocketAddr, watch::Receiver<usize>) {
     (address, heard)
 }
 
-fn answer(status: &str, headers: &str, body: &str) -> String {
+pub(crate) fn answer(status: &str, headers: &str, body: &str) -> String {
     let length = body.len();
     format!(
         "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"

@@ -5,6 +5,7 @@
 mod assets;
 mod bench;
 mod http;
+mod lambda;
 mod limits;
 mod outages;
 mod outcomes;
