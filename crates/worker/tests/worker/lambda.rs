@@ -62,5 +62,5 @@ async fn r192_an_account_that_has_enough_is_asked_again_when_it_says() {
     });
     let (wait, error) = failed.unwrap();
     assert_eq!(wait, Duration::from_mins(15));
-    assert_eq!(error.message, "AWS Lambda rate limit exceeded");
+    assert_eq!(error.message, "Attempt 1 failed: AWS Lambda rate limit exceeded");
 }
