@@ -23,6 +23,7 @@ mod http;
 mod partitions;
 mod process;
 mod project;
+mod python;
 mod server;
 mod steps;
 mod tables;

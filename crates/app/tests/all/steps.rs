@@ -12,7 +12,7 @@ fn step<'a>(run: &'a Value, name: &str) -> &'a Value {
     steps.iter().find(|step| step["step"] == name).unwrap_or_else(|| panic!("{run}"))
 }
 
-fn launched(project: &Project, job: &str) -> Value {
+pub(crate) fn launched(project: &Project, job: &str) -> Value {
     project.run(&["job", "launch", job, "--json"]).json()
 }
 
