@@ -16,6 +16,8 @@ mod idle;
 mod job;
 mod logs;
 mod process;
+mod python;
+mod python_probe;
 mod quick;
 mod rounds;
 mod scan;

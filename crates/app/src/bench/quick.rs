@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::figure::{Figure, HEADS};
 use super::folder::Folder;
-use super::{chain, cpu, definitions, idle, logs, process, scan, start, trigger};
+use super::{chain, cpu, definitions, idle, logs, process, python, scan, start, trigger};
 use crate::cli::{BenchSize, Global};
 use crate::error::AppError;
 use crate::output;
@@ -66,8 +66,10 @@ impl Size {
 }
 
 /// The goals that can be asked for.
-const GOALS: [&str; 11] =
-    ["P1", "P3", "P8", "P11", "P12", "P14", "P15", "P16", "R196", "R199", "R200"];
+const GOALS: [&str; 15] = [
+    "P1", "P3", "P4", "P5", "P6", "P7", "P8", "P11", "P12", "P14", "P15", "P16", "R196", "R199",
+    "R200",
+];
 
 /// Measures what `order` asks for and prints the table; fails when a gate is missed.
 pub(crate) async fn run(global: &Global, order: &Order) -> Result<(), AppError> {
@@ -121,6 +123,10 @@ async fn measure(
             Ok(figures)
         }
         "P3" => Ok(vec![process::measure(folder, size).await?]),
+        "P4" => python::fork(folder, size).await,
+        "P5" => python::warm(folder, size).await,
+        "P6" => Ok(vec![python::cold(folder, size).await?]),
+        "P7" => Ok(vec![python::long(folder, size).await?]),
         "P8" => trigger::measure(&folder, size).await,
         "P11" => start::measure(&folder, size).await,
         "P12" => idle::measure(&folder, size).await,
