@@ -234,6 +234,7 @@ class _Forks:
             order = json.loads(file.readline())
         _confine(order)
         os.environ.update(order["env"])
+        _call.begin_anew()
         line = _call.run(self.module, self.place, order, self.root)
         threading = sys.modules.get("threading")
         if threading is not None:
@@ -314,6 +315,7 @@ def _warm(channel, module, place, root):
     while True:
         order = channel.order()["run"]
         os.environ.update(order["env"])
+        _call.begin_anew()
         line = _call.run(module, place, order, root)
         os.chdir(folder)
         os.environ.clear()

@@ -27,8 +27,9 @@ pub(crate) fn step(
     let params = fields.get("params").map(|it| steps::params(&it, findings)).unwrap_or_default();
     let env = fields.get("env").map(|it| it.text_map(findings)).unwrap_or_default();
     let interpreter = fields.get("interpreter").and_then(|it| it.filled(findings));
+    let pipes = fields.get("pipes").map(|it| steps::pipes(&it, findings)).unwrap_or_default();
     let isolation = isolation.unwrap_or_default();
-    Some(PythonStep { function: function?, isolation, params, env, interpreter })
+    Some(PythonStep { function: function?, isolation, params, env, interpreter, pipes })
 }
 
 /// A function's name: where it is, a colon, and what it is called there.

@@ -131,6 +131,9 @@ pub struct PythonStep {
     /// The interpreter, a path or a name on `PATH`; the worker's own choice when absent.
     #[serde(default)]
     pub interpreter: Option<String>,
+    /// How it may speak Pipes.
+    #[serde(default, skip_serializing_if = "PipesConfig::is_default")]
+    pub pipes: PipesConfig,
 }
 
 /// What a step in Python shares with other steps.

@@ -48,13 +48,16 @@ pub(crate) const COMMAND: &[Key] = &[
     .needed(),
     key("env", TEXT_MAP, "variables added to its environment"),
     key("cwd", Shape::Text, "its folder, relative to the project's folder"),
-    key(
-        "pipes",
-        Shape::Either(&[Shape::Words(PIPES_WORDS), Shape::Object(&PIPES)]),
-        "how it may speak Dagster Pipes",
-    )
-    .or("\"file\""),
+    SPEECH,
 ];
+
+/// How a program or a function may speak Pipes.
+const SPEECH: Key = key(
+    "pipes",
+    Shape::Either(&[Shape::Words(PIPES_WORDS), Shape::Object(&PIPES)]),
+    "how it may speak Dagster Pipes",
+)
+.or("\"file\"");
 
 /// The ways of Pipes' messages.
 const PIPES_WORDS: &[&str] =
@@ -82,10 +85,11 @@ const PYTHON: &[Key] = &[
     PARAMS,
     ENV,
     INTERPRETER,
+    SPEECH,
 ];
 
 /// How a function in Python is called, in a step or a handler.
-pub(crate) const PYTHON_CALL: &[Key] = &[ISOLATION, PARAMS, ENV, INTERPRETER];
+pub(crate) const PYTHON_CALL: &[Key] = &[ISOLATION, PARAMS, ENV, INTERPRETER, SPEECH];
 
 const ISOLATION: Key = key(
     "isolation",

@@ -5,11 +5,12 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use millstream_blob::LogWriter;
+use millstream_blob::{LogStream, LogWriter};
 use millstream_host::Outputs;
 use tokio::net::unix::pipe;
 
 use crate::seams::Clock;
+use crate::supervisor::{MessageTap, Tap};
 
 /// How much is read at once.
 const READ_SIZE: usize = 16 * 1024;
@@ -19,14 +20,17 @@ const TAIL_MAX: usize = 4 * 1024;
 
 /// The logs of an attempt, and the pipes that they are filled from at the moment.
 pub(crate) struct Capture {
-    out: Tap,
-    err: Tap,
+    out: Flow,
+    err: Flow,
     clock: Arc<dyn Clock>,
 }
 
-struct Tap {
+/// One of the two outputs.
+struct Flow {
     pipe: Option<pipe::Receiver>,
     log: LogWriter,
+    /// Takes messages out on their way into the log.
+    tap: Option<Tap>,
     tail: Vec<u8>,
     error: Option<String>,
 }
@@ -34,8 +38,8 @@ struct Tap {
 impl Capture {
     /// Logs without pipes yet.
     pub(crate) fn new(out: LogWriter, err: LogWriter, clock: Arc<dyn Clock>) -> Self {
-        let tap = |log| Tap { pipe: None, log, tail: Vec::new(), error: None };
-        Self { out: tap(out), err: tap(err), clock }
+        let flow = |log| Flow { pipe: None, log, tap: None, tail: Vec::new(), error: None };
+        Self { out: flow(out), err: flow(err), clock }
     }
 
     /// Reads `outputs` from now on, in the place of what it read until now.
@@ -43,6 +47,25 @@ impl Capture {
         self.drain();
         self.out.pipe = Some(outputs.out);
         self.err.pipe = Some(outputs.err);
+    }
+
+    /// Takes messages out of the output that `tap` names, from now on.
+    pub(crate) fn tap(&mut self, tap: MessageTap) {
+        let flow = match tap.stream {
+            LogStream::Out => &mut self.out,
+            LogStream::Err => &mut self.err,
+        };
+        flow.tap = Some(Tap::new(tap.path));
+    }
+
+    /// Takes in what was written until now, with what was held of a line that did not end.
+    pub(crate) fn finish(&mut self) {
+        self.drain();
+        for flow in [&mut self.out, &mut self.err] {
+            if let Some(mut tap) = flow.tap.take() {
+                flow.keep_tapped(tap.let_go(), &*self.clock);
+            }
+        }
     }
 
     /// Takes in what was written until now and gives the pipes back, if both are still open.
@@ -72,7 +95,7 @@ impl Capture {
     /// Writes a line of the worker's own to the log of standard error.
     pub(crate) fn note(&mut self, text: &str) {
         let line = format!("[millstream: {text}]\n");
-        self.err.append(line.as_bytes(), &*self.clock);
+        self.err.keep(line.as_bytes(), &*self.clock);
     }
 
     /// The end of what was written to standard error.
@@ -94,15 +117,15 @@ impl Capture {
 impl Drop for Capture {
     /// Says in the logs what is missing of them.
     fn drop(&mut self) {
-        for tap in [&mut self.out, &mut self.err] {
-            if let Err(error) = tap.log.finish(self.clock.now()) {
+        for flow in [&mut self.out, &mut self.err] {
+            if let Err(error) = flow.log.finish(self.clock.now()) {
                 tracing::warn!(%error, "the end of a log is missing");
             }
         }
     }
 }
 
-impl Tap {
+impl Flow {
     async fn readable(&self) {
         match &self.pipe {
             Some(pipe) if pipe.readable().await.is_ok() => {}
@@ -138,8 +161,27 @@ impl Tap {
         self.pipe.is_some()
     }
 
-    /// A log that cannot be written loses the output and keeps the reason: the step goes on.
     fn append(&mut self, bytes: &[u8], clock: &dyn Clock) {
+        match &mut self.tap {
+            None => self.keep(bytes, clock),
+            Some(tap) => {
+                let kept = tap.filter(bytes);
+                self.keep_tapped(kept, clock);
+            }
+        }
+    }
+
+    fn keep_tapped(&mut self, kept: io::Result<Vec<u8>>, clock: &dyn Clock) {
+        match kept {
+            Ok(bytes) => self.keep(&bytes, clock),
+            Err(error) => {
+                self.error.get_or_insert_with(|| format!("messages are lost: {error}"));
+            }
+        }
+    }
+
+    /// A log that cannot be written loses the output and keeps the reason: the step goes on.
+    fn keep(&mut self, bytes: &[u8], clock: &dyn Clock) {
         if let Err(error) = self.log.append(bytes, clock.now()) {
             self.error.get_or_insert_with(|| error.to_string());
         }

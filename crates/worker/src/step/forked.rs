@@ -48,25 +48,36 @@ pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Return
     let Fork { outputs, step, signaler } = fork;
     capture.attach(outputs);
     let mut kill = KillOnDrop(Some(signaler.clone()));
+    let mut env = call.context.variables().clone();
+    let mut speech = attempt.speech(call, &mut env)?;
+    if let Some(tap) = speech.tapped() {
+        capture.tap(tap);
+    }
     let signal = |signal: Signal| _ = signaler.signal(signal.as_raw());
     let limits = attempt.limits();
-    let (order, leader) = (call.order(attempt.confines(&limits)), Leader::default());
+    let (order, leader) = (call.order(&env, attempt.confines(&limits)), Leader::default());
     let mut gauge = Gauge::of_fork(leader.clone(), limits);
-    let work = step.run(&order, |pid| leader.is(pid));
-    let (end, cause) = bounds.watch(work, (&mut capture, &mut gauge), signal).await;
-    capture.drain();
+    let working = async {
+        let work = step.run(&order, |pid| leader.is(pid));
+        let ended = bounds.watch(work, (&mut capture, &mut gauge), signal).await;
+        capture.finish();
+        ended
+    };
+    let (end, cause) = speech.follow(working).await;
     attempt.mind(&capture);
     let cpu_micros = end.as_ref().and_then(|end| Some(end.as_ref().ok()?.cpu_micros));
     attempt.note_usage(cpu_micros.unwrap_or_default(), &gauge, &capture);
-    if let Some(Ok(end)) = end {
+    let done = if let Some(Ok(end)) = end {
         kill.0 = None;
-        return attempt.judge_fork(end, cause, &capture);
-    }
-    forget(&slot, &forker).await;
-    match cause {
-        EndCause::Itself => Err(lost(&call.key.place, &forker.last_words().await)),
-        cause => Err(attempt.ended(cause, (None, None), &capture)),
-    }
+        attempt.judge_fork(end, cause, &capture)
+    } else {
+        forget(&slot, &forker).await;
+        match cause {
+            EndCause::Itself => Err(lost(&call.key.place, &forker.last_words().await)),
+            cause => Err(attempt.ended(cause, (None, None), &capture)),
+        }
+    };
+    attempt.heed(speech.told(), done)
 }
 
 /// What a step that is to be forked comes upon.

@@ -9,7 +9,6 @@ use millstream_blob::{LogKey, LogStream};
 use millstream_model::{
     ByteSize, CommandLine, CommandStep, ErrorCode, HumanDuration, StepError, StepLimits, StepUsage,
 };
-use serde_json::Value;
 use tokio::sync::watch;
 
 use super::attempt::{Attempt, Ending, Returned};
@@ -44,10 +43,8 @@ pub(super) async fn run(
     let mut session = attempt.open_pipes(&command.pipes, &scratch, &context, &mut spec.env)?;
     spec.tap = session.as_ref().and_then(Session::tapped);
     let told = attempt.run_program(spec, session.as_mut()).await?;
-    match result::read(&scratch.result()).await? {
-        Returned::Value(Value::Null) => Ok(result::returned(told.said.unwrap_or_default())),
-        returned => Ok(returned),
-    }
+    let done = result::read(&scratch.result()).await;
+    attempt.heed(told, done)
 }
 
 fn command_line(
@@ -103,9 +100,19 @@ pub(super) fn no_folder(path: &Path, error: &std::io::Error) -> Ending {
 impl Attempt<'_> {
     /// The folder that this attempt has for itself.
     pub(super) fn scratch(&self) -> Result<Scratch, Ending> {
-        let name = format!("{}.{}", self.place, self.number);
-        let path = self.worker.settings.run_scratch(self.assignment).join(name);
+        let path = self.scratch_path();
         Scratch::create(path.clone()).map_err(|error| no_folder(&path, &error))
+    }
+
+    /// The files that this attempt has for itself, without a folder.
+    pub(super) fn scratch_files(&self) -> Result<Scratch, Ending> {
+        let path = self.scratch_path();
+        Scratch::of_files(path.clone()).map_err(|error| no_folder(&path, &error))
+    }
+
+    fn scratch_path(&self) -> PathBuf {
+        let name = format!("{}.{}", self.place, self.number);
+        self.worker.settings.run_scratch(self.assignment).join(name)
     }
 
     /// A process of this attempt with nothing to run yet: its logs and its time.
@@ -166,21 +173,15 @@ impl Attempt<'_> {
     }
 
     /// Runs a process that may speak Pipes to its end. An end that is not a success is an error.
-    async fn run_program(
+    pub(super) async fn run_program(
         &mut self,
         spec: ProcessSpec,
         mut session: Option<&mut Session>,
     ) -> Result<Told, Ending> {
         let ended = self.end_of(spec, session.as_deref_mut()).await?;
         let told = session.map(Session::told).unwrap_or_default();
-        self.has_made_asset = told.has_made_asset;
         match (ended.cause, ended.code) {
-            (EndCause::Itself, Some(0)) => {
-                if let Some(exception) = &told.exception {
-                    self.say(&[format!("[pipes] closed with {}", exception.traceback)]);
-                }
-                Ok(told)
-            }
+            (EndCause::Itself, Some(0)) => Ok(told),
             (EndCause::Itself, _) => Err(with_exception(judge(ended, self.timeout()), &told)),
             _ => Err(judge(ended, self.timeout())),
         }
@@ -312,7 +313,10 @@ pub(super) fn timed_out(timeout: Duration, said: String) -> Ending {
 /// The ending with the exception that the program closed with, if it did.
 pub(super) fn with_exception(ending: Ending, told: &Told) -> Ending {
     match (ending, &told.exception) {
-        (Ending::Failed(error), Some(Exception { headline, traceback })) => {
+        // A function's own exception is said already.
+        (Ending::Failed(error), Some(Exception { headline, traceback }))
+            if error.code == ErrorCode::StepExit =>
+        {
             let message = format!("{}: {headline}", error.message);
             Ending::Failed(StepError { message, detail: Some(traceback.clone()), ..error })
         }

@@ -7,13 +7,17 @@ use millstream_blob::{LogStream, LogWriter};
 use millstream_host::{
     Code, Confines, Failure, ForkEnd, HostLost, InterpreterError, Outcome, StepOrder,
 };
-use millstream_model::{ErrorCode, Isolation, PythonStep, StepError, StepLimits, StepUsage};
+use millstream_model::{
+    ErrorCode, Isolation, PipesConfig, PythonStep, StepError, StepLimits, StepUsage,
+};
 use serde_json::{Map, Value};
 
 use super::attempt::{Attempt, Ending, Returned};
 use super::context::Context;
 use super::gauge::Gauge;
+use super::scratch::Scratch;
 use super::{forked, process, result, warm};
+use crate::pipes::Session;
 use crate::python::{Capture, HostKey, StartError};
 use crate::supervisor::{EndCause, Ended, ProcessSpec, some_cores};
 
@@ -23,6 +27,8 @@ pub(super) struct Call {
     pub(super) function: String,
     /// What the function sees.
     pub(super) context: Context,
+    /// How it may speak Pipes.
+    pub(super) pipes: PipesConfig,
 }
 
 /// Runs the function of `step`.
@@ -82,13 +88,18 @@ impl Call {
         let Code { hash, root } = code.map_err(|error| no_code(&error))?.as_ref().clone();
         let tenant = attempt.assignment.tenant.clone();
         let key = HostKey { tenant, code: hash, root, interpreter, place, env };
-        Ok(Self { key, function, context })
+        Ok(Self { key, function, context, pipes: step.pipes.clone() })
     }
 
     /// The order for a host that has loaded the code already.
-    pub(super) fn order(&self, confines: Confines) -> StepOrder<'_> {
-        let (context, env) = (self.context.json(), self.context.variables());
-        StepOrder { function: &self.function, context, env, confines }
+    ///
+    /// `env` is added to the environment that the code was imported in.
+    pub(super) fn order<'a>(
+        &'a self,
+        env: &'a BTreeMap<String, String>,
+        confines: Confines,
+    ) -> StepOrder<'a> {
+        StepOrder { function: &self.function, context: self.context.json(), env, confines }
     }
 }
 
@@ -228,14 +239,22 @@ pub(super) async fn cold(attempt: &mut Attempt<'_>, call: &Call) -> Result<Retur
         Path::new(&call.function).as_os_str(),
         answer.as_os_str(),
     ];
-    let spec = ProcessSpec {
+    let mut spec = ProcessSpec {
         program: call.key.interpreter.to_string_lossy().into_owned(),
         args: shim.arguments(Isolation::Process, &more),
         env,
         ..attempt.bare_process()
     };
-    attempt.run_process(spec, |_| false).await?;
-    let line = std::fs::read(&answer).map_err(|error| {
+    let mut session = attempt.open_pipes(&call.pipes, &scratch, &call.context, &mut spec.env)?;
+    spec.tap = session.as_ref().and_then(Session::tapped);
+    let told = attempt.run_program(spec, session.as_mut()).await?;
+    let done = answered(&scratch).await;
+    attempt.heed(told, done)
+}
+
+/// What a process of the step's own has left as its answer.
+async fn answered(scratch: &Scratch) -> Result<Returned, Ending> {
+    let line = std::fs::read(scratch.answer()).map_err(|error| {
         let message = format!("the function ended its process without a result: {error}");
         Ending::failed(ErrorCode::StepResult, message)
     })?;

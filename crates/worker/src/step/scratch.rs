@@ -32,6 +32,13 @@ impl Scratch {
         Ok(Self { path })
     }
 
+    /// Only the files beside the folder at `path`, for a step that has no use for a folder.
+    pub(super) fn of_files(path: PathBuf) -> io::Result<Self> {
+        let mut builder = std::fs::DirBuilder::new();
+        path.parent().map_or(Ok(()), |run| builder.recursive(true).mode(0o700).create(run))?;
+        Ok(Self { path })
+    }
+
     /// The file that the step's context is in.
     pub(super) fn context(&self) -> PathBuf {
         self.file(CONTEXT)
@@ -88,9 +95,11 @@ impl Drop for Scratch {
             // Most attempts have but some of them.
             std::fs::remove_file(self.file(name)).ok();
         }
-        // Most steps leave nothing in it.
-        if std::fs::remove_dir(&self.path).is_ok() {
-            return;
+        // Most steps leave nothing in it, and some have none.
+        match std::fs::remove_dir(&self.path) {
+            Ok(()) => return,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(_) => {}
         }
         if let Err(error) = std::fs::remove_dir_all(&self.path) {
             tracing::warn!(path = %self.path.display(), %error, "a step's folder stays behind");

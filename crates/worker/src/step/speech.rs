@@ -5,14 +5,44 @@
 use std::collections::BTreeMap;
 
 use millstream_blob::LogStream;
-use millstream_model::{AssetStep, JobName, PipesConfig};
-use serde_json::Map;
+use millstream_model::{AssetStep, JobName, PipesChannel, PipesConfig};
+use serde_json::{Map, Value};
 
-use super::attempt::{Attempt, Ending};
+use super::attempt::{Attempt, Ending, Returned};
 use super::context::Context;
-use super::process::no_folder;
+use super::process::{no_folder, with_exception};
+use super::python::Call;
+use super::result;
 use super::scratch::Scratch;
-use crate::pipes::{Channel, Facts, Partition, Session, Subject};
+use crate::pipes::{Channel, Facts, Partition, Session, Subject, Told};
+use crate::supervisor::MessageTap;
+
+/// What a function says while a process runs it that is not its own.
+pub(super) struct Speech {
+    session: Option<Session>,
+    /// Removes the file for messages.
+    _files: Option<Scratch>,
+}
+
+impl Speech {
+    /// The output that messages are to be taken out of, if they stand in one.
+    pub(super) fn tapped(&self) -> Option<MessageTap> {
+        self.session.as_ref().and_then(Session::tapped)
+    }
+
+    /// Listens until `end` has come, and then to what is left.
+    pub(super) async fn follow<T>(&mut self, end: impl Future<Output = T>) -> T {
+        match &mut self.session {
+            Some(session) => session.follow(end).await,
+            None => end.await,
+        }
+    }
+
+    /// What the function said, once it has ended.
+    pub(super) fn told(&mut self) -> Told {
+        self.session.as_mut().map(Session::told).unwrap_or_default()
+    }
+}
 
 impl Attempt<'_> {
     /// Adds what a program needs to speak Pipes to `env`, and gives back the session that hears
@@ -45,6 +75,41 @@ impl Attempt<'_> {
         let facts = self.facts(config, context, asset);
         Session::open(channel, subject, facts, env)
             .map_err(|error| no_folder(&scratch.messages(), &error))
+    }
+
+    /// Adds what the function of `call` needs to speak Pipes to `env`.
+    pub(super) fn speech(
+        &self,
+        call: &Call,
+        env: &mut BTreeMap<String, String>,
+    ) -> Result<Speech, Ending> {
+        if call.pipes.messages == PipesChannel::Off {
+            return Ok(Speech { session: None, _files: None });
+        }
+        let files = self.scratch_files()?;
+        let mut variables = BTreeMap::new();
+        let session = self.open_pipes(&call.pipes, &files, &call.context, &mut variables)?;
+        // What the author has set stays as it is.
+        variables.retain(|name, _| !call.key.env.contains_key(name));
+        env.append(&mut variables);
+        Ok(Speech { session, _files: Some(files) })
+    }
+
+    /// What came of a step, with what its program said on the way.
+    pub(super) fn heed(
+        &mut self,
+        told: Told,
+        done: Result<Returned, Ending>,
+    ) -> Result<Returned, Ending> {
+        self.has_made_asset = told.has_made_asset;
+        let returned = done.map_err(|ending| with_exception(ending, &told))?;
+        if let Some(exception) = &told.exception {
+            self.say(&[format!("[pipes] closed with {}", exception.traceback)]);
+        }
+        match returned {
+            Returned::Value(Value::Null) => Ok(result::returned(told.said.unwrap_or_default())),
+            other => Ok(other),
+        }
     }
 
     fn facts<'a>(

@@ -32,29 +32,38 @@ pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Return
         // The bounds kill when it is time to.
         process.order_end(if signal == Signal::KILL { Duration::ZERO } else { Duration::MAX });
     };
-    let order = call.order(Confines::default());
+    let mut env = call.context.variables().clone();
+    let mut speech = attempt.speech(call, &mut env)?;
+    if let Some(tap) = speech.tapped() {
+        capture.tap(tap);
+    }
+    let order = call.order(&env, Confines::default());
     let mut gauge = Gauge::of_turn(process.pid(), attempt.limits());
-    let run = channel.run(&order);
-    let (outcome, cause) = bounds.watch(run, (&mut capture, &mut gauge), signal).await;
-    capture.drain();
+    let working = async {
+        let work = channel.run(&order);
+        let ended = bounds.watch(work, (&mut capture, &mut gauge), signal).await;
+        capture.finish();
+        ended
+    };
+    let (outcome, cause) = speech.follow(working).await;
     let cpu_micros = u64::try_from(gauge.cpu_time().as_micros()).unwrap_or(u64::MAX);
     attempt.note_usage(cpu_micros, &gauge, &capture);
-    match (outcome, cause) {
+    let done = match (outcome, cause) {
         (Some(Ok(outcome)), EndCause::Itself) => {
-            let outputs = capture.detach();
-            attempt.mind(&capture);
-            if outputs.is_some() {
+            if let outputs @ Some(_) = capture.detach() {
                 python.warm.put(call.key.clone(), Warm { channel, process, outputs });
             }
             returned(outcome)
         }
         (Some(Err(_)), EndCause::Itself) => {
             let words = end_of(&mut process).await;
-            attempt.mind(&capture);
+            capture.drain();
             Err(lost(&call.key.place, &words))
         }
         (_, cause) => Err(attempt.ended(cause, (None, None), &capture)),
-    }
+    };
+    attempt.mind(&capture);
+    attempt.heed(speech.told(), done)
 }
 
 /// A new process that has imported the code.

@@ -29,3 +29,4 @@ pub(crate) use meter::{Meter, cpu_time_of};
 pub(crate) use narrow::some_cores;
 pub use protocol::{EndCause, Ended, Excess, MessageTap, ProcessSpec};
 pub use serve::main;
+pub(crate) use tap::Tap;

@@ -10,7 +10,7 @@ use crate::pipes::{LINE_MAX, may_be_message};
 
 /// A tap on one output.
 #[derive(Debug)]
-pub(super) struct Tap {
+pub(crate) struct Tap {
     path: PathBuf,
     file: Option<File>,
     held: Vec<u8>,
@@ -19,12 +19,12 @@ pub(super) struct Tap {
 
 impl Tap {
     /// A tap that appends messages to the file at `path`.
-    pub(super) fn new(path: PathBuf) -> Self {
+    pub(crate) fn new(path: PathBuf) -> Self {
         Self { path, file: None, held: Vec::new(), is_inside_line: false }
     }
 
     /// What of `bytes`, and of what was held before, belongs into the log.
-    pub(super) fn filter(&mut self, bytes: &[u8]) -> io::Result<Vec<u8>> {
+    pub(crate) fn filter(&mut self, bytes: &[u8]) -> io::Result<Vec<u8>> {
         let mut log = Vec::with_capacity(bytes.len());
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let is_end = piece.ends_with(b"\n");
@@ -44,7 +44,7 @@ impl Tap {
     }
 
     /// What was held, because its line did not end, and belongs into the log.
-    pub(super) fn let_go(&mut self) -> io::Result<Vec<u8>> {
+    pub(crate) fn let_go(&mut self) -> io::Result<Vec<u8>> {
         let mut held = std::mem::take(&mut self.held);
         if held.len() > LINE_MAX || !may_be_message(&held) {
             return Ok(held);

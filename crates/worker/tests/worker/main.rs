@@ -13,3 +13,4 @@ mod pipes;
 mod processes;
 mod python;
 mod python_limits;
+mod speaking;

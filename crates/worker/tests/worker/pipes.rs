@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::bench::{Bench, noop, result_of, run_id, run_of};
 
-const CHANNELS: &[PipesChannel] = &[
+pub(crate) const CHANNELS: &[PipesChannel] = &[
     PipesChannel::File,
     PipesChannel::Stdout,
     PipesChannel::Stderr,
@@ -28,7 +28,7 @@ const CHANNELS: &[PipesChannel] = &[
 ];
 
 /// A Python with the package `dagster-pipes`; without one, says so, and fails where `CI` is set.
-fn python() -> Option<PathBuf> {
+pub(crate) fn python() -> Option<PathBuf> {
     let named = std::env::var_os("TEST_PIPES_PYTHON").map(PathBuf::from);
     let python = named.unwrap_or_else(|| PathBuf::from("python3"));
     let has_package = Command::new(&python)
@@ -88,7 +88,7 @@ fn through(messages: PipesChannel) -> PipesConfig {
     PipesConfig { messages, ..PipesConfig::default() }
 }
 
-fn asset(key: &str) -> AssetStep {
+pub(crate) fn asset(key: &str) -> AssetStep {
     AssetStep {
         key: key.parse().unwrap(),
         partition: None,
@@ -110,12 +110,12 @@ fn script(bench: &Bench, text: &str) -> String {
     path.to_string_lossy().into_owned()
 }
 
-fn materializations(bench: &Bench) -> Vec<EventBody> {
+pub(crate) fn materializations(bench: &Bench) -> Vec<EventBody> {
     let is_one = |event: &EventBody| matches!(event, EventBody::Materialized { .. });
     bench.control.events().into_iter().filter(is_one).collect()
 }
 
-const SUCCEEDED: RunEnd = RunEnd::Finished(RunOutcome::Succeeded);
+pub(crate) const SUCCEEDED: RunEnd = RunEnd::Finished(RunOutcome::Succeeded);
 
 const SPEAKS: &str = r#"
 import os, sys

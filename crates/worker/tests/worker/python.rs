@@ -7,7 +7,7 @@ use std::time::Duration;
 use millstream_blob::LogStream;
 use millstream_model::worker_api::Assignment;
 use millstream_model::{
-    ErrorCode, HumanDuration, Isolation, PythonStep, StepConfig, StepError, StepPlan,
+    ErrorCode, HumanDuration, Isolation, PipesConfig, PythonStep, StepConfig, StepError, StepPlan,
 };
 use millstream_plan::progress::RunOutcome;
 use millstream_worker::{Canceler, RunEnd, Seams, Worker};
@@ -26,6 +26,7 @@ pub(crate) fn python(key: &str, isolation: Isolation, function: &str) -> StepPla
         params: serde_json::Map::new(),
         env: BTreeMap::new(),
         interpreter: None,
+        pipes: PipesConfig::default(),
     };
     StepPlan { step: StepConfig::Python(step), ..noop(key, &[]) }
 }
