@@ -55,7 +55,9 @@ def load(root, place):
 
 
 def _load_file(root, place):
-    from importlib import util
+    # What every interpreter has loaded already; `importlib.util` costs more than a small module.
+    import _frozen_importlib
+    import _frozen_importlib_external
 
     path = os.path.join(root, place)
     if not os.path.isfile(path):
@@ -65,8 +67,8 @@ def _load_file(root, place):
     if name in sys.modules:
         # A file that is called like a module of somebody else's must not take its place.
         name = f"millstream_step_{name}"
-    spec = util.spec_from_file_location(name, path)
-    module = util.module_from_spec(spec)
+    spec = _frozen_importlib_external.spec_from_file_location(name, path)
+    module = _frozen_importlib.module_from_spec(spec)
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)

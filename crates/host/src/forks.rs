@@ -1,11 +1,15 @@
 //! A host that forks: one order and one socket a step.
+//!
+//! A fork can be made before there is a step for it, so that the step need not wait for it.
 
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream as StdStream;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
@@ -19,6 +23,8 @@ use crate::protocol::{Ended, Exit, Forked, Order, Outcome, StepOrder, line};
 pub struct Forks {
     channel: Arc<Channel>,
     next: Arc<AtomicU64>,
+    /// A fork that no step has taken yet.
+    spare: Arc<Mutex<Option<Fork>>>,
 }
 
 /// A fork that waits for its step.
@@ -59,11 +65,35 @@ pub struct ForkEnd {
 impl Forks {
     /// The host behind `channel`, which has said that it is ready.
     pub fn new(channel: Channel) -> Self {
-        Self { channel: Arc::new(channel), next: Arc::default() }
+        Self { channel: Arc::new(channel), next: Arc::default(), spare: Arc::default() }
     }
 
-    /// Has the host fork.
-    pub async fn fork(&self) -> Result<Fork, HostLost> {
+    /// A fork for a step: the spare one, or a new one.
+    pub async fn take(&self) -> Result<Fork, HostLost> {
+        let spare = self.spare().take();
+        match spare.filter(Fork::is_waiting) {
+            Some(fork) => Ok(fork),
+            None => self.fork().await,
+        }
+    }
+
+    /// Has the host fork for a step that may come, unless there is a spare fork already.
+    ///
+    /// A host that is gone shows when a step wants to take one.
+    pub async fn prepare(&self) {
+        if self.spare().is_some() {
+            return;
+        }
+        if let Ok(fork) = self.fork().await {
+            *self.spare() = Some(fork);
+        }
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Option<Fork>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn fork(&self) -> Result<Fork, HostLost> {
         let (ours, theirs) = StdStream::pair()?;
         ours.set_nonblocking(true)?;
         let (outputs, out, err) = Outputs::new()?;
@@ -73,6 +103,16 @@ impl Forks {
         let step = ForkStep(BufReader::new(UnixStream::from_std(ours)?));
         let signaler = Signaler { channel: Arc::clone(&self.channel), number };
         Ok(Fork { outputs, step, signaler })
+    }
+}
+
+impl Fork {
+    /// Whether nothing is known against its being alive.
+    fn is_waiting(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let heard = rustix::net::recv(self.step.0.get_ref(), &mut [0_u8; 1], flags);
+        // Both a word and the end of the stream say that it is gone.
+        matches!(heard, Err(Errno::AGAIN))
     }
 }
 

@@ -59,6 +59,8 @@ pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Return
     let mut gauge = Gauge::of_fork(leader.clone(), limits);
     let working = async {
         let work = step.run(&order, |pid| leader.is(pid));
+        // The next step's fork is made while this one runs.
+        let work = async { tokio::join!(work, forker.forks.prepare()).0 };
         let ended = bounds.watch(work, (&mut capture, &mut gauge), signal).await;
         capture.finish();
         ended
@@ -97,14 +99,14 @@ async fn fork(
         ForkHost::Threads(threads) => return Ok(Found::Threads(threads)),
         ForkHost::Ready(forker) => forker,
     };
-    if let Ok(fork) = forker.forks.fork().await {
+    if let Ok(fork) = forker.forks.take().await {
         return Ok(Found::Fork(forker, fork));
     }
     forget(slot, &forker).await;
     match host(attempt, call, slot, capture).await? {
         ForkHost::Threads(threads) => Ok(Found::Threads(threads)),
         ForkHost::Ready(forker) => {
-            let fork = forker.forks.fork().await.map_err(|error| broken(&error))?;
+            let fork = forker.forks.take().await.map_err(|error| broken(&error))?;
             Ok(Found::Fork(forker, fork))
         }
     }
