@@ -158,34 +158,52 @@ def _call(function, context):
 
 def _arguments(function, context):
     """What `function` is called with: nothing, the context, or entries of it by name."""
-    code = getattr(function, "__code__", None)
-    if code is not None and not hasattr(function, "__wrapped__") and code.co_argcount == 0:
-        if not code.co_kwonlyargcount and not code.co_flags & 0x08:
-            return (), {}
-    import inspect
-
-    parameters = list(inspect.signature(function).parameters.values())
-    if not parameters:
+    positional, by_name, takes_more = _parameters(function)
+    if not positional and not by_name and not takes_more:
         return (), {}
     entries = {**context["config"], **context["params"], **context}
     entries.setdefault("context", context)
-    empty = inspect.Parameter.empty
-    plain = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    if len(plain) == 1 and plain[0].name not in entries and plain[0].default is empty:
-        positional, parameters = (context,), [p for p in parameters if p is not plain[0]]
-    else:
-        positional = ()
-    named = {}
-    for p in parameters:
-        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name in entries:
-            named[p.name] = entries[p.name]
-        elif p.kind == p.VAR_KEYWORD:
-            named.update((k, v) for k, v in context.items() if k not in named)
-        elif p.default is empty and p.kind != p.VAR_POSITIONAL:
+    arguments, wanted = (), {**positional, **by_name}
+    if len(positional) == 1:
+        name, is_needed = next(iter(positional.items()))
+        if is_needed and name not in entries:
+            arguments, wanted = (context,), by_name
+    named = {name: entries[name] for name in wanted if name in entries}
+    for name, is_needed in wanted.items():
+        if is_needed and name not in named:
             names = ", ".join(sorted(entries))
-            message = f"the function wants {p.name!r}, which no entry of the context is called"
+            message = f"the function wants {name!r}, which no entry of the context is called"
             raise Failed("step-python", message, f"The entries are {names}.", True)
-    return positional, named
+    if takes_more:
+        named.update((k, v) for k, v in context.items() if k not in named)
+    return arguments, named
+
+
+def _parameters(function):
+    """The names of parameters that may be positional, of the others, each with whether it must be
+    given, and whether the function takes further ones by name."""
+    code = getattr(function, "__code__", None)
+    is_plain = code is not None and not hasattr(function, "__wrapped__")
+    if not is_plain or code.co_posonlyargcount or hasattr(function, "__self__"):
+        return _signature(function)
+    # What `inspect` would say, which costs more to import than most steps to run.
+    count, more = code.co_argcount, code.co_kwonlyargcount
+    names = code.co_varnames[: count + more]
+    optional = set(names[count - len(function.__defaults__ or ()) : count])
+    optional.update(function.__kwdefaults__ or ())
+    needed = [(name, name not in optional) for name in names]
+    return dict(needed[:count]), dict(needed[count:]), bool(code.co_flags & 0x08)
+
+
+def _signature(function):
+    import inspect
+
+    parameters = list(inspect.signature(function).parameters.values())
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    by_name = [p for p in parameters if p.kind == p.KEYWORD_ONLY]
+    takes_more = any(p.kind == p.VAR_KEYWORD for p in parameters)
+    needed = [{p.name: p.default is p.empty for p in kind} for kind in (positional, by_name)]
+    return *needed, takes_more
 
 
 def _returned(value):
@@ -203,8 +221,11 @@ def _returned(value):
     return line
 
 
+_encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False).encode
+
+
 def _line(value):
-    return json.dumps(value, allow_nan=False, ensure_ascii=False).encode() + b"\n"
+    return _encode(value).encode() + b"\n"
 
 
 def _name(error):

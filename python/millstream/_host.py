@@ -316,11 +316,19 @@ def _warm(channel, module, place, root):
         order = channel.order()["run"]
         os.environ.update(order["env"])
         _call.begin_anew()
-        line = _call.run(module, place, order, root)
+        channel.say(_call.run(module, place, order, root))
+        # The worker need not wait for this: the next order is read after it.
         os.chdir(folder)
-        os.environ.clear()
-        os.environ.update(environment)
-        channel.say(line)
+        _restore(environment)
+
+
+def _restore(environment):
+    """Makes the environment what it was; to set a variable costs more than to look at it."""
+    for name in [name for name in os.environ if name not in environment]:
+        del os.environ[name]
+    for name, value in environment.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
 
 
 def _process(root, place, function, answer):
