@@ -413,6 +413,24 @@ async fn a_process_that_forks_and_is_killed_fails_its_steps_and_is_replaced() {
 }
 
 #[tokio::test]
+async fn a_fork_made_in_advance_that_is_gone_is_given_to_no_step() {
+    let text = "import os\ndef who(): return [os.getpid(), os.getppid()]\n";
+    let bench = bench(&[("tasks.py", text)]);
+    let worker = bench.worker();
+    let step = || run_of(vec![python("step", Isolation::Fork, "tasks.py:who")]);
+    run_on(&worker, &bench, step()).await;
+    let [_, host]: [i32; 2] = serde_json::from_value(result_of(&bench.control, "step")).unwrap();
+    let children = format!("/proc/{host}/task/{host}/children");
+    let spare = || std::fs::read_to_string(&children).unwrap();
+    until("the fork in advance", || !spare().is_empty()).await;
+    let pid = Pid::from_raw(spare().trim().parse().unwrap()).unwrap();
+    kill_process(pid, Signal::KILL).unwrap();
+    until("it is gone", || spare().is_empty()).await;
+    run_on(&worker, &bench, step()).await;
+    assert_eq!(bench.control.errors(), []);
+}
+
+#[tokio::test]
 async fn a_crash_is_the_end_of_its_step_alone() {
     for isolation in ALL {
         let mut bench = bench(&[("tasks.py", KILLED)]);
