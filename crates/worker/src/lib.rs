@@ -27,6 +27,6 @@ pub use http::HttpControlPlane;
 pub use run::{RunEnd, drive};
 pub use seams::{Clock, Entropy, Seams, SystemClock, SystemEntropy};
 pub use secret::Secrets;
-pub use step::{AttemptDone, AttemptOrder, StepRunner};
+pub use step::{AttemptDone, AttemptOrder, StepRunner, Taken};
 pub use supervisor::Supervisor;
 pub use worker::{CancelSignal, Canceler, Worker, WorkerSettings};

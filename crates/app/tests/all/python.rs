@@ -58,6 +58,33 @@ fn an_exception_is_shown_with_its_traceback() {
     assert!(error["detail"].as_str().unwrap().contains("File \"tasks.py\", line 2, in fetch_rows"));
 }
 
+/// Writes the files that the guide says to write.
+fn following(guide: &str) -> Project {
+    let project = Project::new();
+    for part in guide.split("\nWrite `").skip(1) {
+        let (name, rest) = part.split_once('`').unwrap();
+        let code = rest.split("```").nth(1).unwrap();
+        project.write(name, code.split_once('\n').unwrap().1);
+    }
+    project
+}
+
+#[test]
+fn the_guide_for_functions_in_python_does_what_it_says() {
+    let guide = include_str!("../../../../docs/guide/python.md");
+    let project = following(guide);
+    let run = launched(&project, "hours");
+    assert_eq!(run["status"], "SUCCESS", "{run}");
+    let id = run["run_id"].as_str().unwrap();
+    assert_eq!(returned(&project, id, "total"), json!({"site": "JFK", "hours": 7}));
+    let logs = project.run(&["run", "logs", id, "--step", "fetch"]);
+    assert!(logs.out.contains("fetching"), "{logs:?}");
+    let made = project.json(&["asset", "materialize", "longest_flight"]);
+    assert_eq!(made["status"], "SUCCESS", "{made}");
+    let result = returned(&project, made["run_id"].as_str().unwrap(), "longest_flight");
+    assert_eq!(result, json!({"site": "LGA", "hours": "5"}));
+}
+
 fn returned(project: &Project, run: &str, step: &str) -> Value {
     let shown = project.json(&["run", "show", run]);
     let events = shown["events"].as_array().unwrap();

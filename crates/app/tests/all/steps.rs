@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::process;
 use crate::project::{Project, wait_for};
 
-fn step<'a>(run: &'a Value, name: &str) -> &'a Value {
+pub(crate) fn step<'a>(run: &'a Value, name: &str) -> &'a Value {
     let steps = run["steps"].as_array().unwrap();
     steps.iter().find(|step| step["step"] == name).unwrap_or_else(|| panic!("{run}"))
 }

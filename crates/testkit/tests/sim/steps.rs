@@ -78,6 +78,7 @@ impl SimulatedSteps {
 
     async fn execute(&self, mut order: AttemptOrder<'_>) -> AttemptDone {
         let step = order.step.key.clone();
+        order.taken.wait().await;
         self.effects.begin(order.assignment.run, &step, order.number);
         let fate = self.fate(&order);
         let work = self.machines.sleep(fate.takes);

@@ -11,11 +11,11 @@ use futures_util::{FutureExt, future};
 use millstream_model::worker_api::{Assignment, Report, ReportAnswer};
 use millstream_model::{EventBody, StepKey, StepPlan, StepStatus, StepUsage, Timestamp};
 use millstream_plan::progress::{AttemptEnd, Progress, ProgressError, RunOutcome};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::outbox::Outbox;
 use super::results::{Results, StepResult};
-use crate::step::{AttemptDone, AttemptOrder, StepRunner};
+use crate::step::{AttemptDone, AttemptOrder, StepRunner, Taken};
 use crate::worker::{CancelSignal, WorkerSettings};
 use crate::{ReportError, Seams};
 
@@ -97,7 +97,7 @@ struct Drive<'a> {
     progress: Progress,
     results: Results,
     outbox: Outbox,
-    /// Attempts whose start the control plane has not taken yet, in the order of their events.
+    /// Whom to tell that the control plane has taken an attempt's start, in the events' order.
     starts: VecDeque<Start>,
     attempts: FuturesUnordered<BoxFuture<'a, AttemptDone>>,
     /// What is being said to the control plane; one thing at a time keeps the events in order.
@@ -116,8 +116,7 @@ struct Drive<'a> {
 /// An attempt that waits for its start to be taken.
 struct Start {
     seq: i64,
-    step: StepKey,
-    attempt: u32,
+    taken: oneshot::Sender<()>,
 }
 
 /// What came of a call to the control plane.
@@ -201,9 +200,28 @@ impl<'a> Drive<'a> {
             let event = self.progress.start(&step, now)?;
             let attempt = self.progress.attempt(&step).unwrap_or(1);
             let seq = self.push(event);
-            self.starts.push_back(Start { seq, step, attempt });
+            let (taken, start) = oneshot::channel();
+            self.starts.push_back(Start { seq, taken });
+            self.prepare(&step, attempt, Taken::new(start));
         }
         Ok(())
+    }
+
+    /// Lets an attempt prepare what it will do once its start was taken.
+    fn prepare(&mut self, step: &StepKey, number: u32, taken: Taken) {
+        let Some((place, step)) = self.step(step) else { return };
+        let attempt = AttemptOrder {
+            seams: self.seams,
+            assignment: self.assignment,
+            step,
+            place,
+            number,
+            upstream: self.results.of(&step.depends_on),
+            taken,
+            stop: self.stop.subscribe(),
+            events: self.tell.clone(),
+        };
+        self.attempts.push(self.steps.execute(attempt));
     }
 
     /// Puts the run's own last event behind those of its steps.
@@ -294,18 +312,8 @@ impl<'a> Drive<'a> {
     /// Begins the attempts whose starts were taken.
     fn begin_up_to(&mut self, seq: i64) {
         while let Some(start) = self.starts.pop_front_if(|start| start.seq <= seq) {
-            let Some((place, step)) = self.step(&start.step) else { continue };
-            let attempt = AttemptOrder {
-                seams: self.seams,
-                assignment: self.assignment,
-                step,
-                place,
-                number: start.attempt,
-                upstream: self.results.of(&step.depends_on),
-                stop: self.stop.subscribe(),
-                events: self.tell.clone(),
-            };
-            self.attempts.push(self.steps.execute(attempt));
+            // An attempt waits for this before it does anything, so it is there to hear it.
+            start.taken.send(()).ok();
         }
     }
 

@@ -11,11 +11,11 @@ use futures_util::future::BoxFuture;
 use millstream_model::worker_api::Assignment;
 use millstream_model::{
     AssetStep, ErrorCode, EventBody, HandlerTarget, InputSource, LocalStep, StepConfig, StepError,
-    StepKey, StepPlan, StepUsage,
+    StepKey, StepPlan, StepUsage, Timestamp,
 };
 use millstream_plan::progress::AttemptEnd;
 use serde_json::{Map, Value};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::asset::{self, Kept, Metadata, Rows};
 use super::context::Context;
@@ -30,7 +30,30 @@ pub trait StepRunner: Send + Sync {
     fn execute<'a>(&'a self, order: AttemptOrder<'a>) -> BoxFuture<'a, AttemptDone>;
 }
 
-/// An attempt whose start the control plane has taken.
+/// Whether the control plane has taken an attempt's start.
+///
+/// **Invariant.** An attempt does nothing that can be seen outside, and does not end, before that.
+#[derive(Debug)]
+pub struct Taken(Option<oneshot::Receiver<()>>);
+
+impl Taken {
+    pub(crate) fn new(start: oneshot::Receiver<()>) -> Self {
+        Self(Some(start))
+    }
+
+    /// Waits until the start was taken.
+    pub async fn wait(&mut self) {
+        if let Some(start) = &mut self.0 {
+            if start.await.is_err() {
+                // Whoever could say so is gone, and this future with it.
+                std::future::pending::<()>().await;
+            }
+            self.0 = None;
+        }
+    }
+}
+
+/// An attempt, which may prepare itself until its start was taken.
 pub struct AttemptOrder<'a> {
     /// The run.
     pub assignment: &'a Assignment,
@@ -38,6 +61,8 @@ pub struct AttemptOrder<'a> {
     pub step: &'a StepPlan,
     /// Which attempt, from 1.
     pub number: u32,
+    /// To be waited for before the attempt does anything, and before it ends.
+    pub taken: Taken,
     /// Becomes true when the attempt is to end.
     pub stop: watch::Receiver<bool>,
     pub(crate) seams: &'a Seams,
@@ -63,7 +88,8 @@ pub struct AttemptDone {
 
 impl StepRunner for Worker {
     fn execute<'a>(&'a self, order: AttemptOrder<'a>) -> BoxFuture<'a, AttemptDone> {
-        let AttemptOrder { assignment, step, number, stop, seams, place, upstream, events } = order;
+        let AttemptOrder { assignment, step, number, taken, stop, seams, place, upstream, events } =
+            order;
         let worker = self;
         let attempt = Attempt {
             worker,
@@ -73,6 +99,8 @@ impl StepRunner for Worker {
             place,
             number,
             upstream,
+            taken,
+            began: None,
             stop,
             events,
             has_made_asset: false,
@@ -91,6 +119,9 @@ pub(super) struct Attempt<'a> {
     pub(super) place: usize,
     pub(super) number: u32,
     pub(super) upstream: Vec<(StepKey, StepResult)>,
+    taken: Taken,
+    /// Since when it does what it is there for.
+    began: Option<Timestamp>,
     pub(super) stop: watch::Receiver<bool>,
     /// What its processes used so far.
     pub(super) usage: Mutex<Option<StepUsage>>,
@@ -161,22 +192,19 @@ fn bounded(error: StepError) -> StepError {
 impl Attempt<'_> {
     async fn execute(mut self) -> AttemptDone {
         let step = self.step.key.clone();
-        let (end, materialized) = if *self.stop.borrow() {
-            // The cancel came before the control plane took the start.
-            (AttemptEnd::Canceled, None)
-        } else {
-            match self.try_execute().await {
-                Ok(done) => done,
-                Err(ending) => (ending.into(), None),
-            }
-        };
+        let done = self.try_execute().await;
+        // What has failed in its preparations has not begun yet.
+        let done = self.begin().await.and(done);
+        let (end, materialized) = done.unwrap_or_else(|ending| (ending.into(), None));
         let usage = self.usage.into_inner().unwrap_or_else(PoisonError::into_inner);
         AttemptDone { step, end, materialized, usage }
     }
 
     async fn try_execute(&mut self) -> Result<(AttemptEnd, Option<EventBody>), Ending> {
-        let started = self.seams.clock.now();
-        let kept = match self.dispatch().await? {
+        let returned = self.dispatch().await?;
+        // It has, unless there was nothing to do but to answer.
+        self.begin().await?;
+        let kept = match returned {
             Returned::Skipped(reason) => return Ok((AttemptEnd::Skipped { reason }, None)),
             Returned::Value(value) => asset::keep_value(self, value).await?,
             Returned::Document(value, metadata) => {
@@ -185,11 +213,28 @@ impl Attempt<'_> {
             Returned::Rows(rows) => asset::keep_rows(self, rows).await?,
         };
         let Kept { result, result_ref, materialized } = kept;
-        let took = self.seams.clock.now().since(started);
+        let took = self.began.map(|began| self.seams.clock.now().since(began)).unwrap_or_default();
         Ok((AttemptEnd::Succeeded { took, result, result_ref }, materialized))
     }
 
+    /// Waits until the attempt may do what can be seen outside of it. What comes before hides
+    /// behind the commit of its start.
+    pub(super) async fn begin(&mut self) -> Result<(), Ending> {
+        if self.began.is_some() {
+            return Ok(());
+        }
+        self.taken.wait().await;
+        self.began = Some(self.seams.clock.now());
+        // A cancel may have come before the control plane took the start.
+        if *self.stop.borrow() { Err(Ending::Canceled) } else { Ok(()) }
+    }
+
     async fn dispatch(&mut self) -> Result<Returned, Ending> {
+        use StepConfig as Kind;
+        if !matches!(&self.step.step, Kind::Command(_) | Kind::Python(_) | Kind::Local(_)) {
+            // Only what starts programs has preparations that are worth it.
+            self.begin().await?;
+        }
         match &self.step.step {
             StepConfig::Noop(_) => Ok(Returned::Value(Value::Null)),
             StepConfig::Local(local) => self.local(local).await,

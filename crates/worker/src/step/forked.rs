@@ -27,7 +27,10 @@ impl Drop for KillOnDrop {
 
 /// Runs the function of `call`.
 pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Returned, Ending> {
+    let mut env = call.context.variables().clone();
+    let mut speech = attempt.speech(call, &mut env)?;
     let mut capture = attempt.capture();
+    attempt.begin().await?;
     let mut bounds = Bounds::new(attempt);
     let slot = attempt.worker.python.forks.slot(&call.key);
     let found = bounds.within(fork(attempt, call, &slot, &mut capture)).await?;
@@ -42,14 +45,13 @@ pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Return
             ));
             // The process writes to the same logs.
             drop(capture);
+            drop(speech);
             return cold(attempt, call).await;
         }
     };
     let Fork { outputs, step, signaler } = fork;
     capture.attach(outputs);
     let mut kill = KillOnDrop(Some(signaler.clone()));
-    let mut env = call.context.variables().clone();
-    let mut speech = attempt.speech(call, &mut env)?;
     if let Some(tap) = speech.tapped() {
         capture.tap(tap);
     }

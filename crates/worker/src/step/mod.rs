@@ -22,6 +22,6 @@ mod sql;
 mod template;
 mod warm;
 
-pub use attempt::{AttemptDone, AttemptOrder, StepRunner};
+pub use attempt::{AttemptDone, AttemptOrder, StepRunner, Taken};
 pub(crate) use process::signal_name;
 pub(crate) use scratch::RunScratch;

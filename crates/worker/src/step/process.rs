@@ -192,6 +192,7 @@ impl Attempt<'_> {
         spec: ProcessSpec,
         session: Option<&mut Session>,
     ) -> Result<Ended, Ending> {
+        self.begin().await?;
         let grace = self.worker.settings.cancel_grace;
         let process =
             self.worker.supervisor.spawn(spec).await.map_err(|error| not_spawned(&error))?;

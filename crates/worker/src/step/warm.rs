@@ -15,7 +15,10 @@ use crate::supervisor::EndCause;
 
 /// Runs the function of `call`. The process is of no further use unless the step came to its end.
 pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Returned, Ending> {
+    let mut env = call.context.variables().clone();
+    let mut speech = attempt.speech(call, &mut env)?;
     let mut capture = attempt.capture();
+    attempt.begin().await?;
     let mut bounds = Bounds::new(attempt);
     let python = &attempt.worker.python;
     let permit = bounds.within(python.warm_busy.acquire()).await?;
@@ -32,8 +35,6 @@ pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Return
         // The bounds kill when it is time to.
         process.order_end(if signal == Signal::KILL { Duration::ZERO } else { Duration::MAX });
     };
-    let mut env = call.context.variables().clone();
-    let mut speech = attempt.speech(call, &mut env)?;
     if let Some(tap) = speech.tapped() {
         capture.tap(tap);
     }
