@@ -20,13 +20,13 @@ const TAIL_MAX: usize = 4 * 1024;
 
 /// The logs of an attempt, and the pipes that they are filled from at the moment.
 pub(crate) struct Capture {
-    out: Flow,
-    err: Flow,
+    out: Stream,
+    err: Stream,
     clock: Arc<dyn Clock>,
 }
 
 /// One of the two outputs.
-struct Flow {
+struct Stream {
     pipe: Option<pipe::Receiver>,
     log: LogWriter,
     /// Takes messages out on their way into the log.
@@ -38,8 +38,8 @@ struct Flow {
 impl Capture {
     /// Logs without pipes yet.
     pub(crate) fn new(out: LogWriter, err: LogWriter, clock: Arc<dyn Clock>) -> Self {
-        let flow = |log| Flow { pipe: None, log, tap: None, tail: Vec::new(), error: None };
-        Self { out: flow(out), err: flow(err), clock }
+        let stream = |log| Stream { pipe: None, log, tap: None, tail: Vec::new(), error: None };
+        Self { out: stream(out), err: stream(err), clock }
     }
 
     /// Reads `outputs` from now on, in the place of what it read until now.
@@ -51,19 +51,19 @@ impl Capture {
 
     /// Takes messages out of the output that `tap` names, from now on.
     pub(crate) fn tap(&mut self, tap: MessageTap) {
-        let flow = match tap.stream {
+        let stream = match tap.stream {
             LogStream::Out => &mut self.out,
             LogStream::Err => &mut self.err,
         };
-        flow.tap = Some(Tap::new(tap.path));
+        stream.tap = Some(Tap::new(tap.path));
     }
 
     /// Takes in what was written until now, with what was held of a line that did not end.
     pub(crate) fn finish(&mut self) {
         self.drain();
-        for flow in [&mut self.out, &mut self.err] {
-            if let Some(mut tap) = flow.tap.take() {
-                flow.keep_tapped(tap.let_go(), &*self.clock);
+        for stream in [&mut self.out, &mut self.err] {
+            if let Some(mut tap) = stream.tap.take() {
+                stream.keep_tapped(tap.let_go(), &*self.clock);
             }
         }
     }
@@ -117,15 +117,15 @@ impl Capture {
 impl Drop for Capture {
     /// Says in the logs what is missing of them.
     fn drop(&mut self) {
-        for flow in [&mut self.out, &mut self.err] {
-            if let Err(error) = flow.log.finish(self.clock.now()) {
+        for stream in [&mut self.out, &mut self.err] {
+            if let Err(error) = stream.log.finish(self.clock.now()) {
                 tracing::warn!(%error, "the end of a log is missing");
             }
         }
     }
 }
 
-impl Flow {
+impl Stream {
     async fn readable(&self) {
         match &self.pipe {
             Some(pipe) if pipe.readable().await.is_ok() => {}
