@@ -40,7 +40,11 @@ pub struct Fork {
 
 /// The socket to one fork.
 #[derive(Debug)]
-pub struct ForkStep(BufReader<UnixStream>);
+pub struct ForkStep {
+    stream: BufReader<UnixStream>,
+    /// What came before it was given a step.
+    heard: Vec<u8>,
+}
 
 /// Signals the process group of a fork, for as long as that is one.
 #[derive(Debug, Clone)]
@@ -71,10 +75,12 @@ impl Forks {
     /// A fork for a step: the spare one, or a new one.
     pub async fn take(&self) -> Result<Fork, HostLost> {
         let spare = self.spare().take();
-        match spare.filter(Fork::is_waiting) {
-            Some(fork) => Ok(fork),
-            None => self.fork().await,
+        if let Some(mut fork) = spare
+            && fork.step.is_waiting()
+        {
+            return Ok(fork);
         }
+        self.fork().await
     }
 
     /// Has the host fork for a step that may come, unless there is a spare fork already.
@@ -100,23 +106,31 @@ impl Forks {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let descriptors = [theirs.as_fd(), out.as_fd(), err.as_fd()];
         self.channel.send(&Order::Fork(number), &descriptors).await?;
-        let step = ForkStep(BufReader::new(UnixStream::from_std(ours)?));
+        let stream = BufReader::new(UnixStream::from_std(ours)?);
+        let step = ForkStep { stream, heard: Vec::new() };
         let signaler = Signaler { channel: Arc::clone(&self.channel), number };
         Ok(Fork { outputs, step, signaler })
     }
 }
 
-impl Fork {
-    /// Whether nothing is known against its being alive.
-    fn is_waiting(&self) -> bool {
-        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        let heard = rustix::net::recv(self.step.0.get_ref(), &mut [0_u8; 1], flags);
-        // Both a word and the end of the stream say that it is gone.
-        matches!(heard, Err(Errno::AGAIN))
-    }
-}
-
 impl ForkStep {
+    /// Whether nothing is known against its being alive.
+    fn is_waiting(&mut self) -> bool {
+        let mut buffer = [0; 256];
+        loop {
+            match rustix::net::recv(self.stream.get_ref(), &mut buffer, RecvFlags::DONTWAIT) {
+                Ok((0, _)) => return false,
+                Ok((count, _)) => {
+                    self.heard.extend_from_slice(buffer.get(..count).unwrap_or_default());
+                }
+                Err(Errno::AGAIN) => break,
+                Err(_) => return false,
+            }
+        }
+        // Without a step there is nothing else to say.
+        lines(&self.heard).all(|line| line.starts_with(FORKED))
+    }
+
     /// Gives the fork its step, and waits until it is over and all that it has left behind is gone.
     /// `started` hears of its process, whose parent reaps it as soon as it ends.
     ///
@@ -127,16 +141,20 @@ impl ForkStep {
         started: impl Fn(i32),
     ) -> Result<ForkEnd, HostLost> {
         // A fork that died before it had read the order says so below.
-        self.0.write_all(&line(order)?).await.ok();
+        self.stream.write_all(&line(order)?).await.ok();
+        for line in lines(&self.heard) {
+            let Forked { forked } = serde_json::from_slice(line)?;
+            started(forked);
+        }
         let mut outcome = None;
         loop {
-            let line = read_line(&mut self.0).await?;
+            let line = read_line(&mut self.stream).await?;
             if line.starts_with(br#"{"ended""#) {
                 let Ended { ended } = serde_json::from_slice(&line)?;
                 let Exit { code, signal, cpu_micros } = ended;
                 return Ok(ForkEnd { outcome, code, signal, cpu_micros });
             }
-            if line.starts_with(br#"{"forked""#) {
+            if line.starts_with(FORKED) {
                 let Forked { forked } = serde_json::from_slice(&line)?;
                 started(forked);
             } else {
@@ -144,6 +162,13 @@ impl ForkStep {
             }
         }
     }
+}
+
+/// What the line begins with that says that there is a fork.
+const FORKED: &[u8] = br#"{"forked""#;
+
+fn lines(heard: &[u8]) -> impl Iterator<Item = &[u8]> {
+    heard.split(|byte| *byte == b'\n').filter(|line| !line.is_empty())
 }
 
 impl Signaler {
