@@ -180,7 +180,7 @@ pub(super) async fn long(folder: Folder, size: &Size) -> Result<Figure, AppError
     let mut shares = Vec::new();
     // The process that forks is there already, as it is for all runs but the first.
     ground.bed.run("fork").await?;
-    for _ in 0..size.rounds.min(3) {
+    for _ in 0..(size.rounds / 3).max(1) {
         std::fs::write(&path, "").map_err(files)?;
         let whole = ground.bed.run("long").await?.as_secs_f64();
         let text = std::fs::read_to_string(&path).map_err(files)?;
