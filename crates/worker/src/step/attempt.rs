@@ -296,6 +296,10 @@ impl Attempt<'_> {
 
     /// What the step may see, with the results of the steps that it depends on.
     async fn context(&mut self) -> Result<Context, Ending> {
+        if self.step.asset.as_ref().is_some_and(|asset| !asset.inputs.is_empty()) {
+            // To find them may take a process.
+            self.begin().await?;
+        }
         let upstream = std::mem::take(&mut self.upstream);
         let results = results::load(&self.worker.blobs, upstream)
             .await

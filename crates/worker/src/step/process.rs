@@ -178,6 +178,7 @@ impl Attempt<'_> {
         spec: ProcessSpec,
         mut session: Option<&mut Session>,
     ) -> Result<Told, Ending> {
+        self.begin().await?;
         let ended = self.end_of(spec, session.as_deref_mut()).await?;
         let told = session.map(Session::told).unwrap_or_default();
         match (ended.cause, ended.code) {
@@ -192,7 +193,6 @@ impl Attempt<'_> {
         spec: ProcessSpec,
         session: Option<&mut Session>,
     ) -> Result<Ended, Ending> {
-        self.begin().await?;
         let grace = self.worker.settings.cancel_grace;
         let process =
             self.worker.supervisor.spawn(spec).await.map_err(|error| not_spawned(&error))?;
