@@ -237,7 +237,8 @@ impl Seen {
         if event.epoch != self.epoch {
             return Err(format!("{kind} of epoch {} in epoch {}", event.epoch, self.epoch));
         }
-        if event.seq < 0 {
+        // What the control plane says has a fixed number; a worker counts.
+        if event.body.control_seq() == Some(event.seq) {
             if !self.said_by_control.insert((event.epoch, event.seq)) {
                 return Err(format!("{kind} twice in one epoch"));
             }
@@ -246,7 +247,11 @@ impl Seen {
         } else {
             return Err(format!("event {} after event {}", event.seq, self.seq));
         }
-        if self.status.is_terminal() && !matches!(event.body, EventBody::RunCanceled {}) {
+        let follows = matches!(
+            event.body,
+            EventBody::RunCanceled {} | EventBody::RunRetried { .. } | EventBody::RunGaveUp { .. }
+        );
+        if self.status.is_terminal() && !follows {
             return Err(format!("{kind} after its end as {}", self.status));
         }
         if let (Some(step), Some(happened)) = (event.body.step(), event.body.step_event()) {
