@@ -19,6 +19,8 @@ pub struct Frame {
     pub here: String,
     /// What the page wants to hear news about, with spaces between; empty for a page that is still.
     pub topics: String,
+    /// The round of news that the page was made in.
+    pub round: u64,
     /// How many runs need attention.
     pub problems: u64,
     /// A line about what the last action did.
@@ -115,7 +117,7 @@ impl Frame {
 
     /// The address of the tenant's event stream.
     pub fn stream(&self) -> String {
-        format!("/{}/live", self.tenant)
+        format!("/{}/live?since={}", self.tenant, self.round)
     }
 
     /// The address of the vendored file called `name`.

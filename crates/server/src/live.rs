@@ -1,10 +1,13 @@
 //! News for pages: one watcher a process, a bounded broadcast, one event stream a page.
 //!
 //! An event names a topic and the position up to which something happened; the page then fetches
-//! itself again. Nothing else is sent, so a lost event costs nothing but time.
+//! itself again. Nothing else is sent, so a lost event costs nothing but time. What happens while
+//! a page is on its way to its reader is not lost: it names the round of news that it was made in,
+//! and hears at once when there was another one.
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::extract::State;
@@ -14,9 +17,11 @@ use futures_util::stream;
 use millstream_control::{Control, StoreError};
 use millstream_model::view::EventRow;
 use millstream_model::{ErrorCode, EventBody, EventPosition, TenantId};
+use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 
 use crate::access::Visitor;
+use crate::input::Params;
 use crate::problem::Problem;
 use crate::state::ServerState;
 
@@ -35,6 +40,8 @@ pub struct LiveHub {
     news: broadcast::Sender<News>,
     streams: Arc<Semaphore>,
     closed: watch::Sender<bool>,
+    /// How often there was news.
+    round: Arc<AtomicU64>,
 }
 
 /// Something that pages may want to hear.
@@ -54,6 +61,7 @@ impl Default for LiveHub {
             news: broadcast::Sender::new(BACKLOG),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             closed: watch::Sender::new(false),
+            round: Arc::default(),
         }
     }
 }
@@ -69,6 +77,11 @@ impl LiveHub {
         let mut closed = self.closed.subscribe();
         // The hub itself holds the sender.
         if closed.wait_for(|closed| *closed).await.is_err() {}
+    }
+
+    /// How often there was news so far; a page reads it before it reads anything else.
+    pub(crate) fn round(&self) -> u64 {
+        self.round.load(Ordering::Acquire)
     }
 
     /// Follows the log until [`LiveHub::close`]; the app runs this once a process.
@@ -105,26 +118,35 @@ impl LiveHub {
             // The first look is where the process begins; earlier news is no news.
             seen.position = Some(control.store().last_position().await?);
             seen.versions = versions;
+            self.send_all(Vec::new());
             return Ok(());
         };
+        let mut news = Vec::new();
         if versions != seen.versions {
             seen.versions = versions;
-            self.send(News { tenant: None, topic: "definitions".to_owned(), position: position.0 });
+            let topic = "definitions".to_owned();
+            news.push(News { tenant: None, topic, position: position.0 });
         }
         let tenants = control.catalog().await?.tenant_ids();
         let events = control.store().events_after(&tenants, position, BATCHES_MAX).await?;
         if let Some(last) = events.iter().filter_map(|row| row.position).max() {
             seen.position = Some(last);
         }
-        for news in digest(&events) {
-            self.send(news);
+        news.extend(digest(&events));
+        if !news.is_empty() {
+            self.send_all(news);
         }
         Ok(())
     }
 
-    fn send(&self, news: News) {
-        // No page listens: then nobody misses it.
-        let _heard = self.news.send(news);
+    /// Begins a round. It counts before it is sent: a page that begins to listen in between hears
+    /// of it twice, and never not at all.
+    fn send_all(&self, news: Vec<News>) {
+        self.round.fetch_add(1, Ordering::AcqRel);
+        for news in news {
+            // No page listens: then nobody misses it.
+            let _heard = self.news.send(news);
+        }
     }
 }
 
@@ -156,9 +178,17 @@ fn digest(events: &[EventRow]) -> Vec<News> {
     all
 }
 
+/// What a page says of itself when it begins to listen.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Since {
+    /// The round of news that it was made in.
+    since: Option<u64>,
+}
+
 /// The event stream of one page of a tenant.
 pub(crate) async fn stream(
     State(state): State<ServerState>,
+    Params(Since { since }): Params<Since>,
     visitor: Visitor,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let tenant = visitor.tenant()?.clone();
@@ -168,8 +198,10 @@ pub(crate) async fn stream(
             format!("more than {STREAMS_MAX} pages listen already; reload when you need to");
         Problem::new(ErrorCode::DatabaseUnavailable, message)
     })?;
+    let news = hub.news.subscribe();
     let listener = Listener {
-        news: hub.news.subscribe(),
+        news,
+        is_behind: since.is_some_and(|since| since != hub.round()),
         closed: hub.closed.subscribe(),
         tenant,
         _permit: permit,
@@ -183,6 +215,8 @@ pub(crate) async fn stream(
 
 struct Listener {
     news: broadcast::Receiver<News>,
+    /// Whether something happened since the page was made, of which it has not been told.
+    is_behind: bool,
     closed: watch::Receiver<bool>,
     tenant: TenantId,
     _permit: OwnedSemaphorePermit,
@@ -191,6 +225,9 @@ struct Listener {
 impl Listener {
     /// The next event for this page, or `None` when the server stops.
     async fn next(&mut self) -> Option<Event> {
+        if std::mem::take(&mut self.is_behind) {
+            return Some(everything());
+        }
         loop {
             let heard = tokio::select! {
                 heard = self.news.recv() => heard,
@@ -204,10 +241,15 @@ impl Listener {
                 }
                 Ok(_) => {}
                 Err(broadcast::error::RecvError::Lagged(_)) => {
-                    return Some(Event::default().event("everything").data("0"));
+                    return Some(everything());
                 }
                 Err(broadcast::error::RecvError::Closed) => return None,
             }
         }
     }
+}
+
+/// Tells a page to fetch itself, whatever it is about.
+fn everything() -> Event {
+    Event::default().event("everything").data("0")
 }

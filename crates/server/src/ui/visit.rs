@@ -23,6 +23,7 @@ pub(super) struct Visit<'a> {
     visitor: &'a Visitor,
     here: String,
     theme: Theme,
+    round: u64,
 }
 
 impl<'a> Visit<'a> {
@@ -31,9 +32,11 @@ impl<'a> Visit<'a> {
         visitor: &'a Visitor,
         (uri, headers): (&OriginalUri, &HeaderMap),
     ) -> Result<Self, Problem> {
+        // Before anything is read, so that no news falls between the page and its event stream.
+        let round = state.live.round();
         let here = uri.path_and_query().map_or_else(String::new, ToString::to_string);
         let tenant = visitor.tenant()?;
-        Ok(Self { state, tenant, visitor, here, theme: finish::theme(headers) })
+        Ok(Self { state, tenant, visitor, here, theme: finish::theme(headers), round })
     }
 
     /// The newest runs of the tenant, from which the bar counts problems.
@@ -62,6 +65,7 @@ impl<'a> Visit<'a> {
             theme: self.theme,
             here: self.here.clone(),
             topics,
+            round: self.round,
             problems: unresolved(runs).len() as u64,
             notice: None,
         })

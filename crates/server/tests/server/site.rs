@@ -128,15 +128,17 @@ async fn the_bar_counts_a_failed_job_once_however_often_it_failed() {
 }
 
 #[tokio::test]
-async fn r202_a_page_that_listens_hears_of_its_run_and_streams_end_with_the_server() {
+async fn r202_a_page_hears_of_its_run_however_late_it_listens_and_streams_end_with_the_server() {
     let instance = Instance::new().await;
     let (hub, control) = (instance.live.clone(), instance.control.clone());
     let follower = tokio::spawn(async move { hub.follow(control).await });
     // One turn takes it to where it listens: the store in memory never waits.
     tokio::task::yield_now().await;
-    let response = instance.router.clone();
-    let response = response.oneshot(request(axum::http::Method::GET, "/jfk/live")).await;
-    let response = response.unwrap().into_response();
+    let page = instance.get("/jfk/runs").await.text;
+    let (_, stream) = page.split_once("data-live=\"").unwrap();
+    let (stream, _) = stream.split_once('"').unwrap();
+    let listen = || instance.router.clone().oneshot(request(axum::http::Method::GET, stream));
+    let response = listen().await.unwrap().into_response();
     assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
     let run = instance.launch().await;
     let mut body = response.into_body().into_data_stream();
@@ -145,7 +147,12 @@ async fn r202_a_page_that_listens_hears_of_its_run_and_streams_end_with_the_serv
         let piece = futures_util::StreamExt::next(&mut body).await.unwrap().unwrap();
         heard.push_str(&String::from_utf8_lossy(&piece));
     }
-    assert!(heard.contains("event: run"), "{heard}");
+    assert!(!heard.contains("everything"), "nothing happened before it listened: {heard}");
+    // A page of the same moment that is late to listen has missed it, and is told so at once.
+    let mut late = listen().await.unwrap().into_response().into_body().into_data_stream();
+    let first = futures_util::StreamExt::next(&mut late).await.unwrap().unwrap();
+    assert!(first.starts_with(b"event: everything"), "{first:?}");
+    drop(late);
     instance.live.close();
     while futures_util::StreamExt::next(&mut body).await.is_some() {}
     follower.await.unwrap();
