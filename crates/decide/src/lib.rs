@@ -11,4 +11,6 @@ pub mod overdue;
 pub mod queue;
 pub mod scan;
 pub mod schedule;
+pub mod sensor;
+pub mod template;
 pub mod why;

@@ -20,6 +20,16 @@ pub enum Cause {
         /// The nominal time, which is the tick's identity.
         nominal: Timestamp,
     },
+    /// A sensor's tick.
+    Sensor {
+        /// The sensor's name.
+        name: String,
+        /// When it was asked, which is the tick's identity.
+        nominal: Timestamp,
+        /// The run that it reacts to, if it is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        of: Option<RunId>,
+    },
     /// A retry of another run.
     Retry {
         /// The run that failed.
@@ -61,6 +71,10 @@ impl std::fmt::Display for Cause {
             Self::Schedule { name, nominal } => write!(f, "schedule {name}, {nominal}"),
             Self::Retry { of, by: Some(name), .. } => write!(f, "{name}, retry of {}", of.short()),
             Self::Retry { of, .. } => write!(f, "retry of {}", of.short()),
+            Self::Sensor { name, of: Some(run), .. } => {
+                write!(f, "sensor {name}, after run {}", run.short())
+            }
+            Self::Sensor { name, nominal, of: None } => write!(f, "sensor {name}, {nominal}"),
         }
     }
 }

@@ -94,6 +94,16 @@ codes! {
     JobUnknown = "job-unknown",
     /// No schedule of this name.
     ScheduleUnknown = "schedule-unknown",
+    /// No sensor of this name.
+    SensorUnknown = "sensor-unknown",
+    /// A sensor's answer is not what an answer may be.
+    SensorAnswer = "sensor-answer",
+    /// A sensor could not be asked.
+    SensorAsk = "sensor-ask",
+    /// The source of partitions would have removed too many of them.
+    SyncGuard = "sync-guard",
+    /// A run was requested before under this run key.
+    RunKeyKnown = "run-key-known",
     /// The job is disabled.
     JobDisabled = "job-disabled",
     /// Definition files are not scanned, because loading them is off.

@@ -32,6 +32,7 @@ mod retry;
 mod run;
 mod schedule;
 mod seam;
+mod sensor;
 mod status;
 mod step;
 mod tenant;
@@ -64,7 +65,7 @@ pub use manifest::{FileManifest, FileVersion, Manifest};
 pub use metadata::{MetadataKind, MetadataValue};
 pub use name::{
     CalendarName, DimensionName, IoName, JobName, LocationName, NameError, PartitionsName,
-    ResourceName, ScheduleName, StepKey, TenantId,
+    ResourceName, ScheduleName, SensorName, StepKey, TenantId,
 };
 pub use partitions::{PartitionKey, PartitionsDef};
 pub use pipes::{PipesChannel, PipesConfig};
@@ -77,6 +78,10 @@ pub use schedule::{
     ScheduleTarget, Switch, TickPartitions, TickTemplate, TickTemplateError, date_format,
 };
 pub use seam::{Clock, Entropy};
+pub use sensor::{
+    CURSOR_MAX, FileQuestion, PartitionSync, PartitionsChange, REQUESTS_MAX, RequestTemplate,
+    SENSOR_EVERY, SENSOR_TIMEOUT, SensorAnswer, SensorDef, SensorQuestion, SensorRequest,
+};
 pub use status::{
     IllegalTransition, RunEvent, RunStatus, StepEvent, StepStatus, run_status_table,
     step_status_table,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     AssetDef, AssetKey, CalendarName, ContentHash, DaySpan, HandlerDef, IoDef, IoName, JobDef,
     JobName, LocationName, PartitionsDef, PartitionsName, ResourceDef, ResourceName, ScheduleDef,
-    ScheduleName, TenantDef, TenantId,
+    ScheduleName, SensorDef, SensorName, TenantDef, TenantId,
 };
 
 /// Everything that one definition file declares. Its canonical JSON, hashed, is its version.
@@ -32,6 +32,9 @@ pub struct FileManifest {
     /// Schedules, those that jobs declare for themselves among them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub schedules: Vec<ScheduleDef>,
+    /// Sensors.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sensors: Vec<SensorDef>,
     /// Calendars of excluded days by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub calendars: BTreeMap<CalendarName, Vec<DaySpan>>,
@@ -71,6 +74,8 @@ pub struct Manifest {
     pub tenants: BTreeMap<TenantId, TenantDef>,
     /// Schedules by name.
     pub schedules: BTreeMap<ScheduleName, ScheduleDef>,
+    /// Sensors by name.
+    pub sensors: BTreeMap<SensorName, SensorDef>,
     /// Calendars of excluded days by name.
     pub calendars: BTreeMap<CalendarName, Vec<DaySpan>>,
 }
@@ -92,6 +97,7 @@ impl Manifest {
             handlers: Vec::new(),
             tenants: BTreeMap::new(),
             schedules: BTreeMap::new(),
+            sensors: BTreeMap::new(),
             calendars: BTreeMap::new(),
         };
         for (version, file) in files {
@@ -109,6 +115,9 @@ impl Manifest {
             keep_first(&mut all.calendars, &file.calendars);
             for schedule in &file.schedules {
                 all.schedules.entry(schedule.name.clone()).or_insert_with(|| schedule.clone());
+            }
+            for sensor in &file.sensors {
+                all.sensors.entry(sensor.name.clone()).or_insert_with(|| sensor.clone());
             }
             all.handlers.extend(file.handlers.iter().cloned());
         }

@@ -175,6 +175,10 @@ name! {
     ScheduleName, "schedule name", check_path
 }
 name! {
+    /// The name of a sensor.
+    SensorName, "sensor name", check_path
+}
+name! {
     /// The name of a calendar of excluded days.
     CalendarName, "calendar name", check_slug
 }

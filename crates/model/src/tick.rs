@@ -88,6 +88,24 @@ pub enum SkipReason {
     NoPartition {},
     /// Everything it would request was requested before.
     Requested {},
+    /// Nothing has happened since the last tick.
+    NoNews {},
+    /// Nothing of what was found fits.
+    NoneFits {
+        /// How many things were found.
+        count: u32,
+        /// Why the first of them does not fit.
+        first: String,
+    },
+    /// It changed partitions and requested no run.
+    Synced {
+        /// How many keys were added.
+        added: u32,
+        /// How many were removed.
+        deleted: u32,
+        /// How many there are now.
+        total: u32,
+    },
     /// What it says itself.
     Said {
         /// Its words.
@@ -126,8 +144,18 @@ pub struct TickRow {
     pub warnings: Vec<TickWarning>,
     /// How many runs it requested.
     pub requested: u32,
+    /// How many ticks in a row came to the same nothing; this one is the last of them.
+    #[serde(default = "once")]
+    pub times: u32,
+    /// The nominal time of the first of them, when there is more than one.
+    #[serde(default)]
+    pub since: Option<Timestamp>,
     /// The runs, at most a page of them.
     pub runs: Vec<TickRun>,
+}
+
+fn once() -> u32 {
+    1
 }
 
 /// A run that a tick requested.
@@ -221,6 +249,12 @@ impl fmt::Display for SkipReason {
             Self::When { condition } => write!(f, "its condition does not hold: {condition}"),
             Self::NoPartition {} => f.write_str("no partition fits"),
             Self::Requested {} => f.write_str("its runs were requested before (run_key)"),
+            Self::NoNews {} => f.write_str("nothing new"),
+            Self::NoneFits { count: 1, first } => f.write_str(first),
+            Self::NoneFits { count, first } => write!(f, "{first} (and {} more)", count - 1),
+            Self::Synced { added, deleted, total } => {
+                write!(f, "partitions: added={added} deleted={deleted} total={total}")
+            }
             Self::Said { reason } => f.write_str(reason),
         }
     }

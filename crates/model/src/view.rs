@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AssetKey, CatchUp, Cause, ContentHash, Diagnostic, EventPosition, HoldReason, JobName,
-    LocationName, MetadataValue, PartitionKey, PartitionsName, RunId, RunStatus, ScheduleName,
-    SkipReason, StepError, StepKey, StepStatus, TenantDef, TenantId, TickPartitions, TickRow,
-    TickStatus, TickWarning, Timestamp,
+    AssetKey, CatchUp, Cause, ContentHash, Diagnostic, EventPosition, HoldReason, HumanDuration,
+    JobName, LocationName, MetadataValue, PartitionKey, PartitionsName, RunId, RunStatus,
+    ScheduleName, SensorName, SkipReason, StepError, StepKey, StepStatus, TenantDef, TenantId,
+    TickPartitions, TickRow, TickStatus, TickWarning, Timestamp,
 };
 
 /// A run in a list.
@@ -88,6 +88,57 @@ pub struct ScheduleRow {
     pub next_at: Option<Timestamp>,
     /// Its last tick.
     pub last_tick: Option<TickRow>,
+}
+
+/// A sensor of a tenant.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SensorRow {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The code location.
+    pub location: LocationName,
+    /// Its name.
+    pub name: SensorName,
+    /// What it is for.
+    pub description: Option<String>,
+    /// The word for what it asks.
+    pub kind: String,
+    /// What it asks, for people.
+    pub asks: String,
+    /// The least time between two ticks.
+    pub every: HumanDuration,
+    /// How long an answer may take.
+    pub timeout: HumanDuration,
+    /// What it runs, when that is one thing.
+    pub target: Option<String>,
+    /// Whether it ticks.
+    pub enabled: bool,
+    /// Whether its file says that it does.
+    pub enabled_default: bool,
+    /// What somebody says against the file, by whom and since when.
+    pub enabled_override: Option<SwitchWord>,
+    /// When it ticks next.
+    pub next_at: Option<Timestamp>,
+    /// Its last tick.
+    pub last_tick: Option<TickRow>,
+}
+
+/// What a sensor remembers, and how far it is behind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SensorStand {
+    /// The cursor, as it is given to the next tick.
+    pub cursor: Option<String>,
+    /// For one that reads events: how many it has not read, at most 10,000, and since when.
+    pub lag: Option<SensorLag>,
+}
+
+/// Events that a sensor has not read yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SensorLag {
+    /// How many; 10,000 stands for more.
+    pub events: u32,
+    /// When the first of them happened.
+    pub since: Option<Timestamp>,
 }
 
 /// Somebody's word on whether something is on.

@@ -1,0 +1,135 @@
+//! From what was found to what is requested: conditions, run keys, partitions, labels, contexts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use millstream_model::{ContentHash, ErrorCode, PartitionKey, RequestTemplate, RunId, SensorDef};
+use serde_json::{Map, Value};
+
+use super::{Draft, DraftRequest, deduplicated};
+use crate::condition::holds;
+use crate::template::{TemplateError, Templates};
+
+/// A thing that a tick found: an event, a row, a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// What makes it the same as another, when the definition has no run key.
+    pub key: String,
+    /// What templates see of it: `run`, `event`, `item` or `file`.
+    pub names: Map<String, Value>,
+    /// The partition that it is about.
+    pub partition: Option<PartitionKey>,
+    /// The labels of the run that it is about.
+    pub tags: BTreeMap<String, String>,
+    /// The run that it is about.
+    pub of: Option<RunId>,
+}
+
+/// The rows of an answer as things that were found; an answer that is no list is one thing.
+pub fn rows(answer: Value) -> Vec<Found> {
+    let items = match answer {
+        Value::Null => Vec::new(),
+        Value::Array(items) => items,
+        one => vec![one],
+    };
+    let found = |item: Value| Found {
+        key: ContentHash::of(item.to_string().as_bytes()).to_string().chars().take(32).collect(),
+        names: Map::from_iter([("item".to_owned(), item)]),
+        partition: None,
+        tags: BTreeMap::new(),
+        of: None,
+    };
+    items.into_iter().map(found).collect()
+}
+
+/// The requests for what was found; `base` is what templates see beside it.
+///
+/// One thing that cannot be requested is a warning and keeps no other from being requested.
+pub fn draft(def: &SensorDef, found: &[Found], base: &Map<String, Value>) -> Draft {
+    let mut draft = Draft::default();
+    let mut keys = BTreeSet::new();
+    for thing in found {
+        let mut names = base.clone();
+        names.extend(thing.names.clone());
+        let names = Value::Object(names);
+        if let Some(condition) = &def.when {
+            match holds(condition, &names) {
+                Ok(true) => {}
+                Ok(false) => {
+                    draft.unfit(unfit(condition, thing));
+                    continue;
+                }
+                Err(error) => {
+                    draft.warn(None, ErrorCode::DefinitionTemplate, error.to_string());
+                    continue;
+                }
+            }
+        }
+        match request(&def.request, thing, &Templates::over(&names)) {
+            Ok(Some(request)) if keys.insert(request.run_key.clone()) => {
+                draft.requests.push(request);
+            }
+            Ok(Some(request)) => {
+                let message = deduplicated(&request.run_key, None);
+                draft.warn(request.partition, ErrorCode::RunKeyKnown, message);
+            }
+            Ok(None) => draft.unfit("the sensor requests no run: it has no `request`".to_owned()),
+            Err(problem) => draft.warn(None, ErrorCode::DefinitionTemplate, problem),
+        }
+    }
+    draft
+}
+
+/// Why a thing does not fit, with the thing.
+fn unfit(condition: &str, thing: &Found) -> String {
+    match &thing.of {
+        Some(run) => format!("its condition does not hold for run {run}: {condition}"),
+        None => format!("its condition does not hold: {condition}"),
+    }
+}
+
+impl Draft {
+    fn unfit(&mut self, why: String) {
+        let (count, first) = self.unfit.take().unwrap_or((0, why));
+        self.unfit = Some((count + 1, first));
+    }
+}
+
+fn request(
+    template: &RequestTemplate,
+    thing: &Found,
+    fill: &Templates<'_>,
+) -> Result<Option<DraftRequest>, String> {
+    let Some(target) = &template.target else { return Ok(None) };
+    let told = |error: TemplateError| error.to_string();
+    let run_key = match &template.run_key {
+        Some(text) => fill.text(text).map_err(told)?,
+        None => thing.key.clone(),
+    };
+    if run_key.trim().is_empty() || run_key.len() > KEY_MAX {
+        return Err(format!("the run key {run_key:?} is empty or longer than {KEY_MAX} bytes"));
+    }
+    let partition = match &template.partition {
+        Some(text) => match fill.text(text).map_err(told)?.trim() {
+            "" => None,
+            text => Some(text.parse::<PartitionKey>().map_err(|error| error.to_string())?),
+        },
+        None => thing.partition.clone(),
+    };
+    let passed = template.pass_tags.iter().filter_map(|name| thing.tags.get_key_value(name));
+    let mut tags: BTreeMap<String, String> =
+        passed.map(|(name, value)| (name.clone(), value.clone())).collect();
+    for (name, text) in &template.tags {
+        tags.insert(name.clone(), fill.text(text).map_err(told)?);
+    }
+    Ok(Some(DraftRequest {
+        target: target.clone(),
+        run_key,
+        partition,
+        tags,
+        context: fill.object(&template.context).map_err(told)?,
+        of: thing.of,
+    }))
+}
+
+/// The longest run key in bytes.
+const KEY_MAX: usize = 1_000;

@@ -1,0 +1,107 @@
+//! Which keys dynamic partitions gain and lose, and what keeps them from being wiped.
+
+use std::collections::BTreeSet;
+
+use millstream_model::{ErrorCode, PartitionKey, PartitionSync, REQUESTS_MAX, TickWarning};
+use serde_json::{Map, Value};
+
+use crate::template::Templates;
+
+/// What a synchronization changes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SyncPlan {
+    /// The keys that are new.
+    pub add: Vec<PartitionKey>,
+    /// The keys that are gone.
+    pub remove: Vec<PartitionKey>,
+    /// How many there are afterwards.
+    pub total: usize,
+    /// Whether there is more to do, which the next tick does.
+    pub is_partial: bool,
+}
+
+/// The keys that the rows of a source name: each row is one, or what the template `keys` gives of
+/// it, one a line.
+pub fn keys_of_rows(
+    sync: &PartitionSync,
+    answer: &Value,
+    base: &Map<String, Value>,
+) -> Result<BTreeSet<PartitionKey>, TickWarning> {
+    let fail = |message: String| warning(ErrorCode::SensorAnswer, message);
+    let Value::Array(rows) = answer else {
+        let message = "the source gave no list of rows; say where they stand with `rows`";
+        return Err(fail(message.to_owned()));
+    };
+    let mut keys = BTreeSet::new();
+    for row in rows {
+        let texts = match (&sync.keys, row) {
+            (Some(template), row) => {
+                let mut names = base.clone();
+                names.insert("item".to_owned(), row.clone());
+                let names = Value::Object(names);
+                let filled = Templates::over(&names).text(template);
+                filled.map_err(|error| fail(error.to_string()))?
+            }
+            (None, Value::String(text)) => text.clone(),
+            (None, row) => {
+                let shown: String = row.to_string().chars().take(100).collect();
+                let message =
+                    format!("{shown} is no key; say what the key of a row is with `keys`");
+                return Err(fail(message));
+            }
+        };
+        for text in texts.lines().map(str::trim).filter(|text| !text.is_empty()) {
+            keys.insert(text.parse::<PartitionKey>().map_err(|error| fail(error.to_string()))?);
+        }
+    }
+    Ok(keys)
+}
+
+/// What makes `present` the keys of `wanted`. A source that names none, or whose answer would
+/// remove more than the guard allows, changes nothing.
+pub fn sync(
+    sync: &PartitionSync,
+    wanted: &BTreeSet<PartitionKey>,
+    present: &BTreeSet<PartitionKey>,
+) -> Result<SyncPlan, TickWarning> {
+    let missing: Vec<PartitionKey> = if sync.remove_missing {
+        present.difference(wanted).cloned().collect()
+    } else {
+        Vec::new()
+    };
+    if wanted.is_empty() && !missing.is_empty() && sync.max_removed < 100 {
+        return Err(warning(
+            ErrorCode::SyncGuard,
+            format!(
+                "the source names no key at all, and all {} would be removed; nothing was changed \
+                 (guard.max_removed: 100% allows it)",
+                present.len()
+            ),
+        ));
+    }
+    let allowed = present.len().saturating_mul(sync.max_removed as usize).div_ceil(100);
+    if missing.len() > allowed {
+        return Err(warning(
+            ErrorCode::SyncGuard,
+            format!(
+                "the source names {} keys, and {} of {} would be removed, more than {} % \
+                 (guard.max_removed); nothing was changed",
+                wanted.len(),
+                missing.len(),
+                present.len(),
+                sync.max_removed
+            ),
+        ));
+    }
+    let mut add: Vec<PartitionKey> = wanted.difference(present).cloned().collect();
+    let mut remove = missing;
+    let is_partial = add.len() + remove.len() > REQUESTS_MAX;
+    add.truncate(REQUESTS_MAX);
+    remove.truncate(REQUESTS_MAX - add.len());
+    let total = present.len() + add.len() - remove.len();
+    Ok(SyncPlan { add, remove, total, is_partial })
+}
+
+fn warning(code: ErrorCode, message: String) -> TickWarning {
+    TickWarning { partition: None, code, message }
+}

@@ -1,0 +1,210 @@
+use millstream_model::{
+    HumanDuration, PartitionSync, PartitionsChange, RequestTemplate, SENSOR_EVERY, SENSOR_TIMEOUT,
+    SensorRequest, StepConfig, Switch,
+};
+use serde_json::{Map, Value, json};
+
+use super::*;
+
+fn sensor(question: SensorQuestion, request: RequestTemplate) -> SensorDef {
+    SensorDef {
+        name: "it".parse().unwrap(),
+        description: None,
+        question,
+        every: SENSOR_EVERY,
+        timeout: SENSOR_TIMEOUT,
+        when: None,
+        request,
+        enabled: Switch::Fixed(true),
+        tenants: Vec::new(),
+        renamed_from: None,
+    }
+}
+
+fn noop() -> Box<StepConfig> {
+    Box::new(StepConfig::Noop(millstream_model::NoopStep {}))
+}
+
+fn after_runs(request: RequestTemplate) -> SensorDef {
+    let on = vec![millstream_model::RunStatus::Success];
+    sensor(SensorQuestion::RunStatus { job: None, on }, request)
+}
+
+fn etl() -> Option<ScheduleTarget> {
+    Some(ScheduleTarget::Job("etl".parse().unwrap()))
+}
+
+fn at(micros: i64) -> Timestamp {
+    Timestamp::from_micros(micros)
+}
+
+fn run(context: Value, tags: &[(&str, &str)]) -> Found {
+    let tags: BTreeMap<String, String> =
+        tags.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    Found {
+        key: "key".to_owned(),
+        names: Map::from_iter([(
+            "run".to_owned(),
+            json!({ "id": "r1", "context": context, "tags": tags }),
+        )]),
+        partition: Some("day-1".parse().unwrap()),
+        tags,
+        of: Some(RunId::new(at(5), [1; 10])),
+    }
+}
+
+#[test]
+fn r122_a_run_whose_context_does_not_fit_is_skipped_with_the_condition() {
+    let condition = "{{ run.context.graph_id == 'sec' }}";
+    let def = SensorDef {
+        when: Some(condition.to_owned()),
+        ..after_runs(RequestTemplate { target: etl(), ..RequestTemplate::default() })
+    };
+    let drafted = draft(&def, &[run(json!({ "graph_id": "other" }), &[])], &Map::new());
+    assert!(drafted.requests.is_empty());
+    let (count, why) = drafted.unfit.unwrap();
+    assert_eq!(count, 1);
+    assert!(why.ends_with(condition), "{why}");
+    let drafted = draft(&def, &[run(json!({ "graph_id": "sec" }), &[])], &Map::new());
+    assert_eq!(drafted.requests.len(), 1);
+}
+
+#[test]
+fn r151_a_request_takes_the_partition_and_the_named_labels_of_the_run_it_reacts_to() {
+    let request = RequestTemplate {
+        target: etl(),
+        pass_tags: vec!["batch_id".to_owned(), "absent".to_owned()],
+        context: Map::from_iter([("of".to_owned(), json!("{{ run.id }}"))]),
+        ..RequestTemplate::default()
+    };
+    let found = run(json!({}), &[("batch_id", "b-1"), ("other", "x")]);
+    let drafted = draft(&after_runs(request), &[found], &Map::new());
+    let request = &drafted.requests[0];
+    assert_eq!(request.partition.as_ref().unwrap().as_str(), "day-1");
+    assert_eq!(request.tags, BTreeMap::from([("batch_id".to_owned(), "b-1".to_owned())]));
+    assert_eq!(request.context["of"], "r1");
+}
+
+#[test]
+fn one_thing_that_cannot_be_filled_is_a_warning_and_keeps_no_other_from_its_request() {
+    let request = RequestTemplate {
+        target: etl(),
+        run_key: Some("{{ run.context.id }}".to_owned()),
+        ..RequestTemplate::default()
+    };
+    let found = [run(json!({}), &[]), run(json!({ "id": 7 }), &[])];
+    let drafted = draft(&after_runs(request), &found, &Map::new());
+    assert_eq!(drafted.requests.len(), 1);
+    assert_eq!(drafted.requests[0].run_key, "7");
+    assert_eq!(drafted.warnings.len(), 1);
+}
+
+#[test]
+fn r128_what_was_requested_before_is_listed_with_its_run() {
+    let answer = SensorAnswer {
+        requests: ["a", "b", "a"]
+            .map(|key| SensorRequest { run_key: Some(key.to_owned()), ..SensorRequest::default() })
+            .to_vec(),
+        ..SensorAnswer::default()
+    };
+    let def = sensor(
+        SensorQuestion::Own { step: noop() },
+        RequestTemplate { target: etl(), ..RequestTemplate::default() },
+    );
+    let drafted = of_answer(&def, &answer, at(1)).unwrap();
+    let run = RunId::new(at(1), [7; 10]);
+    let left = without_known(drafted, &BTreeMap::from([("b".to_owned(), run)]));
+    assert_eq!(left.requests.len(), 1);
+    let listed: Vec<&str> = left.warnings.iter().map(|it| it.message.as_str()).collect();
+    let known = format!("deduplicated: key b, run {run}");
+    assert_eq!(listed, ["deduplicated: key a, twice in one tick", known.as_str()]);
+}
+
+#[test]
+fn requests_without_a_run_key_are_never_the_same() {
+    let answer =
+        SensorAnswer { requests: vec![SensorRequest::default(); 3], ..SensorAnswer::default() };
+    let def = sensor(
+        SensorQuestion::Own { step: noop() },
+        RequestTemplate { target: etl(), ..RequestTemplate::default() },
+    );
+    assert_eq!(of_answer(&def, &answer, at(1)).unwrap().requests.len(), 3);
+}
+
+#[test]
+fn an_answer_beyond_the_limits_is_refused_with_a_way_out() {
+    let def = sensor(SensorQuestion::Own { step: noop() }, RequestTemplate::default());
+    let keys = (0..=REQUESTS_MAX).map(|n| format!("k{n}").parse().unwrap()).collect();
+    let change = PartitionsChange { add: keys, remove: Vec::new() };
+    let long = SensorAnswer { cursor: Some("x".repeat(CURSOR_MAX + 1)), ..SensorAnswer::default() };
+    let many = SensorAnswer {
+        partitions: BTreeMap::from([("p".parse().unwrap(), change)]),
+        ..SensorAnswer::default()
+    };
+    let nameless =
+        SensorAnswer { requests: vec![SensorRequest::default()], ..SensorAnswer::default() };
+    for answer in [long, many, nameless] {
+        assert_eq!(of_answer(&def, &answer, at(1)).unwrap_err().code, ErrorCode::SensorAnswer);
+    }
+}
+
+#[test]
+fn equal_rows_have_one_run_key_and_other_rows_another() {
+    let found = rows(json!([{ "id": 1 }, { "id": 1 }, { "id": 2 }]));
+    assert_eq!(found[0].key, found[1].key);
+    assert_ne!(found[0].key, found[2].key);
+    assert_eq!(rows(Value::Null), []);
+    assert_eq!(rows(json!({ "state": "ready" })).len(), 1);
+}
+
+fn partition_sync(remove_missing: bool) -> PartitionSync {
+    PartitionSync {
+        partitions: "p".parse().unwrap(),
+        source: *noop(),
+        keys: Some("{% for m in item.metrics %}{{ item.id }}::{{ m }}\n{% endfor %}".to_owned()),
+        remove_missing,
+        max_removed: 20,
+    }
+}
+
+fn keys(range: std::ops::Range<u32>) -> BTreeSet<PartitionKey> {
+    range.map(|n| format!("k{n:03}").parse().unwrap()).collect()
+}
+
+#[test]
+fn r027_keys_are_added_and_removed_to_match_the_source() {
+    let rows = json!([{ "id": "t1", "metrics": ["a", "b"] }, { "id": "t2", "metrics": ["a"] }]);
+    let wanted = keys_of_rows(&partition_sync(true), &rows, &Map::new()).unwrap();
+    let texts: Vec<&str> = wanted.iter().map(PartitionKey::as_str).collect();
+    assert_eq!(texts, ["t1::a", "t1::b", "t2::a"]);
+    let plan = sync(&partition_sync(true), &keys(1..10), &keys(0..9)).unwrap();
+    assert_eq!(
+        (plan.add, plan.remove, plan.total),
+        (vec!["k009".parse().unwrap()], vec!["k000".parse().unwrap()], 9)
+    );
+    let kept = sync(&partition_sync(false), &keys(5..10), &keys(0..9)).unwrap();
+    assert_eq!((kept.add.len(), kept.remove.len()), (1, 0));
+}
+
+#[test]
+fn r028_an_empty_source_or_one_that_lost_much_removes_nothing() {
+    for wanted in [keys(0..0), keys(0..5)] {
+        let refused = sync(&partition_sync(true), &wanted, &keys(0..10)).unwrap_err();
+        assert_eq!(refused.code, ErrorCode::SyncGuard);
+        assert!(refused.message.contains("nothing was changed"), "{}", refused.message);
+    }
+    let one = sync(&partition_sync(true), &keys(0..0), &keys(0..1)).unwrap_err();
+    assert_eq!(one.code, ErrorCode::SyncGuard);
+    let allowed = PartitionSync { max_removed: 100, ..partition_sync(true) };
+    assert_eq!(sync(&allowed, &keys(0..0), &keys(0..10)).unwrap().remove.len(), 10);
+}
+
+#[test]
+fn an_edit_keeps_the_cursor_unless_something_else_is_asked() {
+    let runs = after_runs(RequestTemplate::default());
+    let edited = SensorDef { every: HumanDuration::default(), ..runs.clone() };
+    assert_ne!(version(&runs), version(&edited));
+    assert!(!forgets(&version(&runs), &version(&edited)));
+    let other = sensor(SensorQuestion::Own { step: noop() }, RequestTemplate::default());
+    assert!(forgets(&version(&runs), &version(&other)));
+}

@@ -1,0 +1,151 @@
+//! Templates that the control plane fills itself: what a sensor requests for what it found.
+//!
+//! Strict: a name that is not known is an error. What one template may cost is bounded.
+
+use minijinja::value::Serde;
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
+use serde_json::Value;
+
+/// How much work one template may be.
+const FUEL: u64 = 50_000;
+
+/// The longest text that a template may give.
+const TEXT_MAX: usize = 1 << 20;
+
+/// Templates over one set of names.
+pub struct Templates<'a> {
+    environment: Environment<'static>,
+    names: &'a Value,
+}
+
+impl std::fmt::Debug for Templates<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Templates").field("names", self.names).finish_non_exhaustive()
+    }
+}
+
+/// A template that gives nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the template {template:?} cannot be filled: {problem}")]
+pub struct TemplateError {
+    /// The template as written.
+    pub template: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl<'a> Templates<'a> {
+    /// Templates that see `names`, an object.
+    pub fn over(names: &'a Value) -> Self {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_fuel(Some(FUEL));
+        Self { environment, names }
+    }
+
+    /// The text that `template` gives.
+    pub fn text(&self, template: &str) -> Result<String, TemplateError> {
+        if !is_template(template) {
+            return Ok(template.to_owned());
+        }
+        let text = self
+            .environment
+            .render_str(template, Serde(self.names))
+            .map_err(|error| told(template, &error))?;
+        if text.len() > TEXT_MAX {
+            let problem = "it gives more than 1 MiB of text".to_owned();
+            return Err(TemplateError { template: template.to_owned(), problem });
+        }
+        Ok(text)
+    }
+
+    /// `value` with the templates in its texts filled; a text that is one expression alone gives
+    /// what that is, and not its text.
+    pub fn json(&self, value: &Value) -> Result<Value, TemplateError> {
+        Ok(match value {
+            Value::String(text) => match expression(text) {
+                Some(expression) => self.evaluate(text, expression)?,
+                None => Value::String(self.text(text)?),
+            },
+            Value::Array(items) => {
+                Value::Array(items.iter().map(|it| self.json(it)).collect::<Result<_, _>>()?)
+            }
+            Value::Object(fields) => Value::Object(self.object(fields)?),
+            plain => plain.clone(),
+        })
+    }
+
+    /// As [`Templates::json`], of an object.
+    pub fn object(
+        &self,
+        fields: &serde_json::Map<String, Value>,
+    ) -> Result<serde_json::Map<String, Value>, TemplateError> {
+        fields.iter().map(|(key, value)| Ok((key.clone(), self.json(value)?))).collect()
+    }
+
+    fn evaluate(&self, text: &str, expression: &str) -> Result<Value, TemplateError> {
+        let value = self
+            .environment
+            .compile_expression(expression)
+            .and_then(|expression| expression.eval(Serde(self.names)))
+            .and_then(|value| {
+                let undefined = || Error::from(ErrorKind::UndefinedError);
+                if value.is_undefined() { Err(undefined()) } else { Ok(value) }
+            })
+            .map_err(|error| told(text, &error))?;
+        serde_json::to_value(&value).map_err(|error| {
+            let problem = format!("it gives no JSON: {error}");
+            TemplateError { template: text.to_owned(), problem }
+        })
+    }
+}
+
+fn is_template(text: &str) -> bool {
+    text.contains("{{") || text.contains("{%") || text.contains("{#")
+}
+
+/// The expression that is all of `text`, if it is one.
+fn expression(text: &str) -> Option<&str> {
+    let inner = text.trim().strip_prefix("{{")?.strip_suffix("}}")?;
+    (!inner.contains("{{") && !inner.contains("}}")).then_some(inner)
+}
+
+fn told(template: &str, error: &Error) -> TemplateError {
+    let problem = match (error.kind(), error.detail()) {
+        (_, Some(detail)) => detail.to_owned(),
+        (ErrorKind::UndefinedError, None) => "it names something that is not there".to_owned(),
+        (kind, None) => kind.to_string(),
+    };
+    TemplateError { template: template.chars().take(200).collect(), problem }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_expression_alone_keeps_its_type_and_a_text_around_it_does_not() {
+        let names = json!({ "run": { "tags": { "n": 3 }, "list": [1, 2] } });
+        let templates = Templates::over(&names);
+        let given = json!({ "a": "{{ run.list }}", "b": "n={{ run.tags.n }}", "c": [true] });
+        let wanted = json!({ "a": [1, 2], "b": "n=3", "c": [true] });
+        assert_eq!(templates.json(&given), Ok(wanted));
+    }
+
+    #[test]
+    fn what_is_not_there_is_an_error_that_shows_the_template() {
+        let names = json!({ "run": {} });
+        let error = Templates::over(&names).text("{{ run.tags.batch }}").unwrap_err();
+        assert!(error.to_string().contains("{{ run.tags.batch }}"), "{error}");
+        assert!(Templates::over(&names).json(&json!("{{ nothing }}")).is_err());
+    }
+
+    #[test]
+    fn what_was_found_is_never_read_as_a_template() {
+        let names = json!({ "item": { "name": "{{ env.SECRET }}" }, "env": { "SECRET": "x" } });
+        let text = Templates::over(&names).text("{{ item.name }}").unwrap();
+        assert_eq!(text, "{{ env.SECRET }}");
+    }
+}
