@@ -27,6 +27,7 @@ pub mod plans;
 mod postgres;
 mod probe;
 pub mod runs;
+pub mod sensors;
 pub mod sources;
 mod sqlite;
 mod statement;

@@ -66,6 +66,13 @@ pub(crate) static MIGRATIONS: &[Migration] = &[
         sqlite: "",
         postgres: include_str!("../migrations/0004_failure/postgres.sql"),
     },
+    Migration {
+        version: 5,
+        name: "0005_sensors",
+        up: include_str!("../migrations/0005_sensors/up.sql"),
+        sqlite: "",
+        postgres: "",
+    },
 ];
 
 /// The table that remembers what was applied; an instance table, the same on both databases.

@@ -169,7 +169,7 @@ pub fn end(batch: &mut Batch, tenant: &TenantId, run: RunId, end: &RunEnd) {
     batch.push(&END_RUN, params, Expect::Rows(1));
 }
 
-fn run_row(mut row: Row) -> Result<RunRow, StoreError> {
+pub(crate) fn run_row(row: &mut Row) -> Result<RunRow, StoreError> {
     Ok(RunRow {
         tenant: row.parse()?,
         run_id: row.parse()?,
@@ -197,7 +197,7 @@ impl Store {
     pub async fn run(&self, tenant: &TenantId, run: RunId) -> Result<Option<RunRow>, StoreError> {
         let params = vec![tenant.into(), (&run).into()];
         let rows = self.read_few(Scope::tenant(tenant), &RUN, params).await?;
-        rows.into_iter().next().map(run_row).transpose()
+        rows.into_iter().next().map(|mut row| run_row(&mut row)).transpose()
     }
 
     /// The runs, at most two, whose id ends with `short`: two mean that it is ambiguous.
@@ -211,7 +211,7 @@ impl Store {
         let digits: String = digits.map(|digit| digit.to_ascii_lowercase()).collect();
         let params = vec![json(&tenants), format!("%{digits}").into()];
         let rows = self.read(Scope::Tenants(tenants.to_vec()), &RUN_BY_SHORT_ID, params).await?;
-        rows.into_iter().map(run_row).collect()
+        rows.into_iter().map(|mut row| run_row(&mut row)).collect()
     }
 
     /// The newest `limit` runs of `tenants` that `filter` lets through, newest first.
@@ -231,7 +231,7 @@ impl Store {
             limit.into(),
         ];
         let rows = self.read(Scope::Tenants(tenants.to_vec()), &RUN_LIST, params).await?;
-        rows.into_iter().map(run_row).collect()
+        rows.into_iter().map(|mut row| run_row(&mut row)).collect()
     }
 
     /// How many runs of `tenants` are in each status, of those made since `since`.

@@ -192,7 +192,7 @@ pub fn switch(
     batch
 }
 
-fn key(tenant: &TenantId, source: &TickSource) -> Vec<Value> {
+pub(crate) fn key(tenant: &TenantId, source: &TickSource) -> Vec<Value> {
     vec![
         tenant.into(),
         source.kind.to_string().into(),
@@ -201,7 +201,7 @@ fn key(tenant: &TenantId, source: &TickSource) -> Vec<Value> {
     ]
 }
 
-fn stored_source(row: &mut Row) -> Result<StoredSource, StoreError> {
+pub(crate) fn stored_source(row: &mut Row) -> Result<StoredSource, StoreError> {
     Ok(StoredSource {
         tenant: row.parse()?,
         source: TickSource { kind: row.parse()?, location: row.parse()?, name: row.text()? },

@@ -37,6 +37,7 @@ pub fn all_statements() -> impl Iterator<Item = &'static Sql> {
         crate::plans::ALL,
         crate::probe::ALL,
         crate::runs::ALL,
+        crate::sensors::ALL,
         crate::sources::ALL,
         crate::steps::ALL,
         crate::ticks::ALL,

@@ -11,6 +11,7 @@ use millstream_model::{
 };
 
 use crate::batch::Expect;
+use crate::sources::key;
 use crate::statement::statements;
 use crate::value::json;
 use crate::{Batch, Row, Scope, Store, StoreError, Value};
@@ -33,7 +34,7 @@ statements! {
         WHERE l.tenant = $1 AND t.kind = $2 GROUP BY t.location, t.name";
     TICKS = "
         SELECT kind, location, name, nominal, decided_at, status, requested, skipped, error,
-               warnings
+               warnings, times, since
         FROM tick
         WHERE tenant = $1 AND kind = $2 AND location = $3 AND name = $4 AND nominal < $5
         ORDER BY nominal DESC LIMIT $6";
@@ -44,7 +45,7 @@ statements! {
         ORDER BY nominal DESC, run_key LIMIT $7";
     LAST_TICKS = "
         SELECT kind, location, name, nominal, decided_at, status, requested, skipped, error,
-               warnings
+               warnings, times, since
         FROM tick AS t
         WHERE tenant = $1 AND kind = $2
           AND nominal = (SELECT MAX(nominal) FROM tick AS o
@@ -138,15 +139,6 @@ pub fn forget(tenant: &TenantId, before: Timestamp, limit: u32) -> Batch {
     Batch::for_tenant(tenant).then(&FORGET_TICKS, params.clone()).then(&FORGET_TICK_RUNS, params)
 }
 
-fn key(tenant: &TenantId, source: &TickSource) -> Vec<Value> {
-    vec![
-        tenant.into(),
-        source.kind.to_string().into(),
-        (&source.location).into(),
-        source.name.as_str().into(),
-    ]
-}
-
 fn tick_row(mut row: Row) -> Result<TickRow, StoreError> {
     Ok(TickRow {
         source: TickSource { kind: row.parse()?, location: row.parse()?, name: row.text()? },
@@ -157,6 +149,8 @@ fn tick_row(mut row: Row) -> Result<TickRow, StoreError> {
         skipped: row.json_opt()?,
         error: row.json_opt()?,
         warnings: row.json_opt()?.unwrap_or_default(),
+        times: row.count()?,
+        since: row.time_opt()?,
         runs: Vec::new(),
     })
 }

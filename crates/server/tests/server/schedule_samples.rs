@@ -54,6 +54,8 @@ pub(crate) fn ticks() -> Vec<TickRow> {
         error: None,
         warnings: Vec::new(),
         requested: 0,
+        times: 1,
+        since: None,
         runs: Vec::new(),
     };
     let run = TickRun { run_key: "a".to_owned(), run_id: run_id(1), partition: None };

@@ -24,6 +24,7 @@ mod process;
 mod queue;
 mod runs;
 mod schema;
+mod sensors;
 mod steps;
 mod trouble;
 

@@ -1,0 +1,181 @@
+//! Sensors: one answer to one asking, what stays of a row of nothings, and events without gaps.
+
+use millstream_model::{
+    ContentHash, EventPosition, RunId, SkipReason, TenantId, TickKind, TickRun, TickSource,
+    TickStatus, Timestamp,
+};
+use millstream_store::sensors::{self, AdoptedSensor, LogPlace, SensorMove};
+use millstream_store::sources::StoredSource;
+use millstream_store::ticks::NewTick;
+use millstream_store::{Batch, Store, events};
+
+use crate::conformance;
+use crate::databases::Db;
+use crate::fixture::{at, conflict, event, publish_all, run_id, tenant};
+
+conformance! {
+    r129_of_two_answers_to_one_asking_one_is_stored,
+    ticks_that_come_to_the_same_nothing_are_one_row,
+    r043_a_page_of_events_ends_anywhere_and_the_next_begins_there,
+    an_edited_sensor_keeps_its_cursor_unless_something_else_is_asked,
+    an_answer_to_an_older_definition_is_not_stored,
+    a_run_key_names_the_run_that_has_it,
+}
+
+fn source() -> TickSource {
+    TickSource {
+        kind: TickKind::Sensor,
+        location: "project".parse().unwrap(),
+        name: "it".to_owned(),
+    }
+}
+
+fn hash(text: &str) -> ContentHash {
+    ContentHash::from_stored(text.to_owned())
+}
+
+async fn adopt(store: &Store, tenant: &TenantId, (version, forgets): (i64, bool)) {
+    let stored = StoredSource {
+        tenant: tenant.clone(),
+        source: source(),
+        version,
+        timing: hash(&format!("v{version}")),
+        cursor: at(1),
+        next_due: Some(at(1)),
+        default_on: true,
+        override_on: None,
+    };
+    let mut batch = Batch::for_tenant(tenant);
+    sensors::adopt(&mut batch, &[AdoptedSensor { stored, forgets }]);
+    store.apply(batch).await.unwrap();
+}
+
+fn nothing(nominal: Timestamp) -> NewTick {
+    NewTick {
+        source: source(),
+        nominal,
+        decided_at: nominal,
+        status: TickStatus::Skipped,
+        skipped: Some(SkipReason::NoNews {}),
+        error: None,
+        warnings: Vec::new(),
+        runs: Vec::new(),
+    }
+}
+
+/// A tick at `nominal` of the sensor that had ticked at `from`.
+fn tick(tenant: &TenantId, (from, cursor): (Timestamp, &str), tick: &NewTick) -> Batch {
+    let to = SensorMove {
+        source: source(),
+        version: hash("v1"),
+        from,
+        cursor: Some(cursor.to_owned()),
+        next_due: at(60),
+    };
+    let mut batch = Batch::for_tenant(tenant);
+    sensors::settle(&mut batch, tenant, (&to, tick));
+    batch
+}
+
+async fn cursor(store: &Store, tenant: &TenantId) -> (Timestamp, Option<String>) {
+    let memory = store.sensor_memory(tenant, &source()).await.unwrap().unwrap();
+    (memory.stored.cursor, memory.cursor)
+}
+
+async fn r129_of_two_answers_to_one_asking_one_is_stored(db: Db) {
+    let tenant = tenant("a");
+    adopt(&db.store, &tenant, (1, false)).await;
+    let (one, two) = tokio::join!(
+        db.store.apply(tick(&tenant, (at(1), "one"), &nothing(at(5)))),
+        db.store.apply(tick(&tenant, (at(1), "two"), &nothing(at(6)))),
+    );
+    let winner = if one.is_ok() { "one" } else { "two" };
+    let loser = if one.is_ok() { two } else { one };
+    assert_eq!(conflict(loser), "SETTLE_SENSOR");
+    assert_eq!(cursor(&db.store, &tenant).await.1.as_deref(), Some(winner));
+    assert_eq!(db.store.ticks(&tenant, &source(), None, 10).await.unwrap().len(), 1);
+}
+
+async fn ticks_that_come_to_the_same_nothing_are_one_row(db: Db) {
+    let tenant = tenant("a");
+    adopt(&db.store, &tenant, (1, false)).await;
+    let other = NewTick {
+        skipped: Some(SkipReason::Said { reason: "not yet".to_owned() }),
+        ..nothing(at(9))
+    };
+    let ticks = [nothing(at(5)), nothing(at(6)), nothing(at(7)), other, nothing(at(10))];
+    let mut from = at(1);
+    for one in &ticks {
+        db.store.apply(tick(&tenant, (from, "c"), one)).await.unwrap();
+        from = one.nominal;
+    }
+    let stored = db.store.ticks(&tenant, &source(), None, 10).await.unwrap();
+    let rows: Vec<_> = stored.iter().map(|row| (row.nominal, row.times, row.since)).collect();
+    assert_eq!(rows, [(at(10), 1, None), (at(9), 1, None), (at(7), 3, Some(at(5)))]);
+}
+
+/// Stores one event of each of `seqs` as one batch.
+async fn write(store: &Store, tenant: &TenantId, (run, seqs): (RunId, std::ops::Range<i64>)) {
+    let id = format!("{run}-{}", seqs.start);
+    let all: Vec<_> = seqs.map(|seq| event(tenant, run, 1, seq)).collect();
+    let mut batch = Batch::for_tenant(tenant);
+    events::insert(&mut batch, tenant, &id, &all);
+    store.apply(batch).await.unwrap();
+}
+
+async fn r043_a_page_of_events_ends_anywhere_and_the_next_begins_there(db: Db) {
+    let (a, b) = (tenant("a"), tenant("b"));
+    write(&db.store, &a, (run_id(1), 0..7)).await;
+    write(&db.store, &b, (run_id(2), 0..3)).await;
+    write(&db.store, &a, (run_id(3), 0..4)).await;
+    publish_all(&db.store).await;
+    let upto = db.store.last_position().await.unwrap();
+    let mut after = LogPlace { position: EventPosition(0), event: None };
+    let mut seen = Vec::new();
+    loop {
+        let page = db.store.news(&a, (after, upto), &["step_started"], 3).await.unwrap();
+        let Some(last) = page.last() else { break };
+        let event = Some((last.event.run, last.event.epoch, last.event.seq));
+        after = LogPlace { position: last.position.unwrap(), event };
+        seen.extend(page.iter().map(|row| (row.event.run, row.event.seq)));
+    }
+    let expected: Vec<_> =
+        (0..7).map(|seq| (run_id(1), seq)).chain((0..4).map(|seq| (run_id(3), seq))).collect();
+    assert_eq!(seen, expected);
+    let whole = LogPlace { position: upto, event: None };
+    assert_eq!(db.store.news(&a, (whole, upto), &["step_started"], 9).await.unwrap(), []);
+    let start = LogPlace { position: EventPosition(0), event: None };
+    assert_eq!(db.store.news(&a, (start, upto), &["run_failed"], 9).await.unwrap(), []);
+}
+
+async fn an_edited_sensor_keeps_its_cursor_unless_something_else_is_asked(db: Db) {
+    let tenant = tenant("a");
+    adopt(&db.store, &tenant, (1, false)).await;
+    db.store.apply(tick(&tenant, (at(1), "kept"), &nothing(at(5)))).await.unwrap();
+    adopt(&db.store, &tenant, (2, false)).await;
+    assert_eq!(cursor(&db.store, &tenant).await, (at(5), Some("kept".to_owned())));
+    adopt(&db.store, &tenant, (3, true)).await;
+    assert_eq!(cursor(&db.store, &tenant).await, (at(5), None));
+    adopt(&db.store, &tenant, (1, true)).await;
+    let memory = db.store.sensor_memory(&tenant, &source()).await.unwrap().unwrap();
+    assert_eq!(memory.stored.version, 3, "older definitions change nothing");
+}
+
+async fn an_answer_to_an_older_definition_is_not_stored(db: Db) {
+    let tenant = tenant("a");
+    adopt(&db.store, &tenant, (1, false)).await;
+    adopt(&db.store, &tenant, (2, false)).await;
+    let late = db.store.apply(tick(&tenant, (at(1), "late"), &nothing(at(5)))).await;
+    assert_eq!(conflict(late), "SETTLE_SENSOR");
+}
+
+async fn a_run_key_names_the_run_that_has_it(db: Db) {
+    let tenant = tenant("a");
+    adopt(&db.store, &tenant, (1, false)).await;
+    let run = TickRun { run_key: "k".to_owned(), run_id: run_id(4), partition: None };
+    let launched =
+        NewTick { status: TickStatus::Launched, skipped: None, runs: vec![run], ..nothing(at(5)) };
+    db.store.apply(tick(&tenant, (at(1), "c"), &launched)).await.unwrap();
+    let known = db.store.runs_of_keys(&tenant, &source(), &["k", "other"]).await.unwrap();
+    assert_eq!(known.into_iter().collect::<Vec<_>>(), [("k".to_owned(), run_id(4))]);
+}
