@@ -7,7 +7,7 @@ use crate::finding::{Findings, Spot};
 use crate::places::Places;
 use crate::reader::Reader;
 use crate::tree::{Node, Value};
-use crate::{assets, jobs, json, keys, partitions, schedules, settings, source, yaml};
+use crate::{assets, jobs, json, keys, partitions, schedules, sensors, settings, source, yaml};
 
 /// What a file says, or why it says nothing.
 ///
@@ -39,10 +39,11 @@ const SECTIONS: &[(&str, Section)] = &[
     ("jobs", jobs::section),
     ("calendars", schedules::calendars),
     ("schedules", schedules::section),
+    ("sensors", sensors::section),
 ];
 
 /// Sections that later versions read; a file that has one is no job.
-const LATER_SECTIONS: &[&str] = &["sensors", "checks", "pools", "alerts", "queue"];
+const LATER_SECTIONS: &[&str] = &["checks", "pools", "alerts", "queue"];
 
 /// Reads the file at `path`, which is relative to its root with `/` between parts.
 ///

@@ -31,6 +31,7 @@ mod references;
 mod schedules;
 mod schema;
 mod secret;
+mod sensors;
 mod settings;
 mod source;
 mod steps;

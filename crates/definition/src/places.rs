@@ -30,6 +30,12 @@ impl Places {
         (spot.line, spot.column)
     }
 
+    /// Where a key of the sensor called `name` stands, or the sensor, as [`Places::job`] does.
+    pub fn sensor(&self, name: &str, key: &str) -> (u32, u32) {
+        let spot = self.spot(&["sensor", name, key]);
+        (spot.line, spot.column)
+    }
+
     /// Where `path` stands, or the nearest thing around it, or the file as a whole.
     pub(crate) fn spot(&self, path: &[&str]) -> Spot {
         let mut path: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();

@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_model::{
     AssetDef, AssetKey, Diagnostic, ErrorCode, HandlerDef, IoName, JobShape, LoadMode, LoadStep,
-    PartitionsName, ResourceDef, ResourceName, Severity, StepConfig, TableIo, nearest,
+    PartitionsName, ResourceDef, ResourceName, SensorDef, SensorQuestion, Severity, StepConfig,
+    TableIo, nearest,
 };
 
 use crate::finding::Spot;
 use crate::graph;
 use crate::location::{Finding, Tried};
 use crate::partitions::CADENCES;
+use crate::sensors::step_of;
 use crate::triggers;
 
 /// The names that a wrong one is compared with to find the one that was meant.
@@ -31,6 +33,9 @@ pub(crate) fn check(files: &[Tried<'_>]) -> Vec<Finding> {
         }
         about.io();
         about.jobs();
+        for sensor in &file.version.manifest.sensors {
+            about.sensor(sensor);
+        }
         about.handlers();
     }
     triggers::check(files, &mut findings);
@@ -176,6 +181,23 @@ impl<'a> About<'_, 'a> {
         }
         for upstream in step.reads() {
             self.kept(upstream, path, who);
+        }
+    }
+
+    /// The resources that a sensor asks, and the partitions that it keeps.
+    fn sensor(&mut self, sensor: &SensorDef) {
+        let (name, who) = (sensor.name.as_str(), format!("Sensor `{}`", sensor.name));
+        let path = ["sensor", name, "query"];
+        if let Some(step) = step_of(&sensor.question) {
+            self.step(step, &path, &who);
+        }
+        if let SensorQuestion::PartitionSync(sync) = &sensor.question
+            && !self.known.partitions.contains(sync.partitions.as_str())
+        {
+            let message =
+                format!("{who} names the partitions `{}`, which no file declares", sync.partitions);
+            let help = meant(sync.partitions.as_str(), self.known.partitions.iter().copied());
+            self.error(&["sensor", name, "partitions"], message, help);
         }
     }
 

@@ -72,7 +72,8 @@ pub(crate) fn of_job(job: &JobName, field: &Field<'_>, reader: &mut Reader) -> O
     Some(cron)
 }
 
-fn target(fields: &Fields<'_>, findings: &mut Findings) -> Option<ScheduleTarget> {
+/// What runs: a job, or what a selection names.
+pub(crate) fn target(fields: &Fields<'_>, findings: &mut Findings) -> Option<ScheduleTarget> {
     match (fields.get("job"), fields.get("select")) {
         (Some(job), None) => job.parsed(findings).map(ScheduleTarget::Job),
         (None, Some(select)) => select.filled(findings).map(ScheduleTarget::Select),
@@ -242,7 +243,8 @@ fn condition(field: &Field<'_>, findings: &mut Findings) -> Option<String> {
     Some(text)
 }
 
-fn switch(field: &Field<'_>, findings: &mut Findings) -> Option<Switch> {
+/// Whether something is on: a flag, or a template over `env` and `tenant`.
+pub(crate) fn switch(field: &Field<'_>, findings: &mut Findings) -> Option<Switch> {
     match &field.node.value {
         Value::Bool(flag) => Some(Switch::Fixed(*flag)),
         Value::Text(text) if text.contains("{{") => {
@@ -271,7 +273,8 @@ fn tags(field: &Field<'_>, findings: &mut Findings) -> BTreeMap<String, TickTemp
     texts.into_iter().filter_map(read).collect()
 }
 
-fn context(
+/// A trigger context.
+pub(crate) fn context(
     field: &Field<'_>,
     findings: &mut Findings,
 ) -> serde_json::Map<String, serde_json::Value> {

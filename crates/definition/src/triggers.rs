@@ -1,4 +1,4 @@
-//! What schedules say of the other things of their location: jobs, calendars, tenants.
+//! What schedules and sensors say of the other things of their location: jobs, calendars, tenants.
 //!
 //! Called once the names of all files are known. What a schedule's selection and partitions mean
 //! is asked of the planner, by whoever loads the files.
@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_model::{
     CalendarName, Diagnostic, ErrorCode, Exclusion, JobName, JobShape, ScheduleCron, ScheduleDef,
-    ScheduleTarget, Severity, TenantId,
+    ScheduleTarget, SensorDef, SensorQuestion, Severity, TenantId,
 };
 
 use crate::finding::Spot;
@@ -41,6 +41,9 @@ pub(crate) fn check(files: &[Tried<'_>], findings: &mut Vec<Finding>) {
         for schedule in &file.version.manifest.schedules {
             about.schedule(schedule);
         }
+        for sensor in &file.version.manifest.sensors {
+            about.sensor(sensor);
+        }
         about.tenants();
     }
 }
@@ -72,13 +75,39 @@ impl About<'_, '_> {
                 self.error(&["schedule", name, "exclude"], message, help);
             }
         }
-        for tenant in &schedule.tenants {
+        self.known_tenants(("schedule", name), &schedule.tenants);
+    }
+
+    fn sensor(&mut self, sensor: &SensorDef) {
+        let name = sensor.name.as_str();
+        let followed = match &sensor.question {
+            SensorQuestion::RunStatus { job, .. } => job.as_ref().map(|job| (job, "job")),
+            _ => None,
+        };
+        let requested = match &sensor.request.target {
+            Some(ScheduleTarget::Job(job)) => Some((job, "request")),
+            Some(ScheduleTarget::Select(_)) | None => None,
+        };
+        for (job, key) in followed.into_iter().chain(requested) {
+            if !self.known.jobs.contains_key(job.as_str()) {
+                let message =
+                    format!("Sensor `{name}` names the job `{job}`, which no file declares");
+                let help = meant(job.as_str(), self.known.jobs.keys().copied());
+                self.error(&["sensor", name, key], message, help);
+            }
+        }
+        self.known_tenants(("sensor", name), &sensor.tenants);
+    }
+
+    /// Reports tenants of a schedule or sensor that no file declares.
+    fn known_tenants(&mut self, (kind, name): (&str, &str), tenants: &[TenantId]) {
+        let what = if kind == "sensor" { "Sensor" } else { "Schedule" };
+        for tenant in tenants {
             if !self.known.tenants.contains(tenant.as_str()) {
-                let message = format!(
-                    "Schedule `{name}` names the tenant `{tenant}`, which no file declares"
-                );
+                let message =
+                    format!("{what} `{name}` names the tenant `{tenant}`, which no file declares");
                 let help = meant(tenant.as_str(), self.known.tenants.iter().copied());
-                self.error(&["schedule", name, "tenants"], message, help);
+                self.error(&[kind, name, "tenants"], message, help);
             }
         }
     }

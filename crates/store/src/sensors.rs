@@ -9,9 +9,7 @@
 use std::collections::BTreeMap;
 
 use millstream_model::view::{EventRow, RunRow};
-use millstream_model::{
-    ContentHash, Event, EventPosition, RunId, TenantId, TickSource, Timestamp,
-};
+use millstream_model::{ContentHash, Event, EventPosition, RunId, TenantId, TickSource, Timestamp};
 
 use crate::batch::Expect;
 use crate::runs::run_row;

@@ -12,6 +12,7 @@ pub(crate) mod http;
 pub(crate) mod jobs;
 pub(crate) mod partitions;
 pub(crate) mod schedules;
+pub(crate) mod sensors;
 pub(crate) mod settings;
 pub(crate) mod steps;
 
@@ -175,6 +176,11 @@ pub(crate) const SECTIONS: Object = Object {
             "schedules",
             Shape::Map(&Shape::Object(&schedules::SCHEDULE)),
             "when runs are requested, by name",
+        ),
+        key(
+            "sensors",
+            Shape::Map(&Shape::Kinds(&sensors::SENSOR)),
+            "what is asked again and again, by name",
         ),
         key(
             "calendars",

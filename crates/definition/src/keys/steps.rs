@@ -74,7 +74,7 @@ pub(crate) const PIPES: Object = Object {
     ]],
 };
 
-const PYTHON: &[Key] = &[
+pub(crate) const PYTHON: &[Key] = &[
     key(
         "function",
         Shape::Text,
@@ -105,7 +105,7 @@ const ENV: Key = key("env", TEXT_MAP, "variables added to its environment");
 const INTERPRETER: Key =
     key("interpreter", Shape::Text, "the Python that runs it: a path, or a name on `PATH`");
 
-const SQL: &[Key] = &[
+pub(crate) const SQL: &[Key] = &[
     key("resource", Shape::Text, "the database: a resource of kind `sqlite` or `postgres`")
         .needed(),
     key(
