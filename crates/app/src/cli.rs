@@ -59,6 +59,9 @@ pub(crate) enum Command {
     /// List, show, start, stop and try schedules.
     #[command(subcommand)]
     Schedule(ScheduleCommand),
+    /// List, show, start, stop and try sensors.
+    #[command(subcommand)]
+    Sensor(SensorCommand),
     /// Materialize, list and show assets.
     #[command(subcommand)]
     Asset(AssetCommand),
@@ -180,6 +183,56 @@ pub(crate) enum ScheduleCommand {
         /// How many at most.
         #[arg(long, default_value_t = 20)]
         limit: u32,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SensorCommand {
+    /// List the sensors with their last ticks.
+    List,
+    /// Show a sensor, what it remembers and how far it is behind.
+    Show {
+        /// The sensor.
+        name: String,
+    },
+    /// Let a sensor tick, whatever its file says.
+    Start {
+        /// The sensor.
+        name: String,
+    },
+    /// Keep a sensor from ticking, whatever its file says.
+    Stop {
+        /// The sensor.
+        name: String,
+    },
+    /// Take back what was said by hand, so that the file's word counts again.
+    Reset {
+        /// The sensor.
+        name: String,
+    },
+    /// Ask a sensor now and say what its tick would request; nothing is requested.
+    Test {
+        /// The sensor.
+        name: String,
+    },
+    /// Show the newest ticks and what came of them.
+    Ticks {
+        /// The sensor.
+        name: String,
+        /// How many at most.
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+    },
+    /// Give a sensor another cursor.
+    Cursor {
+        /// The sensor.
+        name: String,
+        /// The new cursor.
+        #[arg(long, required_unless_present = "clear")]
+        set: Option<String>,
+        /// Let it begin anew, without a cursor.
+        #[arg(long, conflicts_with = "set")]
+        clear: bool,
     },
 }
 

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use millstream_blob::Blobs;
-use millstream_control::{Control, QueueLimits, SchemaState, Seams, Store};
-use millstream_daemon::{Daemon, DaemonHandle, DirectControlPlane, Location};
-use millstream_launch::{LocalLauncher, ProcessLauncher, RunLauncher};
+use millstream_control::{Control, Patience, QueueLimits, SchemaState, Seams, Store};
+use millstream_daemon::{Daemon, DaemonHandle, DirectControlPlane, Location, Senses};
+use millstream_launch::{LocalAsker, LocalLauncher, ProcessLauncher, RunLauncher};
 use millstream_model::{Entropy as _, LocationName};
 use millstream_worker::{Supervisor, Worker, WorkerSettings};
 
@@ -89,12 +89,20 @@ impl Instance {
             scans: self.settings.scans,
             ticks: purpose == Purpose::Serve,
         };
-        Ok(Daemon::new(self.control.clone(), launcher, settings, location).start())
+        let daemon = Daemon::new(self.control.clone(), launcher, settings, location);
+        Ok(daemon.asking(self.senses()?).start())
+    }
+
+    /// What sensors are asked with.
+    fn senses(&self) -> Result<Senses, AppError> {
+        let worker = worker(&self.settings, &self.blobs, own_program()?);
+        let control = Arc::new(DirectControlPlane::new(self.control.clone()));
+        let asker = Arc::new(LocalAsker::new(worker, control));
+        Ok(Senses { asker, project: self.settings.project.clone() })
     }
 
     fn launcher(&mut self, url: &str) -> Result<Arc<dyn RunLauncher>, AppError> {
-        let program = std::env::current_exe()
-            .map_err(|source| AppError::Files { path: PathBuf::from("/proc/self/exe"), source })?;
+        let program = own_program()?;
         match self.settings.launcher {
             LauncherKind::Local => {
                 let worker = worker(&self.settings, &self.blobs, program);
@@ -126,6 +134,12 @@ impl Instance {
             launcher.shut_down().await;
         }
     }
+}
+
+/// The product's own binary.
+fn own_program() -> Result<PathBuf, AppError> {
+    std::env::current_exe()
+        .map_err(|source| AppError::Files { path: PathBuf::from("/proc/self/exe"), source })
 }
 
 /// A worker of this instance, in whatever process.

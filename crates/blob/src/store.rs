@@ -147,6 +147,22 @@ impl Blobs {
     }
 }
 
+impl Blobs {
+    /// Removes the logs and results of a run.
+    pub async fn remove_run(&self, tenant: &TenantId, run: RunId) -> Result<(), BlobError> {
+        let results = self.root().join("results").join(encode(tenant.as_str()));
+        for folder in [self.logs_folder(tenant, run), results.join(run.to_string())] {
+            match fs::remove_dir_all(&folder).await {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(at(&folder)(error));
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
 fn at(path: &Path) -> impl FnOnce(io::Error) -> BlobError {
     move |source| BlobError::Io { path: path.to_owned(), source }
 }

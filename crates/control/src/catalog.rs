@@ -13,6 +13,7 @@ use millstream_store::StoreError;
 use millstream_store::definitions::StoredLocation;
 
 use crate::live_schedules::LiveSchedules;
+use crate::sensors::LiveSensors;
 use crate::{Control, ControlError};
 
 /// The live definitions of every code location.
@@ -28,6 +29,7 @@ struct Entry {
     /// The file that each job stands in, with its version.
     files_of_jobs: Arc<BTreeMap<JobName, FileVersion>>,
     schedules: Arc<LiveSchedules>,
+    sensors: Arc<LiveSensors>,
 }
 
 /// The catalog that was built last.
@@ -91,6 +93,19 @@ impl Catalog {
         self.locations.get(location).map(|entry| (&entry.manifest, &entry.schedules))
     }
 
+    /// The sensors of each location, with the location's version.
+    pub(crate) fn sensors(&self) -> impl Iterator<Item = (&Arc<Manifest>, i64, &Arc<LiveSensors>)> {
+        self.locations.values().map(|entry| (&entry.manifest, entry.version, &entry.sensors))
+    }
+
+    /// The sensors of a location with its manifest.
+    pub(crate) fn sensors_of(
+        &self,
+        location: &LocationName,
+    ) -> Option<(&Arc<Manifest>, &Arc<LiveSensors>)> {
+        self.locations.get(location).map(|entry| (&entry.manifest, &entry.sensors))
+    }
+
     /// The file that a job stands in, with its version.
     pub(crate) fn file_of_job(
         &self,
@@ -152,10 +167,12 @@ impl Control {
         let files = contents.iter().map(|(version, content)| (version.clone(), content));
         let manifest = Manifest::merge(location.name.clone(), files);
         let schedules = Arc::new(LiveSchedules::of(&manifest));
+        let sensors = Arc::new(LiveSensors::of(&manifest));
         Ok(Entry {
             version: location.version,
             manifest: Arc::new(manifest),
             schedules,
+            sensors,
             files_of_jobs: Arc::new(files_of_jobs),
         })
     }

@@ -100,6 +100,24 @@ pub enum ControlError {
         near: String,
     },
 
+    /// No sensor of this name.
+    #[error("tenant {tenant} has no sensor {sensor}{near}; `millstream sensor list` shows them")]
+    SensorUnknown {
+        /// The tenant.
+        tenant: TenantId,
+        /// The name.
+        sensor: String,
+        /// The nearest known one, as a remark.
+        near: String,
+    },
+
+    /// The sensor ticked, again and again, while it was changed.
+    #[error("sensor {sensor} kept ticking while this was tried; try again")]
+    SensorContended {
+        /// The sensor.
+        sensor: String,
+    },
+
     /// A condition of a schedule says neither yes nor no.
     #[error(transparent)]
     Condition(#[from] ConditionError),
@@ -194,10 +212,11 @@ impl ControlError {
             }
             Self::TooMany { .. } => ErrorCode::BadRequest,
             Self::ScheduleUnknown { .. } => ErrorCode::ScheduleUnknown,
+            Self::SensorUnknown { .. } => ErrorCode::SensorUnknown,
             Self::Condition(_) => ErrorCode::DefinitionTemplate,
-            Self::ScheduleContended { .. } | Self::Contended { .. } => {
-                ErrorCode::DatabaseUnavailable
-            }
+            Self::ScheduleContended { .. }
+            | Self::SensorContended { .. }
+            | Self::Contended { .. } => ErrorCode::DatabaseUnavailable,
             Self::Illegal(_) => ErrorCode::RunStatus,
         }
     }

@@ -74,7 +74,7 @@ impl LiveSchedules {
 }
 
 /// The partitions definition of what `target` runs; none when nothing in it is partitioned.
-fn division<'a>(
+pub(crate) fn division<'a>(
     manifest: &'a Manifest,
     target: &ScheduleTarget,
 ) -> Result<Option<&'a PartitionsName>, PlanError> {

@@ -18,6 +18,8 @@ use crate::lost::lost_pass;
 use crate::passes::{queue_pass, schedule_pass};
 use crate::rollback::rollback;
 use crate::scan::{ScanReport, scan};
+use crate::senses::Senses;
+use crate::sensors::{SensorLoop, try_sensor};
 use crate::watch::FolderWatch;
 
 /// How a daemon works.
@@ -53,6 +55,7 @@ pub struct Daemon {
     settings: Settings,
     location: Location,
     root: Mutex<Root>,
+    senses: Option<Senses>,
 }
 
 /// A daemon that runs.
@@ -103,7 +106,13 @@ impl Daemon {
         location: Location,
     ) -> Self {
         let root = Mutex::new(Root::new(location.root.clone()));
-        Self { control, launcher, settings, location, root }
+        Self { control, launcher, settings, location, root, senses: None }
+    }
+
+    /// The same daemon, which asks sensors with `senses`.
+    #[must_use]
+    pub fn asking(self, senses: Senses) -> Self {
+        Self { senses: Some(senses), ..self }
     }
 
     /// Starts the loops.
@@ -116,6 +125,11 @@ impl Daemon {
         loops.spawn(Arc::clone(&daemon).lost_loop(stopped.clone()));
         if daemon.settings.ticks {
             loops.spawn(Arc::clone(&daemon).schedule_loop(stopped.clone()));
+            if let Some(senses) = daemon.senses.clone() {
+                let (control, settings) = (daemon.control.clone(), daemon.settings.clone());
+                let sensors = SensorLoop { control, settings, senses };
+                loops.spawn(sensors.run(stopped.clone()));
+            }
         }
         loops.spawn(Arc::clone(&daemon).request_loop(stopped.clone()));
         if daemon.control.needs_publisher() {
@@ -302,6 +316,7 @@ impl Daemon {
                     Err(error) => serde_json::json!({ "error": error.to_string() }),
                 }
             }
+            "sensor_test" => try_sensor(&self.control, self.senses.as_ref(), &request.body).await,
             "rollback" => roll_back(&self.control, &request.body).await,
             other => serde_json::json!({ "error": format!("no daemon knows how to {other}") }),
         };

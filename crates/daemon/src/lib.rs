@@ -11,6 +11,8 @@ mod lost;
 mod passes;
 mod rollback;
 mod scan;
+mod senses;
+mod sensors;
 mod watch;
 
 pub use daemon::{Daemon, DaemonHandle, Location, Settings};
@@ -20,3 +22,4 @@ pub use lost::lost_pass;
 pub use passes::{QueuePass, queue_pass, schedule_pass};
 pub use rollback::{RollbackOutcome, rollback};
 pub use scan::{ScanReport, scan, wrong_selections};
+pub use senses::Senses;

@@ -12,7 +12,7 @@ use millstream_definition::{LocationFile, ParsedFile, Places, Version, check_loc
 use millstream_model::view::FileState;
 use millstream_model::{
     ContentHash, Diagnostic, ErrorCode, FileManifest, JobDef, LocationName, Manifest, Place,
-    ScheduleDef, Severity,
+    ScheduleDef, SensorDef, Severity,
 };
 
 use crate::files::Root;
@@ -241,7 +241,7 @@ impl Fresh {
     }
 }
 
-/// What is wrong with the selections of a file's jobs and schedules, among all assets there are.
+/// What is wrong with the selections of a file's jobs, schedules and sensors, among all assets.
 pub fn wrong_selections(
     manifest: &Manifest,
     name: &str,
@@ -271,7 +271,21 @@ pub fn wrong_selections(
             help: problem.help,
         })
     };
-    content.jobs.iter().filter_map(problem).chain(schedules.filter_map(of_schedule)).collect()
+    let sensors = content.sensors.iter();
+    let of_sensor = |sensor: &SensorDef| {
+        let problem = Control::sensor_problem(manifest, sensor)?;
+        let (line, column) =
+            places.map_or((0, 0), |places| places.sensor(sensor.name.as_str(), problem.key));
+        Some(Diagnostic {
+            code: problem.code,
+            severity: Severity::Error,
+            message: problem.message,
+            place: Place { file: name.to_owned(), line, column },
+            help: problem.help,
+        })
+    };
+    let jobs = content.jobs.iter().filter_map(problem);
+    jobs.chain(schedules.filter_map(of_schedule)).chain(sensors.filter_map(of_sensor)).collect()
 }
 
 fn live_version<'a>(

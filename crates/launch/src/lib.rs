@@ -8,11 +8,13 @@
 //! **Invariant.** The worker's name follows from run and epoch alone, and launching the same name
 //! again starts nothing.
 
+mod asker;
 mod launcher;
 mod local;
 mod process;
 
+pub use asker::{Asker, LocalAsker};
 pub use launcher::{ClaimedRun, LaunchError, RunLauncher, WorkerName};
 pub use local::LocalLauncher;
-pub use millstream_worker::{ControlPlane, ReportError};
+pub use millstream_worker::{Asked, ControlPlane, ReportError};
 pub use process::{ProcessLauncher, WorkerOrder};

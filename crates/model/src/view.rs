@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AssetKey, CatchUp, Cause, ContentHash, Diagnostic, EventPosition, HoldReason, HumanDuration,
-    JobName, LocationName, MetadataValue, PartitionKey, PartitionsName, RunId, RunStatus,
-    ScheduleName, SensorName, SkipReason, StepError, StepKey, StepStatus, TenantDef, TenantId,
-    TickPartitions, TickRow, TickStatus, TickWarning, Timestamp,
+    JobName, LocationName, MetadataValue, PartitionKey, PartitionsChange, PartitionsName, RunId,
+    RunStatus, ScheduleName, SensorName, SkipReason, StepError, StepKey, StepStatus, TenantDef,
+    TenantId, TickPartitions, TickRow, TickStatus, TickWarning, Timestamp,
 };
 
 /// A run in a list.
@@ -121,6 +121,20 @@ pub struct SensorRow {
     pub next_at: Option<Timestamp>,
     /// Its last tick.
     pub last_tick: Option<TickRow>,
+}
+
+/// What a sensor's tick would come to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SensorTest {
+    /// The tick.
+    #[serde(flatten)]
+    pub tick: TickTest,
+    /// What it was given.
+    pub cursor_before: Option<String>,
+    /// What it would remember.
+    pub cursor_after: Option<String>,
+    /// The keys that it would add and remove.
+    pub partitions: BTreeMap<PartitionsName, PartitionsChange>,
 }
 
 /// What a sensor remembers, and how far it is behind.

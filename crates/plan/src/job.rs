@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use millstream_model::{
-    HandlerDef, IoDef, JobDef, JobName, JobShape, Manifest, OpDef, ResourceDef, ResourceName,
-    RetryPolicy, RunPlan, StepConfig, StepPlan, TenantId, nearest,
+    HandlerDef, HumanDuration, IoDef, JobDef, JobName, JobShape, Manifest, OpDef, ResourceDef,
+    ResourceName, RetryPolicy, RunPlan, StepConfig, StepKey, StepPlan, TenantId, nearest,
 };
 
 use crate::assets::plan_selection;
@@ -40,6 +40,45 @@ pub fn plan_job(
         }
     }
 }
+
+/// Plans a question: one step that is no run's, with the resources that it names.
+pub fn plan_question(
+    manifest: &Manifest,
+    tenant: &TenantId,
+    (step, timeout): (StepConfig, HumanDuration),
+) -> Result<RunPlan, PlanError> {
+    let tenant_def = enabled_tenant(manifest, tenant)?.clone();
+    let op = OpDef {
+        id: question_key(),
+        depends_on: Vec::new(),
+        step,
+        timeout: Some(timeout),
+        retry: None,
+    };
+    let steps = vec![plan_op(manifest, &op)];
+    Ok(RunPlan {
+        tenant: tenant.clone(),
+        tenant_def,
+        location: manifest.location.clone(),
+        job: None,
+        partition: None,
+        dimensions: BTreeMap::new(),
+        resources: resources_of(manifest, &steps),
+        steps,
+        max_parallel: None,
+        tags: BTreeMap::new(),
+        retries: None,
+        timeout: None,
+    })
+}
+
+/// What the one step of a question is called.
+fn question_key() -> StepKey {
+    QUESTION.parse().unwrap_or_else(|_| unreachable!("the constant is a name"))
+}
+
+/// What the one step of a question is called.
+const QUESTION: &str = "question";
 
 fn job_unknown(manifest: &Manifest, job: &JobName) -> PlanError {
     let likely = nearest(job.as_str(), manifest.jobs.keys().map(JobName::as_str));

@@ -20,6 +20,6 @@ mod wanted;
 
 pub use assets::{code_version, plan_assets, plan_selection};
 pub use error::PlanError;
-pub use job::plan_job;
+pub use job::{plan_job, plan_question};
 pub use partition::{PartitionChoice, tenant_of};
 pub use wanted::{WantedKeys, dimension_names, wanted_keys};

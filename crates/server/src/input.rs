@@ -110,6 +110,13 @@ pub(crate) struct SchedulePath {
     pub(crate) schedule: String,
 }
 
+/// The sensor of a path.
+#[derive(Debug, Deserialize)]
+pub(crate) struct SensorPath {
+    /// As it stands in the path.
+    pub(crate) sensor: String,
+}
+
 /// The job that a part of a path names.
 pub(crate) fn job_name(text: &str) -> Result<JobName, Problem> {
     text.parse().map_err(|error| Problem::new(ErrorCode::JobUnknown, format!("{error}")))

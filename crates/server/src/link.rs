@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use millstream_model::{AssetKey, JobName, RunId, ScheduleName, TenantId};
+use millstream_model::{AssetKey, JobName, RunId, ScheduleName, SensorName, TenantId};
 
 /// `text` as one segment of a path or one value of a query.
 pub fn segment(text: &str) -> String {
@@ -119,6 +119,21 @@ pub fn schedule_switch(tenant: &TenantId, name: &ScheduleName) -> String {
 /// Where a schedule's page asks what a tick would do.
 pub fn schedule_test(tenant: &TenantId, name: &ScheduleName) -> String {
     format!("{}/test", schedule(tenant, name))
+}
+
+/// The page of a sensor.
+pub fn sensor(tenant: &TenantId, name: &SensorName) -> String {
+    format!("/{tenant}/sensors/{}", segment(name.as_str()))
+}
+
+/// Where the switch of a sensor posts: started, stopped, or back to the file's word.
+pub fn sensor_switch(tenant: &TenantId, name: &SensorName) -> String {
+    format!("{}/switch", sensor(tenant, name))
+}
+
+/// Where a sensor's page asks what a tick would do.
+pub fn sensor_test(tenant: &TenantId, name: &SensorName) -> String {
+    format!("{}/test", sensor(tenant, name))
 }
 
 /// The definition files.

@@ -96,6 +96,7 @@ routes! {
     AssetPage Get "/{tenant}/assets/{asset}" VIEWER => get(ui::read::asset);
     AutomationPage Get "/{tenant}/automation" VIEWER => get(ui::read::automation);
     SchedulePage Get "/{tenant}/schedules/{schedule}" VIEWER => get(ui::schedules::show);
+    SensorPage Get "/{tenant}/sensors/{sensor}" VIEWER => get(ui::sensors::show);
     JobPage Get "/{tenant}/jobs/{job}" VIEWER => get(ui::read::job);
     DefinitionsPage Get "/{tenant}/system" VIEWER => get(ui::read::definitions);
     FilePage Get "/{tenant}/system/files/{file}" VIEWER => get(ui::files::file);
@@ -114,6 +115,8 @@ routes! {
         => post(ui::schedules::switch);
     ScheduleTestForm Form "/{tenant}/schedules/{schedule}/test" LAUNCHER
         => post(ui::schedules::test);
+    SensorSwitchForm Form "/{tenant}/sensors/{sensor}/switch" EDITOR => post(ui::sensors::switch);
+    SensorTestForm Form "/{tenant}/sensors/{sensor}/test" LAUNCHER => post(ui::sensors::test);
     ScanForm Form "/{tenant}/system/scan" EDITOR => post(ui::act::scan);
     RollbackForm Form "/{tenant}/system/files/{file}/rollback" EDITOR => post(ui::act::rollback);
 
@@ -130,6 +133,14 @@ routes! {
         => post(api::schedules::test);
     ScheduleSwitch Post "/{tenant}/api/v1/schedules/{schedule}/switch" EDITOR
         => post(api::schedules::switch);
+    Sensors Get "/{tenant}/api/v1/sensors" VIEWER => get(api::sensors::list);
+    Sensor Get "/{tenant}/api/v1/sensors/{sensor}" VIEWER => get(api::sensors::show);
+    SensorTicks Get "/{tenant}/api/v1/sensors/{sensor}/ticks" VIEWER => get(api::sensors::ticks);
+    SensorTest Post "/{tenant}/api/v1/sensors/{sensor}/test" LAUNCHER => post(api::sensors::test);
+    SensorSwitch Post "/{tenant}/api/v1/sensors/{sensor}/switch" EDITOR
+        => post(api::sensors::switch);
+    SensorCursor Post "/{tenant}/api/v1/sensors/{sensor}/cursor" EDITOR
+        => post(api::sensors::set_cursor);
     Runs Get "/{tenant}/api/v1/runs" VIEWER => get(api::runs::list);
     Run Get "/{tenant}/api/v1/runs/{run}" VIEWER => get(api::runs::show);
     RunEvents Get "/{tenant}/api/v1/runs/{run}/events" VIEWER => get(api::runs::events);

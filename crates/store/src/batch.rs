@@ -79,6 +79,12 @@ impl Batch {
         self.steps.push(Step { sql, params, expect });
     }
 
+    /// Adds what `other`, of the same scope, does; the events are not among it.
+    pub fn append(&mut self, other: Self) {
+        self.steps.extend(other.steps);
+        self.wakes_daemon |= other.wakes_daemon;
+    }
+
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()

@@ -81,6 +81,16 @@ statements! {
                     AND e.seq > $6))))))
           AND (e.body LIKE $7 OR e.body LIKE $8 OR e.body LIKE $9)
         ORDER BY b.position, e.run, e.epoch, e.seq LIMIT $10";
+    COUNT_NEWS = "
+        SELECT COUNT(*), MIN(at) FROM (
+            SELECT e.at AS at FROM event_batch b
+            JOIN event e ON e.tenant = b.tenant AND e.batch = b.id
+            WHERE b.tenant = $1 AND b.position <= $2
+              AND (b.position > $3 OR (b.position = $3
+                   AND (e.run > $4 OR (e.run = $4 AND (e.epoch > $5 OR (e.epoch = $5
+                        AND e.seq > $6))))))
+              AND (e.body LIKE $7 OR e.body LIKE $8 OR e.body LIKE $9)
+            LIMIT $10) AS news";
     RUNS_WITH_CONTEXT = "
         SELECT r.tenant, r.id, r.job, r.title, COALESCE(l.status, r.status), r.cause,
                r.partition_key, r.tags, r.queued_at, r.started_at, r.ended_at, r.steps_total,
@@ -241,7 +251,7 @@ impl Store {
     }
 
     /// The first `limit` events of a tenant behind `after`, up to the position `upto`, whose kinds
-    /// are among `kinds`, of which there are at most three.
+    /// are among `kinds`, of which there are at most three; further ones may be among them.
     pub async fn news(
         &self,
         tenant: &TenantId,
@@ -249,28 +259,7 @@ impl Store {
         kinds: &[&str],
         limit: u32,
     ) -> Result<Vec<EventRow>, StoreError> {
-        let (run, epoch, seq) = match after.event {
-            Some((run, epoch, seq)) => (run.to_string(), epoch, seq),
-            // Behind every id: they are hexadecimal digits.
-            None => ("g".to_owned(), 0, 0),
-        };
-        let pattern = |index: usize| match kinds.get(index) {
-            // `_` in a kind stands for any letter; what else that finds is left out below.
-            Some(kind) => Value::Text(format!("%\"kind\":\"{kind}\"%")),
-            None => Value::Text(String::new()),
-        };
-        let params = vec![
-            tenant.into(),
-            upto.0.into(),
-            after.position.0.into(),
-            run.into(),
-            epoch.into(),
-            seq.into(),
-            pattern(0),
-            pattern(1),
-            pattern(2),
-            limit.into(),
-        ];
+        let params = news_params(tenant, (after, upto), kinds, limit);
         let rows = self.read(Scope::tenant(tenant), &NEWS, params).await?;
         rows.into_iter()
             .map(|mut row: Row| {
@@ -278,6 +267,20 @@ impl Store {
                 Ok(EventRow { position, event: row.json::<Event>()? })
             })
             .collect()
+    }
+
+    /// How many events [`Store::news`] would find, at most `limit`, and when the first happened.
+    pub async fn count_news(
+        &self,
+        tenant: &TenantId,
+        (after, upto): (LogPlace, EventPosition),
+        kinds: &[&str],
+        limit: u32,
+    ) -> Result<(u32, Option<Timestamp>), StoreError> {
+        let params = news_params(tenant, (after, upto), kinds, limit);
+        let rows = self.read(Scope::tenant(tenant), &COUNT_NEWS, params).await?;
+        let first = rows.into_iter().next();
+        first.map_or(Ok((0, None)), |mut row| Ok((row.count()?, row.time_opt()?)))
     }
 
     /// The runs called `ids`, with their locations and contexts.
@@ -299,4 +302,34 @@ impl Store {
             })
             .collect()
     }
+}
+
+/// The parameters of a question about events.
+fn news_params(
+    tenant: &TenantId,
+    (after, upto): (LogPlace, EventPosition),
+    kinds: &[&str],
+    limit: u32,
+) -> Vec<Value> {
+    let (run, epoch, seq) = match after.event {
+        Some((run, epoch, seq)) => (run.to_string(), epoch, seq),
+        // Behind every id: they are hexadecimal digits.
+        None => ("g".to_owned(), 0, 0),
+    };
+    let pattern = |index: usize| match kinds.get(index) {
+        Some(kind) => Value::Text(format!("%\"kind\":\"{kind}\"%")),
+        None => Value::Text(String::new()),
+    };
+    vec![
+        tenant.into(),
+        upto.0.into(),
+        after.position.0.into(),
+        run.into(),
+        epoch.into(),
+        seq.into(),
+        pattern(0),
+        pattern(1),
+        pattern(2),
+        limit.into(),
+    ]
 }

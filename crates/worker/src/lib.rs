@@ -8,6 +8,7 @@
 //! worker that was replaced starts nothing.
 //! **Invariant.** User code runs in child processes alone.
 
+mod ask;
 mod control_plane;
 mod http;
 mod pipes;
@@ -22,6 +23,7 @@ mod worker;
 pub use millstream_blob::Blobs;
 pub use millstream_outbound::{AllowError, AllowList, Aws};
 
+pub use ask::Asked;
 pub use control_plane::{ControlPlane, ReportError};
 pub use http::HttpControlPlane;
 pub use run::{RunEnd, drive};

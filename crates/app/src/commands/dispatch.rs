@@ -4,7 +4,7 @@ use millstream_control::Store;
 
 use super::{
     asset, dead_letter, definitions, demo, job, partition, run as run_command, schedule, schema,
-    tenant, why, worker,
+    sensor, tenant, why, worker,
 };
 use crate::cli::{BenchCommand, Cli, Command, Global};
 use crate::client::Client;
@@ -29,6 +29,9 @@ pub(crate) async fn run(cli: Cli) -> Result<(), AppError> {
         }
         Command::Schedule(command) => {
             with_client(&global, async |c| schedule::run(c, &global, command).await).await
+        }
+        Command::Sensor(command) => {
+            with_client(&global, async |c| sensor::run(c, &global, command).await).await
         }
         Command::Asset(command) => {
             with_client(&global, async |c| asset::run(c, &global, command).await).await

@@ -13,6 +13,7 @@ mod plan;
 mod run;
 mod schedule;
 mod schema;
+mod sensor;
 mod tenant;
 mod tenants;
 mod versions;

@@ -65,7 +65,8 @@ async fn list(client: &Client, global: &Global) -> Result<(), AppError> {
     Ok(())
 }
 
-fn state(row: &Value) -> &'static str {
+/// Whether it is on, and whose word that is.
+pub(super) fn state(row: &Value) -> &'static str {
     let is_on = row.get("enabled").and_then(Value::as_bool).unwrap_or(false);
     let by_hand = !row.get("enabled_override").is_none_or(Value::is_null);
     match (is_on, by_hand) {
@@ -84,7 +85,8 @@ fn target(row: &Value) -> String {
     }
 }
 
-fn last(row: &Value) -> String {
+/// The last tick, as a list shows it.
+pub(super) fn last(row: &Value) -> String {
     match row.get("last_tick") {
         Some(tick) if !tick.is_null() => {
             format!("{} {}", text(tick, "/nominal"), text(tick, "/status"))
@@ -189,7 +191,7 @@ async fn test(
 }
 
 /// What came of a tick, with the reason when nothing did.
-fn outcome(tick: &Value) -> String {
+pub(super) fn outcome(tick: &Value) -> String {
     let status = text(tick, "/status");
     if let Some(error) = tick.get("error").filter(|error| !error.is_null()) {
         return format!("{status}: {}", text(error, "/message"));

@@ -86,6 +86,11 @@ impl Bench {
         TestWorker { bench: self, claimed, next_seq: 0 }
     }
 
+    /// The worker of a run that was claimed, which has said nothing yet.
+    pub(crate) fn worker_of(&self, claimed: ClaimedRun) -> TestWorker<'_> {
+        TestWorker { bench: self, claimed, next_seq: 0 }
+    }
+
     /// The row of a run of the default tenant.
     pub(crate) async fn row(&self, run: RunId) -> RunRow {
         let tenant = TenantId::default_tenant();

@@ -11,4 +11,5 @@ mod partitions;
 mod queue;
 mod report;
 mod schedules;
+mod sensors;
 mod why;

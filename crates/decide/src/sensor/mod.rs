@@ -6,6 +6,7 @@
 //! **Invariant.** A run key is wanted at most once of one tick, and never when it is known.
 
 mod draft;
+mod files;
 mod sync;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,7 @@ use millstream_model::{
 };
 
 pub use draft::{Found, draft, rows};
+pub use files::{FILES_MAX, FileSeen, matches, new_files};
 pub use sync::{SyncPlan, keys_of_rows, sync};
 
 /// Warnings that one tick keeps.

@@ -8,5 +8,6 @@ pub(crate) mod logs;
 pub(crate) mod partitions;
 pub(crate) mod runs;
 pub(crate) mod schedules;
+pub(crate) mod sensors;
 pub(crate) mod versions;
 pub(crate) mod why;

@@ -1,13 +1,14 @@
-//! What runs by itself: the schedules with their next times and last ticks, and the jobs.
+//! What runs by itself: schedules and sensors with their last ticks, and the jobs.
 
 use askama::Template;
-use millstream_model::view::{JobRow, ScheduleRow};
+use millstream_model::view::{JobRow, ScheduleRow, SensorRow};
 use millstream_model::{DimensionName, PartWanted, TenantId, TickPartitions, Timestamp};
 
 use crate::format::{self, Moment};
 use crate::frame::Frame;
 use crate::html::Html;
 use crate::link;
+use crate::pages::sensor::SensorLine;
 use crate::parts::{Badge, Equivalent};
 
 /// What the page shows.
@@ -21,6 +22,8 @@ pub struct AutomationPage {
     pub jobs: Vec<JobRow>,
     /// The schedules by name.
     pub schedules: Vec<ScheduleRow>,
+    /// The sensors by name.
+    pub sensors: Vec<SensorRow>,
 }
 
 #[derive(Template)]
@@ -29,6 +32,7 @@ struct Automation {
     frame: Frame,
     verdict: String,
     schedules: Vec<ScheduleLine>,
+    sensors: Vec<SensorLine>,
     lines: Vec<JobLine>,
     equivalent: Equivalent,
 }
@@ -161,7 +165,7 @@ impl JobLine {
 
 impl Decided {
     /// What a page says of it, beside the state.
-    fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::File => "",
             Self::Override => "by hand",
@@ -174,19 +178,30 @@ pub fn automation(page: AutomationPage) -> Html {
     let tenant = &page.frame.tenant;
     let on = page.schedules.iter().filter(|schedule| schedule.enabled).count();
     let scheduled = format::plural(page.schedules.len() as u64, "schedule", "schedules");
+    let asked = page.sensors.iter().filter(|sensor| sensor.enabled).count();
+    let sensed = match page.sensors.len() {
+        0 => String::new(),
+        count => format!("{}, {asked} on · ", format::plural(count as u64, "sensor", "sensors")),
+    };
     let off = page.jobs.iter().filter(|job| !job.enabled).count();
     let total = format::plural(page.jobs.len() as u64, "job", "jobs");
     let off = if off > 0 { format!(" · {off} off") } else { String::new() };
     Html::render(&Automation {
-        verdict: format!("{scheduled}, {on} on · {total}{off}"),
+        verdict: format!("{scheduled}, {on} on · {sensed}{total}{off}"),
         schedules: page
             .schedules
             .iter()
             .map(|schedule| ScheduleLine::new(tenant, schedule, page.now))
             .collect(),
+        sensors: page
+            .sensors
+            .iter()
+            .map(|sensor| SensorLine::new(tenant, sensor, page.now))
+            .collect(),
         lines: page.jobs.iter().map(|job| JobLine::new(tenant, job)).collect(),
         equivalent: Equivalent::new()
             .with("The schedules", format!("millstream schedule list --tenant {tenant}"))
+            .with("The sensors", format!("millstream sensor list --tenant {tenant}"))
             .with("The jobs", format!("millstream job list --tenant {tenant}"))
             .with("Launch one", format!("millstream job launch NAME --tenant {tenant}"))
             .with("As JSON", format!("GET /{tenant}/api/v1/schedules")),

@@ -16,5 +16,6 @@ pub mod now;
 pub mod run;
 pub mod runs;
 pub mod schedule;
+pub mod sensor;
 pub mod tenants;
 pub mod why;

@@ -107,5 +107,9 @@ pub fn cause(cause: &Cause) -> String {
         }
         Cause::Retry { of, by: Some(name), .. } => format!("retry of {}, {name}", of.short()),
         Cause::Retry { of, .. } => format!("retry of {}", of.short()),
+        Cause::Sensor { name, of: Some(run), .. } => {
+            format!("sensor {name}, after {}", run.short())
+        }
+        Cause::Sensor { name, .. } => format!("sensor {name}"),
     }
 }

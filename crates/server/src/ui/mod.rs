@@ -5,6 +5,7 @@ pub(crate) mod dead_letters;
 pub(crate) mod files;
 pub(crate) mod read;
 pub(crate) mod schedules;
+pub(crate) mod sensors;
 pub(crate) mod site;
 mod visit;
 pub(crate) mod why;

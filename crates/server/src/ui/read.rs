@@ -238,8 +238,9 @@ pub(crate) async fn automation(
     let frame = visit.frame(Section::Automation, "runs definitions".to_owned()).await?;
     let jobs = state.control.job_rows(visit.tenant).await?;
     let schedules = state.control.schedule_rows(visit.tenant).await?;
+    let sensors = state.control.sensor_rows(visit.tenant).await?;
     let now = state.control.now();
-    Ok(pages::automation::automation(AutomationPage { frame, now, jobs, schedules }))
+    Ok(pages::automation::automation(AutomationPage { frame, now, jobs, schedules, sensors }))
 }
 
 /// The job of a tenant that is called `name`, or an error that names the way out.

@@ -93,6 +93,7 @@ fn lists(theme: Theme) -> Vec<(&'static str, Html)> {
                 now: time,
                 jobs,
                 schedules: schedule_samples::rows(),
+                sensors: Vec::new(),
             }),
         ),
         (

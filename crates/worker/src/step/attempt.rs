@@ -41,6 +41,11 @@ impl Taken {
         Self(Some(start))
     }
 
+    /// A start that nobody has to take.
+    pub(crate) fn already() -> Self {
+        Self(None)
+    }
+
     /// Waits until the start was taken.
     pub async fn wait(&mut self) {
         if let Some(start) = &mut self.0 {

@@ -1,0 +1,215 @@
+//! What sensors find in the log of events: materializations, and runs that have ended.
+//!
+//! The cursor is a place in the log: a position, and within it the last event that was read. A
+//! tick reads up to the position that was published when it began, so that none is skipped.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use millstream_decide::sensor::Found;
+use millstream_model::view::EventRow;
+use millstream_model::{
+    AssetKey, Cause, EventBody, EventPosition, RunId, RunStatus, SensorQuestion,
+};
+use millstream_plan::selection::select;
+use millstream_store::StoreError;
+use millstream_store::sensors::{LogPlace, RunFacts};
+use serde_json::{Map, Value, json};
+
+use crate::Control;
+use crate::sensor_ticks::SensorAsking;
+
+/// Events that one tick reads.
+const EVENTS_AT_ONCE: u32 = 1_000;
+
+/// Unread events that are counted for people.
+pub(crate) const LAG_SHOWN: u32 = 10_000;
+
+/// What a tick found in the log.
+#[derive(Debug)]
+pub(crate) struct News {
+    /// What the sensor asks for.
+    pub(crate) found: Vec<Found>,
+    /// The place up to which it has read.
+    pub(crate) cursor: String,
+    /// Whether there is more to read.
+    pub(crate) is_partial: bool,
+}
+
+/// The kinds of events that a question is about.
+pub(crate) fn kinds_of(question: &SensorQuestion) -> Vec<&'static str> {
+    match question {
+        SensorQuestion::Asset { .. } => vec!["materialized"],
+        SensorQuestion::RunStatus { on, .. } => {
+            let kind = |status: &RunStatus| match status {
+                RunStatus::Success => Some("run_succeeded"),
+                RunStatus::Failure => Some("run_failed"),
+                RunStatus::Canceled => Some("run_canceled"),
+                _ => None,
+            };
+            on.iter().filter_map(kind).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The place that a cursor names: `position`, or `position run epoch seq`.
+pub(crate) fn place_of(cursor: &str) -> Option<LogPlace> {
+    let mut words = cursor.split(' ');
+    let position = EventPosition(words.next()?.parse().ok()?);
+    let event = match (words.next(), words.next(), words.next()) {
+        (None, _, _) => None,
+        (Some(run), Some(epoch), Some(seq)) => {
+            Some((run.parse().ok()?, epoch.parse().ok()?, seq.parse().ok()?))
+        }
+        _ => return None,
+    };
+    Some(LogPlace { position, event })
+}
+
+fn cursor_at(place: LogPlace) -> String {
+    match place.event {
+        None => place.position.0.to_string(),
+        Some((run, epoch, seq)) => format!("{} {run} {epoch} {seq}", place.position.0),
+    }
+}
+
+impl Control {
+    /// What the log says since the sensor's cursor. One without a cursor begins at the log's end.
+    pub(crate) async fn news_for(&self, asking: &SensorAsking) -> Result<News, StoreError> {
+        let upto = self.store.last_position().await?;
+        let nothing =
+            |place| News { found: Vec::new(), cursor: cursor_at(place), is_partial: false };
+        let end = LogPlace { position: upto, event: None };
+        let Some(after) = asking.cursor.as_deref().and_then(place_of) else {
+            return Ok(nothing(end));
+        };
+        if after == end {
+            return Ok(nothing(end));
+        }
+        let kinds = kinds_of(&asking.def.question);
+        let page = self.store.news(&asking.tenant, (after, upto), &kinds, EVENTS_AT_ONCE).await?;
+        let is_partial = page.len() >= EVENTS_AT_ONCE as usize;
+        let read = match page.last() {
+            Some(last) if is_partial => LogPlace {
+                position: last.position.unwrap_or(upto),
+                event: Some((last.event.run, last.event.epoch, last.event.seq)),
+            },
+            _ => end,
+        };
+        let runs: BTreeSet<RunId> = page.iter().map(|row| row.event.run).collect();
+        let runs: Vec<RunId> = runs.into_iter().collect();
+        let facts = self.store.runs_with_context(&asking.tenant, &runs).await?;
+        let found = match &asking.def.question {
+            SensorQuestion::Asset { select: text } => {
+                let assets = select(&asking.manifest, text).unwrap_or_default();
+                let assets: BTreeSet<AssetKey> = assets.into_iter().collect();
+                page.iter().filter_map(|row| asset_found(row, &assets, &facts)).collect()
+            }
+            SensorQuestion::RunStatus { job, .. } => {
+                let of_job = |facts: &&RunFacts| job.is_none() || facts.row.job == *job;
+                let own = asking.source.name.as_str();
+                let ended = page.iter().filter(|row| kinds.contains(&row.event.body.kind()));
+                ended
+                    .filter_map(|row| facts.get(&row.event.run))
+                    .filter(of_job)
+                    .filter(|facts| !is_caused_by(&facts.row.cause, own))
+                    .map(run_found)
+                    .collect()
+            }
+            _ => Vec::new(),
+        };
+        Ok(News { found, cursor: cursor_at(read), is_partial })
+    }
+}
+
+/// Whether a run was requested by the sensor itself, which would go on for ever.
+fn is_caused_by(cause: &Cause, sensor: &str) -> bool {
+    matches!(cause, Cause::Sensor { name, .. } if name == sensor)
+}
+
+fn run_found(facts: &RunFacts) -> Found {
+    Found {
+        key: facts.row.run_id.to_string(),
+        names: Map::from_iter([("run".to_owned(), run_names(facts))]),
+        partition: facts.row.partition.clone(),
+        tags: facts.row.tags.clone(),
+        of: Some(facts.row.run_id),
+    }
+}
+
+fn asset_found(
+    row: &EventRow,
+    assets: &BTreeSet<AssetKey>,
+    facts: &BTreeMap<RunId, RunFacts>,
+) -> Option<Found> {
+    let event = &row.event;
+    let EventBody::Materialized { step, asset, partition, metadata, data_version, .. } =
+        &event.body
+    else {
+        return None;
+    };
+    if !assets.contains(asset) {
+        return None;
+    }
+    let facts = facts.get(&event.run);
+    let names = json!({
+        "asset": asset,
+        "partition": partition,
+        "metadata": metadata,
+        "data_version": data_version,
+        "run_id": event.run,
+        "step": step,
+        "at": event.at.to_string(),
+    });
+    Some(Found {
+        key: format!("{} {} {}", event.run, event.epoch, event.seq),
+        names: Map::from_iter([
+            ("event".to_owned(), names),
+            ("run".to_owned(), facts.map_or(Value::Null, run_names)),
+        ]),
+        partition: partition.clone(),
+        tags: facts.map(|facts| facts.row.tags.clone()).unwrap_or_default(),
+        of: Some(event.run),
+    })
+}
+
+/// What templates see of a run.
+fn run_names(facts: &RunFacts) -> Value {
+    let row = &facts.row;
+    json!({
+        "id": row.run_id,
+        "short": row.run_id.short(),
+        "job": row.job,
+        "location": facts.location,
+        "title": row.title,
+        "status": row.status.to_string(),
+        "partition": row.partition,
+        "tags": row.tags,
+        "context": facts.context,
+        "config": facts.context,
+        "cause": row.cause.to_string(),
+        "failure": row.failure,
+        "queued_at": row.queued_at.to_string(),
+        "started_at": row.started_at.map(|at| at.to_string()),
+        "ended_at": row.ended_at.map(|at| at.to_string()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use millstream_model::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn a_place_reads_back_from_its_cursor() {
+        let run = RunId::new(Timestamp::from_micros(5), [3; 10]);
+        for event in [None, Some((run, 2, -3))] {
+            let place = LogPlace { position: EventPosition(17), event };
+            assert_eq!(place_of(&cursor_at(place)), Some(place));
+        }
+        for wrong in ["", "x", "17 y", "17 y 1 2"] {
+            assert_eq!(place_of(wrong), None, "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! What a reply to a sensor's question comes to: requests, keys of partitions, a cursor.
+//!
+//! Nothing is stored here; a test tick ends with it, a real one goes on in
+//! [`crate::sensor_ticks`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use millstream_decide::sensor::{
+    Draft, Found, draft, keys_of_rows, new_files, of_answer, rows, sync,
+};
+use millstream_decide::template::Templates;
+use millstream_model::{
+    CURSOR_MAX, ErrorCode, PartitionKey, PartitionSync, PartitionsChange, PartitionsDef,
+    PartitionsName, SensorAnswer, SensorQuestion, SkipReason, TickWarning,
+};
+use millstream_plan::tenant_of;
+use millstream_store::StoreError;
+use serde_json::{Map, Value};
+
+pub use millstream_decide::sensor::FileSeen;
+
+use crate::Control;
+use crate::live_schedules::division;
+use crate::sensor_ticks::SensorAsking;
+
+/// Keys of dynamic partitions that a synchronization compares.
+const KEYS_MAX: u32 = 1_000_000;
+
+/// What whoever was asked has said.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SensorReply {
+    /// A value: an answer, or rows.
+    Value(Value),
+    /// That there is nothing to do, and why.
+    Skipped(String),
+    /// The files that are there, sorted.
+    Files(Vec<FileSeen>),
+    /// Nothing: the store itself has the answer.
+    None,
+}
+
+/// What a tick comes to.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Outcome {
+    pub(crate) draft: Draft,
+    pub(crate) partitions: BTreeMap<PartitionsName, PartitionsChange>,
+    /// What is remembered from now on.
+    pub(crate) cursor: Option<String>,
+    /// Why nothing is requested, where that is known already.
+    pub(crate) skipped: Option<SkipReason>,
+    /// Whether there is more, so that the next tick comes at once.
+    pub(crate) is_partial: bool,
+    /// What a log says of it, for people who search for it.
+    pub(crate) said: Vec<String>,
+}
+
+impl Control {
+    /// What `reply` comes to, or what is wrong with it.
+    pub(crate) async fn outcome_of(
+        &self,
+        asking: &SensorAsking,
+        reply: SensorReply,
+    ) -> Result<Result<Outcome, TickWarning>, StoreError> {
+        let cursor = asking.cursor.clone();
+        Ok(match (&asking.def.question, reply) {
+            (_, SensorReply::Skipped(reason)) => {
+                let skipped = Some(SkipReason::Said { reason });
+                Ok(Outcome { cursor, skipped, ..Outcome::default() })
+            }
+            (SensorQuestion::Own { .. }, SensorReply::Value(value)) => own(asking, value),
+            (SensorQuestion::Rows { cursor: template, .. }, SensorReply::Value(value)) => {
+                self.of_rows(asking, template.as_deref(), value)
+            }
+            (SensorQuestion::PartitionSync(sync), SensorReply::Value(value)) => {
+                self.of_sync(asking, sync, &value).await?
+            }
+            (SensorQuestion::Files(question), SensorReply::Files(files)) => {
+                let (found, cursor, is_partial) =
+                    new_files(question, asking.cursor.as_deref(), &files);
+                let draft = self.drafted(asking, found);
+                Ok(Outcome { draft, cursor: Some(cursor), is_partial, ..Outcome::default() })
+            }
+            (question, SensorReply::None) if question.reads_events() => {
+                let news = self.news_for(asking).await?;
+                let said = failures(question, &news.found);
+                let draft = self.drafted(asking, news.found);
+                let (cursor, is_partial) = (Some(news.cursor), news.is_partial);
+                Ok(Outcome { draft, cursor, is_partial, said, ..Outcome::default() })
+            }
+            (question, _) => {
+                let message = format!("a {} sensor cannot be asked here", question.kind());
+                Err(TickWarning { partition: None, code: ErrorCode::SensorAsk, message })
+            }
+        })
+    }
+
+    /// The requests for what was found. The partition of what was found goes only to what has some.
+    fn drafted(&self, asking: &SensorAsking, mut found: Vec<Found>) -> Draft {
+        let target = asking.def.request.target.as_ref();
+        let divided = target.and_then(|target| division(&asking.manifest, target).ok().flatten());
+        if divided.is_none() {
+            for thing in &mut found {
+                thing.partition = None;
+            }
+        }
+        draft(&asking.def, &found, &self.base_names(asking))
+    }
+
+    /// What templates of a sensor see whatever was found.
+    fn base_names(&self, asking: &SensorAsking) -> Map<String, Value> {
+        let tenant = asking.manifest.tenants.get(&asking.tenant);
+        let mut names = match self.names(&asking.tenant, tenant) {
+            Value::Object(names) => names,
+            _ => Map::new(),
+        };
+        names.insert("sensor".to_owned(), asking.def.name.to_string().into());
+        names
+    }
+
+    fn of_rows(
+        &self,
+        asking: &SensorAsking,
+        template: Option<&str>,
+        value: Value,
+    ) -> Result<Outcome, TickWarning> {
+        let found = rows(value);
+        if found.len() > millstream_model::REQUESTS_MAX {
+            return Err(wrong(format!(
+                "the answer has {} rows, more than {} of one tick; ask for fewer, with the cursor",
+                found.len(),
+                millstream_model::REQUESTS_MAX
+            )));
+        }
+        let cursor = match (template, found.last()) {
+            (Some(template), Some(last)) => {
+                let mut names = self.base_names(asking);
+                names.extend(last.names.clone());
+                let names = Value::Object(names);
+                let filled = Templates::over(&names).text(template);
+                let cursor = filled.map_err(|error| wrong(error.to_string()))?;
+                if cursor.len() > CURSOR_MAX {
+                    return Err(wrong("the cursor is longer than 1 MiB".to_owned()));
+                }
+                Some(cursor)
+            }
+            _ => asking.cursor.clone(),
+        };
+        Ok(Outcome { draft: self.drafted(asking, found), cursor, ..Outcome::default() })
+    }
+
+    async fn of_sync(
+        &self,
+        asking: &SensorAsking,
+        def: &PartitionSync,
+        value: &Value,
+    ) -> Result<Result<Outcome, TickWarning>, StoreError> {
+        let named = match keys_of_rows(def, value, &self.base_names(asking)) {
+            Ok(named) => named,
+            Err(error) => return Ok(Err(error)),
+        };
+        let wanted = match own_keys(asking, &def.partitions, named) {
+            Ok(wanted) => wanted,
+            Err(error) => return Ok(Err(error)),
+        };
+        let present = self
+            .store
+            .dynamic_partitions(&asking.tenant, &def.partitions, ("", ""), KEYS_MAX)
+            .await?;
+        let plan = match sync(def, &wanted, &present.into_iter().collect()) {
+            Ok(plan) => plan,
+            Err(error) => return Ok(Err(error)),
+        };
+        let (added, deleted) = (plan.add.len(), plan.remove.len());
+        let said = format!(
+            "Synced dynamic partitions: {} added={added} deleted={deleted} total={}",
+            def.partitions, plan.total
+        );
+        let change = PartitionsChange { add: plan.add, remove: plan.remove };
+        Ok(Ok(Outcome {
+            partitions: BTreeMap::from([(def.partitions.clone(), change)]),
+            skipped: Some(SkipReason::Synced {
+                added: count(added),
+                deleted: count(deleted),
+                total: count(plan.total),
+            }),
+            is_partial: plan.is_partial,
+            said: vec![said],
+            ..Outcome::default()
+        }))
+    }
+}
+
+/// What a sensor's own answer comes to.
+fn own(asking: &SensorAsking, value: Value) -> Result<Outcome, TickWarning> {
+    let answer = if value.is_null() { Value::Object(Map::new()) } else { value };
+    let answer: SensorAnswer =
+        serde_json::from_value(answer).map_err(|error| wrong(format!("the answer: {error}")))?;
+    let draft = of_answer(&asking.def, &answer, asking.nominal)?;
+    for (name, change) in &answer.partitions {
+        let keys = change.add.iter().chain(&change.remove).cloned().collect::<BTreeSet<_>>();
+        let total = keys.len();
+        if own_keys(asking, name, keys)?.len() < total {
+            let message = format!("the answer changes keys of `{name}` that are another tenant's");
+            return Err(wrong(message));
+        }
+    }
+    let changed: Vec<&PartitionsChange> = answer.partitions.values().collect();
+    let added: usize = changed.iter().map(|change| change.add.len()).sum();
+    let deleted: usize = changed.iter().map(|change| change.remove.len()).sum();
+    let skipped = match answer.skip {
+        Some(reason) => Some(SkipReason::Said { reason: reason.chars().take(2_000).collect() }),
+        None if added + deleted > 0 => {
+            Some(SkipReason::Synced { added: count(added), deleted: count(deleted), total: 0 })
+        }
+        None => None,
+    };
+    let cursor = answer.cursor.or_else(|| asking.cursor.clone());
+    Ok(Outcome { draft, partitions: answer.partitions, cursor, skipped, ..Outcome::default() })
+}
+
+/// Those of `keys` that are the tenant's own, all of the form of their definition.
+fn own_keys(
+    asking: &SensorAsking,
+    name: &PartitionsName,
+    keys: BTreeSet<PartitionKey>,
+) -> Result<BTreeSet<PartitionKey>, TickWarning> {
+    let Some(def @ PartitionsDef::Dynamic(_)) = asking.manifest.partitions.get(name) else {
+        return Err(wrong(format!("there are no dynamic partitions called `{name}`")));
+    };
+    let mut own = BTreeSet::new();
+    for key in keys {
+        def.parse_key(&key).map_err(|error| TickWarning {
+            partition: None,
+            code: ErrorCode::PartitionKey,
+            message: error.to_string(),
+        })?;
+        // A key of a tenant that is not declared or switched off is nobody's.
+        let Ok(owner) = tenant_of(&asking.manifest, name, &key) else { continue };
+        if owner.is_none_or(|owner| owner == asking.tenant) {
+            own.insert(key);
+        }
+    }
+    Ok(own)
+}
+
+/// A line for each failed run that a sensor has seen.
+fn failures(question: &SensorQuestion, found: &[Found]) -> Vec<String> {
+    if !matches!(question, SensorQuestion::RunStatus { .. }) {
+        return Vec::new();
+    }
+    let line = |thing: &Found| {
+        let run = thing.names.get("run")?;
+        let text = |key: &str| run.get(key).and_then(Value::as_str).unwrap_or("-").to_owned();
+        (text("status") == "FAILURE").then(|| {
+            let job = if run.get("job").is_some_and(Value::is_string) { "job" } else { "title" };
+            format!("RUN FAILED job={} run_id={}", text(job), text("id"))
+        })
+    };
+    found.iter().filter_map(line).collect()
+}
+
+fn wrong(message: String) -> TickWarning {
+    TickWarning { partition: None, code: ErrorCode::SensorAnswer, message }
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}

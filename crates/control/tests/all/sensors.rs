@@ -1,0 +1,591 @@
+//! Sensors over a clock that the tests set: what they find, what they request, and why not.
+
+use std::collections::BTreeMap;
+
+use millstream_control::{Control, FileSeen, RunFilter, SensorReply, SensorTicked, SensorWatch};
+use millstream_definition::parse_file;
+use millstream_model::view::RunRow;
+use millstream_model::{
+    Cause, EventBody, FileManifest, HumanDuration, PartitionKey, RunId, TenantId, TickRow,
+    TickStatus, TickWarning, Timestamp,
+};
+use millstream_testkit::definitions::live;
+use serde_json::{Value, json};
+
+use crate::bench::{Bench, TIME_TO_LIVE, TestWorker, started, step_started, step_succeeded};
+
+/// Jobs of one op each.
+fn jobs(names: &[&str]) -> String {
+    let lines: Vec<String> = names
+        .iter()
+        .map(|name| format!("  {name}:\n    nodes: [{{id: a, type: noop}}]\n"))
+        .collect();
+    format!("jobs:\n{}", lines.concat())
+}
+
+fn parsed(name: &str, text: &str) -> FileManifest {
+    let parsed = parse_file(name, text.as_bytes());
+    assert_eq!(parsed.diagnostics, [], "{text}");
+    parsed.manifest.unwrap()
+}
+
+fn tenant() -> TenantId {
+    TenantId::default_tenant()
+}
+
+/// An instance whose daemon asks sensors; what is asked of programs is said by the tests.
+struct World {
+    bench: Bench,
+    watch: SensorWatch,
+}
+
+impl World {
+    async fn of(text: &str) -> Self {
+        let bench = Bench::empty().await;
+        bench.clock.set(Timestamp::from_micros(1_780_000_000_000_000));
+        let mut world = Self { bench, watch: SensorWatch::default() };
+        world.load(text).await;
+        world
+    }
+
+    async fn load(&mut self, text: &str) {
+        self.bench.scan(vec![live("one.yaml", parsed("one.yaml", text))]).await;
+    }
+
+    fn control(&self) -> &Control {
+        &self.bench.control
+    }
+
+    /// Asks every sensor that is due, each with `reply`.
+    async fn pass(
+        &mut self,
+        reply: impl Fn() -> Result<SensorReply, TickWarning>,
+    ) -> Vec<SensorTicked> {
+        let control = self.bench.control.clone();
+        let pass = control.due_sensors("one", &mut self.watch, TIME_TO_LIVE).await.unwrap();
+        assert!(pass.is_holder);
+        let mut ticked = Vec::new();
+        for (tenant, source) in pass.due {
+            let asking = control.begin_sensor(&tenant, &source).await.unwrap().unwrap();
+            let reply =
+                if asking.def.question.reads_events() { Ok(SensorReply::None) } else { reply() };
+            ticked.push(control.settle_sensor(&asking, reply).await.unwrap());
+        }
+        ticked
+    }
+
+    /// As [`World::pass`] once everything is due again.
+    async fn again(
+        &mut self,
+        reply: impl Fn() -> Result<SensorReply, TickWarning>,
+    ) -> Vec<SensorTicked> {
+        self.bench.clock.advance(std::time::Duration::from_mins(2));
+        self.pass(reply).await
+    }
+
+    async fn events(&mut self) -> Vec<SensorTicked> {
+        self.again(|| unreachable!("only events are read")).await
+    }
+
+    async fn answer(&mut self, answer: Value) -> Vec<SensorTicked> {
+        self.again(move || Ok(SensorReply::Value(answer.clone()))).await
+    }
+
+    async fn runs(&self) -> Vec<RunRow> {
+        let store = self.control().store();
+        let mut runs = store.run_list(&[tenant()], &RunFilter::default(), 10_000).await.unwrap();
+        runs.reverse();
+        runs
+    }
+
+    async fn requested(&self) -> Vec<RunRow> {
+        let by_sensor = |run: &RunRow| matches!(run.cause, Cause::Sensor { .. });
+        self.runs().await.into_iter().filter(by_sensor).collect()
+    }
+
+    async fn ticks(&self, name: &str) -> Vec<TickRow> {
+        self.control().sensor_ticks(&tenant(), name, None, 100).await.unwrap()
+    }
+
+    async fn last(&self, name: &str) -> TickRow {
+        self.ticks(name).await.remove(0)
+    }
+
+    /// Launches a run of a job with a context and labels.
+    async fn launch(&self, job: &str, context: Value, tags: &[(&str, &str)]) -> RunId {
+        let mut request = crate::bench::request(&tenant());
+        request.context = context.as_object().cloned().unwrap_or_default();
+        request.tags = tags.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        self.control().launch_job(&request, &job.parse().unwrap()).await.unwrap().run_id
+    }
+
+    /// Lets the run that waits succeed.
+    async fn succeed(&self, run: RunId) {
+        let mut worker = self.bench.start_again(run).await;
+        worker.say(vec![step_started("a", 1), step_succeeded("a", 1)]).await.unwrap();
+        worker.say(vec![EventBody::RunSucceeded {}]).await.unwrap();
+    }
+
+    /// Lets the run that waits fail.
+    async fn fail(&self, run: RunId) {
+        let mut worker = self.bench.start_again(run).await;
+        fail(&mut worker).await;
+    }
+}
+
+async fn fail(worker: &mut TestWorker<'_>) {
+    let error = millstream_model::StepError {
+        code: millstream_model::ErrorCode::StepExit,
+        message: "it broke".to_owned(),
+        detail: None,
+    };
+    let step = "a".parse().unwrap();
+    let failed = EventBody::StepFailed { step, attempt: 1, error, retry: None };
+    worker.say(vec![step_started("a", 1), failed]).await.unwrap();
+    worker.say(vec![EventBody::RunFailed { reason: "a failed".to_owned() }]).await.unwrap();
+}
+
+fn chain() -> String {
+    format!(
+        "{}sensors:\n  after:\n    kind: run_status\n    job: sec_materialize\n    on: [SUCCESS]\n    \
+         when: \"{{{{ run.config.graph_id | default('sec') == 'sec' }}}}\"\n    \
+         request: {{job: snapshot, context: {{graph_id: sec}}}}\n",
+        jobs(&["sec_materialize", "other", "snapshot"])
+    )
+}
+
+#[tokio::test]
+async fn r120_a_run_that_succeeds_requests_exactly_one_run_of_another_job() {
+    let mut world = World::of(&chain()).await;
+    world.events().await;
+    let run = world.launch("sec_materialize", json!({}), &[]).await;
+    world.succeed(run).await;
+    let other = world.launch("other", json!({}), &[]).await;
+    world.succeed(other).await;
+    for _ in 0..3 {
+        world.events().await;
+    }
+    let requested = world.requested().await;
+    assert_eq!(requested.len(), 1);
+    assert_eq!(requested[0].job.as_ref().unwrap().as_str(), "snapshot");
+    let Cause::Sensor { name, of, .. } = &requested[0].cause else { unreachable!() };
+    assert_eq!((name.as_str(), *of), ("after", Some(run)), "the chain is visible");
+    assert_eq!(requested[0].tags["dagster/sensor_name"], "after");
+}
+
+#[tokio::test]
+async fn r121_failures_of_every_job_are_seen_all_of_them_and_the_lag_is_shown() {
+    let text = format!(
+        "{}sensors:\n  broken: {{kind: run_status, on: [FAILURE, CANCELED], request: {{job: tell}}}}\n",
+        jobs(&["one", "two", "tell"])
+    );
+    let mut world = World::of(&text).await;
+    world.events().await;
+    for job in ["one", "two", "one"] {
+        let run = world.launch(job, json!({}), &[]).await;
+        world.fail(run).await;
+    }
+    let ok = world.launch("two", json!({}), &[]).await;
+    world.succeed(ok).await;
+    let stand = world.control().sensor_stand(&tenant(), "broken").await.unwrap();
+    assert_eq!(stand.lag.unwrap().events, 3);
+    assert_eq!(world.events().await, [SensorTicked::Launched(3)]);
+    let stand = world.control().sensor_stand(&tenant(), "broken").await.unwrap();
+    assert_eq!(stand.lag.unwrap().events, 0);
+    // Runs that the sensor itself requested are no news to it, or it would go on for ever.
+    for claimed in world.bench.claim().await {
+        let mut worker = world.bench.worker_of(claimed);
+        worker.say(vec![started()]).await.unwrap();
+        fail(&mut worker).await;
+    }
+    assert_eq!(world.events().await, [SensorTicked::Skipped]);
+}
+
+#[tokio::test]
+async fn r122_a_run_with_another_graph_is_skipped_and_the_tick_says_why() {
+    let mut world = World::of(&chain()).await;
+    world.events().await;
+    let run = world.launch("sec_materialize", json!({ "graph_id": "roboinvestor" }), &[]).await;
+    world.succeed(run).await;
+    assert_eq!(world.events().await, [SensorTicked::Skipped]);
+    let why = world.last("after").await.skipped.unwrap().to_string();
+    assert!(why.contains(&run.to_string()) && why.contains("graph_id"), "{why}");
+    let run = world.launch("sec_materialize", json!({ "graph_id": "sec" }), &[]).await;
+    world.succeed(run).await;
+    assert_eq!(world.events().await, [SensorTicked::Launched(1)]);
+}
+
+#[tokio::test]
+async fn r127_two_runs_of_one_day_are_two_requests_and_a_repeated_tick_is_none() {
+    let mut world = World::of(&chain()).await;
+    world.events().await;
+    let before = world.control().sensor_stand(&tenant(), "after").await.unwrap().cursor;
+    for _ in 0..2 {
+        let run = world.launch("sec_materialize", json!({}), &[]).await;
+        world.succeed(run).await;
+    }
+    assert_eq!(world.events().await, [SensorTicked::Launched(2)]);
+    // The same events once more, as if the cursor had been lost.
+    let control = world.control().clone();
+    control.set_sensor_cursor(&tenant(), "after", before.as_deref()).await.unwrap();
+    assert_eq!(world.events().await, [SensorTicked::Skipped]);
+    assert_eq!(world.requested().await.len(), 2);
+}
+
+#[tokio::test]
+async fn r128_a_run_key_that_was_requested_is_listed_with_its_run_in_the_tick() {
+    let text = format!(
+        "{}sensors:\n  own: {{kind: command, command: [./x], request: {{job: etl}}}}\n",
+        jobs(&["etl"])
+    );
+    let mut world = World::of(&text).await;
+    let answer = json!({ "cursor": "1", "requests": [{ "run_key": "k" }] });
+    assert_eq!(world.answer(answer.clone()).await, [SensorTicked::Launched(1)]);
+    assert_eq!(world.answer(answer).await, [SensorTicked::Skipped]);
+    let tick = world.last("own").await;
+    let run = world.requested().await[0].run_id;
+    assert_eq!(tick.warnings[0].message, format!("deduplicated: key k, run {run}"));
+    assert_eq!(tick.skipped.unwrap().to_string(), "its runs were requested before (run_key)");
+}
+
+#[tokio::test]
+async fn a_sensor_of_its_own_keeps_its_cursor_and_its_words_and_fails_without_moving() {
+    let text = format!(
+        "{}sensors:\n  own: {{kind: command, command: [./x], request: {{job: etl}}}}\n",
+        jobs(&["etl"])
+    );
+    let mut world = World::of(&text).await;
+    world.answer(json!({ "cursor": "a", "skip": "nothing yet" })).await;
+    assert_eq!(world.last("own").await.skipped.unwrap().to_string(), "nothing yet");
+    for wrong in [json!([1]), json!({ "requests": [{ "job": "etl", "select": "x" }] })] {
+        assert_eq!(world.answer(wrong).await, [SensorTicked::Failed]);
+    }
+    let failed = || {
+        let (code, message) = (millstream_model::ErrorCode::StepExit, "code 1".to_owned());
+        Err(TickWarning { partition: None, code, message })
+    };
+    assert_eq!(world.again(failed).await, [SensorTicked::Failed]);
+    assert_eq!(world.last("own").await.error.unwrap().message, "code 1");
+    let stand = world.control().sensor_stand(&tenant(), "own").await.unwrap();
+    assert_eq!(stand.cursor.as_deref(), Some("a"));
+}
+
+#[tokio::test]
+async fn r129_an_answer_that_comes_twice_is_stored_once_and_one_to_an_older_asking_never() {
+    let text = format!(
+        "{}sensors:\n  own: {{kind: command, command: [./x], request: {{job: etl}}}}\n",
+        jobs(&["etl"])
+    );
+    let mut world = World::of(&text).await;
+    let control = world.control().clone();
+    let pass = control.due_sensors("one", &mut world.watch, TIME_TO_LIVE).await.unwrap();
+    let (tenant_id, source) = pass.due[0].clone();
+    let asking = control.begin_sensor(&tenant_id, &source).await.unwrap().unwrap();
+    let late = control.begin_sensor(&tenant_id, &source).await.unwrap().unwrap();
+    let answer = || Ok(SensorReply::Value(json!({ "cursor": "1", "requests": [{}] })));
+    let ticked = control.settle_sensor(&asking, answer()).await.unwrap();
+    assert_eq!(ticked, SensorTicked::Launched(1));
+    for zombie in [&asking, &late] {
+        let ticked = control.settle_sensor(zombie, answer()).await.unwrap();
+        assert_eq!(ticked, SensorTicked::Replaced);
+    }
+    assert_eq!(world.requested().await.len(), 1);
+    // What was asked before somebody stopped it is not stored either.
+    let asking = control.begin_sensor(&tenant_id, &source).await.unwrap().unwrap();
+    control.switch_sensor(&tenant(), "own", (Some(false), "ana")).await.unwrap();
+    assert_eq!(control.settle_sensor(&asking, answer()).await.unwrap(), SensorTicked::Replaced);
+    assert_eq!(world.answer(json!({})).await, [], "one that is off is not asked");
+    control.switch_sensor(&tenant(), "own", (Some(true), "ana")).await.unwrap();
+    assert_eq!(world.answer(json!({ "requests": [{}] })).await, [SensorTicked::Launched(1)]);
+}
+
+fn shops() -> &'static str {
+    "partitions:\n  shop: {kind: dynamic}\nassets:\n  \
+     sold: {partitions: shop, output_required: false, step: {kind: noop}}\n"
+}
+
+#[tokio::test]
+async fn r148_three_thousand_keys_and_their_runs_are_one_tick() {
+    let text = format!(
+        "{}sensors:\n  own: {{kind: command, command: [./x], request: {{select: sold}}}}\n",
+        shops()
+    );
+    let mut world = World::of(&text).await;
+    let keys: Vec<String> = (0..3_000).map(|n| format!("shop-{n:04}")).collect();
+    let requests: Vec<Value> =
+        keys.iter().map(|key| json!({ "run_key": key, "partition": key })).collect();
+    let begun = std::time::Instant::now();
+    let ticked = world
+        .answer(json!({ "partitions": { "shop": { "add": keys } }, "requests": requests }))
+        .await;
+    assert_eq!(ticked, [SensorTicked::Launched(3_000)]);
+    assert!(begun.elapsed() < std::time::Duration::from_mins(1));
+    let count = world
+        .control()
+        .store()
+        .count_dynamic_partitions(&tenant(), &"shop".parse().unwrap())
+        .await
+        .unwrap();
+    assert_eq!((count, world.requested().await.len()), (3_000, 3_000));
+}
+
+#[tokio::test]
+async fn one_partition_that_does_not_exist_keeps_no_other_from_being_requested() {
+    let text = format!(
+        "{}sensors:\n  own: {{kind: command, command: [./x], request: {{select: sold}}}}\n",
+        shops()
+    );
+    let mut world = World::of(&text).await;
+    let answer = json!({
+        "partitions": { "shop": { "add": ["a"] } },
+        "requests": [{ "partition": "a" }, { "partition": "nowhere" }],
+    });
+    assert_eq!(world.answer(answer).await, [SensorTicked::Launched(1)]);
+    assert_eq!(world.last("own").await.warnings.len(), 1);
+    let hopeless = json!({ "cursor": "x", "requests": [{ "partition": "nowhere" }] });
+    assert_eq!(world.answer(hopeless).await, [SensorTicked::Failed]);
+    assert_eq!(world.control().sensor_stand(&tenant(), "own").await.unwrap().cursor, None);
+}
+
+/// Lets one run say that it made `keys` of the asset.
+async fn materialize(world: &World, keys: &[String]) {
+    let mut request = crate::bench::request(&tenant());
+    request.partition = Some(keys[0].parse().unwrap());
+    let wish = millstream_control::MaterializeRequest {
+        select: "sold".to_owned(),
+        partitions: vec![keys[0].parse().unwrap()],
+        all_partitions: false,
+    };
+    let run = world.control().materialize(&request, &wish).await.unwrap()[0].run_id;
+    let mut worker = world.bench.claimed(run).await;
+    worker.say(vec![started(), step_started("sold", 1)]).await.unwrap();
+    let made = |key: &String| EventBody::Materialized {
+        step: "sold".parse().unwrap(),
+        asset: "sold".parse().unwrap(),
+        partition: Some(key.parse().unwrap()),
+        metadata: BTreeMap::new(),
+        data_version: None,
+        code_version: "1".to_owned(),
+    };
+    worker.say(keys.iter().map(made).collect()).await.unwrap();
+    worker.say(vec![step_succeeded("sold", 1), EventBody::RunSucceeded {}]).await.unwrap();
+}
+
+fn following() -> String {
+    format!(
+        "{}  told: {{partitions: shop, step: {{kind: noop}}}}\nsensors:\n  \
+         made: {{kind: asset, select: sold, request: {{select: told}}}}\n",
+        shops()
+    )
+}
+
+#[tokio::test]
+async fn r043_a_burst_of_2500_materializations_is_read_in_three_ticks_each_once() {
+    let mut world = World::of(&following()).await;
+    world.events().await;
+    let keys: Vec<String> = (0..2_500).map(|n| format!("s{n:04}")).collect();
+    let name = "shop".parse().unwrap();
+    let parsed: Vec<PartitionKey> = keys.iter().map(|key| key.parse().unwrap()).collect();
+    world.control().add_partitions(&tenant(), &name, &parsed).await.unwrap();
+    materialize(&world, &keys).await;
+    let mut ticked = world.events().await;
+    for _ in 0..2 {
+        // What is left is due at once.
+        world.bench.clock.advance(std::time::Duration::from_millis(1));
+        ticked.extend(world.pass(|| unreachable!()).await);
+    }
+    let counts = [1_000, 1_000, 500].map(SensorTicked::Launched);
+    assert_eq!(ticked, counts);
+    assert_eq!(world.events().await, [SensorTicked::Skipped]);
+    let mut seen: Vec<String> = world
+        .requested()
+        .await
+        .iter()
+        .map(|run| run.partition.as_ref().unwrap().to_string())
+        .collect();
+    seen.sort();
+    assert_eq!(seen, keys);
+}
+
+#[tokio::test]
+async fn r040_an_asset_that_returned_nothing_triggers_nothing() {
+    let mut world = World::of(&following()).await;
+    world.events().await;
+    let name = "shop".parse().unwrap();
+    world.control().add_partitions(&tenant(), &name, &["a".parse().unwrap()]).await.unwrap();
+    let request = crate::bench::request(&tenant());
+    let wish = millstream_control::MaterializeRequest {
+        select: "sold".to_owned(),
+        partitions: vec!["a".parse().unwrap()],
+        all_partitions: false,
+    };
+    let run = world.control().materialize(&request, &wish).await.unwrap()[0].run_id;
+    let mut worker = world.bench.start_again(run).await;
+    // Zero rows of an asset with `output_required: false`: the step succeeds and reports no asset.
+    worker.say(vec![step_started("sold", 1), step_succeeded("sold", 1)]).await.unwrap();
+    worker.say(vec![EventBody::RunSucceeded {}]).await.unwrap();
+    assert_eq!(world.events().await, [SensorTicked::Skipped]);
+    assert_eq!(world.last("made").await.skipped.unwrap().to_string(), "nothing new");
+    assert_eq!(world.requested().await, []);
+}
+
+#[tokio::test]
+async fn r151_a_chain_of_five_jobs_passes_its_batch_on_to_every_run() {
+    let names = ["download", "process", "stage", "copy", "snapshot"];
+    let links: Vec<String> = names
+        .windows(2)
+        .map(|pair| {
+            format!(
+                "  to_{1}: {{kind: run_status, job: {0}, on: [SUCCESS], \
+                 request: {{job: {1}, pass_tags: [batch_id]}}}}\n",
+                pair[0], pair[1]
+            )
+        })
+        .collect();
+    let mut world = World::of(&format!("{}sensors:\n{}", jobs(&names), links.concat())).await;
+    world.events().await;
+    let mut run = world.launch("download", json!({}), &[("batch_id", "b-7"), ("x", "y")]).await;
+    for stage in names.iter().skip(1) {
+        world.succeed(run).await;
+        world.events().await;
+        let last = world.runs().await.pop().unwrap();
+        assert_eq!(last.job.as_ref().unwrap().as_str(), *stage);
+        run = last.run_id;
+    }
+    let of_batch: Vec<String> = world
+        .runs()
+        .await
+        .iter()
+        .filter(|run| run.tags.get("batch_id").is_some_and(|batch| batch == "b-7"))
+        .map(|run| run.job.as_ref().unwrap().to_string())
+        .collect();
+    assert_eq!(of_batch, names);
+}
+
+fn synced() -> String {
+    format!(
+        "{}resources:\n  db: {{kind: sqlite, path: a.db}}\nsensors:\n  sync:\n    \
+         kind: partition_sync\n    partitions: shop\n    every: 5m\n    remove_missing: true\n    \
+         source: {{kind: sql, resource: db, statements: select shop from shops}}\n    \
+         keys: '{{{{ item.shop }}}}'\n",
+        shops()
+    )
+}
+
+fn rows(count: u32) -> Value {
+    (0..count).map(|n| json!({ "shop": format!("s{n}") })).collect()
+}
+
+#[tokio::test]
+async fn r027_partitions_follow_their_source_and_what_was_made_of_removed_ones_stays() {
+    let mut world = World::of(&synced()).await;
+    world.answer(rows(5)).await;
+    assert_eq!(
+        world.last("sync").await.skipped.unwrap().to_string(),
+        "partitions: added=5 deleted=0 total=5"
+    );
+    world.bench.clock.advance(std::time::Duration::from_mins(5));
+    materialize(&world, &["s4".to_owned()]).await;
+    world.answer(rows(4)).await;
+    assert_eq!(
+        world.last("sync").await.skipped.unwrap().to_string(),
+        "partitions: added=0 deleted=1 total=4"
+    );
+    let made = world.runs().await;
+    assert_eq!(made[0].partition.as_ref().unwrap().as_str(), "s4", "history stays");
+    world.bench.clock.advance(std::time::Duration::from_mins(5));
+    world.answer(rows(5)).await;
+    assert_eq!(
+        world.last("sync").await.skipped.unwrap().to_string(),
+        "partitions: added=1 deleted=0 total=5"
+    );
+}
+
+#[tokio::test]
+async fn r028_a_source_that_fails_or_is_empty_leaves_the_partitions_alone() {
+    let mut world = World::of(&synced()).await;
+    world.answer(rows(5)).await;
+    let fails = || {
+        let (code, message) = (millstream_model::ErrorCode::StepHttp, "500".to_owned());
+        Err(TickWarning { partition: None, code, message })
+    };
+    world.bench.clock.advance(std::time::Duration::from_mins(5));
+    assert_eq!(world.again(fails).await, [SensorTicked::Failed]);
+    for answer in [json!([]), rows(2), json!({ "error": "maintenance" }), Value::Null] {
+        world.bench.clock.advance(std::time::Duration::from_mins(5));
+        assert_eq!(world.answer(answer).await, [SensorTicked::Failed]);
+    }
+    let name = "shop".parse().unwrap();
+    let left = world.control().store().count_dynamic_partitions(&tenant(), &name).await.unwrap();
+    assert_eq!(left, 5);
+}
+
+#[tokio::test]
+async fn rows_of_a_query_are_requested_once_and_the_cursor_is_the_last_ones() {
+    let text = format!(
+        "{}resources:\n  db: {{kind: sqlite, path: a.db}}\nsensors:\n  rows:\n    kind: sql\n    \
+         query: {{resource: db, statements: select id from t where id > :cursor}}\n    \
+         cursor: '{{{{ item.id }}}}'\n    \
+         request: {{job: etl, run_key: 'order-{{{{ item.id }}}}', context: {{order: '{{{{ item.id }}}}'}}}}\n",
+        jobs(&["etl"])
+    );
+    let mut world = World::of(&text).await;
+    let ticked = world.answer(json!([{ "id": 1 }, { "id": 2 }])).await;
+    assert_eq!(ticked, [SensorTicked::Launched(2)]);
+    assert_eq!(world.answer(json!([])).await, [SensorTicked::Skipped]);
+    assert_eq!(world.answer(json!([{ "id": 2 }, { "id": 3 }])).await, [SensorTicked::Launched(1)]);
+    let stand = world.control().sensor_stand(&tenant(), "rows").await.unwrap();
+    assert_eq!(stand.cursor.as_deref(), Some("3"));
+    let tick = world.last("rows").await;
+    assert_eq!((tick.status, tick.runs[0].run_key.as_str()), (TickStatus::Launched, "order-3"));
+}
+
+#[tokio::test]
+async fn files_that_are_new_request_runs_with_their_paths() {
+    let text = format!(
+        "{}sensors:\n  arrived:\n    kind: files\n    path: data/in\n    \
+         request: {{job: etl, context: {{path: '{{{{ file.path }}}}'}}}}\n",
+        jobs(&["etl"])
+    );
+    let mut world = World::of(&text).await;
+    let file = |path: &str| FileSeen {
+        path: path.to_owned(),
+        size: 3,
+        changed_at: Timestamp::from_micros(7),
+    };
+    let there = move |paths: &[&str]| {
+        let files: Vec<FileSeen> = paths.iter().map(|path| file(path)).collect();
+        move || Ok(SensorReply::Files(files.clone()))
+    };
+    assert_eq!(world.again(there(&["a.csv"])).await, [SensorTicked::Launched(1)]);
+    assert_eq!(world.again(there(&["a.csv"])).await, [SensorTicked::Skipped]);
+    assert_eq!(world.again(there(&["a.csv", "b/c.csv"])).await, [SensorTicked::Launched(1)]);
+    assert_eq!(
+        world.last("arrived").await.runs[0].run_key.split(' ').next(),
+        Some("data/in/b/c.csv")
+    );
+}
+
+#[tokio::test]
+async fn a_sensor_of_a_job_that_is_off_says_so_and_goes_on() {
+    let mut world = World::of(&chain()).await;
+    world.events().await;
+    let job = "snapshot".parse().unwrap();
+    let location = crate::bench::location();
+    let word = (&location, &job);
+    world.control().override_job(&tenant(), word, Some(false), "ana").await.unwrap();
+    let run = world.launch("sec_materialize", json!({}), &[]).await;
+    world.succeed(run).await;
+    assert_eq!(world.events().await, [SensorTicked::Skipped]);
+    assert_eq!(world.last("after").await.skipped.unwrap().to_string(), "its job is switched off");
+}
+
+#[tokio::test]
+async fn ticks_come_no_more_often_than_the_sensor_says() {
+    let mut world = World::of(&chain()).await;
+    assert_eq!(world.pass(|| unreachable!()).await.len(), 1, "a new one is asked at once");
+    assert_eq!(world.pass(|| unreachable!()).await.len(), 0);
+    let row = world.control().sensor_view(&tenant(), "after").await.unwrap();
+    assert_eq!(row.every, HumanDuration(std::time::Duration::from_secs(30)));
+    assert_eq!(row.next_at.unwrap().since(world.control().now()).as_secs(), 30);
+}

@@ -1,0 +1,136 @@
+//! How a daemon gets the answer to a sensor's question: from a step, from a folder, or not at all.
+//!
+//! User code runs in child processes through the asker; nothing here decides what an answer means.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use millstream_control::{Control, FileSeen, SensorAsking, SensorReply};
+use millstream_launch::{Asked, Asker};
+use millstream_model::{ErrorCode, FileQuestion, SensorQuestion, TickWarning, Timestamp};
+
+/// How long after its timeout a question may still take to end its processes.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// Files that a walk looks at, whether they match or not.
+const WALKED_MAX: usize = 500_000;
+
+/// Folders that lie in one another.
+const DEPTH_MAX: usize = 32;
+
+/// What a daemon asks with.
+#[derive(Clone)]
+pub struct Senses {
+    /// Asks steps.
+    pub asker: Arc<dyn Asker>,
+    /// The project's folder, which files are below.
+    pub project: PathBuf,
+}
+
+impl Senses {
+    /// What is said to a sensor's question, or why nothing is.
+    pub(crate) async fn reply(
+        &self,
+        control: &Control,
+        asking: &SensorAsking,
+    ) -> Result<SensorReply, TickWarning> {
+        if let SensorQuestion::Files(question) = &asking.def.question {
+            let (folder, question) = (self.project.join(&question.path), question.clone());
+            let now = control.now();
+            let walk = move || files(&folder, &question, now);
+            let walked = tokio::task::spawn_blocking(walk).await;
+            let walked = walked.unwrap_or_else(|error| Err(format!("the walk broke: {error}")));
+            return walked.map(SensorReply::Files).map_err(failed);
+        }
+        let Some(question) = control.question_of(asking) else { return Ok(SensorReply::None) };
+        let limit = asking.def.timeout.0;
+        let asked = tokio::time::timeout(limit + GRACE, self.asker.ask(question?)).await;
+        match asked {
+            Ok(Ok(Asked::Answer(value))) => Ok(SensorReply::Value(value)),
+            Ok(Ok(Asked::Skipped(reason))) => Ok(SensorReply::Skipped(reason)),
+            Ok(Err(error)) => {
+                let detail = error.detail.filter(|detail| !detail.trim().is_empty());
+                let message = match detail {
+                    Some(detail) => format!("{}\n{}", error.message, detail.trim_end()),
+                    None => error.message,
+                };
+                Err(TickWarning { partition: None, code: error.code, message })
+            }
+            Err(_) => Err(failed(format!("it was not answered in {}", asking.def.timeout))),
+        }
+    }
+}
+
+fn failed(message: String) -> TickWarning {
+    TickWarning { partition: None, code: ErrorCode::SensorAsk, message }
+}
+
+/// The files below `folder` that match and have been left alone, sorted by path.
+fn files(folder: &Path, question: &FileQuestion, now: Timestamp) -> Result<Vec<FileSeen>, String> {
+    let until = now.as_micros().saturating_sub(micros(question.settle.0));
+    let mut walk = Walk {
+        pattern: question.pattern.as_deref().unwrap_or("**"),
+        until: Timestamp::from_micros(until),
+        walked: 0,
+        found: Vec::new(),
+    };
+    walk.folder(folder, "", 1)?;
+    walk.found.sort();
+    Ok(walk.found)
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+struct Walk<'p> {
+    pattern: &'p str,
+    until: Timestamp,
+    walked: usize,
+    found: Vec<FileSeen>,
+}
+
+impl Walk<'_> {
+    fn folder(&mut self, path: &Path, below: &str, depth: usize) -> Result<(), String> {
+        let failed = |error: std::io::Error| format!("{}: {error}", path.display());
+        for entry in std::fs::read_dir(path).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name();
+            // A name that is no text can be in no run key.
+            let Some(name) = name.to_str() else { continue };
+            let path_below =
+                if below.is_empty() { name.to_owned() } else { format!("{below}/{name}") };
+            // Links are not followed: they could lead out of the folder.
+            let kind = entry.file_type().map_err(failed)?;
+            if kind.is_dir() && depth < DEPTH_MAX {
+                self.folder(&entry.path(), &path_below, depth + 1)?;
+            } else if kind.is_file() {
+                self.file(&entry, path_below)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, entry: &std::fs::DirEntry, path: String) -> Result<(), String> {
+        use std::os::unix::fs::MetadataExt as _;
+        self.walked += 1;
+        if self.walked > WALKED_MAX {
+            return Err(format!("there are more than {WALKED_MAX} files below it"));
+        }
+        // A file that is gone between the walk and the look is no news.
+        let Ok(metadata) = entry.metadata() else { return Ok(()) };
+        // The time of the last change of any kind, which a move sets too.
+        let seconds = metadata.ctime().saturating_mul(1_000_000);
+        let changed_at = Timestamp::from_micros(seconds + metadata.ctime_nsec() / 1_000);
+        if changed_at > self.until || !millstream_control::path_matches(self.pattern, &path) {
+            return Ok(());
+        }
+        if self.found.len() >= millstream_control::SENSOR_FILES_MAX {
+            let limit = millstream_control::SENSOR_FILES_MAX;
+            return Err(format!("more than {limit} files match; choose a narrower pattern"));
+        }
+        self.found.push(FileSeen { path, size: metadata.len(), changed_at });
+        Ok(())
+    }
+}

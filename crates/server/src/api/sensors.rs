@@ -1,0 +1,136 @@
+//! Sensors: listing, switching, what each remembers, its ticks, and trying one.
+
+use axum::Json;
+use axum::extract::State;
+use millstream_model::view::{SensorRow, SensorStand};
+use millstream_model::{CURSOR_MAX, ErrorCode, TenantId, TickRow, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::access::Visitor;
+use crate::api::definitions::wait_for_daemon;
+use crate::api::jobs::SwitchBody;
+use crate::input::{Body, Params, Segments, SensorPath};
+use crate::problem::Problem;
+use crate::state::ServerState;
+
+/// The most ticks of one answer, and those of one that does not say how many.
+const TICKS_MAX: u32 = 500;
+const TICKS: u32 = 50;
+
+/// A sensor with what it remembers.
+#[derive(Debug, Serialize)]
+pub(crate) struct Shown {
+    #[serde(flatten)]
+    row: SensorRow,
+    #[serde(flatten)]
+    stand: SensorStand,
+}
+
+/// The tenant's sensors.
+pub(crate) async fn list(
+    State(state): State<ServerState>,
+    visitor: Visitor,
+) -> Result<Json<Vec<SensorRow>>, Problem> {
+    Ok(Json(state.control.sensor_rows(visitor.tenant()?).await?))
+}
+
+/// One sensor.
+pub(crate) async fn show(
+    State(state): State<ServerState>,
+    visitor: Visitor,
+    Segments(path): Segments<SensorPath>,
+) -> Result<Json<Shown>, Problem> {
+    let tenant = visitor.tenant()?;
+    let row = state.control.sensor_view(tenant, &path.sensor).await?;
+    let stand = state.control.sensor_stand(tenant, &path.sensor).await?;
+    Ok(Json(Shown { row, stand }))
+}
+
+/// Which ticks are asked for.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct TicksQuery {
+    before: Option<Timestamp>,
+    limit: Option<u32>,
+}
+
+/// The newest ticks of a sensor.
+pub(crate) async fn ticks(
+    State(state): State<ServerState>,
+    visitor: Visitor,
+    Segments(path): Segments<SensorPath>,
+    Params(query): Params<TicksQuery>,
+) -> Result<Json<Vec<TickRow>>, Problem> {
+    let limit = query.limit.unwrap_or(TICKS).min(TICKS_MAX);
+    let (tenant, name) = (visitor.tenant()?, &path.sensor);
+    Ok(Json(state.control.sensor_ticks(tenant, name, query.before, limit).await?))
+}
+
+/// A test takes nothing.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TestBody {}
+
+/// What a tick would do; a daemon asks, and nothing is requested.
+pub(crate) async fn test(
+    State(state): State<ServerState>,
+    visitor: Visitor,
+    Segments(path): Segments<SensorPath>,
+    Body(TestBody {}): Body<TestBody>,
+) -> Result<Json<serde_json::Value>, Problem> {
+    tested(&state, visitor.tenant()?, &path.sensor).await.map(Json)
+}
+
+/// What a daemon says that a tick would do.
+pub(crate) async fn tested(
+    state: &ServerState,
+    tenant: &TenantId,
+    sensor: &str,
+) -> Result<serde_json::Value, Problem> {
+    let id = state.control.ask_for_sensor_test(tenant, sensor).await?;
+    let Some(answer) = wait_for_daemon(state, &id).await? else {
+        let message = "no daemon has answered yet; the sensor may still be asked";
+        return Err(Problem::new(ErrorCode::SensorAsk, message));
+    };
+    match answer.get("error").and_then(serde_json::Value::as_str) {
+        Some(error) if answer.get("status").is_none() => {
+            let code = answer.get("code").cloned().unwrap_or_default();
+            let code = serde_json::from_value(code).unwrap_or(ErrorCode::SensorAsk);
+            Err(Problem::new(code, error))
+        }
+        _ => Ok(answer),
+    }
+}
+
+/// Starts or stops a sensor, or gives the word back to its file.
+pub(crate) async fn switch(
+    State(state): State<ServerState>,
+    visitor: Visitor,
+    Segments(path): Segments<SensorPath>,
+    Body(body): Body<SwitchBody>,
+) -> Result<Json<SensorRow>, Problem> {
+    let word = (body.to.enabled(), visitor.caller.name.as_str());
+    let switched = state.control.switch_sensor(visitor.tenant()?, &path.sensor, word).await?;
+    Ok(Json(switched))
+}
+
+/// What a sensor shall remember; nothing when absent.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CursorBody {
+    cursor: Option<String>,
+}
+
+/// Gives a sensor another cursor.
+pub(crate) async fn set_cursor(
+    State(state): State<ServerState>,
+    visitor: Visitor,
+    Segments(path): Segments<SensorPath>,
+    Body(body): Body<CursorBody>,
+) -> Result<Json<SensorStand>, Problem> {
+    let (tenant, name) = (visitor.tenant()?, &path.sensor);
+    if body.cursor.as_ref().is_some_and(|cursor| cursor.len() > CURSOR_MAX) {
+        return Err(Problem::bad_request("a cursor has at most 1 MiB".to_owned()));
+    }
+    state.control.set_sensor_cursor(tenant, name, body.cursor.as_deref()).await?;
+    Ok(Json(state.control.sensor_stand(tenant, name).await?))
+}

@@ -1,0 +1,275 @@
+//! One sensor: what it asks and remembers, what its ticks came to, and what one would do now.
+
+use askama::Template;
+use millstream_model::view::{SensorRow, SensorStand, SensorTest};
+use millstream_model::{TenantId, TickRow, Timestamp};
+
+use crate::format::{self, Moment};
+use crate::frame::Frame;
+use crate::html::Html;
+use crate::link;
+use crate::pages::automation::Decided;
+use crate::parts::{Badge, Equivalent, shell_word};
+
+/// Runs of one tick that its row links to.
+const RUNS_SHOWN: usize = 4;
+
+/// Requests of a test that are shown.
+const REQUESTS_SHOWN: usize = 20;
+
+/// Letters of a cursor that are shown.
+const CURSOR_SHOWN: usize = 120;
+
+/// Unread events that are counted; more are as many.
+const LAG_COUNTED: u32 = 10_000;
+
+/// What the page shows.
+#[derive(Debug, Clone)]
+pub struct SensorPage {
+    /// The frame.
+    pub frame: Frame,
+    /// The time of the answer.
+    pub now: Timestamp,
+    /// The sensor.
+    pub sensor: SensorRow,
+    /// What it remembers, and how far it is behind.
+    pub stand: SensorStand,
+    /// Its newest ticks, newest first.
+    pub ticks: Vec<TickRow>,
+    /// What a tick would do, after somebody asked.
+    pub test: Option<SensorTest>,
+}
+
+#[derive(Template)]
+#[template(path = "sensor.html")]
+struct Sensor {
+    frame: Frame,
+    line: SensorLine,
+    description: String,
+    verdict: String,
+    lag: String,
+    ticks: Vec<TickLine>,
+    test: Option<TestLine>,
+    facts: Vec<(&'static str, String)>,
+    test_action: String,
+    equivalent: Equivalent,
+}
+
+/// A sensor in a list.
+pub struct SensorLine {
+    /// Its name.
+    pub name: String,
+    /// Its page.
+    pub href: String,
+    /// Whether it ticks.
+    pub badge: Badge,
+    /// Who decided that.
+    pub decided: Decided,
+    /// What it asks.
+    pub asks: String,
+    /// What it runs.
+    pub target: String,
+    /// How often it is asked.
+    pub every: String,
+    /// Its last tick.
+    pub last: Option<(Badge, Moment, String)>,
+    /// Where its switch posts.
+    pub switch: String,
+    /// What its switch would set.
+    pub turns: &'static str,
+}
+
+/// A tick in the history.
+struct TickLine {
+    nominal: String,
+    when: Moment,
+    badge: Badge,
+    took: String,
+    why: String,
+    warnings: Vec<String>,
+    runs: Vec<(String, String)>,
+    more: usize,
+}
+
+/// What a tick would do.
+struct TestLine {
+    badge: Badge,
+    says: String,
+    lines: Vec<String>,
+    warnings: Vec<String>,
+    more: usize,
+}
+
+impl SensorLine {
+    /// The line of `row` as it reads at `now`.
+    pub fn new(tenant: &TenantId, row: &SensorRow, now: Timestamp) -> Self {
+        let last = row
+            .last_tick
+            .as_ref()
+            .map(|tick| (Badge::tick(tick.status), Moment::relative(now, tick.nominal), why(tick)));
+        let by_hand = row.enabled_override.is_some();
+        Self {
+            name: row.name.to_string(),
+            href: link::sensor(tenant, &row.name),
+            badge: Badge::switch(row.enabled.into()),
+            decided: if by_hand { Decided::Override } else { Decided::File },
+            asks: row.asks.clone(),
+            target: row.target.clone().unwrap_or_else(|| "–".to_owned()),
+            every: format!("every {}", row.every),
+            last,
+            switch: link::sensor_switch(tenant, &row.name),
+            turns: if row.enabled { "off" } else { "on" },
+        }
+    }
+
+    /// What the button says.
+    pub fn verb(&self) -> &'static str {
+        if self.turns == "on" { "Start" } else { "Stop" }
+    }
+
+    /// What the page says about the switch, beside its state.
+    pub fn word(&self) -> &'static str {
+        self.decided.word()
+    }
+}
+
+/// What came of a tick, in words.
+fn why(tick: &TickRow) -> String {
+    let why = tick.skipped.as_ref().map(ToString::to_string);
+    let why = why.or_else(|| tick.error.as_ref().map(|error| error.message.clone()));
+    why.unwrap_or_else(|| format::plural(u64::from(tick.requested), "run", "runs"))
+}
+
+/// The page.
+pub fn sensor(page: SensorPage) -> Html {
+    let (row, tenant) = (&page.sensor, &page.frame.tenant);
+    let name = shell_word(row.name.as_str());
+    let command = |verb: &str| format!("millstream sensor {verb} {name} --tenant {tenant}");
+    Html::render(&Sensor {
+        line: SensorLine::new(tenant, row, page.now),
+        description: row.description.clone().unwrap_or_default(),
+        verdict: verdict(row, page.now),
+        lag: lag(&page.stand, page.now),
+        ticks: page.ticks.iter().map(|tick| tick_line(tick, &page)).collect(),
+        test: page.test.as_ref().map(test_line),
+        facts: facts(row, &page.stand),
+        test_action: link::sensor_test(tenant, &row.name),
+        equivalent: Equivalent::new()
+            .with("Start and stop it", command("start"))
+            .with("Its ticks", command("ticks"))
+            .with("What a tick would do", command("test"))
+            .with("Let it begin anew", command("cursor --clear"))
+            .with("As JSON", {
+                format!("GET /{tenant}/api/v1/sensors/{}", link::segment(row.name.as_str()))
+            }),
+        frame: page.frame,
+    })
+}
+
+fn verdict(row: &SensorRow, now: Timestamp) -> String {
+    let what = match row.next_at {
+        Some(at) if at > now => {
+            format!("Asked every {}, next {}", row.every, format::relative(now, at))
+        }
+        Some(_) => format!("Asked every {}, now", row.every),
+        None if row.enabled => format!("Asked every {}, as soon as a daemon runs", row.every),
+        None => format!("Would be asked every {}, but is off", row.every),
+    };
+    match &row.enabled_override {
+        Some(word) => {
+            let did = if word.on { "started" } else { "stopped" };
+            let file = if row.enabled_default { "on" } else { "off" };
+            format!("{what} · {did} by {}; the file says {file}.", word.by)
+        }
+        None => format!("{what}."),
+    }
+}
+
+/// How far it is behind, if it is.
+fn lag(stand: &SensorStand, now: Timestamp) -> String {
+    let Some(lag) = stand.lag.filter(|lag| lag.events > 0) else { return String::new() };
+    let more = if lag.events >= LAG_COUNTED { "at least " } else { "" };
+    let events = format::plural(u64::from(lag.events), "event", "events");
+    let since = lag.since.map(|at| format!(", the first {}", format::relative(now, at)));
+    format!("It has not read {more}{events} yet{}.", since.unwrap_or_default())
+}
+
+fn tick_line(tick: &TickRow, page: &SensorPage) -> TickLine {
+    let tenant = &page.frame.tenant;
+    let mut why = why(tick);
+    if let Some(since) = tick.since {
+        why = format!("{why} ({} times, since {since})", tick.times);
+    }
+    let requested = usize::try_from(tick.requested).unwrap_or(usize::MAX);
+    let runs: Vec<(String, String)> = tick
+        .runs
+        .iter()
+        .take(RUNS_SHOWN)
+        .map(|run| (link::run(tenant, &run.run_id), run.run_id.short().clone()))
+        .collect();
+    TickLine {
+        nominal: tick.nominal.to_string(),
+        when: Moment::relative(page.now, tick.nominal),
+        badge: Badge::tick(tick.status),
+        took: format::took(tick.lateness()),
+        why,
+        warnings: tick.warnings.iter().map(|it| it.message.clone()).collect(),
+        more: requested.saturating_sub(runs.len()),
+        runs,
+    }
+}
+
+fn test_line(test: &SensorTest) -> TestLine {
+    let tick = &test.tick;
+    let says = match (&tick.skipped, &tick.error) {
+        (Some(reason), _) => format!("no run would be requested: {reason}"),
+        (None, Some(error)) => error.message.clone(),
+        (None, None) => {
+            let runs = format::plural(tick.requests.len() as u64, "run", "runs");
+            format!("{runs} would be requested")
+        }
+    };
+    let mut lines: Vec<String> = tick
+        .requests
+        .iter()
+        .take(REQUESTS_SHOWN)
+        .map(|request| match &request.partition {
+            Some(partition) => format!("{partition} under the run key {}", request.run_key),
+            None => format!("under the run key {}", request.run_key),
+        })
+        .collect();
+    let more = tick.requests.len().saturating_sub(lines.len());
+    for (name, change) in &test.partitions {
+        let (added, removed) = (change.add.len(), change.remove.len());
+        lines.push(format!("partitions {name}: {added} added, {removed} removed"));
+    }
+    if test.cursor_after != test.cursor_before {
+        lines.push(format!("the cursor would be {}", shown(test.cursor_after.as_deref())));
+    }
+    TestLine {
+        badge: Badge::tick(tick.status),
+        says,
+        lines,
+        warnings: tick.warnings.iter().map(|it| it.message.clone()).collect(),
+        more,
+    }
+}
+
+fn facts(row: &SensorRow, stand: &SensorStand) -> Vec<(&'static str, String)> {
+    vec![
+        ("Asks", row.asks.clone()),
+        ("Runs", row.target.clone().unwrap_or_else(|| "what it says itself".to_owned())),
+        ("Every", row.every.to_string()),
+        ("Timeout", row.timeout.to_string()),
+        ("Cursor", shown(stand.cursor.as_deref())),
+        ("Location", row.location.to_string()),
+    ]
+}
+
+/// A cursor for people.
+fn shown(cursor: Option<&str>) -> String {
+    match cursor {
+        None => "none yet".to_owned(),
+        Some(text) => format::middle(text, CURSOR_SHOWN),
+    }
+}
