@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use millstream_blob::Blobs;
-use millstream_control::{Control, Patience, QueueLimits, SchemaState, Seams, Store};
+use millstream_control::{Control, QueueLimits, SchemaState, Seams, Store};
 use millstream_daemon::{Daemon, DaemonHandle, DirectControlPlane, Location, Senses};
 use millstream_launch::{LocalAsker, LocalLauncher, ProcessLauncher, RunLauncher};
 use millstream_model::{Entropy as _, LocationName};

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use millstream_decide::sensor::{Draft, DraftRequest, next_due, without_known};
+use millstream_decide::sensor::{Draft, DraftRequest, without_known};
 use millstream_model::view::{SensorTest, TickRequest, TickTest};
 use millstream_model::worker_api::Assignment;
 use millstream_model::{
@@ -200,7 +200,8 @@ impl Control {
         let settling = self.settling(asking, reply).await?;
         let now = self.now();
         let is_partial = settling.outcome.is_partial && settling.tick.status != TickStatus::Failed;
-        let due = next_due(&asking.def, asking.nominal, is_partial).max(now);
+        let wait = if is_partial { Duration::ZERO } else { asking.def.every.0 };
+        let due = asking.nominal.after(wait).max(now);
         let to = SensorMove {
             source: asking.source.clone(),
             version: asking.version.clone(),

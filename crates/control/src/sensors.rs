@@ -351,8 +351,8 @@ impl Control {
         Ok(self.store.ticks(tenant, &source, before, limit).await?)
     }
 
-    /// Asks a daemon what a tick of a sensor would do; returns the request's id, whose answer can be
-    /// waited for.
+    /// Asks a daemon what a tick of a sensor would do; returns the request's id, whose answer can
+    /// be waited for.
     pub async fn ask_for_sensor_test(
         &self,
         tenant: &TenantId,

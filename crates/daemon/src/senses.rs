@@ -16,6 +16,9 @@ const GRACE: Duration = Duration::from_secs(30);
 /// Files that a walk looks at, whether they match or not.
 const WALKED_MAX: usize = 500_000;
 
+/// Letters of a program's last words that a tick keeps.
+const SAID_MAX: usize = 500;
+
 /// Folders that lie in one another.
 const DEPTH_MAX: usize = 32;
 
@@ -52,7 +55,7 @@ impl Senses {
             Ok(Err(error)) => {
                 let detail = error.detail.filter(|detail| !detail.trim().is_empty());
                 let message = match detail {
-                    Some(detail) => format!("{}\n{}", error.message, detail.trim_end()),
+                    Some(detail) => format!("{}: {}", error.message, one_line(&detail)),
                     None => error.message,
                 };
                 Err(TickWarning { partition: None, code: error.code, message })
@@ -60,6 +63,14 @@ impl Senses {
             Err(_) => Err(failed(format!("it was not answered in {}", asking.def.timeout))),
         }
     }
+}
+
+/// The end of what a program wrote, as one line.
+fn one_line(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let text = lines.join(" · ");
+    let from = text.char_indices().rev().nth(SAID_MAX).map_or(0, |(at, _)| at);
+    text.get(from..).unwrap_or_default().to_owned()
 }
 
 fn failed(message: String) -> TickWarning {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use millstream_model::{
     HandlerDef, HumanDuration, IoDef, JobDef, JobName, JobShape, Manifest, OpDef, ResourceDef,
-    ResourceName, RetryPolicy, RunPlan, StepConfig, StepKey, StepPlan, TenantId, nearest,
+    ResourceName, RetryPolicy, RunPlan, StepConfig, StepKey, StepLimits, StepPlan, TenantId,
+    nearest,
 };
 
 use crate::assets::plan_selection;
@@ -54,6 +55,7 @@ pub fn plan_question(
         step,
         timeout: Some(timeout),
         retry: None,
+        limits: StepLimits::default(),
     };
     let steps = vec![plan_op(manifest, &op)];
     Ok(RunPlan {

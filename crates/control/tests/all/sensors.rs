@@ -140,7 +140,7 @@ async fn fail(worker: &mut TestWorker<'_>) {
         detail: None,
     };
     let step = "a".parse().unwrap();
-    let failed = EventBody::StepFailed { step, attempt: 1, error, retry: None };
+    let failed = EventBody::StepFailed { step, attempt: 1, error, retry: None, usage: None };
     worker.say(vec![step_started("a", 1), failed]).await.unwrap();
     worker.say(vec![EventBody::RunFailed { reason: "a failed".to_owned() }]).await.unwrap();
 }
@@ -347,16 +347,20 @@ async fn one_partition_that_does_not_exist_keeps_no_other_from_being_requested()
     assert_eq!(world.control().sensor_stand(&tenant(), "own").await.unwrap().cursor, None);
 }
 
-/// Lets one run say that it made `keys` of the asset.
-async fn materialize(world: &World, keys: &[String]) {
-    let mut request = crate::bench::request(&tenant());
-    request.partition = Some(keys[0].parse().unwrap());
+/// Queues a run that makes one partition of the asset.
+async fn order(world: &World, key: &str) -> RunId {
+    let request = crate::bench::request(&tenant());
     let wish = millstream_control::MaterializeRequest {
         select: "sold".to_owned(),
-        partitions: vec![keys[0].parse().unwrap()],
+        partitions: vec![key.parse().unwrap()],
         all_partitions: false,
     };
-    let run = world.control().materialize(&request, &wish).await.unwrap()[0].run_id;
+    world.control().materialize(&request, &wish).await.unwrap().remove(0).run_id
+}
+
+/// Lets one run say that it made `keys` of the asset.
+async fn materialize(world: &World, keys: &[String]) {
+    let run = order(world, keys.first().unwrap()).await;
     let mut worker = world.bench.claimed(run).await;
     worker.say(vec![started(), step_started("sold", 1)]).await.unwrap();
     let made = |key: &String| EventBody::Materialized {
@@ -413,13 +417,7 @@ async fn r040_an_asset_that_returned_nothing_triggers_nothing() {
     world.events().await;
     let name = "shop".parse().unwrap();
     world.control().add_partitions(&tenant(), &name, &["a".parse().unwrap()]).await.unwrap();
-    let request = crate::bench::request(&tenant());
-    let wish = millstream_control::MaterializeRequest {
-        select: "sold".to_owned(),
-        partitions: vec!["a".parse().unwrap()],
-        all_partitions: false,
-    };
-    let run = world.control().materialize(&request, &wish).await.unwrap()[0].run_id;
+    let run = order(&world, "a").await;
     let mut worker = world.bench.start_again(run).await;
     // Zero rows of an asset with `output_required: false`: the step succeeds and reports no asset.
     worker.say(vec![step_started("sold", 1), step_succeeded("sold", 1)]).await.unwrap();
@@ -572,8 +570,8 @@ async fn a_sensor_of_a_job_that_is_off_says_so_and_goes_on() {
     world.events().await;
     let job = "snapshot".parse().unwrap();
     let location = crate::bench::location();
-    let word = (&location, &job);
-    world.control().override_job(&tenant(), word, Some(false), "ana").await.unwrap();
+    let off = (&location, &job);
+    world.control().override_job(&tenant(), off, Some(false), "ana").await.unwrap();
     let run = world.launch("sec_materialize", json!({}), &[]).await;
     world.succeed(run).await;
     assert_eq!(world.events().await, [SensorTicked::Skipped]);

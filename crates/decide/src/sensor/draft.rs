@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use millstream_model::{ContentHash, ErrorCode, PartitionKey, RequestTemplate, RunId, SensorDef};
 use serde_json::{Map, Value};
 
-use super::{Draft, DraftRequest, deduplicated};
+use super::answer::deduplicated;
+use super::{Draft, DraftRequest};
 use crate::condition::holds;
 use crate::template::{TemplateError, Templates};
 

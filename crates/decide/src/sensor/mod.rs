@@ -5,169 +5,17 @@
 //!
 //! **Invariant.** A run key is wanted at most once of one tick, and never when it is known.
 
+mod answer;
 mod draft;
 mod files;
+mod standing;
 mod sync;
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use millstream_model::{
-    CURSOR_MAX, ContentHash, ErrorCode, PartitionKey, REQUESTS_MAX, RunId, ScheduleTarget,
-    SensorAnswer, SensorDef, SensorQuestion, TickWarning, Timestamp,
-};
-
+pub use answer::{Draft, DraftRequest, WARNINGS_MAX, of_answer, without_known};
 pub use draft::{Found, draft, rows};
 pub use files::{FILES_MAX, FileSeen, matches, new_files};
+pub use standing::{forgets, version};
 pub use sync::{SyncPlan, keys_of_rows, sync};
-
-/// Warnings that one tick keeps.
-pub const WARNINGS_MAX: usize = 100;
-
-/// What a tick asks for, before it is known what was requested before.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Draft {
-    /// The runs.
-    pub requests: Vec<DraftRequest>,
-    /// What kept single things from becoming requests.
-    pub warnings: Vec<TickWarning>,
-    /// How many things were found that do not fit, and why the first does not.
-    pub unfit: Option<(u32, String)>,
-}
-
-/// A run that a tick asks for.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DraftRequest {
-    /// What runs.
-    pub target: ScheduleTarget,
-    /// What makes two requests the same.
-    pub run_key: String,
-    /// The partition.
-    pub partition: Option<PartitionKey>,
-    /// Labels of the run beside the job's.
-    pub tags: BTreeMap<String, String>,
-    /// The trigger context.
-    pub context: serde_json::Map<String, serde_json::Value>,
-    /// The run that it reacts to.
-    pub of: Option<RunId>,
-}
-
-/// What a tick is stored against: it changes with the definition, so that an answer to an older
-/// one is not stored.
-pub fn version(def: &SensorDef) -> ContentHash {
-    let about = match &def.question {
-        SensorQuestion::Files(files) => format!("files {}", files.path),
-        other => other.kind().to_owned(),
-    };
-    let memory = ContentHash::of(about.as_bytes()).to_string();
-    // A definition holds only maps with text keys, so that it always has a JSON form.
-    let whole = ContentHash::of(&serde_json::to_vec(def).unwrap_or_default());
-    let memory: String = memory.chars().take(MEMORY_LENGTH).collect();
-    ContentHash::from_stored(format!("{memory}{whole}"))
-}
-
-/// Whether a sensor that was edited from one version to another starts without its cursor: what it
-/// asks is of another kind, so that the cursor means nothing to it.
-pub fn forgets(old: &ContentHash, new: &ContentHash) -> bool {
-    let memory = |version: &ContentHash| version.as_str().get(..MEMORY_LENGTH).map(str::to_owned);
-    memory(old) != memory(new)
-}
-
-/// The first letters of a version, which say what a cursor belongs to.
-const MEMORY_LENGTH: usize = 16;
-
-/// When a sensor is due whose last tick was at `last`: at once after one that left work undone.
-pub fn next_due(def: &SensorDef, last: Timestamp, is_partial: bool) -> Timestamp {
-    if is_partial { last } else { last.after(def.every.0) }
-}
-
-/// The requests of a sensor's own answer, or what is wrong with the answer.
-pub fn of_answer(
-    def: &SensorDef,
-    answer: &SensorAnswer,
-    nominal: Timestamp,
-) -> Result<Draft, TickWarning> {
-    let wrong =
-        |message: String| TickWarning { partition: None, code: ErrorCode::SensorAnswer, message };
-    if answer.cursor.as_ref().is_some_and(|cursor| cursor.len() > CURSOR_MAX) {
-        return Err(wrong("the cursor is longer than 1 MiB; keep a shorter one".to_owned()));
-    }
-    let changed: usize =
-        answer.partitions.values().map(|change| change.add.len() + change.remove.len()).sum();
-    for (count, what) in [(answer.requests.len(), "runs"), (changed, "partitions")] {
-        if count > REQUESTS_MAX {
-            return Err(wrong(format!(
-                "the answer names {count} {what}, more than {REQUESTS_MAX} of one tick; request \
-                 the rest at the next one, with the cursor"
-            )));
-        }
-    }
-    let mut draft = Draft::default();
-    let mut seen = BTreeSet::new();
-    for (number, request) in answer.requests.iter().enumerate() {
-        let target = match (&request.job, &request.select) {
-            (Some(job), None) => ScheduleTarget::Job(job.clone()),
-            (None, Some(select)) => ScheduleTarget::Select(select.clone()),
-            (None, None) => match &def.request.target {
-                Some(target) => target.clone(),
-                None => {
-                    return Err(wrong(format!(
-                        "request {number} names neither `job` nor `select`, and the sensor has no \
-                         `request` that does"
-                    )));
-                }
-            },
-            (Some(_), Some(_)) => {
-                return Err(wrong(format!("request {number} names both `job` and `select`")));
-            }
-        };
-        let run_key = request.run_key.clone().unwrap_or_else(|| format!("{nominal} {number}"));
-        if !seen.insert(run_key.clone()) {
-            draft.warn(None, ErrorCode::RunKeyKnown, deduplicated(&run_key, None));
-            continue;
-        }
-        let context =
-            if request.context.is_empty() { &def.request.context } else { &request.context };
-        draft.requests.push(DraftRequest {
-            target,
-            run_key,
-            partition: request.partition.clone(),
-            tags: request.tags.clone(),
-            context: context.clone(),
-            of: None,
-        });
-    }
-    Ok(draft)
-}
-
-/// `draft` without what was requested before, as `known` says by run key; each is listed.
-#[must_use]
-pub fn without_known(mut draft: Draft, known: &BTreeMap<String, RunId>) -> Draft {
-    let (again, fresh): (Vec<_>, Vec<_>) =
-        draft.requests.into_iter().partition(|request| known.contains_key(&request.run_key));
-    draft.requests = fresh;
-    for request in again {
-        let run = known.get(&request.run_key).copied();
-        let message = deduplicated(&request.run_key, run);
-        draft.warn(request.partition, ErrorCode::RunKeyKnown, message);
-    }
-    draft
-}
-
-fn deduplicated(run_key: &str, run: Option<RunId>) -> String {
-    match run {
-        Some(run) => format!("deduplicated: key {run_key}, run {run}"),
-        None => format!("deduplicated: key {run_key}, twice in one tick"),
-    }
-}
-
-impl Draft {
-    /// Adds a warning, up to the limit.
-    pub fn warn(&mut self, partition: Option<PartitionKey>, code: ErrorCode, message: String) {
-        if self.warnings.len() < WARNINGS_MAX {
-            self.warnings.push(TickWarning { partition, code, message });
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests;

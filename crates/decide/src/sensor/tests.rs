@@ -1,3 +1,11 @@
+//! Ticks of sensors by example: conditions, run keys, partitions, limits and guards.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use millstream_model::{
+    CURSOR_MAX, ErrorCode, PartitionKey, REQUESTS_MAX, RunId, ScheduleTarget, SensorAnswer,
+    SensorDef, SensorQuestion, Timestamp,
+};
 use millstream_model::{
     HumanDuration, PartitionSync, PartitionsChange, RequestTemplate, SENSOR_EVERY, SENSOR_TIMEOUT,
     SensorRequest, StepConfig, Switch,
@@ -21,8 +29,8 @@ fn sensor(question: SensorQuestion, request: RequestTemplate) -> SensorDef {
     }
 }
 
-fn noop() -> Box<StepConfig> {
-    Box::new(StepConfig::Noop(millstream_model::NoopStep {}))
+fn noop() -> StepConfig {
+    StepConfig::Noop(millstream_model::NoopStep {})
 }
 
 fn after_runs(request: RequestTemplate) -> SensorDef {
@@ -30,15 +38,15 @@ fn after_runs(request: RequestTemplate) -> SensorDef {
     sensor(SensorQuestion::RunStatus { job: None, on }, request)
 }
 
-fn etl() -> Option<ScheduleTarget> {
-    Some(ScheduleTarget::Job("etl".parse().unwrap()))
+fn etl() -> ScheduleTarget {
+    ScheduleTarget::Job("etl".parse().unwrap())
 }
 
 fn at(micros: i64) -> Timestamp {
     Timestamp::from_micros(micros)
 }
 
-fn run(context: Value, tags: &[(&str, &str)]) -> Found {
+fn run(context: &Value, tags: &[(&str, &str)]) -> Found {
     let tags: BTreeMap<String, String> =
         tags.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     Found {
@@ -58,26 +66,26 @@ fn r122_a_run_whose_context_does_not_fit_is_skipped_with_the_condition() {
     let condition = "{{ run.context.graph_id == 'sec' }}";
     let def = SensorDef {
         when: Some(condition.to_owned()),
-        ..after_runs(RequestTemplate { target: etl(), ..RequestTemplate::default() })
+        ..after_runs(RequestTemplate { target: Some(etl()), ..RequestTemplate::default() })
     };
-    let drafted = draft(&def, &[run(json!({ "graph_id": "other" }), &[])], &Map::new());
+    let drafted = draft(&def, &[run(&json!({ "graph_id": "other" }), &[])], &Map::new());
     assert!(drafted.requests.is_empty());
     let (count, why) = drafted.unfit.unwrap();
     assert_eq!(count, 1);
     assert!(why.ends_with(condition), "{why}");
-    let drafted = draft(&def, &[run(json!({ "graph_id": "sec" }), &[])], &Map::new());
+    let drafted = draft(&def, &[run(&json!({ "graph_id": "sec" }), &[])], &Map::new());
     assert_eq!(drafted.requests.len(), 1);
 }
 
 #[test]
 fn r151_a_request_takes_the_partition_and_the_named_labels_of_the_run_it_reacts_to() {
     let request = RequestTemplate {
-        target: etl(),
+        target: Some(etl()),
         pass_tags: vec!["batch_id".to_owned(), "absent".to_owned()],
         context: Map::from_iter([("of".to_owned(), json!("{{ run.id }}"))]),
         ..RequestTemplate::default()
     };
-    let found = run(json!({}), &[("batch_id", "b-1"), ("other", "x")]);
+    let found = run(&json!({}), &[("batch_id", "b-1"), ("other", "x")]);
     let drafted = draft(&after_runs(request), &[found], &Map::new());
     let request = &drafted.requests[0];
     assert_eq!(request.partition.as_ref().unwrap().as_str(), "day-1");
@@ -88,11 +96,11 @@ fn r151_a_request_takes_the_partition_and_the_named_labels_of_the_run_it_reacts_
 #[test]
 fn one_thing_that_cannot_be_filled_is_a_warning_and_keeps_no_other_from_its_request() {
     let request = RequestTemplate {
-        target: etl(),
+        target: Some(etl()),
         run_key: Some("{{ run.context.id }}".to_owned()),
         ..RequestTemplate::default()
     };
-    let found = [run(json!({}), &[]), run(json!({ "id": 7 }), &[])];
+    let found = [run(&json!({}), &[]), run(&json!({ "id": 7 }), &[])];
     let drafted = draft(&after_runs(request), &found, &Map::new());
     assert_eq!(drafted.requests.len(), 1);
     assert_eq!(drafted.requests[0].run_key, "7");
@@ -108,8 +116,8 @@ fn r128_what_was_requested_before_is_listed_with_its_run() {
         ..SensorAnswer::default()
     };
     let def = sensor(
-        SensorQuestion::Own { step: noop() },
-        RequestTemplate { target: etl(), ..RequestTemplate::default() },
+        SensorQuestion::Own { step: Box::new(noop()) },
+        RequestTemplate { target: Some(etl()), ..RequestTemplate::default() },
     );
     let drafted = of_answer(&def, &answer, at(1)).unwrap();
     let run = RunId::new(at(1), [7; 10]);
@@ -125,15 +133,15 @@ fn requests_without_a_run_key_are_never_the_same() {
     let answer =
         SensorAnswer { requests: vec![SensorRequest::default(); 3], ..SensorAnswer::default() };
     let def = sensor(
-        SensorQuestion::Own { step: noop() },
-        RequestTemplate { target: etl(), ..RequestTemplate::default() },
+        SensorQuestion::Own { step: Box::new(noop()) },
+        RequestTemplate { target: Some(etl()), ..RequestTemplate::default() },
     );
     assert_eq!(of_answer(&def, &answer, at(1)).unwrap().requests.len(), 3);
 }
 
 #[test]
 fn an_answer_beyond_the_limits_is_refused_with_a_way_out() {
-    let def = sensor(SensorQuestion::Own { step: noop() }, RequestTemplate::default());
+    let def = sensor(SensorQuestion::Own { step: Box::new(noop()) }, RequestTemplate::default());
     let keys = (0..=REQUESTS_MAX).map(|n| format!("k{n}").parse().unwrap()).collect();
     let change = PartitionsChange { add: keys, remove: Vec::new() };
     let long = SensorAnswer { cursor: Some("x".repeat(CURSOR_MAX + 1)), ..SensorAnswer::default() };
@@ -160,7 +168,7 @@ fn equal_rows_have_one_run_key_and_other_rows_another() {
 fn partition_sync(remove_missing: bool) -> PartitionSync {
     PartitionSync {
         partitions: "p".parse().unwrap(),
-        source: *noop(),
+        source: noop(),
         keys: Some("{% for m in item.metrics %}{{ item.id }}::{{ m }}\n{% endfor %}".to_owned()),
         remove_missing,
         max_removed: 20,
@@ -205,6 +213,6 @@ fn an_edit_keeps_the_cursor_unless_something_else_is_asked() {
     let edited = SensorDef { every: HumanDuration::default(), ..runs.clone() };
     assert_ne!(version(&runs), version(&edited));
     assert!(!forgets(&version(&runs), &version(&edited)));
-    let other = sensor(SensorQuestion::Own { step: noop() }, RequestTemplate::default());
+    let other = sensor(SensorQuestion::Own { step: Box::new(noop()) }, RequestTemplate::default());
     assert!(forgets(&version(&runs), &version(&other)));
 }

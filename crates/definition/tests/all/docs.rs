@@ -3,6 +3,7 @@
 use crate::location::check_new;
 
 const PAGE: &str = include_str!("../../../../docs/reference/definition-files.md");
+const SENSORS: &str = include_str!("../../../../docs/reference/sensors.md");
 const SCHEDULES: &str = include_str!("../../../../docs/reference/schedules.md");
 const IO: &str = include_str!("../../../../docs/reference/io-managers.md");
 const HTTP: &str = include_str!("../../../../docs/reference/http-steps.md");
@@ -63,4 +64,11 @@ fn the_example_of_the_page_on_failures_loads() {
     let [(name, text)] = examples.as_slice() else { panic!("{examples:?}") };
     let orders = ("orders.yaml", "assets: { orders: { step: { kind: noop } } }");
     assert_eq!(check_new(&[(name.as_str(), text.as_str()), orders]).diagnostics, []);
+}
+
+#[test]
+fn the_example_of_the_page_on_sensors_loads() {
+    let examples = examples(SENSORS);
+    let [(name, text)] = examples.as_slice() else { panic!("{examples:?}") };
+    assert_eq!(check_new(&[(name.as_str(), text.as_str())]).diagnostics, []);
 }

@@ -30,6 +30,7 @@ fn sections(manifest: &Manifest) -> Vec<(&'static str, Things)> {
         ("partitions", named(&manifest.partitions)),
         ("assets", named(&manifest.assets)),
         ("jobs", named(&manifest.jobs)),
+        ("sensors", named(&manifest.sensors)),
     ]
 }
 
