@@ -2,10 +2,13 @@
 //!
 //! A proof is a test with a budget: the same test runs with a small one in `cargo test`. A goal is
 //! proved by the tests that carry its name at the start of theirs, as `g14_` does. What is run is
-//! printed first, variables and all, so that a line can be copied to a shell.
+//! printed first, variables and all, so that a line can be copied to a shell; the figures of the
+//! goals that were named are the last lines.
 #![expect(clippy::print_stdout, reason = "the commands are for the person who runs it")]
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 
@@ -21,11 +24,26 @@ pub enum Budget {
 }
 
 impl Budget {
-    /// The variables that the simulator reads: how many seeds, and how many steps from each.
-    pub fn variables(self) -> [(&'static str, &'static str); 2] {
+    /// The variables that the proofs read: how many seeds and how many steps from each; of G1 how
+    /// many seeds, schedules and minutes of trouble in each; of G11 which zones, and how many days
+    /// around each change of a clock.
+    pub fn variables(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Self::Short => [("MILLSTREAM_SIM_SEEDS", "200"), ("MILLSTREAM_SIM_STEPS", "2000")],
-            Self::Long => [("MILLSTREAM_SIM_SEEDS", "20000"), ("MILLSTREAM_SIM_STEPS", "5000")],
+            Self::Short => &[
+                ("MILLSTREAM_SIM_SEEDS", "200"),
+                ("MILLSTREAM_SIM_STEPS", "2000"),
+                ("MILLSTREAM_SIM_TICK_SEEDS", "20"),
+                ("MILLSTREAM_ZONES_DAYS", "2"),
+            ],
+            Self::Long => &[
+                ("MILLSTREAM_SIM_SEEDS", "20000"),
+                ("MILLSTREAM_SIM_STEPS", "5000"),
+                ("MILLSTREAM_SIM_TICK_SEEDS", "200"),
+                ("MILLSTREAM_SIM_SCHEDULES", "50"),
+                ("MILLSTREAM_SIM_MINUTES", "70"),
+                ("MILLSTREAM_ZONES_ALL", "1"),
+                ("MILLSTREAM_ZONES_DAYS", "3"),
+            ],
         }
     }
 }
@@ -36,7 +54,7 @@ pub fn run(root: &Path, budget: Budget, goals: &[&str]) -> anyhow::Result<()> {
     let names = goals.iter().map(|goal| name_of(goal)).collect::<anyhow::Result<Vec<_>>>()?;
     let mut arguments = vec!["test", "--workspace"];
     if !names.is_empty() {
-        arguments.push("--");
+        arguments.extend(["--", "--nocapture"]);
         arguments.extend(names.iter().map(String::as_str));
         let listed = output_of(root, &[&arguments[..], &["--list"]].concat())?;
         if let Some(missing) = names.iter().find(|name| !is_listed(&listed, name)) {
@@ -47,7 +65,46 @@ pub fn run(root: &Path, budget: Budget, goals: &[&str]) -> anyhow::Result<()> {
     let shown: Vec<String> =
         variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
     println!("{} cargo {}", shown.join(" "), arguments.join(" "));
-    cargo(root, &arguments, &variables)
+    if names.is_empty() {
+        return cargo(root, &arguments, variables);
+    }
+    let mut figures = Vec::new();
+    echoed(root, &arguments, variables, |line| {
+        if goals.iter().any(|goal| line.starts_with(&format!("{goal}: "))) {
+            figures.push(line.to_owned());
+        }
+    })?;
+    println!("{}", figures.join("\n"));
+    Ok(())
+}
+
+/// Runs cargo as [`cargo`] does and shows each line that it prints to `look` as well.
+fn echoed(
+    root: &Path,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+    mut look: impl FnMut(&str),
+) -> anyhow::Result<()> {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut child = Command::new(program)
+        .args(arguments)
+        .envs(environment.iter().copied())
+        .current_dir(root)
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cargo could not be started")?;
+    let output = child.stdout.take().context("cargo has no output")?;
+    for line in BufReader::new(output).lines() {
+        let line = line?;
+        println!("{line}");
+        // The first line of a test follows its name, or the dots of those before it.
+        look(line.rsplit_once(" ... ").map_or(&*line, |(_, rest)| rest).trim_start_matches('.'));
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("`cargo {}` ended with {status}", arguments.join(" "));
+    }
+    Ok(())
 }
 
 /// What the tests of `goal` are called by.
