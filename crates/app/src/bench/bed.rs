@@ -15,7 +15,7 @@ use crate::instance::{self, Instance};
 use crate::settings::Settings;
 
 /// No lease runs out while something is measured.
-const TIME_TO_LIVE: Duration = Duration::from_mins(1);
+pub(super) const TIME_TO_LIVE: Duration = Duration::from_mins(1);
 
 /// An instance in a folder of its own.
 pub(super) struct Bed {
@@ -47,6 +47,11 @@ impl Bed {
         };
         bed.scan().await?;
         Ok(bed)
+    }
+
+    /// The instance's use cases.
+    pub(super) fn control(&self) -> &Control {
+        &self.control
     }
 
     pub(super) fn store(&self) -> &Store {

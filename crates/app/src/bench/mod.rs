@@ -10,6 +10,7 @@ mod bed;
 mod chain;
 mod cpu;
 mod definitions;
+mod due;
 mod figure;
 mod folder;
 mod idle;
