@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use millstream_model::Timestamp;
 
 /// A data orchestrator: declares, plans, runs and explains assets and jobs.
 #[derive(Debug, Parser)]
@@ -173,8 +174,8 @@ pub(crate) enum ScheduleCommand {
         /// The schedule.
         name: String,
         /// The nominal time, like `2026-01-31T06:00:00Z`; the next one when left out.
-        #[arg(long)]
-        at: Option<String>,
+        #[arg(long, value_parser = point_in_time)]
+        at: Option<Timestamp>,
     },
     /// Show the newest ticks and what came of them.
     Ticks {
@@ -481,4 +482,10 @@ pub(crate) enum BenchSize {
     Tiny,
     /// The figures that are published.
     Full,
+}
+
+/// A point in time as an argument.
+fn point_in_time(text: &str) -> Result<Timestamp, String> {
+    serde_json::from_value(text.into())
+        .map_err(|_| "that is no point in time; write it like 2026-01-31T06:00:00Z".to_owned())
 }

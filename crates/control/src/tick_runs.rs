@@ -231,9 +231,12 @@ impl Control {
             found.ok_or_else(|| ControlError::ScheduleContended { schedule: name.to_owned() })?;
         let next = || schedule.timing.next_fire(self.now()).unwrap_or_else(|| self.now());
         let nominal = nominal.unwrap_or_else(next);
-        let asked = {
-            let mut plans = TickPlans::default();
-            self.asked_by(manifest, schedule, nominal, &mut plans).await?
+        let asked = match schedule.timing.excluded_by(nominal) {
+            Some(by) => Asked::Nothing(SkipReason::Excluded { by: by.to_owned() }),
+            None if !self.may_run(manifest, schedule).await? => {
+                Asked::Nothing(SkipReason::JobDisabled {})
+            }
+            None => self.asked_by(manifest, schedule, nominal, &mut TickPlans::default()).await?,
         };
         let mut test = TickTest {
             nominal,

@@ -253,6 +253,15 @@ impl Control {
         Ok(count)
     }
 
+    /// Whether the job that a schedule runs may run, asked for this one alone.
+    pub(crate) async fn may_run(
+        &self,
+        manifest: &Manifest,
+        schedule: &LiveSchedule,
+    ) -> Result<bool, StoreError> {
+        self.is_job_on(manifest, schedule, &mut TenantView::default()).await
+    }
+
     /// Whether the job that a schedule runs may run.
     async fn is_job_on(
         &self,

@@ -74,8 +74,9 @@ const AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// How often each second the queue is looked at, however much changes.
 const QUEUE_PASS_MIN: Duration = Duration::from_millis(1);
 
-/// The least time between two passes over the schedules, however much changes.
-const TICK_PASS_MIN: Duration = Duration::from_millis(5);
+/// The least time between two passes over the schedules because something changed; one that is
+/// due is not kept waiting.
+const TICK_PASS_MIN: Duration = Duration::from_millis(100);
 
 /// Events that are committed within this time are published together.
 const PUBLISH_PASS_MIN: Duration = Duration::from_millis(10);
@@ -195,7 +196,9 @@ impl Daemon {
                 Ok(pass) if pass.unsettled > 0 => (AFTER_FAILURE, Duration::ZERO),
                 Ok(pass) => {
                     let due = pass.next_due.map(|due| due.since(self.control.now()));
-                    (TICK_PASS_MIN, due.unwrap_or(idle).min(idle))
+                    let wait = due.unwrap_or(idle).min(idle);
+                    let pause = TICK_PASS_MIN.min(wait);
+                    (pause, wait.saturating_sub(pause))
                 }
                 Err(error) => {
                     tracing::error!(%error, "a pass over the schedules failed; it is repeated");

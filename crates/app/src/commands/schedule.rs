@@ -1,5 +1,6 @@
 //! `millstream schedule`: list, show, start, stop, look ahead and back, and try a tick.
 
+use millstream_model::Timestamp;
 use serde_json::{Value, json};
 
 use super::answer::{rows, text};
@@ -77,6 +78,10 @@ pub(super) fn state(row: &Value) -> &'static str {
     }
 }
 
+fn on_off(word: Option<&Value>) -> &'static str {
+    if word.and_then(Value::as_bool).unwrap_or(false) { "on" } else { "off" }
+}
+
 fn target(row: &Value) -> String {
     if row.get("job").is_some_and(|job| !job.is_null()) {
         text(row, "/job")
@@ -106,12 +111,16 @@ async fn show(client: &Client, global: &Global, name: &str) -> Result<(), AppErr
     say("when", &format!("{} {}", text(&row, "/cron"), text(&row, "/timezone")));
     say("runs", &target(&row));
     say("state", state(&row));
-    let default = row.get("enabled_default").and_then(Value::as_bool).unwrap_or(false);
-    say("file says", if default { "on" } else { "off" });
+    say("file says", on_off(row.get("enabled_default")));
     if let Some(word) = row.get("enabled_override").filter(|word| !word.is_null()) {
         say(
             "by hand",
-            &format!("{} by {} at {}", state(&row), text(word, "/by"), text(word, "/at")),
+            &format!(
+                "{}, said by {} at {}",
+                on_off(word.get("on")),
+                text(word, "/by"),
+                text(word, "/at")
+            ),
         );
     }
     say("next", &text(&row, "/next_at"));
@@ -160,7 +169,7 @@ async fn test(
     client: &Client,
     global: &Global,
     name: &str,
-    at: Option<String>,
+    at: Option<Timestamp>,
 ) -> Result<(), AppError> {
     let path = format!("{}/test", address(client, global, name).await?);
     let answer = client.post(&path, &json!({ "nominal": at })).await?;

@@ -24,6 +24,7 @@ mod partitions;
 mod process;
 mod project;
 mod python;
+mod schedules;
 mod server;
 mod steps;
 mod tables;
