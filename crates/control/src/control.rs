@@ -7,7 +7,7 @@ use millstream_model::{Clock, Entropy, RunId, Timestamp};
 use millstream_store::Store;
 
 use crate::catalog::CatalogCache;
-use crate::report::PlanCache;
+use crate::plans::PlanCache;
 
 /// The seams that a simulation replaces.
 #[derive(Clone)]

@@ -15,6 +15,7 @@ mod launch;
 mod live_schedules;
 mod lost;
 mod partitions;
+mod plans;
 mod proposal;
 mod publish;
 mod queue;

@@ -3,65 +3,26 @@
 //! **Invariant.** The events of one epoch are stored in the order of their `seq`, each exactly
 //! once: a report moves the run's place from just before its first event to its last, or misses.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
 
 use millstream_model::view::{MaterializationRow, PartitionState};
 use millstream_model::worker_api::{Assignment, Report, ReportAnswer, ReportedEvent};
 use millstream_model::{
-    AssetKey, ContentHash, Event, EventBody, FailureCause, RunEvent, RunId, RunPlan, RunStatus,
-    StepEvent, StepKey, StepStatus, TenantId,
+    AssetKey, Event, EventBody, FailureCause, RunEvent, RunId, RunPlan, RunStatus, StepEvent,
+    StepKey, StepStatus, TenantId,
 };
 use millstream_store::live::LiveRun;
 use millstream_store::materializations::PartitionChange;
-use millstream_store::runs::{RunEnd, RunOrder};
+use millstream_store::runs::RunEnd;
 use millstream_store::steps::StepChange;
-use millstream_store::{Applied, Batch, StoreError, events, live, materializations, runs, steps};
+use millstream_store::{Applied, Batch, events, live, materializations, runs, steps};
 
 use crate::cancel::TRIES;
 use crate::failure::Aftermath;
 use crate::{Control, ReportError};
 
-/// Plans that are kept at hand.
-const PLANS_KEPT: usize = 256;
-
 /// Events in one report.
 const EVENTS_MAX: usize = 10_000;
-
-/// The plans of recent runs, so that a report need not load one.
-#[derive(Default)]
-pub(crate) struct PlanCache {
-    by_hash: Mutex<HashMap<ContentHash, Arc<RunPlan>>>,
-    by_run: Mutex<HashMap<RunId, Arc<RunPlan>>>,
-}
-
-impl PlanCache {
-    pub(crate) fn keep(&self, hash: &ContentHash, plan: RunPlan) -> Arc<RunPlan> {
-        let plan = Arc::new(plan);
-        bounded(&self.by_hash, hash.clone(), Arc::clone(&plan));
-        plan
-    }
-
-    fn of_run(&self, run: RunId) -> Option<Arc<RunPlan>> {
-        self.by_run.lock().unwrap_or_else(PoisonError::into_inner).get(&run).cloned()
-    }
-
-    fn get(&self, hash: &ContentHash) -> Option<Arc<RunPlan>> {
-        self.by_hash.lock().unwrap_or_else(PoisonError::into_inner).get(hash).cloned()
-    }
-}
-
-fn bounded<K: std::hash::Hash + Eq>(
-    map: &Mutex<HashMap<K, Arc<RunPlan>>>,
-    key: K,
-    plan: Arc<RunPlan>,
-) {
-    let mut map = map.lock().unwrap_or_else(PoisonError::into_inner);
-    if map.len() >= PLANS_KEPT {
-        map.clear();
-    }
-    map.insert(key, plan);
-}
 
 impl Control {
     /// What the worker of this launch has to do, and what earlier workers have left.
@@ -93,27 +54,6 @@ impl Control {
             queued_at: order.queued_at,
             progress: progress.into_iter().map(|(key, step)| step.progress(key)).collect(),
         })
-    }
-
-    pub(crate) async fn plan_of(
-        &self,
-        tenant: &TenantId,
-        run: RunId,
-        order: &RunOrder,
-    ) -> Result<Arc<RunPlan>, StoreError> {
-        let plan = if let Some(plan) = self.plans.get(&order.plan) {
-            plan
-        } else {
-            let lost = || StoreError::UnknownValue {
-                statement: "PLAN",
-                column: 1,
-                value: format!("no plan {}", order.plan),
-            };
-            let plan = self.store.plan(tenant, &order.plan).await?.ok_or_else(lost)?;
-            self.plans.keep(&order.plan, plan)
-        };
-        bounded(&self.plans.by_run, run, Arc::clone(&plan));
-        Ok(plan)
     }
 
     /// Stores a worker's events in one batch, behind the fence of its epoch.
