@@ -12,6 +12,7 @@ use crate::jobs;
 use crate::keys::assets::ASSET;
 use crate::limits;
 use crate::partitions;
+use crate::queue;
 use crate::reader::Reader;
 use crate::steps;
 use crate::timing;
@@ -62,6 +63,7 @@ fn asset(key: AssetKey, fields: &Fields<'_>, reader: &mut Reader) -> AssetDef {
         timeout: timing::timeout(fields, findings),
         retry: timing::retry(fields, findings),
         limits: limits::of_step(fields, findings),
+        pool: fields.get("pool").and_then(|it| queue::pool_use(&it, findings)),
         code_version: fields.get("code_version").and_then(|it| it.filled(findings)),
         output_required: fields
             .get("output_required")
@@ -120,7 +122,7 @@ fn metadata(field: &Field<'_>, findings: &mut Findings) -> BTreeMap<String, Meta
 fn note_places(key: &AssetKey, entry: &Field<'_>, fields: &Fields<'_>, reader: &mut Reader) {
     let key = key.to_string();
     reader.places.note(&["asset", &key], entry.name_spot);
-    for name in ["partitions", "io", "step"] {
+    for name in ["partitions", "io", "step", "pool"] {
         if let Some(field) = fields.get(name) {
             reader.places.note(&["asset", &key, name], field.node.spot);
         }

@@ -7,7 +7,9 @@ use crate::finding::{Findings, Spot};
 use crate::places::Places;
 use crate::reader::Reader;
 use crate::tree::{Node, Value};
-use crate::{assets, jobs, json, keys, partitions, schedules, sensors, settings, source, yaml};
+use crate::{
+    assets, jobs, json, keys, partitions, queue, schedules, sensors, settings, source, yaml,
+};
 
 /// What a file says, or why it says nothing.
 ///
@@ -34,6 +36,8 @@ const SECTIONS: &[(&str, Section)] = &[
     ("resources", settings::resources),
     ("io", settings::io),
     ("handlers", settings::handlers),
+    ("pools", queue::pools),
+    ("queue", queue::section),
     ("partitions", partitions::section),
     ("assets", assets::section),
     ("jobs", jobs::section),
@@ -43,7 +47,7 @@ const SECTIONS: &[(&str, Section)] = &[
 ];
 
 /// Sections that later versions read; a file that has one is no job.
-const LATER_SECTIONS: &[&str] = &["checks", "pools", "alerts", "queue"];
+const LATER_SECTIONS: &[&str] = &["checks", "alerts"];
 
 /// Reads the file at `path`, which is relative to its root with `/` between parts.
 ///

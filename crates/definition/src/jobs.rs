@@ -8,6 +8,7 @@ use crate::fields::{Field, Fields, parsed};
 use crate::finding::{Findings, Spot};
 use crate::keys::jobs::{JOB, JOB_FILE, RUN_RETRIES};
 use crate::ops;
+use crate::queue;
 use crate::reader::Reader;
 use crate::schedules;
 use crate::timing;
@@ -106,6 +107,7 @@ fn job(name: JobName, shape: JobShape, fields: &Fields<'_>, reader: &mut Reader)
         schedule,
         tags: tags(fields, findings),
         max_parallel: fields.get("max_parallel").and_then(|it| it.whole(1, 10_000, findings)),
+        priority: queue::priority(fields, findings),
         run_retries: run_retries(fields, findings),
         timeout: fields.get("timeout").and_then(|it| timing::positive(&it, findings)),
         name,
@@ -132,9 +134,9 @@ fn run_retries(fields: &Fields<'_>, findings: &mut Findings) -> Option<RunRetrie
     })
 }
 
-/// Remembers the places of ops that name a resource, which another file may declare.
+/// Remembers the places of ops that name a resource or a pool, which another file may declare.
 fn note_resources(name: &JobName, ops: &[OpDef], fields: &Fields<'_>, reader: &mut Reader) {
-    if !ops.iter().any(|op| op.step.resource().is_some()) {
+    if !ops.iter().any(|op| op.step.resource().is_some() || op.pool.is_some()) {
         return;
     }
     let nodes = fields.get("nodes").and_then(|it| it.list(&mut reader.findings));

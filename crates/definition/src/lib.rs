@@ -26,6 +26,7 @@ mod partitions;
 mod places;
 mod plain;
 mod python;
+mod queue;
 mod reader;
 mod references;
 mod schedules;

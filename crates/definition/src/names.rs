@@ -40,11 +40,12 @@ fn names(manifest: &FileManifest) -> impl Iterator<Item = Name<'_>> {
     let resources = manifest.resources.keys().map(|name| ("resource", name.as_str().into()));
     let io = manifest.io.keys().map(|name| ("io", name.as_str().into()));
     let tenants = manifest.tenants.keys().map(|id| ("tenant", id.as_str().into()));
+    let pools = manifest.pools.keys().map(|name| ("pool", name.as_str().into()));
     let schedules = manifest.schedules.iter().map(|it| ("schedule", it.name.as_str().into()));
     let sensors = manifest.sensors.iter().map(|it| ("sensor", it.name.as_str().into()));
     let calendars = manifest.calendars.keys().map(|name| ("calendar", name.as_str().into()));
     let sources = assets.chain(jobs).chain(partitions).chain(resources).chain(io).chain(tenants);
-    sources.chain(schedules).chain(sensors).chain(calendars)
+    sources.chain(pools).chain(schedules).chain(sensors).chain(calendars)
 }
 
 fn taken(file: &Tried<'_>, (kind, name): &Name<'_>, owner: &str) -> Diagnostic {

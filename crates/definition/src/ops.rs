@@ -10,6 +10,7 @@ use crate::graph;
 use crate::keys::jobs::{EDGE, NODE};
 use crate::keys::steps::TIMING;
 use crate::limits;
+use crate::queue;
 use crate::steps::{self, Kind};
 use crate::template;
 use crate::timing;
@@ -96,18 +97,25 @@ fn op(
 ) -> Option<OpDef> {
     let known = [NODE, TIMING, kind.keys()];
     node.refuse_unknown(&known, findings);
+    let at_node = node.get("pool");
+    let pool = at_node.and_then(|it| queue::pool_use(&it, findings));
     let fields = with_config(kind, node, findings)?;
     let timeout = timing::timeout(&fields, findings);
     let retry = timing::retry(&fields, findings);
     let limits = limits::of_step(&fields, findings);
     let mut extra = serde_json::Map::new();
     if kind == Kind::Local {
-        let handed_on = fields.iter().filter(|field| !is_known(field.name, &known));
+        let own = |field: &Field<'_>| match field.name {
+            // In a node's `config` it is a value for the handler.
+            "pool" => at_node.is_some_and(|at_node| at_node.name_spot == field.name_spot),
+            name => is_known(name, &known),
+        };
+        let handed_on = fields.iter().filter(|field| !own(field));
         extra = handed_on.map(|field| (field.name.to_owned(), field.node.json())).collect();
     }
     let step: Option<StepConfig> = steps::config(kind, &fields, extra, findings);
     let id: StepKey = parsed(id, id_spot, findings)?;
-    Some(OpDef { id, depends_on: Vec::new(), step: step?, timeout, retry, limits })
+    Some(OpDef { id, depends_on: Vec::new(), step: step?, timeout, retry, limits, pool })
 }
 
 /// The fields of a node together with those of its `config`, which win.

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_model::{
     AssetDef, AssetKey, Diagnostic, ErrorCode, HandlerDef, IoName, JobShape, LoadMode, LoadStep,
-    PartitionsName, ResourceDef, ResourceName, SensorDef, SensorQuestion, Severity, StepConfig,
-    TableIo, nearest,
+    PartitionsName, PoolDef, PoolUse, ResourceDef, ResourceName, SensorDef, SensorQuestion,
+    Severity, StepConfig, TableIo, nearest,
 };
 
 use crate::finding::Spot;
@@ -50,6 +50,7 @@ struct Known<'a> {
     partitions: BTreeSet<&'a str>,
     resources: BTreeMap<&'a str, &'a ResourceDef>,
     io: BTreeSet<&'a str>,
+    pools: BTreeMap<&'a str, &'a PoolDef>,
     /// Those of `io` that keep tables.
     tables: BTreeSet<&'a str>,
     /// The first asset of each table, by IO manager and by name without regard to case.
@@ -73,6 +74,10 @@ impl<'a> Known<'a> {
                 .map(|(name, resource)| (name.as_str(), resource))
                 .collect(),
             io: manifests().flat_map(|manifest| manifest.io.keys()).map(IoName::as_str).collect(),
+            pools: manifests()
+                .flat_map(|manifest| &manifest.pools)
+                .map(|(name, pool)| (name.as_str(), pool))
+                .collect(),
             tables: manifests()
                 .flat_map(|manifest| &manifest.io)
                 .filter_map(|(name, io)| io.resource().map(|_| name.as_str()))
@@ -133,6 +138,9 @@ impl<'a> About<'_, 'a> {
             let help = meant(name.as_str(), self.known.io.iter().copied());
             self.error(&["asset", &key, "io"], message, help);
         }
+        if let Some(pool) = &asset.pool {
+            self.pool(pool, &["asset", &key, "pool"], &format!("Asset `{key}`"));
+        }
         if let Some(step) = &asset.step {
             let path = ["asset", &key, "step"];
             self.step(step, &path, &format!("Asset `{key}`"));
@@ -152,6 +160,9 @@ impl<'a> About<'_, 'a> {
             let JobShape::Ops(ops) = &job.shape else { continue };
             for op in ops {
                 let path = ["job", job.name.as_str(), op.id.as_str()];
+                if let Some(pool) = &op.pool {
+                    self.pool(pool, &path, &format!("Node `{}`", op.id));
+                }
                 self.step(&op.step, &path, &format!("Node `{}`", op.id));
                 if let StepConfig::Load(_) = op.step {
                     let message = format!("Node `{}` loads rows and is no asset", op.id);
@@ -226,6 +237,29 @@ impl<'a> About<'_, 'a> {
                 let help = "name a resource of kind `http`, or use a step of kind `sql`";
                 self.error(path, message, help.to_owned());
             }
+        }
+    }
+
+    /// The pool of a step: it is there, and large enough.
+    fn pool(&mut self, pool: &PoolUse, path: &[&str], who: &str) {
+        let (name, needs) = (pool.name.as_str(), pool.slots);
+        match self.known.pools.get(name) {
+            None => {
+                let message = format!("{who} names the pool `{name}`, which no file declares");
+                let known = self.known.pools.keys().copied();
+                let help = match nearest(name, known.take(COMPARED_MAX)) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("say how many steps it lets run: `pools: {{{name}: 4}}`"),
+                };
+                self.error(path, message, help);
+            }
+            // A pool of no slots is closed for now, which is no mistake of the step's.
+            Some(PoolDef { slots: 0, .. }) => {}
+            Some(PoolDef { slots, .. }) if *slots < needs => {
+                let message = format!("{who} needs {needs} slots of the pool `{name}`");
+                self.error(path, message, format!("the pool has {slots}"));
+            }
+            Some(_) => {}
         }
     }
 

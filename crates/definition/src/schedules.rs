@@ -14,6 +14,7 @@ use millstream_model::{
 use crate::fields::{Field, Fields, parsed};
 use crate::finding::Findings;
 use crate::keys::schedules::{DAY_RANGE, JOB_SCHEDULE, SCHEDULE};
+use crate::queue;
 use crate::reader::Reader;
 use crate::tree::{Node, Value};
 use crate::{cron, template, timing};
@@ -261,6 +262,7 @@ pub(crate) fn switch(field: &Field<'_>, findings: &mut Findings) -> Option<Switc
 
 fn tags(field: &Field<'_>, findings: &mut Findings) -> BTreeMap<String, TickTemplate> {
     let texts = field.text_map(findings);
+    queue::check_tag(field, &texts, findings);
     if texts.len() > TAGS_MAX {
         let message = format!("`tags` has {} labels; at most {TAGS_MAX} are kept", texts.len());
         findings

@@ -156,6 +156,7 @@ impl Writer {
             Shape::Plain => json!({ "type": ["string", "number", "boolean"] }),
             Shape::Flag => json!({ "type": "boolean" }),
             Shape::Whole(from, to) => json!({ "type": "integer", "minimum": from, "maximum": to }),
+            Shape::Signed(most) => json!({ "type": "integer", "minimum": -most, "maximum": most }),
             Shape::Duration | Shape::Size => json!({ "type": ["string", "number"] }),
             Shape::Words(words) => json!({ "type": "string", "enum": words }),
             Shape::List(least, item) => {

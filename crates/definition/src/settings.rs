@@ -202,6 +202,7 @@ fn tenant(entry: &Field<'_>, findings: &mut Findings) -> Option<TenantDef> {
         schema_name: text("schema_name"),
         schedule: fields.get("schedule").and_then(|it| cron::expression(&it, findings)),
         enabled: fields.get("enabled").and_then(|it| it.flag(findings)).unwrap_or(true),
+        weight: fields.get("weight").and_then(|it| it.whole(1, 1_000, findings)).unwrap_or(1),
         labels: fields.get("labels").map(|it| it.text_map(findings)).unwrap_or_default(),
     })
 }

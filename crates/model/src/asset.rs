@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AssetKey, HumanDuration, IoName, MetadataValue, PartitionsName, RetryPolicy, StepConfig,
-    StepLimits,
+    AssetKey, HumanDuration, IoName, MetadataValue, PartitionsName, PoolUse, RetryPolicy,
+    StepConfig, StepLimits,
 };
 
 /// An asset of a code location.
@@ -52,6 +52,9 @@ pub struct AssetDef {
     /// What an attempt may use.
     #[serde(default, skip_serializing_if = "StepLimits::is_none")]
     pub limits: StepLimits,
+    /// The slots that an attempt at making it holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<PoolUse>,
     /// The version of its code; the hash of its definition when absent.
     #[serde(default)]
     pub code_version: Option<String>,

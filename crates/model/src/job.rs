@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{HumanDuration, JobName, RetryPolicy, RunRetries, StepConfig, StepKey, StepLimits};
+use crate::{
+    HumanDuration, JobName, PoolUse, RetryPolicy, RunRetries, StepConfig, StepKey, StepLimits,
+};
 
 /// A job of a code location.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,6 +29,9 @@ pub struct JobDef {
     /// How many steps of a run may go on at once; as many as the machine has cores when absent.
     #[serde(default)]
     pub max_parallel: Option<u32>,
+    /// The place of its runs in the queue: higher goes first; 0 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i64>,
     /// How often a failed run is tried again, as a new run; never when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_retries: Option<RunRetries>,
@@ -65,4 +70,7 @@ pub struct OpDef {
     /// What an attempt may use.
     #[serde(default, skip_serializing_if = "StepLimits::is_none")]
     pub limits: StepLimits,
+    /// The slots that an attempt holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<PoolUse>,
 }

@@ -27,6 +27,7 @@ mod name;
 pub mod partitions;
 mod pipes;
 mod plan;
+mod queue;
 mod resource;
 mod retry;
 mod run;
@@ -65,14 +66,18 @@ pub use manifest::{FileManifest, FileVersion, Manifest};
 pub use metadata::{MetadataKind, MetadataValue};
 pub use name::{
     CalendarName, DimensionName, IoName, JobName, LocationName, NameError, PartitionsName,
-    ResourceName, ScheduleName, SensorName, StepKey, TenantId,
+    PoolName, ResourceName, ScheduleName, SensorName, StepKey, TenantId,
 };
 pub use partitions::{PartitionKey, PartitionsDef};
 pub use pipes::{PipesChannel, PipesConfig};
 pub use plan::{AssetStep, InputSource, RunPlan, StepInput, StepPlan};
+pub use queue::{
+    LimitScope, PRIORITY_MAX, PRIORITY_TAG, PoolDef, PoolUse, QueueDef, RateLimit, TagLimit,
+    TagValues, priority_of,
+};
 pub use resource::{ColumnType, FolderIo, IoDef, ResourceDef, TableIo};
 pub use retry::{Backoff, RetryPolicy};
-pub use run::{HoldReason, RunRequest};
+pub use run::{HoldReason, Holder, RunRequest};
 pub use schedule::{
     CatchUp, Day, DayError, DaySpan, Exclusion, PartWanted, ScheduleCron, ScheduleDef,
     ScheduleTarget, Switch, TickPartitions, TickTemplate, TickTemplateError, date_format,

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AssetDef, AssetKey, CalendarName, ContentHash, DaySpan, HandlerDef, IoDef, IoName, JobDef,
-    JobName, LocationName, PartitionsDef, PartitionsName, ResourceDef, ResourceName, ScheduleDef,
-    ScheduleName, SensorDef, SensorName, TenantDef, TenantId,
+    JobName, LocationName, PartitionsDef, PartitionsName, PoolDef, PoolName, QueueDef, ResourceDef,
+    ResourceName, ScheduleDef, ScheduleName, SensorDef, SensorName, TenantDef, TenantId,
 };
 
 /// Everything that one definition file declares. Its canonical JSON, hashed, is its version.
@@ -38,6 +38,12 @@ pub struct FileManifest {
     /// Calendars of excluded days by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub calendars: BTreeMap<CalendarName, Vec<DaySpan>>,
+    /// Pools by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub pools: BTreeMap<PoolName, PoolDef>,
+    /// What limits the queue.
+    #[serde(skip_serializing_if = "QueueDef::is_empty")]
+    pub queue: QueueDef,
 }
 
 /// A file of a location with the version of it that is live.
@@ -78,6 +84,10 @@ pub struct Manifest {
     pub sensors: BTreeMap<SensorName, SensorDef>,
     /// Calendars of excluded days by name.
     pub calendars: BTreeMap<CalendarName, Vec<DaySpan>>,
+    /// Pools by name.
+    pub pools: BTreeMap<PoolName, PoolDef>,
+    /// What limits the queue: all files' limits together.
+    pub queue: QueueDef,
 }
 
 impl Manifest {
@@ -99,6 +109,8 @@ impl Manifest {
             schedules: BTreeMap::new(),
             sensors: BTreeMap::new(),
             calendars: BTreeMap::new(),
+            pools: BTreeMap::new(),
+            queue: QueueDef::default(),
         };
         for (version, file) in files {
             all.files.push(version);
@@ -119,6 +131,8 @@ impl Manifest {
             for sensor in &file.sensors {
                 all.sensors.entry(sensor.name.clone()).or_insert_with(|| sensor.clone());
             }
+            keep_first(&mut all.pools, &file.pools);
+            all.queue.add(&file.queue);
             all.handlers.extend(file.handlers.iter().cloned());
         }
         if all.tenants.is_empty() {

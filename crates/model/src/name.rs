@@ -163,6 +163,10 @@ name! {
     IoName, "io name", check_slug
 }
 name! {
+    /// The name of a pool of slots, unique in its code location.
+    PoolName, "pool name", check_slug
+}
+name! {
     /// The name of a partitions definition of a code location.
     PartitionsName, "partitions name", check_slug
 }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::partitions::TimeWindow;
 use crate::{
     AssetKey, ContentHash, HandlerDef, HumanDuration, IoDef, JobName, LocationName, PartitionKey,
-    ResourceDef, ResourceName, RetryPolicy, RunRetries, StepConfig, StepKey, StepLimits, TenantDef,
-    TenantId,
+    PoolUse, ResourceDef, ResourceName, RetryPolicy, RunRetries, StepConfig, StepKey, StepLimits,
+    TenantDef, TenantId,
 };
 
 /// What a run does, step by step. Its JSON, hashed, is its id in the store: equal plans are one.
@@ -44,6 +44,14 @@ pub struct RunPlan {
     /// How long it may go on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<HumanDuration>,
+    /// The place in the queue: higher goes first.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub priority: i64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 /// One step of a plan.
@@ -66,6 +74,9 @@ pub struct StepPlan {
     /// What an attempt may use; the worker's own defaults where nothing is said.
     #[serde(default, skip_serializing_if = "StepLimits::is_none")]
     pub limits: StepLimits,
+    /// The slots that an attempt holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<PoolUse>,
     /// The asset it makes, if it makes one.
     #[serde(default)]
     pub asset: Option<AssetStep>,

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cause, PartitionKey, TenantId};
+use crate::{Cause, HumanDuration, PartitionKey, PoolName, RunId, StepKey, TenantId, Timestamp};
 
 /// A wish for a run: what, for whom, why, and with which context.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,7 +22,20 @@ pub struct RunRequest {
     pub tags: BTreeMap<String, String>,
 }
 
-/// Why a queued run has not started.
+/// A step, or a whole run, that has what another waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The run.
+    pub run: RunId,
+    /// The step, where a step holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<StepKey>,
+}
+
+/// Why a queued run, or a step of a run, has not started.
+///
+/// Its place among those that wait is no part of it: that changes with each start, and is counted
+/// when somebody looks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum HoldReason {
@@ -30,8 +43,46 @@ pub enum HoldReason {
     NoFreeSlot {
         /// The limit.
         limit: u32,
-        /// The place in the queue, from 1.
-        place: u32,
+    },
+    /// As many runs of the tenant are in progress as its definitions allow.
+    TenantLimit {
+        /// The limit.
+        limit: u32,
+    },
+    /// As many runs with a label are in progress as a limit allows.
+    TagLimit {
+        /// The label's key.
+        key: String,
+        /// The value that is counted apart from others, if values are.
+        value: Option<String>,
+        /// The limit.
+        limit: u32,
+        /// Runs that count: in progress, or about to be tried again. The first few of them.
+        held_by: Vec<Holder>,
+    },
+    /// As many runs have started of late as a limit allows.
+    RateLimit {
+        /// The label's key; all runs count when absent.
+        key: Option<String>,
+        /// The limit.
+        limit: u32,
+        /// The time that it is about.
+        per: HumanDuration,
+        /// When the next run may start.
+        until: Timestamp,
+    },
+    /// A pool has too few free slots for the step.
+    PoolFull {
+        /// The pool.
+        pool: PoolName,
+        /// How many slots it has.
+        slots: u32,
+        /// How many of them are held.
+        held: u32,
+        /// How many the step needs.
+        needs: u32,
+        /// Who holds them: the first few, and only those of the same tenant.
+        held_by: Vec<Holder>,
     },
     /// The launcher could not start a worker; it is tried again.
     LaunchFailed {
@@ -43,12 +94,44 @@ pub enum HoldReason {
 impl fmt::Display for HoldReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoFreeSlot { limit, place } => write!(
+            Self::NoFreeSlot { limit } => {
+                write!(f, "{limit} of {limit} runs are in progress (queue.max_concurrent_runs)")
+            }
+            Self::TenantLimit { limit } => write!(
                 f,
-                "number {place} in the queue: {limit} of {limit} runs are in progress \
+                "{limit} of {limit} runs of this tenant are in progress \
                  (queue.max_concurrent_runs)"
             ),
+            Self::TagLimit { key, value, limit, held_by } => {
+                let label = value.as_ref().map_or_else(|| key.clone(), |it| format!("{key}={it}"));
+                write!(f, "limit {limit} for tag `{label}` is reached")?;
+                holders(f, held_by)
+            }
+            Self::RateLimit { key, limit, per, until } => {
+                let what =
+                    key.as_ref().map_or_else(String::new, |key| format!(" with tag `{key}`"));
+                write!(f, "{limit} runs{what} have started within {per}; the next may at {until}")
+            }
+            Self::PoolFull { pool, slots, held, needs, held_by } => {
+                write!(f, "waiting for pool `{pool}` ({held} of {slots} slots held")?;
+                holders(f, held_by)?;
+                if *needs > 1 {
+                    write!(f, "; {needs} are needed")?;
+                }
+                f.write_str(")")
+            }
             Self::LaunchFailed { error } => write!(f, "the worker could not be launched: {error}"),
         }
     }
+}
+
+fn holders(f: &mut fmt::Formatter<'_>, held_by: &[Holder]) -> fmt::Result {
+    for (number, holder) in held_by.iter().enumerate() {
+        f.write_str(if number == 0 { " by " } else { ", " })?;
+        if let Some(step) = &holder.step {
+            write!(f, "`{step}` of ")?;
+        }
+        write!(f, "run {}", holder.run.short())?;
+    }
+    Ok(())
 }

@@ -27,6 +27,9 @@ pub struct TenantDef {
     pub schedule: Option<String>,
     /// Whether it takes part; a disabled tenant keeps its history.
     pub enabled: bool,
+    /// Its share of the places in the queue, against the other tenants' weights.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub weight: u32,
     /// Whatever else definitions want to say of it; templates see it as `tenant.<key>`.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
@@ -42,7 +45,17 @@ impl Default for TenantDef {
             schema_name: None,
             schedule: None,
             enabled: true,
+            weight: 1,
             labels: BTreeMap::new(),
         }
     }
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_one(weight: &u32) -> bool {
+    *weight == 1
 }

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AssetKey, CatchUp, Cause, ContentHash, Diagnostic, EventPosition, HoldReason, HumanDuration,
-    JobName, LocationName, MetadataValue, PartitionKey, PartitionsChange, PartitionsName, RunId,
-    RunStatus, ScheduleName, SensorName, SkipReason, StepError, StepKey, StepStatus, TenantDef,
-    TenantId, TickPartitions, TickRow, TickStatus, TickWarning, Timestamp,
+    JobName, LimitScope, LocationName, MetadataValue, PartitionKey, PartitionsChange,
+    PartitionsName, PoolName, RunId, RunStatus, ScheduleName, SensorName, SkipReason, StepError,
+    StepKey, StepStatus, TenantDef, TenantId, TickPartitions, TickRow, TickStatus, TickWarning,
+    Timestamp,
 };
 
 /// A run in a list.
@@ -404,4 +405,55 @@ pub struct EventRow {
     /// The event.
     #[serde(flatten)]
     pub event: crate::Event,
+}
+
+/// What waits in a tenant's queue and for its pools.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct QueueView {
+    /// The first runs that wait, in the order in which they are looked at.
+    pub waiting: Vec<QueueRow>,
+    /// How many runs wait in all.
+    pub waiting_total: u32,
+    /// The pools.
+    pub pools: Vec<PoolRow>,
+}
+
+/// A run that waits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct QueueRow {
+    /// Its place, from 1.
+    pub place: u32,
+    /// The run; its `hold` says why it waits.
+    #[serde(flatten)]
+    pub run: RunRow,
+}
+
+/// A pool with who holds its slots and who waits for them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PoolRow {
+    /// The name.
+    pub name: PoolName,
+    /// How many slots it has.
+    pub slots: u32,
+    /// Whose steps share them.
+    pub scope: LimitScope,
+    /// The tenant's steps that hold some.
+    pub held_by: Vec<PoolStepRow>,
+    /// The tenant's steps that wait, the first first.
+    pub waiting: Vec<PoolStepRow>,
+}
+
+/// A step that holds slots of a pool or waits for some.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PoolStepRow {
+    /// The run.
+    pub run_id: RunId,
+    /// The step.
+    pub step: StepKey,
+    /// How many slots.
+    pub slots: u32,
+    /// When it asked for them.
+    pub since: Timestamp,
+    /// Why it waits, where that is stored: at the first that waits.
+    pub hold: Option<HoldReason>,
 }

@@ -68,6 +68,36 @@ pub struct ReportAnswer {
     pub cancel: bool,
 }
 
+/// A worker's question for the slots of pools: every step that waits for some, again each time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotAsk {
+    /// The worker's epoch.
+    pub epoch: i64,
+    /// The attempts that would start if they had their slots.
+    pub steps: Vec<WaitingStep>,
+    /// How long the answer may wait for slots to come free, in milliseconds.
+    #[serde(default)]
+    pub wait_millis: u64,
+}
+
+/// An attempt that waits for its slots.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct WaitingStep {
+    /// The step.
+    pub step: StepKey,
+    /// The attempt, from 1.
+    pub attempt: u32,
+}
+
+/// What the control plane answers to a question for slots.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotAnswer {
+    /// The attempts that have their slots now; they keep them until they end.
+    pub granted: Vec<WaitingStep>,
+    /// Whether the run should stop.
+    pub cancel: bool,
+}
+
 /// The proof that a worker was launched for a run and epoch; the control plane issues it.
 ///
 /// It grants the run's rights, so it never shows in a log, an argument or an error.

@@ -51,6 +51,7 @@ pub fn plan_assets(
         tags: BTreeMap::new(),
         retries: None,
         timeout: None,
+        priority: 0,
     })
 }
 
@@ -167,6 +168,7 @@ impl Planner<'_> {
             timeout: asset.timeout,
             retry: asset.retry.clone().unwrap_or(RetryPolicy::NEVER),
             limits: asset.limits,
+            pool: asset.pool.clone(),
             asset: Some(AssetStep {
                 key: asset.key.clone(),
                 window: self.window_of(asset),

@@ -37,6 +37,7 @@ pub fn plan_job(
             plan.tags.clone_from(&def.tags);
             plan.retries = def.run_retries;
             plan.timeout = def.timeout;
+            plan.priority = def.priority.unwrap_or(0);
             Ok(plan)
         }
     }
@@ -56,6 +57,7 @@ pub fn plan_question(
         timeout: Some(timeout),
         retry: None,
         limits: StepLimits::default(),
+        pool: None,
     };
     let steps = vec![plan_op(manifest, &op)];
     Ok(RunPlan {
@@ -69,6 +71,7 @@ pub fn plan_question(
         steps,
         max_parallel: None,
         tags: BTreeMap::new(),
+        priority: 0,
         retries: None,
         timeout: None,
     })
@@ -112,6 +115,7 @@ fn plan_ops(
         tags: job.tags.clone(),
         retries: job.run_retries,
         timeout: job.timeout,
+        priority: job.priority.unwrap_or(0),
     })
 }
 
@@ -130,6 +134,7 @@ fn plan_op(manifest: &Manifest, op: &OpDef) -> StepPlan {
         timeout: op.timeout,
         retry: op.retry.clone().unwrap_or(RetryPolicy::NEVER),
         limits: op.limits,
+        pool: op.pool.clone(),
         asset: None,
     }
 }

@@ -1,6 +1,6 @@
 //! The keys of an asset.
 
-use super::{ANY_OBJECT, Object, Shape, TEXT_MAP, TEXTS, key, steps};
+use super::{ANY_OBJECT, Object, Shape, TEXT_MAP, TEXTS, key, queue, steps};
 
 /// An asset.
 pub(crate) const ASSET: Object = Object {
@@ -43,6 +43,7 @@ pub(crate) const ASSET: Object = Object {
             key("output_required", Shape::Flag, "whether a step that makes nothing fails")
                 .or("true"),
         ],
+        &[queue::OF_STEP],
         steps::TIMING,
     ],
 };

@@ -1,6 +1,8 @@
 //! The keys of jobs, of their nodes and of their edges.
 
-use super::{ANY_OBJECT, Key, Object, Shape, TEXT_MAP, key, schedules};
+use millstream_model::PRIORITY_MAX;
+
+use super::{ANY_OBJECT, Key, Object, Shape, TEXT_MAP, key, queue, schedules};
 
 /// The keys of every job.
 const SHARED: &[Key] = &[
@@ -14,6 +16,12 @@ const SHARED: &[Key] = &[
     key("metadata", ANY_OBJECT, "any object; it has no meaning"),
     key("tags", TEXT_MAP, "labels that its runs carry, at most 50"),
     key("max_parallel", Shape::Whole(1, 10_000), "how many steps of a run may go on at once"),
+    key(
+        "priority",
+        Shape::Signed(PRIORITY_MAX),
+        "the place of its runs in the queue: higher goes first",
+    )
+    .or("0"),
     key("timeout", Shape::Duration, "how long a run may go on, queue aside"),
     key(
         "run_retries",
@@ -79,6 +87,7 @@ pub(crate) const NODE: &[Key] = &[
     key("type", Shape::Text, "the kind of step it is").needed(),
     key("config", ANY_OBJECT, "the keys of its kind, and `timeout`, `retry` and `limits`"),
     key("depends_on", Shape::List(0, &Shape::Text), "the ids of the nodes before it"),
+    queue::OF_STEP,
 ];
 
 /// An edge.

@@ -11,6 +11,7 @@ pub(crate) mod assets;
 pub(crate) mod http;
 pub(crate) mod jobs;
 pub(crate) mod partitions;
+pub(crate) mod queue;
 pub(crate) mod schedules;
 pub(crate) mod sensors;
 pub(crate) mod settings;
@@ -51,6 +52,8 @@ pub(crate) enum Shape {
     Flag,
     /// A whole number from the first to the second.
     Whole(u32, u32),
+    /// A whole number, negative or not, no further from 0 than this.
+    Signed(i64),
     /// Seconds, or text like `5m`.
     Duration,
     /// A number of bytes, or text like `512 MiB`.
@@ -187,5 +190,14 @@ pub(crate) const SECTIONS: Object = Object {
             Shape::Map(&schedules::CALENDAR),
             "days that schedules can leave out, by name",
         ),
+        key(
+            "pools",
+            Shape::Map(&Shape::Either(&[
+                Shape::Whole(0, queue::COUNT_MAX),
+                Shape::Object(&queue::POOL),
+            ])),
+            "slots that steps hold while they run, by name",
+        ),
+        key("queue", Shape::Object(&queue::QUEUE), "what limits how many runs go on at once"),
     ]],
 };

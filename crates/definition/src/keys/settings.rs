@@ -115,6 +115,8 @@ pub(crate) const TENANT: Object = Object {
             "a cron expression, for schedules whose `cron` is `{{ tenant.schedule }}`",
         ),
         key("enabled", Shape::Flag, "whether it takes part").or("true"),
+        key("weight", Shape::Whole(1, 1_000), "its share of the queue against other tenants'")
+            .or("1"),
         key("labels", TEXT_MAP, "for templates"),
     ]],
 };

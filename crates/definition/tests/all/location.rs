@@ -321,3 +321,20 @@ fn r200_five_thousand_files_are_put_together() {
     assert_eq!(found.diagnostics, []);
     assert_eq!(found.manifest.assets.len(), 5_000);
 }
+
+#[test]
+fn r149_a_pool_that_is_missing_or_too_small_is_reported_where_it_is_named() {
+    let found = check_new(&[
+        ("a.yaml", "pools: {warehouse: 4}\n"),
+        ("b.yaml", "assets: {orders: {step: {kind: noop}, pool: warehous}}\n"),
+        ("c.yaml", "assets: {items: {step: {kind: noop}, pool: {name: warehouse, slots: 5}}}\n"),
+    ]);
+    let messages: Vec<&str> = errors(&found).iter().map(|it| it.message.as_str()).collect();
+    assert_eq!(
+        messages,
+        [
+            "Asset `orders` names the pool `warehous`, which no file declares",
+            "Asset `items` needs 5 slots of the pool `warehouse`",
+        ]
+    );
+}

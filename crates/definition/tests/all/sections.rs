@@ -2,8 +2,8 @@
 
 use millstream_model::partitions::{Cadence, DynamicPartitions, TimeWindowPartitions};
 use millstream_model::{
-    Builtin, HandlerTarget, HumanDuration, IoDef, Isolation, JobShape, MetadataKind, PartitionsDef,
-    ReadSource, ResourceDef, StepConfig,
+    Builtin, HandlerTarget, HumanDuration, IoDef, Isolation, JobShape, LimitScope, MetadataKind,
+    PartitionsDef, ReadSource, ResourceDef, StepConfig, TagValues,
 };
 
 use crate::{errors, load};
@@ -295,4 +295,75 @@ fn a_manifest_survives_its_json_form() {
     let manifest = load("a.yaml", text);
     let json = serde_json::to_string(&manifest).unwrap();
     assert_eq!(serde_json::from_str::<millstream_model::FileManifest>(&json).unwrap(), manifest);
+}
+
+#[test]
+fn r126_a_queue_takes_limits_in_our_form_and_in_dagsters() {
+    let manifest = load(
+        "a.yaml",
+        r"
+queue:
+  max_concurrent_runs: 35
+  tag_limits:
+    - {key: exclusive, limit_per_value: 1}
+    - {key: quarter, value: {applyLimitPerUniqueValue: true}, limit: 1, scope: instance}
+    - {key: team, value: sec, limit: 2}
+    - {key: heavy, limit: 3}
+  rate_limits:
+    - {key: api, limit: 10, per: 1m}
+",
+    );
+    assert_eq!(manifest.queue.max_concurrent_runs, Some(35));
+    let limits: Vec<(&str, &TagValues, u32)> = manifest
+        .queue
+        .tag_limits
+        .iter()
+        .map(|limit| (limit.key.as_str(), &limit.values, limit.limit))
+        .collect();
+    let sec = TagValues::One("sec".to_owned());
+    assert_eq!(
+        limits,
+        [
+            ("exclusive", &TagValues::Each, 1),
+            ("quarter", &TagValues::Each, 1),
+            ("team", &sec, 2),
+            ("heavy", &TagValues::All, 3),
+        ]
+    );
+    assert_eq!(manifest.queue.tag_limits[1].scope, LimitScope::Instance);
+    assert_eq!(manifest.queue.rate_limits[0].per, HumanDuration::from_secs(60));
+}
+
+#[test]
+fn r149_a_step_names_the_slots_of_a_pool_that_it_holds() {
+    let manifest = load(
+        "a.yaml",
+        r"
+pools: {sec_download: 2, warehouse: {slots: 4, scope: instance}}
+assets:
+  filing: {step: {kind: noop}, pool: sec_download}
+jobs:
+  load:
+    priority: -1
+    nodes:
+      - {id: heavy, type: noop, pool: {name: warehouse, slots: 3}}
+      - {id: own, type: local, config: {module: A.B, pool: mine}}
+",
+    );
+    let pool = manifest.assets[0].pool.as_ref().unwrap();
+    assert_eq!((pool.name.as_str(), pool.slots), ("sec_download", 1));
+    let job = &manifest.jobs[0];
+    let JobShape::Ops(ops) = &job.shape else { panic!() };
+    assert_eq!((job.priority, ops[0].pool.as_ref().unwrap().slots), (Some(-1), 3));
+    let StepConfig::Local(step) = &ops[1].step else { panic!() };
+    assert_eq!(step.config["pool"], "mine", "a value of the handler's own is handed on");
+    assert_eq!(manifest.pools.len(), 2);
+}
+
+#[test]
+fn r145_a_priority_that_is_no_number_is_refused() {
+    let text = "jobs: {a: {select: b, tags: {dagster/priority: high}}}\n";
+    assert_eq!(errors("a.yaml", text)[0].message, "`dagster/priority` cannot be `high`");
+    let text = "schedules: {s: {cron: '@daily', select: a, tags: {dagster/priority: high}}}\n";
+    assert_eq!(errors("a.yaml", text)[0].message, "`dagster/priority` cannot be `high`");
 }

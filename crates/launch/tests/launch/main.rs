@@ -50,6 +50,7 @@ fn assignment(claimed: &ClaimedRun, line: &str) -> Assignment {
         timeout: None,
         retry: RetryPolicy::NEVER,
         limits: StepLimits::NONE,
+        pool: None,
         asset: None,
     };
     Assignment {
@@ -69,6 +70,7 @@ fn assignment(claimed: &ClaimedRun, line: &str) -> Assignment {
             tags: BTreeMap::new(),
             retries: None,
             timeout: None,
+            priority: 0,
         },
         context: serde_json::Map::new(),
         queued_at: Timestamp::from_micros(1_000_000),

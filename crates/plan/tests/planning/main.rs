@@ -47,6 +47,7 @@ fn asset(key: &str, deps: &[&str]) -> AssetDef {
         timeout: None,
         retry: None,
         limits: StepLimits::NONE,
+        pool: None,
         code_version: None,
         output_required: true,
     }
@@ -60,6 +61,7 @@ fn op(id: &str, depends_on: &[&str]) -> OpDef {
         timeout: None,
         retry: None,
         limits: StepLimits::NONE,
+        pool: None,
     }
 }
 
@@ -74,6 +76,7 @@ fn job(name: &str, shape: JobShape) -> JobDef {
         max_parallel: None,
         run_retries: None,
         timeout: None,
+        priority: None,
     }
 }
 
@@ -96,6 +99,7 @@ fn plan_of(steps: &[(&str, &[&str])], retry: &RetryPolicy) -> RunPlan {
                 timeout: None,
                 retry: retry.clone(),
                 limits: StepLimits::NONE,
+                pool: None,
                 asset: None,
             })
             .collect(),
@@ -104,5 +108,6 @@ fn plan_of(steps: &[(&str, &[&str])], retry: &RetryPolicy) -> RunPlan {
         tags: BTreeMap::new(),
         retries: None,
         timeout: None,
+        priority: 0,
     }
 }
