@@ -8,6 +8,7 @@ pub mod failure;
 pub mod lease;
 pub mod lost;
 pub mod overdue;
+pub mod pool;
 pub mod queue;
 pub mod scan;
 pub mod schedule;
