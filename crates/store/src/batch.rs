@@ -49,12 +49,14 @@ pub struct Batch {
     pub(crate) events: Option<(TenantId, String)>,
     /// Whether a daemon may have something to do now: a run may start, a request waits.
     pub(crate) wakes_daemon: bool,
+    /// Whether workers that wait for slots should look.
+    pub(crate) grants_slots: bool,
 }
 
 impl Batch {
     /// An empty batch over the rows that `scope` names.
     pub fn new(scope: Scope) -> Self {
-        Self { scope, steps: Vec::new(), events: None, wakes_daemon: false }
+        Self { scope, steps: Vec::new(), events: None, wakes_daemon: false, grants_slots: false }
     }
 
     /// An empty batch over one tenant's rows.

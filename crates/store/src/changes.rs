@@ -1,4 +1,4 @@
-//! Saying "look now" within the process: two counters that readers wait for.
+//! Saying "look now" within the process: a few counters that readers wait for.
 
 use tokio::sync::watch;
 
@@ -7,11 +7,16 @@ use tokio::sync::watch;
 pub(crate) struct Changes {
     all: watch::Sender<i64>,
     daemon: watch::Sender<i64>,
+    slots: watch::Sender<i64>,
 }
 
 impl Changes {
     pub(crate) fn new() -> Self {
-        Self { all: watch::Sender::new(0), daemon: watch::Sender::new(0) }
+        Self {
+            all: watch::Sender::new(0),
+            daemon: watch::Sender::new(0),
+            slots: watch::Sender::new(0),
+        }
     }
 
     /// Something was committed that no daemon waits for.
@@ -23,6 +28,15 @@ impl Changes {
     pub(crate) fn committed_work(&self) {
         count_up(&self.all);
         count_up(&self.daemon);
+    }
+
+    /// Slots may have been granted.
+    pub(crate) fn granted(&self) {
+        count_up(&self.slots);
+    }
+
+    pub(crate) fn slots(&self) -> watch::Receiver<i64> {
+        self.slots.subscribe()
     }
 
     pub(crate) fn all(&self) -> watch::Receiver<i64> {

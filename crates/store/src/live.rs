@@ -3,6 +3,7 @@
 //! The row is the truth about a run's status while it exists; `run` keeps the final one. Every
 //! change names the old status and the epoch it believes in, so the second of two writers misses.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use millstream_model::{HoldReason, RunId, RunStatus, TenantId, Timestamp};
@@ -15,8 +16,8 @@ use crate::{Batch, Row, Scope, Store, StoreError, Value};
 statements! {
     INSERT_LIVE_RUN = "
         INSERT INTO live_run (tenant, run, status, epoch, seq, beat, priority, queued_at,
-                              cancel_requested, timeout)
-        VALUES ($1, $2, 'QUEUED', 0, -1, 0, $3, $4, FALSE, $5)";
+                              cancel_requested, lane, tags, timeout)
+        VALUES ($1, $2, 'QUEUED', 0, -1, 0, $3, $4, FALSE, $5, $6, $7)";
     CLAIM_QUEUED_RUNS = "
         UPDATE live_run
         SET status = 'STARTING', epoch = epoch + 1, seq = -1, beat = 0, hold = NULL,
@@ -82,21 +83,6 @@ pub struct LiveRun {
     pub timeout: Option<Duration>,
 }
 
-/// A run on its way into the queue.
-#[derive(Debug, Clone)]
-pub struct NewLiveRun<'a> {
-    /// The tenant.
-    pub tenant: &'a TenantId,
-    /// The run.
-    pub run: RunId,
-    /// Higher goes first.
-    pub priority: i64,
-    /// When it is queued.
-    pub queued_at: Timestamp,
-    /// How long it may go on, where its job says so.
-    pub timeout: Option<Duration>,
-}
-
 /// A run at the head of the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueHead {
@@ -135,11 +121,31 @@ fn key(tenant: &TenantId, run: RunId) -> Vec<Value> {
     vec![tenant.into(), (&run).into()]
 }
 
+/// A run on its way into the queue.
+#[derive(Debug, Clone)]
+pub struct NewLiveRun<'a> {
+    /// The tenant.
+    pub tenant: &'a TenantId,
+    /// The run.
+    pub run: RunId,
+    /// Higher goes first.
+    pub priority: i64,
+    /// Its lane; see [`crate::queue`].
+    pub lane: &'a str,
+    /// Its labels.
+    pub tags: &'a BTreeMap<String, String>,
+    /// When it is queued.
+    pub queued_at: Timestamp,
+    /// How long it may go on, where its job says so.
+    pub timeout: Option<Duration>,
+}
+
 /// Puts a run into the queue.
 pub fn insert(batch: &mut Batch, new: &NewLiveRun<'_>) {
     let mut params = key(new.tenant, new.run);
     let timeout = new.timeout.map(|limit| i64::try_from(limit.as_micros()).unwrap_or(i64::MAX));
-    params.extend([new.priority.into(), new.queued_at.into(), timeout.into()]);
+    params.extend([new.priority.into(), new.queued_at.into(), new.lane.into(), json(new.tags)]);
+    params.push(timeout.into());
     batch.push(&INSERT_LIVE_RUN, params, Expect::Rows(1));
     batch.wakes_daemon = true;
 }

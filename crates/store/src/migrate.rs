@@ -73,6 +73,13 @@ pub(crate) static MIGRATIONS: &[Migration] = &[
         sqlite: "",
         postgres: "",
     },
+    Migration {
+        version: 6,
+        name: "0006_queue",
+        up: include_str!("../migrations/0006_queue/up.sql"),
+        sqlite: "",
+        postgres: include_str!("../migrations/0006_queue/postgres.sql"),
+    },
 ];
 
 /// The table that remembers what was applied; an instance table, the same on both databases.

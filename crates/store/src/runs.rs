@@ -18,7 +18,12 @@ macro_rules! run_columns {
         concat!(
             "SELECT r.tenant, r.id, r.job, r.title, COALESCE(l.status, r.status), r.cause, \
              r.partition_key, r.tags, r.queued_at, r.started_at, r.ended_at, r.steps_total, \
-             r.steps_done, l.hold, r.failure, COALESCE(l.epoch, 0), \
+             r.steps_done, \
+             COALESCE(l.hold, (SELECT h.hold FROM live_run h \
+                               WHERE l.status = 'QUEUED' AND h.status = 'QUEUED' \
+                                 AND h.tenant = l.tenant AND h.lane = l.lane \
+                                 AND h.run <= l.run ORDER BY h.run LIMIT 1)), \
+             r.failure, COALESCE(l.epoch, 0), \
              COALESCE(l.cancel_requested, FALSE), r.retried_as \
              FROM run r LEFT JOIN live_run l ON l.tenant = r.tenant AND l.run = r.id ",
             $rest

@@ -116,7 +116,7 @@ impl Store {
         if let Some(crash) = crash {
             crash.reach(crate::crash::Side::Before);
         }
-        let wakes_daemon = batch.wakes_daemon;
+        let (wakes_daemon, grants_slots) = (batch.wakes_daemon, batch.grants_slots);
         let applied = match &*self.database {
             Database::Sqlite(sqlite) => sqlite.apply(batch).await,
             Database::Postgres(postgres) => postgres.apply(batch).await,
@@ -129,6 +129,9 @@ impl Store {
             self.changes.committed_work();
         } else {
             self.changes.committed();
+        }
+        if grants_slots {
+            self.changes.granted();
         }
         #[cfg(feature = "testing")]
         self.answered().await?;
@@ -149,6 +152,11 @@ impl Store {
     /// As [`Store::changes`], but only when a daemon may have something to do.
     pub fn daemon_changes(&self) -> watch::Receiver<i64> {
         self.changes.daemon()
+    }
+
+    /// As [`Store::changes`], but only when attempts may have got the slots they wait for.
+    pub fn slot_changes(&self) -> watch::Receiver<i64> {
+        self.changes.slots()
     }
 
     /// Asks one question.

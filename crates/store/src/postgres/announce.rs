@@ -88,7 +88,10 @@ async fn listen(
             // What this process commits it knows without being told.
             Some(Ok(AsyncMessage::Notification(heard)))
                 if heard.process_id() == own.load(Ordering::Relaxed) => {}
-            Some(Ok(AsyncMessage::Notification(_))) => changes.committed_work(),
+            Some(Ok(AsyncMessage::Notification(_))) => {
+                changes.committed_work();
+                changes.granted();
+            }
             Some(Ok(_)) => {}
             Some(Err(error)) => return error.to_string(),
             None => return "the server closed it".to_owned(),
@@ -107,6 +110,7 @@ async fn announce(
     client.batch_execute(LISTEN).await?;
     // Both sides may have missed something while there was no connection.
     changes.committed_work();
+    changes.granted();
     wanted.notify_one();
     loop {
         wanted.notified().await;

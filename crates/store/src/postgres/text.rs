@@ -47,7 +47,8 @@ impl Texts {
 }
 
 fn is_question(text: &str) -> bool {
-    text.trim_start().starts_with("SELECT")
+    let text = text.trim_start();
+    text.starts_with("SELECT") || text.starts_with("WITH RECURSIVE")
 }
 
 /// `text` with a check that it touches `wanted` rows. Its first column is their number; the

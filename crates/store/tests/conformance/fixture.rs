@@ -49,8 +49,18 @@ pub(crate) fn queued(tenant: &TenantId, run: RunId, priority: i64) -> Batch {
         queued_at: at(1),
     };
     runs::insert(&mut batch, &new);
-    let new = live::NewLiveRun { tenant, run, priority, queued_at: at(1), timeout: None };
-    live::insert(&mut batch, &new);
+    // The lane as `decide` would say, for a run that no limit is about.
+    let lane = format!("{:010}", 5_000_000_000 - priority);
+    let waiting = live::NewLiveRun {
+        tenant,
+        run,
+        priority,
+        lane: &lane,
+        tags: &tags,
+        queued_at: at(1),
+        timeout: None,
+    };
+    live::insert(&mut batch, &waiting);
     batch
 }
 

@@ -207,7 +207,7 @@ async fn a_status_moves_only_from_the_one_that_was_seen(db: Db) {
 async fn a_hold_is_stored_only_while_the_run_waits(db: Db) {
     let (tenant, run) = (tenant("a"), run_id(1));
     queue(&db.store, &tenant, run).await;
-    let reason = HoldReason::NoFreeSlot { limit: 3, place: 7 };
+    let reason = HoldReason::NoFreeSlot { limit: 3 };
     let hold = || {
         let mut batch = Batch::for_tenant(&tenant);
         live::set_hold(&mut batch, &tenant, run, &reason);

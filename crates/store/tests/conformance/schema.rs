@@ -92,7 +92,7 @@ async fn every_table_of_tenants_is_guarded_by_the_server(db: Db) {
          JOIN pg_class c ON c.oid = p.polrelid WHERE p.polname <> 'tenant_rows' ORDER BY 1";
     assert_eq!(
         names(&db, wider).await,
-        ["event_batch", "live_run", "tick_source"],
+        ["event_batch", "live_run", "queue_share", "run_start", "slot", "tick_source"],
         "the daemon's, and no more"
     );
 }
@@ -121,7 +121,10 @@ async fn the_roles_have_no_power_beyond_their_grants(db: Db) {
     assert_eq!(names(&db, strong).await, [] as [&str; 0]);
     let daemon = "SELECT DISTINCT CAST(table_name AS TEXT)
         FROM information_schema.column_privileges WHERE grantee = 'millstream_daemon' ORDER BY 1";
-    assert_eq!(names(&db, daemon).await, ["event_batch", "lease", "live_run", "tick_source"]);
+    assert_eq!(
+        names(&db, daemon).await,
+        ["event_batch", "lease", "live_run", "queue_share", "run_start", "slot", "tick_source"]
+    );
     let instance = "SELECT DISTINCT CAST(table_name AS TEXT)
         FROM information_schema.column_privileges
         WHERE grantee = 'millstream_tenant' AND column_name = 'tenant' ORDER BY 1";
