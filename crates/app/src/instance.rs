@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use millstream_blob::Blobs;
-use millstream_control::{Control, QueueLimits, SchemaState, Seams, Store};
+use millstream_control::{Control, SchemaState, Seams, Store};
 use millstream_daemon::{Daemon, DaemonHandle, DirectControlPlane, Location, Senses};
 use millstream_launch::{LocalAsker, LocalLauncher, ProcessLauncher, RunLauncher};
 use millstream_model::{Entropy as _, LocationName};
@@ -83,7 +83,7 @@ impl Instance {
         let patience = self.settings.failure.patience(lease, losses);
         let settings = millstream_daemon::Settings {
             name: daemon_name(),
-            limits: QueueLimits { max_in_progress: self.settings.max_concurrent_runs },
+            limits: self.settings.queue,
             patience,
             scan_interval: self.settings.scan_interval,
             scans: self.settings.scans,

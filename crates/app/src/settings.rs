@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use millstream_control::QueueLimits;
 use millstream_model::{ByteSize, HumanDuration, StepLimits};
 use millstream_worker::{AllowError, AllowList};
 
@@ -38,8 +39,8 @@ pub(crate) struct Settings {
     pub(crate) scans: bool,
     /// The Postgres database, or the embedded one when absent.
     pub(crate) database_url: Option<String>,
-    /// Runs in progress at once; `None` for no limit.
-    pub(crate) max_concurrent_runs: Option<u32>,
+    /// Runs in progress at once.
+    pub(crate) queue: QueueLimits,
     /// How long a worker or a daemon may be silent before it counts as gone.
     pub(crate) time_to_live: Duration,
     /// How often a run is given to a worker before its losses are its failure.
@@ -105,6 +106,7 @@ impl Settings {
                 }
             };
         let runs = number("MILLSTREAM_MAX_CONCURRENT_RUNS", MAX_CONCURRENT_RUNS);
+        let is_set = variable("MILLSTREAM_MAX_CONCURRENT_RUNS").is_some();
         let launches_max = number("MILLSTREAM_LAUNCHES_MAX", LAUNCHES_MAX);
         let time_to_live =
             variable("MILLSTREAM_LEASE").and_then(|text| interval(&text)).unwrap_or(TIME_TO_LIVE);
@@ -132,7 +134,7 @@ impl Settings {
             scan_interval,
             scans: variable("DAGS_ENABLED").is_none_or(|text| text == "true"),
             database_url: variable("MILLSTREAM_DATABASE_URL").filter(|url| !url.is_empty()),
-            max_concurrent_runs: Some(runs),
+            queue: QueueLimits { raised_by_definitions: !is_set, ..QueueLimits::of(Some(runs)) },
             time_to_live,
             launches_max,
             failure,

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use millstream_decide::queue::Limits;
 use millstream_model::view::TenantRow;
 use millstream_model::{
     ContentHash, FileManifest, FileVersion, JobName, LocationName, Manifest, PartitionsName,
-    TenantId,
+    PoolDef, PoolName, TenantId,
 };
 use millstream_plan::selection::select;
 use millstream_store::StoreError;
@@ -20,6 +21,8 @@ use crate::{Control, ControlError};
 #[derive(Debug, Default)]
 pub struct Catalog {
     locations: BTreeMap<LocationName, Entry>,
+    limits: Arc<Limits>,
+    pools: BTreeMap<(TenantId, PoolName), PoolDef>,
 }
 
 #[derive(Debug, Clone)]
@@ -37,6 +40,30 @@ struct Entry {
 pub(crate) struct CatalogCache(Mutex<Arc<Catalog>>);
 
 impl Catalog {
+    fn new(locations: BTreeMap<LocationName, Entry>) -> Self {
+        let (mut limits, mut pools) = (Limits::default(), BTreeMap::new());
+        for manifest in locations.values().map(|entry| &entry.manifest) {
+            limits.add(manifest.tenants.keys(), &manifest.queue);
+            for (id, tenant) in &manifest.tenants {
+                limits.weights.entry(id.clone()).or_insert(tenant.weight);
+                for (name, pool) in &manifest.pools {
+                    pools.entry((id.clone(), name.clone())).or_insert(*pool);
+                }
+            }
+        }
+        Self { locations, limits: Arc::new(limits), pools }
+    }
+
+    /// What all definitions say that limits the queue.
+    pub fn limits(&self) -> &Arc<Limits> {
+        &self.limits
+    }
+
+    /// The pools of each tenant.
+    pub fn pools(&self) -> &BTreeMap<(TenantId, PoolName), PoolDef> {
+        &self.pools
+    }
+
     /// The manifests by location.
     pub fn manifests(&self) -> impl Iterator<Item = &Arc<Manifest>> {
         self.locations.values().map(|entry| &entry.manifest)
@@ -151,7 +178,7 @@ impl Control {
             };
             locations.insert(location.name.clone(), entry);
         }
-        let catalog = Arc::new(Catalog { locations });
+        let catalog = Arc::new(Catalog::new(locations));
         *self.catalogs.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&catalog);
         Ok(catalog)
     }

@@ -2,7 +2,7 @@
 
 use millstream_decide::condition::ConditionError;
 use millstream_model::{
-    Closed, ErrorCode, IllegalTransition, PartitionsName, RunId, RunStatus, TenantId,
+    Closed, ErrorCode, IllegalTransition, PRIORITY_TAG, PartitionsName, RunId, RunStatus, TenantId,
 };
 use millstream_plan::PlanError;
 use millstream_store::StoreError;
@@ -181,6 +181,15 @@ pub enum ControlError {
         limit: usize,
     },
 
+    /// The priority is no number.
+    #[error(
+        "the tag `{PRIORITY_TAG}` cannot be {text:?}; write a whole number, where higher goes first"
+    )]
+    Priority {
+        /// What was written.
+        text: String,
+    },
+
     /// Others were faster, again and again.
     #[error("run {run} kept changing while this was tried; try again")]
     Contended {
@@ -210,7 +219,7 @@ impl ControlError {
             Self::FileUnknown { .. } | Self::VersionUnknown { .. } | Self::FileDeleted { .. } => {
                 ErrorCode::DefinitionVersionUnknown
             }
-            Self::TooMany { .. } => ErrorCode::BadRequest,
+            Self::TooMany { .. } | Self::Priority { .. } => ErrorCode::BadRequest,
             Self::ScheduleUnknown { .. } => ErrorCode::ScheduleUnknown,
             Self::SensorUnknown { .. } => ErrorCode::SensorUnknown,
             Self::Condition(_) => ErrorCode::DefinitionTemplate,

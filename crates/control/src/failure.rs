@@ -2,6 +2,7 @@
 //! what people do about it later.
 
 use millstream_decide::failure::{AfterFailure, FailedRun, after_failure};
+use millstream_decide::queue::{Limits, lane_of};
 use millstream_model::view::RunRow;
 use millstream_model::{
     Cause, Closed, ClosedAs, DeadLetter, Event, EventBody, FailureCause, RetryFrom, RunId, RunPlan,
@@ -12,7 +13,7 @@ use millstream_store::live::{self, NewLiveRun};
 use millstream_store::runs::{self, NewRun, RunOrder};
 use millstream_store::{Batch, Expect, StoreError, events, steps};
 
-use crate::launch::priority;
+use crate::launch::priority_in;
 use crate::{Control, ControlError, Launched};
 
 /// What follows the failure of a run, ready to be written.
@@ -21,6 +22,7 @@ pub(crate) struct Aftermath {
     run: RunRow,
     order: RunOrder,
     timeout: Option<std::time::Duration>,
+    priority: i64,
     decision: AfterFailure,
 }
 
@@ -42,7 +44,8 @@ impl Control {
         let retries = plan.retries.filter(|_| self.retries_runs);
         let decision =
             after_failure(FailedRun { cause, retries, earlier: row.cause.retries_so_far() });
-        Ok(Aftermath { run: row, order, timeout: plan.timeout.map(|it| it.0), decision })
+        let (timeout, priority) = (plan.timeout.map(|it| it.0), priority_in(plan, &row.tags));
+        Ok(Aftermath { run: row, order, timeout, priority, decision })
     }
 
     /// Adds what follows to the batch of the failure, and its events to `log`.
@@ -98,10 +101,14 @@ impl Control {
         if let Some(of) = cause.resumes() {
             steps::keep_done(batch, tenant, of, retry);
         }
+        // The next pass over the queue writes the lane that today's limits mean.
+        let lane = lane_of(&Limits::default(), tenant, failed.priority, &parent.tags);
         let waiting = NewLiveRun {
             tenant,
             run: retry,
-            priority: priority(&parent.tags),
+            priority: failed.priority,
+            lane: &lane,
+            tags: &parent.tags,
             queued_at: now,
             timeout: failed.timeout,
         };
@@ -131,8 +138,10 @@ impl Control {
         let plan = self.plan_of(tenant, run, &order).await?;
         let partition = row.partition.clone();
         let max = plan.retries.map_or(0, |retries| retries.max);
-        let timeout = plan.timeout.map(|limit| limit.0);
-        let failed = Aftermath { run: row, order, timeout, decision: AfterFailure::Nothing };
+        let (timeout, priority) =
+            (plan.timeout.map(|limit| limit.0), priority_in(&plan, &row.tags));
+        let failed =
+            Aftermath { run: row, order, timeout, priority, decision: AfterFailure::Nothing };
         let (mut batch, mut log) = (Batch::for_tenant(tenant), Vec::new());
         let cause = Cause::Retry { of: run, number: 0, from, by: Some(by.to_owned()) };
         let retry = self.add_retry((&mut batch, &mut log), &failed, cause);

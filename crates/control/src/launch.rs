@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use millstream_decide::queue::{Limits, lane_of};
 use millstream_model::{
     AssetKey, Cause, ContentHash, Event, EventBody, JobName, Manifest, PartitionKey,
-    PartitionsName, RunId, RunPlan, RunRequest, TenantId,
+    PartitionsName, RunId, RunPlan, RunRequest, TenantId, priority_of,
 };
 use millstream_plan::{PartitionChoice, PlanError, plan_assets, plan_job, tenant_of};
 use millstream_store::live::NewLiveRun;
@@ -54,7 +55,7 @@ impl Control {
         self.check_enabled(manifest, &request.tenant, job).await?;
         let choice = self.choice(manifest, &request.tenant, request.partition.as_ref()).await?;
         let plan = plan_job(manifest, &request.tenant, job, choice.as_ref())?;
-        self.enqueue(request, plan).await
+        self.enqueue(catalog.limits(), request, plan).await
     }
 
     async fn check_enabled(
@@ -103,7 +104,7 @@ impl Control {
             planned.push((request, plan));
         }
         for (request, plan) in planned {
-            launched.push(self.enqueue(&request, plan).await?);
+            launched.push(self.enqueue(catalog.limits(), &request, plan).await?);
         }
         Ok(launched)
     }
@@ -157,10 +158,17 @@ impl Control {
     }
 
     /// Stores the run, its plan and its place in the queue in one batch.
-    async fn enqueue(&self, request: &RunRequest, plan: RunPlan) -> Result<Launched, ControlError> {
+    async fn enqueue(
+        &self,
+        limits: &Limits,
+        request: &RunRequest,
+        plan: RunPlan,
+    ) -> Result<Launched, ControlError> {
+        priority_of(&request.tags)
+            .map_err(|text| ControlError::Priority { text: text.to_owned() })?;
         let planned = Planned::new(plan)?;
         let mut batch = Batch::for_tenant(&planned.plan.tenant);
-        let (launched, queued) = self.add_run(&mut batch, request, &planned);
+        let (launched, queued) = self.add_run(&mut batch, limits, request, &planned);
         events::insert(&mut batch, &launched.tenant, &self.new_id().to_string(), &[queued]);
         self.store.apply(batch).await?;
         self.plans.keep(&planned.hash, planned.plan);
@@ -169,9 +177,12 @@ impl Control {
 
     /// Adds a run, its plan and its place in the queue to `batch`; the event that says so is the
     /// caller's to add, because a batch holds one batch of events.
+    ///
+    /// A priority that is no number was refused where its label was read.
     pub(crate) fn add_run(
         &self,
         batch: &mut Batch,
+        limits: &Limits,
         request: &RunRequest,
         planned: &Planned,
     ) -> (Launched, Event) {
@@ -179,6 +190,8 @@ impl Control {
         let (run, now) = (self.new_id(), self.now());
         let tenant = &plan.tenant;
         let tags = merged(&plan.tags, &request.tags);
+        let priority = priority_in(plan, &tags);
+        let lane = lane_of(limits, tenant, priority, &tags);
         let title = plan.title();
         let new = NewRun {
             tenant,
@@ -199,7 +212,9 @@ impl Control {
         let waiting = NewLiveRun {
             tenant,
             run,
-            priority: priority(&tags),
+            priority,
+            lane: &lane,
+            tags: &tags,
             queued_at: now,
             timeout: plan.timeout.map(|limit| limit.0),
         };
@@ -256,7 +271,7 @@ fn merged(
     tags
 }
 
-/// The queue's priority that a run's labels ask for, as Dagster writes it.
-pub(crate) fn priority(tags: &BTreeMap<String, String>) -> i64 {
-    tags.get("dagster/priority").and_then(|text| text.parse().ok()).unwrap_or(0)
+/// The priority of a run of `plan` with these labels; one that is no number was refused before.
+pub(crate) fn priority_in(plan: &RunPlan, tags: &BTreeMap<String, String>) -> i64 {
+    priority_of(tags).ok().flatten().unwrap_or(plan.priority)
 }

@@ -4,7 +4,7 @@ use millstream_decide::lost::{BeatWatch, LostRun, Patience, RunInProgress};
 use millstream_model::{Event, EventBody, FailureCause, RunEvent, RunStatus};
 use millstream_store::live::{ClaimedRun, LiveRun};
 use millstream_store::runs::RunEnd;
-use millstream_store::{Batch, StoreError, events, live, materializations, runs, steps};
+use millstream_store::{Batch, StoreError, events, live, materializations, runs, slots, steps};
 
 use crate::{Control, ControlError};
 
@@ -64,6 +64,7 @@ impl Control {
             LostRun::Requeue { .. } => {
                 let status = live.status.after(RunEvent::WorkerLost)?;
                 live::move_to(&mut batch, live, status);
+                slots::free_all(&mut batch, &live.tenant, live.run);
             }
             LostRun::Fail { reason, cause } => {
                 self.fail_live((&mut batch, &mut log), live, reason, *cause).await?;
@@ -119,6 +120,7 @@ impl Control {
         if live.epoch == 0 {
             return Ok(());
         }
+        slots::free_all(batch, &live.tenant, live.run);
         steps::end_open(batch, &live.tenant, live.run, self.now());
         let Some(order) = self.store.run_order(&live.tenant, live.run).await? else {
             return Ok(());

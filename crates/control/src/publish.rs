@@ -6,7 +6,7 @@ use millstream_store::StoreError;
 use millstream_store::events::PUBLISHER_LEASE;
 
 use crate::Control;
-use crate::queue::HeldLease;
+use crate::lease::HeldLease;
 
 /// What one daemon remembers between its passes as a publisher.
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use millstream_model::view::{MaterializationRow, PartitionState};
-use millstream_model::worker_api::{Assignment, Report, ReportAnswer, ReportedEvent};
+use millstream_model::worker_api::{Assignment, Report, ReportAnswer, ReportedEvent, WaitingStep};
 use millstream_model::{
     AssetKey, Event, EventBody, FailureCause, RunEvent, RunId, RunPlan, RunStatus, StepEvent,
     StepKey, StepStatus, TenantId,
@@ -15,7 +15,7 @@ use millstream_store::live::LiveRun;
 use millstream_store::materializations::PartitionChange;
 use millstream_store::runs::RunEnd;
 use millstream_store::steps::StepChange;
-use millstream_store::{Applied, Batch, events, live, materializations, runs, steps};
+use millstream_store::{Applied, Batch, events, live, materializations, runs, slots, steps};
 
 use crate::cancel::TRIES;
 use crate::failure::Aftermath;
@@ -242,6 +242,9 @@ impl Writer<'_> {
         let status = current.status.after(happened).map_err(refused)?;
         if status.is_terminal() {
             live::remove(batch, current);
+            if self.plan.steps.iter().any(|step| step.pool.is_some()) {
+                slots::free_all(batch, self.tenant, self.run);
+            }
             let failure = match &event.body {
                 EventBody::RunFailed { reason } => Some(reason.clone()),
                 _ => None,
@@ -275,6 +278,7 @@ impl Writer<'_> {
             result_ref: None,
         };
         let change = with_details(change, &event.body);
+        self.slots(batch, &change);
         steps::change(batch, self.tenant, self.run, &change);
         u32::from(change.status.is_terminal())
     }
@@ -287,6 +291,19 @@ impl Writer<'_> {
             own && step.retry.attempts() == 1
         });
         self.epoch > 1 || !sole
+    }
+
+    /// An attempt starts with the slots that it holds, and frees them in the batch of its end.
+    fn slots(&self, batch: &mut Batch, change: &StepChange<'_>) {
+        if self.plan.step(change.step).is_none_or(|step| step.pool.is_none()) {
+            return;
+        }
+        if change.event == StepEvent::Started {
+            let (step, attempt) = (change.step.clone(), change.attempt);
+            slots::must_hold(batch, self.tenant, self.run, &WaitingStep { step, attempt });
+        } else {
+            slots::free(batch, self.tenant, self.run, change.step);
+        }
     }
 
     fn asset(&self, batch: &mut Batch, event: &ReportedEvent) {

@@ -25,7 +25,7 @@ use millstream_store::{Batch, StoreError, events, partitions};
 use serde_json::{Map, Value, json};
 
 use crate::launch::Planned;
-use crate::queue::HeldLease;
+use crate::lease::HeldLease;
 use crate::sensor_replies::{Outcome, SensorReply};
 use crate::sensors::TICK;
 use crate::{Control, ControlError};
@@ -198,6 +198,7 @@ impl Control {
         reply: Result<SensorReply, TickWarning>,
     ) -> Result<SensorTicked, StoreError> {
         let settling = self.settling(asking, reply).await?;
+        let catalog = self.catalog().await?;
         let now = self.now();
         let is_partial = settling.outcome.is_partial && settling.tick.status != TickStatus::Failed;
         let wait = if is_partial { Duration::ZERO } else { asking.def.every.0 };
@@ -224,7 +225,7 @@ impl Control {
         }
         for (request, planned) in &runs {
             let order = run_request(asking, request);
-            let (launched, event) = self.add_run(&mut rest, &order, planned);
+            let (launched, event) = self.add_run(&mut rest, catalog.limits(), &order, planned);
             queued.push(event);
             tick.runs.push(TickRun {
                 run_key: request.run_key.clone(),

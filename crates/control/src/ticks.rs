@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use millstream_decide::queue::Limits;
 use millstream_decide::schedule::{DueTick, TickPolicy, TickVerdict, decide};
 use millstream_model::{
     Event, JobName, LocationName, Manifest, ScheduleTarget, SkipReason, TenantId, TickKind,
@@ -19,8 +20,8 @@ use millstream_store::ticks::{NewTick, forget};
 use millstream_store::{Batch, StoreError, events, ticks};
 
 use crate::catalog::Catalog;
+use crate::lease::HeldLease;
 use crate::live_schedules::{LiveSchedule, source_of};
-use crate::queue::HeldLease;
 use crate::tick_runs::{Asked, TickPlans, Wish};
 use crate::{Control, ControlError};
 
@@ -112,7 +113,7 @@ impl Control {
         let mut pass = TickPass { is_holder: true, ..TickPass::default() };
         if !due.is_empty() {
             let settled = self.settle(&catalog, due).await?;
-            self.store_settled(settled, &mut pass).await;
+            self.store_settled(catalog.limits(), settled, &mut pass).await;
         }
         self.forget_old_ticks(&catalog, watch).await?;
         pass.next_due = self.store.next_due(TickKind::Schedule).await?;
@@ -281,11 +282,11 @@ impl Control {
 
     /// Stores what became of the due schedules, many in a batch. A batch that does not hold is
     /// stored schedule by schedule, so that a bad one harms only itself.
-    async fn store_settled(&self, settled: Vec<Settled>, pass: &mut TickPass) {
+    async fn store_settled(&self, limits: &Limits, settled: Vec<Settled>, pass: &mut TickPass) {
         let groups = grouped(settled);
         let mut outcomes = futures_util::stream::iter(groups)
             .map(|group| async move {
-                let first = self.apply_settled(&group).await;
+                let first = self.apply_settled(limits, &group).await;
                 let Err(error) = first else { return (group, 0) };
                 if group.len() == 1 {
                     told(&group, &error);
@@ -294,7 +295,7 @@ impl Control {
                 let (mut stored, mut unsettled) = (Vec::new(), 0);
                 for one in group {
                     let one = vec![one];
-                    match self.apply_settled(&one).await {
+                    match self.apply_settled(limits, &one).await {
                         Ok(()) => stored.extend(one),
                         Err(error) => {
                             told(&one, &error);
@@ -318,7 +319,7 @@ impl Control {
     }
 
     /// Stores the ticks of some schedules of one tenant: all of it or nothing.
-    async fn apply_settled(&self, group: &[Settled]) -> Result<(), StoreError> {
+    async fn apply_settled(&self, limits: &Limits, group: &[Settled]) -> Result<(), StoreError> {
         let Some(first) = group.first() else { return Ok(()) };
         let tenant = &first.tenant;
         let mut batch = Batch::for_tenant(tenant);
@@ -330,7 +331,8 @@ impl Control {
         for (tick, wishes) in group.iter().flat_map(|one| &one.ticks) {
             let mut tick = tick.clone();
             for wish in wishes {
-                let (launched, event) = self.add_run(&mut batch, &wish.request, &wish.planned);
+                let (launched, event) =
+                    self.add_run(&mut batch, limits, &wish.request, &wish.planned);
                 queued.push(event);
                 tick.runs.push(TickRun {
                     run_key: wish.run_key.clone(),

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use millstream_model::view::{
     AssetRow, MaterializationRow, PartitionRow, PartitionState, RunRow, StepRow,
 };
-use millstream_model::{AssetKey, PartitionKey, RunId, StepKey, StepStatus, TenantId, nearest};
+use millstream_model::{
+    AssetKey, PartitionKey, RunId, RunStatus, StepKey, StepStatus, TenantId, nearest,
+};
 use millstream_plan::PlanError;
 use millstream_store::steps::StoredStep;
 
@@ -25,6 +27,8 @@ const HISTORY_MAX: u32 = 50;
 pub struct RunView {
     /// The run.
     pub run: RunRow,
+    /// Its place among those of its tenant that wait, from 1, while it is queued.
+    pub place: Option<u32>,
     /// Its steps in the order of its plan.
     pub steps: Vec<StepRow>,
     /// What it made.
@@ -52,7 +56,7 @@ impl Control {
         let order = self.store.run_order(tenant, run).await?.ok_or_else(unknown)?;
         let plan = self.plan_of(tenant, run, &order).await?;
         let mut stored = self.store.steps_of_run(tenant, run).await?;
-        let steps = plan
+        let mut steps: Vec<StepRow> = plan
             .steps
             .iter()
             .map(|step| {
@@ -70,7 +74,14 @@ impl Control {
             })
             .collect();
         let materializations = self.store.materializations_of_run(tenant, run, HISTORY_MAX).await?;
-        Ok(RunView { run: row, steps, materializations })
+        let place = match row.status {
+            RunStatus::Queued => self.place(tenant, run).await?,
+            _ => None,
+        };
+        if plan.steps.iter().any(|step| step.pool.is_some()) {
+            self.name_pools((tenant, run), &mut steps).await?;
+        }
+        Ok(RunView { run: row, place, steps, materializations })
     }
 
     /// The run that a person means by an id or by its last digits.

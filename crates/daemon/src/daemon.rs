@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use millstream_control::{
     Control, DaemonRequest, Deletions, LostWatch, Patience, PublishWatch, QueueLimits, QueueWatch,
     Rollback, TickWatch,
@@ -15,7 +16,7 @@ use tokio::task::JoinSet;
 
 use crate::files::Root;
 use crate::lost::lost_pass;
-use crate::passes::{queue_pass, schedule_pass};
+use crate::passes::{Launch, claim, launch_claimed, schedule_pass};
 use crate::rollback::rollback;
 use crate::scan::{ScanReport, scan};
 use crate::senses::Senses;
@@ -143,25 +144,55 @@ impl Daemon {
     async fn queue_loop(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let mut changes = self.control.store().daemon_changes();
         let mut watch = QueueWatch::default();
+        let mut launches = FuturesUnordered::new();
+        // A launcher that fails is given time before the same runs are tried again.
+        let mut pause = QUEUE_PASS_MIN;
         loop {
-            changes.mark_unchanged();
-            let pass = queue_pass(&self.control, &*self.launcher, &mut watch, &self.settings);
-            let failed = match pass.await {
-                // A launcher that fails is given time before the same runs are tried again.
-                Ok(pass) => pass.failed > 0,
-                Err(error) => {
-                    tracing::error!(%error, "a pass over the queue failed; it is repeated");
-                    true
+            let claims_max = self.settings.limits.claims_max.saturating_sub(launches.len());
+            let idle = if claims_max == 0 {
+                None
+            } else {
+                changes.mark_unchanged();
+                match claim(&self.control, &mut watch, &self.settings, claims_max).await {
+                    Ok(claimed) => launches.extend(claimed.into_iter().map(|run| {
+                        launch_claimed(&self.control, &*self.launcher, run, &self.settings)
+                    })),
+                    Err(error) => {
+                        tracing::error!(%error, "a pass over the queue failed; it is repeated");
+                        pause = AFTER_FAILURE;
+                    }
+                }
+                let beat = self.settings.patience.time_to_live / 3;
+                Some(watch.look_again().map_or(beat, |due| due.min(beat)))
+            };
+            let wait = std::mem::replace(&mut pause, QUEUE_PASS_MIN);
+            let next = pause_then(wait, async {
+                match idle {
+                    Some(idle) => tokio::select! {
+                        _ = changes.changed() => {}
+                        () = tokio::time::sleep(idle) => {}
+                    },
+                    None => std::future::pending().await,
+                }
+            });
+            let mut next = std::pin::pin!(next);
+            // Launches go on while the next pass is waited for; a slow one keeps nothing back.
+            let ends = loop {
+                tokio::select! {
+                    _ = stop.wait_for(|stop| *stop) => break true,
+                    () = &mut next => break false,
+                    Some(launch) = launches.next(), if !launches.is_empty() => {
+                        if matches!(launch, Launch::Failed) {
+                            pause = AFTER_FAILURE;
+                        }
+                        if idle.is_none() {
+                            break false;
+                        }
+                    }
                 }
             };
-            let pause = if failed { AFTER_FAILURE } else { QUEUE_PASS_MIN };
-            let idle = self.settings.patience.time_to_live / 3;
-            tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => break,
-                () = pause_then(pause, async { tokio::select! {
-                    _ = changes.changed() => {}
-                    () = tokio::time::sleep(idle) => {}
-                } }) => {}
+            if ends {
+                break;
             }
         }
         if let Err(error) = self.control.release_queue(&self.settings.name).await {

@@ -1,9 +1,11 @@
 //! The control plane for a worker in this process: direct calls of `control`.
 
+use std::time::Duration;
+
 use futures_util::future::BoxFuture;
 use millstream_control::{Control, ReportError as Refusal};
 use millstream_launch::{ControlPlane, ReportError};
-use millstream_model::worker_api::{Assignment, Report, ReportAnswer};
+use millstream_model::worker_api::{Assignment, Report, ReportAnswer, SlotAnswer, SlotAsk};
 use millstream_model::{RunId, TenantId};
 
 /// Calls `control` where another worker would send a request.
@@ -50,6 +52,24 @@ impl ControlPlane for DirectControlPlane {
     ) -> BoxFuture<'a, Result<ReportAnswer, ReportError>> {
         Box::pin(async move {
             self.control.beat(tenant, run, epoch).await.map_err(|error| as_seen(&error))
+        })
+    }
+
+    fn slots<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        run: RunId,
+        ask: SlotAsk,
+    ) -> BoxFuture<'a, Result<SlotAnswer, ReportError>> {
+        Box::pin(async move {
+            let wait = Duration::from_millis(ask.wait_millis);
+            let time_out = async {
+                if !wait.is_zero() {
+                    tokio::time::sleep(wait).await;
+                }
+            };
+            let answer = self.control.wait_for_slots((tenant, run), &ask, time_out).await;
+            answer.map_err(|error| as_seen(&error))
         })
     }
 }

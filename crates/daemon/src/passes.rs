@@ -1,7 +1,8 @@
 //! One pass of each loop: call the use case, carry out what it decided.
 
+use futures_util::future::join_all;
 use millstream_control::{
-    ClaimedRun, Control, ControlError, QueueWatch, StoreError, TickPass, TickWatch,
+    ClaimedRun, Control, ControlError, QueueLimits, QueueWatch, StoreError, TickPass, TickWatch,
 };
 use millstream_launch::RunLauncher;
 
@@ -16,7 +17,7 @@ pub struct QueuePass {
     pub failed: usize,
 }
 
-/// One pass over the queue.
+/// One pass over the queue; what it claims is launched all at once.
 ///
 /// Crash-safe: a run that is claimed and not launched shows no sign of life, and goes back to the
 /// queue as a lost one.
@@ -26,17 +27,27 @@ pub async fn queue_pass(
     watch: &mut QueueWatch,
     settings: &Settings,
 ) -> Result<QueuePass, StoreError> {
-    let claimed = control
-        .claim_runs(&settings.name, watch, settings.limits, settings.patience.time_to_live)
-        .await?;
+    let claimed = claim(control, watch, settings, settings.limits.claims_max).await?;
+    let started = claimed.into_iter().map(|run| launch_claimed(control, launcher, run, settings));
     let mut pass = QueuePass::default();
-    for run in claimed {
-        match launch_claimed(control, launcher, &run, settings).await {
+    for launch in join_all(started).await {
+        match launch {
             Launch::Started => pass.launched += 1,
             Launch::Failed => pass.failed += 1,
         }
     }
     Ok(pass)
+}
+
+/// Claims at most `claims_max` runs.
+pub(crate) async fn claim(
+    control: &Control,
+    watch: &mut QueueWatch,
+    settings: &Settings,
+    claims_max: usize,
+) -> Result<Vec<ClaimedRun>, StoreError> {
+    let limits = QueueLimits { claims_max, ..settings.limits };
+    control.claim_runs(&settings.name, watch, limits, settings.patience.time_to_live).await
 }
 
 /// One pass over the schedules that are due.
@@ -51,18 +62,19 @@ pub async fn schedule_pass(
 }
 
 /// What became of a launch.
-enum Launch {
+pub(crate) enum Launch {
     Started,
     Failed,
 }
 
 /// Launches the worker of a claimed run; a failure puts the run back, or fails it for good.
-async fn launch_claimed(
+pub(crate) async fn launch_claimed(
     control: &Control,
     launcher: &dyn RunLauncher,
-    run: &ClaimedRun,
+    run: ClaimedRun,
     settings: &Settings,
 ) -> Launch {
+    let run = &run;
     let (tenant, run_id) = (&run.tenant, run.run);
     let error = match try_launch(control, launcher, run).await {
         Ok(()) => return Launch::Started,

@@ -22,6 +22,7 @@ pub fn op(id: &str, depends_on: &[&str]) -> OpDef {
         timeout: None,
         retry: None,
         limits: StepLimits::NONE,
+        pool: None,
     }
 }
 
@@ -41,6 +42,7 @@ pub fn job(name: &str, ops: Vec<OpDef>) -> JobDef {
         max_parallel: None,
         run_retries: None,
         timeout: None,
+        priority: None,
     }
 }
 
@@ -65,6 +67,7 @@ pub fn asset(key: &str, deps: &[&str]) -> AssetDef {
         timeout: None,
         retry: None,
         limits: StepLimits::NONE,
+        pool: None,
         code_version: Some("1".to_owned()),
         output_required: false,
     }

@@ -77,7 +77,7 @@ impl Bed {
         };
         let job: JobName = job.parse().map_err(|error| broken(&error))?;
         self.control.launch_job(&request, &job).await.map_err(|error| broken(&error))?;
-        let limits = QueueLimits { max_in_progress: None };
+        let limits = QueueLimits::of(None);
         let mut watch = QueueWatch::default();
         let claimed = self.control.claim_runs("bench", &mut watch, limits, TIME_TO_LIVE).await?;
         claimed.into_iter().next().ok_or_else(|| AppError::Bench {

@@ -62,7 +62,7 @@ impl Bench {
 
     /// Claims what may start, as a daemon that is alone.
     pub(crate) async fn claim(&self) -> Vec<ClaimedRun> {
-        let limits = QueueLimits { max_in_progress: None };
+        let limits = QueueLimits::of(None);
         let mut watch = QueueWatch::default();
         self.control.claim_runs("one", &mut watch, limits, TIME_TO_LIVE).await.unwrap()
     }
@@ -83,7 +83,7 @@ impl Bench {
     /// Claims `run`, which waits; its new worker has said nothing yet.
     pub(crate) async fn claimed(&self, run: RunId) -> TestWorker<'_> {
         let claimed = self.claim().await.into_iter().find(|claimed| claimed.run == run).unwrap();
-        TestWorker { bench: self, claimed, next_seq: 0 }
+        TestWorker::of(self, claimed)
     }
 
     /// The worker of a run that was claimed, which has said nothing yet.
@@ -139,7 +139,12 @@ pub(crate) struct TestWorker<'a> {
     next_seq: i64,
 }
 
-impl TestWorker<'_> {
+impl<'a> TestWorker<'a> {
+    /// The worker of a run that was claimed; it has said nothing yet.
+    pub(crate) fn of(bench: &'a Bench, claimed: ClaimedRun) -> Self {
+        Self { bench, claimed, next_seq: 0 }
+    }
+
     pub(crate) fn run(&self) -> RunId {
         self.claimed.run
     }

@@ -6,6 +6,7 @@ mod cancel;
 mod failure;
 mod files;
 mod launch;
+mod limits;
 mod lost;
 mod partitions;
 mod queue;

@@ -8,7 +8,7 @@ use millstream_testkit::definitions::{file_of_jobs, job, op};
 
 use crate::bench::{Bench, TIME_TO_LIVE, step_started};
 
-const LIMITS: QueueLimits = QueueLimits { max_in_progress: Some(2) };
+const LIMITS: QueueLimits = QueueLimits::of(Some(2));
 
 async fn bench() -> Bench {
     Bench::of(file_of_jobs(vec![job("etl", vec![op("a", &[])])])).await
@@ -66,7 +66,7 @@ async fn a_reason_to_wait_is_stored_when_it_changes_and_not_again() {
     let claim = bench.control.claim_runs("one", &mut watch, LIMITS, TIME_TO_LIVE);
     assert_eq!(claim.await.unwrap().len(), 2);
     let heads = bench.control.store().queue_heads(10).await.unwrap();
-    let waits = HoldReason::NoFreeSlot { limit: 2, place: 1 };
+    let waits = HoldReason::NoFreeSlot { limit: 2 };
     assert_eq!(heads.first().unwrap().hold, Some(waits));
 
     let mut changes = bench.control.store().changes();

@@ -52,7 +52,7 @@ async fn r021_a_worker_that_never_starts_is_stopped_and_its_run_fails_and_frees_
     let start = Duration::from_mins(10);
     let settings = Settings {
         name: "one".to_owned(),
-        limits: QueueLimits { max_in_progress: Some(1) },
+        limits: QueueLimits::of(Some(1)),
         patience: Patience { start, ..Patience::new(Duration::from_secs(15), 2) },
         scan_interval: start,
         scans: false,

@@ -1,0 +1,94 @@
+//! What waits in a tenant's queue and for its pools, and why.
+
+use millstream_model::view::{PoolRow, PoolStepRow, QueueRow, QueueView, StepRow};
+use millstream_model::{RunId, StepStatus, TenantId};
+use millstream_store::slots::SlotRow;
+
+use crate::catalog::Catalog;
+use crate::{Control, ControlError};
+
+/// Waiting runs that one view shows.
+const RUNS_MAX: u32 = 100;
+
+/// Steps that hold slots or wait for some, in one view.
+const STEPS_MAX: u32 = 1_000;
+
+/// Runs that are counted ahead of one.
+const PLACES_MAX: u32 = 10_000;
+
+impl Control {
+    /// The first runs of a tenant's queue in their order, and its pools with who holds them.
+    pub async fn queue_view(&self, tenant: &TenantId) -> Result<QueueView, ControlError> {
+        let catalog = self.catalog().await?;
+        let mut waiting = Vec::new();
+        let first = self.store.first_in_queue(tenant, RUNS_MAX).await?;
+        for (place, run) in (1..).zip(first) {
+            // A run that leaves the queue meanwhile is left out; places are as they were.
+            if let Some(run) = self.store.run(tenant, run).await?.filter(|run| run.hold.is_some()) {
+                waiting.push(QueueRow { place, run });
+            }
+        }
+        let slots = self.store.slots_of_tenant(tenant, STEPS_MAX).await?;
+        let waiting_total = self.store.count_waiting(tenant).await?;
+        Ok(QueueView { waiting, waiting_total, pools: pools(&catalog, tenant, &slots) })
+    }
+
+    /// A queued run's place among its tenant's, from 1.
+    pub(crate) async fn place(
+        &self,
+        tenant: &TenantId,
+        run: RunId,
+    ) -> Result<Option<u32>, ControlError> {
+        Ok(self.store.queue_place(tenant, run, PLACES_MAX).await?)
+    }
+
+    /// Says of each step that waits for a pool which one, and who holds it.
+    pub(crate) async fn name_pools(
+        &self,
+        (tenant, run): (&TenantId, RunId),
+        steps: &mut [StepRow],
+    ) -> Result<(), ControlError> {
+        for slot in self.store.slots_of_run(tenant, run).await? {
+            let waits = |step: &&mut StepRow| {
+                let open = matches!(step.status, StepStatus::Pending | StepStatus::Retrying);
+                step.step == slot.step && open && !slot.granted
+            };
+            if let Some(step) = steps.iter_mut().find(waits) {
+                let plain = || format!("waiting for pool `{}`", slot.pool);
+                step.reason = Some(slot.hold.as_ref().map_or_else(plain, ToString::to_string));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The pools that a tenant's definitions declare, and those that steps still hold.
+fn pools(catalog: &Catalog, tenant: &TenantId, slots: &[SlotRow]) -> Vec<PoolRow> {
+    let declared = catalog.pools().iter().filter(|((of, _), _)| of == tenant);
+    declared
+        .map(|((_, name), pool)| {
+            let of_pool = |granted: bool| {
+                let rows =
+                    slots.iter().filter(move |row| row.pool == *name && row.granted == granted);
+                rows.map(step_row).collect::<Vec<_>>()
+            };
+            PoolRow {
+                name: name.clone(),
+                slots: pool.slots,
+                scope: pool.scope,
+                held_by: of_pool(true),
+                waiting: of_pool(false),
+            }
+        })
+        .collect()
+}
+
+fn step_row(row: &SlotRow) -> PoolStepRow {
+    PoolStepRow {
+        run_id: row.run,
+        step: row.step.clone(),
+        slots: row.slots,
+        since: row.asked_at,
+        hold: row.hold.clone(),
+    }
+}
