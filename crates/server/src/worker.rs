@@ -3,9 +3,11 @@
 //! The token says the tenant, the run and the epoch; what the body or a header says of them counts
 //! only where it must agree.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
-use millstream_model::worker_api::{Assignment, Report, ReportAnswer};
+use millstream_model::worker_api::{Assignment, Report, ReportAnswer, SlotAnswer, SlotAsk};
 use serde::Deserialize;
 
 use crate::access::WorkerRight;
@@ -46,6 +48,22 @@ pub(crate) async fn beat(
 ) -> Result<Json<ReportAnswer>, Problem> {
     check_epoch(right.epoch, beat.epoch)?;
     Ok(Json(state.control.beat(&right.tenant, right.run, right.epoch).await?))
+}
+
+/// The longest that an answer waits for slots: less than any proxy or worker has patience.
+const SLOTS_WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// Answers when steps of the run have the slots they wait for, or after a while.
+pub(crate) async fn slots(
+    State(state): State<ServerState>,
+    WorkerRight(right): WorkerRight,
+    Body(ask): Body<SlotAsk>,
+) -> Result<Json<SlotAnswer>, Problem> {
+    check_epoch(right.epoch, ask.epoch)?;
+    let wait = Duration::from_millis(ask.wait_millis).min(SLOTS_WAIT_MAX);
+    let key = (&right.tenant, right.run);
+    let answer = state.control.wait_for_slots(key, &ask, tokio::time::sleep(wait));
+    Ok(Json(answer.await?))
 }
 
 fn check_epoch(token: i64, said: i64) -> Result<(), Problem> {

@@ -1,7 +1,7 @@
 //! What a worker needs from the control plane, wherever that is.
 
 use futures_util::future::BoxFuture;
-use millstream_model::worker_api::{Assignment, Report, ReportAnswer};
+use millstream_model::worker_api::{Assignment, Report, ReportAnswer, SlotAnswer, SlotAsk};
 use millstream_model::{RunId, TenantId};
 
 /// The control plane as one run's worker sees it.
@@ -31,6 +31,15 @@ pub trait ControlPlane: Send + Sync {
         run: RunId,
         epoch: i64,
     ) -> BoxFuture<'a, Result<ReportAnswer, ReportError>>;
+
+    /// Asks for the slots of pools, and waits for a while until some of the attempts have theirs.
+    /// Asking again is harmless.
+    fn slots<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        run: RunId,
+        ask: SlotAsk,
+    ) -> BoxFuture<'a, Result<SlotAnswer, ReportError>>;
 }
 
 /// The control plane did not take what the worker sent.

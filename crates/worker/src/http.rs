@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use millstream_model::worker_api::{Assignment, Report, ReportAnswer, RunToken};
+use millstream_model::worker_api::{
+    Assignment, Report, ReportAnswer, RunToken, SlotAnswer, SlotAsk,
+};
 use millstream_model::{RunId, TenantId};
 use millstream_outbound::{Answer, Body, Client, Limits, Method, OutboundError, Request};
 use serde::de::DeserializeOwned;
@@ -124,6 +126,15 @@ impl ControlPlane for HttpControlPlane {
             self.call(tenant, run, "beat", Some(body)).await
         }
         .boxed()
+    }
+
+    fn slots<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        run: RunId,
+        ask: SlotAsk,
+    ) -> BoxFuture<'a, Result<SlotAnswer, ReportError>> {
+        async move { self.call(tenant, run, "slots", Some(body(&ask)?)).await }.boxed()
     }
 }
 

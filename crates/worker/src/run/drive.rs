@@ -2,7 +2,7 @@
 //!
 //! It decides nothing about steps: `plan::progress` says what may start and what follows.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::outbox::Outbox;
 use super::results::{Results, StepResult};
+use super::waiting::{SlotsHeard, WaitingSteps};
 use crate::step::{AttemptDone, AttemptOrder, StepRunner, Taken};
 use crate::worker::{CancelSignal, WorkerSettings};
 use crate::{ReportError, Seams};
@@ -61,12 +62,14 @@ pub async fn drive(
         steps,
         seams,
         places: places(&assignment),
+        pooled: pooled(&assignment),
         progress,
         results: Results::new(&assignment.plan, earlier),
         outbox: Outbox::default(),
         starts: VecDeque::new(),
         attempts: FuturesUnordered::new(),
         call: None,
+        waiting: WaitingSteps::new(),
         stop: watch::Sender::new(false),
         tell,
         told,
@@ -87,6 +90,11 @@ fn places(assignment: &Assignment) -> HashMap<StepKey, usize> {
     keys.map(|(place, step)| (step.key.clone(), place)).collect()
 }
 
+fn pooled(assignment: &Assignment) -> HashSet<StepKey> {
+    let steps = assignment.plan.steps.iter().filter(|step| step.pool.is_some());
+    steps.map(|step| step.key.clone()).collect()
+}
+
 /// A run under way.
 struct Drive<'a> {
     settings: &'a WorkerSettings,
@@ -94,6 +102,8 @@ struct Drive<'a> {
     seams: &'a Seams,
     assignment: &'a Assignment,
     places: HashMap<StepKey, usize>,
+    /// The steps that need slots of a pool.
+    pooled: HashSet<StepKey>,
     progress: Progress,
     results: Results,
     outbox: Outbox,
@@ -102,6 +112,8 @@ struct Drive<'a> {
     attempts: FuturesUnordered<BoxFuture<'a, AttemptDone>>,
     /// What is being said to the control plane; one thing at a time keeps the events in order.
     call: Option<BoxFuture<'a, Heard>>,
+    /// Attempts that wait for the slots of their pools.
+    waiting: WaitingSteps<'a>,
     stop: watch::Sender<bool>,
     /// What attempts report while they run.
     tell: mpsc::Sender<EventBody>,
@@ -134,6 +146,7 @@ impl<'a> Drive<'a> {
             }
             self.end_if_over();
             self.call_if_due();
+            self.waiting.ask_if_due(self.assignment, self.seams);
             if let Some(outcome) = &self.outcome
                 && self.call.is_none()
             {
@@ -164,6 +177,10 @@ impl<'a> Drive<'a> {
                     self.push(event);
                     Ok(())
                 }
+                heard = self.waiting.heard() => match self.hear_slots(heard) {
+                    Ok(()) => Ok(()),
+                    Err(end) => return end,
+                },
                 Some(done) = self.attempts.next(), if !self.attempts.is_empty() => {
                     self.finish_all(done)
                 }
@@ -195,15 +212,37 @@ impl<'a> Drive<'a> {
     fn start_ready(&mut self) -> Result<(), ProgressError> {
         let planned = self.assignment.plan.max_parallel.and_then(|max| usize::try_from(max).ok());
         let max_parallel = planned.unwrap_or(self.settings.max_parallel);
-        let now = self.now();
-        for step in self.progress.ready(now, max_parallel) {
-            let event = self.progress.start(&step, now)?;
-            let attempt = self.progress.attempt(&step).unwrap_or(1);
-            let seq = self.push(event);
-            let (taken, start) = oneshot::channel();
-            self.starts.push_back(Start { seq, taken });
-            self.prepare(&step, attempt, Taken::new(start));
+        if self.pooled.is_empty() {
+            for step in self.progress.ready(self.now(), max_parallel) {
+                self.start(&step)?;
+            }
+            return Ok(());
         }
+        let going = self.progress.running().count() + self.waiting.len();
+        let mut free = max_parallel.max(1).saturating_sub(going);
+        let ready = self.progress.ready(self.now(), usize::MAX);
+        // What needs no slots goes first: what needs some would keep its place while it waits.
+        let (pooled, plain): (Vec<_>, Vec<_>) =
+            ready.into_iter().partition(|step| self.pooled.contains(step));
+        for step in plain.into_iter().take(free) {
+            self.start(&step)?;
+            free -= 1;
+        }
+        let pooled = pooled.into_iter().filter(|step| !self.waiting.has(step));
+        for step in pooled.take(free).collect::<Vec<_>>() {
+            let attempt = self.progress.attempt(&step).unwrap_or(0).saturating_add(1);
+            self.waiting.add(step, attempt);
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, step: &StepKey) -> Result<(), ProgressError> {
+        let event = self.progress.start(step, self.now())?;
+        let attempt = self.progress.attempt(step).unwrap_or(1);
+        let seq = self.push(event);
+        let (taken, start) = oneshot::channel();
+        self.starts.push_back(Start { seq, taken });
+        self.prepare(step, attempt, Taken::new(start));
         Ok(())
     }
 
@@ -222,6 +261,27 @@ impl<'a> Drive<'a> {
             events: self.tell.clone(),
         };
         self.attempts.push(self.steps.execute(attempt));
+    }
+
+    /// Starts the attempts that have their slots; the error is how the worker's part ends.
+    fn hear_slots(&mut self, heard: SlotsHeard) -> Result<(), RunEnd> {
+        match heard {
+            Ok(answer) => {
+                if answer.cancel && !self.progress.is_canceled() {
+                    self.cancel();
+                }
+                for granted in answer.granted {
+                    if self.waiting.take(&granted) {
+                        self.start(&granted.step).map_err(|error| given_up(&error))?;
+                    }
+                }
+                Ok(())
+            }
+            Err(ReportError::Stale) => Err(RunEnd::Replaced),
+            Err(error @ ReportError::Refused { .. }) => Err(given_up(&error)),
+            // Reports and beats say how long the control plane has been away.
+            Err(ReportError::Unavailable { .. }) => Ok(()),
+        }
     }
 
     /// Puts the run's own last event behind those of its steps.
@@ -358,6 +418,7 @@ impl<'a> Drive<'a> {
 
     /// Stops the run: nothing starts any more, and what runs is told to end.
     fn cancel(&mut self) {
+        self.waiting.clear();
         let events = self.progress.cancel();
         self.push_all(events);
         self.stop.send_replace(true);

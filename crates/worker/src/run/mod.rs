@@ -3,5 +3,6 @@
 mod drive;
 mod outbox;
 pub(crate) mod results;
+mod waiting;
 
 pub use drive::{RunEnd, drive};
