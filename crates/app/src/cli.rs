@@ -80,6 +80,9 @@ pub(crate) enum Command {
     /// List, show, retry and discard runs that were given up.
     #[command(subcommand)]
     DeadLetter(DeadLetterCommand),
+    /// Show what waits: runs in the queue and steps for slots of pools, and why.
+    #[command(subcommand)]
+    Queue(QueueCommand),
     /// Look at, scan, validate and compare definition files, and go back to older versions.
     #[command(subcommand)]
     Definitions(DefinitionsCommand),
@@ -235,6 +238,12 @@ pub(crate) enum SensorCommand {
         #[arg(long, conflicts_with = "set")]
         clear: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum QueueCommand {
+    /// Show the first runs that wait, in their order, and the pools with who holds them.
+    Show,
 }
 
 #[derive(Debug, Subcommand)]

@@ -146,6 +146,11 @@ pub fn file(tenant: &TenantId, name: &str) -> String {
     format!("{}/files/{}", definitions(tenant), segment(name))
 }
 
+/// What waits in the queue and for pools.
+pub fn queue(tenant: &TenantId) -> String {
+    format!("/{tenant}/system/queue")
+}
+
 /// The tenants of the instance.
 pub fn tenants(tenant: &TenantId) -> String {
     format!("/{tenant}/system/tenants")

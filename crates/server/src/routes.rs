@@ -100,6 +100,7 @@ routes! {
     JobPage Get "/{tenant}/jobs/{job}" VIEWER => get(ui::read::job);
     DefinitionsPage Get "/{tenant}/system" VIEWER => get(ui::read::definitions);
     FilePage Get "/{tenant}/system/files/{file}" VIEWER => get(ui::files::file);
+    QueuePage Get "/{tenant}/system/queue" VIEWER => get(ui::read::queue);
     TenantsPage Get "/{tenant}/system/tenants" VIEWER => get(ui::read::tenants);
     Live Get "/{tenant}/live" VIEWER => get(live::stream);
 
@@ -142,6 +143,7 @@ routes! {
     SensorCursor Post "/{tenant}/api/v1/sensors/{sensor}/cursor" EDITOR
         => post(api::sensors::set_cursor);
     Runs Get "/{tenant}/api/v1/runs" VIEWER => get(api::runs::list);
+    Queue Get "/{tenant}/api/v1/queue" VIEWER => get(api::runs::queue);
     Run Get "/{tenant}/api/v1/runs/{run}" VIEWER => get(api::runs::show);
     RunEvents Get "/{tenant}/api/v1/runs/{run}/events" VIEWER => get(api::runs::events);
     RunLog Get "/{tenant}/api/v1/runs/{run}/logs/{step}/{attempt}/{stream}" VIEWER
@@ -185,6 +187,7 @@ routes! {
     Assignment Get "/worker/v1/runs/{run}/assignment" Access::Worker => get(worker::assignment);
     Report Post "/worker/v1/runs/{run}/events" Access::Worker => post(worker::report);
     Beat Post "/worker/v1/runs/{run}/beat" Access::Worker => post(worker::beat);
+    Slots Post "/worker/v1/runs/{run}/slots" Access::Worker => post(worker::slots);
 }
 
 impl Route {

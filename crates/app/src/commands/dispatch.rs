@@ -3,10 +3,10 @@
 use millstream_control::Store;
 
 use super::{
-    asset, dead_letter, definitions, demo, job, partition, run as run_command, schedule, schema,
-    sensor, tenant, why, worker,
+    asset, dead_letter, definitions, demo, job, partition, queue, run as run_command, schedule,
+    schema, sensor, tenant, why, worker,
 };
-use crate::cli::{BenchCommand, Cli, Command, Global};
+use crate::cli::{BenchCommand, Cli, Command, Global, QueueCommand};
 use crate::client::Client;
 use crate::error::AppError;
 use crate::settings::Settings;
@@ -47,6 +47,9 @@ pub(crate) async fn run(cli: Cli) -> Result<(), AppError> {
         }
         Command::DeadLetter(command) => {
             with_client(&global, async |c| dead_letter::run(c, &global, command).await).await
+        }
+        Command::Queue(QueueCommand::Show) => {
+            with_client(&global, async |c| queue::show(c, &global).await).await
         }
         Command::Tenant(command) => {
             with_client(&global, async |c| tenant::run(c, &global, &command).await).await

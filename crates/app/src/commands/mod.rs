@@ -10,6 +10,7 @@ mod files;
 mod job;
 mod partition;
 mod plan;
+mod queue;
 mod run;
 mod schedule;
 mod schema;

@@ -111,7 +111,7 @@ async fn list(
 }
 
 /// Why a run failed or waits; `–` when there is nothing to explain.
-fn why(run: &Value) -> String {
+pub(super) fn why(run: &Value) -> String {
     match (run.get("failure"), run.get("hold_text").or_else(|| run.get("hold"))) {
         (Some(Value::String(failure)), _) => failure.clone(),
         (_, Some(Value::String(hold))) => hold.clone(),
@@ -123,7 +123,7 @@ fn why(run: &Value) -> String {
     }
 }
 
-fn short(id: &str) -> String {
+pub(super) fn short(id: &str) -> String {
     let start = id.len().saturating_sub(8);
     id.get(start..).unwrap_or(id).to_owned()
 }
@@ -179,9 +179,13 @@ pub(super) fn print_outcome(view: &Value) {
         text(run, "/title"),
         text(run, "/tenant")
     ));
-    match why(run) {
-        nothing if nothing == "–" => {}
-        why => output::line(&format!("  why: {why}")),
+    match (why(run), run.get("place").and_then(Value::as_u64)) {
+        (nothing, None) if nothing == "–" => {}
+        (nothing, Some(place)) if nothing == "–" => {
+            output::line(&format!("  why: number {place} in the queue"));
+        }
+        (why, Some(place)) => output::line(&format!("  why: number {place} in the queue; {why}")),
+        (why, None) => output::line(&format!("  why: {why}")),
     }
     let steps: Vec<Vec<String>> = rows(view, "steps")
         .iter()

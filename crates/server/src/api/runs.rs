@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use millstream_control::{ControlError, RunFilter};
-use millstream_model::view::{EventRow, MaterializationRow, RunRow, StepRow};
+use millstream_control::{ControlError, RunFilter, RunView};
+use millstream_model::view::{EventRow, MaterializationRow, QueueView, RunRow, StepRow};
 use millstream_model::{JobName, PartitionKey, RunId, RunStatus};
 use serde::{Deserialize, Serialize};
 
@@ -53,11 +53,22 @@ pub(crate) async fn list(
     Ok(Json(runs.map_err(ControlError::from)?))
 }
 
+/// The tenant's runs that wait, in their order, and its pools.
+pub(crate) async fn queue(
+    State(state): State<ServerState>,
+    visitor: Visitor,
+) -> Result<Json<QueueView>, Problem> {
+    Ok(Json(state.control.queue_view(visitor.tenant()?).await?))
+}
+
 /// A run with its steps.
 #[derive(Debug, Serialize)]
 pub(crate) struct RunAnswer {
     #[serde(flatten)]
     run: RunRow,
+    /// Its place among the runs that wait, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    place: Option<u32>,
     steps: Vec<StepRow>,
     materializations: Vec<MaterializationRow>,
 }
@@ -89,8 +100,8 @@ pub(crate) async fn show(
         }
     }
     let view = state.control.run_view(tenant, found.run_id).await?;
-    let (run, steps, materializations) = (view.run, view.steps, view.materializations);
-    Ok(Json(RunAnswer { run, steps, materializations }))
+    let RunView { run, place, steps, materializations } = view;
+    Ok(Json(RunAnswer { run, place, steps, materializations }))
 }
 
 /// Waits until `run` is over.

@@ -13,6 +13,7 @@ pub mod job;
 pub mod log;
 pub mod matrix;
 pub mod now;
+pub mod queue;
 pub mod run;
 pub mod runs;
 pub mod schedule;

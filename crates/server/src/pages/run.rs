@@ -22,6 +22,8 @@ pub struct RunPage {
     pub now: Timestamp,
     /// The run.
     pub run: RunRow,
+    /// Its place among the runs that wait, from 1.
+    pub place: Option<u32>,
     /// Its steps in topological order.
     pub steps: Vec<StepRow>,
     /// Its events, oldest first.
@@ -95,7 +97,7 @@ pub fn run(page: RunPage) -> Html {
     Html::render(&Run {
         line: RunLine::new(run, page.now),
         heading: heading(run),
-        verdict: verdict(run, &page.steps, page.now),
+        verdict: verdict((run, page.place), &page.steps, page.now),
         failures: failures(&page.steps, &base),
         gantt: Gantt::new(run, &page.steps, &base, page.now),
         step_count: format::count(page.steps.len() as u64),
@@ -133,7 +135,7 @@ fn heading(run: &RunRow) -> String {
 }
 
 /// The first sentence: what became of the run, how long it took, and why.
-fn verdict(run: &RunRow, steps: &[StepRow], now: Timestamp) -> String {
+fn verdict((run, place): (&RunRow, Option<u32>), steps: &[StepRow], now: Timestamp) -> String {
     let took = crate::parts::took(run, now).unwrap_or_else(|| "0s".to_owned());
     let count = |status| steps.iter().filter(|step| step.status == status).count() as u64;
     let total = format::plural(steps.len() as u64, "step", "steps");
@@ -143,7 +145,8 @@ fn verdict(run: &RunRow, steps: &[StepRow], now: Timestamp) -> String {
             let since = format::took(now.since(run.queued_at));
             let word = if run.status == RunStatus::Queued { "Queued" } else { "Starting" };
             let hold = run.hold.as_ref().map(|hold| format!(" — {hold}")).unwrap_or_default();
-            format!("{word} for {since}{hold}.")
+            let place = place.map(|place| format!(", number {place} in the queue"));
+            format!("{word} for {since}{}{hold}.", place.unwrap_or_default())
         }
         RunStatus::Started => {
             format!("Running for {took} — {} of {total} done.", run.steps_done)

@@ -22,6 +22,7 @@ use crate::pages::definitions::DefinitionsPage;
 use crate::pages::job::JobPage;
 use crate::pages::log::{LogWindow, WINDOW_BYTES};
 use crate::pages::now::NowPage;
+use crate::pages::queue::QueuePage;
 use crate::pages::run::{RunPage, RunTab, telling_step};
 use crate::pages::runs::RunsPage;
 use crate::pages::tenants::TenantsPage;
@@ -154,6 +155,7 @@ pub(crate) async fn run(
         frame,
         now: state.control.now(),
         run: view.run,
+        place: view.place,
         steps: view.steps,
         events: events.map_err(ControlError::from)?,
         tab,
@@ -289,6 +291,18 @@ pub(crate) async fn definitions(
     let files = views.into_iter().flat_map(|view| view.files).collect();
     let now = state.control.now();
     Ok(pages::definitions::definitions(DefinitionsPage { frame, now, root, files }))
+}
+
+/// What waits.
+pub(crate) async fn queue(
+    State(state): State<ServerState>,
+    visitor: Visitor,
+    (uri, headers): (OriginalUri, HeaderMap),
+) -> Result<Html, Problem> {
+    let visit = Visit::new(&state, &visitor, (&uri, &headers))?;
+    let frame = visit.frame(Section::System, "runs".to_owned()).await?;
+    let queue = state.control.queue_view(visit.tenant).await?;
+    Ok(pages::queue::queue(QueuePage { frame, now: state.control.now(), queue }))
 }
 
 /// The tenants.

@@ -16,6 +16,7 @@ use millstream_server::pages::file::{FilePage, file};
 use millstream_server::pages::job::{JobPage, job};
 use millstream_server::pages::log::{Growth, LogWindow};
 use millstream_server::pages::now::{NowPage, now};
+use millstream_server::pages::queue::{QueuePage, queue};
 use millstream_server::pages::run::{RunPage, RunTab, run};
 use millstream_server::pages::runs::{RunFilter, RunsPage, runs};
 use millstream_server::pages::schedule::{SchedulePage, schedule};
@@ -106,6 +107,7 @@ fn lists(theme: Theme) -> Vec<(&'static str, Html)> {
             }),
         ),
         ("file", file_page(theme)),
+        ("queue", queue(QueuePage { frame: system.clone(), now: time, queue: samples::queue() })),
         ("tenants", tenants(TenantsPage { frame: system, tenants: samples::tenants() })),
     ]
 }
@@ -169,6 +171,7 @@ fn run_page(theme: Theme, tab: RunTab) -> Html {
         frame: samples::frame(Section::Runs, theme),
         now: samples::now(),
         run: samples::failed_run(),
+        place: None,
         steps: samples::steps(),
         events: samples::events(),
         tab,
@@ -180,6 +183,7 @@ fn queued_page(theme: Theme) -> Html {
         frame: samples::frame(Section::Runs, theme),
         now: samples::now(),
         run: samples::runs().remove(0),
+        place: Some(2),
         steps: Vec::new(),
         events: samples::events()[..1].to_vec(),
         tab: RunTab::Story,

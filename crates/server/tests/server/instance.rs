@@ -200,7 +200,7 @@ impl Instance {
 
     /// Takes the one queued run from the queue, as a daemon does before it launches a worker.
     pub(crate) async fn claim(&self) {
-        let (limits, mut watch) = (QueueLimits { max_in_progress: None }, QueueWatch::default());
+        let (limits, mut watch) = (QueueLimits::of(None), QueueWatch::default());
         let ttl = Duration::from_secs(15);
         let claimed = self.control.claim_runs("daemon", &mut watch, limits, ttl).await.unwrap();
         assert_eq!(claimed.len(), 1);

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use millstream_model::view::{
     AssetRow, EventRow, FileRow, FileState, JobRow, MaterializationRow, PartitionRow,
-    PartitionState, RunRow, StepRow, TenantRow,
+    PartitionState, PoolRow, PoolStepRow, QueueRow, QueueView, RunRow, StepRow, TenantRow,
 };
 use millstream_model::{
     Cause, Closed, ClosedAs, ContentHash, DeadLetter, Diagnostic, ErrorCode, Event, EventBody,
-    HoldReason, MetadataKind, MetadataValue, Place, PlannedRetry, RetryFrom, RunId, RunStatus,
-    Severity, StepError, StepStatus, StepUsage, TenantDef, TenantId, Timestamp,
+    HoldReason, LimitScope, MetadataKind, MetadataValue, Place, PlannedRetry, RetryFrom, RunId,
+    RunStatus, Severity, StepError, StepStatus, StepUsage, TenantDef, TenantId, Timestamp,
 };
 use millstream_server::frame::{Frame, Section, Theme};
 use serde_json::json;
@@ -97,7 +97,7 @@ pub(crate) fn runs() -> Vec<RunRow> {
         job: Some("forecast".parse().unwrap()),
         started_at: None,
         ended_at: None,
-        hold: Some(HoldReason::NoFreeSlot { limit: 10, place: 2 }),
+        hold: Some(HoldReason::NoFreeSlot { limit: 10 }),
         cause: Cause::User { name: "ana".to_owned() },
         ..run(0)
     };
@@ -480,4 +480,25 @@ pub(crate) fn dead_letters() -> Vec<DeadLetter> {
     };
     let closed = Closed { outcome: ClosedAs::Discarded, by: "ben".to_owned(), at: now() };
     vec![open.clone(), DeadLetter { run_id: run_id(6), closed: Some(closed), ..open }]
+}
+
+pub(crate) fn queue() -> QueueView {
+    let step = |number: u8, name: &str| PoolStepRow {
+        run_id: run_id(number),
+        step: name.parse().unwrap(),
+        slots: 1,
+        since: now(),
+        hold: None,
+    };
+    QueueView {
+        waiting: vec![QueueRow { place: 1, run: runs().remove(0) }],
+        waiting_total: 3,
+        pools: vec![PoolRow {
+            name: "warehouse".parse().unwrap(),
+            slots: 2,
+            scope: LimitScope::Instance,
+            held_by: vec![step(21, "stg_orders"), step(22, "stg_payments")],
+            waiting: vec![step(23, "stg_orders")],
+        }],
+    }
 }
