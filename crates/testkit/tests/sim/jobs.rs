@@ -1,6 +1,11 @@
-//! Random jobs: graphs of steps with retries and limits.
+//! Random jobs: graphs of steps with retries, limits and pools.
 
-use millstream_model::{Backoff, HumanDuration, JobDef, OpDef, RetryPolicy};
+use std::collections::BTreeMap;
+
+use millstream_model::{
+    Backoff, FileManifest, HumanDuration, JobDef, LimitScope, OpDef, PoolDef, PoolUse, QueueDef,
+    RetryPolicy, TagLimit, TagValues,
+};
 use millstream_testkit::chance::Chance;
 use millstream_testkit::definitions::{job, op};
 
@@ -27,5 +32,32 @@ fn random_op(place: u64, chance: &mut Chance) -> OpDef {
         backoff: Backoff::Exponential,
         jitter: true,
     });
+    op.pool = chance.happens(1, 2).then(|| {
+        let name = if chance.happens(1, 2) { OWN_POOL } else { SHARED_POOL };
+        let slots = 1 + u32::try_from(chance.below(2)).unwrap();
+        PoolUse { name: name.parse().unwrap(), slots }
+    });
     op
+}
+
+/// A pool that each tenant has for itself.
+pub(crate) const OWN_POOL: &str = "own";
+
+/// A pool that all tenants share.
+pub(crate) const SHARED_POOL: &str = "shared";
+
+/// The label whose values are limited.
+pub(crate) const LIMITED: &str = "quarter";
+
+/// `file` with random pools and limits.
+pub(crate) fn limited(file: FileManifest, chance: &mut Chance) -> FileManifest {
+    let mut pool = |scope| PoolDef { slots: 2 + u32::try_from(chance.below(3)).unwrap(), scope };
+    let pools = BTreeMap::from([
+        (OWN_POOL.parse().unwrap(), pool(LimitScope::Tenant)),
+        (SHARED_POOL.parse().unwrap(), pool(LimitScope::Instance)),
+    ]);
+    let limit = 1 + u32::try_from(chance.below(2)).unwrap();
+    let (key, values, scope) = (LIMITED.to_owned(), TagValues::Each, LimitScope::Tenant);
+    let tag_limits = vec![TagLimit { key, values, limit, scope }];
+    FileManifest { pools, queue: QueueDef { tag_limits, ..QueueDef::default() }, ..file }
 }

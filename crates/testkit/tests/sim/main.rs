@@ -18,6 +18,7 @@ mod jobs;
 mod launcher;
 mod mistakes;
 mod network;
+mod slots;
 mod steps;
 mod ticking;
 mod witness;
@@ -69,6 +70,21 @@ fn try_all(seeds: std::ops::RangeInclusive<u64>, plan: impl Fn(u64) -> Plan) -> 
 #[test]
 fn whatever_goes_wrong_the_invariants_hold_and_every_run_ends() {
     try_all(seeds(number("MILLSTREAM_SIM_SEEDS").unwrap_or(40)), anything);
+}
+
+#[test]
+fn g9_no_slot_is_held_without_an_owner_and_no_limit_is_passed_at_any_step() {
+    let count = number("MILLSTREAM_SIM_SEEDS").unwrap_or(20);
+    // Other seeds than those of the simulations above.
+    let outcomes = try_all(seeds(count), |seed| anything(seed + 1_000_000));
+    let steps: u64 = outcomes.iter().map(|outcome| outcome.steps).sum();
+    let holders: usize = outcomes.iter().map(|outcome| outcome.holders).sum();
+    let lost: usize = outcomes.iter().map(|outcome| outcome.lost).sum();
+    assert!(holders > outcomes.len(), "too few slots were held: {holders}");
+    println!(
+        "G9: {steps} steps, {holders} holders of slots, {lost} workers lost: 0 slots without an \
+         owner, 0 pools, labels or queues above their limit"
+    );
 }
 
 #[test]

@@ -52,6 +52,28 @@ static LOST_CURSOR: Sql = Sql {
            FROM given WHERE tick_source.tenant = $1 AND tick_source.name = given.name",
 };
 
+/// Slots that nobody frees when a worker is lost: a counter that only good ends count down.
+static NO_FREEING: Sql = Sql {
+    name: "FREE_SLOTS_OF_RUN",
+    text: "DELETE FROM slot WHERE tenant = $1 AND run = $2 AND FALSE",
+};
+
+/// A question for slots that does not ask whether the attempt has come and gone.
+static LATE_QUESTION: Sql = Sql {
+    name: "ASK_SLOTS",
+    text: "INSERT INTO slot (tenant, run, step, attempt, epoch, pool, slots, priority, asked_at, \
+                             granted) \
+           SELECT $1, $2, $3, $4, $5, $6, $7, priority, $8, FALSE FROM live_run \
+           WHERE tenant = $1 AND run = $2 ON CONFLICT (tenant, run, step) DO NOTHING",
+};
+
+/// Slots that are granted without the lease in the write: look up, then write.
+static GRANT_WITHOUT_LEASE: Sql = Sql {
+    name: "GRANT_SLOTS",
+    text: "UPDATE slot SET granted = TRUE, hold = NULL \
+           WHERE (tenant, run, step) IN (/*rows $1 text text text*/) AND $2 <> '' AND $3 > 0",
+};
+
 /// Daemons and workers that stop for a while in the middle of something, and nothing else.
 const PAUSES: Rates = Rates { pause: 700, ..Rates::NONE };
 
@@ -103,4 +125,22 @@ fn found_by_ticks(mistake: &'static Sql) -> Option<u64> {
 #[test]
 fn a_cursor_that_skips_a_time_is_found() {
     assert!(found_by_ticks(&LOST_CURSOR).is_some());
+}
+
+/// Messages that come twice, the second time late.
+const TWICE: Rates = Rates { message_twice: 5_000, ..Rates::NONE };
+
+#[test]
+fn g9_slots_that_a_lost_worker_keeps_are_found() {
+    assert!(found_by(&NO_FREEING, |_| Rates::killing()).is_some());
+}
+
+#[test]
+fn g9_a_late_question_for_slots_that_leaves_a_row_is_found() {
+    assert!(found_by(&LATE_QUESTION, |_| TWICE).is_some());
+}
+
+#[test]
+fn g9_slots_that_are_granted_without_the_lease_are_found() {
+    assert!(found_by(&GRANT_WITHOUT_LEASE, |_| PAUSES).is_some());
 }

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use millstream_control::Control;
 use millstream_daemon::DirectControlPlane;
-use millstream_model::worker_api::{Assignment, Report, ReportAnswer};
+use millstream_model::worker_api::{Assignment, Report, ReportAnswer, SlotAnswer, SlotAsk};
 use millstream_model::{RunId, TenantId};
 use millstream_testkit::chance::Chance;
 use millstream_worker::{ControlPlane, ReportError};
@@ -138,6 +138,21 @@ impl ControlPlane for Network {
         self.ask(move |server| {
             let tenant = tenant.clone();
             async move { server.beat(&tenant, run, epoch).await }.boxed()
+        })
+        .boxed()
+    }
+
+    fn slots<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        run: RunId,
+        ask: SlotAsk,
+    ) -> BoxFuture<'a, Result<SlotAnswer, ReportError>> {
+        // Real timers are none of the simulation's: the worker asks again.
+        let ask = SlotAsk { wait_millis: 0, ..ask };
+        self.ask(move |server| {
+            let (tenant, ask) = (tenant.clone(), ask.clone());
+            async move { server.slots(&tenant, run, ask).await }.boxed()
         })
         .boxed()
     }

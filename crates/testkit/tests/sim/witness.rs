@@ -6,11 +6,14 @@ use futures_util::FutureExt;
 use millstream_control::QueueLimits;
 use millstream_model::view::EventRow;
 use millstream_model::{
-    Event, EventBody, EventPosition, RunEvent, RunId, RunPlan, RunStatus, StepEvent, StepKey,
-    StepStatus, TenantId,
+    Event, EventBody, EventPosition, FileManifest, RunEvent, RunId, RunPlan, RunStatus, StepEvent,
+    StepKey, StepStatus, TenantId,
 };
 use millstream_store::Store;
 use millstream_store::live::LiveRun;
+use millstream_store::slots::SlotRow;
+
+use crate::slots::{SlotWitness, check_owners};
 
 /// Batches of events that are read at once; one step commits far fewer.
 const BATCHES_MAX: u32 = 10_000;
@@ -28,6 +31,7 @@ pub(crate) struct Witness {
     changes: tokio::sync::watch::Receiver<i64>,
     position: EventPosition,
     runs: BTreeMap<RunId, Seen>,
+    pub(crate) slots: SlotWitness,
 }
 
 /// What was seen of one run.
@@ -41,11 +45,15 @@ struct Seen {
     said_by_control: BTreeSet<(i64, i64)>,
     steps: BTreeMap<StepKey, SeenStep>,
     lost: u32,
+    /// The value of the label that is limited.
+    label: Option<String>,
 }
 
 struct SeenStep {
     status: StepStatus,
     attempt: u32,
+    /// The epoch in which that attempt started.
+    epoch: i64,
     lost: u32,
 }
 
@@ -60,7 +68,13 @@ impl Witness {
             changes,
             position: EventPosition(0),
             runs: BTreeMap::new(),
+            slots: SlotWitness::default(),
         }
+    }
+
+    /// The limits that `file` declares must hold from now on.
+    pub(crate) fn set_limits(&mut self, file: &FileManifest) {
+        self.slots = SlotWitness::of(file);
     }
 
     /// Checks what the last step has stored; the error is what does not hold. Returns the new
@@ -91,6 +105,11 @@ impl Witness {
             let was = before.get(run).copied();
             seen.check_status(live.get(run), was).map_err(|what| format!("run {run}: {what}"))?;
         }
+        let rows = at_once(self.store.slots_held()).unwrap();
+        self.slots.check_sums(&rows)?;
+        check_owners(&rows, &live)?;
+        self.check_started_hold(&rows, &live)?;
+        self.check_labels(&live)?;
         for run in touched {
             self.check_rows(run).map_err(|what| format!("run {run}: {what}"))?;
         }
@@ -123,7 +142,9 @@ impl Witness {
             }
             let order = at_once(self.store.run_order(tenant, *run)).unwrap().unwrap();
             let plan = at_once(self.store.plan(tenant, &order.plan)).unwrap().unwrap();
-            self.runs.insert(*run, Seen::new(tenant.clone(), plan));
+            let row = at_once(self.store.run(tenant, *run)).unwrap().unwrap();
+            let label = row.tags.get(crate::jobs::LIMITED).cloned();
+            self.runs.insert(*run, Seen::new(tenant.clone(), plan, label));
         }
     }
 
@@ -186,6 +207,46 @@ impl Witness {
         Ok(())
     }
 
+    /// Every attempt that runs and needs slots holds them.
+    fn check_started_hold(
+        &self,
+        rows: &[SlotRow],
+        live: &BTreeMap<RunId, LiveRun>,
+    ) -> Result<(), String> {
+        for (run, seen) in &self.runs {
+            let Some(live) = live.get(run).filter(|it| it.status != RunStatus::Queued) else {
+                continue;
+            };
+            for planned in seen.plan.steps.iter().filter(|planned| planned.pool.is_some()) {
+                let Some(step) = seen.steps.get(&planned.key) else { continue };
+                let runs = step.status == StepStatus::Started && step.epoch == live.epoch;
+                let holds = |row: &SlotRow| {
+                    row.run == *run && row.step == planned.key && row.attempt == step.attempt
+                };
+                if runs && !rows.iter().any(holds) {
+                    return Err(format!("step {} of {run} runs without slots", planned.key));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// No label has more runs in progress than its limit.
+    fn check_labels(&self, live: &BTreeMap<RunId, LiveRun>) -> Result<(), String> {
+        let mut counts: BTreeMap<(&TenantId, String), u32> = BTreeMap::new();
+        for (run, live) in live.iter().filter(|(_, live)| live.status != RunStatus::Queued) {
+            let Some(value) = self.runs.get(run).and_then(|seen| seen.label.clone()) else {
+                continue;
+            };
+            let count = counts.entry((&live.tenant, value)).or_default();
+            *count += 1;
+            if self.slots.label_limit.is_some_and(|limit| *count > limit) {
+                return Err(format!("{count} runs have the label of {run}"));
+            }
+        }
+        Ok(())
+    }
+
     /// Whether every run is over.
     pub(crate) fn is_over(&self) -> bool {
         self.runs.values().all(|seen| seen.status.is_terminal())
@@ -214,9 +275,9 @@ impl Witness {
 }
 
 impl Seen {
-    fn new(tenant: TenantId, plan: RunPlan) -> Self {
+    fn new(tenant: TenantId, plan: RunPlan, label: Option<String>) -> Self {
         let step = |key: &StepKey| {
-            (key.clone(), SeenStep { status: StepStatus::Pending, attempt: 0, lost: 0 })
+            (key.clone(), SeenStep { status: StepStatus::Pending, attempt: 0, epoch: 0, lost: 0 })
         };
         let steps = plan.steps.iter().map(|planned| step(&planned.key)).collect();
         Self {
@@ -228,6 +289,7 @@ impl Seen {
             said_by_control: BTreeSet::new(),
             steps,
             lost: 0,
+            label,
         }
     }
 
@@ -274,7 +336,7 @@ impl Seen {
             self.check_start(key)?;
         }
         let planned = self.plan.step(key).ok_or("a step that is not in the plan")?;
-        let attempts = planned.retry.attempts();
+        let (attempts, epoch) = (planned.retry.attempts(), self.epoch);
         let step = self.steps.get_mut(key).ok_or("a step that is not in the plan")?;
         step.status =
             step.status.after(happened).map_err(|error| format!("step {key}: {error}"))?;
@@ -283,7 +345,7 @@ impl Seen {
                 Err(format!("attempt {attempt} at step {key} after attempt {}", step.attempt))
             }
             EventBody::StepStarted { attempt, .. } => {
-                step.attempt = *attempt;
+                (step.attempt, step.epoch) = (*attempt, epoch);
                 if *attempt > attempts + step.lost {
                     return Err(format!("step {key} starts more often than it may"));
                 }

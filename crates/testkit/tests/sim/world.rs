@@ -67,6 +67,10 @@ pub(crate) struct Outcome {
     pub(crate) runs: usize,
     /// Workers that were lost.
     pub(crate) lost: usize,
+    /// Steps, after each of which everything was checked.
+    pub(crate) steps: u64,
+    /// Attempts that were seen to hold slots.
+    pub(crate) holders: usize,
 }
 
 /// A simulation in which something did not hold.
@@ -113,8 +117,7 @@ impl<'a> World<'a> {
         let machines = executor.machines();
         let store = Store::in_memory().unwrap();
         let faults = Faults::new(plan.rates, plan.mistake);
-        let limits =
-            QueueLimits { max_in_progress: Some(u32::try_from(1 + chance.below(4)).unwrap()) };
+        let limits = QueueLimits::of(Some(u32::try_from(1 + chance.below(4)).unwrap()));
         let servers = Servers::default();
         let launcher = Launcher {
             machines: machines.clone(),
@@ -149,7 +152,8 @@ impl<'a> World<'a> {
 
     fn define_jobs(&mut self) {
         let jobs = (0..4).map(|n| jobs::random(&format!("job{n}"), 7, &mut self.chance)).collect();
-        let file = with_tenants(file_of_jobs(jobs), &TENANTS);
+        let file = jobs::limited(with_tenants(file_of_jobs(jobs), &TENANTS), &mut self.chance);
+        self.witness.set_limits(&file);
         let control = self.control_over(self.store.clone());
         let location = "local".parse().unwrap();
         at_once(control.add_location(&location, "/definitions")).unwrap();
@@ -245,7 +249,8 @@ impl<'a> World<'a> {
             }
         }
         let (runs, lost) = self.witness.counts();
-        Ok(Outcome { trace: self.executor.trace_hash(), runs, lost })
+        let (trace, holders) = (self.executor.trace_hash(), self.witness.slots.holders());
+        Ok(Outcome { trace, runs, lost, steps: self.step, holders })
     }
 
     /// One step, after which everything must hold.
@@ -347,7 +352,11 @@ impl<'a> World<'a> {
             cause: Cause::User { name: "ana".to_owned() },
             partition: None,
             context: serde_json::Map::new(),
-            tags: [("dagster/priority".to_owned(), self.chance.below(5).to_string())].into(),
+            tags: [
+                ("dagster/priority".to_owned(), self.chance.below(5).to_string()),
+                (jobs::LIMITED.to_owned(), format!("Q{}", self.chance.below(3))),
+            ]
+            .into(),
         };
         let job = format!("job{}", self.chance.below(4)).parse().unwrap();
         self.machines.spawn(process, async move {
