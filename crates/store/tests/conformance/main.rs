@@ -19,6 +19,7 @@ mod definitions;
 mod events;
 mod fixture;
 mod isolation;
+mod lanes;
 mod partitions;
 mod process;
 mod queue;
