@@ -226,7 +226,7 @@ async fn store(
     scratch: &Scratch,
 ) -> Result<Stored, Ending> {
     let child = Child::new(attempt, scratch);
-    let settings = attempt.io_settings(io, &attempt.setting_templates())?;
+    let settings = attempt.io_settings(io, attempt.setting_templates())?;
     let manager = millstream_io::open(settings, &child);
     let address = attempt.address(&asset.key, asset.partition.as_ref());
     let stored = attempt.bounded(manager.store(&address, output)).await?;

@@ -3,7 +3,7 @@
 //! **Invariant.** An attempt never fails as a future: whatever goes wrong is its result.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -110,6 +110,7 @@ impl StepRunner for Worker {
             events,
             has_made_asset: false,
             usage: Mutex::default(),
+            settings: OnceLock::new(),
         };
         attempt.execute().boxed()
     }
@@ -133,6 +134,8 @@ pub(super) struct Attempt<'a> {
     pub(super) events: mpsc::Sender<EventBody>,
     /// Whether the step has reported its asset itself.
     pub(super) has_made_asset: bool,
+    /// What templates of settings see, once one was needed.
+    settings: OnceLock<Templates<'static>>,
 }
 
 /// What a step gave back.
@@ -317,8 +320,8 @@ impl Attempt<'_> {
     }
 
     /// Templates for what is set outside of steps, which sees no results.
-    pub(super) fn setting_templates(&self) -> Templates {
-        Context::new(self, BTreeMap::new()).templates()
+    pub(super) fn setting_templates(&self) -> &Templates<'static> {
+        self.settings.get_or_init(|| Context::new(self, BTreeMap::new()).into_templates())
     }
 
     /// Where the inputs of the step's asset are, for a program that reads them itself.
@@ -327,7 +330,7 @@ impl Attempt<'_> {
         let templates = self.setting_templates();
         for input in &asset.inputs {
             if let InputSource::Io(io) = &input.source {
-                let place = self.input_place(io, input, &templates).await?;
+                let place = self.input_place(io, input, templates).await?;
                 inputs.insert(input.asset.to_string(), place);
             }
         }

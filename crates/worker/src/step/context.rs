@@ -1,12 +1,13 @@
 //! What a step may see: the document in `MILLSTREAM_CONTEXT`, its variables and its templates.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use millstream_model::{AssetStep, StepConfig};
 use serde_json::{Map, Value, json};
 
 use super::attempt::Attempt;
-use super::template::Templates;
+use super::template::{Sight, Templates};
 
 /// The context of one attempt.
 #[derive(Debug, Clone)]
@@ -59,8 +60,21 @@ impl Context {
     }
 
     /// The templates' view of all this.
-    pub(super) fn templates(&self) -> Templates {
-        Templates::new(&self.json, &self.declared_env, self.module.as_deref())
+    pub(super) fn templates(&self) -> Templates<'_> {
+        Templates::new(Sight {
+            json: Cow::Borrowed(&self.json),
+            declared_env: Cow::Borrowed(&self.declared_env),
+            module: self.module.as_deref().map(Cow::Borrowed),
+        })
+    }
+
+    /// The same for as long as they are needed.
+    pub(super) fn into_templates(self) -> Templates<'static> {
+        Templates::new(Sight {
+            json: Cow::Owned(self.json),
+            declared_env: Cow::Owned(self.declared_env),
+            module: self.module.map(Cow::Owned),
+        })
     }
 }
 

@@ -102,12 +102,12 @@ fn metadata(outcome: &HttpOutcome) -> Metadata {
 fn call(
     attempt: &Attempt<'_>,
     step: &HttpStep,
-    templates: &Templates,
+    templates: &Templates<'_>,
     scratch: &Scratch,
 ) -> Result<HttpCall, Ending> {
     let resource = resource(attempt, step)?;
-    let settings = attempt.setting_templates();
-    let mut filling = Filling { attempt, templates: &settings, mask: Mask::default() };
+    let mut filling =
+        Filling { attempt, templates: attempt.setting_templates(), mask: Mask::default() };
     let mut query = filling.texts(&resource.query)?;
     let mut headers = filling.texts(&resource.headers)?;
     let auth = resource.auth.as_ref().map(|auth| filling.auth(auth)).transpose()?;
@@ -143,7 +143,7 @@ fn resource<'a>(attempt: &'a Attempt<'_>, step: &HttpStep) -> Result<&'a HttpRes
 }
 
 fn rendered(
-    templates: &Templates,
+    templates: &Templates<'_>,
     texts: &BTreeMap<String, String>,
 ) -> Result<BTreeMap<String, String>, Ending> {
     texts
@@ -152,7 +152,7 @@ fn rendered(
         .collect()
 }
 
-fn body(templates: &Templates, body: &HttpBody) -> Result<HttpBody, Ending> {
+fn body(templates: &Templates<'_>, body: &HttpBody) -> Result<HttpBody, Ending> {
     Ok(match body {
         HttpBody::None => HttpBody::None,
         HttpBody::Json(json) => {
@@ -166,7 +166,7 @@ fn body(templates: &Templates, body: &HttpBody) -> Result<HttpBody, Ending> {
 /// Puts secrets in their places and remembers them.
 struct Filling<'a, 'b> {
     attempt: &'a Attempt<'b>,
-    templates: &'a Templates,
+    templates: &'a Templates<'a>,
     mask: Mask,
 }
 

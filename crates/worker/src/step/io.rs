@@ -103,7 +103,7 @@ impl Attempt<'_> {
     pub(super) fn database(
         &self,
         name: &ResourceName,
-        templates: &Templates,
+        templates: &Templates<'_>,
     ) -> Result<ResourceDef, Ending> {
         let Some(resource) = self.assignment.plan.resources.get(name) else {
             let message = format!("resource `{name}` is not declared under `resources`");
@@ -127,7 +127,7 @@ impl Attempt<'_> {
     pub(super) fn io_settings(
         &self,
         io: &IoDef,
-        templates: &Templates,
+        templates: &Templates<'_>,
     ) -> Result<IoSettings, Ending> {
         let render = |text: &str| templates.render(text).map_err(Ending::ForGood);
         let folder = |form, base: &str| {
@@ -178,7 +178,7 @@ impl Attempt<'_> {
         &self,
         io: &IoDef,
         input: &StepInput,
-        templates: &Templates,
+        templates: &Templates<'_>,
     ) -> Result<Value, Ending> {
         let address = self.address(&input.asset, input.partition.as_ref());
         let settings = self.io_settings(io, templates)?;

@@ -32,7 +32,7 @@ pub(super) async fn run(
 ) -> Result<Returned, Ending> {
     let templates = context.templates();
     let timeout = attempt.step.timeout.map_or(TIMEOUT, |HumanDuration(timeout)| timeout);
-    let call = call(attempt, step, context, timeout)?;
+    let call = call(attempt, step, (context, &templates), timeout)?;
     let object = object(attempt, step, &templates)?;
     let too_long = attempt.seams.clock.sleep(timeout);
     let mut canceled = attempt.stop.clone();
@@ -111,10 +111,9 @@ fn not_stored(error: &ObjectError) -> Ending {
 fn call(
     attempt: &Attempt<'_>,
     step: &LambdaStep,
-    context: &Context,
+    (context, templates): (&Context, &Templates<'_>),
     timeout: Duration,
 ) -> Result<FunctionCall, Ending> {
-    let templates = context.templates();
     let payload =
         templates.render_json(&Value::Object(step.payload.clone())).map_err(Ending::ForGood)?;
     let function = templates.render(&step.function_name).map_err(Ending::ForGood)?;
@@ -166,7 +165,7 @@ struct Object {
 fn object(
     attempt: &Attempt<'_>,
     step: &LambdaStep,
-    templates: &Templates,
+    templates: &Templates<'_>,
 ) -> Result<Option<Object>, Ending> {
     // What is handed over has no result yet.
     if !step.store_output_to_s3 || step.invocation_type == Kind::Async {

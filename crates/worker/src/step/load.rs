@@ -30,7 +30,7 @@ pub(super) async fn run(
     let child = Child::new(attempt, &scratch);
     let ended = |error: IoError| child.ending(&error);
     let (io, address) = attempt.input(asset)?;
-    let manager = open(attempt.io_settings(io, &attempt.setting_templates())?, &child);
+    let manager = open(attempt.io_settings(io, attempt.setting_templates())?, &child);
     let copy = scratch.input(0);
     let source = attempt.bounded(manager.rows(&address, &copy)).await?.map_err(ended)?;
     if is_empty(source.clone()).await? {

@@ -49,7 +49,7 @@ pub(super) async fn run(
 
 fn command_line(
     command: &CommandLine,
-    templates: &Templates,
+    templates: &Templates<'_>,
 ) -> Result<(String, Vec<String>), Ending> {
     match command {
         CommandLine::Shell(line) => {
@@ -68,7 +68,7 @@ fn command_line(
     }
 }
 
-fn render(templates: &Templates, text: &str) -> Result<String, Ending> {
+fn render(templates: &Templates<'_>, text: &str) -> Result<String, Ending> {
     templates.render(text).map_err(Ending::ForGood)
 }
 

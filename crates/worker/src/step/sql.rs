@@ -67,7 +67,7 @@ const STATEMENTS_MAX: usize = 100;
 async fn request(
     attempt: &Attempt<'_>,
     step: &SqlStep,
-    templates: &Templates,
+    templates: &Templates<'_>,
     scratch: &Scratch,
 ) -> Result<SqlRequest, Ending> {
     let statements = step.statements.iter().map(|text| templates.render_sql(text));
@@ -112,7 +112,7 @@ async fn read_asset(
     scratch: &Scratch,
 ) -> Result<(), Ending> {
     let (io, address) = attempt.input(input.asset)?;
-    let settings = attempt.io_settings(io, &attempt.setting_templates())?;
+    let settings = attempt.io_settings(io, attempt.setting_templates())?;
     let is_there = is_on_the_server(&settings, &request.resource);
     let child = Child::new(attempt, scratch);
     let manager = open(settings, &child);
@@ -142,7 +142,7 @@ fn is_on_the_server(settings: &IoSettings, own: &ResourceDef) -> bool {
 fn params(
     attempt: &Attempt<'_>,
     step: &SqlStep,
-    templates: &Templates,
+    templates: &Templates<'_>,
 ) -> Result<BTreeMap<String, Value>, Ending> {
     let plan = &attempt.assignment.plan;
     let mut params = BTreeMap::new();

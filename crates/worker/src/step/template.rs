@@ -4,6 +4,7 @@
 //! a value is put in only if the shell cannot read anything into it, and likewise in a statement of
 //! SQL, so that a partition key or a trigger's text never becomes a command.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -19,37 +20,49 @@ const FUEL: u64 = 1_000_000;
 
 /// The templates of one attempt.
 ///
-/// Most steps have none, and an environment is much to make for nothing: each is made when the
-/// first template needs it.
+/// Most steps have none, and an environment is much to make for nothing, as are names for results
+/// that may be large: each is made when the first template needs it.
 #[derive(Debug)]
-pub(super) struct Templates {
+pub(super) struct Templates<'a> {
     plain: OnceLock<Environment<'static>>,
     shell: OnceLock<Environment<'static>>,
     sql: OnceLock<Environment<'static>>,
     path: OnceLock<Environment<'static>>,
-    names: Value,
+    names: OnceLock<Value>,
+    sight: Sight<'a>,
 }
 
-impl Templates {
-    /// Templates that see the context document `json`, the declared variables, and the handler's
-    /// module if there is one.
-    pub(super) fn new(
-        json: &Map<String, Json>,
-        declared_env: &BTreeMap<String, String>,
-        module: Option<&str>,
-    ) -> Self {
+/// What templates see.
+#[derive(Debug)]
+pub(super) struct Sight<'a> {
+    /// The context document.
+    pub(super) json: Cow<'a, Map<String, Json>>,
+    /// The declared variables.
+    pub(super) declared_env: Cow<'a, BTreeMap<String, String>>,
+    /// The handler's module, if there is one.
+    pub(super) module: Option<Cow<'a, str>>,
+}
+
+impl<'a> Templates<'a> {
+    /// Templates that see `sight`.
+    pub(super) fn new(sight: Sight<'a>) -> Self {
         Self {
             plain: OnceLock::new(),
             shell: OnceLock::new(),
             sql: OnceLock::new(),
             path: OnceLock::new(),
-            names: names(json, declared_env, module),
+            names: OnceLock::new(),
+            sight,
         }
+    }
+
+    fn names(&self) -> &Value {
+        self.names.get_or_init(|| self.sight.names())
     }
 
     /// `text` with its templates resolved.
     pub(super) fn render(&self, text: &str) -> Result<String, StepError> {
-        render(|| self.plain.get_or_init(environment), text, &self.names)
+        self.resolve(text, || self.plain.get_or_init(environment))
     }
 
     /// `text`, a line for the shell, with its templates resolved.
@@ -59,7 +72,7 @@ impl Templates {
             environment.set_formatter(for_shell);
             environment
         };
-        render(|| self.shell.get_or_init(shell), text, &self.names)
+        self.resolve(text, || self.shell.get_or_init(shell))
     }
 
     /// `text`, a statement of SQL, with its templates resolved.
@@ -69,7 +82,7 @@ impl Templates {
             environment.set_formatter(for_sql);
             environment
         };
-        render(|| self.sql.get_or_init(sql), text, &self.names)
+        self.resolve(text, || self.sql.get_or_init(sql))
     }
 
     /// `text`, the path of an address, with its templates resolved.
@@ -79,7 +92,7 @@ impl Templates {
             environment.set_formatter(for_path);
             environment
         };
-        render(|| self.path.get_or_init(path), text, &self.names)
+        self.resolve(text, || self.path.get_or_init(path))
     }
 
     /// `json` with the templates of all its texts resolved; a text that is a single `{{ … }}`
@@ -103,17 +116,32 @@ impl Templates {
         })
     }
 
+    /// `text` with its templates resolved in `environment`, which is made if there are any.
+    fn resolve<'e>(
+        &self,
+        text: &str,
+        environment: impl FnOnce() -> &'e Environment<'static>,
+    ) -> Result<String, StepError> {
+        if !["{{", "{%", "{#"].iter().any(|mark| text.contains(mark)) {
+            return Ok(text.to_owned());
+        }
+        let names = self.names();
+        environment()
+            .render_named_str("template", text, names)
+            .map_err(|error| unresolved(text, &error, names))
+    }
+
     /// What `expression` names, which is all of `text`.
     fn evaluate(&self, text: &str, expression: &str) -> Result<Json, StepError> {
         let environment = self.plain.get_or_init(environment);
         let value = environment
             .compile_expression(expression)
-            .and_then(|expression| expression.eval(&self.names))
+            .and_then(|expression| expression.eval(self.names()))
             .and_then(|value| {
                 let undefined = || Error::from(ErrorKind::UndefinedError);
                 if value.is_undefined() { Err(undefined()) } else { Ok(value) }
             })
-            .map_err(|error| unresolved(text, &error, &self.names))?;
+            .map_err(|error| unresolved(text, &error, self.names()))?;
         if let Some(named) = value.downcast_object_ref::<Named>() {
             return Ok(Json::String(named.name.clone()));
         }
@@ -133,19 +161,6 @@ fn environment() -> Environment<'static> {
     environment.add_filter("identifier", identifier);
     environment.add_filter("shell", shell_quoted);
     environment
-}
-
-fn render<'e>(
-    environment: impl FnOnce() -> &'e Environment<'static>,
-    text: &str,
-    names: &Value,
-) -> Result<String, StepError> {
-    if !["{{", "{%", "{#"].iter().any(|mark| text.contains(mark)) {
-        return Ok(text.to_owned());
-    }
-    environment()
-        .render_named_str("template", text, names)
-        .map_err(|error| unresolved(text, &error, names))
 }
 
 fn unresolved(text: &str, error: &Error, names: &Value) -> StepError {
@@ -197,41 +212,39 @@ fn undefined(text: &str, names: &Value) -> Vec<String> {
     unknown
 }
 
-fn names(
-    json: &Map<String, Json>,
-    declared_env: &BTreeMap<String, String>,
-    module: Option<&str>,
-) -> Value {
-    let get = |name: &str| json.get(name).unwrap_or(&Json::Null);
-    let mut names: BTreeMap<String, Value> = BTreeMap::new();
-    // Document 004's bare names first: whatever has a meaning of its own takes precedence.
-    if let Json::Object(trigger) = get("trigger") {
-        names.extend(trigger.iter().map(|(k, v)| (k.clone(), serde_value(v))));
-    }
-    let run = get("run");
-    let run_id = run.get("id").and_then(Json::as_str).unwrap_or_default();
-    let tenant = get("tenant");
-    let tenant_id = tenant.get("id").and_then(Json::as_str).unwrap_or_default();
-    names.insert("job_id".to_owned(), Value::from(run_id));
-    names.insert("task_id".to_owned(), serde_value(get("step")));
-    names.insert("run".to_owned(), Named::value(run_id, run));
-    names.insert("tenant".to_owned(), Named::value(tenant_id, tenant));
-    names.insert("trigger".to_owned(), serde_value(get("trigger")));
-    names.insert("upstream".to_owned(), serde_value(get("upstream_results")));
-    names.insert("env".to_owned(), serde_value(declared_env));
-    if let Some(key) = get("partition").as_str() {
-        let mut parts = get("dimensions").clone();
-        if let Some(parts) = parts.as_object_mut() {
-            parts.entry("key").or_insert_with(|| key.into());
+impl Sight<'_> {
+    fn names(&self) -> Value {
+        let get = |name: &str| self.json.get(name).unwrap_or(&Json::Null);
+        let mut names: BTreeMap<String, Value> = BTreeMap::new();
+        // Document 004's bare names first: whatever has a meaning of its own takes precedence.
+        if let Json::Object(trigger) = get("trigger") {
+            names.extend(trigger.iter().map(|(k, v)| (k.clone(), serde_value(v))));
         }
-        names.insert("partition".to_owned(), Named::value(key, &parts));
+        let run = get("run");
+        let run_id = run.get("id").and_then(Json::as_str).unwrap_or_default();
+        let tenant = get("tenant");
+        let tenant_id = tenant.get("id").and_then(Json::as_str).unwrap_or_default();
+        names.insert("job_id".to_owned(), Value::from(run_id));
+        names.insert("task_id".to_owned(), serde_value(get("step")));
+        names.insert("run".to_owned(), Named::value(run_id, run));
+        names.insert("tenant".to_owned(), Named::value(tenant_id, tenant));
+        names.insert("trigger".to_owned(), serde_value(get("trigger")));
+        names.insert("upstream".to_owned(), serde_value(get("upstream_results")));
+        names.insert("env".to_owned(), serde_value(&self.declared_env));
+        if let Some(key) = get("partition").as_str() {
+            let mut parts = get("dimensions").clone();
+            if let Some(parts) = parts.as_object_mut() {
+                parts.entry("key").or_insert_with(|| key.into());
+            }
+            names.insert("partition".to_owned(), Named::value(key, &parts));
+        }
+        if let Some(module) = self.module.as_deref() {
+            let name = module.rsplit('.').next().unwrap_or(module);
+            names.insert("module".to_owned(), Value::from(module));
+            names.insert("name".to_owned(), Value::from(name));
+        }
+        Value::from(names)
     }
-    if let Some(module) = module {
-        let name = module.rsplit('.').next().unwrap_or(module);
-        names.insert("module".to_owned(), Value::from(module));
-        names.insert("name".to_owned(), Value::from(name));
-    }
-    Value::from(names)
 }
 
 fn serde_value(value: impl serde::Serialize) -> Value {
@@ -373,7 +386,7 @@ mod tests {
 
     use super::*;
 
-    fn templates() -> Templates {
+    fn templates() -> Templates<'static> {
         let document = json!({
             "run": {"id": "0190-run"},
             "tenant": {"id": "jfk", "schema_name": "tenant_jfk"},
@@ -385,7 +398,15 @@ mod tests {
         });
         let Json::Object(document) = document else { unreachable!() };
         let env = BTreeMap::from([("LAKE".to_owned(), "/lake".to_owned())]);
-        Templates::new(&document, &env, Some("MyApp.Tasks.FetchData"))
+        let module = Some(Cow::Borrowed("MyApp.Tasks.FetchData"));
+        Templates::new(Sight { json: Cow::Owned(document), declared_env: Cow::Owned(env), module })
+    }
+
+    #[test]
+    fn texts_without_templates_cost_neither_names_nor_an_environment() {
+        let templates = templates();
+        assert_eq!(templates.render("./work.sh").unwrap(), "./work.sh");
+        assert!(templates.names.get().is_none() && templates.plain.get().is_none());
     }
 
     #[test]
