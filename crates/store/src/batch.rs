@@ -45,8 +45,6 @@ pub(crate) struct Step {
 pub struct Batch {
     pub(crate) scope: Scope,
     pub(crate) steps: Vec<Step>,
-    /// The tenant and id of the event batch that is committed with this, if one is.
-    pub(crate) events: Option<(TenantId, String)>,
     /// Whether a daemon may have something to do now: a run may start, a request waits.
     pub(crate) wakes_daemon: bool,
     /// Whether workers that wait for slots should look.
@@ -56,7 +54,7 @@ pub struct Batch {
 impl Batch {
     /// An empty batch over the rows that `scope` names.
     pub fn new(scope: Scope) -> Self {
-        Self { scope, steps: Vec::new(), events: None, wakes_daemon: false, grants_slots: false }
+        Self { scope, steps: Vec::new(), wakes_daemon: false, grants_slots: false }
     }
 
     /// An empty batch over one tenant's rows.

@@ -17,6 +17,8 @@ impl Dialect {
     /// - `/*rows $n text int bool …*/`: the rows of a JSON array of arrays, whose columns have
     ///   these types.
     /// - `/*held*/`: keeps the rows that a subquery found as they are until the commit.
+    /// - `/*position column*/` and `/*position value*/`: the position of an event batch that is
+    ///   being stored, where the one that stores it also gives it.
     /// - `/*arrival*/`: the column that tells the order in which rows were written.
     pub(crate) fn render(self, text: &str) -> String {
         let mut rendered = String::with_capacity(text.len());
@@ -64,6 +66,12 @@ impl Dialect {
             // One writer needs no lock: nobody is between its statements.
             (Self::Sqlite, "held") => String::new(),
             (Self::Postgres, "held") => "FOR SHARE".to_owned(),
+            (Self::Sqlite, "position") if argument == "column" => ", position".to_owned(),
+            (Self::Sqlite, "position") => {
+                ", (SELECT COALESCE(MAX(position), 0) + 1 FROM event_batch)".to_owned()
+            }
+            // A publisher gives it, and nobody else may.
+            (Self::Postgres, "position") => String::new(),
             (Self::Sqlite, "arrival") => "rowid".to_owned(),
             (Self::Postgres, "arrival") => "arrival".to_owned(),
             // No SQL: preparing every statement in a test finds it.

@@ -14,16 +14,12 @@ use crate::value::json;
 use crate::{Batch, Row, Scope, Store, StoreError, leases};
 
 statements! {
-    INSERT_EVENT_BATCH = "INSERT INTO event_batch (tenant, id) VALUES ($1, $2)";
+    INSERT_EVENT_BATCH = "
+        INSERT INTO event_batch (tenant, id /*position column*/)
+        VALUES ($1, $2 /*position value*/)";
     INSERT_EVENT = "
         INSERT INTO event (tenant, run, epoch, seq, batch, at, body)
         VALUES ($1, $2, $3, $4, $5, $6, $7)";
-    /// Gives one batch the next position; part of the batch itself where there is one writer.
-    pub(crate) PUBLISH_EVENT_BATCH = "
-        UPDATE event_batch
-        SET position = (SELECT COALESCE(MAX(b.position), 0) + 1 FROM event_batch b)
-        WHERE tenant = $1 AND id = $2
-        RETURNING position";
     ANY_UNPUBLISHED = "SELECT id FROM event_batch WHERE position IS NULL LIMIT 1";
     PUBLISH_EVENT_BATCHES = "
         UPDATE event_batch SET position = fresh.place
@@ -73,7 +69,6 @@ pub fn insert(batch: &mut Batch, tenant: &TenantId, id: &str, events: &[Event]) 
         ];
         batch.push(&INSERT_EVENT, params, Expect::Rows(1));
     }
-    batch.events = Some((tenant.clone(), id.to_owned()));
 }
 
 fn event_row(mut row: Row) -> Result<EventRow, StoreError> {

@@ -5,7 +5,6 @@ use rusqlite::{Connection, ErrorCode, ToSql, params_from_iter};
 
 use crate::batch::{Expect, Step};
 use crate::dialect::Dialect;
-use crate::events::PUBLISH_EVENT_BATCH;
 use crate::{Applied, Batch, Row, Sql, StoreError, Value};
 
 impl ToSql for Value {
@@ -56,15 +55,10 @@ fn is_taken_key(error: &rusqlite::Error) -> bool {
 }
 
 /// Runs the statements of `batch` inside a transaction or savepoint that the caller ends.
-///
-/// The one writer gives an event batch its position here, in the order of the commits.
 pub(super) fn batch(connection: &Connection, batch: &Batch) -> Result<Applied, StoreError> {
     let mut applied = Applied::default();
     for step in &batch.steps {
         applied.rows.push(run_step(connection, step)?);
-    }
-    if let Some((tenant, id)) = &batch.events {
-        query(connection, &PUBLISH_EVENT_BATCH, &[tenant.into(), id.as_str().into()])?;
     }
     Ok(applied)
 }

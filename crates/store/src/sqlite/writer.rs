@@ -1,8 +1,14 @@
-//! The one thread that writes: many batches a commit, each in a savepoint of its own.
+//! The one connection that writes: a batch alone on its caller's thread, or many a commit, each in
+//! a savepoint of its own, on a thread that waits for them.
+//!
+//! While nobody else writes, the way to another thread and back would take longer than the commit
+//! itself, so the caller makes it. As soon as batches wait, they are what comes next.
 
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use rusqlite::Connection;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::oneshot;
 
 use super::execute;
@@ -21,38 +27,81 @@ struct Order {
     answer: oneshot::Sender<Answer>,
 }
 
-/// The way to the thread that writes; it ends when this is dropped.
+/// The way to the connection that writes; its thread ends when this is dropped.
 pub(super) struct Writer {
+    shared: Arc<Shared>,
     orders: Option<mpsc::SyncSender<Order>>,
     thread: Option<std::thread::JoinHandle<()>>,
+}
+
+struct Shared {
+    connection: Mutex<Connection>,
+    /// Batches on their way to the thread or with it.
+    waiting: AtomicUsize,
 }
 
 impl Writer {
     pub(super) fn start(connection: Connection) -> Result<Self, StoreError> {
         let (sender, orders) = mpsc::sync_channel(WAITING_MAX);
+        let shared =
+            Arc::new(Shared { connection: Mutex::new(connection), waiting: AtomicUsize::new(0) });
+        let of_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || serve(&connection, &orders))
+            .spawn(move || serve(&of_thread, &orders))
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        Ok(Self { orders: Some(sender), thread: Some(thread) })
+        Ok(Self { shared, orders: Some(sender), thread: Some(thread) })
     }
 
     pub(super) async fn apply(&self, batch: Batch) -> Answer {
+        if let Some(connection) = self.shared.at_once() {
+            return tokio::task::block_in_place(|| alone(&connection, &batch));
+        }
+        self.shared.waiting.fetch_add(1, Ordering::AcqRel);
         let (answer, outcome) = oneshot::channel();
-        let stopped = || StoreError::Unavailable("the writer has stopped".to_owned());
+        let sent = self.send(Order { batch, answer }).await;
+        if sent.is_err() {
+            self.shared.waiting.fetch_sub(1, Ordering::AcqRel);
+        }
+        sent?;
+        outcome.await.map_err(|_| stopped())?
+    }
+
+    async fn send(&self, order: Order) -> Result<(), StoreError> {
         let orders = self.orders.as_ref().ok_or_else(stopped)?;
-        match orders.try_send(Order { batch, answer }) {
-            Ok(()) => {}
-            Err(mpsc::TrySendError::Disconnected(_)) => return Err(stopped()),
+        match orders.try_send(order) {
+            Ok(()) => Ok(()),
+            Err(mpsc::TrySendError::Disconnected(_)) => Err(stopped()),
             Err(mpsc::TrySendError::Full(order)) => {
                 // The queue is full: wait for a place off the async threads.
                 let orders = orders.clone();
                 let sent = tokio::task::spawn_blocking(move || orders.send(order)).await;
-                sent.map_err(|_| stopped())?.map_err(|_| stopped())?;
+                sent.map_err(|_| stopped())?.map_err(|_| stopped())
             }
         }
-        outcome.await.map_err(|_| stopped())?
     }
+}
+
+impl Shared {
+    /// The connection, when nobody uses it and nobody waits for it, and when this thread may
+    /// block: that of a runtime with several.
+    fn at_once(&self) -> Option<MutexGuard<'_, Connection>> {
+        let may_block =
+            Handle::try_current().is_ok_and(|it| it.runtime_flavor() == RuntimeFlavor::MultiThread);
+        if !may_block || self.waiting.load(Ordering::Acquire) > 0 {
+            return None;
+        }
+        match self.connection.try_lock() {
+            Ok(connection) => Some(connection),
+            // What a panic has left open, the next batch's failure rolls back.
+            Err(std::sync::TryLockError::Poisoned(connection)) => Some(connection.into_inner()),
+            Err(std::sync::TryLockError::WouldBlock) => None,
+        }
+    }
+}
+
+fn stopped() -> StoreError {
+    StoreError::Unavailable("the writer has stopped".to_owned())
 }
 
 impl Drop for Writer {
@@ -66,12 +115,27 @@ impl Drop for Writer {
     }
 }
 
-fn serve(connection: &Connection, orders: &mpsc::Receiver<Order>) {
+fn serve(shared: &Shared, orders: &mpsc::Receiver<Order>) {
     while let Ok(first) = orders.recv() {
+        let connection = shared.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let mut group = vec![first];
         group.extend(orders.try_iter().take(GROUP_MAX - 1));
-        commit(connection, group);
+        let count = group.len();
+        commit(&connection, group);
+        shared.waiting.fetch_sub(count, Ordering::AcqRel);
     }
+}
+
+/// Runs one batch in a transaction of its own.
+fn alone(connection: &Connection, batch: &Batch) -> Answer {
+    let outcome = control(connection, "BEGIN IMMEDIATE")
+        .and_then(|()| execute::batch(connection, batch))
+        .and_then(|applied| control(connection, "COMMIT").map(|()| applied));
+    if outcome.is_err() {
+        // Nothing can be done about a failing rollback: the next BEGIN will say so to its caller.
+        drop(control(connection, "ROLLBACK"));
+    }
+    outcome
 }
 
 /// Runs a group in one transaction. A bad batch is rolled back to its savepoint and harms no
