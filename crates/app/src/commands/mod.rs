@@ -17,6 +17,7 @@ mod schema;
 mod sensor;
 mod tenant;
 mod tenants;
+mod ticking;
 mod versions;
 mod wait;
 mod why;

@@ -4,14 +4,13 @@ use millstream_model::Timestamp;
 use serde_json::{Value, json};
 
 use super::answer::{rows, text};
-use super::tenants::{listed_tenants, one_tenant};
+use super::ticking::{Kind, last, outcome, standing, state, warn, which};
 use crate::cli::{Global, ScheduleCommand};
-use crate::client::{Client, encoded};
+use crate::client::Client;
 use crate::error::AppError;
 use crate::output;
 
-/// Runs of a tick that its line names.
-const RUNS_SHOWN: usize = 3;
+const SCHEDULES: Kind = Kind("schedules");
 
 pub(super) async fn run(
     client: &Client,
@@ -30,18 +29,8 @@ pub(super) async fn run(
     }
 }
 
-/// The address of a schedule of the one tenant that is meant.
-async fn address(client: &Client, global: &Global, name: &str) -> Result<String, AppError> {
-    let tenant = one_tenant(client, global).await?;
-    Ok(format!("/{tenant}/api/v1/schedules/{}", encoded(name)))
-}
-
 async fn list(client: &Client, global: &Global) -> Result<(), AppError> {
-    let mut schedules: Vec<Value> = Vec::new();
-    for tenant in listed_tenants(client, global).await? {
-        let answer = client.get(&format!("/{tenant}/api/v1/schedules")).await?;
-        schedules.extend(rows(&answer, "schedules").iter().cloned());
-    }
+    let schedules = SCHEDULES.all(client, global).await?;
     if global.json {
         output::json(&schedules);
         return Ok(());
@@ -66,22 +55,6 @@ async fn list(client: &Client, global: &Global) -> Result<(), AppError> {
     Ok(())
 }
 
-/// Whether it is on, and whose word that is.
-pub(super) fn state(row: &Value) -> &'static str {
-    let is_on = row.get("enabled").and_then(Value::as_bool).unwrap_or(false);
-    let by_hand = !row.get("enabled_override").is_none_or(Value::is_null);
-    match (is_on, by_hand) {
-        (true, false) => "on",
-        (false, false) => "off",
-        (true, true) => "on (by hand)",
-        (false, true) => "off (by hand)",
-    }
-}
-
-fn on_off(word: Option<&Value>) -> &'static str {
-    if word.and_then(Value::as_bool).unwrap_or(false) { "on" } else { "off" }
-}
-
 fn target(row: &Value) -> String {
     if row.get("job").is_some_and(|job| !job.is_null()) {
         text(row, "/job")
@@ -90,18 +63,8 @@ fn target(row: &Value) -> String {
     }
 }
 
-/// The last tick, as a list shows it.
-pub(super) fn last(row: &Value) -> String {
-    match row.get("last_tick") {
-        Some(tick) if !tick.is_null() => {
-            format!("{} {}", text(tick, "/nominal"), text(tick, "/status"))
-        }
-        _ => "–".to_owned(),
-    }
-}
-
 async fn show(client: &Client, global: &Global, name: &str) -> Result<(), AppError> {
-    let row = client.get(&address(client, global, name).await?).await?;
+    let row = client.get(&SCHEDULES.address(client, global, name).await?).await?;
     if global.json {
         output::json(&row);
         return Ok(());
@@ -110,21 +73,9 @@ async fn show(client: &Client, global: &Global, name: &str) -> Result<(), AppErr
     let say = |word: &str, what: &str| output::line(&format!("  {word:<14}{what}"));
     say("when", &format!("{} {}", text(&row, "/cron"), text(&row, "/timezone")));
     say("runs", &target(&row));
-    say("state", state(&row));
-    say("file says", on_off(row.get("enabled_default")));
-    if let Some(word) = row.get("enabled_override").filter(|word| !word.is_null()) {
-        say(
-            "by hand",
-            &format!(
-                "{}, said by {} at {}",
-                on_off(word.get("on")),
-                text(word, "/by"),
-                text(word, "/at")
-            ),
-        );
+    for (word, what) in standing(&row) {
+        say(word, &what);
     }
-    say("next", &text(&row, "/next_at"));
-    say("last tick", &last(&row));
     say("catch-up", &text(&row, "/catch_up"));
     Ok(())
 }
@@ -134,8 +85,7 @@ async fn switch(
     global: &Global,
     (name, to): (&str, &str),
 ) -> Result<(), AppError> {
-    let path = format!("{}/switch", address(client, global, name).await?);
-    let row = client.post(&path, &json!({ "to": to })).await?;
+    let row = SCHEDULES.switch(client, global, (name, to)).await?;
     if global.json {
         output::json(&row);
     } else {
@@ -151,7 +101,7 @@ async fn preview(
     name: &str,
     count: usize,
 ) -> Result<(), AppError> {
-    let path = format!("{}/preview?n={count}", address(client, global, name).await?);
+    let path = format!("{}/preview?n={count}", SCHEDULES.address(client, global, name).await?);
     let answer = client.get(&path).await?;
     if global.json {
         output::json(&answer);
@@ -171,7 +121,7 @@ async fn test(
     name: &str,
     at: Option<Timestamp>,
 ) -> Result<(), AppError> {
-    let path = format!("{}/test", address(client, global, name).await?);
+    let path = format!("{}/test", SCHEDULES.address(client, global, name).await?);
     let answer = client.post(&path, &json!({ "nominal": at })).await?;
     if global.json {
         output::json(&answer);
@@ -192,53 +142,18 @@ async fn test(
     if !table.is_empty() {
         output::table(&["RUN KEY", "PARTITION", "OUTCOME"], &table);
     }
-    for warning in rows(&answer, "warnings") {
-        output::line(&format!("warning: {}", text(warning, "/message")));
-    }
+    warn(&answer);
     output::note("This was only a test: nothing was requested.");
     Ok(())
 }
 
-/// What came of a tick, with the reason when nothing did.
-pub(super) fn outcome(tick: &Value) -> String {
-    let status = text(tick, "/status");
-    if let Some(error) = tick.get("error").filter(|error| !error.is_null()) {
-        return format!("{status}: {}", text(error, "/message"));
-    }
-    match reason(tick) {
-        Some(reason) => format!("{status}: {reason}"),
-        None => status,
-    }
-}
-
-/// Why a tick requested nothing, in words.
-fn reason(tick: &Value) -> Option<String> {
-    let skipped = tick.get("skipped").filter(|skipped| !skipped.is_null())?;
-    let reason = serde_json::from_value::<millstream_model::SkipReason>(skipped.clone());
-    Some(reason.map_or_else(|_| skipped.to_string(), |reason| reason.to_string()))
-}
-
 async fn ticks(client: &Client, global: &Global, name: &str, limit: u32) -> Result<(), AppError> {
-    let path = format!("{}/ticks?limit={limit}", address(client, global, name).await?);
-    let answer = client.get(&path).await?;
-    if global.json {
-        output::json(&answer);
+    let Some(ticks) = SCHEDULES.ticks(client, global, (name, limit)).await? else {
         return Ok(());
-    }
-    let table: Vec<Vec<String>> = rows(&answer, "ticks")
-        .iter()
-        .map(|tick| {
-            let all = rows(tick, "runs");
-            let shown = all.iter().take(RUNS_SHOWN).map(|run| text(run, "/run_id"));
-            let mut runs: Vec<String> = shown.collect();
-            if all.len() > RUNS_SHOWN {
-                runs.push(format!("and {} more", all.len() - RUNS_SHOWN));
-            }
-            let warnings = rows(tick, "warnings").iter().map(|it| text(it, "/message"));
-            runs.extend(warnings);
-            vec![text(tick, "/nominal"), outcome(tick), text(tick, "/requested"), runs.join(", ")]
-        })
-        .collect();
+    };
+    let line =
+        |tick| vec![text(tick, "/nominal"), outcome(tick), text(tick, "/requested"), which(tick)];
+    let table: Vec<Vec<String>> = ticks.iter().map(line).collect();
     output::table(&["NOMINAL TIME", "OUTCOME", "RUNS", "WHICH"], &table);
     Ok(())
 }

@@ -3,15 +3,13 @@
 use serde_json::{Value, json};
 
 use super::answer::{rows, text};
-use super::schedule::{last, outcome, state};
-use super::tenants::{listed_tenants, one_tenant};
+use super::ticking::{Kind, last, outcome, standing, state, warn, which};
 use crate::cli::{Global, SensorCommand};
-use crate::client::{Client, encoded};
+use crate::client::Client;
 use crate::error::AppError;
 use crate::output;
 
-/// Runs of a tick that its line names.
-const RUNS_SHOWN: usize = 3;
+const SENSORS: Kind = Kind("sensors");
 
 pub(super) async fn run(
     client: &Client,
@@ -32,18 +30,8 @@ pub(super) async fn run(
     }
 }
 
-/// The address of a sensor of the one tenant that is meant.
-async fn address(client: &Client, global: &Global, name: &str) -> Result<String, AppError> {
-    let tenant = one_tenant(client, global).await?;
-    Ok(format!("/{tenant}/api/v1/sensors/{}", encoded(name)))
-}
-
 async fn list(client: &Client, global: &Global) -> Result<(), AppError> {
-    let mut sensors: Vec<Value> = Vec::new();
-    for tenant in listed_tenants(client, global).await? {
-        let answer = client.get(&format!("/{tenant}/api/v1/sensors")).await?;
-        sensors.extend(rows(&answer, "sensors").iter().cloned());
-    }
+    let sensors = SENSORS.all(client, global).await?;
     if global.json {
         output::json(&sensors);
         return Ok(());
@@ -67,7 +55,7 @@ async fn list(client: &Client, global: &Global) -> Result<(), AppError> {
 }
 
 async fn show(client: &Client, global: &Global, name: &str) -> Result<(), AppError> {
-    let row = client.get(&address(client, global, name).await?).await?;
+    let row = client.get(&SENSORS.address(client, global, name).await?).await?;
     if global.json {
         output::json(&row);
         return Ok(());
@@ -78,15 +66,9 @@ async fn show(client: &Client, global: &Global, name: &str) -> Result<(), AppErr
     say("every", &text(&row, "/every"));
     say("timeout", &text(&row, "/timeout"));
     say("runs", &text(&row, "/target"));
-    say("state", state(&row));
-    let default = row.get("enabled_default").and_then(Value::as_bool).unwrap_or(false);
-    say("file says", if default { "on" } else { "off" });
-    if let Some(word) = row.get("enabled_override").filter(|word| !word.is_null()) {
-        let (by, at) = (text(word, "/by"), text(word, "/at"));
-        say("by hand", &format!("{} by {by} at {at}", state(&row)));
+    for (word, what) in standing(&row) {
+        say(word, &what);
     }
-    say("next", &text(&row, "/next_at"));
-    say("last tick", &last(&row));
     say("cursor", &text(&row, "/cursor"));
     if let Some(lag) = row.get("lag").filter(|lag| !lag.is_null()) {
         say("lag", &format!("{} events not read yet", text(lag, "/events")));
@@ -99,8 +81,7 @@ async fn switch(
     global: &Global,
     (name, to): (&str, &str),
 ) -> Result<(), AppError> {
-    let path = format!("{}/switch", address(client, global, name).await?);
-    let row = client.post(&path, &json!({ "to": to })).await?;
+    let row = SENSORS.switch(client, global, (name, to)).await?;
     if global.json {
         output::json(&row);
     } else {
@@ -110,7 +91,7 @@ async fn switch(
 }
 
 async fn test(client: &Client, global: &Global, name: &str) -> Result<(), AppError> {
-    let path = format!("{}/test", address(client, global, name).await?);
+    let path = format!("{}/test", SENSORS.address(client, global, name).await?);
     let answer = client.post(&path, &json!({})).await?;
     if global.json {
         output::json(&answer);
@@ -130,9 +111,7 @@ async fn test(client: &Client, global: &Global, name: &str) -> Result<(), AppErr
         let (added, removed) = (rows(change, "add").len(), rows(change, "remove").len());
         output::line(&format!("partitions {partitions}: {added} added, {removed} removed"));
     }
-    for warning in rows(&answer, "warnings") {
-        output::line(&format!("warning: {}", text(warning, "/message")));
-    }
+    warn(&answer);
     let (before, after) = (text(&answer, "/cursor_before"), text(&answer, "/cursor_after"));
     if before != after {
         output::line(&format!("cursor: {before} -> {after}"));
@@ -142,31 +121,17 @@ async fn test(client: &Client, global: &Global, name: &str) -> Result<(), AppErr
 }
 
 async fn ticks(client: &Client, global: &Global, name: &str, limit: u32) -> Result<(), AppError> {
-    let path = format!("{}/ticks?limit={limit}", address(client, global, name).await?);
-    let answer = client.get(&path).await?;
-    if global.json {
-        output::json(&answer);
-        return Ok(());
-    }
-    let table: Vec<Vec<String>> = rows(&answer, "ticks")
-        .iter()
-        .map(|tick| {
-            let all = rows(tick, "runs");
-            let mut said: Vec<String> =
-                all.iter().take(RUNS_SHOWN).map(|run| text(run, "/run_id")).collect();
-            if all.len() > RUNS_SHOWN {
-                said.push(format!("and {} more", all.len() - RUNS_SHOWN));
-            }
-            said.extend(rows(tick, "warnings").iter().map(|it| text(it, "/message")));
-            vec![
-                text(tick, "/nominal"),
-                text(tick, "/times"),
-                outcome(tick),
-                text(tick, "/requested"),
-                said.join(", "),
-            ]
-        })
-        .collect();
+    let Some(ticks) = SENSORS.ticks(client, global, (name, limit)).await? else { return Ok(()) };
+    let line = |tick| {
+        vec![
+            text(tick, "/nominal"),
+            text(tick, "/times"),
+            outcome(tick),
+            text(tick, "/requested"),
+            which(tick),
+        ]
+    };
+    let table: Vec<Vec<String>> = ticks.iter().map(line).collect();
     output::table(&["ASKED", "TIMES", "OUTCOME", "RUNS", "WHICH"], &table);
     Ok(())
 }
@@ -176,7 +141,7 @@ async fn set_cursor(
     global: &Global,
     (name, cursor): (&str, Option<String>),
 ) -> Result<(), AppError> {
-    let path = format!("{}/cursor", address(client, global, name).await?);
+    let path = format!("{}/cursor", SENSORS.address(client, global, name).await?);
     let stand = client.post(&path, &json!({ "cursor": cursor })).await?;
     if global.json {
         output::json(&stand);

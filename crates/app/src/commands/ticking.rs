@@ -1,0 +1,147 @@
+//! What `millstream schedule` and `millstream sensor` do alike: both tick, and are switched.
+
+use serde_json::{Value, json};
+
+use super::answer::{rows, text};
+use super::tenants::{listed_tenants, one_tenant};
+use crate::cli::Global;
+use crate::client::{Client, encoded};
+use crate::error::AppError;
+use crate::output;
+
+/// Runs of a tick that its line names.
+const RUNS_SHOWN: usize = 3;
+
+/// A kind of what ticks, by its word in the API's addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Kind(pub(super) &'static str);
+
+impl Kind {
+    /// The address of the one called `name` of the one tenant that is meant.
+    pub(super) async fn address(
+        self,
+        client: &Client,
+        global: &Global,
+        name: &str,
+    ) -> Result<String, AppError> {
+        let tenant = one_tenant(client, global).await?;
+        Ok(format!("/{tenant}/api/v1/{}/{}", self.0, encoded(name)))
+    }
+
+    /// All of the tenants that are meant.
+    pub(super) async fn all(
+        self,
+        client: &Client,
+        global: &Global,
+    ) -> Result<Vec<Value>, AppError> {
+        let mut all = Vec::new();
+        for tenant in listed_tenants(client, global).await? {
+            let answer = client.get(&format!("/{tenant}/api/v1/{}", self.0)).await?;
+            all.extend(rows(&answer, self.0).iter().cloned());
+        }
+        Ok(all)
+    }
+
+    /// Switches the one called `name` to `on`, `off` or what its file says; returns it.
+    pub(super) async fn switch(
+        self,
+        client: &Client,
+        global: &Global,
+        (name, to): (&str, &str),
+    ) -> Result<Value, AppError> {
+        let path = format!("{}/switch", self.address(client, global, name).await?);
+        client.post(&path, &json!({ "to": to })).await
+    }
+
+    /// The newest ticks of the one called `name`: printed as JSON, or returned for a table.
+    pub(super) async fn ticks(
+        self,
+        client: &Client,
+        global: &Global,
+        (name, limit): (&str, u32),
+    ) -> Result<Option<Vec<Value>>, AppError> {
+        let path = format!("{}/ticks?limit={limit}", self.address(client, global, name).await?);
+        let answer = client.get(&path).await?;
+        if global.json {
+            output::json(&answer);
+            return Ok(None);
+        }
+        Ok(Some(rows(&answer, "ticks").to_vec()))
+    }
+}
+
+/// Whether it is on, and whose word that is.
+pub(super) fn state(row: &Value) -> &'static str {
+    let is_on = row.get("enabled").and_then(Value::as_bool).unwrap_or(false);
+    let by_hand = !row.get("enabled_override").is_none_or(Value::is_null);
+    match (is_on, by_hand) {
+        (true, false) => "on",
+        (false, false) => "off",
+        (true, true) => "on (by hand)",
+        (false, true) => "off (by hand)",
+    }
+}
+
+/// The lines on whether it is on, by whose word, and what its file says.
+pub(super) fn standing(row: &Value) -> Vec<(&'static str, String)> {
+    let on_off = |word: Option<&Value>| {
+        if word.and_then(Value::as_bool).unwrap_or(false) { "on" } else { "off" }
+    };
+    let file = on_off(row.get("enabled_default")).to_owned();
+    let mut lines = vec![("state", state(row).to_owned()), ("file says", file)];
+    if let Some(word) = row.get("enabled_override").filter(|word| !word.is_null()) {
+        let (by, at) = (text(word, "/by"), text(word, "/at"));
+        lines.push(("by hand", format!("{}, said by {by} at {at}", on_off(word.get("on")))));
+    }
+    lines.push(("next", text(row, "/next_at")));
+    lines.push(("last tick", last(row)));
+    lines
+}
+
+/// The last tick, as a list shows it.
+pub(super) fn last(row: &Value) -> String {
+    match row.get("last_tick") {
+        Some(tick) if !tick.is_null() => {
+            format!("{} {}", text(tick, "/nominal"), text(tick, "/status"))
+        }
+        _ => "–".to_owned(),
+    }
+}
+
+/// What came of a tick, with the reason when nothing did.
+pub(super) fn outcome(tick: &Value) -> String {
+    let status = text(tick, "/status");
+    if let Some(error) = tick.get("error").filter(|error| !error.is_null()) {
+        return format!("{status}: {}", text(error, "/message"));
+    }
+    match reason(tick) {
+        Some(reason) => format!("{status}: {reason}"),
+        None => status,
+    }
+}
+
+/// Why a tick requested nothing, in words.
+fn reason(tick: &Value) -> Option<String> {
+    let skipped = tick.get("skipped").filter(|skipped| !skipped.is_null())?;
+    let reason = serde_json::from_value::<millstream_model::SkipReason>(skipped.clone());
+    Some(reason.map_or_else(|_| skipped.to_string(), |reason| reason.to_string()))
+}
+
+/// The first runs of a tick and its warnings, in one cell of a table.
+pub(super) fn which(tick: &Value) -> String {
+    let runs = rows(tick, "runs");
+    let mut said: Vec<String> =
+        runs.iter().take(RUNS_SHOWN).map(|run| text(run, "/run_id")).collect();
+    if runs.len() > RUNS_SHOWN {
+        said.push(format!("and {} more", runs.len() - RUNS_SHOWN));
+    }
+    said.extend(rows(tick, "warnings").iter().map(|it| text(it, "/message")));
+    said.join(", ")
+}
+
+/// Prints the warnings of a tick that was tried.
+pub(super) fn warn(tried: &Value) {
+    for warning in rows(tried, "warnings") {
+        output::line(&format!("warning: {}", text(warning, "/message")));
+    }
+}
