@@ -28,6 +28,7 @@ mod sensor_events;
 mod sensor_replies;
 mod sensor_ticks;
 mod sensors;
+mod switches;
 mod tick_runs;
 mod ticks;
 mod token;

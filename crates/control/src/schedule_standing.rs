@@ -5,15 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use millstream_decide::condition::{ConditionError, holds};
 use millstream_decide::schedule::{Look, Standing, adopt};
-use millstream_model::{LocationName, Manifest, Switch, TenantDef, TenantId, TickKind, TickSource};
+use millstream_model::{LocationName, Manifest, TenantDef, TenantId, TickKind, TickSource};
 use millstream_store::sources::{self, StoredSource};
 use millstream_store::{Batch, StoreError};
 
 use crate::Control;
 use crate::catalog::Catalog;
-use crate::live_schedules::{LiveSchedule, LiveSchedules};
+use crate::live_schedules::LiveSchedules;
 
 /// Schedules of one location, over all tenants.
 pub(crate) const SCHEDULES_MAX: u32 = 200_000;
@@ -101,10 +100,12 @@ impl Control {
         for schedule in live.iter() {
             let name = schedule.def.name.to_string();
             let stored = known.get(&(schedule.tenant.clone(), name.clone()));
-            let default_on = self.default_on(manifest, schedule).unwrap_or_else(|error| {
-                tracing::warn!(schedule = name, %error, "it is taken as off");
-                false
-            });
+            let default_on = self
+                .default_on(manifest, &schedule.tenant, &schedule.def.enabled)
+                .unwrap_or_else(|error| {
+                    tracing::warn!(schedule = name, %error, "it is taken as off");
+                    false
+                });
             let override_on = stored.and_then(|stored| stored.override_on);
             let is_on = override_on.unwrap_or(default_on);
             let standing = stored.map(standing);
@@ -130,21 +131,6 @@ impl Control {
             });
         }
         changed
-    }
-
-    /// What the file says of whether a schedule ticks.
-    pub(crate) fn default_on(
-        &self,
-        manifest: &Manifest,
-        schedule: &LiveSchedule,
-    ) -> Result<bool, ConditionError> {
-        match &schedule.def.enabled {
-            Switch::Fixed(on) => Ok(*on),
-            Switch::Template(text) => {
-                let tenant = manifest.tenants.get(&schedule.tenant);
-                holds(text, &self.names(&schedule.tenant, tenant))
-            }
-        }
     }
 
     /// What conditions can name: `env` and `tenant`.

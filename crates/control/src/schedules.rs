@@ -6,14 +6,15 @@
 use std::collections::BTreeMap;
 
 use millstream_decide::schedule::{Look, adopt};
-use millstream_model::view::{ScheduleRow, SwitchWord};
+use millstream_model::view::ScheduleRow;
 use millstream_model::{
-    Manifest, ScheduleTarget, TenantId, TickKind, TickRow, TickSource, Timestamp, nearest,
+    Manifest, ScheduleTarget, TenantId, TickKind, TickRow, TickSource, Timestamp,
 };
 use millstream_store::sources::{self, SourceWord, StoredSource};
 
 use crate::live_schedules::{LiveSchedule, source_of};
 use crate::schedule_standing::{SCHEDULES_MAX, standing};
+use crate::switches::{Switched, did_you_mean};
 use crate::{Control, ControlError};
 
 /// How often a switch is tried while the schedule ticks.
@@ -46,16 +47,9 @@ impl Control {
     ) -> ScheduleRow {
         let def = &schedule.def;
         let (stored, word) = stored.unzip();
-        let enabled_default = match &stored {
-            Some(stored) => stored.default_on,
-            None => self.default_on(manifest, schedule).unwrap_or(false),
-        };
-        let on = stored.as_ref().and_then(|stored| stored.override_on);
-        let enabled_override = match (on, word.flatten()) {
-            (Some(on), Some(SourceWord { by, at })) => Some(SwitchWord { on, by, at }),
-            _ => None,
-        };
-        let enabled = on.unwrap_or(enabled_default);
+        let by_file = || self.default_on(manifest, &schedule.tenant, &def.enabled);
+        let Switched { enabled, enabled_default, enabled_override } =
+            Switched::of(stored.as_ref(), word.flatten(), by_file);
         let after = stored.map_or(self.now(), |stored| self.now().max(stored.cursor));
         let (job, select) = match &def.target {
             ScheduleTarget::Job(job) => (Some(job.clone()), None),
@@ -88,10 +82,8 @@ impl Control {
         name: &str,
     ) -> Result<ScheduleRow, ControlError> {
         let rows = self.schedule_rows(tenant).await?;
-        let names: Vec<String> = rows.iter().map(|row| row.name.to_string()).collect();
+        let near = did_you_mean(name, rows.iter().map(|row| row.name.as_str()));
         rows.into_iter().find(|row| row.name.as_str() == name).ok_or_else(|| {
-            let near = nearest(name, names.iter().map(String::as_str));
-            let near = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
             let (tenant, schedule) = (tenant.clone(), name.to_owned());
             ControlError::ScheduleUnknown { tenant, schedule, near }
         })

@@ -6,12 +6,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use millstream_decide::condition::{ConditionError, holds};
 use millstream_decide::sensor::{forgets, version};
-use millstream_model::view::{SensorLag, SensorRow, SensorStand, SwitchWord};
+use millstream_model::view::{SensorLag, SensorRow, SensorStand};
 use millstream_model::{
     ContentHash, ErrorCode, LocationName, Manifest, PartitionsDef, ScheduleTarget, SensorDef,
-    SensorQuestion, Switch, TenantId, TickKind, TickRow, TickSource, Timestamp, nearest,
+    SensorQuestion, TenantId, TickKind, TickRow, TickSource, Timestamp,
 };
 use millstream_plan::PlanError;
 use millstream_plan::selection::select;
@@ -22,6 +21,7 @@ use millstream_store::{Batch, StoreError};
 use crate::catalog::Catalog;
 use crate::live_schedules::division;
 use crate::sensor_events::{LAG_SHOWN, kinds_of, place_of};
+use crate::switches::{Switched, did_you_mean};
 use crate::{Control, ControlError};
 
 /// Sensors of one location, over all tenants.
@@ -199,10 +199,12 @@ impl Control {
         for sensor in live.iter() {
             let name = sensor.def.name.to_string();
             let stored = known.get(&(sensor.tenant.clone(), name.clone()));
-            let default_on = self.sensor_default_on(manifest, sensor).unwrap_or_else(|error| {
-                tracing::warn!(sensor = name, %error, "it is taken as off");
-                false
-            });
+            let default_on = self
+                .default_on(manifest, &sensor.tenant, &sensor.def.enabled)
+                .unwrap_or_else(|error| {
+                    tracing::warn!(sensor = name, %error, "it is taken as off");
+                    false
+                });
             let override_on = stored.and_then(|stored| stored.override_on);
             let is_on = override_on.unwrap_or(default_on);
             let was_on = stored.is_some_and(|stored| stored.next_due.is_some());
@@ -227,21 +229,6 @@ impl Control {
             });
         }
         changed
-    }
-
-    /// What the file says of whether a sensor ticks.
-    fn sensor_default_on(
-        &self,
-        manifest: &Manifest,
-        sensor: &LiveSensor,
-    ) -> Result<bool, ConditionError> {
-        match &sensor.def.enabled {
-            Switch::Fixed(on) => Ok(*on),
-            Switch::Template(text) => {
-                let tenant = manifest.tenants.get(&sensor.tenant);
-                holds(text, &self.names(&sensor.tenant, tenant))
-            }
-        }
     }
 
     /// The sensors of a tenant, by location and name.
@@ -270,15 +257,9 @@ impl Control {
     ) -> SensorRow {
         let def = &sensor.def;
         let (stored, word) = stored.unzip();
-        let enabled_default = match &stored {
-            Some(stored) => stored.default_on,
-            None => self.sensor_default_on(manifest, sensor).unwrap_or(false),
-        };
-        let on = stored.as_ref().and_then(|stored| stored.override_on);
-        let enabled_override = match (on, word.flatten()) {
-            (Some(on), Some(SourceWord { by, at })) => Some(SwitchWord { on, by, at }),
-            _ => None,
-        };
+        let by_file = || self.default_on(manifest, &sensor.tenant, &def.enabled);
+        let Switched { enabled, enabled_default, enabled_override } =
+            Switched::of(stored.as_ref(), word.flatten(), by_file);
         SensorRow {
             tenant: sensor.tenant.clone(),
             location: manifest.location.clone(),
@@ -289,7 +270,7 @@ impl Control {
             every: def.every,
             timeout: def.timeout,
             target: def.request.target.as_ref().map(ScheduleTarget::to_string),
-            enabled: on.unwrap_or(enabled_default),
+            enabled,
             enabled_default,
             enabled_override,
             next_at: stored.and_then(|stored| stored.next_due),
@@ -304,10 +285,8 @@ impl Control {
         name: &str,
     ) -> Result<SensorRow, ControlError> {
         let rows = self.sensor_rows(tenant).await?;
-        let names: Vec<String> = rows.iter().map(|row| row.name.to_string()).collect();
+        let near = did_you_mean(name, rows.iter().map(|row| row.name.as_str()));
         rows.into_iter().find(|row| row.name.as_str() == name).ok_or_else(|| {
-            let near = nearest(name, names.iter().map(String::as_str));
-            let near = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
             let (tenant, sensor) = (tenant.clone(), name.to_owned());
             ControlError::SensorUnknown { tenant, sensor, near }
         })

@@ -1,0 +1,57 @@
+//! Whether what ticks is on: by its file's word, and by one that somebody gave over it.
+
+use millstream_decide::condition::{ConditionError, holds};
+use millstream_model::view::SwitchWord;
+use millstream_model::{Manifest, Switch, TenantId, nearest};
+use millstream_store::sources::{SourceWord, StoredSource};
+
+use crate::Control;
+
+/// Whether something ticks, and by whose word.
+pub(crate) struct Switched {
+    pub(crate) enabled: bool,
+    pub(crate) enabled_default: bool,
+    pub(crate) enabled_override: Option<SwitchWord>,
+}
+
+impl Switched {
+    /// As stored; `by_file` says what the file says where no daemon has stored that yet.
+    pub(crate) fn of(
+        stored: Option<&StoredSource>,
+        word: Option<SourceWord>,
+        by_file: impl FnOnce() -> Result<bool, ConditionError>,
+    ) -> Self {
+        let enabled_default = match stored {
+            Some(stored) => stored.default_on,
+            None => by_file().unwrap_or(false),
+        };
+        let on = stored.and_then(|stored| stored.override_on);
+        let enabled_override = match (on, word) {
+            (Some(on), Some(SourceWord { by, at })) => Some(SwitchWord { on, by, at }),
+            _ => None,
+        };
+        Self { enabled: on.unwrap_or(enabled_default), enabled_default, enabled_override }
+    }
+}
+
+impl Control {
+    /// What the file says of whether something ticks for `tenant`.
+    pub(crate) fn default_on(
+        &self,
+        manifest: &Manifest,
+        tenant: &TenantId,
+        switch: &Switch,
+    ) -> Result<bool, ConditionError> {
+        match switch {
+            Switch::Fixed(on) => Ok(*on),
+            Switch::Template(text) => {
+                holds(text, &self.names(tenant, manifest.tenants.get(tenant)))
+            }
+        }
+    }
+}
+
+/// The end of a message about an unknown `name`: which one may be meant, if any.
+pub(crate) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(name, known).map(|near| format!(" (did you mean {near}?)")).unwrap_or_default()
+}
