@@ -22,6 +22,8 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("dags.enabled", "DAGS_ENABLED"),
     ("dags.scan_interval", "DAGS_SCAN_INTERVAL"),
     ("database_url", "MILLSTREAM_DATABASE_URL"),
+    ("database_sslmode", "PGSSLMODE"),
+    ("database_sslrootcert", "PGSSLROOTCERT"),
     ("env", "MILLSTREAM_ENV"),
     ("launcher", "MILLSTREAM_LAUNCHER"),
     ("launches_max", "MILLSTREAM_LAUNCHES_MAX"),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use millstream_control::QueueLimits;
 use millstream_model::{ByteSize, HumanDuration, StepLimits};
+use millstream_postgres::with_defaults;
 use millstream_worker::{AllowError, AllowList};
 
 use crate::config_file;
@@ -133,7 +134,7 @@ impl Settings {
             dags: project.join(dags),
             scan_interval,
             scans: variable("DAGS_ENABLED").is_none_or(|text| text == "true"),
-            database_url: variable("MILLSTREAM_DATABASE_URL").filter(|url| !url.is_empty()),
+            database_url: database_url(&variable),
             queue: QueueLimits { raised_by_definitions: !is_set, ..QueueLimits::of(Some(runs)) },
             time_to_live,
             launches_max,
@@ -156,6 +157,15 @@ impl Settings {
     pub(crate) fn socket(&self) -> PathBuf {
         self.state().join("server.sock")
     }
+}
+
+/// The address of the database, encrypted as the variables of Postgres's own programs say unless it
+/// says so itself.
+fn database_url(variable: &impl Fn(&str) -> Option<String>) -> Option<String> {
+    let said = |name: &str| variable(name).filter(|text| !text.is_empty());
+    let (mode, file) = (said("PGSSLMODE"), said("PGSSLROOTCERT"));
+    let url = said("MILLSTREAM_DATABASE_URL")?;
+    Some(with_defaults(&url, mode.as_deref(), file.as_deref()))
 }
 
 /// The addresses that HTTP steps may reach: by default this machine, which is where `dev` runs.
@@ -277,6 +287,17 @@ mod tests {
                 "Invalid MILLSTREAM_OUTPUT_MAX: much, using default"
             ]
         );
+    }
+
+    #[test]
+    fn r008_the_variables_of_postgres_say_how_the_database_is_reached() {
+        let url = |variables: &[(&str, &str)]| read(variables).database_url.unwrap();
+        let database = ("MILLSTREAM_DATABASE_URL", "postgres://db/x");
+        assert_eq!(url(&[database]), "postgres://db/x");
+        let required = ("PGSSLMODE", "require");
+        assert_eq!(url(&[database, required]), "postgres://db/x?sslmode=require");
+        let own = ("MILLSTREAM_DATABASE_URL", "postgres://db/x?sslmode=verify-full");
+        assert_eq!(url(&[own, required]), "postgres://db/x?sslmode=verify-full");
     }
 
     #[test]

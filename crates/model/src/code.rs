@@ -34,6 +34,8 @@ codes! {
     CrossOrigin = "cross-origin",
     /// The database did not answer.
     DatabaseUnavailable = "database-unavailable",
+    /// The connection to the database is not encrypted as its address asks.
+    DatabaseTls = "database-tls",
     /// A row holds what this version cannot read.
     DatabaseValue = "database-value",
     /// Another process owns the embedded database file.

@@ -80,7 +80,7 @@ fn status_of(code: ErrorCode) -> StatusCode {
         C::RunStatus | C::EpochStale | C::JobDisabled | C::TenantDisabled | C::ScanDisabled => {
             StatusCode::CONFLICT
         }
-        C::DatabaseUnavailable | C::DatabaseOwned | C::DatabaseSchema => {
+        C::DatabaseUnavailable | C::DatabaseTls | C::DatabaseOwned | C::DatabaseSchema => {
             StatusCode::SERVICE_UNAVAILABLE
         }
         C::Internal | C::DatabaseValue => StatusCode::INTERNAL_SERVER_ERROR,

@@ -9,6 +9,10 @@ pub enum StoreError {
     #[error("the database is not available: {0}")]
     Unavailable(String),
 
+    /// The way to the database is not encrypted as its address asks. Another try does not help.
+    #[error("the connection to the database is refused: {0}")]
+    Tls(String),
+
     /// A statement of the batch touched another number of rows than it must: someone was faster.
     /// Nothing of the batch is stored; load again and decide again.
     #[error("`{statement}` found the row changed by someone else")]
@@ -70,6 +74,7 @@ impl StoreError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Unavailable(_) => ErrorCode::DatabaseUnavailable,
+            Self::Tls(_) => ErrorCode::DatabaseTls,
             Self::UnknownValue { .. } => ErrorCode::DatabaseValue,
             Self::Owned { .. } => ErrorCode::DatabaseOwned,
             Self::Schema { .. } => ErrorCode::DatabaseSchema,

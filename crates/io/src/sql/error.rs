@@ -34,15 +34,6 @@ pub enum SqlError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The URL asks for an encrypted connection.
-    #[error(
-        "database {database} is to be reached with `sslmode=require`, which this version cannot; \
-         reach it over a private network or a tunnel with `sslmode=disable`"
-    )]
-    TlsUnsupported {
-        /// Host and database name.
-        database: String,
-    },
     /// The schema that the resource names is not there, so tables would land in another.
     #[error("schema {schema:?} does not exist; create it with `CREATE SCHEMA`")]
     SchemaMissing {

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use millstream_model::ResourceDef;
+use millstream_postgres::{Address, Connector, tls_problem};
 use serde_json::Value;
-use tokio_postgres::config::{Host, SslMode};
-use tokio_postgres::{CancelToken, Client, Config, Error, NoTls, Statement, Transaction};
+use tokio_postgres::config::Host;
+use tokio_postgres::{CancelToken, Client, Config, Error, Statement, Transaction};
 
 use crate::quote_identifier;
 use crate::sql::placeholder::{Numbered, is_blank, numbered, words};
@@ -40,8 +41,7 @@ pub async fn run_postgres(request: &SqlRequest) -> Result<SqlOutcome, SqlError> 
     if request.statements.is_empty() {
         return Err(SqlError::NoStatements);
     }
-    let mut client = connect(url, &request.session).await?;
-    let mut cancel = CancelOnDrop::new(&client);
+    let (mut client, mut cancel) = connect(url, &request.session).await?;
 
     let notes = make_inputs(&mut client, request).await.map_err(Box::new)?;
     let begin = |source| SqlError::Transaction { what: "begin", source };
@@ -70,18 +70,19 @@ pub async fn run_postgres(request: &SqlRequest) -> Result<SqlOutcome, SqlError> 
     Ok(outcome)
 }
 
-/// A connection of a step's own, which the server knows by the step's name.
-pub(crate) async fn connect(url: &str, session: &Session) -> Result<Client, SqlError> {
+/// A connection of a step's own, which the server knows by the step's name, and what
+/// cancels its work there when that is dropped.
+pub(crate) async fn connect(
+    url: &str,
+    session: &Session,
+) -> Result<(Client, CancelOnDrop), SqlError> {
     // The URL may hold a password, so it is never repeated.
-    let mut config: Config = url.parse().map_err(|error: Error| SqlError::Open {
+    let Address { mut config, connector } = Address::of(url).map_err(|error| SqlError::Open {
         database: "of the resource's URL".to_owned(),
         source: error.into(),
     })?;
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(CONNECT_TIMEOUT);
-    }
-    if config.get_ssl_mode() == SslMode::Require {
-        return Err(SqlError::TlsUnsupported { database: name_of(&config) });
     }
     config.application_name(session.name());
     if let Some(limit) = session.statement_timeout_ms {
@@ -90,17 +91,26 @@ pub(crate) async fn connect(url: &str, session: &Session) -> Result<Client, SqlE
         let limit = limit.saturating_add(SERVER_TIMEOUT_MORE_MS).min(SERVER_TIMEOUT_MAX_MS);
         config.options(format!("{options} -c statement_timeout={limit}"));
     }
-    let (client, connection) = config
-        .connect(NoTls)
+    // In a box, because the state of a handshake is large and each caller would carry it.
+    let (client, connection) = Box::pin(config.connect(connector.clone()))
         .await
-        .map_err(|error| SqlError::Open { database: name_of(&config), source: said(error, "") })?;
+        .map_err(|error| SqlError::Open { database: name_of(&config), source: refusal(error) })?;
     // It ends by itself when the client is dropped, and its errors reach the client's calls.
     tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "a connection of a SQL step ended");
         }
     });
-    Ok(client)
+    let cancel = CancelOnDrop(Some((client.cancel_token(), connector)));
+    Ok((client, cancel))
+}
+
+/// Why a connection was not made.
+fn refusal(error: Error) -> Box<dyn std::error::Error + Send + Sync> {
+    match tls_problem(&error) {
+        Some(problem) => problem.into(),
+        None => said(error, ""),
+    }
 }
 
 fn name_of(config: &Config) -> String {
@@ -114,14 +124,9 @@ fn name_of(config: &Config) -> String {
 }
 
 /// Cancels what runs on the server when a step is given up.
-pub(crate) struct CancelOnDrop(Option<CancelToken>);
+pub(crate) struct CancelOnDrop(Option<(CancelToken, Connector)>);
 
 impl CancelOnDrop {
-    /// From now on.
-    pub(crate) fn new(client: &Client) -> Self {
-        Self(Some(client.cancel_token()))
-    }
-
     /// Nothing runs any more.
     pub(crate) fn disarm(&mut self) {
         self.0 = None;
@@ -130,9 +135,10 @@ impl CancelOnDrop {
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
-        if let (Some(token), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+        let runtime = tokio::runtime::Handle::try_current();
+        if let (Some((token, connector)), Ok(runtime)) = (self.0.take(), runtime) {
             runtime.spawn(async move {
-                if let Err(error) = token.cancel_query(NoTls).await {
+                if let Err(error) = token.cancel_query(connector).await {
                     tracing::warn!(%error, "a statement could not be canceled on its server");
                 }
             });

@@ -29,8 +29,7 @@ const CHUNKS_MAX: usize = 4;
 /// Crash-safe: the server rolls back what was not committed when the connection ends.
 pub async fn write_postgres(write: &TableWrite) -> Result<Written, TableIoError> {
     let shape = write.shape_in_thread().await?;
-    let mut client = open(&write.resource, &write.session).await?;
-    let mut cancel = CancelOnDrop::new(&client);
+    let (mut client, mut cancel) = open(&write.resource, &write.session).await?;
     let failed = |error| database(&write.table, "written", error);
     let transaction = client.transaction().await.map_err(failed)?;
     let into = OnTable { transaction: &transaction, table: &write.table };
@@ -58,8 +57,7 @@ pub async fn write_postgres(write: &TableWrite) -> Result<Written, TableIoError>
 
 /// Copies the rows of an asset's result into a file.
 pub async fn read_postgres(read: &TableRead) -> Result<ReadBack, TableIoError> {
-    let mut client = open(&read.resource, &read.session).await?;
-    let mut cancel = CancelOnDrop::new(&client);
+    let (mut client, mut cancel) = open(&read.resource, &read.session).await?;
     let transaction = client
         .build_transaction()
         .read_only(true)
@@ -78,7 +76,10 @@ pub async fn read_postgres(read: &TableRead) -> Result<ReadBack, TableIoError> {
     Ok(back)
 }
 
-async fn open(resource: &ResourceDef, session: &Session) -> Result<Client, TableIoError> {
+async fn open(
+    resource: &ResourceDef,
+    session: &Session,
+) -> Result<(Client, CancelOnDrop), TableIoError> {
     match resource {
         ResourceDef::Postgres { url, .. } => Ok(connect(url, session).await?),
         ResourceDef::Sqlite { .. } | ResourceDef::Http(_) => {

@@ -262,7 +262,17 @@ async fn a_missing_schema_and_a_server_that_is_not_there_are_told_apart() {
     assert!(!error.contains("hidden"), "{error}");
     request.resource = resource("postgres://127.0.0.1:1/metrics?sslmode=require", "nix");
     let error = run_postgres(&request).await.unwrap_err();
-    assert!(matches!(error, SqlError::TlsUnsupported { .. }), "{error}");
+    assert!(error.to_string().starts_with("database metrics on 127.0.0.1:1 cannot"), "{error}");
+}
+
+#[tokio::test]
+async fn r008_a_server_without_encryption_is_refused_where_the_url_asks_for_it() {
+    let Some(bench) = Bench::new().await else { return };
+    let mut request = bench.request(&["SELECT 1"]);
+    let url = format!("{}?sslmode=require", bench.url);
+    request.resource = ResourceDef::Postgres { url, schema: None };
+    let error = message(&run_postgres(&request).await.unwrap_err());
+    assert!(error.contains("the server offers no encrypted connections (SSL)"), "{error}");
 }
 
 #[tokio::test]

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
+use millstream_postgres::{Address, TlsStream};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio_postgres::{AsyncMessage, Client, Config, Connection, Error, NoTls, Socket};
+use tokio_postgres::{AsyncMessage, Client, Connection, Error, Socket};
 
 use crate::changes::Changes;
 
@@ -32,10 +33,10 @@ pub(super) struct Announcer {
 
 impl Announcer {
     /// Starts to follow; `changes` is counted up for every announcement of another process.
-    pub(super) fn start(config: Config, changes: Changes) -> Self {
+    pub(super) fn start(address: Address, changes: Changes) -> Self {
         let wanted = Arc::new(Notify::new());
         let mut following = JoinSet::new();
-        following.spawn(follow(config, Arc::clone(&wanted), changes));
+        following.spawn(follow(address, Arc::clone(&wanted), changes));
         Self { wanted, _following: following }
     }
 
@@ -45,10 +46,10 @@ impl Announcer {
     }
 }
 
-async fn follow(config: Config, wanted: Arc<Notify>, changes: Changes) {
+async fn follow(address: Address, wanted: Arc<Notify>, changes: Changes) {
     let mut wait = WAITS.0;
     loop {
-        let ended = match config.connect(NoTls).await {
+        let ended = match address.config.connect(address.connector.clone()).await {
             Ok((client, connection)) => {
                 wait = WAITS.0;
                 session(&client, connection, &wanted, &changes).await
@@ -64,7 +65,7 @@ async fn follow(config: Config, wanted: Arc<Notify>, changes: Changes) {
 /// Announces and listens until the connection ends; returns why it did.
 async fn session(
     client: &Client,
-    connection: Connection<Socket, tokio_postgres::tls::NoTlsStream>,
+    connection: Connection<Socket, TlsStream>,
     wanted: &Notify,
     changes: &Changes,
 ) -> String {
@@ -79,7 +80,7 @@ async fn session(
 }
 
 async fn listen(
-    mut connection: Connection<Socket, tokio_postgres::tls::NoTlsStream>,
+    mut connection: Connection<Socket, TlsStream>,
     own: &AtomicI32,
     changes: &Changes,
 ) -> String {

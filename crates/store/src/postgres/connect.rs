@@ -5,9 +5,9 @@ use std::time::Duration;
 use deadpool_postgres::{
     Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
 };
-use tokio_postgres::{Config, NoTls};
+use millstream_postgres::{Address, AddressError};
 
-use super::failure;
+use super::failure::{self, chain};
 use crate::StoreError;
 
 /// How long a call waits for a free connection, and for a new one.
@@ -21,10 +21,13 @@ const SERVER_LIMITS: &str = "-c statement_timeout=30s -c lock_timeout=5s \
 /// The oldest server that is tested.
 const VERSION_MIN: i32 = 15;
 
-/// The settings of a connection to `url`.
-pub(super) fn config(url: &str) -> Result<Config, StoreError> {
-    // The error is not shown with the URL, which may hold a password.
-    let mut config: Config = url.parse().map_err(|error| failure::of("connect", &error).error)?;
+/// Where `url` leads, with the settings of our connections.
+pub(super) fn address(url: &str) -> Result<Address, StoreError> {
+    let mut address = Address::of(url).map_err(|error| match error {
+        AddressError::Text(error) => failure::of("connect", &error).error,
+        error => StoreError::Tls(chain(&error)),
+    })?;
+    let config = &mut address.config;
     let options = format!("{} {SERVER_LIMITS}", config.get_options().unwrap_or_default());
     config.options(options.trim());
     if config.get_application_name().is_none() {
@@ -35,14 +38,14 @@ pub(super) fn config(url: &str) -> Result<Config, StoreError> {
     config.keepalives_interval(Duration::from_secs(5));
     config.keepalives_retries(3);
     config.tcp_user_timeout(Duration::from_secs(20));
-    Ok(config)
+    Ok(address)
 }
 
 /// A pool of at most `connections`; none is opened yet.
-pub(super) fn pool(config: Config, connections: usize) -> Result<Pool, StoreError> {
+pub(super) fn pool(address: Address, connections: usize) -> Result<Pool, StoreError> {
     // Fast: a closed connection is noticed without asking the server; the rest shows in use.
     let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    let manager = Manager::from_config(config, NoTls, manager_config);
+    let manager = Manager::from_config(address.config, address.connector, manager_config);
     Pool::builder(manager)
         .max_size(connections.max(1))
         .runtime(Runtime::Tokio1)

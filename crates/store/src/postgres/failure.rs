@@ -1,5 +1,6 @@
 //! What an error of the server or of the way to it means for the caller.
 
+use millstream_postgres::tls_problem;
 use tokio_postgres::error::SqlState;
 
 use crate::StoreError;
@@ -38,7 +39,11 @@ impl Failure {
 
 /// What `error`, the answer to `statement`, means.
 pub(super) fn of(statement: &'static str, error: &tokio_postgres::Error) -> Failure {
-    let message = chain(error);
+    // Another try meets the same server with the same certificate.
+    if let Some(problem) = tls_problem(error) {
+        return Failure::final_(StoreError::Tls(problem));
+    }
+    let message = said(error);
     let Some(answer) = error.as_db_error() else {
         // Closed connections, broken sockets and time-outs: nobody knows what the server did.
         return Failure { error: StoreError::Unavailable(message), repeat: Repeat::Reads };
@@ -73,13 +78,18 @@ fn is_passing(code: &SqlState) -> bool {
         || *code == SqlState::LOCK_NOT_AVAILABLE
 }
 
-/// The error with its causes in one line.
-fn chain(error: &tokio_postgres::Error) -> String {
-    if let Some(answer) = error.as_db_error() {
-        return format!("{} ({})", answer.message(), answer.code().code());
+/// What the server said, or the error with its causes.
+fn said(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(answer) => format!("{} ({})", answer.message(), answer.code().code()),
+        None => chain(error),
     }
+}
+
+/// The error with its causes in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
+    let mut source = error.source();
     while let Some(cause) = source {
         text.push_str(": ");
         text.push_str(&cause.to_string());

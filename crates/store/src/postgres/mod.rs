@@ -53,11 +53,11 @@ impl Postgres {
         connections: usize,
         changes: Changes,
     ) -> Result<Self, StoreError> {
-        let config = connect::config(url)?;
-        let pool = connect::pool(config.clone(), connections)?;
+        let address = connect::address(url)?;
+        let pool = connect::pool(address.clone(), connections)?;
         let first = connect::get(&pool).await?;
         connect::check_version(&first).await?;
-        let announcer = Announcer::start(config, changes);
+        let announcer = Announcer::start(address, changes);
         Ok(Self { pool, texts: Texts::new(), announcer, repeated: AtomicU32::new(0) })
     }
 

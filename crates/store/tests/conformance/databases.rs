@@ -119,7 +119,7 @@ pub(crate) fn run_unmigrated<F: Future<Output = ()>>(case: impl FnOnce(Db) -> F)
 }
 
 /// The superuser's connection, or nothing where there is no server.
-fn server() -> Option<Config> {
+pub(crate) fn server() -> Option<Config> {
     static SAID: Once = Once::new();
     let url = std::env::var("TEST_POSTGRES_URL").ok().filter(|url| !url.is_empty());
     let Some(url) = url else {
@@ -138,7 +138,7 @@ async fn client(config: &Config) -> Client {
 }
 
 /// `config` as the text that a store takes.
-fn url(config: &Config) -> String {
+pub(crate) fn url(config: &Config) -> String {
     let host = match &config.get_hosts()[0] {
         Host::Tcp(name) => name.clone(),
         Host::Unix(path) => path.display().to_string(),

@@ -27,6 +27,7 @@ mod runs;
 mod schema;
 mod sensors;
 mod steps;
+mod tls;
 mod trouble;
 
 /// Makes a test of each case on each database.
