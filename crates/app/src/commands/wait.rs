@@ -1,9 +1,9 @@
 //! Waiting for runs to be over, with a progress bar for people.
 
-use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
@@ -12,9 +12,12 @@ use crate::client::Client;
 use crate::error::AppError;
 use crate::output;
 
-/// The pauses between two looks: short at first, because most runs are.
-const PAUSE_MIN: Duration = Duration::from_millis(10);
-const PAUSE_MAX: Duration = Duration::from_millis(500);
+/// How long the server may keep an answer back: less than a request may take, and than what
+/// stands between the two usually allows.
+const WAIT_SECS: u64 = 20;
+
+/// Runs that are asked about at once. The others' ends are found when it is their turn.
+const ASKED_MAX: usize = 16;
 
 /// A run that is waited for.
 #[derive(Debug, Clone)]
@@ -59,35 +62,37 @@ async fn interrupt(client: &Client, runs: &[Awaited]) -> Result<(), AppError> {
 
 async fn look_until_over(client: &Client, runs: &[Awaited]) -> Result<Vec<Value>, AppError> {
     let bar = bar(runs.len());
-    let mut over: BTreeMap<usize, Value> = BTreeMap::new();
-    let mut pause = PAUSE_MIN;
-    while over.len() < runs.len() {
-        let before = over.len();
-        for (index, awaited) in runs.iter().enumerate() {
-            if over.contains_key(&index) {
-                continue;
-            }
-            let path = format!("/{}/api/v1/runs/{}", awaited.tenant, awaited.run);
-            let run = client.get(&path).await?;
-            if let Some(bar) = &bar {
-                bar.set_message(format!("{} {}", text(&run, "/title"), text(&run, "/status")));
-            }
-            if matches!(text(&run, "/status").as_str(), "SUCCESS" | "FAILURE" | "CANCELED") {
-                over.insert(index, run);
-                if let Some(bar) = &bar {
-                    bar.inc(1);
-                }
-            }
-        }
-        if over.len() < runs.len() {
-            pause = if over.len() > before { PAUSE_MIN } else { (pause * 2).min(PAUSE_MAX) };
-            tokio::time::sleep(pause).await;
-        }
-    }
+    let waiting = runs.iter().map(|awaited| until_one_is_over(client, awaited, bar.as_ref()));
+    let over = stream::iter(waiting).buffered(ASKED_MAX).try_collect().await?;
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
-    Ok(over.into_values().collect())
+    Ok(over)
+}
+
+/// Asks the server to answer once the run is over, and again whenever it has waited long enough.
+async fn until_one_is_over(
+    client: &Client,
+    awaited: &Awaited,
+    bar: Option<&ProgressBar>,
+) -> Result<Value, AppError> {
+    let path = format!("/{}/api/v1/runs/{}", awaited.tenant, awaited.run);
+    // The first answer comes at once, so that the bar has something to show.
+    let mut wait = if bar.is_some() { 0 } else { WAIT_SECS };
+    loop {
+        let run = client.get(&format!("{path}?wait={wait}")).await?;
+        wait = WAIT_SECS;
+        let status = text(&run, "/status");
+        if let Some(bar) = bar {
+            bar.set_message(format!("{} {status}", text(&run, "/title")));
+        }
+        if matches!(status.as_str(), "SUCCESS" | "FAILURE" | "CANCELED") {
+            if let Some(bar) = bar {
+                bar.inc(1);
+            }
+            return Ok(run);
+        }
+    }
 }
 
 fn bar(length: usize) -> Option<ProgressBar> {
@@ -101,4 +106,51 @@ fn bar(length: usize) -> Option<ProgressBar> {
     }
     bar.enable_steady_tick(Duration::from_millis(100));
     Some(bar)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::extract::{Query, State};
+    use axum::routing::get;
+    use axum::{Json, Router};
+    use millstream_outbound::Limits;
+
+    use super::*;
+
+    type Seen = Arc<AtomicUsize>;
+
+    /// A run that goes on until somebody has asked for its end.
+    async fn run(
+        State(asked): State<Seen>,
+        Query(query): Query<BTreeMap<String, u64>>,
+    ) -> Json<Value> {
+        asked.fetch_add(1, Ordering::SeqCst);
+        if query.get("wait").is_none_or(|seconds| *seconds == 0) {
+            return Json(json!({ "status": "STARTED" }));
+        }
+        Json(json!({ "status": "SUCCESS" }))
+    }
+
+    #[tokio::test]
+    async fn the_server_says_when_a_run_is_over_and_is_asked_once() {
+        let seen = Seen::default();
+        let router = Router::new().route("/t/api/v1/runs/{run}", get(run)).with_state(seen.clone());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let second = Duration::from_secs(10);
+        let limits = Limits { connect: second, total: second, answer_max: 1 << 20 };
+        let http = millstream_outbound::Client::direct(limits).unwrap();
+        let client = Client::Remote { http, place: base.clone(), base };
+
+        let one = |run: &str| Awaited { tenant: "t".to_owned(), run: run.to_owned() };
+        let runs: Vec<Awaited> = ["1", "2", "3"].map(one).into();
+        let over = until_over(&client, &runs).await.unwrap();
+        assert_eq!(over.len(), 3);
+        assert_eq!(seen.load(Ordering::SeqCst), 3);
+    }
 }
