@@ -53,10 +53,10 @@ statements! {
         SELECT tenant, run, priority, queued_at, hold FROM live_run
         WHERE status = 'QUEUED' ORDER BY priority DESC, run LIMIT $1";
     COUNT_IN_PROGRESS = "
-        SELECT COUNT(*) FROM live_run WHERE status IN ('STARTING', 'STARTED', 'CANCELING')";
+        SELECT COUNT(*) FROM live_run WHERE status <> 'QUEUED'";
     RUNS_IN_PROGRESS = "
         SELECT tenant, run, status, epoch, seq, beat, cancel_requested, worker, timeout
-        FROM live_run WHERE status IN ('STARTING', 'STARTED', 'CANCELING')
+        FROM live_run WHERE status <> 'QUEUED'
         ORDER BY run LIMIT $1";
 }
 

@@ -80,6 +80,13 @@ pub(crate) static MIGRATIONS: &[Migration] = &[
         sqlite: "",
         postgres: include_str!("../migrations/0006_queue/postgres.sql"),
     },
+    Migration {
+        version: 7,
+        name: "0007_queue_indexes",
+        up: include_str!("../migrations/0007_queue_indexes/up.sql"),
+        sqlite: "",
+        postgres: "",
+    },
 ];
 
 /// The table that remembers what was applied; an instance table, the same on both databases.

@@ -49,10 +49,10 @@ statements! {
         ORDER BY h.tenant, h.lane, h.run";
     COUNT_BY_TENANT = "
         SELECT tenant, COUNT(*) FROM live_run
-        WHERE status IN ('STARTING', 'STARTED', 'CANCELING') GROUP BY tenant";
+        WHERE status <> 'QUEUED' GROUP BY tenant";
     COUNTED_RUNS = "
         SELECT tenant, run, tags, FALSE FROM live_run
-        WHERE status IN ('STARTING', 'STARTED', 'CANCELING')
+        WHERE status <> 'QUEUED'
         UNION ALL
         SELECT tenant, run, tags, TRUE FROM live_run WHERE status = 'QUEUED' AND epoch > 0";
     STARTS_SINCE = "SELECT tenant, at, tags FROM run_start WHERE at > $1";
@@ -78,8 +78,21 @@ statements! {
         WHERE live_run.tenant = sorted.tenant AND live_run.run = sorted.run
           AND status = 'QUEUED'";
     FIRST_IN_QUEUE = "
-        SELECT run FROM live_run WHERE tenant = $1 AND status = 'QUEUED'
-        ORDER BY priority DESC, run LIMIT $2";
+        WITH RECURSIVE lanes(lane) AS (
+            SELECT MIN(q.lane) FROM live_run q WHERE q.status = 'QUEUED' AND q.tenant = $1
+            UNION ALL
+            SELECT (SELECT MIN(q.lane) FROM live_run q
+                    WHERE q.status = 'QUEUED' AND q.tenant = $1 AND q.lane > n.lane)
+            FROM lanes n WHERE n.lane IS NOT NULL
+        )
+        SELECT h.run
+        FROM lanes n JOIN live_run h ON h.status = 'QUEUED' AND h.tenant = $1 AND h.lane = n.lane
+        WHERE n.lane IS NOT NULL
+          AND h.run <= COALESCE(
+              (SELECT q.run FROM live_run q
+               WHERE q.status = 'QUEUED' AND q.tenant = $1 AND q.lane = n.lane
+               ORDER BY q.run LIMIT 1 OFFSET CAST($2 AS BIGINT)), 'g')
+        ORDER BY h.priority DESC, h.run LIMIT CAST($2 AS BIGINT)";
     COUNT_WAITING = "
         SELECT COUNT(*) FROM live_run WHERE tenant = $1 AND status = 'QUEUED'";
     RUNS_AHEAD = "
