@@ -6,7 +6,7 @@ use millstream_decide::queue::{Limits, lane_of};
 use millstream_model::view::RunRow;
 use millstream_model::{
     Cause, Closed, ClosedAs, DeadLetter, Event, EventBody, FailureCause, RetryFrom, RunId, RunPlan,
-    RunStatus, TenantId,
+    TenantId,
 };
 use millstream_store::dead_letters::{self, DeadLetterFilter};
 use millstream_store::live::{self, NewLiveRun};
@@ -131,7 +131,7 @@ impl Control {
         if let Some(retry) = row.retried_as {
             return Err(ControlError::RunRetried { run, retry });
         }
-        if !matches!(row.status, RunStatus::Failure | RunStatus::Canceled) {
+        if !row.status.may_be_retried() {
             return Err(ControlError::RunStatus { run, status: row.status, wanted: "retried" });
         }
         let order = self.store.run_order(tenant, run).await?.ok_or_else(unknown)?;

@@ -117,6 +117,11 @@ impl RunStatus {
         matches!(self, Self::Success | Self::Failure | Self::Canceled)
     }
 
+    /// Whether another run may do again what this one did not do.
+    pub fn may_be_retried(self) -> bool {
+        matches!(self, Self::Failure | Self::Canceled)
+    }
+
     /// The name as stored and shown by the API.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -126,7 +126,7 @@ pub fn run(page: RunPage) -> Html {
 
 /// Whether somebody may have the run tried again.
 fn may_retry(run: &RunRow) -> bool {
-    run.retried_as.is_none() && matches!(run.status, RunStatus::Failure | RunStatus::Canceled)
+    run.retried_as.is_none() && run.status.may_be_retried()
 }
 
 fn heading(run: &RunRow) -> String {
