@@ -178,7 +178,7 @@ impl Client {
 }
 
 fn unreachable(place: &str, error: &OutboundError) -> AppError {
-    AppError::Unreachable { place: place.to_owned(), problem: error.chain() }
+    AppError::Unreachable { place: place.to_owned(), problem: millstream_model::chain(&error) }
 }
 
 fn http(socket: Option<&std::path::Path>) -> Result<millstream_outbound::Client, AppError> {

@@ -96,12 +96,7 @@ pub(crate) fn error(as_json: bool, error: &AppError) {
     if matches!(error, AppError::Failed | AppError::Different | AppError::Interrupted) {
         return;
     }
-    let mut message = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        message = format!("{message}: {cause}");
-        source = cause.source();
-    }
+    let message = millstream_model::chain(error);
     let help = match error {
         AppError::Refused { help, .. } => help.clone(),
         _ => None,

@@ -5,6 +5,7 @@ use millstream_control::{
     ClaimedRun, Control, ControlError, QueueLimits, QueueWatch, StoreError, TickPass, TickWatch,
 };
 use millstream_launch::RunLauncher;
+use millstream_model::chain;
 
 use crate::Settings;
 
@@ -102,15 +103,4 @@ async fn try_launch(
         token,
     };
     launcher.launch(claimed).await.map(|_| ()).map_err(|error| chain(&error))
-}
-
-/// An error with its sources, as one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

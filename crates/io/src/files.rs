@@ -128,7 +128,7 @@ impl IoError {
 
     /// The error and its causes in one line.
     pub fn message(&self) -> String {
-        crate::error::chain(self)
+        millstream_model::chain(self)
     }
 }
 

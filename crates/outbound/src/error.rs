@@ -3,7 +3,6 @@
 //! **Invariant.** No variant shows the credentials, the query or the fragment of an address: keys
 //! stand there often.
 
-use std::error::Error;
 use std::time::Duration;
 
 /// A request got no answer.
@@ -64,18 +63,6 @@ pub enum OutboundError {
 }
 
 impl OutboundError {
-    /// The error with all that caused it, in one line.
-    pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut source = self.source();
-        while let Some(cause) = source {
-            text.push_str(": ");
-            text.push_str(&cause.to_string());
-            source = cause.source();
-        }
-        text
-    }
-
     /// Whether the same request may be answered later.
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::NoAnswer { .. } | Self::TooSlow { .. })

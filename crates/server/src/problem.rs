@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use millstream_blob::BlobError;
 use millstream_control::{ControlError, ReportError};
-use millstream_model::{Diagnostic, ErrorCode};
+use millstream_model::{Diagnostic, ErrorCode, chain};
 
 /// Why a request failed.
 #[derive(Debug, Clone, PartialEq)]
@@ -113,18 +113,4 @@ impl From<BlobError> for Problem {
     fn from(error: BlobError) -> Self {
         Self::new(ErrorCode::Internal, chain(&error))
     }
-}
-
-/// The message of `error` and of everything under it that it does not repeat.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut below = error.source();
-    while let Some(source) = below {
-        let words = source.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        below = source.source();
-    }
-    text
 }

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use millstream_model::{ErrorCode, ResourceDef, StepError};
+use millstream_model::{ErrorCode, ResourceDef, StepError, chain};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::error::chain;
 use crate::sql::SqlError;
 use crate::{Kept, TableFile};
 

@@ -1,9 +1,8 @@
 //! Why rows do not get into a table, or out of it.
 
-use millstream_model::{ColumnType, ErrorCode};
+use millstream_model::{ColumnType, ErrorCode, chain};
 use serde::{Deserialize, Serialize};
 
-use crate::error::chain;
 use crate::sql::SqlError;
 use crate::{IdentifierError, TableError};
 

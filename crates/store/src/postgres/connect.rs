@@ -5,9 +5,10 @@ use std::time::Duration;
 use deadpool_postgres::{
     Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
 };
+use millstream_model::chain;
 use millstream_postgres::{Address, AddressError};
 
-use super::failure::{self, chain};
+use super::failure;
 use crate::StoreError;
 
 /// How long a call waits for a free connection, and for a new one.

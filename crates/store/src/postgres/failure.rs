@@ -1,5 +1,6 @@
 //! What an error of the server or of the way to it means for the caller.
 
+use millstream_model::chain;
 use millstream_postgres::tls_problem;
 use tokio_postgres::error::SqlState;
 
@@ -84,16 +85,4 @@ fn said(error: &tokio_postgres::Error) -> String {
         Some(answer) => format!("{} ({})", answer.message(), answer.code().code()),
         None => chain(error),
     }
-}
-
-/// The error with its causes in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -8,7 +8,7 @@ use millstream_host::{
     Code, Confines, Failure, ForkEnd, HostLost, InterpreterError, Outcome, StepOrder,
 };
 use millstream_model::{
-    ErrorCode, Isolation, PipesConfig, PythonStep, StepError, StepLimits, StepUsage,
+    ErrorCode, Isolation, PipesConfig, PythonStep, StepError, StepLimits, StepUsage, chain,
 };
 use serde_json::{Map, Value};
 
@@ -145,11 +145,6 @@ pub(super) fn lost(place: &str, last_words: &str) -> Ending {
 /// What the host said while nobody lost it.
 pub(super) fn broken(error: &HostLost) -> Ending {
     Ending::failed(ErrorCode::StepExit, chain(error))
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// What `outcome` means for the step.
