@@ -51,7 +51,6 @@ impl Worker {
             args: shim.arguments(isolation, &[listener.path().as_os_str()]),
             env: key.env.clone(),
             cwd: self.settings.root.clone(),
-            stdin: None,
             // What Python itself says before and after; the step's own output has other pipes.
             out: path.with_extension("out"),
             err: path.with_extension("err"),

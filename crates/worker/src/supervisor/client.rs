@@ -53,15 +53,9 @@ struct Processes {
 
 #[derive(Debug)]
 struct Watch {
-    started: Option<oneshot::Sender<Result<i32, Refusal>>>,
+    started: Option<oneshot::Sender<Result<i32, String>>>,
     ended: Option<oneshot::Sender<Ended>>,
     group: Option<Pid>,
-}
-
-#[derive(Debug)]
-struct Refusal {
-    errno: Option<i32>,
-    message: String,
 }
 
 /// A process was not started.
@@ -74,8 +68,6 @@ pub enum SpawnError {
         program: String,
         /// Where it should have run.
         cwd: PathBuf,
-        /// The operating system's number for the reason.
-        errno: Option<i32>,
         /// The reason in words.
         message: String,
     },
@@ -138,9 +130,7 @@ impl Supervisor {
                 process.pid = pid;
                 Ok(process)
             }
-            Err(Refusal { errno, message }) => {
-                Err(SpawnError::Refused { program, cwd, errno, message })
-            }
+            Err(message) => Err(SpawnError::Refused { program, cwd, message }),
         }
     }
 
@@ -270,10 +260,9 @@ impl Processes {
                     watch.started.take().and_then(|sender| sender.send(Ok(pid)).ok());
                 }
             }
-            Notice::Refused { id, errno, message } => {
+            Notice::Refused { id, message } => {
                 if let Some(watch) = self.all.remove(&id) {
-                    let refusal = Refusal { errno, message };
-                    watch.started.and_then(|sender| sender.send(Err(refusal)).ok());
+                    watch.started.and_then(|sender| sender.send(Err(message)).ok());
                 }
             }
             Notice::Ended { id, ended } => {

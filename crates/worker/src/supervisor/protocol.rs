@@ -19,8 +19,6 @@ pub struct ProcessSpec {
     pub env: BTreeMap<String, String>,
     /// Its working directory.
     pub cwd: PathBuf,
-    /// A file that it reads as its standard input; nothing when absent.
-    pub stdin: Option<PathBuf>,
     /// The log that its standard output is appended to.
     pub out: PathBuf,
     /// The log that its standard error is appended to.
@@ -86,8 +84,6 @@ pub(crate) enum Notice {
     Refused {
         /// The process.
         id: u64,
-        /// The operating system's number for the reason.
-        errno: Option<i32>,
         /// The reason in words.
         message: String,
     },

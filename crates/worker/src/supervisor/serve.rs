@@ -122,11 +122,7 @@ impl Serving {
                             self.watched.push(watched);
                             Notice::Started { id, pid }
                         }
-                        Err(error) => Notice::Refused {
-                            id,
-                            errno: error.raw_os_error(),
-                            message: error.to_string(),
-                        },
+                        Err(error) => Notice::Refused { id, message: error.to_string() },
                     };
                     tell(&notice)?;
                 }

@@ -375,10 +375,6 @@ impl Watched {
 }
 
 fn start(id: u64, spec: &ProcessSpec) -> io::Result<Child> {
-    let stdin = match &spec.stdin {
-        Some(path) => Stdio::from(std::fs::File::open(path)?),
-        None => Stdio::null(),
-    };
     let mut command = Command::new(&spec.program);
     if !spec.leads_session {
         // The leader of a group cannot become that of a session.
@@ -390,7 +386,7 @@ fn start(id: u64, spec: &ProcessSpec) -> io::Result<Child> {
         .envs(&spec.env)
         .env(orphans::OWNER, id.to_string())
         .current_dir(&spec.cwd)
-        .stdin(stdin)
+        .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
