@@ -141,10 +141,12 @@ impl IoManager for FileIo {
         output: Output,
     ) -> BoxFuture<'a, Result<Stored, IoError>> {
         let (io, address) = (self.clone(), address.clone());
-        let storing = tokio::task::spawn_blocking(move || match &output {
+        let store = move || match &output {
             Output::Value(value) => FileIo::store(&io, &address, Content::Json(value)),
             Output::Rows(path) => FileIo::store(&io, &address, Content::RowsFile(path)),
-        });
+        };
+        // Nothing is written for a caller that does not wait.
+        let storing = async { tokio::task::spawn_blocking(store).await };
         storing.map(|stored| stored.map_err(|_| IoError::Interrupted)?).boxed()
     }
 

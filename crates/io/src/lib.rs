@@ -9,12 +9,12 @@
 
 pub mod aws;
 mod columns;
-mod error;
 mod files;
 pub mod http;
 mod identifier;
 mod kinds;
 mod layout;
+mod remedy;
 pub mod sql;
 pub mod sql_child;
 mod stream;
@@ -26,6 +26,7 @@ pub use files::{Content, FileForm, FileIo, IoError, Loaded};
 pub use identifier::{IdentifierError, quote_identifier};
 pub use kinds::{IoManager, IoSettings, Output, Place, RunChild, Stored, open};
 pub use layout::Address;
+pub use remedy::Remedy;
 pub use sql::{
     Session, SqlAnswer, SqlError, SqlFailure, SqlOutcome, SqlRequest, run_postgres, run_sqlite,
 };

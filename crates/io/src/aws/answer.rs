@@ -105,6 +105,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::Remedy;
 
     fn answer(status: u16, body: &Value) -> Answer {
         Answer { status, body: body.to_string().into_bytes(), ..Answer::default() }
@@ -139,12 +140,14 @@ mod tests {
         let kind = "ResourceNotFoundException:http://internal.amazon.com/".to_owned();
         refusal.headers.push(("x-amzn-errortype".to_owned(), kind));
         let error = understand(&refusal).unwrap_err();
-        assert!(error.is_for_good());
+        assert_eq!(error.remedy(), Remedy::Mend);
         let wanted = "Lambda invocation failed: HTTP 404 (ResourceNotFoundException: Function not \
                       found: x)";
         assert_eq!(error.to_string(), wanted);
-        assert!(!understand(&answer(503, &json!({}))).unwrap_err().is_for_good());
-        assert!(!understand(&answer(409, &json!({}))).unwrap_err().is_for_good());
+        for status in [503, 409] {
+            let error = understand(&answer(status, &json!({}))).unwrap_err();
+            assert_eq!(error.remedy(), Remedy::Retry);
+        }
     }
 
     #[test]

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use millstream_model::ErrorCode;
+use millstream_model::{ErrorCode, chain};
 use millstream_outbound::{AwsError, OutboundError};
+
+use crate::Remedy;
 
 /// An invocation came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum LambdaError {
     /// There is no answer, or the request may not be sent.
-    #[error("{}", .0.chain())]
+    #[error("{}", chain(.0))]
     Outbound(OutboundError),
     /// The request cannot be signed.
     #[error(transparent)]
@@ -61,20 +63,14 @@ impl LambdaError {
         }
     }
 
-    /// Whether only another definition or setting mends it.
-    pub fn is_for_good(&self) -> bool {
+    /// What there is to do about it.
+    pub fn remedy(&self) -> Remedy {
         match self {
-            Self::Aws(_) | Self::Outbound(OutboundError::Invalid { .. }) => true,
-            Self::Status { is_for_good, .. } => *is_for_good,
-            _ => false,
-        }
-    }
-
-    /// How long the next attempt is to wait at least.
-    pub fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::RateLimit { retry_after } => *retry_after,
-            _ => None,
+            Self::Aws(_)
+            | Self::Outbound(OutboundError::Invalid { .. })
+            | Self::Status { is_for_good: true, .. } => Remedy::Mend,
+            Self::RateLimit { retry_after: Some(wait) } => Remedy::RetryAfter(*wait),
+            _ => Remedy::Retry,
         }
     }
 

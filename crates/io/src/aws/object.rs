@@ -3,10 +3,13 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
+use millstream_model::chain;
 use millstream_outbound::{
     Aws, AwsError, AwsService, Body, Client, Method, OutboundError, Request,
 };
 use serde_json::Value;
+
+use crate::Remedy;
 
 /// How long one object may take.
 const TIMEOUT: Duration = Duration::from_mins(1);
@@ -35,7 +38,7 @@ pub struct StoredObject {
 #[derive(Debug, thiserror::Error)]
 pub enum ObjectError {
     /// There is no answer, or the request may not be sent.
-    #[error("{}", .0.chain())]
+    #[error("{}", chain(.0))]
     Outbound(OutboundError),
     /// The request cannot be signed.
     #[error(transparent)]
@@ -59,12 +62,15 @@ pub enum ObjectError {
 }
 
 impl ObjectError {
-    /// Whether only another definition or setting mends it.
-    pub fn is_for_good(&self) -> bool {
+    /// What there is to do about it.
+    pub fn remedy(&self) -> Remedy {
         match self {
-            Self::Outbound(OutboundError::Invalid { .. }) | Self::Aws(_) | Self::Key { .. } => true,
-            Self::Outbound(_) => false,
-            Self::Refused { status, .. } => matches!(status, 400..=499) && *status != 429,
+            Self::Outbound(OutboundError::Invalid { .. }) | Self::Aws(_) | Self::Key { .. } => {
+                Remedy::Mend
+            }
+            Self::Refused { status: 429, .. } | Self::Outbound(_) => Remedy::Retry,
+            Self::Refused { status: 400..=499, .. } => Remedy::Mend,
+            Self::Refused { .. } => Remedy::Retry,
         }
     }
 }

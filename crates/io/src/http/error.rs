@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use millstream_model::{ErrorCode, HumanDuration};
+use millstream_model::{ErrorCode, HumanDuration, chain};
 use millstream_outbound::OutboundError;
+
+use crate::Remedy;
 
 /// A request of an HTTP step came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
     /// There is no answer, or the request may not be sent.
-    #[error("{}", .0.chain())]
+    #[error("{}", chain(.0))]
     Outbound(OutboundError),
     /// The answer's status is no success.
     #[error("{request} answered {status}{}", patience(*retry_after))]
@@ -130,20 +132,13 @@ impl HttpError {
         }
     }
 
-    /// Whether only another definition or setting mends it.
-    pub fn is_for_good(&self) -> bool {
-        matches!(
-            self,
-            Self::Outbound(OutboundError::Refused { .. } | OutboundError::Invalid { .. })
-                | Self::CursorPlace { .. }
-        )
-    }
-
-    /// How long the next attempt is to wait at least.
-    pub fn retry_after(&self) -> Option<Duration> {
+    /// What there is to do about it.
+    pub fn remedy(&self) -> Remedy {
         match self {
-            Self::Status { retry_after, .. } => *retry_after,
-            _ => None,
+            Self::Outbound(OutboundError::Refused { .. } | OutboundError::Invalid { .. })
+            | Self::CursorPlace { .. } => Remedy::Mend,
+            Self::Status { retry_after: Some(wait), .. } => Remedy::RetryAfter(*wait),
+            _ => Remedy::Retry,
         }
     }
 

@@ -11,10 +11,10 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, Uri};
 use axum::response::Response;
 use futures_util::future::{BoxFuture, FutureExt};
-use millstream_io::Table;
 use millstream_io::http::{
     Authorization, Fetched, HttpCall, HttpError, HttpOutcome, Mask, Pace, fetch,
 };
+use millstream_io::{Remedy, Table};
 use millstream_model::{
     Backoff, CursorPlace, ErrorCode, HttpBody, HttpMethod, HumanDuration, PageBy, Paginate,
     RetryWhile, Timestamp,
@@ -346,7 +346,7 @@ async fn a_refusal_says_what_was_asked_and_when_to_come_back_and_hides_secrets()
     let call = HttpCall { auth, mask, query, ..call(address) };
     let error = carry_out(&call, &Time::new()).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::StepHttp);
-    assert_eq!(error.retry_after(), Some(Duration::from_secs(30)));
+    assert_eq!(error.remedy(), Remedy::RetryAfter(Duration::from_secs(30)));
     let wanted = format!("GET http://{address}/v1/items answered 429 and asks to come back in 30s");
     assert_eq!(error.to_string(), wanted);
     assert_eq!(error.excerpt(), Some("slow down, \"Bearer ***\""));

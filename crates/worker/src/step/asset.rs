@@ -44,48 +44,57 @@ pub(super) struct Kept {
     pub(super) materialized: Option<EventBody>,
 }
 
-/// Keeps `value`, which a step returned.
+/// What there is to say about a value.
+struct About {
+    metadata: Metadata,
+    data_version: Option<String>,
+    /// What of the value its IO manager keeps.
+    content: fn(&Value) -> Value,
+}
+
+/// Keeps `value`, which a step's program returned, with what it says in it about its asset.
 pub(super) async fn keep_value(attempt: &Attempt<'_>, value: Value) -> Result<Kept, Ending> {
+    let about = |value: &Value| {
+        let version = value.get(DATA_VERSION).and_then(Value::as_str);
+        Ok(About {
+            metadata: metadata_of(value)?,
+            data_version: version.map(str::to_owned),
+            content: without_words,
+        })
+    };
+    keep(attempt, value, about).await
+}
+
+/// Keeps `value`, a document from elsewhere: whatever is in it belongs to it.
+pub(super) async fn keep_document(
+    attempt: &Attempt<'_>,
+    value: Value,
+    metadata: Metadata,
+) -> Result<Kept, Ending> {
+    let about = |_: &Value| Ok(About { metadata, data_version: None, content: Value::clone });
+    keep(attempt, value, about).await
+}
+
+async fn keep(
+    attempt: &Attempt<'_>,
+    value: Value,
+    about: impl FnOnce(&Value) -> Result<About, Ending>,
+) -> Result<Kept, Ending> {
     let materialized = match &attempt.step.asset {
         None => None,
         Some(asset) if value.is_null() && !asset.output_required => None,
         // Its program has kept what it made, and said so.
         Some(_) if value.is_null() && attempt.has_made_asset => None,
         Some(asset) => {
-            let mut metadata = metadata_of(&value)?;
-            let mut version = value.get(DATA_VERSION).and_then(Value::as_str).map(str::to_owned);
+            let About { mut metadata, mut data_version, content } = about(&value)?;
             if let Some(io) = &asset.io {
-                let stored = store_value(attempt, asset, io, &value).await?;
+                let output = Output::Value(content(stored_value(asset, &value)?));
+                let stored = store(attempt, asset, io, output, &attempt.scratch_files()?).await?;
                 metadata.extend(stored_metadata(&stored));
-                version.get_or_insert_with(|| stored.hash.to_string());
+                data_version.get_or_insert_with(|| stored.hash.to_string());
             }
-            let event = materialized(attempt, asset, metadata, version);
+            let event = materialized(attempt, asset, metadata, data_version);
             Some(event).filter(|_| !attempt.has_made_asset)
-        }
-    };
-    let (result, result_ref) = result::keep(attempt, value).await?;
-    Ok(Kept { result, result_ref, materialized })
-}
-
-/// Keeps `value`, a document from elsewhere: whatever is in it belongs to it.
-pub(super) async fn keep_document(
-    attempt: &mut Attempt<'_>,
-    value: Value,
-    mut metadata: Metadata,
-) -> Result<Kept, Ending> {
-    let materialized = match &attempt.step.asset {
-        None => None,
-        Some(asset) if value.is_null() && !asset.output_required => None,
-        Some(asset) => {
-            let mut version = None;
-            if let Some(io) = &asset.io {
-                let scratch = attempt.scratch()?;
-                let output = Output::Value(value.clone());
-                let stored = store(attempt, asset, io, output, &scratch).await?;
-                metadata.extend(stored_metadata(&stored));
-                version = Some(stored.hash.to_string());
-            }
-            Some(materialized(attempt, asset, metadata, version))
         }
     };
     let (result, result_ref) = result::keep(attempt, value).await?;
@@ -195,27 +204,27 @@ fn count(number: u64) -> MetadataValue {
     MetadataValue::int(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
-async fn store_value(
-    attempt: &Attempt<'_>,
-    asset: &AssetStep,
-    io: &IoDef,
-    value: &Value,
-) -> Result<Stored, Ending> {
-    if value.is_null() {
-        let message = format!(
-            "the step returned no result for the `io` of {}; write one to the file in \
-             MILLSTREAM_RESULT, or say `output_required: false`",
-            asset.key
-        );
-        return Err(Ending::failed(ErrorCode::StepResult, message));
+/// `value`, which is there to be stored.
+fn stored_value<'a>(asset: &AssetStep, value: &'a Value) -> Result<&'a Value, Ending> {
+    if !value.is_null() {
+        return Ok(value);
     }
+    let message = format!(
+        "the step returned no result for the `io` of {}; a program writes one to the file in \
+         MILLSTREAM_RESULT, and `output_required: false` allows to make nothing",
+        asset.key
+    );
+    Err(Ending::failed(ErrorCode::StepResult, message))
+}
+
+/// `value` without what it says about its asset.
+fn without_words(value: &Value) -> Value {
     let mut content = value.clone();
     if let Some(content) = content.as_object_mut() {
         content.remove(METADATA);
         content.remove(DATA_VERSION);
     }
-    let scratch = attempt.scratch()?;
-    store(attempt, asset, io, Output::Value(content), &scratch).await
+    content
 }
 
 async fn store(

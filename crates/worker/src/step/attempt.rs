@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use millstream_io::Remedy;
 use millstream_model::worker_api::Assignment;
 use millstream_model::{
     AssetStep, ErrorCode, EventBody, HandlerTarget, InputSource, LocalStep, StepConfig, StepError,
@@ -169,6 +170,15 @@ impl Ending {
         Self::Failed(StepError { code, message, detail: None })
     }
 
+    /// The failure `error`, and what there is to do about it.
+    pub(super) fn with_remedy(error: StepError, remedy: Remedy) -> Self {
+        match remedy {
+            Remedy::Retry => Self::Failed(error),
+            Remedy::RetryAfter(wait) => Self::FailedFor(error, wait),
+            Remedy::Mend => Self::ForGood(error),
+        }
+    }
+
     pub(super) fn for_good(code: ErrorCode, message: String) -> Self {
         Self::ForGood(StepError { code, message, detail: None })
     }
@@ -221,7 +231,7 @@ impl Attempt<'_> {
             Returned::Rows(rows) => asset::keep_rows(self, rows).await?,
         };
         let Kept { result, result_ref, materialized } = kept;
-        let took = self.began.map(|began| self.seams.clock.now().since(began)).unwrap_or_default();
+        let took = self.taken_so_far();
         Ok((AttemptEnd::Succeeded { took, result, result_ref }, materialized))
     }
 
@@ -235,6 +245,11 @@ impl Attempt<'_> {
         self.began = Some(self.seams.clock.now());
         // A cancel may have come before the control plane took the start.
         if *self.stop.borrow() { Err(Ending::Canceled) } else { Ok(()) }
+    }
+
+    /// How long the attempt has been at work.
+    pub(super) fn taken_so_far(&self) -> Duration {
+        self.began.map(|began| self.seams.clock.now().since(began)).unwrap_or_default()
     }
 
     async fn dispatch(&mut self) -> Result<Returned, Ending> {

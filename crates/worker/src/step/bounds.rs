@@ -27,17 +27,16 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    /// The bounds of an attempt that begins now.
-    pub(super) fn new(attempt: &Attempt<'_>) -> Self {
+    /// The bounds of an attempt from now on.
+    pub(super) fn new(attempt: &Attempt<'_>) -> Result<Self, Ending> {
         let settings = &attempt.worker.settings;
-        let timeout = attempt.timeout();
-        Self {
-            timer: Box::pin(sleep(timeout)),
+        Ok(Self {
+            timer: Box::pin(sleep(attempt.time_left()?)),
             stop: attempt.stop.clone(),
-            timeout,
+            timeout: attempt.timeout(),
             cancel_grace: settings.cancel_grace,
             timeout_grace: settings.timeout_grace,
-        }
+        })
     }
 
     /// Waits for `work`, which is dropped when the bounds are reached.

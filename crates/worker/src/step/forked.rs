@@ -31,7 +31,7 @@ pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Return
     let mut speech = attempt.speech(call, &mut env)?;
     let mut capture = attempt.capture();
     attempt.begin().await?;
-    let mut bounds = Bounds::new(attempt);
+    let mut bounds = Bounds::new(attempt)?;
     let slot = attempt.worker.python.forks.slot(&call.key);
     let found = bounds.within(fork(attempt, call, &slot, &mut capture)).await?;
     let (forker, fork) = match found? {

@@ -16,7 +16,6 @@ use serde_json::json;
 use super::asset::{Metadata, Rows};
 use super::attempt::{Attempt, Ending, Returned};
 use super::context::Context;
-use super::process::{stopped, timed_out};
 use super::scratch::Scratch;
 use super::template::Templates;
 
@@ -26,7 +25,7 @@ pub(super) async fn run(
     step: &HttpStep,
     context: &Context,
 ) -> Result<Returned, Ending> {
-    let scratch = attempt.scratch()?;
+    let scratch = attempt.scratch_files()?;
     let call = call(attempt, step, &context.templates(), &scratch)?;
     let outcome = carry_out(attempt, &call).await?;
     let metadata = metadata(&outcome);
@@ -44,29 +43,17 @@ async fn carry_out(attempt: &mut Attempt<'_>, call: &HttpCall) -> Result<HttpOut
         .worker
         .client()
         .map_err(|error| Ending::failed(ErrorCode::Internal, error.to_string()))?;
-    let timeout = attempt.timeout();
-    let too_long = attempt.seams.clock.sleep(timeout);
-    let mut stop = attempt.stop.clone();
-    let pace = AttemptPace(attempt);
-    tokio::select! {
-        result = fetch(client, call, &pace) => result.map_err(|error| failed(&error)),
-        () = stopped(&mut stop) => Err(Ending::Canceled),
-        () = too_long => Err(timed_out(timeout, String::new())),
-    }
+    let fetched = attempt.within(fetch(client, call, &AttemptPace(attempt))).await?;
+    fetched.map_err(|error| failed(&error))
 }
 
 fn failed(error: &HttpError) -> Ending {
-    let (wait, is_for_good) = (error.retry_after(), error.is_for_good());
     let step_error = StepError {
         code: error.code(),
         message: error.to_string(),
         detail: error.excerpt().map(str::to_owned),
     };
-    match wait {
-        _ if is_for_good => Ending::ForGood(step_error),
-        Some(wait) => Ending::FailedFor(step_error, wait),
-        None => Ending::Failed(step_error),
-    }
+    Ending::with_remedy(step_error, error.remedy())
 }
 
 /// Time and log of an attempt.

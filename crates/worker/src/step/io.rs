@@ -20,7 +20,7 @@ use millstream_model::{
 use serde_json::{Value, json};
 
 use super::attempt::{Attempt, Ending};
-use super::process::{no_folder, stopped, timed_out};
+use super::process::no_folder;
 use super::scratch::Scratch;
 use super::template::Templates;
 use crate::supervisor::ProcessSpec;
@@ -95,6 +95,7 @@ impl Attempt<'_> {
     /// How servers know the attempt.
     pub(super) fn session(&self) -> Session {
         let owner = format!("{}/{}", self.assignment.run.short(), self.step.key);
+        // The server's own limit is for the case that nobody is there any more to cancel.
         let limit = u64::try_from(self.timeout().as_millis()).unwrap_or(u64::MAX);
         Session { owner, statement_timeout_ms: Some(limit) }
     }
@@ -186,7 +187,7 @@ impl Attempt<'_> {
         let mut place = match manager.place(&address) {
             Place::File(path) => {
                 // To ask for the rows of a file is to ask whether it is there.
-                let there = manager.rows(&address, &path).await;
+                let there = self.within(manager.rows(&address, &path)).await?;
                 if let Err(error) = there.as_ref()
                     && !input.optional
                 {
@@ -216,20 +217,13 @@ impl Attempt<'_> {
     /// Waits for work on a server, until the run is canceled or the attempt's time is over. Then
     /// the work is dropped, which cancels it there.
     pub(super) async fn bounded<T>(&self, work: impl Future<Output = T>) -> Result<T, Ending> {
-        let timeout = self.timeout();
-        let too_long = self.seams.clock.sleep(timeout);
-        let mut stop = self.stop.clone();
         let work = async {
             // It is never closed, so there is a permit.
             let _place = self.worker.connections.acquire().await;
             work.await
         };
-        tokio::select! {
-            biased;
-            done = work => Ok(done),
-            () = stopped(&mut stop) => Err(Ending::Canceled),
-            () = too_long => Err(timed_out(timeout, String::new())),
-        }
+        // Such work is large, and is moved about until it is in its place.
+        self.within(Box::pin(work)).await
     }
 }
 

@@ -11,12 +11,11 @@ use serde_json::{Map, Value, json};
 use super::asset::Metadata;
 use super::attempt::{Attempt, Ending, Returned};
 use super::context::Context;
-use super::process::{stopped, timed_out};
 use super::template::Templates;
 use crate::worker::BUCKET;
 
-/// How long a function may take when its step does not say.
-const TIMEOUT: Duration = Duration::from_mins(5);
+/// How long an attempt may take when its step does not say: what a function waits for itself.
+pub(super) const TIMEOUT: Duration = Duration::from_mins(5);
 
 /// How much later than the attempt the request itself would end.
 const GRACE: Duration = Duration::from_secs(5);
@@ -31,16 +30,9 @@ pub(super) async fn run(
     context: &Context,
 ) -> Result<Returned, Ending> {
     let templates = context.templates();
-    let timeout = attempt.step.timeout.map_or(TIMEOUT, |HumanDuration(timeout)| timeout);
-    let call = call(attempt, step, (context, &templates), timeout)?;
+    let call = call(attempt, step, context, &templates)?;
     let object = object(attempt, step, &templates)?;
-    let too_long = attempt.seams.clock.sleep(timeout);
-    let mut canceled = attempt.stop.clone();
-    let value = tokio::select! {
-        value = carry_out(attempt, &call, object.as_ref()) => value?,
-        () = stopped(&mut canceled) => return Err(Ending::Canceled),
-        () = too_long => return Err(timed_out(timeout, String::new())),
-    };
+    let value = attempt.within(carry_out(attempt, &call, object.as_ref())).await??;
     Ok(Returned::Document(value, Metadata::new()))
 }
 
@@ -85,34 +77,26 @@ fn now(attempt: &Attempt<'_>) -> SystemTime {
 }
 
 fn failed(error: &LambdaError) -> Ending {
-    let (wait, is_for_good) = (error.retry_after(), error.is_for_good());
     let step_error = StepError {
         code: error.code(),
         message: error.to_string(),
         detail: error.detail().map(str::to_owned),
     };
-    match wait {
-        _ if is_for_good => Ending::ForGood(step_error),
-        Some(wait) => Ending::FailedFor(step_error, wait),
-        None => Ending::Failed(step_error),
-    }
+    Ending::with_remedy(step_error, error.remedy())
 }
 
 fn not_stored(error: &ObjectError) -> Ending {
     let message = format!("Failed to upload result to S3: {error}");
-    if error.is_for_good() {
-        Ending::for_good(ErrorCode::StepLambda, message)
-    } else {
-        Ending::failed(ErrorCode::StepLambda, message)
-    }
+    let step_error = StepError { code: ErrorCode::StepLambda, message, detail: None };
+    Ending::with_remedy(step_error, error.remedy())
 }
 
 /// The event as document 004 has it, with the payload's templates resolved.
 fn call(
     attempt: &Attempt<'_>,
     step: &LambdaStep,
-    (context, templates): (&Context, &Templates<'_>),
-    timeout: Duration,
+    context: &Context,
+    templates: &Templates<'_>,
 ) -> Result<FunctionCall, Ending> {
     let payload =
         templates.render_json(&Value::Object(step.payload.clone())).map_err(Ending::ForGood)?;
@@ -135,7 +119,7 @@ fn call(
         Kind::Sync => Wait::ForAnswer,
         Kind::Async => Wait::ForAcceptance,
     };
-    Ok(FunctionCall { function, event, wait, timeout: timeout + GRACE })
+    Ok(FunctionCall { function, event, wait, timeout: attempt.timeout() + GRACE })
 }
 
 /// The node as its file has it, which functions of document 004 look into.

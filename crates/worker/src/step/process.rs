@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use millstream_blob::{LogKey, LogStream};
 use millstream_model::{
-    ByteSize, CommandLine, CommandStep, ErrorCode, HumanDuration, StepError, StepLimits, StepUsage,
+    ByteSize, CommandLine, CommandStep, ErrorCode, HumanDuration, StepConfig, StepError,
+    StepLimits, StepUsage,
 };
 use tokio::sync::watch;
 
 use super::attempt::{Attempt, Ending, Returned};
 use super::context::Context;
-use super::result;
 use super::scratch::Scratch;
 use super::template::Templates;
+use super::{lambda, result};
 use crate::pipes::{Exception, Session, Told};
 use crate::supervisor::{EndCause, Ended, Excess, Process, ProcessSpec, SpawnError};
 
@@ -115,7 +116,7 @@ impl Attempt<'_> {
         self.worker.settings.run_scratch(self.assignment).join(name)
     }
 
-    /// A process of this attempt with nothing to run yet: its logs and its time.
+    /// A process of this attempt with nothing to run yet; its time is set when it starts.
     pub(super) fn bare_process(&self) -> ProcessSpec {
         let settings = &self.worker.settings;
         ProcessSpec {
@@ -123,13 +124,12 @@ impl Attempt<'_> {
             args: Vec::new(),
             env: BTreeMap::new(),
             cwd: settings.root.clone(),
-            stdin: None,
             out: self.log(LogStream::Out),
             err: self.log(LogStream::Err),
             output_max: settings.output_max,
             limits: self.limits(),
             tap: None,
-            timeout: Some(self.timeout()),
+            timeout: None,
             grace: settings.timeout_grace,
             leads_session: false,
         }
@@ -140,9 +140,34 @@ impl Attempt<'_> {
         self.step.limits.or(self.worker.settings.limits)
     }
 
-    /// How long the attempt may take.
+    /// How long the attempt may take, from its preparations to the last byte of its result.
     pub(super) fn timeout(&self) -> Duration {
-        self.step.timeout.map_or(self.worker.settings.timeout, |HumanDuration(timeout)| timeout)
+        match (self.step.timeout, &self.step.step) {
+            (Some(HumanDuration(timeout)), _) => timeout,
+            (None, StepConfig::Lambda(_)) => lambda::TIMEOUT,
+            (None, _) => self.worker.settings.timeout,
+        }
+    }
+
+    /// How much of that is left: each part of an attempt has what those before it did not take.
+    pub(super) fn time_left(&self) -> Result<Duration, Ending> {
+        let timeout = self.timeout();
+        match timeout.saturating_sub(self.taken_so_far()) {
+            Duration::ZERO => Err(timed_out(timeout, String::new())),
+            left => Ok(left),
+        }
+    }
+
+    /// Waits for `work`, which is dropped when the run is canceled or the attempt's time is over.
+    pub(super) async fn within<T>(&self, work: impl Future<Output = T>) -> Result<T, Ending> {
+        let too_long = self.seams.clock.sleep(self.time_left()?);
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            () = stopped(&mut stop) => Err(Ending::Canceled),
+            () = too_long => Err(timed_out(self.timeout(), String::new())),
+        }
     }
 
     /// The log of one of the attempt's outputs.
@@ -194,6 +219,7 @@ impl Attempt<'_> {
         session: Option<&mut Session>,
     ) -> Result<Ended, Ending> {
         let grace = self.worker.settings.cancel_grace;
+        let spec = ProcessSpec { timeout: Some(self.time_left()?), ..spec };
         let process =
             self.worker.supervisor.spawn(spec).await.map_err(|error| not_spawned(&error))?;
         let mut stop = self.stop.clone();

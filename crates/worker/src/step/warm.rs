@@ -19,7 +19,7 @@ pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Return
     let mut speech = attempt.speech(call, &mut env)?;
     let mut capture = attempt.capture();
     attempt.begin().await?;
-    let mut bounds = Bounds::new(attempt);
+    let mut bounds = Bounds::new(attempt)?;
     let python = &attempt.worker.python;
     let permit = bounds.within(python.warm_busy.acquire()).await?;
     let _permit = permit.map_err(|_| lost(&call.key.place, "the worker ends"))?;

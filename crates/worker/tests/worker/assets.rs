@@ -1,13 +1,18 @@
 //! Steps that make assets: what is stored, what is told about it, and how SQL steps take part.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use millstream_blob::LogStream;
 use millstream_model::worker_api::Assignment;
 use millstream_model::{
     AssetStep, ErrorCode, EventBody, FolderIo, HumanDuration, InputSource, IoDef, MetadataValue,
-    ReadSource, ResourceDef, SqlStep, StepConfig, StepInput, StepPlan,
+    ReadSource, ResourceDef, SqlStep, StepConfig, StepInput, StepPlan, Timestamp,
 };
+use millstream_worker::{Clock, SystemClock};
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, Recorder, noop, result_of, run_of, shell};
@@ -126,6 +131,37 @@ async fn r190_a_timeout_ends_a_statement_that_does_not_end() {
     };
     bench.run(with_warehouse(vec![step])).await;
     assert_eq!(bench.control.errors()[0].code, ErrorCode::StepTimeout);
+}
+
+/// A clock on which an hour passes as soon as a file is there.
+struct HourAt(PathBuf, SystemClock);
+
+impl Clock for HourAt {
+    fn now(&self) -> Timestamp {
+        let passed = if self.0.exists() { Duration::from_hours(1) } else { Duration::ZERO };
+        self.1.now().after(passed)
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        self.1.sleep(duration)
+    }
+}
+
+#[tokio::test]
+async fn a_timeout_is_one_for_the_work_of_a_step_and_for_storing_what_came_of_it() {
+    let bench = Bench::new();
+    let clock = HourAt(bench.settings.root.join("late"), SystemClock::start());
+    let line = r#"echo '{"rows": 1}' > "$MILLSTREAM_RESULT"; touch late"#;
+    let step = StepPlan {
+        timeout: Some(HumanDuration::from_secs(1_800)),
+        asset: Some(asset("orders", Some(IoDef::Json(FolderIo { base: "lake".to_owned() })))),
+        ..shell("orders", line)
+    };
+    bench.run_by(Arc::new(clock), run_of(vec![step])).await;
+    let error = &bench.control.errors()[0];
+    assert_eq!(error.code, ErrorCode::StepTimeout);
+    assert_eq!(error.message, "timeout: the step ran longer than 30m");
+    assert!(!bench.settings.root.join("lake").exists(), "it was stored after its time");
 }
 
 #[tokio::test]

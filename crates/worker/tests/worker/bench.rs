@@ -15,7 +15,8 @@ use millstream_model::{
     StepConfig, StepError, StepLimits, StepPlan, TenantDef, TenantId, Timestamp,
 };
 use millstream_worker::{
-    Canceler, ControlPlane, ReportError, RunEnd, Seams, Supervisor, Worker, WorkerSettings,
+    Canceler, Clock, ControlPlane, ReportError, RunEnd, Seams, Supervisor, SystemClock, Worker,
+    WorkerSettings,
 };
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -51,8 +52,14 @@ impl Bench {
     }
 
     pub(crate) async fn run(&self, assignment: Assignment) -> RunEnd {
+        self.run_by(Arc::new(SystemClock::start()), assignment).await
+    }
+
+    /// Runs it with another clock.
+    pub(crate) async fn run_by(&self, clock: Arc<dyn Clock>, assignment: Assignment) -> RunEnd {
         let (_canceler, signal) = Canceler::new();
-        self.worker().run(assignment, &Seams::system(self.control.clone()), signal).await
+        let seams = Seams { clock, ..Seams::system(self.control.clone()) };
+        self.worker().run(assignment, &seams, signal).await
     }
 
     /// The output of a step's first attempt, which need not be text.
