@@ -59,10 +59,10 @@ fn asset(key: AssetKey, fields: &Fields<'_>, reader: &mut Reader) -> AssetDef {
         metadata: fields.get("metadata").map(|it| metadata(&it, findings)).unwrap_or_default(),
         partitions,
         io: fields.get("io").and_then(|it| it.parsed::<IoName>(findings)),
+        limits: limits::of_step(fields, step.as_ref(), findings),
         step,
         timeout: timing::timeout(fields, findings),
         retry: timing::retry(fields, findings),
-        limits: limits::of_step(fields, findings),
         pool: fields.get("pool").and_then(|it| queue::pool_use(&it, findings)),
         code_version: fields.get("code_version").and_then(|it| it.filled(findings)),
         output_required: fields

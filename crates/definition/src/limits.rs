@@ -1,6 +1,6 @@
 //! What an attempt may use: the `limits` of a node or of an asset.
 
-use millstream_model::{ByteSize, ErrorCode, StepLimits};
+use millstream_model::{ByteSize, ErrorCode, StepConfig, StepLimits};
 
 use crate::fields::{Field, Fields, parsed};
 use crate::finding::Findings;
@@ -19,9 +19,19 @@ const FILES_MAX: u32 = 1 << 20;
 /// The least number of open files that a program can start with.
 const FILES_MIN: u32 = 16;
 
-/// The limits in `fields`; none where they say nothing.
-pub(crate) fn of_step(fields: &Fields<'_>, findings: &mut Findings) -> StepLimits {
+/// The limits in `fields`, which are those of `step`; none where they say nothing.
+pub(crate) fn of_step(
+    fields: &Fields<'_>,
+    step: Option<&StepConfig>,
+    findings: &mut Findings,
+) -> StepLimits {
     let Some(field) = fields.get("limits") else { return StepLimits::NONE };
+    if let Some(step) = step.filter(|step| !step.has_processes()) {
+        let message = format!("`limits` hold for processes, and `{}` steps have none", step.kind());
+        findings
+            .warning(ErrorCode::DefinitionValue, field.node.spot, message)
+            .help("leave `limits` out; `timeout` bounds how long the step may take");
+    }
     let Some(limits) = Fields::open(field.node, "`limits`", LIMITS.keys, findings) else {
         return StepLimits::NONE;
     };

@@ -102,7 +102,6 @@ fn op(
     let fields = with_config(kind, node, findings)?;
     let timeout = timing::timeout(&fields, findings);
     let retry = timing::retry(&fields, findings);
-    let limits = limits::of_step(&fields, findings);
     let mut extra = serde_json::Map::new();
     if kind == Kind::Local {
         let own = |field: &Field<'_>| match field.name {
@@ -114,6 +113,7 @@ fn op(
         extra = handed_on.map(|field| (field.name.to_owned(), field.node.json())).collect();
     }
     let step: Option<StepConfig> = steps::config(kind, &fields, extra, findings);
+    let limits = limits::of_step(&fields, step.as_ref(), findings);
     let id: StepKey = parsed(id, id_spot, findings)?;
     Some(OpDef { id, depends_on: Vec::new(), step: step?, timeout, retry, limits, pool })
 }

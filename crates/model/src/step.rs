@@ -49,6 +49,16 @@ impl StepConfig {
         }
     }
 
+    /// Whether limits have anything to hold: a process that works for the step alone.
+    pub fn has_processes(&self) -> bool {
+        match self {
+            Self::Local(_) | Self::Command(_) | Self::Python(_) | Self::Sql(_) | Self::Load(_) => {
+                true
+            }
+            Self::Http(_) | Self::Lambda(_) | Self::Noop(_) => false,
+        }
+    }
+
     /// The resource that a step of its own kind talks to.
     pub fn resource(&self) -> Option<&ResourceName> {
         match self {
