@@ -1,6 +1,6 @@
 //! One definition file: from its path and bytes to what it declares.
 
-use millstream_model::{ContentHash, Diagnostic, ErrorCode, FileManifest};
+use millstream_model::{ContentHash, Diagnostic, ErrorCode, FileManifest, is_library};
 
 use crate::fields::{Field, Fields, unknown_key};
 use crate::finding::{Findings, Spot};
@@ -72,6 +72,7 @@ fn tree(path: &str, content: &[u8], findings: &mut Findings) -> Option<Node> {
     let extension = name.rsplit_once('.').map(|(_, extension)| extension);
     let parse = match extension {
         Some("json") => json::parse,
+        Some("yaml" | "yml") if is_library(path) => yaml::parse_any,
         Some("yaml" | "yml") => yaml::parse,
         other => {
             let shown = other.map_or_else(|| "none".to_owned(), |other| format!(".{other}"));
@@ -86,6 +87,10 @@ fn tree(path: &str, content: &[u8], findings: &mut Findings) -> Option<Node> {
 }
 
 fn read(path: &str, root: &Node, reader: &mut Reader) {
+    let is_library = is_library(path);
+    if is_library && root.value == Value::Null {
+        return;
+    }
     let Value::Map(entries) = &root.value else {
         reader
             .findings
@@ -97,9 +102,17 @@ fn read(path: &str, root: &Node, reader: &mut Reader) {
     let has_sections = entries
         .iter()
         .any(|entry| is_section(&entry.key) || LATER_SECTIONS.contains(&entry.key.as_str()));
-    if root.entry("nodes").is_some() || !has_sections {
-        jobs::of_file(path, root, reader);
-        return;
+    match root.entry("nodes") {
+        Some(nodes) if is_library => {
+            let message = "A file whose name begins with `_` is a library, and no job";
+            reader
+                .findings
+                .error(ErrorCode::DefinitionValue, nodes.key_spot, message)
+                .help("take the `_` off its name, or put the job under `jobs`");
+            return;
+        }
+        None if has_sections || is_library => {}
+        _ => return jobs::of_file(path, root, reader),
     }
     let what = "definition file";
     let Some(fields) = Fields::any(root, what, &mut reader.findings) else { return };

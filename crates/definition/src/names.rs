@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use millstream_model::{Diagnostic, ErrorCode, FileManifest, Severity};
+use millstream_model::{Diagnostic, ErrorCode, FileManifest, Severity, is_library};
 
 use crate::finding::Spot;
 use crate::location::{Finding, Tried};
@@ -11,10 +11,11 @@ use crate::location::{Finding, Tried};
 /// A kind of thing and the name of one.
 type Name<'a> = (&'static str, Cow<'a, str>);
 
-/// Reports each name that another file keeps: a live version before a new one, then by file name.
+/// Reports each name that another file keeps: a live version before a new one, a library before
+/// other files, then by file name.
 pub(crate) fn check(files: &[Tried<'_>]) -> Vec<Finding> {
     let mut order: Vec<(usize, &Tried<'_>)> = files.iter().enumerate().collect();
-    order.sort_by_key(|(_, file)| (!file.is_live, file.name));
+    order.sort_by_key(|(_, file)| (!file.is_live, !is_library(file.name), file.name));
     let mut owners: BTreeMap<Name<'_>, &str> = BTreeMap::new();
     let mut findings = Vec::new();
     for (index, file) in order {

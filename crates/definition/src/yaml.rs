@@ -11,8 +11,22 @@ use crate::json::too_deep;
 use crate::source::DEPTH_MAX;
 use crate::tree::{Entry, Node, Number, Value, without_duplicates};
 
-/// The tree of `text`, or `None` after reporting why it is no YAML that is read here.
+/// The tree of `text`, or `None` after reporting why it is no YAML that is read here, or that there
+/// is nothing in it.
 pub(crate) fn parse(text: &str, findings: &mut Findings) -> Option<Node> {
+    let root = parse_any(text, findings)?;
+    if root.value != Value::Null {
+        return Some(root);
+    }
+    let message = "YAML parse error: the file is empty";
+    findings
+        .error(ErrorCode::DefinitionYaml, Spot::FILE, message)
+        .help("write at least `nodes: [{id: first, type: noop}]`");
+    None
+}
+
+/// The same where there may be nothing, which is null.
+pub(crate) fn parse_any(text: &str, findings: &mut Findings) -> Option<Node> {
     let mut builder = Builder { open: Vec::new(), root: None, documents: 0, findings };
     let mut parser = Parser::new_from_str(text);
     while let Some(next) = parser.next_event() {
@@ -29,16 +43,7 @@ pub(crate) fn parse(text: &str, findings: &mut Findings) -> Option<Node> {
             }
         }
     }
-    match builder.root {
-        Some(root) if root.value != Value::Null => Some(root),
-        _ => {
-            let message = "YAML parse error: the file is empty";
-            findings
-                .error(ErrorCode::DefinitionYaml, Spot::FILE, message)
-                .help("write at least `nodes: [{id: first, type: noop}]`");
-            None
-        }
-    }
+    Some(builder.root.unwrap_or(Node { spot: Spot::FILE, value: Value::Null }))
 }
 
 fn spot_of(marker: &Marker) -> Spot {

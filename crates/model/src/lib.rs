@@ -64,7 +64,7 @@ pub use id::{RunId, RunIdError};
 pub use job::{JobDef, JobShape, OpDef};
 pub use key::{AssetKey, AssetKeyError};
 pub use limits::{StepLimits, StepUsage};
-pub use manifest::{FileManifest, FileVersion, Manifest};
+pub use manifest::{FileManifest, FileVersion, Manifest, is_library};
 pub use metadata::{MetadataKind, MetadataValue};
 pub use name::{
     CalendarName, DimensionName, IoName, JobName, LocationName, NameError, PartitionsName,

@@ -55,6 +55,12 @@ pub struct FileVersion {
     pub hash: ContentHash,
 }
 
+/// Whether the file at `path` is a library: its name begins with `_`. It declares what other files
+/// use, counts before them, and is no job.
+pub fn is_library(path: &str) -> bool {
+    path.rsplit('/').next().is_some_and(|name| name.starts_with('_'))
+}
+
 /// Everything that a code location declares: the merge of its files.
 ///
 /// **Invariant.** Names are unique: the loader refuses the later file that takes a name again.
@@ -74,7 +80,7 @@ pub struct Manifest {
     pub resources: BTreeMap<ResourceName, ResourceDef>,
     /// IO managers by name.
     pub io: BTreeMap<IoName, IoDef>,
-    /// Handlers, in the order of the files' names and then of the lines.
+    /// Handlers: those of libraries first, then by the files' names, then by the lines.
     pub handlers: Vec<HandlerDef>,
     /// Tenants by id; a location that declares none has `default`.
     pub tenants: BTreeMap<TenantId, TenantDef>,
@@ -91,7 +97,8 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Merges `files`, which must be sorted by name; of a name declared twice the first stays.
+    /// Merges `files`, which must be sorted by name, libraries first; of a name declared twice the
+    /// first stays.
     pub fn merge<'a>(
         location: LocationName,
         files: impl IntoIterator<Item = (FileVersion, &'a FileManifest)>,
@@ -112,8 +119,10 @@ impl Manifest {
             pools: BTreeMap::new(),
             queue: QueueDef::default(),
         };
-        for (version, file) in files {
-            all.files.push(version);
+        let mut files: Vec<(FileVersion, &FileManifest)> = files.into_iter().collect();
+        all.files = files.iter().map(|(version, _)| version.clone()).collect();
+        files.sort_by_key(|(version, _)| !is_library(&version.name));
+        for (_, file) in files {
             for asset in &file.assets {
                 all.assets.entry(asset.key.clone()).or_insert_with(|| asset.clone());
             }

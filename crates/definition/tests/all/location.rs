@@ -3,7 +3,7 @@
 use millstream_definition::{
     LocationCheck, LocationFile, ParsedFile, Version, check_location, file_hash, parse_file,
 };
-use millstream_model::{ContentHash, Diagnostic, ErrorCode, Severity};
+use millstream_model::{CommandLine, ContentHash, Diagnostic, ErrorCode, HandlerTarget, Severity};
 
 /// A parsed file with its hash.
 struct Content(ParsedFile, ContentHash);
@@ -337,4 +337,24 @@ fn r149_a_pool_that_is_missing_or_too_small_is_reported_where_it_is_named() {
             "Asset `items` needs 5 slots of the pool `warehouse`",
         ]
     );
+}
+
+#[test]
+fn r182_libraries_count_before_other_files_however_those_are_called() {
+    let row = |target: &str| format!("handlers: {{'A.*': {{command: [{target}]}}}}");
+    let files =
+        [("0.yaml", row("late")), ("shared/_tasks.yaml", row("first")), ("Z.yaml", row("last"))];
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, &**text)).collect();
+    let found = check_new(&files);
+    assert_eq!(found.diagnostics, []);
+    let Some(HandlerTarget::Command(step)) = found.manifest.handler("A.x").map(|it| &it.target)
+    else {
+        panic!("{found:?}");
+    };
+    assert_eq!(step.command, CommandLine::Argv(vec!["first".to_owned()]));
+    let names: Vec<&str> = found.manifest.files.iter().map(|it| &*it.name).collect();
+    assert_eq!(names, ["0.yaml", "Z.yaml", "shared/_tasks.yaml"]);
+    let twice = [("0.yaml", "pools: {p: 1}"), ("_tasks.yaml", "pools: {p: 2}")];
+    let found = check_new(&twice);
+    assert_eq!(found.refused.iter().map(String::as_str).collect::<Vec<_>>(), ["0.yaml"]);
 }

@@ -1,12 +1,49 @@
 //! Files of sections: what each section's keys come to.
 
+use millstream_definition::parse_file;
 use millstream_model::partitions::{Cadence, DynamicPartitions, TimeWindowPartitions};
 use millstream_model::{
-    Builtin, HandlerTarget, HumanDuration, IoDef, Isolation, JobShape, LimitScope, MetadataKind,
-    PartitionsDef, ReadSource, ResourceDef, StepConfig, TagValues,
+    Builtin, ErrorCode, HandlerTarget, HumanDuration, IoDef, Isolation, JobShape, LimitScope,
+    MetadataKind, PartitionsDef, ReadSource, ResourceDef, Severity, StepConfig, TagValues,
 };
 
 use crate::{errors, load};
+
+#[test]
+fn limits_of_a_step_that_has_no_process_are_a_warning_with_a_way_out() {
+    let limits = "limits: {memory: 64 MiB}";
+    for (kind, key) in [("noop", ""), ("http", "resource: r,"), ("lambda", "function_name: f,")] {
+        let node = format!("nodes: [{{id: a, type: {kind}, {key} {limits}}}]");
+        let asset = format!("assets: {{a: {{step: {{kind: {kind}, {key}}}, {limits}}}}}");
+        for text in [node, asset] {
+            let found = parse_file("a.yaml", text.as_bytes()).diagnostics;
+            let about = found.iter().find(|it| it.message.starts_with("`limits` hold"));
+            let about = about.unwrap_or_else(|| panic!("{text}: {found:#?}"));
+            assert_eq!(
+                (about.severity, about.code),
+                (Severity::Warning, ErrorCode::DefinitionValue)
+            );
+            assert!(about.message.contains(&format!("`{kind}` steps have none")), "{about:?}");
+            assert!(about.help.as_ref().is_some_and(|help| help.contains("`timeout`")));
+        }
+    }
+    let text = format!("nodes: [{{id: a, type: command, command: [ls], {limits}}}]");
+    assert_eq!(parse_file("a.yaml", text.as_bytes()).diagnostics, []);
+}
+
+#[test]
+fn r182_a_library_need_not_declare_anything_and_is_no_job() {
+    for text in ["null", "# nothing yet\n", "handlers: {'A.*': {builtin: noop}}"] {
+        let library = parse_file("shared/_reusable.yaml", text.as_bytes());
+        assert_eq!(library.diagnostics, [], "{text}");
+        assert_eq!(library.manifest.unwrap().jobs, []);
+    }
+    assert_eq!(parse_file("_reusable.json", b"null").diagnostics, []);
+    let found = errors("_reusable.yaml", "nodes: [{id: a, type: noop}]");
+    assert_eq!(found[0].message, "A file whose name begins with `_` is a library, and no job");
+    assert_eq!(errors("_reusable.yaml", "handler: {}")[0].code, ErrorCode::DefinitionUnknownKey);
+    assert_eq!(errors("reusable.yaml", "null")[0].message, "YAML parse error: the file is empty");
+}
 
 #[test]
 fn an_asset_takes_all_its_keys() {
