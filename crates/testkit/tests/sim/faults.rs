@@ -41,6 +41,8 @@ pub(crate) struct Rates {
     pub(crate) outage: u64,
     /// At a step, somebody cancels a run.
     pub(crate) cancel: u64,
+    /// A process is stopped for a while at a call of the store, before it or after.
+    pub(crate) pause_at_call: u64,
 }
 
 impl Rates {
@@ -59,6 +61,7 @@ impl Rates {
         jump: 0,
         outage: 0,
         cancel: 0,
+        pause_at_call: 0,
     };
 
     /// Each fault with even odds of being there at all: many small mixtures find more than one
@@ -79,6 +82,7 @@ impl Rates {
             jump: rate(60),
             outage: rate(15),
             cancel: rate(60),
+            pause_at_call: rate(60),
         }
     }
 
@@ -161,6 +165,11 @@ impl FaultyDatabase {
         if self.strikes(rates.death_at_call) {
             self.machines.kill(self.process);
             std::future::pending::<()>().await;
+        }
+        if self.strikes(rates.pause_at_call) {
+            self.machines.pause(self.process, Duration::from_millis(self.below(90_000)));
+            // It goes on here when the pause is over.
+            self.machines.sleep(Duration::ZERO).await;
         }
         let millis = if self.strikes(rates.call_slow) { 4_000 } else { 4 };
         let wait = self.below(millis);

@@ -31,7 +31,7 @@ use std::time::Duration;
 use millstream_testkit::chance::Chance;
 use millstream_testkit::ticks::TickVerdict;
 use ticking::{TickPlan, simulate_ticks};
-use world::{Broken, Outcome, Plan, Victims, simulate};
+use world::{Broken, Outcome, Plan, Scarce, Victims, simulate};
 
 /// The number in an environment variable.
 fn number(name: &str) -> Option<u64> {
@@ -47,7 +47,8 @@ fn seeds(count: u64) -> std::ops::RangeInclusive<u64> {
 fn anything(seed: u64) -> Plan {
     let rates = Rates::draw(&mut Chance::new(seed ^ 0x5eed));
     let steps = number("MILLSTREAM_SIM_STEPS").unwrap_or(1_500);
-    Plan { seed, rates, victims: Victims::Anybody, runs: 10, steps, mistake: None }
+    let scarce = if seed.is_multiple_of(3) { Scarce::Labels } else { Scarce::Places };
+    Plan { seed, rates, victims: Victims::Anybody, runs: 10, steps, scarce, mistake: None }
 }
 
 /// Simulates every seed; what was tried is the last line.
@@ -102,6 +103,7 @@ fn r195_of_a_thousand_random_jobs_with_dying_workers_no_step_succeeds_or_starts_
         victims: Victims::Workers,
         runs: 40,
         steps: 4_000,
+        scarce: Scarce::Places,
         mistake: None,
     });
     let runs: usize = outcomes.iter().map(|outcome| outcome.runs).sum();

@@ -4,7 +4,7 @@ use millstream_store::Sql;
 
 use crate::faults::Rates;
 use crate::ticking::simulate_ticks;
-use crate::world::{Plan, simulate};
+use crate::world::{Plan, Scarce, simulate};
 
 /// Seeds within which each mistake must be found.
 const BUDGET: u64 = 150;
@@ -77,6 +77,9 @@ static GRANT_WITHOUT_LEASE: Sql = Sql {
 /// Daemons and workers that stop for a while in the middle of something, and nothing else.
 const PAUSES: Rates = Rates { pause: 700, ..Rates::NONE };
 
+/// Processes that stop for a while just before or just after a call of the store, and nothing else.
+const PAUSES_AT_CALLS: Rates = Rates { pause_at_call: 150, ..Rates::NONE };
+
 /// Launches whose answer is lost, and calls that take long.
 const LOST_LAUNCHES: Rates = Rates { launch_answer_lost: 5_000, call_slow: 2_000, ..Rates::NONE };
 
@@ -143,4 +146,19 @@ fn g9_a_late_question_for_slots_that_leaves_a_row_is_found() {
 #[test]
 fn g9_slots_that_are_granted_without_the_lease_are_found() {
     assert!(found_by(&GRANT_WITHOUT_LEASE, |_| PAUSES).is_some());
+}
+
+/// A limit on labels is passed where the claim trusts an earlier look at the lease. Nothing else
+/// limits the runs here: a limit of the queue would be passed first, and hide it.
+#[test]
+fn g9_a_label_limit_that_is_looked_up_and_then_acted_on_is_found() {
+    let found = (1..=BUDGET).find(|seed| {
+        let plan = crate::anything(*seed);
+        let (mistake, scarce) = (Some(&CLAIM_WITHOUT_LEASE), Scarce::Labels);
+        let (runs, steps) = (40, 6_000);
+        let plan = Plan { mistake, rates: PAUSES_AT_CALLS, scarce, runs, steps, ..plan };
+        simulate(&plan).is_err_and(|broken| broken.what.contains("runs have the label"))
+    });
+    println!("a label limit: found by seed {found:?}");
+    assert!(found.is_some());
 }

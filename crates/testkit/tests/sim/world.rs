@@ -45,8 +45,19 @@ pub(crate) struct Plan {
     pub(crate) runs: u64,
     /// How many steps long things go wrong.
     pub(crate) steps: u64,
+    /// What there is too little of.
+    pub(crate) scarce: Scarce,
     /// A mistake in the product, planted to be found.
     pub(crate) mistake: Option<&'static Sql>,
+}
+
+/// What runs wait for. Where places in the queue are scarce, nothing else is seen to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scarce {
+    /// A few runs of all tenants may be in progress.
+    Places,
+    /// All runs have the same label, of which each tenant has one or two; nothing else limits them.
+    Labels,
 }
 
 /// The processes that are killed and stopped between two steps.
@@ -117,7 +128,8 @@ impl<'a> World<'a> {
         let machines = executor.machines();
         let store = Store::in_memory().unwrap();
         let faults = Faults::new(plan.rates, plan.mistake);
-        let limits = QueueLimits::of(Some(u32::try_from(1 + chance.below(4)).unwrap()));
+        let places = u32::try_from(1 + chance.below(4)).unwrap();
+        let limits = QueueLimits::of((plan.scarce == Scarce::Places).then_some(places));
         let servers = Servers::default();
         let launcher = Launcher {
             machines: machines.clone(),
@@ -345,6 +357,7 @@ impl<'a> World<'a> {
     fn ask_for_a_run(&mut self) {
         let Some((process, control)) = self.a_server() else { return };
         self.asked += 1;
+        let labels = if self.plan.scarce == Scarce::Labels { 1 } else { 3 };
         let tenant: TenantId =
             TENANTS[usize::try_from(self.chance.below(2)).unwrap()].parse().unwrap();
         let request = RunRequest {
@@ -354,7 +367,7 @@ impl<'a> World<'a> {
             context: serde_json::Map::new(),
             tags: [
                 ("dagster/priority".to_owned(), self.chance.below(5).to_string()),
-                (jobs::LIMITED.to_owned(), format!("Q{}", self.chance.below(3))),
+                (jobs::LIMITED.to_owned(), format!("Q{}", self.chance.below(labels))),
             ]
             .into(),
         };
