@@ -1,12 +1,17 @@
 //! The crash that a test asks for with `MILLSTREAM_CRASH_AT`; not in release builds.
+//!
+//! `MILLSTREAM_CRASH_OF=worker` has the workers that this process has started die there, and not
+//! the process itself.
 
 use millstream_control::Store;
 
-/// `store`, which ends this process at the commit that the environment names, if it names one.
+/// `store`, at whose commit that the environment names, if it names one, somebody dies.
 #[cfg(debug_assertions)]
 pub(crate) fn armed(store: Store) -> Store {
     let point = std::env::var("MILLSTREAM_CRASH_AT").ok();
-    store.crashing_at(point.and_then(|text| millstream_store::CrashPoint::parse(&text, kill)))
+    let of_worker = std::env::var("MILLSTREAM_CRASH_OF").is_ok_and(|who| who == "worker");
+    let crash = if of_worker { purpose::kill_workers } else { purpose::kill_this };
+    store.crashing_at(point.and_then(|text| millstream_store::CrashPoint::parse(&text, crash)))
 }
 
 /// `store` as it is.
@@ -15,14 +20,39 @@ pub(crate) fn armed(store: Store) -> Store {
     store
 }
 
-/// Ends this process without a word to anybody, as `kill -9` does.
+/// The crashes themselves.
 #[cfg(debug_assertions)]
-fn kill() {
-    let me = rustix::process::getpid();
-    if rustix::process::kill_process(me, rustix::process::Signal::KILL).is_err() {
-        std::process::abort();
+mod purpose {
+    use rustix::process::{Pid, Signal, getpid, kill_process};
+
+    /// Ends this process without a word to anybody, as `kill -9` does.
+    pub(super) fn kill_this() {
+        if kill_process(getpid(), Signal::KILL).is_err() {
+            std::process::abort();
+        }
+        loop {
+            std::thread::park();
+        }
     }
-    loop {
-        std::thread::park();
+
+    /// Ends the worker processes that this process has started, and says so.
+    pub(super) fn kill_workers() {
+        let me = std::process::id().to_string();
+        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        for number in numbers.filter(|number| is_worker_of(*number, &me)) {
+            let killed = Pid::from_raw(number).map(|pid| kill_process(pid, Signal::KILL));
+            tracing::warn!(worker = number, ?killed, "crash on purpose");
+        }
+    }
+
+    fn is_worker_of(number: i32, parent: &str) -> bool {
+        let read = |name: &str| std::fs::read(format!("/proc/{number}/{name}")).unwrap_or_default();
+        let stat = read("stat");
+        let stat = String::from_utf8_lossy(&stat);
+        // The name before it may hold anything, even a parenthesis.
+        let of = stat.rsplit_once(')').and_then(|(_, rest)| rest.split(' ').nth(2));
+        let is_worker = read("cmdline").split(|byte| *byte == 0).any(|word| word == b"__worker");
+        of == Some(parent) && is_worker
     }
 }

@@ -3,6 +3,9 @@
 //! The binary asks for one where its environment says so. Not in release builds; see
 //! docs/decisions/0007-crashes-on-purpose.md.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use crate::Batch;
 use crate::value::Value;
 
@@ -21,19 +24,27 @@ pub struct CrashPoint {
     side: Side,
     /// The kind of an event in the batch, like `step_succeeded`, or the name of a statement.
     word: String,
+    /// How many such commits there are until it crashes; counts on below zero.
+    to_go: Arc<AtomicI64>,
     crash: fn(),
 }
 
 impl CrashPoint {
-    /// The point that `text` names, like `before:step_succeeded`; there `crash` is called.
+    /// The point that `text` names, like `before:step_succeeded`, or `before:step_succeeded#2` for
+    /// the second such commit; there, and nowhere after it, `crash` is called.
     pub fn parse(text: &str, crash: fn()) -> Option<Self> {
-        let (side, word) = text.split_once(':')?;
+        let (point, number) = match text.split_once('#') {
+            Some((point, number)) => (point, number.parse::<i64>().ok()?),
+            None => (text, 1),
+        };
+        let (side, word) = point.split_once(':')?;
         let side = match side {
             "before" => Side::Before,
             "after" => Side::After,
             _ => return None,
         };
-        Some(Self { side, word: word.to_owned(), crash })
+        let to_go = Arc::new(AtomicI64::new(number));
+        Some(Self { side, word: word.to_owned(), to_go, crash })
     }
 
     /// Whether `batch` is the one.
@@ -47,9 +58,9 @@ impl CrashPoint {
         })
     }
 
-    /// Ends the process if this is the side.
+    /// Crashes if this is the side, and the commit is the one in its order.
     pub(crate) fn reach(&self, side: Side) {
-        if side == self.side {
+        if side == self.side && self.to_go.fetch_sub(1, Ordering::Relaxed) == 1 {
             (self.crash)();
         }
     }
@@ -68,5 +79,23 @@ mod tests {
         assert!(!at("after:step_succeeded").unwrap().is_in(&claim));
         assert!(at("during:step_succeeded").is_none());
         assert!(at("before").is_none());
+        assert!(at("before:step_succeeded#second").is_none());
+    }
+
+    #[test]
+    fn a_point_with_a_number_is_reached_at_that_commit_and_at_none_after_it() {
+        static CRASHES: AtomicI64 = AtomicI64::new(0);
+        let crash = || {
+            CRASHES.fetch_add(1, Ordering::Relaxed);
+        };
+        let point = CrashPoint::parse("before:RAISE_LEASE#2", crash).unwrap();
+        let crashes = |side| {
+            point.reach(side);
+            CRASHES.load(Ordering::Relaxed)
+        };
+        assert_eq!(
+            [Side::Before, Side::After, Side::Before, Side::Before].map(crashes),
+            [0, 0, 1, 1]
+        );
     }
 }

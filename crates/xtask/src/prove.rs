@@ -25,14 +25,17 @@ pub enum Budget {
 
 impl Budget {
     /// The variables that the proofs read: how many seeds and how many steps from each; of G1 how
-    /// many seeds, schedules and minutes of trouble in each; of G11 which zones, and how many days
-    /// around each change of a clock.
+    /// many seeds, schedules and minutes of trouble in each; of G2 how many seeds, and how many
+    /// seconds a process may be silent; of G11 which zones, and how many days around each change of
+    /// a clock.
     pub fn variables(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Short => &[
                 ("MILLSTREAM_SIM_SEEDS", "200"),
                 ("MILLSTREAM_SIM_STEPS", "2000"),
                 ("MILLSTREAM_SIM_TICK_SEEDS", "20"),
+                ("MILLSTREAM_KILL_SEEDS", "1"),
+                ("MILLSTREAM_KILL_LEASE", "1"),
                 ("MILLSTREAM_ZONES_DAYS", "2"),
             ],
             Self::Long => &[
@@ -41,6 +44,8 @@ impl Budget {
                 ("MILLSTREAM_SIM_TICK_SEEDS", "200"),
                 ("MILLSTREAM_SIM_SCHEDULES", "50"),
                 ("MILLSTREAM_SIM_MINUTES", "70"),
+                ("MILLSTREAM_KILL_SEEDS", "5"),
+                ("MILLSTREAM_KILL_LEASE", "1"),
                 ("MILLSTREAM_ZONES_ALL", "1"),
                 ("MILLSTREAM_ZONES_DAYS", "3"),
             ],

@@ -55,10 +55,12 @@ impl Project {
         self
     }
 
-    /// Sets a variable for the commands from now on.
-    pub(crate) fn set(&mut self, name: &str, value: Option<&str>) {
-        self.variables.retain(|(known, _)| known != name);
+    /// Sets a variable for the commands from now on; returns what it was before.
+    pub(crate) fn set(&mut self, name: &str, value: Option<&str>) -> Option<String> {
+        let before = self.variables.iter().position(|(known, _)| known == name);
+        let before = before.map(|place| self.variables.remove(place).1);
         self.variables.extend(value.map(|value| (name.to_owned(), value.to_owned())));
+        before
     }
 
     /// A path in the folder.
