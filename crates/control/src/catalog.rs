@@ -6,15 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use millstream_decide::queue::Limits;
 use millstream_model::view::TenantRow;
 use millstream_model::{
-    ContentHash, FileManifest, FileVersion, JobName, LocationName, Manifest, PartitionsName,
-    PoolDef, PoolName, TenantId,
+    AssetKey, ContentHash, FileManifest, FileVersion, JobName, LocationName, Manifest,
+    PartitionsName, PoolDef, PoolName, TenantId,
 };
 use millstream_plan::selection::select;
 use millstream_store::StoreError;
 use millstream_store::definitions::StoredLocation;
 
 use crate::live_schedules::LiveSchedules;
-use crate::sensors::LiveSensors;
+use crate::live_sensors::LiveSensors;
 use crate::{Control, ControlError};
 
 /// The live definitions of every code location.
@@ -85,6 +85,11 @@ impl Catalog {
         self.pick(tenant, |manifest| {
             select(manifest, selection).is_ok_and(|assets| !assets.is_empty())
         })
+    }
+
+    /// The manifest that declares `asset` for `tenant`; any that has the tenant when none does.
+    pub(crate) fn for_asset(&self, tenant: &TenantId, asset: &AssetKey) -> Option<&Arc<Manifest>> {
+        self.pick(tenant, |manifest| manifest.assets.contains_key(asset))
     }
 
     /// The manifest that declares `partitions`.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use millstream_model::{Clock, Entropy, RunId, Timestamp};
+use millstream_model::{Clock, Entropy, RunId, Secrets, Timestamp};
 use millstream_store::Store;
 
 use crate::catalog::CatalogCache;
@@ -27,6 +27,8 @@ pub struct Control {
     pub(crate) plans: Arc<PlanCache>,
     pub(crate) token_secret: Arc<OnceLock<String>>,
     pub(crate) env: Arc<BTreeMap<String, String>>,
+    /// What deliveries are checked with.
+    pub(crate) secrets: Arc<Secrets>,
     /// Whether failed runs are tried again as their jobs say.
     pub(crate) retries_runs: bool,
 }
@@ -41,6 +43,7 @@ impl Control {
             plans: Arc::default(),
             token_secret: Arc::default(),
             env: Arc::default(),
+            secrets: Arc::default(),
             retries_runs: true,
         }
     }
@@ -55,6 +58,12 @@ impl Control {
     #[must_use]
     pub fn with_env(self, env: BTreeMap<String, String>) -> Self {
         Self { env: Arc::new(env), ..self }
+    }
+
+    /// The same use cases, with the secrets that definitions may name.
+    #[must_use]
+    pub fn with_secrets(self, secrets: Secrets) -> Self {
+        Self { secrets: Arc::new(secrets), ..self }
     }
 
     /// The store, for questions that are no use case.

@@ -118,6 +118,28 @@ pub enum ControlError {
         sensor: String,
     },
 
+    /// The delivery does not say what it is called, where it has to.
+    #[error("the delivery has no header `{header}` of at most {limit} bytes, which names it")]
+    DeliveryNameless {
+        /// The header.
+        header: String,
+        /// The most bytes of it.
+        limit: usize,
+    },
+
+    /// What was posted is no text.
+    #[error("the body of a delivery is text, in UTF-8")]
+    DeliveryBinary,
+
+    /// Too much waits for the sensor's tick.
+    #[error("{limit} wait for sensor {sensor} already; send it again once it has read some")]
+    DeliveryFull {
+        /// The sensor.
+        sensor: String,
+        /// How much may wait.
+        limit: &'static str,
+    },
+
     /// A condition of a schedule says neither yes nor no.
     #[error(transparent)]
     Condition(#[from] ConditionError),
@@ -219,7 +241,11 @@ impl ControlError {
             Self::FileUnknown { .. } | Self::VersionUnknown { .. } | Self::FileDeleted { .. } => {
                 ErrorCode::DefinitionVersionUnknown
             }
-            Self::TooMany { .. } | Self::Priority { .. } => ErrorCode::BadRequest,
+            Self::TooMany { .. }
+            | Self::Priority { .. }
+            | Self::DeliveryNameless { .. }
+            | Self::DeliveryBinary => ErrorCode::BadRequest,
+            Self::DeliveryFull { .. } => ErrorCode::DeliveryFull,
             Self::ScheduleUnknown { .. } => ErrorCode::ScheduleUnknown,
             Self::SensorUnknown { .. } => ErrorCode::SensorUnknown,
             Self::Condition(_) => ErrorCode::DefinitionTemplate,

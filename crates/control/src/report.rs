@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use millstream_model::view::{MaterializationRow, PartitionState};
+use millstream_model::view::{MadeBy, MaterializationRow, PartitionState};
 use millstream_model::worker_api::{Assignment, Report, ReportAnswer, ReportedEvent, WaitingStep};
 use millstream_model::{
     AssetKey, Event, EventBody, FailureCause, RunEvent, RunId, RunPlan, RunStatus, StepEvent,
@@ -319,8 +319,7 @@ impl Writer<'_> {
             let row = MaterializationRow {
                 asset: asset.clone(),
                 partition: partition.clone(),
-                run_id: self.run,
-                step: step.clone(),
+                made_by: MadeBy::Run { run_id: self.run, step: step.clone() },
                 at: event.at,
                 metadata: metadata.clone(),
                 data_version: data_version.clone(),
@@ -340,6 +339,7 @@ impl Writer<'_> {
             partition,
             state,
             run: self.run,
+            reported_by: None,
             at: event.at,
         };
         match &event.body {

@@ -16,7 +16,7 @@ use millstream_store::sensors::{LogPlace, RunFacts};
 use serde_json::{Map, Value, json};
 
 use crate::Control;
-use crate::sensor_ticks::SensorAsking;
+use crate::sensor_asking::SensorAsking;
 
 /// Events that one tick reads.
 const EVENTS_AT_ONCE: u32 = 1_000;
@@ -38,7 +38,7 @@ pub(crate) struct News {
 /// The kinds of events that a question is about.
 pub(crate) fn kinds_of(question: &SensorQuestion) -> Vec<&'static str> {
     match question {
-        SensorQuestion::Asset { .. } => vec!["materialized"],
+        SensorQuestion::Asset { .. } => vec!["materialized", "reported"],
         SensorQuestion::RunStatus { on, .. } => {
             let kind = |status: &RunStatus| match status {
                 RunStatus::Success => Some("run_succeeded"),
@@ -143,11 +143,20 @@ fn asset_found(
     facts: &BTreeMap<RunId, RunFacts>,
 ) -> Option<Found> {
     let event = &row.event;
-    let EventBody::Materialized { step, asset, partition, metadata, data_version, .. } =
-        &event.body
-    else {
-        return None;
+    let (step, asset, partition, metadata, data_version) = match &event.body {
+        EventBody::Materialized { step, asset, partition, metadata, data_version, .. } => {
+            (Some(step), asset, partition, metadata, data_version)
+        }
+        EventBody::Reported { asset, partition, metadata, data_version, .. } => {
+            (None, asset, partition, metadata, data_version)
+        }
+        _ => return None,
     };
+    let reported_by = match &event.body {
+        EventBody::Reported { by, .. } => Some(by),
+        _ => None,
+    };
+    let run = reported_by.is_none().then_some(event.run);
     if !assets.contains(asset) {
         return None;
     }
@@ -157,8 +166,9 @@ fn asset_found(
         "partition": partition,
         "metadata": metadata,
         "data_version": data_version,
-        "run_id": event.run,
+        "run_id": run,
         "step": step,
+        "reported_by": reported_by,
         "at": event.at.to_string(),
     });
     Some(Found {
@@ -169,7 +179,7 @@ fn asset_found(
         ]),
         partition: partition.clone(),
         tags: facts.map(|facts| facts.row.tags.clone()).unwrap_or_default(),
-        of: Some(event.run),
+        of: run,
     })
 }
 

@@ -21,7 +21,7 @@ pub use millstream_decide::sensor::FileSeen;
 
 use crate::Control;
 use crate::live_schedules::division;
-use crate::sensor_ticks::SensorAsking;
+use crate::sensor_asking::SensorAsking;
 
 /// Keys of dynamic partitions that a synchronization compares.
 const KEYS_MAX: u32 = 1_000_000;
@@ -46,6 +46,8 @@ pub(crate) struct Outcome {
     pub(crate) partitions: BTreeMap<PartitionsName, PartitionsChange>,
     /// What is remembered from now on.
     pub(crate) cursor: Option<String>,
+    /// The deliveries that it has read.
+    pub(crate) taken: Vec<String>,
     /// Why nothing is requested, where that is known already.
     pub(crate) skipped: Option<SkipReason>,
     /// Whether there is more, so that the next tick comes at once.
@@ -72,7 +74,7 @@ impl Control {
                 self.of_rows(asking, template.as_deref(), value)
             }
             (SensorQuestion::PartitionSync(sync), SensorReply::Value(value)) => {
-                self.of_sync(asking, sync, &value).await?
+                self.of_sync(asking, sync, value).await?
             }
             (SensorQuestion::Files(question), SensorReply::Files(files)) => {
                 let (found, cursor, is_partial) =
@@ -80,7 +82,13 @@ impl Control {
                 let draft = self.drafted(asking, found);
                 Ok(Outcome { draft, cursor: Some(cursor), is_partial, ..Outcome::default() })
             }
-            (question, SensorReply::None) if question.reads_events() => {
+            (SensorQuestion::Webhook(_), SensorReply::None) => {
+                let waiting = self.deliveries_for(asking).await?;
+                let draft = self.drafted(asking, waiting.found);
+                let (taken, is_partial) = (waiting.ids, waiting.is_partial);
+                Ok(Outcome { draft, cursor, taken, is_partial, ..Outcome::default() })
+            }
+            (question, SensorReply::None) if question.reads_store() => {
                 let news = self.news_for(asking).await?;
                 let said = failures(question, &news.found);
                 let draft = self.drafted(asking, news.found);
@@ -107,7 +115,7 @@ impl Control {
     }
 
     /// What templates of a sensor see whatever was found.
-    fn base_names(&self, asking: &SensorAsking) -> Map<String, Value> {
+    pub(crate) fn base_names(&self, asking: &SensorAsking) -> Map<String, Value> {
         let tenant = asking.manifest.tenants.get(&asking.tenant);
         let mut names = match self.names(&asking.tenant, tenant) {
             Value::Object(names) => names,
@@ -152,7 +160,7 @@ impl Control {
         &self,
         asking: &SensorAsking,
         def: &PartitionSync,
-        value: &Value,
+        value: Value,
     ) -> Result<Result<Outcome, TickWarning>, StoreError> {
         let named = match keys_of_rows(def, value, &self.base_names(asking)) {
             Ok(named) => named,

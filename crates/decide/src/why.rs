@@ -2,7 +2,7 @@
 //!
 //! `control` loads the facts and asks; pages, the API and `millstream why` show the same answer.
 
-use millstream_model::view::{AssetRow, PartitionState, RunRow, ScheduleRow, StepRow};
+use millstream_model::view::{AssetRow, MadeBy, PartitionState, RunRow, ScheduleRow, StepRow};
 use millstream_model::{
     AssetKey, DeadLetter, Event, EventBody, RunStatus, StepStatus, TickStatus, Timestamp,
 };
@@ -171,8 +171,11 @@ pub fn why_asset(facts: &AssetFacts) -> Why {
         let answer = "It was never made.".to_owned();
         return Why { what, answer, because: parts(asset) };
     };
-    let run = latest.run_id.short();
-    let mut because = vec![self::because(latest.at, format!("run {run} made it"))];
+    let made = match &latest.made_by {
+        MadeBy::Run { run_id, .. } => format!("run {} made it", run_id.short()),
+        MadeBy::Report { reported_by, .. } => format!("{reported_by} reported it"),
+    };
+    let mut because = vec![self::because(latest.at, made)];
     let mut stale = Vec::new();
     if facts.code_version.as_ref().is_some_and(|now| *now != latest.code_version) {
         stale.push(self::because(None, "its code is another now".to_owned()));

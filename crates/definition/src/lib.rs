@@ -40,6 +40,7 @@ mod template;
 mod timing;
 mod tree;
 mod triggers;
+mod webhook;
 mod yaml;
 
 pub use file::{EXTENSIONS, ParsedFile, file_hash, parse_file};

@@ -20,7 +20,11 @@ pub(crate) fn reference(field: &Field<'_>, findings: &mut Findings) -> Option<Se
         return None;
     }
     let what = format!("secret of `{}`", field.name);
-    let fields = Fields::open(field.node, &what, SECRET.keys, findings)?;
+    named_in(&Fields::open(field.node, &what, SECRET.keys, findings)?, findings)
+}
+
+/// The secret that an object with other keys beside it names.
+pub(crate) fn named_in(fields: &Fields<'_>, findings: &mut Findings) -> Option<SecretRef> {
     Some(SecretRef { secret: fields.need("secret", HELP, findings)?.filled(findings)? })
 }
 

@@ -13,12 +13,13 @@ use millstream_model::{
 use crate::fields::{Field, Fields, parsed};
 use crate::finding::Findings;
 use crate::keys::sensors::{
-    ASSET, FILES, FOUND, GUARD, HTTP, REQUEST, RUN, RUN_STATUS, SHARED, SQL, SYNC,
+    ASSET, FILES, FOUND, GUARD, HTTP, REQUEST, RUN, RUN_STATUS, SHARED, SQL, SYNC, WEBHOOK,
 };
 use crate::keys::{KIND, Key};
 use crate::reader::Reader;
 use crate::schedules::{context, switch, target};
 use crate::steps::{self, Kind as StepKind};
+use crate::webhook::webhook;
 use crate::{template, timing};
 
 /// What a sensor asks, by its word.
@@ -31,6 +32,7 @@ enum Kind {
     Files,
     Asset,
     RunStatus,
+    Webhook,
     PartitionSync,
 }
 
@@ -42,6 +44,7 @@ const KINDS: &[(&str, Kind)] = &[
     ("files", Kind::Files),
     ("asset", Kind::Asset),
     ("run_status", Kind::RunStatus),
+    ("webhook", Kind::Webhook),
     ("partition_sync", Kind::PartitionSync),
 ];
 
@@ -73,6 +76,7 @@ impl Kind {
             Self::Files => vec![FILES, RUN, FOUND],
             Self::Asset => vec![ASSET, RUN, FOUND],
             Self::RunStatus => vec![RUN_STATUS, RUN, FOUND],
+            Self::Webhook => vec![WEBHOOK, RUN, FOUND],
             Self::PartitionSync => vec![SYNC],
         }
     }
@@ -90,6 +94,7 @@ impl Kind {
                 Some(SensorQuestion::Asset { select })
             }
             Self::RunStatus => run_status(fields, findings),
+            Self::Webhook => webhook(fields, findings),
             Self::PartitionSync => sync(fields, findings),
         }
     }
@@ -106,7 +111,7 @@ pub(crate) fn section(field: &Field<'_>, reader: &mut Reader) {
         let what = format!("sensor `{}`", entry.name);
         let Some(fields) = Fields::any(entry.node, &what, findings) else { continue };
         let help = "it is one of `command`, `python`, `sql`, `http`, `files`, `asset`, \
-                    `run_status` and `partition_sync`";
+                    `run_status`, `webhook` and `partition_sync`";
         let kind = fields.need("kind", help, findings).and_then(|it| it.choice(KINDS, findings));
         let Some(kind) = kind else { continue };
         let mut known = vec![KIND, SHARED];
@@ -133,7 +138,8 @@ fn declared(
     findings: &mut Findings,
 ) -> Option<SensorDef> {
     let description = fields.get("description").and_then(|it| it.text(findings));
-    let every = fields.get("every").and_then(|it| every(&it, findings)).unwrap_or(SENSOR_EVERY);
+    let given = fields.get("every").and_then(|it| every(&it, findings));
+    let every = given.unwrap_or(usual(question.as_ref()));
     let timeout = timing::timeout(fields, findings).unwrap_or(SENSOR_TIMEOUT);
     let when = fields.get("when").and_then(|it| {
         template::check_all(it.node, findings);
@@ -155,6 +161,15 @@ fn declared(
         tenants,
         renamed_from,
     })
+}
+
+/// The least time between two ticks where a definition does not say.
+fn usual(question: Option<&SensorQuestion>) -> HumanDuration {
+    match question {
+        // Nobody looks at it before something was posted.
+        Some(SensorQuestion::Webhook(_)) => HumanDuration(EVERY_MIN),
+        _ => SENSOR_EVERY,
+    }
 }
 
 fn every(field: &Field<'_>, findings: &mut Findings) -> Option<HumanDuration> {
@@ -210,6 +225,9 @@ fn files(fields: &Fields<'_>, findings: &mut Findings) -> Option<SensorQuestion>
     let path = fields.need("path", "name a folder: `path: data/in`", findings);
     let path = path.and_then(|field| {
         let path = field.filled(findings)?;
+        if let Some(bucket) = path.strip_prefix(FileQuestion::S3) {
+            return is_bucket(&field, bucket, findings).then_some(path);
+        }
         let leaves = path.starts_with('/') || path.split('/').any(|part| part == "..");
         if leaves {
             let message = format!("`path` leaves the project's folder: {path:?}");
@@ -228,6 +246,20 @@ fn files(fields: &Fields<'_>, findings: &mut Findings) -> Option<SensorQuestion>
         settle: settle.unwrap_or(SETTLE),
         existing: existing.unwrap_or(true),
     }))
+}
+
+/// Whether what follows `s3://` begins with the name of a bucket.
+fn is_bucket(field: &Field<'_>, rest: &str, findings: &mut Findings) -> bool {
+    let bucket = rest.split('/').next().unwrap_or_default();
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    let is_name = (3..=63).contains(&bucket.len()) && bucket.bytes().all(is_letter);
+    if !is_name {
+        let message = format!("`path` names no bucket: {bucket:?}");
+        findings
+            .error(ErrorCode::DefinitionValue, field.node.spot, message)
+            .help("write it like `s3://bucket/folder`");
+    }
+    is_name
 }
 
 fn run_status(fields: &Fields<'_>, findings: &mut Findings) -> Option<SensorQuestion> {
@@ -313,7 +345,8 @@ pub(crate) fn step_of(question: &SensorQuestion) -> Option<&StepConfig> {
         SensorQuestion::PartitionSync(sync) => Some(&sync.source),
         SensorQuestion::Files(_)
         | SensorQuestion::Asset { .. }
-        | SensorQuestion::RunStatus { .. } => None,
+        | SensorQuestion::RunStatus { .. }
+        | SensorQuestion::Webhook(_) => None,
     }
 }
 

@@ -104,6 +104,10 @@ codes! {
     SensorAsk = "sensor-ask",
     /// The source of partitions would have removed too many of them.
     SyncGuard = "sync-guard",
+    /// There is no webhook at this address, or the delivery does not prove that it may come in.
+    DeliveryRefused = "delivery-refused",
+    /// More deliveries wait for their sensor than are kept.
+    DeliveryFull = "delivery-full",
     /// A run was requested before under this run key.
     RunKeyKnown = "run-key-known",
     /// The job is disabled.

@@ -26,7 +26,7 @@ pub struct Event {
     pub at: Timestamp,
     /// The tenant whose run it is.
     pub tenant: TenantId,
-    /// The run.
+    /// The run; of what was made elsewhere, the report's own id.
     pub run: RunId,
     /// Which launch of the run's worker, as the store counts.
     pub epoch: i64,
@@ -184,6 +184,22 @@ pub enum EventBody {
         /// The version of the code that made it.
         code_version: String,
     },
+    /// An asset, or one partition of it, was made elsewhere; no run has this event.
+    Reported {
+        /// Who reported it.
+        by: String,
+        /// The asset.
+        asset: AssetKey,
+        /// The partition, when the asset is partitioned.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        partition: Option<PartitionKey>,
+        /// What was said about it.
+        #[serde(default)]
+        metadata: BTreeMap<String, MetadataValue>,
+        /// The version of the data.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        data_version: Option<String>,
+    },
     /// A step looked at an asset and says whether it is as it should be.
     AssetChecked {
         /// The step that looked.
@@ -275,6 +291,7 @@ impl EventBody {
             Self::StepCanceled { .. } => "step_canceled",
             Self::StepLost { .. } => "step_lost",
             Self::Materialized { .. } => "materialized",
+            Self::Reported { .. } => "reported",
             Self::AssetChecked { .. } => "asset_checked",
             Self::StepMessage { .. } => "step_message",
         }

@@ -34,6 +34,7 @@ mod retry;
 mod run;
 mod schedule;
 mod seam;
+mod secret;
 mod sensor;
 mod status;
 mod step;
@@ -41,6 +42,7 @@ mod tenant;
 mod tick;
 mod time;
 pub mod view;
+mod webhook;
 pub mod worker_api;
 mod zone;
 
@@ -85,6 +87,7 @@ pub use schedule::{
     ScheduleTarget, Switch, TickPartitions, TickTemplate, TickTemplateError, date_format,
 };
 pub use seam::{Clock, Entropy};
+pub use secret::Secrets;
 pub use sensor::{
     CURSOR_MAX, FileQuestion, PartitionSync, PartitionsChange, REQUESTS_MAX, RequestTemplate,
     SENSOR_EVERY, SENSOR_TIMEOUT, SensorAnswer, SensorDef, SensorQuestion, SensorRequest,
@@ -102,4 +105,5 @@ pub use tick::{
     SkipReason, TickKind, TickRow, TickRun, TickSource, TickStatus, TickWarning, TickWordError,
 };
 pub use time::Timestamp;
+pub use webhook::{DELIVERY_ID, DELIVERY_ID_MAX, DELIVERY_MAX, Webhook, WebhookAuth};
 pub use zone::{Zone, ZoneError};

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     HumanDuration, JobName, PartitionKey, PartitionsName, RunStatus, ScheduleTarget, SensorName,
-    StepConfig, Switch, TenantId,
+    StepConfig, Switch, TenantId, Webhook,
 };
 
 /// The least time between two ticks where a sensor does not say.
@@ -87,6 +87,8 @@ pub enum SensorQuestion {
         /// The ends that count.
         on: Vec<RunStatus>,
     },
+    /// What is posted to an address of the sensor's own: each delivery requests a run.
+    Webhook(Webhook),
     /// The keys that dynamic partitions should have.
     PartitionSync(Box<PartitionSync>),
 }
@@ -94,7 +96,7 @@ pub enum SensorQuestion {
 /// Files below a folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileQuestion {
-    /// The folder, relative to the project's folder.
+    /// The folder, relative to the project's folder; or a prefix of S3, as `s3://bucket/prefix`.
     pub path: String,
     /// What a file's path below the folder must match: `*` within a name, `**` across folders.
     #[serde(default)]
@@ -103,6 +105,11 @@ pub struct FileQuestion {
     pub settle: HumanDuration,
     /// Whether what is there at the first tick counts as new.
     pub existing: bool,
+}
+
+impl FileQuestion {
+    /// What a path begins with that is a prefix of S3.
+    pub const S3: &'static str = "s3://";
 }
 
 /// The keys that dynamic partitions should have, and what keeps them from being wiped.
@@ -189,13 +196,14 @@ impl SensorQuestion {
             Self::Files(_) => "files",
             Self::Asset { .. } => "asset",
             Self::RunStatus { .. } => "run_status",
+            Self::Webhook(_) => "webhook",
             Self::PartitionSync(_) => "partition_sync",
         }
     }
 
-    /// Whether the store alone has the answer: events that are read from the log.
-    pub fn reads_events(&self) -> bool {
-        matches!(self, Self::Asset { .. } | Self::RunStatus { .. })
+    /// Whether the store alone has the answer: events of the log, or deliveries.
+    pub fn reads_store(&self) -> bool {
+        matches!(self, Self::Asset { .. } | Self::RunStatus { .. } | Self::Webhook(_))
     }
 }
 
@@ -216,6 +224,7 @@ impl fmt::Display for SensorQuestion {
                     None => write!(f, "{} of any run", on.join(" or ")),
                 }
             }
+            Self::Webhook(_) => write!(f, "what is posted to it"),
             Self::PartitionSync(sync) => write!(f, "keys of {}", sync.partitions),
         }
     }

@@ -235,18 +235,47 @@ pub struct MaterializationRow {
     pub asset: AssetKey,
     /// The partition, when it has any.
     pub partition: Option<PartitionKey>,
-    /// The run that made it.
-    pub run_id: RunId,
-    /// The step that made it.
-    pub step: StepKey,
+    /// Who made it.
+    #[serde(flatten)]
+    pub made_by: MadeBy,
     /// When.
     pub at: Timestamp,
-    /// What the step said.
+    /// What was said about it.
     pub metadata: BTreeMap<String, MetadataValue>,
     /// The version of the data.
     pub data_version: Option<String>,
     /// The version of the code.
     pub code_version: String,
+}
+
+/// Who made an asset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum MadeBy {
+    /// A step of a run.
+    Run {
+        /// The run.
+        run_id: RunId,
+        /// The step.
+        step: StepKey,
+    },
+    /// Somebody elsewhere, who reported it.
+    Report {
+        /// The report.
+        report_id: RunId,
+        /// Who sent it.
+        reported_by: String,
+    },
+}
+
+impl MadeBy {
+    /// The run, if one made it.
+    pub fn run(&self) -> Option<RunId> {
+        match self {
+            Self::Run { run_id, .. } => Some(*run_id),
+            Self::Report { .. } => None,
+        }
+    }
 }
 
 /// One partition of an asset as its page shows it.

@@ -25,7 +25,8 @@ pub fn plan_assets(
 ) -> Result<RunPlan, PlanError> {
     let tenant_def = enabled_tenant(manifest, tenant)?.clone();
     let made = with_steps(manifest, assets)?;
-    let division = division_of(manifest, &made, partition)?;
+    let divided: Vec<&AssetDef> = made.iter().map(|(asset, _)| *asset).collect();
+    let division = division_of(manifest, &divided, partition)?;
     let dimensions = match (division, partition) {
         (Some(division), Some(choice)) => check_choice(manifest, tenant, division, choice)?,
         _ => BTreeMap::new(),
@@ -69,6 +70,22 @@ pub fn plan_selection(
     plan_assets(manifest, tenant, &assets, partition)
 }
 
+/// Checks that `asset` can have been made by somebody in `tenant`: that it is declared, and that
+/// `partition` is one of its own, or absent where it is one whole.
+pub fn check_made(
+    manifest: &Manifest,
+    tenant: &TenantId,
+    asset: &AssetKey,
+    partition: Option<&PartitionChoice>,
+) -> Result<(), PlanError> {
+    enabled_tenant(manifest, tenant)?;
+    let division = division_of(manifest, &[find(manifest, asset)?], partition)?;
+    if let (Some(division), Some(choice)) = (division, partition) {
+        check_choice(manifest, tenant, division, choice)?;
+    }
+    Ok(())
+}
+
 /// The selected assets that can be made, in the order of their keys and each once.
 fn with_steps<'a>(
     manifest: &'a Manifest,
@@ -107,15 +124,14 @@ type Division<'a> = (&'a PartitionsName, &'a PartitionsDef);
 /// The one partitions definition of the assets; none when no asset has one.
 fn division_of<'a>(
     manifest: &'a Manifest,
-    made: &[(&'a AssetDef, &'a StepConfig)],
+    made: &[&'a AssetDef],
     partition: Option<&PartitionChoice>,
 ) -> Result<Option<Division<'a>>, PlanError> {
-    let mut divided = made
-        .iter()
-        .filter_map(|(asset, _)| asset.partitions.as_ref().map(|name| (&asset.key, name)));
+    let mut divided =
+        made.iter().filter_map(|asset| asset.partitions.as_ref().map(|name| (&asset.key, name)));
     let Some((asset, name)) = divided.next() else {
         return match (partition, made.first()) {
-            (Some(choice), Some((first, _))) => Err(PlanError::PartitionNotTaken {
+            (Some(choice), Some(first)) => Err(PlanError::PartitionNotTaken {
                 what: first.key.to_string(),
                 key: choice.key.clone(),
             }),

@@ -18,7 +18,7 @@ pub mod progress;
 pub mod selection;
 mod wanted;
 
-pub use assets::{code_version, plan_assets, plan_selection};
+pub use assets::{check_made, code_version, plan_assets, plan_selection};
 pub use error::PlanError;
 pub use job::{plan_job, plan_question};
 pub use partition::{PartitionChoice, tenant_of};

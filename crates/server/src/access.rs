@@ -2,12 +2,16 @@
 //!
 //! A tenant that the caller may not see answers exactly like one that does not exist.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::body::Body;
 use axum::extract::{FromRequestParts, RawPathParams, Request, State};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use millstream_control::{ControlError, RunRight};
+use millstream_control::{ControlError, Delivery, Posted, RunRight};
 use millstream_model::{Caller, ErrorCode, Role, TenantId};
 
 use crate::guard;
@@ -50,13 +54,52 @@ impl Visitor {
 #[derive(Debug, Clone)]
 pub(crate) struct WorkerRight(pub(crate) RunRight);
 
+/// What was posted to a webhook by somebody who knows its secret.
+#[derive(Debug, Clone)]
+pub(crate) struct SenderRight(pub(crate) Delivery);
+
+/// How long a delivery may take to come in.
+const POSTING_MAX: Duration = Duration::from_secs(20);
+
 /// Lets a request through to its handler, or says why not.
 pub(crate) async fn authorize(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    match check(&gate, &mut parts).await {
+    let (checked, body) = match gate.route.access {
+        // What it says is its proof, so that it is read before it is let in.
+        Access::Sender => (check_sender(&gate, &mut parts, body).await, Body::empty()),
+        _ => (check(&gate, &mut parts).await, body),
+    };
+    match checked {
         Ok(()) => next.run(Request::from_parts(parts, body)).await,
         Err(problem) => problem.into_response(),
     }
+}
+
+/// Whether a delivery may come in. A webhook that is not there and a proof that is none get the
+/// same answer.
+async fn check_sender(gate: &Gate, parts: &mut Parts, body: Body) -> Result<(), Problem> {
+    guard::check_change(parts, gate.route.carries())?;
+    let read = axum::body::to_bytes(body, gate.route.body_max());
+    let body = match tokio::time::timeout(POSTING_MAX, read).await {
+        Ok(Ok(body)) => body.to_vec(),
+        Ok(Err(_)) => return Err(Problem::of_status(StatusCode::PAYLOAD_TOO_LARGE)),
+        Err(_) => return Err(Problem::of_status(StatusCode::REQUEST_TIMEOUT)),
+    };
+    let tenant = path_segment(&gate.state, parts, "tenant").await?;
+    let sensor = path_segment(&gate.state, parts, "sensor").await?;
+    let text = |(name, value): (&header::HeaderName, &header::HeaderValue)| {
+        Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+    };
+    let headers: BTreeMap<String, String> = parts.headers.iter().filter_map(text).collect();
+    let posted = Posted { headers, body };
+    let checked = gate.state.control.check_delivery((&tenant, &sensor), posted).await;
+    let Some(delivery) = checked.map_err(ControlError::from)? else {
+        let message = "there is no webhook at this address, or the delivery does not prove that \
+                       its sender knows the secret; the server's log says which";
+        return Err(Problem::new(ErrorCode::DeliveryRefused, message));
+    };
+    parts.extensions.insert(SenderRight(delivery));
+    Ok(())
 }
 
 async fn check(gate: &Gate, parts: &mut Parts) -> Result<(), Problem> {
@@ -78,6 +121,8 @@ async fn check(gate: &Gate, parts: &mut Parts) -> Result<(), Problem> {
             parts.extensions.insert(WorkerRight(right));
             return Ok(());
         }
+        // Let in by what it posts, and by nothing else.
+        Access::Sender => return reach(None, Role::Admin, ""),
     };
     parts.extensions.insert(visitor);
     Ok(())
@@ -140,6 +185,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Visitor {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         let missing = || Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR);
         parts.extensions.get::<Self>().cloned().ok_or_else(missing)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for SenderRight {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let missing = || Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR);
+        parts.extensions.remove::<Self>().ok_or_else(missing)
     }
 }
 

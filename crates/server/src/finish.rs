@@ -110,7 +110,7 @@ fn reader(path: &str, headers: &HeaderMap) -> Reader {
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
     let machine = ["api", "worker", "health", "ready", "server_info"];
     if first.is_some_and(|first| machine.contains(&first))
-        || second == Some("api")
+        || matches!(second, Some("api" | "hooks"))
         || accept.is_some_and(|accept| accept.starts_with("application/json"))
     {
         return Reader::Program;

@@ -21,6 +21,8 @@ pub(crate) enum Carries {
     Json,
     /// The fields of a page's form.
     Form,
+    /// Whatever its sender writes, who proves with each request that it may.
+    Anything,
 }
 
 /// Refuses a request whose host is not this server's.
@@ -48,6 +50,7 @@ pub(crate) fn check_change(parts: &Parts, carries: Carries) -> Result<(), Proble
     let wanted = match carries {
         Carries::Json => "application/json",
         Carries::Form => "application/x-www-form-urlencoded",
+        Carries::Anything => return Ok(()),
     };
     let kind = text(&parts.headers, header::CONTENT_TYPE.as_str()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();

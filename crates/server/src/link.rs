@@ -46,6 +46,11 @@ pub fn cancel(tenant: &TenantId, id: &RunId) -> String {
     format!("/{tenant}/runs/{id}/cancel")
 }
 
+/// Where a webhook's sensor is posted to.
+pub fn hook(tenant: &TenantId, name: &SensorName) -> String {
+    format!("/{tenant}/hooks/{}", segment(name.as_str()))
+}
+
 /// Where a failed run's page posts its retry button.
 pub fn retry(tenant: &TenantId, id: &RunId) -> String {
     format!("/{tenant}/runs/{id}/retry")

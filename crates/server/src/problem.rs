@@ -76,6 +76,8 @@ fn status_of(code: ErrorCode) -> StatusCode {
         | C::RunUnknown
         | C::DefinitionVersionUnknown => StatusCode::NOT_FOUND,
         C::Forbidden | C::HostRefused | C::CrossOrigin => StatusCode::FORBIDDEN,
+        C::DeliveryRefused => StatusCode::UNAUTHORIZED,
+        C::DeliveryFull => StatusCode::TOO_MANY_REQUESTS,
         C::BadRequest | C::ContextJson | C::SelectionSyntax => StatusCode::BAD_REQUEST,
         C::RunStatus | C::EpochStale | C::JobDisabled | C::TenantDisabled | C::ScanDisabled => {
             StatusCode::CONFLICT

@@ -6,7 +6,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::Method;
 use axum::middleware;
 use axum::routing::{MethodRouter, delete, get, post};
-use millstream_model::Role;
+use millstream_model::{DELIVERY_MAX, Role};
 
 use crate::access::{self, Gate};
 use crate::guard::Carries;
@@ -37,6 +37,8 @@ pub enum Verb {
     Form,
     /// Removes something, with JSON.
     Delete,
+    /// Brings something, as its sender writes it.
+    Deliver,
 }
 
 /// Who may use a route.
@@ -50,6 +52,8 @@ pub enum Access {
     Instance(Role),
     /// The worker that holds the run's token.
     Worker,
+    /// Whoever knows the secret of the sensor that the path names.
+    Sender,
 }
 
 macro_rules! routes {
@@ -162,6 +166,8 @@ routes! {
     AssetOne Get "/{tenant}/api/v1/assets/{asset}" VIEWER => get(api::assets::show);
     Materialize Post "/{tenant}/api/v1/assets/materialize" LAUNCHER
         => post(api::assets::materialize);
+    AssetReport Post "/{tenant}/api/v1/assets/{asset}/report" LAUNCHER
+        => post(api::assets::report);
     PartitionsAll Get "/{tenant}/api/v1/partitions" VIEWER => get(api::partitions::definitions);
     Partitions Get "/{tenant}/api/v1/partitions/{name}" VIEWER => get(api::partitions::list);
     PartitionsAdd Post "/{tenant}/api/v1/partitions/{name}" LAUNCHER
@@ -184,6 +190,8 @@ routes! {
     Tenants Get "/api/v1/tenants" PUBLIC => get(api::definitions::tenants);
     PartitionOwner Get "/api/v1/partitions/owner" PUBLIC => get(api::partitions::owner);
 
+    Deliver Deliver "/{tenant}/hooks/{sensor}" Access::Sender => post(api::hooks::deliver);
+
     Assignment Get "/worker/v1/runs/{run}/assignment" Access::Worker => get(worker::assignment);
     Report Post "/worker/v1/runs/{run}/events" Access::Worker => post(worker::report);
     Beat Post "/worker/v1/runs/{run}/beat" Access::Worker => post(worker::beat);
@@ -196,6 +204,7 @@ impl Route {
         match self.method {
             Verb::Form => Carries::Form,
             Verb::Get | Verb::Post | Verb::Delete => Carries::Json,
+            Verb::Deliver => Carries::Anything,
         }
     }
 
@@ -203,19 +212,20 @@ impl Route {
     pub fn http_method(&self) -> Method {
         match self.method {
             Verb::Get => Method::GET,
-            Verb::Post | Verb::Form => Method::POST,
+            Verb::Post | Verb::Form | Verb::Deliver => Method::POST,
             Verb::Delete => Method::DELETE,
         }
     }
 
     /// The largest body it takes, in bytes.
-    fn body_max(&self) -> usize {
+    pub(crate) fn body_max(&self) -> usize {
         match (self.access, self.method) {
             // A report holds thousands of events of up to 64 KiB; workers split larger ones.
             (Access::Worker, _) => 64 << 20,
             // Ten thousand partition keys of 500 bytes.
             (_, Verb::Post | Verb::Delete) => 8 << 20,
             (_, Verb::Form | Verb::Get) => 1 << 20,
+            (_, Verb::Deliver) => DELIVERY_MAX,
         }
     }
 }

@@ -13,6 +13,7 @@ mod changes;
 mod crash;
 pub mod dead_letters;
 pub mod definitions;
+pub mod deliveries;
 mod dialect;
 mod error;
 pub mod events;

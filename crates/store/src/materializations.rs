@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use millstream_model::view::{MaterializationRow, PartitionRow, PartitionState};
+use millstream_model::view::{MadeBy, MaterializationRow, PartitionRow, PartitionState};
 use millstream_model::{AssetKey, PartitionKey, RunId, TenantId, Timestamp};
 
 use crate::batch::Expect;
@@ -10,48 +10,56 @@ use crate::statement::statements;
 use crate::value::json;
 use crate::{Batch, Row, Scope, Store, StoreError, Value};
 
+/// What stands for the step of what was made elsewhere.
+const NO_STEP: &str = "external";
+
 statements! {
     INSERT_MATERIALIZATION = "
         INSERT INTO materialization (tenant, asset, partition_key, run, step, at, metadata,
-                                     data_version, code_version)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+                                     data_version, code_version, reported_by)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     DELETE_MATERIALIZATION = "
         DELETE FROM materialization
         WHERE tenant = $1 AND asset = $2 AND run = $3 AND partition_key = $4";
     UPSERT_ASSET_STATE = "
         INSERT INTO asset_state (tenant, asset, partition_key, run, step, at, metadata,
-                                 data_version, code_version)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+                                 data_version, code_version, reported_by)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
         ON CONFLICT (tenant, asset) DO UPDATE
         SET partition_key = excluded.partition_key, run = excluded.run, step = excluded.step,
             at = excluded.at, metadata = excluded.metadata,
-            data_version = excluded.data_version, code_version = excluded.code_version";
+            data_version = excluded.data_version, code_version = excluded.code_version,
+            reported_by = excluded.reported_by";
     UPSERT_PARTITION_STATE = "
         INSERT INTO partition_state (tenant, asset, partition_key, state, run, at,
-                                     materialized_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7)
+                                     materialized_at, reported_by)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
         ON CONFLICT (tenant, asset, partition_key) DO UPDATE
         SET state = excluded.state, run = excluded.run, at = excluded.at,
-            materialized_at = COALESCE(excluded.materialized_at, partition_state.materialized_at)";
+            materialized_at = COALESCE(excluded.materialized_at, partition_state.materialized_at),
+            reported_by = excluded.reported_by";
     SETTLE_PARTITION = "
         UPDATE partition_state
         SET state = CASE WHEN materialized_at IS NULL THEN 'MISSING' ELSE 'MATERIALIZED' END
         WHERE tenant = $1 AND asset = $2 AND partition_key = $3 AND run = $4
           AND state = 'RUNNING'";
     LATEST_MATERIALIZATIONS = "
-        SELECT asset, partition_key, run, step, at, metadata, data_version, code_version
+        SELECT asset, partition_key, run, step, at, metadata, data_version, code_version,
+               reported_by
         FROM asset_state WHERE tenant = $1";
     MATERIALIZATIONS_OF_ASSET = "
-        SELECT asset, partition_key, run, step, at, metadata, data_version, code_version
+        SELECT asset, partition_key, run, step, at, metadata, data_version, code_version,
+               reported_by
         FROM materialization
         WHERE tenant = $1 AND asset = $2
           AND (CAST($3 AS TEXT) IS NULL OR partition_key = $3)
         ORDER BY at DESC, run DESC LIMIT $4";
     MATERIALIZATIONS_OF_RUN = "
-        SELECT asset, partition_key, run, step, at, metadata, data_version, code_version
+        SELECT asset, partition_key, run, step, at, metadata, data_version, code_version,
+               reported_by
         FROM materialization WHERE tenant = $1 AND run = $2 ORDER BY at LIMIT $3";
     PARTITION_STATES = "
-        SELECT partition_key, state, run, at FROM partition_state
+        SELECT partition_key, state, run, at, reported_by FROM partition_state
         WHERE tenant = $1 AND asset = $2 AND partition_key > $3
         ORDER BY partition_key LIMIT $4";
     PARTITION_COUNTS = "
@@ -61,16 +69,23 @@ statements! {
 
 /// Stores a materialization in the history and as the asset's newest.
 pub fn insert(batch: &mut Batch, tenant: &TenantId, row: &MaterializationRow) {
+    let (id, step, reported_by) = match &row.made_by {
+        MadeBy::Run { run_id, step } => (run_id, step.as_str(), None),
+        MadeBy::Report { report_id, reported_by } => {
+            (report_id, NO_STEP, Some(reported_by.as_str()))
+        }
+    };
     let params: Vec<Value> = vec![
         tenant.into(),
         (&row.asset).into(),
         row.partition.as_ref().map_or("", PartitionKey::as_str).into(),
-        (&row.run_id).into(),
-        (&row.step).into(),
+        id.into(),
+        step.into(),
         row.at.into(),
         json(&row.metadata),
         row.data_version.as_deref().into(),
         row.code_version.as_str().into(),
+        reported_by.into(),
     ];
     batch.push(&INSERT_MATERIALIZATION, params.clone(), Expect::Rows(1));
     batch.push(&UPSERT_ASSET_STATE, params, Expect::Rows(1));
@@ -78,10 +93,11 @@ pub fn insert(batch: &mut Batch, tenant: &TenantId, row: &MaterializationRow) {
 
 /// Stores a materialization in the place of the one that an earlier attempt of its run reported.
 pub fn replace(batch: &mut Batch, tenant: &TenantId, row: &MaterializationRow) {
+    let Some(run) = row.made_by.run() else { return insert(batch, tenant, row) };
     let key = vec![
         tenant.into(),
         (&row.asset).into(),
-        (&row.run_id).into(),
+        (&run).into(),
         row.partition.as_ref().map_or("", PartitionKey::as_str).into(),
     ];
     batch.push(&DELETE_MATERIALIZATION, key, Expect::Any);
@@ -97,8 +113,10 @@ pub struct PartitionChange<'a> {
     pub partition: &'a PartitionKey,
     /// Its new state.
     pub state: PartitionState,
-    /// The run.
+    /// The run, or the report.
     pub run: RunId,
+    /// Who reported it, where no run did it.
+    pub reported_by: Option<&'a str>,
     /// When.
     pub at: Timestamp,
 }
@@ -114,6 +132,7 @@ pub fn change_partition(batch: &mut Batch, tenant: &TenantId, change: &Partition
         (&change.run).into(),
         change.at.into(),
         made.then_some(change.at).into(),
+        change.reported_by.into(),
     ];
     batch.push(&UPSERT_PARTITION_STATE, params, Expect::Rows(1));
 }
@@ -155,20 +174,20 @@ impl std::str::FromStr for StateName {
 }
 
 fn materialization(mut row: Row) -> Result<MaterializationRow, StoreError> {
-    Ok(MaterializationRow {
-        asset: row.parse()?,
-        partition: match row.text()? {
-            whole if whole.is_empty() => None,
-            // A key that was stored was a key; one that is none any more is shown as no partition.
-            key => key.parse().ok(),
-        },
-        run_id: row.parse()?,
-        step: row.parse()?,
-        at: row.time()?,
-        metadata: row.json()?,
-        data_version: row.text_opt()?,
-        code_version: row.text()?,
-    })
+    let asset = row.parse()?;
+    let partition = match row.text()? {
+        whole if whole.is_empty() => None,
+        // A key that was stored was a key; one that is none any more is shown as no partition.
+        key => key.parse().ok(),
+    };
+    let (id, step) = (row.parse()?, row.parse()?);
+    let (at, metadata) = (row.time()?, row.json()?);
+    let (data_version, code_version) = (row.text_opt()?, row.text()?);
+    let made_by = match row.text_opt()? {
+        Some(reported_by) => MadeBy::Report { report_id: id, reported_by },
+        None => MadeBy::Run { run_id: id, step },
+    };
+    Ok(MaterializationRow { asset, partition, made_by, at, metadata, data_version, code_version })
 }
 
 impl Store {
@@ -222,12 +241,10 @@ impl Store {
         let rows = self.read(Scope::tenant(tenant), &PARTITION_STATES, params).await?;
         rows.into_iter()
             .map(|mut row| {
-                Ok(PartitionRow {
-                    partition: row.parse()?,
-                    state: row.parse::<StateName>()?.0,
-                    run_id: Some(row.parse()?),
-                    at: Some(row.time()?),
-                })
+                let (partition, state) = (row.parse()?, row.parse::<StateName>()?.0);
+                let (run, at) = (row.parse()?, Some(row.time()?));
+                let run_id = row.text_opt()?.is_none().then_some(run);
+                Ok(PartitionRow { partition, state, run_id, at })
             })
             .collect()
     }

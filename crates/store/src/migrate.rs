@@ -87,6 +87,13 @@ pub(crate) static MIGRATIONS: &[Migration] = &[
         sqlite: "",
         postgres: "",
     },
+    Migration {
+        version: 8,
+        name: "0008_events",
+        up: include_str!("../migrations/0008_events/up.sql"),
+        sqlite: "",
+        postgres: include_str!("../migrations/0008_events/postgres.sql"),
+    },
 ];
 
 /// The table that remembers what was applied; an instance table, the same on both databases.

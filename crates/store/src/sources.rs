@@ -51,6 +51,9 @@ statements! {
     RENAME_TICK_RUNS = "
         UPDATE tick_run SET name = $5
         WHERE tenant = $1 AND kind = $2 AND location = $3 AND name = $4";
+    RENAME_DELIVERIES = "
+        UPDATE delivery SET sensor = $5
+        WHERE tenant = $1 AND 'sensor' = $2 AND location = $3 AND sensor = $4";
     MOVE_CURSORS = "
         WITH given (kind, location, name, timing, old_cursor, new_cursor, next_due) AS
             (/*rows $2 text text text text int int int*/)
@@ -147,7 +150,8 @@ pub fn rename(tenant: &TenantId, source: &TickSource, to: &str) -> Batch {
     Batch::for_tenant(tenant)
         .then_one(&RENAME_SOURCE, params.clone())
         .then(&RENAME_TICKS, params.clone())
-        .then(&RENAME_TICK_RUNS, params)
+        .then(&RENAME_TICK_RUNS, params.clone())
+        .then(&RENAME_DELIVERIES, params)
 }
 
 /// Moves the cursors of sources of one tenant, or conflicts when one has moved meanwhile.

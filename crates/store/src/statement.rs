@@ -27,6 +27,7 @@ pub fn all_statements() -> impl Iterator<Item = &'static Sql> {
     [
         crate::dead_letters::ALL,
         crate::definitions::ALL,
+        crate::deliveries::ALL,
         crate::events::ALL,
         crate::instance::ALL,
         crate::leases::ALL,

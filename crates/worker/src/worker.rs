@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use millstream_blob::{Blobs, LOG_MAX};
 use millstream_model::worker_api::Assignment;
-use millstream_model::{ByteSize, StepLimits};
+use millstream_model::{ByteSize, Secrets, StepLimits};
 use millstream_outbound::{AllowList, Aws, Client, Limits, OutboundError, SystemNames};
 use tokio::sync::{Semaphore, watch};
 
 use crate::python::Python;
 use crate::run::{RunEnd, drive};
-use crate::secret::Secrets;
 use crate::step::RunScratch;
 use crate::supervisor::memory_share;
 use crate::{Seams, Supervisor};

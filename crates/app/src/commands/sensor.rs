@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::answer::{rows, text};
 use super::ticking::{Kind, last, outcome, standing, state, warn, which};
 use crate::cli::{Global, SensorCommand};
-use crate::client::Client;
+use crate::client::{Client, encoded};
 use crate::error::AppError;
 use crate::output;
 
@@ -63,6 +63,10 @@ async fn show(client: &Client, global: &Global, name: &str) -> Result<(), AppErr
     output::line(&format!("{}  (tenant {})", text(&row, "/name"), text(&row, "/tenant")));
     let say = |word: &str, what: &str| output::line(&format!("  {word:<14}{what}"));
     say("asks", &text(&row, "/asks"));
+    if text(&row, "/kind") == "webhook" {
+        let (tenant, name) = (text(&row, "/tenant"), encoded(&text(&row, "/name")));
+        say("address", &format!("POST /{tenant}/hooks/{name}"));
+    }
     say("every", &text(&row, "/every"));
     say("timeout", &text(&row, "/timeout"));
     say("runs", &text(&row, "/target"));

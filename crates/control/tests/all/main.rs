@@ -13,4 +13,5 @@ mod queue;
 mod report;
 mod schedules;
 mod sensors;
+mod webhooks;
 mod why;

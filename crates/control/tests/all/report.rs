@@ -207,7 +207,10 @@ async fn a_materialization_is_the_newest_of_its_asset_and_makes_its_partition() 
     assert_eq!(state_of(&bench, "jfk::a").await, PartitionState::Materialized);
     let rows = bench.control.asset_rows(&worker.claimed.tenant).await.unwrap();
     let latest = rows.first().unwrap().latest.clone().unwrap();
-    assert_eq!((latest.run_id, latest.data_version.as_deref()), (worker.run(), Some("v1")));
+    assert_eq!(
+        (latest.made_by.run(), latest.data_version.as_deref()),
+        (Some(worker.run()), Some("v1"))
+    );
     let view = bench.control.run_view(&worker.claimed.tenant, worker.run()).await.unwrap();
     assert_eq!(view.materializations, [latest]);
 }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::bench::{Bench, TIME_TO_LIVE, TestWorker, started, step_started, step_succeeded};
 
 /// Jobs of one op each.
-fn jobs(names: &[&str]) -> String {
+pub(crate) fn jobs(names: &[&str]) -> String {
     let lines: Vec<String> = names
         .iter()
         .map(|name| format!("  {name}:\n    nodes: [{{id: a, type: noop}}]\n"))
@@ -34,13 +34,13 @@ fn tenant() -> TenantId {
 }
 
 /// An instance whose daemon asks sensors; what is asked of programs is said by the tests.
-struct World {
-    bench: Bench,
+pub(crate) struct World {
+    pub(crate) bench: Bench,
     watch: SensorWatch,
 }
 
 impl World {
-    async fn of(text: &str) -> Self {
+    pub(crate) async fn of(text: &str) -> Self {
         let bench = Bench::empty().await;
         bench.clock.set(Timestamp::from_micros(1_780_000_000_000_000));
         let mut world = Self { bench, watch: SensorWatch::default() };
@@ -52,12 +52,12 @@ impl World {
         self.bench.scan(vec![live("one.yaml", parsed("one.yaml", text))]).await;
     }
 
-    fn control(&self) -> &Control {
+    pub(crate) fn control(&self) -> &Control {
         &self.bench.control
     }
 
     /// Asks every sensor that is due, each with `reply`.
-    async fn pass(
+    pub(crate) async fn pass(
         &mut self,
         reply: impl Fn() -> Result<SensorReply, TickWarning>,
     ) -> Vec<SensorTicked> {
@@ -68,14 +68,14 @@ impl World {
         for (tenant, source) in pass.due {
             let asking = control.begin_sensor(&tenant, &source).await.unwrap().unwrap();
             let reply =
-                if asking.def.question.reads_events() { Ok(SensorReply::None) } else { reply() };
+                if asking.def.question.reads_store() { Ok(SensorReply::None) } else { reply() };
             ticked.push(control.settle_sensor(&asking, reply).await.unwrap());
         }
         ticked
     }
 
     /// As [`World::pass`] once everything is due again.
-    async fn again(
+    pub(crate) async fn again(
         &mut self,
         reply: impl Fn() -> Result<SensorReply, TickWarning>,
     ) -> Vec<SensorTicked> {
@@ -83,7 +83,7 @@ impl World {
         self.pass(reply).await
     }
 
-    async fn events(&mut self) -> Vec<SensorTicked> {
+    pub(crate) async fn events(&mut self) -> Vec<SensorTicked> {
         self.again(|| unreachable!("only events are read")).await
     }
 
@@ -91,23 +91,23 @@ impl World {
         self.again(move || Ok(SensorReply::Value(answer.clone()))).await
     }
 
-    async fn runs(&self) -> Vec<RunRow> {
+    pub(crate) async fn runs(&self) -> Vec<RunRow> {
         let store = self.control().store();
         let mut runs = store.run_list(&[tenant()], &RunFilter::default(), 10_000).await.unwrap();
         runs.reverse();
         runs
     }
 
-    async fn requested(&self) -> Vec<RunRow> {
+    pub(crate) async fn requested(&self) -> Vec<RunRow> {
         let by_sensor = |run: &RunRow| matches!(run.cause, Cause::Sensor { .. });
         self.runs().await.into_iter().filter(by_sensor).collect()
     }
 
-    async fn ticks(&self, name: &str) -> Vec<TickRow> {
+    pub(crate) async fn ticks(&self, name: &str) -> Vec<TickRow> {
         self.control().sensor_ticks(&tenant(), name, None, 100).await.unwrap()
     }
 
-    async fn last(&self, name: &str) -> TickRow {
+    pub(crate) async fn last(&self, name: &str) -> TickRow {
         self.ticks(name).await.remove(0)
     }
 
@@ -199,6 +199,61 @@ async fn r121_failures_of_every_job_are_seen_all_of_them_and_the_lag_is_shown() 
         fail(&mut worker).await;
     }
     assert_eq!(world.events().await, [SensorTicked::Skipped]);
+}
+
+#[tokio::test]
+async fn r121_failures_in_two_locations_and_five_thousand_in_a_burst_are_all_handled() {
+    let text = format!(
+        "{}sensors:\n  broken: {{kind: run_status, on: [FAILURE], request: {{job: tell, \
+         context: {{of: \"{{{{ run.id }}}}\"}}}}}}\n",
+        jobs(&["one", "tell"])
+    );
+    let mut world = World::of(&text).await;
+    let control = world.control().clone();
+    let other: millstream_model::LocationName = "elsewhere".parse().unwrap();
+    control.add_location(&other, "/elsewhere").await.unwrap();
+    let seen_version = control.location_version(&other).await.unwrap();
+    let files = vec![live("two.yaml", parsed("two.yaml", &jobs(&["two"])))];
+    let change =
+        millstream_control::LocationChange { location: other, seen_version, files, stale: None };
+    control.apply_scan(&change).await.unwrap();
+    world.events().await;
+    let mut failed = std::collections::BTreeSet::new();
+    for number in 0..5_000 {
+        let job = if number % 2 == 0 { "one" } else { "two" };
+        failed.insert(world.launch(job, json!({}), &[]).await.to_string());
+    }
+    while let claimed = world.bench.claim().await
+        && !claimed.is_empty()
+    {
+        for run in claimed {
+            let mut worker = world.bench.worker_of(run);
+            let error = millstream_model::StepError {
+                code: millstream_model::ErrorCode::StepExit,
+                message: "it broke".to_owned(),
+                detail: None,
+            };
+            let step = "a".parse().unwrap();
+            let ended = EventBody::StepFailed { step, attempt: 1, error, retry: None, usage: None };
+            let over = EventBody::RunFailed { reason: "a failed".to_owned() };
+            worker.say(vec![started(), step_started("a", 1), ended, over]).await.unwrap();
+        }
+    }
+    let lag = |stand: millstream_model::view::SensorStand| stand.lag.unwrap().events;
+    assert_eq!(lag(control.sensor_stand(&tenant(), "broken").await.unwrap()), 5_000);
+    let mut ticked = world.events().await;
+    for _ in 0..4 {
+        world.bench.clock.advance(std::time::Duration::from_millis(1));
+        ticked.extend(world.pass(|| unreachable!()).await);
+    }
+    assert_eq!(ticked, [SensorTicked::Launched(1_000); 5]);
+    assert_eq!(lag(control.sensor_stand(&tenant(), "broken").await.unwrap()), 0);
+    let mut seen = std::collections::BTreeSet::new();
+    for run in world.requested().await {
+        let Cause::Sensor { of: Some(of), .. } = run.cause else { unreachable!() };
+        assert!(seen.insert(of.to_string()), "{of} was handled twice");
+    }
+    assert_eq!(seen, failed);
 }
 
 #[tokio::test]

@@ -21,7 +21,8 @@ pub(crate) const SECRET: Object = Object {
     keys: &[&[SECRET_NAME]],
 };
 
-const SECRET_NAME: Key = key("secret", Shape::Text, "the secret's name").needed();
+/// The name of a secret.
+pub(crate) const SECRET_NAME: Key = key("secret", Shape::Text, "the secret's name").needed();
 
 /// How requests say who sends them.
 pub(crate) const AUTH: Object = Object {

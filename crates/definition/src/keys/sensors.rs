@@ -31,6 +31,11 @@ pub(crate) const SENSOR: Kinds = Kinds {
             keys: &[RUN_STATUS, SHARED, RUN, FOUND],
         },
         Kind {
+            word: "webhook",
+            says: "what is posted to an address of its own",
+            keys: &[WEBHOOK, SHARED, RUN, FOUND],
+        },
+        Kind {
             word: "partition_sync",
             says: "the keys that dynamic partitions should have",
             keys: &[SYNC, SHARED],
@@ -41,7 +46,8 @@ pub(crate) const SENSOR: Kinds = Kinds {
 /// The keys of every sensor.
 pub(crate) const SHARED: &[Key] = &[
     key("description", Shape::Text, "what it is for"),
-    key("every", Shape::Duration, "the least time between two ticks, at least 1s").or("\"30s\""),
+    key("every", Shape::Duration, "the least time between two ticks; of a webhook `1s`")
+        .or("\"30s\""),
     key("timeout", Shape::Duration, "how long an answer may take, longer than 0").or("\"60s\""),
     key(
         "enabled",
@@ -91,7 +97,12 @@ const HTTP_QUERY: Object = Object {
 
 /// The keys of files.
 pub(crate) const FILES: &[Key] = &[
-    key("path", Shape::Text, "the folder, relative to the project's folder").needed(),
+    key(
+        "path",
+        Shape::Text,
+        "the folder, relative to the project's folder, or `s3://bucket/prefix`",
+    )
+    .needed(),
     key("pattern", Shape::Text, "which files below it: `*.csv`, `**/*.json`").or("\"**\""),
     key("settle", Shape::Duration, "how long a file must have been left alone").or("\"2s\""),
     key(
@@ -116,6 +127,34 @@ pub(crate) const RUN_STATUS: &[Key] = &[
     )
     .needed(),
 ];
+
+/// The keys of webhooks.
+pub(crate) const WEBHOOK: &[Key] = &[
+    key("auth", Shape::Object(&WEBHOOK_AUTH), "what a delivery has to prove").needed(),
+    key("delivery_id", Shape::Text, "the header that names a delivery; each then needs it"),
+];
+
+/// What a delivery has to prove.
+pub(crate) const WEBHOOK_AUTH: Object = Object {
+    name: "webhook_auth",
+    says: "What a delivery has to prove: one of its keys",
+    one_of: &["hmac", "bearer"],
+    keys: &[&[
+        key("hmac", Shape::Object(&WEBHOOK_PROOF), "a signature of the body with HMAC-SHA256"),
+        key("bearer", Shape::Object(&WEBHOOK_PROOF), "the secret itself"),
+    ]],
+};
+
+/// Which secret, and where its proof stands.
+pub(crate) const WEBHOOK_PROOF: Object = Object {
+    name: "webhook_proof",
+    says: "Which secret it is, and which header proves that the sender knows it",
+    one_of: &[],
+    keys: &[&[
+        http::SECRET_NAME,
+        key("header", Shape::Text, "the header: `X-Hub-Signature-256`, or `Authorization`"),
+    ]],
+};
 
 /// The keys of partitions.
 pub(crate) const SYNC: &[Key] = &[

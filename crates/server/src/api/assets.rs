@@ -1,11 +1,13 @@
 //! Assets: listing, showing, building.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use millstream_control::{Launched, MaterializeRequest};
+use millstream_control::{AssetReport, Launched, MaterializeRequest};
 use millstream_model::view::{AssetRow, MaterializationRow, PartitionRow};
-use millstream_model::{AssetKey, PartitionKey};
+use millstream_model::{AssetKey, MetadataValue, PartitionKey};
 use serde::{Deserialize, Serialize};
 
 use crate::access::Visitor;
@@ -78,4 +80,31 @@ pub(crate) async fn materialize(
     let wish = MaterializeRequest { select, partitions, all_partitions };
     let runs = state.control.materialize(&request, &wish).await?;
     Ok((StatusCode::CREATED, Json(MaterializeAnswer { runs })))
+}
+
+/// What is said of an asset that was made elsewhere.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ReportBody {
+    partition: Option<PartitionKey>,
+    metadata: BTreeMap<String, serde_json::Value>,
+    data_version: Option<String>,
+    code_version: Option<String>,
+}
+
+/// Takes down that an asset was made elsewhere.
+pub(crate) async fn report(
+    State(state): State<ServerState>,
+    visitor: Visitor,
+    Segments(path): Segments<AssetPath>,
+    Body(body): Body<ReportBody>,
+) -> Result<(StatusCode, Json<MaterializationRow>), Problem> {
+    let ReportBody { partition, metadata, data_version, code_version } = body;
+    let asset = asset_key(&path.asset)?;
+    let said = |(name, value)| (name, MetadataValue::infer(value));
+    let metadata = metadata.into_iter().map(said).collect();
+    let report = AssetReport { asset, partition, metadata, data_version, code_version };
+    let by = visitor.caller.name.as_str();
+    let row = state.control.report_asset(visitor.tenant()?, report, by).await?;
+    Ok((StatusCode::CREATED, Json(row)))
 }

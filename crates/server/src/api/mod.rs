@@ -3,6 +3,7 @@
 pub(crate) mod assets;
 pub(crate) mod dead_letters;
 pub(crate) mod definitions;
+pub(crate) mod hooks;
 pub(crate) mod jobs;
 pub(crate) mod logs;
 pub(crate) mod partitions;

@@ -1,7 +1,7 @@
 //! One asset: what was made last and what was said about it, its partitions, its history.
 
 use askama::Template;
-use millstream_model::view::{AssetRow, MaterializationRow, PartitionRow, PartitionState};
+use millstream_model::view::{AssetRow, MadeBy, MaterializationRow, PartitionRow, PartitionState};
 use millstream_model::{AssetKey, MetadataKind, TenantId, Timestamp};
 
 use crate::format::{self, Moment};
@@ -67,8 +67,7 @@ struct Asset {
 
 struct Latest {
     when: Moment,
-    run: String,
-    run_href: String,
+    by: Maker,
     partition: Option<String>,
     metadata: Vec<(String, Shown)>,
 }
@@ -77,9 +76,25 @@ struct HistoryLine {
     key: String,
     when: Moment,
     partition: String,
-    run: String,
-    run_href: String,
+    by: Maker,
     facts: String,
+}
+
+/// Who made something: a run with its page, or whoever reported it.
+enum Maker {
+    Run { short: String, href: String },
+    Reporter(String),
+}
+
+impl Maker {
+    fn of(tenant: &TenantId, made_by: &MadeBy) -> Self {
+        match made_by {
+            MadeBy::Run { run_id, .. } => {
+                Self::Run { short: run_id.short(), href: link::run(tenant, run_id) }
+            }
+            MadeBy::Report { reported_by, .. } => Self::Reporter(reported_by.clone()),
+        }
+    }
 }
 
 struct PartitionLine {
@@ -134,8 +149,7 @@ fn verdict(page: &AssetPage) -> String {
 fn latest(tenant: &TenantId, row: &MaterializationRow, now: Timestamp) -> Latest {
     Latest {
         when: Moment::relative(now, row.at),
-        run: row.run_id.short(),
-        run_href: link::run(tenant, &row.run_id),
+        by: Maker::of(tenant, &row.made_by),
         partition: row.partition.as_ref().map(ToString::to_string),
         metadata: row
             .metadata
@@ -152,12 +166,14 @@ fn history(tenant: &TenantId, row: &MaterializationRow, now: Timestamp) -> Histo
         let number = value.value.as_f64().map_or_else(String::new, format::decimal);
         format!("{name} {number}")
     });
+    let id = match &row.made_by {
+        MadeBy::Run { run_id: id, .. } | MadeBy::Report { report_id: id, .. } => id,
+    };
     HistoryLine {
-        key: format!("{}-{}", row.run_id, row.partition.as_ref().map_or("", |key| key.as_str())),
+        key: format!("{id}-{}", row.partition.as_ref().map_or("", |key| key.as_str())),
         when: Moment::relative(now, row.at),
         partition: row.partition.as_ref().map_or_else(String::new, ToString::to_string),
-        run: row.run_id.short(),
-        run_href: link::run(tenant, &row.run_id),
+        by: Maker::of(tenant, &row.made_by),
         facts: facts.collect::<Vec<_>>().join(" · "),
     }
 }

@@ -168,6 +168,10 @@ fn step_words(body: &EventBody, at: Timestamp) -> (Option<Glyph>, String, String
             let text = format!("built {asset}{}", for_partition(partition.as_ref()));
             (Some(Glyph::Ok), text, facts(metadata))
         }
+        EventBody::Reported { by, asset, partition, metadata, .. } => {
+            let text = format!("{by} reported {asset}{}", for_partition(partition.as_ref()));
+            (Some(Glyph::Ok), text, facts(metadata))
+        }
         EventBody::AssetChecked { asset, partition, check, passed, severity, metadata, .. } => {
             let (glyph, came) = match (passed, severity) {
                 (true, _) => (Glyph::Ok, "passed"),

@@ -23,6 +23,9 @@ const CURSOR_SHOWN: usize = 120;
 /// Unread events that are counted; more are as many.
 const LAG_COUNTED: u32 = 10_000;
 
+/// The kind of sensors that are posted to.
+const WEBHOOK: &str = "webhook";
+
 /// What the page shows.
 #[derive(Debug, Clone)]
 pub struct SensorPage {
@@ -168,6 +171,9 @@ pub fn sensor(page: SensorPage) -> Html {
 
 fn verdict(row: &SensorRow, now: Timestamp) -> String {
     let what = match row.next_at {
+        Some(at) if at > now && row.kind == WEBHOOK => {
+            format!("Asked once something is posted, at most every {}", row.every)
+        }
         Some(at) if at > now => {
             format!("Asked every {}, next {}", row.every, format::relative(now, at))
         }
@@ -189,7 +195,11 @@ fn verdict(row: &SensorRow, now: Timestamp) -> String {
 fn lag(stand: &SensorStand, now: Timestamp) -> String {
     let Some(lag) = stand.lag.filter(|lag| lag.events > 0) else { return String::new() };
     let more = if lag.events >= LAG_COUNTED { "at least " } else { "" };
-    let events = format::plural(u64::from(lag.events), "event", "events");
+    let (one, many) = match stand.cursor {
+        Some(_) => ("event", "events"),
+        None => ("delivery", "deliveries"),
+    };
+    let events = format::plural(u64::from(lag.events), one, many);
     let since = lag.since.map(|at| format!(", the first {}", format::relative(now, at)));
     format!("It has not read {more}{events} yet{}.", since.unwrap_or_default())
 }
@@ -256,14 +266,18 @@ fn test_line(test: &SensorTest) -> TestLine {
 }
 
 fn facts(row: &SensorRow, stand: &SensorStand) -> Vec<(&'static str, String)> {
-    vec![
+    let mut facts = vec![
         ("Asks", row.asks.clone()),
         ("Runs", row.target.clone().unwrap_or_else(|| "what it says itself".to_owned())),
         ("Every", row.every.to_string()),
         ("Timeout", row.timeout.to_string()),
         ("Cursor", shown(stand.cursor.as_deref())),
         ("Location", row.location.to_string()),
-    ]
+    ];
+    if row.kind == WEBHOOK {
+        facts.insert(1, ("Address", format!("POST {}", link::hook(&row.tenant, &row.name))));
+    }
+    facts
 }
 
 /// A cursor for people.

@@ -71,7 +71,7 @@ async fn each_route_lets_in_exactly_the_roles_that_its_table_row_names() {
                 Access::Public => (true, true),
                 Access::Tenant(needed) => (role >= needed, role >= needed),
                 Access::Instance(needed) => (role >= needed, false),
-                Access::Worker => (false, false),
+                Access::Worker | Access::Sender => (false, false),
             };
             let name = format!("{:?} as {role:?}", route.id);
             assert_eq!(passes(&everywhere, route, "jfk").await, with_all, "{name} everywhere");
@@ -101,6 +101,7 @@ fn no_two_rows_of_the_table_are_the_same_address() {
     for route in ROUTES {
         assert!(seen.insert((route.path, route.http_method().to_string())), "{route:?}");
         let has_tenant = route.path.starts_with("/{tenant}");
-        assert_eq!(has_tenant, matches!(route.access, Access::Tenant(_)), "{route:?}");
+        let of_tenant = matches!(route.access, Access::Tenant(_) | Access::Sender);
+        assert_eq!(has_tenant, of_tenant, "{route:?}");
     }
 }

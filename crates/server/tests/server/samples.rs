@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use millstream_model::view::{
-    AssetRow, EventRow, FileRow, FileState, JobRow, MaterializationRow, PartitionRow,
+    AssetRow, EventRow, FileRow, FileState, JobRow, MadeBy, MaterializationRow, PartitionRow,
     PartitionState, PoolRow, PoolStepRow, QueueRow, QueueView, RunRow, StepRow, TenantRow,
 };
 use millstream_model::{
@@ -330,8 +330,7 @@ pub(crate) fn materialization(number: u8) -> MaterializationRow {
     MaterializationRow {
         asset: "marts/flights".parse().unwrap(),
         partition: None,
-        run_id: run_id(number),
-        step: "marts/flights".parse().unwrap(),
+        made_by: MadeBy::Run { run_id: run_id(number), step: "marts/flights".parse().unwrap() },
         at: before(u64::from(number) * 3_700 + 240),
         metadata,
         data_version: Some("9f86d081884c7d65".to_owned()),

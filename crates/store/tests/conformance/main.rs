@@ -16,6 +16,7 @@
 mod batches;
 mod databases;
 mod definitions;
+mod deliveries;
 mod events;
 mod fixture;
 mod isolation;

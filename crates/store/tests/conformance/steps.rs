@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use millstream_model::view::{MaterializationRow, PartitionState};
+use millstream_model::view::{MadeBy, MaterializationRow, PartitionState};
 use millstream_model::{
     AssetKey, PartitionKey, RunId, StepEvent, StepKey, StepStatus, TenantId, Timestamp,
 };
@@ -117,8 +117,7 @@ fn made(
     MaterializationRow {
         asset: asset.clone(),
         partition: partition.map(|key| key.parse().unwrap()),
-        run_id: run,
-        step: "make".parse().unwrap(),
+        made_by: MadeBy::Run { run_id: run, step: "make".parse().unwrap() },
         at,
         metadata: BTreeMap::new(),
         data_version: None,
@@ -143,11 +142,14 @@ async fn the_newest_materialization_and_the_history_are_both_kept(db: Db) {
         store_made(&db.store, &tenant, &row).await.unwrap();
     }
     let latest = db.store.latest_materializations(&tenant).await.unwrap();
-    assert_eq!(latest[&asset].run_id, run_id(3));
+    assert_eq!(latest[&asset].made_by.run(), Some(run_id(3)));
     let partition: PartitionKey = "p".parse().unwrap();
     let history =
         db.store.materializations_of_asset(&tenant, &asset, Some(&partition), 2).await.unwrap();
-    assert_eq!(history.iter().map(|row| row.run_id).collect::<Vec<_>>(), [run_id(3), run_id(2)]);
+    assert_eq!(
+        history.iter().map(|row| row.made_by.run()).collect::<Vec<_>>(),
+        [Some(run_id(3)), Some(run_id(2))]
+    );
     let of_run = db.store.materializations_of_run(&tenant, run_id(2), 10).await.unwrap();
     assert_eq!(of_run.len(), 1);
 }
@@ -186,7 +188,14 @@ async fn a_failed_partition_still_counts_as_touched_once(db: Db) {
         for state in states {
             let mut batch = Batch::for_tenant(&tenant);
             let (asset, partition) = (&asset, &partition);
-            let now = PartitionChange { asset, partition, state, run: run_id(1), at: at(1) };
+            let now = PartitionChange {
+                asset,
+                partition,
+                state,
+                run: run_id(1),
+                reported_by: None,
+                at: at(1),
+            };
             materializations::change_partition(&mut batch, &tenant, &now);
             db.store.apply(batch).await.unwrap();
         }

@@ -6,7 +6,7 @@ use std::fmt;
 /// What the variable of a secret begins with.
 const PREFIX: &str = "MILLSTREAM_SECRET_";
 
-/// The secrets of a worker, by the variables that hold them.
+/// The secrets that a process was given, by the variables that hold them.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secrets(BTreeMap<String, String>);
 
@@ -25,7 +25,7 @@ impl Secrets {
     }
 
     /// The value of the secret called `name`; without one, the variable that should hold it.
-    pub(crate) fn get(&self, name: &str) -> Result<&str, String> {
+    pub fn get(&self, name: &str) -> Result<&str, String> {
         let variable = variable(name);
         self.0.get(&variable).map(String::as_str).ok_or(variable)
     }

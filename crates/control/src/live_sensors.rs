@@ -1,0 +1,115 @@
+//! Sensors as the definitions have them: what is asked in which tenant, and what is wrong with one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use millstream_decide::sensor::version;
+use millstream_model::{
+    ContentHash, ErrorCode, LocationName, Manifest, PartitionsDef, SensorDef, SensorQuestion,
+    TenantId, TickKind, TickSource,
+};
+use millstream_plan::PlanError;
+use millstream_plan::selection::select;
+
+use crate::Control;
+use crate::live_schedules::division;
+
+/// A sensor in one tenant.
+#[derive(Debug, Clone)]
+pub(crate) struct LiveSensor {
+    pub(crate) tenant: TenantId,
+    pub(crate) def: Arc<SensorDef>,
+    pub(crate) version: ContentHash,
+}
+
+/// The sensors of a location, by tenant and name.
+#[derive(Debug, Default)]
+pub(crate) struct LiveSensors(pub(crate) BTreeMap<(TenantId, String), LiveSensor>);
+
+impl LiveSensors {
+    /// The sensors of `manifest` in every tenant that takes part.
+    pub(crate) fn of(manifest: &Manifest) -> Self {
+        let mut all = BTreeMap::new();
+        for def in manifest.sensors.values() {
+            let (def, version) = (Arc::new(def.clone()), version(def));
+            for (id, _) in manifest.enabled_tenants() {
+                if !def.tenants.is_empty() && !def.tenants.contains(id) {
+                    continue;
+                }
+                let (def, version) = (Arc::clone(&def), version.clone());
+                let live = LiveSensor { tenant: id.clone(), def, version };
+                all.insert((id.clone(), live.def.name.to_string()), live);
+            }
+        }
+        Self(all)
+    }
+
+    /// The sensor of this name in a tenant.
+    pub(crate) fn get(&self, tenant: &TenantId, name: &str) -> Option<&LiveSensor> {
+        self.0.get(&(tenant.clone(), name.to_owned()))
+    }
+
+    /// All of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &LiveSensor> {
+        self.0.values()
+    }
+}
+
+/// What is wrong with a sensor, and with which of its keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SensorProblem {
+    /// The key that it is about.
+    pub key: &'static str,
+    /// The stable code.
+    pub code: ErrorCode,
+    /// What is wrong.
+    pub message: String,
+    /// The way out.
+    pub help: Option<String>,
+}
+
+impl Control {
+    /// What is wrong with a sensor among all the definitions of its location; it is asked when
+    /// definitions are loaded.
+    pub fn sensor_problem(manifest: &Manifest, def: &SensorDef) -> Option<SensorProblem> {
+        let name = &def.name;
+        let told = |key, error: &PlanError| {
+            let (code, message) = (error.code(), format!("sensor {name}: {error}"));
+            Some(SensorProblem { key, code, message, help: None })
+        };
+        match &def.question {
+            SensorQuestion::Asset { select: text } => match select(manifest, text) {
+                Err(error) => return told("select", &error),
+                Ok(assets) if assets.is_empty() => {
+                    let error = PlanError::SelectionEmpty { selection: text.clone() };
+                    return told("select", &error);
+                }
+                Ok(_) => {}
+            },
+            SensorQuestion::PartitionSync(sync) => {
+                let known = manifest.partitions.get(&sync.partitions);
+                if known.is_some_and(|def| !matches!(def, PartitionsDef::Dynamic(_))) {
+                    return Some(SensorProblem {
+                        key: "partitions",
+                        code: ErrorCode::PartitionUnknown,
+                        message: format!("the partitions `{}` are not dynamic", sync.partitions),
+                        help: Some("only keys of dynamic partitions come and go".to_owned()),
+                    });
+                }
+            }
+            _ => {}
+        }
+        let target = def.request.target.as_ref()?;
+        division(manifest, target).err().and_then(|error| told("request", &error))
+    }
+}
+
+/// What ticks in the store where `sensor` does in the definitions.
+pub(crate) fn source_of(location: &LocationName, sensor: &LiveSensor) -> TickSource {
+    tick_source(location, sensor.def.name.as_str())
+}
+
+/// The sensor called `name` in the store.
+pub(crate) fn tick_source(location: &LocationName, name: &str) -> TickSource {
+    TickSource { kind: TickKind::Sensor, location: location.clone(), name: name.to_owned() }
+}

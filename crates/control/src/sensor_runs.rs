@@ -1,0 +1,136 @@
+//! The runs that a sensor's tick requests: their plans, and what keeps one from having any.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use millstream_decide::sensor::{Draft, DraftRequest};
+use millstream_model::{
+    Cause, ErrorCode, JobName, Manifest, PartitionKey, PartitionsDef, RunRequest, ScheduleTarget,
+};
+use millstream_plan::selection::select;
+use millstream_plan::{PartitionChoice, plan_assets, plan_job};
+use millstream_store::StoreError;
+use serde_json::{Map, Value};
+
+use crate::Control;
+use crate::launch::Planned;
+use crate::sensor_asking::SensorAsking;
+use crate::sensor_replies::Outcome;
+
+impl Control {
+    /// The plans of what is requested; what cannot be planned becomes a warning. Also whether
+    /// something was left out because its job is switched off.
+    pub(crate) async fn planned_for(
+        &self,
+        asking: &SensorAsking,
+        outcome: &Outcome,
+        draft: &mut Draft,
+    ) -> Result<(Vec<(DraftRequest, Arc<Planned>)>, bool), StoreError> {
+        let requests = std::mem::take(&mut draft.requests);
+        if requests.is_empty() {
+            return Ok((Vec::new(), false));
+        }
+        let words = self.store.job_overrides(&asking.tenant, &asking.manifest.location).await?;
+        let existing = self.existing_keys(asking, outcome, &requests).await?;
+        let mut plans: BTreeMap<(ScheduleTarget, Option<PartitionKey>), Arc<Planned>> =
+            BTreeMap::new();
+        let mut runs = Vec::with_capacity(requests.len());
+        let mut is_off = false;
+        for request in requests {
+            if let ScheduleTarget::Job(job) = &request.target
+                && !is_job_on(&asking.manifest, &words, job)
+            {
+                is_off = true;
+                continue;
+            }
+            let key = (request.target.clone(), request.partition.clone());
+            if let Some(planned) = plans.get(&key) {
+                runs.push((request, Arc::clone(planned)));
+                continue;
+            }
+            let choice = request.partition.as_ref().map(|key| {
+                let mut choice = PartitionChoice::new(key.clone(), self.now());
+                let asked =
+                    asking.manifest.partitions.values().flat_map(|def| def.dynamic_keys(key));
+                choice.added.extend(asked.filter(|key| existing.contains(key)));
+                choice
+            });
+            let plan = match &request.target {
+                ScheduleTarget::Job(job) => {
+                    plan_job(&asking.manifest, &asking.tenant, job, choice.as_ref())
+                }
+                ScheduleTarget::Select(text) => select(&asking.manifest, text).and_then(|assets| {
+                    plan_assets(&asking.manifest, &asking.tenant, &assets, choice.as_ref())
+                }),
+            };
+            match plan {
+                // A partition of another tenant is that tenant's to ask for.
+                Ok(plan) if plan.tenant != asking.tenant => {
+                    let message = format!("the partition belongs to tenant {}", plan.tenant);
+                    draft.warn(request.partition, ErrorCode::PartitionUnknown, message);
+                }
+                Ok(plan) => {
+                    let planned = Arc::new(Planned::new(plan)?);
+                    plans.insert(key, Arc::clone(&planned));
+                    runs.push((request, planned));
+                }
+                Err(error) => draft.warn(request.partition, error.code(), error.to_string()),
+            }
+        }
+        Ok((runs, is_off))
+    }
+
+    /// The dynamic keys among the requests' partitions that exist, or will once the tick is stored.
+    async fn existing_keys(
+        &self,
+        asking: &SensorAsking,
+        outcome: &Outcome,
+        requests: &[DraftRequest],
+    ) -> Result<BTreeSet<PartitionKey>, StoreError> {
+        let mut existing = BTreeSet::new();
+        let wanted: BTreeSet<&PartitionKey> =
+            requests.iter().filter_map(|request| request.partition.as_ref()).collect();
+        if wanted.is_empty() {
+            return Ok(existing);
+        }
+        for (name, def) in &asking.manifest.partitions {
+            let asked: BTreeSet<PartitionKey> =
+                wanted.iter().flat_map(|key| def.dynamic_keys(key)).collect();
+            if asked.is_empty() {
+                continue;
+            }
+            let asked: Vec<PartitionKey> = asked.into_iter().collect();
+            let known = self.store.dynamic_partitions_known(&asking.tenant, name, &asked).await?;
+            existing.extend(known);
+            if let (PartitionsDef::Dynamic(_), Some(change)) = (def, outcome.partitions.get(name)) {
+                existing.extend(change.add.iter().cloned());
+                existing.retain(|key| !change.remove.contains(key));
+            }
+        }
+        Ok(existing)
+    }
+}
+
+/// The run that `request` asks for.
+pub(crate) fn run_request(asking: &SensorAsking, request: &DraftRequest) -> RunRequest {
+    let name = asking.def.name.to_string();
+    let mut tags = request.tags.clone();
+    tags.insert("dagster/sensor_name".to_owned(), name.clone());
+    tags.insert("tenant".to_owned(), asking.tenant.to_string());
+    let mut context: Map<String, Value> = request.context.clone();
+    if let Some(run) = request.of {
+        context.entry("triggered_by").or_insert_with(|| run.to_string().into());
+    }
+    RunRequest {
+        tenant: asking.tenant.clone(),
+        cause: Cause::Sensor { name, nominal: asking.nominal, of: request.of },
+        partition: request.partition.clone(),
+        context,
+        tags,
+    }
+}
+
+fn is_job_on(manifest: &Manifest, words: &BTreeMap<JobName, bool>, job: &JobName) -> bool {
+    let word = words.get(job).copied();
+    word.unwrap_or_else(|| manifest.jobs.get(job).is_none_or(|def| def.enabled))
+}

@@ -1,0 +1,284 @@
+//! Webhooks: what is posted to a sensor's address, checked, kept, and read by its tick.
+//!
+//! A delivery is in the store before it is answered. The tick that reads it takes it in the batch
+//! that stores its runs, so that each is read once, in the order in which they came.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use millstream_decide::sensor::Found;
+use millstream_decide::template::Templates;
+use millstream_model::{
+    DELIVERY_ID, DELIVERY_ID_MAX, SensorDef, SensorQuestion, TenantId, TickSource, TickStatus,
+    Webhook, WebhookAuth,
+};
+use millstream_store::deliveries::{self, Kept, StoredDelivery};
+use millstream_store::{Batch, StoreError};
+use serde_json::{Map, Value, json};
+use sha2::Sha256;
+
+use crate::sensor_asking::SensorAsking;
+use crate::{Control, ControlError};
+
+/// Deliveries that one tick reads at most, and their bytes.
+const READ_AT_ONCE: (u32, i64) = (1_000, 16 << 20);
+
+/// Deliveries that wait for one sensor at most, and their bytes.
+const WAITING_MAX: (u32, i64) = (10_000, 256 << 20);
+
+/// How long a webhook's sensor rests when nothing comes. Whatever comes wakes it.
+const IDLE: Duration = Duration::from_mins(5);
+
+/// How long it rests when nothing of what waits can be requested.
+const AFTER_FAILURE: Duration = Duration::from_secs(30);
+
+/// How long the id of a delivery that was read is known.
+const REMEMBERED: Duration = Duration::from_hours(7 * 24);
+
+/// The headers of a delivery that templates see, and their longest values.
+const HEADERS_MAX: usize = 64;
+const HEADER_MAX: usize = 1_000;
+
+/// Headers that are nobody's business.
+const PRIVATE: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
+
+/// What somebody has posted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Posted {
+    /// The headers that are text, by their names in small letters.
+    pub headers: BTreeMap<String, String>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// What was posted to a sensor that is there, by somebody who knows its secret; only
+/// [`Control::check_delivery`] makes one.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    tenant: TenantId,
+    source: TickSource,
+    def: Arc<SensorDef>,
+    posted: Posted,
+}
+
+/// What became of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivered {
+    /// What it is called.
+    pub id: String,
+    /// Whether it came before.
+    pub is_known: bool,
+}
+
+/// What waits for a sensor.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) found: Vec<Found>,
+    pub(crate) ids: Vec<String>,
+    pub(crate) is_partial: bool,
+}
+
+impl Control {
+    /// The delivery to the sensor called so, if there is a webhook and `posted` proves that its
+    /// sender knows the secret; `None` says nothing about which of them is not so.
+    pub async fn check_delivery(
+        &self,
+        (tenant, sensor): (&str, &str),
+        posted: Posted,
+    ) -> Result<Option<Delivery>, StoreError> {
+        let Ok(tenant) = tenant.parse::<TenantId>() else { return Ok(None) };
+        let catalog = self.catalog().await?;
+        for (manifest, _, live) in catalog.sensors() {
+            let Some(live) = live.get(&tenant, sensor) else { continue };
+            let SensorQuestion::Webhook(webhook) = &live.def.question else { continue };
+            let names = self.names(&tenant, manifest.tenants.get(&tenant));
+            if let Err(why) = self.proves(webhook, &posted, &names) {
+                tracing::warn!(%tenant, sensor, why, "a delivery was refused");
+                return Ok(None);
+            }
+            let source = crate::live_sensors::source_of(&manifest.location, live);
+            let def = Arc::clone(&live.def);
+            return Ok(Some(Delivery { tenant, source, def, posted }));
+        }
+        Ok(None)
+    }
+
+    /// Whether what was posted proves that its sender knows the secret; the error says what to
+    /// look at, and is for the log alone.
+    fn proves(&self, webhook: &Webhook, posted: &Posted, names: &Value) -> Result<(), String> {
+        let name = Templates::over(names)
+            .text(&webhook.auth.secret().secret)
+            .map_err(|error| error.to_string())?;
+        let key = self.secrets.get(&name).map_err(|variable| {
+            format!("there is no secret {name}; set {variable} where the server runs")
+        })?;
+        let header = webhook.auth.header();
+        let missing = || format!("it has no header {header}");
+        let shown = posted.headers.get(&header).ok_or_else(missing)?.trim();
+        let is_proof = match &webhook.auth {
+            WebhookAuth::Hmac { .. } => is_signature(key, &posted.body, shown),
+            WebhookAuth::Bearer { header: Some(_), .. } => is_same(key, shown),
+            WebhookAuth::Bearer { header: None, .. } => {
+                shown.strip_prefix("Bearer ").is_some_and(|shown| is_same(key, shown.trim()))
+            }
+        };
+        is_proof.then_some(()).ok_or_else(|| format!("its header {header} proves nothing"))
+    }
+
+    /// Keeps a delivery until its sensor's tick reads it; it is stored when this returns.
+    pub async fn receive(&self, delivery: Delivery) -> Result<Delivered, ControlError> {
+        let Delivery { tenant, source, def, posted } = delivery;
+        let SensorQuestion::Webhook(webhook) = &def.question else {
+            return Err(ControlError::DeliveryBinary);
+        };
+        let id = self.name_of(webhook, &posted)?;
+        let proof = webhook.auth.header();
+        let headers: Map<String, Value> = posted
+            .headers
+            .into_iter()
+            .filter(|(name, value)| {
+                !PRIVATE.contains(&name.as_str()) && *name != proof && value.len() <= HEADER_MAX
+            })
+            .take(HEADERS_MAX)
+            .map(|(name, value)| (name, value.into()))
+            .collect();
+        // No database stores the letter 0 in a text.
+        let body = String::from_utf8(posted.body).ok().filter(|body| !body.contains('\0'));
+        let body = body.ok_or(ControlError::DeliveryBinary)?;
+        let (received_at, headers) = (self.now(), Value::Object(headers));
+        let stored = StoredDelivery { id, received_at, headers, body };
+        let kept =
+            self.store.keep_delivery((&tenant, &source), &stored, def.every.0, WAITING_MAX).await?;
+        let id = stored.id;
+        match kept {
+            Kept::New => Ok(Delivered { id, is_known: false }),
+            Kept::Known => Ok(Delivered { id, is_known: true }),
+            Kept::Full => {
+                let limit = "10,000 deliveries or 256 MiB";
+                Err(ControlError::DeliveryFull { sensor: source.name, limit })
+            }
+        }
+    }
+
+    /// What a delivery is called: what its header says, or a new name where none has to.
+    fn name_of(&self, webhook: &Webhook, posted: &Posted) -> Result<String, ControlError> {
+        let header = webhook.delivery_id.as_deref().unwrap_or(DELIVERY_ID).to_ascii_lowercase();
+        match posted.headers.get(&header).map(|id| id.trim()) {
+            Some(id) if !id.is_empty() && id.len() <= DELIVERY_ID_MAX => Ok(id.to_owned()),
+            None if webhook.delivery_id.is_none() => Ok(self.new_id().to_string()),
+            _ => Err(ControlError::DeliveryNameless { header, limit: DELIVERY_ID_MAX }),
+        }
+    }
+
+    /// The first deliveries that wait for a sensor.
+    pub(crate) async fn deliveries_for(
+        &self,
+        asking: &SensorAsking,
+    ) -> Result<Waiting, StoreError> {
+        let waiting =
+            self.store.waiting_deliveries(&asking.tenant, &asking.source, READ_AT_ONCE).await?;
+        let size: usize = waiting.iter().map(|delivery| delivery.body.len()).sum();
+        let (count_max, bytes_max) = READ_AT_ONCE;
+        let is_partial = waiting.len() >= count_max as usize
+            || i64::try_from(size).is_ok_and(|size| size >= bytes_max);
+        let ids = waiting.iter().map(|delivery| delivery.id.clone()).collect();
+        let found = waiting.into_iter().map(found).collect();
+        Ok(Waiting { found, ids, is_partial })
+    }
+}
+
+impl SensorAsking {
+    /// Adds to the batch of a webhook's tick that it has read the deliveries called `ids`.
+    pub(crate) fn take(&self, batch: &mut Batch, ids: &[String], status: TickStatus) {
+        let (tenant, source) = (&self.tenant, &self.source);
+        deliveries::take(batch, tenant, source, (ids, self.nominal));
+        let micros = i64::try_from(REMEMBERED.as_micros()).unwrap_or(i64::MAX);
+        let known_since = self.nominal.as_micros().saturating_sub(micros);
+        let known_since = millstream_model::Timestamp::from_micros(known_since);
+        deliveries::forget(batch, tenant, source, known_since);
+        // What failed is not tried again before it has rested.
+        if status != TickStatus::Failed {
+            let due = self.nominal.after(self.def.every.0);
+            deliveries::wake_if_waiting(batch, tenant, source, due);
+        }
+    }
+}
+
+/// How long a webhook's sensor rests after a tick that has read all there was, or that failed.
+pub(crate) fn rest(every: Duration, is_failed: bool) -> Duration {
+    every.max(if is_failed { AFTER_FAILURE } else { IDLE })
+}
+
+/// A delivery as templates see it: `delivery`, whose `body` is JSON where it is written so.
+fn found(delivery: StoredDelivery) -> Found {
+    let StoredDelivery { id, received_at, headers, body } = delivery;
+    let body = serde_json::from_str(&body).unwrap_or(Value::String(body));
+    let names = json!({
+        "id": id,
+        "received_at": received_at.to_string(),
+        "headers": headers,
+        "body": body,
+    });
+    Found {
+        key: id,
+        names: Map::from_iter([("delivery".to_owned(), names)]),
+        partition: None,
+        tags: BTreeMap::new(),
+        of: None,
+    }
+}
+
+/// Whether `shown` is the signature of `body` under `key`, in hex or Base64. The comparison takes
+/// the same time wherever they differ.
+fn is_signature(key: &str, body: &[u8], shown: &str) -> bool {
+    let shown = shown.strip_prefix("sha256=").unwrap_or(shown);
+    let Some(signature) = from_hex(shown).or_else(|| BASE64.decode(shown).ok()) else {
+        return false;
+    };
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key.as_bytes()) else { return false };
+    mac.update(body);
+    mac.verify_slice(&signature).is_ok()
+}
+
+/// The 32 bytes that 64 digits of a hexadecimal number are.
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    (0..64)
+        .step_by(2)
+        .map(|at| text.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()))
+        .collect()
+}
+
+/// Whether two secrets are the same; their hashes' comparison takes the same time wherever they
+/// differ.
+fn is_same(key: &str, shown: &str) -> bool {
+    blake3::hash(key.as_bytes()) == blake3::hash(shown.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_is_read_as_hex_and_as_base64_and_of_the_whole_body_alone() {
+        // The example in GitHub's documentation.
+        let (key, body) = ("It's a Secret to Everybody", b"Hello, World!");
+        let hex = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+        for shown in [hex, &hex.to_uppercase(), &format!("sha256={hex}")] {
+            assert!(is_signature(key, body, shown), "{shown}");
+        }
+        let base64 = BASE64.encode(from_hex(hex).unwrap());
+        assert!(is_signature(key, body, &base64));
+        assert!(!is_signature(key, b"Hello, World", hex));
+        assert!(!is_signature("another", body, hex));
+        for wrong in ["", "x", "sha256=", &hex[..62], &format!("{hex}00"), "zz"] {
+            assert!(!is_signature(key, body, wrong), "{wrong:?}");
+        }
+    }
+}

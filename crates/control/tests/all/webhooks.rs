@@ -1,0 +1,181 @@
+//! Webhooks and reports: what comes from outside, who may send it, and what it requests.
+
+use std::collections::BTreeMap;
+
+use millstream_control::{AssetReport, ControlError, Posted, SensorTicked};
+use millstream_model::view::MadeBy;
+use millstream_model::{
+    Cause, ErrorCode, MetadataValue, Secrets, SkipReason, TenantId, TickStatus,
+};
+
+use crate::sensors::{World, jobs};
+
+const HOOK: &str = "sensors:\n  pushed:\n    kind: webhook\n    auth: { bearer: { secret: hook } }\n    \
+                    delivery_id: X-Delivery\n    when: \"{{ delivery.body.ref != 'wip' }}\"\n    \
+                    request: { job: load, context: { ref: \"{{ delivery.body.ref }}\", \
+                    kind: \"{{ delivery.headers['x-kind'] }}\" } }\n";
+
+async fn world() -> World {
+    let mut world = World::of(&format!("{}{HOOK}", jobs(&["load"]))).await;
+    let mut secrets = Secrets::default();
+    secrets.take("MILLSTREAM_SECRET_HOOK", "s3cret".to_owned());
+    world.bench.control = world.bench.control.clone().with_secrets(secrets);
+    world
+}
+
+fn posted(id: &str, body: &str, token: &str) -> Posted {
+    let headers = [
+        ("authorization", format!("Bearer {token}")),
+        ("x-delivery", id.to_owned()),
+        ("x-kind", "push".to_owned()),
+    ];
+    let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    Posted { headers, body: body.as_bytes().to_vec() }
+}
+
+async fn send(world: &World, id: &str, body: &str) -> bool {
+    let (control, posted) = (&world.bench.control, posted(id, body, "s3cret"));
+    let delivery = control.check_delivery(("default", "pushed"), posted).await.unwrap().unwrap();
+    control.receive(delivery).await.unwrap().is_known
+}
+
+#[tokio::test]
+async fn each_delivery_requests_one_run_in_order_and_one_sent_again_requests_none() {
+    let mut world = world().await;
+    assert_eq!(world.events().await, [SensorTicked::Skipped]);
+    assert!(!send(&world, "a", r#"{"ref": "main"}"#).await);
+    assert!(!send(&world, "b", r#"{"ref": "v1"}"#).await);
+    assert!(send(&world, "a", r#"{"ref": "main"}"#).await);
+    let stand = world.control().sensor_stand(&TenantId::default_tenant(), "pushed").await.unwrap();
+    assert_eq!(stand.lag.unwrap().events, 2, "what waits is shown");
+    assert_eq!(world.events().await, [SensorTicked::Launched(2)]);
+    assert!(send(&world, "b", r#"{"ref": "v1"}"#).await);
+    let runs = world.requested().await;
+    let tick = world.last("pushed").await;
+    let keys: Vec<&str> = tick.runs.iter().map(|run| run.run_key.as_str()).collect();
+    assert_eq!((runs.len(), keys), (2, vec!["a", "b"]));
+    let order = world.control().store().run_order(&runs[0].tenant, runs[0].run_id).await;
+    let context = order.unwrap().unwrap().context;
+    assert_eq!((&context["ref"], &context["kind"]), (&"main".into(), &"push".into()));
+}
+
+#[tokio::test]
+async fn a_sensor_is_asked_as_soon_as_something_was_posted_and_not_before() {
+    let mut world = world().await;
+    world.events().await;
+    world.bench.clock.advance(std::time::Duration::from_mins(2));
+    assert_eq!(world.pass(|| unreachable!()).await, [], "nobody asks it for nothing");
+    send(&world, "a", r#"{"ref": "main"}"#).await;
+    assert_eq!(world.pass(|| unreachable!()).await, [SensorTicked::Launched(1)]);
+    send(&world, "b", r#"{"ref": "main"}"#).await;
+    assert_eq!(world.pass(|| unreachable!()).await, [], "it has just ticked");
+    world.bench.clock.advance(std::time::Duration::from_secs(1));
+    assert_eq!(world.pass(|| unreachable!()).await, [SensorTicked::Launched(1)]);
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_read_and_said_and_what_cannot_be_requested_waits() {
+    let mut world = world().await;
+    world.events().await;
+    send(&world, "a", r#"{"ref": "wip"}"#).await;
+    assert_eq!(world.events().await, [SensorTicked::Skipped]);
+    let skipped = world.last("pushed").await.skipped.unwrap();
+    assert!(matches!(skipped, SkipReason::NoneFits { count: 1, .. }), "{skipped}");
+    // The template names what this one has not: the definition may be mended before it is lost.
+    send(&world, "b", "no JSON").await;
+    assert_eq!(world.events().await, [SensorTicked::Failed]);
+    assert_eq!(world.events().await, [SensorTicked::Failed]);
+    send(&world, "c", r#"{"ref": "main"}"#).await;
+    assert_eq!(world.events().await, [SensorTicked::Launched(1)]);
+    let tick = world.last("pushed").await;
+    assert_eq!((tick.status, tick.warnings.len()), (TickStatus::Launched, 1));
+    assert_eq!(world.events().await, [], "both were read");
+}
+
+#[tokio::test]
+async fn a_delivery_without_the_secret_and_one_to_nowhere_are_told_apart_by_nobody() {
+    let world = world().await;
+    let control = world.control();
+    for (tenant, sensor, token) in [
+        ("default", "pushed", "wrong"),
+        ("default", "pushed", ""),
+        ("default", "nothing", "s3cret"),
+        ("nobody", "pushed", "s3cret"),
+        ("!", "pushed", "s3cret"),
+    ] {
+        let checked = control.check_delivery((tenant, sensor), posted("a", "", token)).await;
+        assert!(checked.unwrap().is_none(), "{tenant} {sensor} {token}");
+    }
+    let mut nameless = posted("", "", "s3cret");
+    let delivery = control.check_delivery(("default", "pushed"), nameless.clone()).await;
+    let refused = control.receive(delivery.unwrap().unwrap()).await.unwrap_err();
+    assert!(refused.to_string().contains("`x-delivery`"), "{refused}");
+    nameless.headers.insert("x-delivery".to_owned(), "a".to_owned());
+    nameless.body = vec![0xff];
+    let delivery = control.check_delivery(("default", "pushed"), nameless).await.unwrap().unwrap();
+    let refused = control.receive(delivery).await.unwrap_err();
+    assert!(matches!(refused, ControlError::DeliveryBinary), "{refused}");
+}
+
+fn report(asset: &str, partition: Option<&str>) -> AssetReport {
+    AssetReport {
+        asset: asset.parse().unwrap(),
+        partition: partition.map(|key| key.parse().unwrap()),
+        metadata: BTreeMap::from([("rows".to_owned(), MetadataValue::int(5))]),
+        data_version: Some("v1".to_owned()),
+        code_version: None,
+    }
+}
+
+#[tokio::test]
+async fn r152_a_reported_materialization_is_on_the_asset_and_requests_the_next_run() {
+    let text = "partitions:\n  shop: { kind: dynamic, keys: [s1] }\nassets:\n  \
+                raw: {}\n  orders: { partitions: shop, step: { kind: noop } }\n  \
+                marts: { deps: [raw], step: { kind: noop } }\nsensors:\n  \
+                follow: { kind: asset, select: \"raw\", request: { select: marts, context: { \
+                by: \"{{ event.reported_by }}\", rows: \"{{ event.metadata.rows.value }}\" } } }\n";
+    let mut world = World::of(text).await;
+    world.events().await;
+    let (control, tenant) = (world.control().clone(), TenantId::default_tenant());
+    control.report_asset(&tenant, report("raw", None), "loader").await.unwrap();
+    control.report_asset(&tenant, report("orders", Some("s1")), "loader").await.unwrap();
+    let view = control.asset_view(&tenant, &"raw".parse().unwrap()).await.unwrap();
+    let latest = view.asset.latest.unwrap();
+    assert!(
+        matches!(&latest.made_by, MadeBy::Report { reported_by, .. } if reported_by == "loader")
+    );
+    assert_eq!((view.history.len(), latest.data_version.as_deref()), (1, Some("v1")));
+    let view = control.asset_view(&tenant, &"orders".parse().unwrap()).await.unwrap();
+    assert_eq!(view.partitions[0].state, millstream_model::view::PartitionState::Materialized);
+    assert_eq!(view.partitions[0].run_id, None, "no run made it");
+
+    assert_eq!(world.events().await, [SensorTicked::Launched(1)]);
+    let run = world.requested().await.remove(0);
+    assert!(matches!(run.cause, Cause::Sensor { of: None, .. }), "{:?}", run.cause);
+    let order = control.store().run_order(&tenant, run.run_id).await.unwrap().unwrap();
+    assert_eq!((&order.context["by"], &order.context["rows"]), (&"loader".into(), &5.into()));
+    let why = control.why(&tenant, "raw").await.unwrap();
+    assert!(why.because[0].text.contains("loader reported it"), "{why:?}");
+    assert_eq!(world.events().await, [SensorTicked::Skipped]);
+}
+
+#[tokio::test]
+async fn r152_a_report_that_no_asset_or_partition_can_have_is_refused() {
+    let text = "partitions:\n  shop: { kind: dynamic, keys: [s1] }\nassets:\n  \
+                raw: {}\n  orders: { partitions: shop, step: { kind: noop } }\n";
+    let world = World::of(text).await;
+    let tenant = TenantId::default_tenant();
+    for (asset, partition, code) in [
+        ("rawr", None, ErrorCode::AssetUnknown),
+        ("raw", Some("s1"), ErrorCode::PartitionNeeded),
+        ("orders", None, ErrorCode::PartitionNeeded),
+        ("orders", Some("s2"), ErrorCode::PartitionUnknown),
+    ] {
+        let refused = world.control().report_asset(&tenant, report(asset, partition), "x").await;
+        assert_eq!(refused.unwrap_err().code(), code, "{asset} {partition:?}");
+    }
+    let mut large = report("raw", None);
+    large.metadata.insert("text".to_owned(), MetadataValue::text("x".repeat(70_000)));
+    let refused = world.control().report_asset(&tenant, large, "x").await.unwrap_err();
+    assert!(refused.to_string().contains("bytes of metadata"), "{refused}");
+}
