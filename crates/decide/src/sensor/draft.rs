@@ -25,9 +25,33 @@ pub struct Found {
     pub of: Option<RunId>,
 }
 
+/// An answer that is a table, `{"columns": […], "rows": [[…]]}`, as a list of objects; any other as
+/// it is.
+pub(super) fn listed(answer: Value) -> Value {
+    let Value::Object(mut table) = answer else { return answer };
+    match (table.remove("columns"), table.remove("rows")) {
+        (Some(Value::Array(columns)), Some(Value::Array(rows))) if table.is_empty() => {
+            let names: Vec<&str> = columns.iter().filter_map(Value::as_str).collect();
+            let row = |row: Value| match row {
+                Value::Array(values) => {
+                    let keys = names.iter().map(|name| (*name).to_owned());
+                    Value::Object(keys.zip(values).collect())
+                }
+                other => other,
+            };
+            Value::Array(rows.into_iter().map(row).collect())
+        }
+        (columns, rows) => {
+            let back = [("columns", columns), ("rows", rows)];
+            table.extend(back.into_iter().filter_map(|(name, it)| Some((name.to_owned(), it?))));
+            Value::Object(table)
+        }
+    }
+}
+
 /// The rows of an answer as things that were found; an answer that is no list is one thing.
 pub fn rows(answer: Value) -> Vec<Found> {
-    let items = match answer {
+    let items = match listed(answer) {
         Value::Null => Vec::new(),
         Value::Array(items) => items,
         one => vec![one],

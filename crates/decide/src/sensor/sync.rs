@@ -24,16 +24,16 @@ pub struct SyncPlan {
 /// it, one a line.
 pub fn keys_of_rows(
     sync: &PartitionSync,
-    answer: &Value,
+    answer: Value,
     base: &Map<String, Value>,
 ) -> Result<BTreeSet<PartitionKey>, TickWarning> {
     let fail = |message: String| warning(ErrorCode::SensorAnswer, message);
-    let Value::Array(rows) = answer else {
+    let Value::Array(rows) = super::draft::listed(answer) else {
         let message = "the source gave no list of rows; say where they stand with `rows`";
         return Err(fail(message.to_owned()));
     };
     let mut keys = BTreeSet::new();
-    for row in rows {
+    for row in &rows {
         let texts = match (&sync.keys, row) {
             (Some(template), row) => {
                 let mut names = base.clone();

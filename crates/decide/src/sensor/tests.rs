@@ -182,7 +182,7 @@ fn keys(range: std::ops::Range<u32>) -> BTreeSet<PartitionKey> {
 #[test]
 fn r027_keys_are_added_and_removed_to_match_the_source() {
     let rows = json!([{ "id": "t1", "metrics": ["a", "b"] }, { "id": "t2", "metrics": ["a"] }]);
-    let wanted = keys_of_rows(&partition_sync(true), &rows, &Map::new()).unwrap();
+    let wanted = keys_of_rows(&partition_sync(true), rows, &Map::new()).unwrap();
     let texts: Vec<&str> = wanted.iter().map(PartitionKey::as_str).collect();
     assert_eq!(texts, ["t1::a", "t1::b", "t2::a"]);
     let plan = sync(&partition_sync(true), &keys(1..10), &keys(0..9)).unwrap();
@@ -215,4 +215,14 @@ fn an_edit_keeps_the_cursor_unless_something_else_is_asked() {
     assert!(!forgets(&version(&runs), &version(&edited)));
     let other = sensor(SensorQuestion::Own { step: Box::new(noop()) }, RequestTemplate::default());
     assert!(forgets(&version(&runs), &version(&other)));
+}
+
+#[test]
+fn a_table_is_a_list_of_its_rows_by_their_columns_and_nothing_else_is() {
+    let table = json!({ "columns": ["id", "open"], "rows": [[1, true], [2, null]] });
+    let found: Vec<Value> = rows(table).into_iter().map(|it| it.names["item"].clone()).collect();
+    assert_eq!(found, [json!({ "id": 1, "open": true }), json!({ "id": 2, "open": null })]);
+    for other in [json!({ "rows": [[1]] }), json!({ "columns": [], "rows": [], "more": 1 })] {
+        assert_eq!(rows(other.clone())[0].names["item"], other);
+    }
 }
