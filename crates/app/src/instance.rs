@@ -10,7 +10,8 @@ use millstream_control::{Control, SchemaState, Seams, Store};
 use millstream_daemon::{Daemon, DaemonHandle, DirectControlPlane, Location, Senses};
 use millstream_launch::{LocalAsker, LocalLauncher, ProcessLauncher, RunLauncher};
 use millstream_model::{Entropy as _, LocationName};
-use millstream_worker::{Supervisor, Worker, WorkerSettings};
+use millstream_outbound::Aws;
+use millstream_worker::{Secrets, Supervisor, Worker, WorkerSettings};
 
 use crate::clock::SystemClock;
 use crate::crash;
@@ -61,6 +62,7 @@ impl Instance {
             Seams { clock: Arc::new(SystemClock::start()), entropy: Arc::new(SystemEntropy) };
         let control =
             Control::new(crash::armed(store), seams).with_env(settings.declared_env.clone());
+        let control = control.with_secrets(secrets());
         let control =
             if settings.failure.run_retries { control } else { control.without_run_retries() };
         let blobs = Blobs::folder(state);
@@ -98,7 +100,12 @@ impl Instance {
         let worker = worker(&self.settings, &self.blobs, own_program()?);
         let control = Arc::new(DirectControlPlane::new(self.control.clone()));
         let asker = Arc::new(LocalAsker::new(worker, control));
-        Ok(Senses { asker, project: self.settings.project.clone() })
+        let mut aws = Aws::default();
+        for (name, value) in std::env::vars() {
+            aws.take(&name, value);
+        }
+        let project = self.settings.project.clone();
+        Ok(Senses { asker, project, aws, client: Arc::default() })
     }
 
     fn launcher(&mut self, url: &str) -> Result<Arc<dyn RunLauncher>, AppError> {
@@ -134,6 +141,15 @@ impl Instance {
             launcher.shut_down().await;
         }
     }
+}
+
+/// The secrets that this process was given.
+fn secrets() -> Secrets {
+    let mut secrets = Secrets::default();
+    for (name, value) in std::env::vars() {
+        secrets.take(&name, value);
+    }
+    secrets
 }
 
 /// The product's own binary.

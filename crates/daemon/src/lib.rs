@@ -8,6 +8,7 @@ mod daemon;
 mod direct;
 mod files;
 mod lost;
+mod objects;
 mod passes;
 mod rollback;
 mod scan;

@@ -3,12 +3,15 @@
 //! User code runs in child processes through the asker; nothing here decides what an answer means.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
 
 use millstream_control::{Control, FileSeen, SensorAsking, SensorReply};
 use millstream_launch::{Asked, Asker};
-use millstream_model::{ErrorCode, FileQuestion, SensorQuestion, TickWarning, Timestamp};
+use millstream_model::{ErrorCode, FileQuestion, SensorQuestion, TickWarning, Timestamp, chain};
+use millstream_outbound::{Aws, Client, Limits};
+
+use crate::objects::objects;
 
 /// How long after its timeout a question may still take to end its processes.
 const GRACE: Duration = Duration::from_secs(30);
@@ -29,7 +32,15 @@ pub struct Senses {
     pub asker: Arc<dyn Asker>,
     /// The project's folder, which files are below.
     pub project: PathBuf,
+    /// The account in whose name objects are listed.
+    pub aws: Aws,
+    /// The client for it, which all that ask share.
+    pub client: Arc<OnceLock<Client>>,
 }
+
+/// Limits of requests to S3, which those of a listing replace.
+const S3_LIMITS: Limits =
+    Limits { connect: Duration::from_secs(10), total: Duration::from_mins(1), answer_max: 1 << 20 };
 
 impl Senses {
     /// What is said to a sensor's question, or why nothing is.
@@ -39,6 +50,13 @@ impl Senses {
         asking: &SensorAsking,
     ) -> Result<SensorReply, TickWarning> {
         if let SensorQuestion::Files(question) = &asking.def.question {
+            if question.path.starts_with(FileQuestion::S3) {
+                let objects = self.objects(question, control.now());
+                let limit = asking.def.timeout;
+                let listed = tokio::time::timeout(limit.0, objects).await;
+                let listed = listed.unwrap_or_else(|_| Err(format!("it took longer than {limit}")));
+                return listed.map(SensorReply::Files).map_err(failed);
+            }
             let (folder, question) = (self.project.join(&question.path), question.clone());
             let now = control.now();
             let walk = move || files(&folder, &question, now);
@@ -62,6 +80,26 @@ impl Senses {
             }
             Err(_) => Err(failed(format!("it was not answered in {}", asking.def.timeout))),
         }
+    }
+}
+
+impl Senses {
+    async fn objects(
+        &self,
+        question: &FileQuestion,
+        now: Timestamp,
+    ) -> Result<Vec<FileSeen>, String> {
+        let client = if let Some(client) = self.client.get() {
+            client
+        } else {
+            let client = Client::direct(S3_LIMITS).map_err(|error| chain(&error))?;
+            self.client.get_or_init(|| client)
+        };
+        let until =
+            Timestamp::from_micros(now.as_micros().saturating_sub(micros(question.settle.0)));
+        let micros = u64::try_from(now.as_micros()).unwrap_or_default();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_micros(micros);
+        objects((client, &self.aws), question, (until, now)).await
     }
 }
 

@@ -167,7 +167,7 @@ impl Ticks {
         let Some(asking) = self.control.begin_sensor(tenant, source).await? else {
             return Ok(None);
         };
-        let reads = asking.def.question.reads_events();
+        let reads = asking.def.question.reads_store();
         let places = if reads { vec![Arc::clone(&self.read)] } else { self.places(tenant) };
         let mut held = Vec::new();
         for place in places {

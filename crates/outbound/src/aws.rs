@@ -6,7 +6,7 @@
 //! **Invariant.** No key is ever shown.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
@@ -164,6 +164,21 @@ impl Aws {
     }
 }
 
+/// `text` with all but unreserved characters and those of `kept` percent-encoded, as AWS signs it.
+pub fn encoded(text: &str, kept: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        let is_plain = byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+        if is_plain || kept.as_bytes().contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a text does not fail.
+            write!(encoded, "%{byte:02X}").ok();
+        }
+    }
+    encoded
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -230,5 +245,12 @@ mod tests {
             lonely.signed(AwsService::S3, request, b"", SystemTime::UNIX_EPOCH).unwrap_err();
         assert!(error.to_string().contains(SECRET_KEY), "{error}");
         assert_eq!(format!("{lonely:?}"), r#"{"AWS_ACCESS_KEY_ID"}"#);
+    }
+
+    #[test]
+    fn what_aws_signs_encoded_is_encoded() {
+        assert_eq!(encoded("results/a b+ü.json", "/"), "results/a%20b%2B%C3%BC.json");
+        let arn = "arn:aws:lambda:eu-west-1:1:function:x";
+        assert_eq!(encoded(arn, ""), "arn%3Aaws%3Alambda%3Aeu-west-1%3A1%3Afunction%3Ax");
     }
 }

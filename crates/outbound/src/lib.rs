@@ -15,7 +15,7 @@ mod names;
 mod request;
 
 pub use allow::{AllowError, AllowList};
-pub use aws::{Aws, AwsError, AwsService};
+pub use aws::{Aws, AwsError, AwsService, encoded};
 pub use client::Client;
 pub use error::OutboundError;
 pub use locate::{Located, located, next_page};

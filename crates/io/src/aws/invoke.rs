@@ -4,12 +4,11 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use millstream_outbound::{Answer, Aws, AwsService, Body, Client, Method, Request};
+use millstream_outbound::{Answer, Aws, AwsService, Body, Client, Method, Request, encoded};
 use serde_json::{Value, json};
 
 use super::answer::understand;
 use super::error::LambdaError;
-use super::object::encoded;
 
 /// The largest answer: AWS ends a function's at 6 MB.
 const ANSWER_MAX: usize = 8 * 1024 * 1024;

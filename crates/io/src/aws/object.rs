@@ -1,11 +1,10 @@
 //! Objects in S3, written whole.
 
-use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use millstream_model::chain;
 use millstream_outbound::{
-    Aws, AwsError, AwsService, Body, Client, Method, OutboundError, Request,
+    Aws, AwsError, AwsService, Body, Client, Method, OutboundError, Request, encoded,
 };
 use serde_json::Value;
 
@@ -102,31 +101,4 @@ pub async fn put_object(
         return Err(ObjectError::Refused { location, status: answer.status, said });
     }
     Ok(StoredObject { location, key: key.to_owned(), bytes })
-}
-
-/// `text` with all but unreserved characters and those of `kept` percent-encoded, as AWS signs it.
-pub(super) fn encoded(text: &str, kept: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        let is_plain = byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-        if is_plain || kept.as_bytes().contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            // Writing to a text does not fail.
-            write!(encoded, "%{byte:02X}").ok();
-        }
-    }
-    encoded
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_aws_signs_encoded_is_encoded() {
-        assert_eq!(encoded("results/a b+ü.json", "/"), "results/a%20b%2B%C3%BC.json");
-        let arn = "arn:aws:lambda:eu-west-1:1:function:x";
-        assert_eq!(encoded(arn, ""), "arn%3Aaws%3Alambda%3Aeu-west-1%3A1%3Afunction%3Ax");
-    }
 }
