@@ -1,5 +1,5 @@
-//! The guide of the first asset, followed as a newcomer would: its files are written, its lines for
-//! the shell are run, and what it shows of their output has to be in it.
+//! The guides, followed as a newcomer would: their files are written, their lines for the shell are
+//! run, and what it shows of their output has to be in it.
 //!
 //! A block of code after a line that ends with a path is that file. One of `sh` is run; after it,
 //! one of `text` is its output, in which `…` stands for anything.
@@ -10,10 +10,14 @@ use std::process::{Child, Output, Stdio};
 
 use crate::project::Project;
 
-const GUIDE: &str = include_str!("../../../../docs/guide/first-asset.md");
+const FIRST_ASSET: &str = include_str!("../../../../docs/guide/first-asset.md");
+const AUTOMATION: &str = include_str!("../../../../docs/guide/automation.md");
 
 /// The port of the service that the guide starts; another one is taken here.
 const PORT: &str = "8765";
+
+/// Where a guide finds the server.
+const SERVER: &str = "localhost:3000";
 
 /// A block of code.
 struct Block {
@@ -47,6 +51,8 @@ struct Reader {
     servers: Vec<Child>,
     /// The port on which the guide's service listens here.
     port: String,
+    /// Where the server is here.
+    server: String,
     output: String,
 }
 
@@ -67,12 +73,13 @@ impl Reader {
             folder: PathBuf::new(),
             servers: Vec::new(),
             port: PORT.to_owned(),
+            server: SERVER.to_owned(),
             output: String::new(),
         }
     }
 
     fn follow(&mut self, block: &Block) {
-        let text = block.text.replace(PORT, &self.port);
+        let text = block.text.replace(PORT, &self.port).replace(SERVER, &self.server);
         if let Some(path) = file_above(&block.above) {
             self.project.write(self.folder.join(path).to_str().unwrap(), &text);
         } else if block.language == "text" {
@@ -81,9 +88,10 @@ impl Reader {
             let said = self.serve(&block.text.replace(PORT, "0"));
             let port = said.split(' ').skip_while(|word| *word != "port").nth(1);
             port.unwrap_or_else(|| panic!("{said}")).clone_into(&mut self.port);
-        } else if text.starts_with("millstream dev") {
+        } else if text.contains("millstream dev") {
             let said = self.serve(&format!("{} --port 0", text.trim()));
-            assert!(said.starts_with("Serving on http://"), "{said}");
+            let address = said.trim().strip_prefix("Serving on http://");
+            address.unwrap_or_else(|| panic!("{said}")).clone_into(&mut self.server);
         } else {
             assert_eq!(block.language, "sh", "{text}");
             self.run(&text);
@@ -154,11 +162,22 @@ fn is_like(said: &str, shown: &str) -> bool {
 
 #[test]
 fn whoever_follows_the_guide_of_the_first_asset_sees_what_it_shows() {
-    let blocks = blocks(GUIDE);
+    let blocks = blocks(FIRST_ASSET);
     assert!(blocks.len() >= 20, "only {} blocks were found", blocks.len());
     let mut reader = Reader::new();
     for block in &blocks {
         reader.follow(block);
     }
     assert_eq!(reader.servers.len(), 2, "the service and the server were started");
+}
+
+#[test]
+fn whoever_follows_the_guide_of_what_runs_by_itself_sees_what_it_shows() {
+    let blocks = blocks(AUTOMATION);
+    assert!(blocks.len() >= 12, "only {} blocks were found", blocks.len());
+    let mut reader = Reader::new();
+    for block in &blocks {
+        reader.follow(block);
+    }
+    assert_eq!(reader.servers.len(), 1, "the server was started");
 }
