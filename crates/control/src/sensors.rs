@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use millstream_model::view::{SensorLag, SensorRow, SensorStand};
 use millstream_model::{
-    Manifest, ScheduleTarget, SensorQuestion, TenantId, TickKind, TickRow, Timestamp,
+    CURSOR_MAX, Manifest, ScheduleTarget, SensorQuestion, TenantId, TickKind, TickRow, Timestamp,
 };
 use millstream_store::StoreError;
 use millstream_store::sensors;
@@ -171,6 +171,11 @@ impl Control {
         name: &str,
         cursor: Option<&str>,
     ) -> Result<(), ControlError> {
+        let size = cursor.map_or(0, str::len);
+        if size > CURSOR_MAX {
+            let (count, what, limit) = (size, "bytes of a cursor", CURSOR_MAX);
+            return Err(ControlError::TooMany { count, what, limit });
+        }
         for _ in 0..TRIES {
             let row = self.sensor_view(tenant, name).await?;
             let Some(stored) = self.stored_sensor(&row).await? else { continue };

@@ -10,7 +10,7 @@ use millstream_control::{
     Rollback, TickWatch,
 };
 use millstream_launch::RunLauncher;
-use millstream_model::LocationName;
+use millstream_model::{DaemonAnswer, ErrorCode, LocationName, RollbackOutcome};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 
@@ -350,8 +350,11 @@ impl Daemon {
                     Err(error) => serde_json::json!({ "error": error.to_string() }),
                 }
             }
-            "sensor_test" => try_sensor(&self.control, self.senses.as_ref(), &request.body).await,
-            "rollback" => roll_back(&self.control, &request.body).await,
+            "sensor_test" => {
+                let senses = self.senses.as_ref();
+                serde_json::json!(try_sensor(&self.control, senses, &request.body).await)
+            }
+            "rollback" => serde_json::json!(roll_back(&self.control, &request.body).await),
             other => serde_json::json!({ "error": format!("no daemon knows how to {other}") }),
         };
         if let Err(error) = self.control.answer_request(&request.id, &answer.to_string()).await {
@@ -361,14 +364,14 @@ impl Daemon {
 }
 
 /// The answer to a wish for an older version of a file.
-async fn roll_back(control: &Control, body: &str) -> serde_json::Value {
+async fn roll_back(control: &Control, body: &str) -> DaemonAnswer<RollbackOutcome> {
     let wish: Rollback = match serde_json::from_str(body) {
         Ok(wish) => wish,
-        Err(error) => return serde_json::json!({ "error": error.to_string() }),
+        Err(error) => return DaemonAnswer::failed(ErrorCode::BadRequest, error.to_string()),
     };
     match rollback(control, wish).await {
-        Ok(outcome) => serde_json::json!(outcome),
-        Err(error) => serde_json::json!({ "error": error.to_string(), "code": error.code() }),
+        Ok(outcome) => DaemonAnswer::Done(outcome),
+        Err(error) => DaemonAnswer::failed(error.code(), error.to_string()),
     }
 }
 

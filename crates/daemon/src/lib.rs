@@ -21,6 +21,6 @@ pub use direct::DirectControlPlane;
 pub use files::Root;
 pub use lost::lost_pass;
 pub use passes::{QueuePass, queue_pass, schedule_pass};
-pub use rollback::{RollbackOutcome, rollback};
+pub use rollback::rollback;
 pub use scan::{ScanReport, scan, wrong_selections};
 pub use senses::Senses;

@@ -2,25 +2,9 @@
 
 use millstream_control::{Control, ControlError, Rollback, RollbackPlan};
 use millstream_definition::{LocationFile, Version, check_location};
-use millstream_model::Diagnostic;
+use millstream_model::{Diagnostic, RollbackOutcome};
 
 use crate::scan::wrong_selections;
-
-/// What became of a rollback.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RollbackOutcome {
-    /// The version is live.
-    Live {
-        /// What there is to warn of, in other files too.
-        warnings: Vec<Diagnostic>,
-    },
-    /// The version does not fit the other files; nothing has changed.
-    Refused {
-        /// Why not.
-        diagnostics: Vec<Diagnostic>,
-    },
-}
 
 /// Makes an older version of a file live, if it fits what is live of the others.
 pub async fn rollback(control: &Control, wish: Rollback) -> Result<RollbackOutcome, ControlError> {

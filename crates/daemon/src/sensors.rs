@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use millstream_control::{Control, SensorTicked, SensorWatch, StoreError};
-use millstream_model::{ErrorCode, TenantId, TickSource, TickWarning};
+use millstream_model::view::SensorTest;
+use millstream_model::{DaemonAnswer, ErrorCode, TenantId, TickSource, TickWarning};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{Id, JoinSet};
 
@@ -196,20 +197,18 @@ pub(crate) async fn try_sensor(
     control: &Control,
     senses: Option<&Senses>,
     body: &str,
-) -> serde_json::Value {
-    let failed =
-        |code: ErrorCode, message: String| serde_json::json!({ "error": message, "code": code });
+) -> DaemonAnswer<SensorTest> {
     let (tenant, source): Sensor = match serde_json::from_str(body) {
         Ok(sensor) => sensor,
-        Err(error) => return failed(ErrorCode::BadRequest, error.to_string()),
+        Err(error) => return DaemonAnswer::failed(ErrorCode::BadRequest, error.to_string()),
     };
     let asking = match control.begin_sensor(&tenant, &source).await {
         Ok(Some(asking)) => asking,
         Ok(None) => {
-            let message = "the sensor has just changed; try again".to_owned();
-            return failed(ErrorCode::SensorUnknown, message);
+            let message = "the sensor has just changed; try again";
+            return DaemonAnswer::failed(ErrorCode::SensorUnknown, message);
         }
-        Err(error) => return failed(error.code(), error.to_string()),
+        Err(error) => return DaemonAnswer::failed(error.code(), error.to_string()),
     };
     let reply = match senses {
         Some(senses) => senses.reply(control, &asking).await,
@@ -220,7 +219,7 @@ pub(crate) async fn try_sensor(
         }),
     };
     match control.try_sensor(&asking, reply).await {
-        Ok(test) => serde_json::json!(test),
-        Err(error) => failed(error.code(), error.to_string()),
+        Ok(test) => DaemonAnswer::Done(test),
+        Err(error) => DaemonAnswer::failed(error.code(), error.to_string()),
     }
 }

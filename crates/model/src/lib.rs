@@ -4,6 +4,7 @@
 //! that hold for one value at a time (what a key may contain, which status follows which event);
 //! it never reads a clock, a file, a socket or a database, and has no async.
 
+mod answer;
 mod asset;
 mod bytes;
 mod caller;
@@ -46,6 +47,7 @@ mod webhook;
 pub mod worker_api;
 mod zone;
 
+pub use answer::{DaemonAnswer, RollbackOutcome};
 pub use asset::{AssetDef, IoRef};
 pub use bytes::{ByteSize, ByteSizeError};
 pub use caller::{Caller, Grant, Role, TenantScope};

@@ -1,7 +1,8 @@
 //! Versions of files: their history, the way back, and what ends it.
 
 use millstream_control::{ControlError, Rollback};
-use millstream_daemon::{RollbackOutcome, rollback};
+use millstream_daemon::rollback;
+use millstream_model::RollbackOutcome;
 use millstream_model::view::FileState;
 
 use crate::scan::Folder;

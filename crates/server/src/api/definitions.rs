@@ -7,7 +7,8 @@ use axum::Json;
 use axum::extract::State;
 use millstream_control::{Catalog, ControlError, Deletions};
 use millstream_model::view::{FileRow, FileState, TenantRow};
-use millstream_model::{Diagnostic, ErrorCode, LocationName, Severity, Timestamp};
+use millstream_model::{DaemonAnswer, Diagnostic, ErrorCode, LocationName, Severity, Timestamp};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::access::Visitor;
@@ -130,19 +131,20 @@ pub(crate) async fn scan_now(
         return Err(Problem::new(ErrorCode::ScanDisabled, message));
     }
     let id = state.control.ask_for_scan(deletions).await?;
-    let answer = wait_for_daemon(state, &id).await?;
-    let failure = answer.as_ref().and_then(|answer| answer.get("error")?.as_str());
-    match failure {
-        Some(failure) => Err(Problem::new(ErrorCode::DatabaseUnavailable, failure)),
-        None => Ok((id, answer)),
+    match wait_for_daemon(state, &id).await? {
+        None => Ok((id, None)),
+        Some(DaemonAnswer::Done(report)) => Ok((id, Some(report))),
+        Some(DaemonAnswer::Failed { error, .. }) => {
+            Err(Problem::new(ErrorCode::DatabaseUnavailable, error))
+        }
     }
 }
 
 /// The daemon's answer to the request, or `None` when none came in time.
-pub(crate) async fn wait_for_daemon(
+pub(crate) async fn wait_for_daemon<T: DeserializeOwned>(
     state: &ServerState,
     id: &str,
-) -> Result<Option<serde_json::Value>, Problem> {
+) -> Result<Option<DaemonAnswer<T>>, Problem> {
     let mut changes = state.control.store().changes();
     let work = async {
         loop {
@@ -162,7 +164,12 @@ pub(crate) async fn wait_for_daemon(
         })?,
         Err(_) => None,
     };
-    Ok(answer.map(|text| serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text))))
+    let read = |text: String| {
+        serde_json::from_str(&text).map_err(|error| {
+            Problem::new(ErrorCode::Internal, format!("the daemon's answer: {error}"))
+        })
+    };
+    answer.map(read).transpose()
 }
 
 /// The tenants that the caller sees, the disabled ones included; secrets are masked.

@@ -10,5 +10,6 @@ pub(crate) mod partitions;
 pub(crate) mod runs;
 pub(crate) mod schedules;
 pub(crate) mod sensors;
+pub(crate) mod ticks;
 pub(crate) mod versions;
 pub(crate) mod why;

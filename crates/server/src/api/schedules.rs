@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::Visitor;
 use crate::api::jobs::SwitchBody;
+use crate::api::ticks::TicksQuery;
 use crate::input::{Body, Params, SchedulePath, Segments};
 use crate::problem::Problem;
 use crate::state::ServerState;
@@ -17,10 +18,6 @@ const PREVIEW_MAX: usize = 1_000;
 
 /// The fire times of a preview that does not say how many.
 const PREVIEW: usize = 10;
-
-/// The most ticks of one answer, and those of one that does not say how many.
-const TICKS_MAX: u32 = 500;
-const TICKS: u32 = 50;
 
 /// The tenant's schedules.
 pub(crate) async fn list(
@@ -74,13 +71,6 @@ pub(crate) async fn preview(
     Ok(Json(Preview { timezone: row.timezone, fires }))
 }
 
-/// Which ticks are asked for.
-#[derive(Debug, Default, Deserialize)]
-pub(crate) struct TicksQuery {
-    before: Option<Timestamp>,
-    limit: Option<u32>,
-}
-
 /// The newest ticks of a schedule.
 pub(crate) async fn ticks(
     State(state): State<ServerState>,
@@ -88,7 +78,7 @@ pub(crate) async fn ticks(
     Segments(path): Segments<SchedulePath>,
     Params(query): Params<TicksQuery>,
 ) -> Result<Json<Vec<TickRow>>, Problem> {
-    let limit = query.limit.unwrap_or(TICKS).min(TICKS_MAX);
+    let limit = query.limit();
     let (tenant, name) = (visitor.tenant()?, &path.schedule);
     Ok(Json(state.control.schedule_ticks(tenant, name, query.before, limit).await?))
 }

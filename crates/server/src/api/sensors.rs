@@ -2,20 +2,17 @@
 
 use axum::Json;
 use axum::extract::State;
-use millstream_model::view::{SensorRow, SensorStand};
-use millstream_model::{CURSOR_MAX, ErrorCode, TenantId, TickRow, Timestamp};
+use millstream_model::view::{SensorRow, SensorStand, SensorTest};
+use millstream_model::{DaemonAnswer, ErrorCode, TenantId, TickRow};
 use serde::{Deserialize, Serialize};
 
 use crate::access::Visitor;
 use crate::api::definitions::wait_for_daemon;
 use crate::api::jobs::SwitchBody;
+use crate::api::ticks::TicksQuery;
 use crate::input::{Body, Params, Segments, SensorPath};
 use crate::problem::Problem;
 use crate::state::ServerState;
-
-/// The most ticks of one answer, and those of one that does not say how many.
-const TICKS_MAX: u32 = 500;
-const TICKS: u32 = 50;
 
 /// A sensor with what it remembers.
 #[derive(Debug, Serialize)]
@@ -46,13 +43,6 @@ pub(crate) async fn show(
     Ok(Json(Shown { row, stand }))
 }
 
-/// Which ticks are asked for.
-#[derive(Debug, Default, Deserialize)]
-pub(crate) struct TicksQuery {
-    before: Option<Timestamp>,
-    limit: Option<u32>,
-}
-
 /// The newest ticks of a sensor.
 pub(crate) async fn ticks(
     State(state): State<ServerState>,
@@ -60,7 +50,7 @@ pub(crate) async fn ticks(
     Segments(path): Segments<SensorPath>,
     Params(query): Params<TicksQuery>,
 ) -> Result<Json<Vec<TickRow>>, Problem> {
-    let limit = query.limit.unwrap_or(TICKS).min(TICKS_MAX);
+    let limit = query.limit();
     let (tenant, name) = (visitor.tenant()?, &path.sensor);
     Ok(Json(state.control.sensor_ticks(tenant, name, query.before, limit).await?))
 }
@@ -76,7 +66,7 @@ pub(crate) async fn test(
     visitor: Visitor,
     Segments(path): Segments<SensorPath>,
     Body(TestBody {}): Body<TestBody>,
-) -> Result<Json<serde_json::Value>, Problem> {
+) -> Result<Json<SensorTest>, Problem> {
     tested(&state, visitor.tenant()?, &path.sensor).await.map(Json)
 }
 
@@ -85,19 +75,17 @@ pub(crate) async fn tested(
     state: &ServerState,
     tenant: &TenantId,
     sensor: &str,
-) -> Result<serde_json::Value, Problem> {
+) -> Result<SensorTest, Problem> {
     let id = state.control.ask_for_sensor_test(tenant, sensor).await?;
     let Some(answer) = wait_for_daemon(state, &id).await? else {
         let message = "no daemon has answered yet; the sensor may still be asked";
         return Err(Problem::new(ErrorCode::SensorAsk, message));
     };
-    match answer.get("error").and_then(serde_json::Value::as_str) {
-        Some(error) if answer.get("status").is_none() => {
-            let code = answer.get("code").cloned().unwrap_or_default();
-            let code = serde_json::from_value(code).unwrap_or(ErrorCode::SensorAsk);
-            Err(Problem::new(code, error))
+    match answer {
+        DaemonAnswer::Done(test) => Ok(test),
+        DaemonAnswer::Failed { error, code } => {
+            Err(Problem::new(code.unwrap_or(ErrorCode::SensorAsk), error))
         }
-        _ => Ok(answer),
     }
 }
 
@@ -128,9 +116,6 @@ pub(crate) async fn set_cursor(
     Body(body): Body<CursorBody>,
 ) -> Result<Json<SensorStand>, Problem> {
     let (tenant, name) = (visitor.tenant()?, &path.sensor);
-    if body.cursor.as_ref().is_some_and(|cursor| cursor.len() > CURSOR_MAX) {
-        return Err(Problem::bad_request("a cursor has at most 1 MiB".to_owned()));
-    }
     state.control.set_sensor_cursor(tenant, name, body.cursor.as_deref()).await?;
     Ok(Json(state.control.sensor_stand(tenant, name).await?))
 }

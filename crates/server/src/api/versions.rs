@@ -5,7 +5,7 @@ use axum::Json;
 use axum::extract::State;
 use millstream_control::{Changes, ControlError, Proposal, Rollback};
 use millstream_model::view::{FileRow, VersionRow};
-use millstream_model::{Diagnostic, ErrorCode};
+use millstream_model::{DaemonAnswer, Diagnostic, ErrorCode, RollbackOutcome};
 use serde::{Deserialize, Serialize};
 
 use crate::access::Visitor;
@@ -75,15 +75,6 @@ pub(crate) async fn rollback(
     Ok(Json(RollbackAnswer { file, warnings }))
 }
 
-/// The daemon's answer to a rollback.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Answer {
-    Live { warnings: Vec<Diagnostic> },
-    Refused { diagnostics: Vec<Diagnostic> },
-    Error(String),
-}
-
 /// Has a daemon go back to a version; returns what there is to warn of.
 pub(crate) async fn roll_back(
     state: &ServerState,
@@ -94,9 +85,9 @@ pub(crate) async fn roll_back(
         let message = "no daemon has answered yet; the wish waits for one";
         return Err(Problem::new(ErrorCode::DatabaseUnavailable, message));
     };
-    match serde_json::from_value(answer) {
-        Ok(Answer::Live { warnings }) => Ok(warnings),
-        Ok(Answer::Refused { diagnostics }) => {
+    match answer {
+        DaemonAnswer::Done(RollbackOutcome::Live { warnings }) => Ok(warnings),
+        DaemonAnswer::Done(RollbackOutcome::Refused { diagnostics }) => {
             let message = format!(
                 "v{} of {} does not fit the other files; nothing has changed",
                 wish.number, wish.file
@@ -104,8 +95,9 @@ pub(crate) async fn roll_back(
             let problem = Problem::new(ErrorCode::DefinitionRollback, message);
             Err(Problem { diagnostics, ..problem })
         }
-        Ok(Answer::Error(message)) => Err(Problem::new(ErrorCode::DefinitionRollback, message)),
-        Err(error) => Err(Problem::new(ErrorCode::Internal, error.to_string())),
+        DaemonAnswer::Failed { error, .. } => {
+            Err(Problem::new(ErrorCode::DefinitionRollback, error))
+        }
     }
 }
 

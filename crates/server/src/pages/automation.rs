@@ -9,7 +9,7 @@ use crate::frame::Frame;
 use crate::html::Html;
 use crate::link;
 use crate::pages::sensor::SensorLine;
-use crate::parts::{Badge, Equivalent};
+use crate::parts::{Badge, Equivalent, why};
 
 /// What the page shows.
 #[derive(Debug, Clone)]
@@ -86,13 +86,10 @@ impl ScheduleLine {
             (Some(job), _) => job.to_string(),
             (None, select) => select.clone().unwrap_or_default(),
         };
-        let last = row.last_tick.as_ref().map(|tick| {
-            let why = tick.skipped.as_ref().map(ToString::to_string);
-            let why = why.or_else(|| tick.error.as_ref().map(|error| error.message.clone()));
-            let runs = || format::plural(u64::from(tick.requested), "run", "runs");
-            let when = Moment::relative(now, tick.nominal);
-            (Badge::tick(tick.status), when, why.unwrap_or_else(runs))
-        });
+        let last = row
+            .last_tick
+            .as_ref()
+            .map(|tick| (Badge::tick(tick.status), Moment::relative(now, tick.nominal), why(tick)));
         let by_hand = row.enabled_override.is_some();
         Self {
             name: row.name.to_string(),

@@ -9,10 +9,7 @@ use crate::frame::Frame;
 use crate::html::Html;
 use crate::link;
 use crate::pages::automation::{Decided, ScheduleLine, partitions_of};
-use crate::parts::{Badge, Equivalent, shell_word};
-
-/// Runs of one tick that its row links to.
-const RUNS_SHOWN: usize = 4;
+use crate::parts::{Badge, Equivalent, TickName, TickTable, shell_word, with_word};
 
 /// Requests of a test that are shown.
 const REQUESTS_SHOWN: usize = 20;
@@ -41,24 +38,13 @@ struct Schedule {
     line: ScheduleLine,
     description: String,
     verdict: String,
-    ticks: Vec<TickLine>,
+    ticks: TickTable,
     fires: Vec<(String, Moment)>,
     test: Option<TestLine>,
     facts: Vec<(&'static str, String)>,
     test_action: String,
     why: String,
     equivalent: Equivalent,
-}
-
-/// A tick in the history.
-struct TickLine {
-    nominal: String,
-    badge: Badge,
-    late: String,
-    why: String,
-    warnings: Vec<String>,
-    runs: Vec<(String, String)>,
-    more: usize,
 }
 
 /// What a tick would do.
@@ -80,7 +66,9 @@ pub fn schedule(page: SchedulePage) -> Html {
         line: ScheduleLine::new(tenant, row, page.now),
         description: row.description.clone().unwrap_or_default(),
         verdict: verdict(row, page.now),
-        ticks: page.ticks.iter().map(|tick| tick_line(tick, &page)).collect(),
+        ticks: TickTable::new(tenant, ["Nominal time", "Late by"], &page.ticks, |tick| {
+            TickName::Nominal(tick.nominal.local(&row.timezone))
+        }),
         fires: page
             .fires
             .iter()
@@ -109,42 +97,7 @@ fn verdict(row: &ScheduleRow, now: Timestamp) -> String {
         None if row.enabled => format!("Ticks at {cron} {zone}, but never again"),
         None => format!("Would tick at {cron} {zone}, but is off"),
     };
-    match &row.enabled_override {
-        Some(word) if word.on => {
-            let file = if row.enabled_default { "on" } else { "off" };
-            format!("{when} · started by {}; the file says {file}.", word.by)
-        }
-        Some(word) => {
-            let file = if row.enabled_default { "on" } else { "off" };
-            format!("{when} · stopped by {}; the file says {file}.", word.by)
-        }
-        None => format!("{when}."),
-    }
-}
-
-fn tick_line(tick: &TickRow, page: &SchedulePage) -> TickLine {
-    let tenant = &page.frame.tenant;
-    let why = match (&tick.skipped, &tick.error) {
-        (Some(reason), _) => reason.to_string(),
-        (None, Some(error)) => error.message.clone(),
-        (None, None) => format::plural(u64::from(tick.requested), "run", "runs"),
-    };
-    let requested = usize::try_from(tick.requested).unwrap_or(usize::MAX);
-    let runs: Vec<(String, String)> = tick
-        .runs
-        .iter()
-        .take(RUNS_SHOWN)
-        .map(|run| (link::run(tenant, &run.run_id), run.run_id.short().clone()))
-        .collect();
-    TickLine {
-        nominal: tick.nominal.local(&page.schedule.timezone),
-        badge: Badge::tick(tick.status),
-        late: format::took(tick.lateness()),
-        why,
-        warnings: tick.warnings.iter().map(|it| it.message.clone()).collect(),
-        more: requested.saturating_sub(runs.len()),
-        runs,
-    }
+    with_word(&when, row.enabled_override.as_ref(), row.enabled_default.into())
 }
 
 fn test_line(test: &TickTest, row: &ScheduleRow) -> TestLine {

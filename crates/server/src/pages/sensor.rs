@@ -9,10 +9,7 @@ use crate::frame::Frame;
 use crate::html::Html;
 use crate::link;
 use crate::pages::automation::Decided;
-use crate::parts::{Badge, Equivalent, shell_word};
-
-/// Runs of one tick that its row links to.
-const RUNS_SHOWN: usize = 4;
+use crate::parts::{Badge, Equivalent, TickName, TickTable, shell_word, why, with_word};
 
 /// Requests of a test that are shown.
 const REQUESTS_SHOWN: usize = 20;
@@ -51,7 +48,7 @@ struct Sensor {
     description: String,
     verdict: String,
     lag: String,
-    ticks: Vec<TickLine>,
+    ticks: TickTable,
     test: Option<TestLine>,
     facts: Vec<(&'static str, String)>,
     test_action: String,
@@ -80,18 +77,6 @@ pub struct SensorLine {
     pub switch: String,
     /// What its switch would set.
     pub turns: &'static str,
-}
-
-/// A tick in the history.
-struct TickLine {
-    nominal: String,
-    when: Moment,
-    badge: Badge,
-    took: String,
-    why: String,
-    warnings: Vec<String>,
-    runs: Vec<(String, String)>,
-    more: usize,
 }
 
 /// What a tick would do.
@@ -136,13 +121,6 @@ impl SensorLine {
     }
 }
 
-/// What came of a tick, in words.
-fn why(tick: &TickRow) -> String {
-    let why = tick.skipped.as_ref().map(ToString::to_string);
-    let why = why.or_else(|| tick.error.as_ref().map(|error| error.message.clone()));
-    why.unwrap_or_else(|| format::plural(u64::from(tick.requested), "run", "runs"))
-}
-
 /// The page.
 pub fn sensor(page: SensorPage) -> Html {
     let (row, tenant) = (&page.sensor, &page.frame.tenant);
@@ -153,7 +131,9 @@ pub fn sensor(page: SensorPage) -> Html {
         description: row.description.clone().unwrap_or_default(),
         verdict: verdict(row, page.now),
         lag: lag(&page.stand, page.now),
-        ticks: page.ticks.iter().map(|tick| tick_line(tick, &page)).collect(),
+        ticks: TickTable::new(tenant, ["Asked", "Took"], &page.ticks, |tick| {
+            TickName::Ago(Moment::relative(page.now, tick.nominal))
+        }),
         test: page.test.as_ref().map(test_line),
         facts: facts(row, &page.stand),
         test_action: link::sensor_test(tenant, &row.name),
@@ -181,14 +161,7 @@ fn verdict(row: &SensorRow, now: Timestamp) -> String {
         None if row.enabled => format!("Asked every {}, as soon as a daemon runs", row.every),
         None => format!("Would be asked every {}, but is off", row.every),
     };
-    match &row.enabled_override {
-        Some(word) => {
-            let did = if word.on { "started" } else { "stopped" };
-            let file = if row.enabled_default { "on" } else { "off" };
-            format!("{what} · {did} by {}; the file says {file}.", word.by)
-        }
-        None => format!("{what}."),
-    }
+    with_word(&what, row.enabled_override.as_ref(), row.enabled_default.into())
 }
 
 /// How far it is behind, if it is.
@@ -202,31 +175,6 @@ fn lag(stand: &SensorStand, now: Timestamp) -> String {
     let events = format::plural(u64::from(lag.events), one, many);
     let since = lag.since.map(|at| format!(", the first {}", format::relative(now, at)));
     format!("It has not read {more}{events} yet{}.", since.unwrap_or_default())
-}
-
-fn tick_line(tick: &TickRow, page: &SensorPage) -> TickLine {
-    let tenant = &page.frame.tenant;
-    let mut why = why(tick);
-    if let Some(since) = tick.since {
-        why = format!("{why} ({} times, since {since})", tick.times);
-    }
-    let requested = usize::try_from(tick.requested).unwrap_or(usize::MAX);
-    let runs: Vec<(String, String)> = tick
-        .runs
-        .iter()
-        .take(RUNS_SHOWN)
-        .map(|run| (link::run(tenant, &run.run_id), run.run_id.short().clone()))
-        .collect();
-    TickLine {
-        nominal: tick.nominal.to_string(),
-        when: Moment::relative(page.now, tick.nominal),
-        badge: Badge::tick(tick.status),
-        took: format::took(tick.lateness()),
-        why,
-        warnings: tick.warnings.iter().map(|it| it.message.clone()).collect(),
-        more: requested.saturating_sub(runs.len()),
-        runs,
-    }
 }
 
 fn test_line(test: &SensorTest) -> TestLine {

@@ -6,6 +6,7 @@ mod glyph;
 mod metadata;
 mod plot;
 mod run_table;
+mod tick_table;
 
 pub use badge::{Badge, Built, Switch};
 pub use equivalent::{Equivalent, shell_word};
@@ -13,6 +14,7 @@ pub use glyph::{Glyph, Tone};
 pub use metadata::Shown;
 pub use plot::Plot;
 pub use run_table::{RunLine, RunTable, cause, took};
+pub use tick_table::{TickName, TickTable, why, with_word};
 
 /// Lets a template part stand in another template without being escaped again.
 macro_rules! part {

@@ -3,7 +3,6 @@
 use axum::extract::{OriginalUri, State};
 use axum::http::HeaderMap;
 use axum::response::Redirect;
-use millstream_model::ErrorCode;
 use millstream_model::view::SensorTest;
 
 use crate::access::Visitor;
@@ -40,10 +39,7 @@ pub(crate) async fn test(
     Segments(path): Segments<SensorPath>,
 ) -> Result<Html, Problem> {
     let visit = Visit::new(&state, &visitor, (&uri, &headers))?;
-    let answer = tested(&state, visit.tenant, &path.sensor).await?;
-    let test: SensorTest = serde_json::from_value(answer).map_err(|error| {
-        Problem::new(ErrorCode::Internal, format!("the daemon's answer: {error}"))
-    })?;
+    let test = tested(&state, visit.tenant, &path.sensor).await?;
     page(&visit, &state, &path.sensor, Some(test)).await
 }
 
