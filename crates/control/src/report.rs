@@ -176,22 +176,20 @@ impl Writer<'_> {
         let (tenant, run) = (self.tenant, self.run);
         let mut batch = Batch::for_tenant(tenant);
         let (first, last) = ends(reported);
-        live::advance(&mut batch, (tenant, run, self.epoch), first - 1, last);
+        let done = reported.iter().filter(|event| ends_step(&event.body)).count();
+        let done = u32::try_from(done).unwrap_or(u32::MAX);
+        live::advance(&mut batch, (tenant, run, self.epoch), (first - 1, last), done);
 
         let mut log: Vec<Event> = reported.iter().map(|event| self.event(event)).collect();
         let mut live = live;
-        let mut done = 0;
         for event in reported {
-            done += self.step(&mut batch, event);
+            self.step(&mut batch, event);
             if let Some(happened) = run_event(&event.body) {
                 self.move_run(&mut batch, &mut live, happened, event)?;
             }
         }
         self.follow(&mut batch, &mut log, live.as_ref(), reported);
         events::insert(&mut batch, tenant, &self.control.new_id().to_string(), &log);
-        if done > 0 {
-            runs::count_steps_done(&mut batch, tenant, run, done);
-        }
         Ok(batch)
     }
 
@@ -259,11 +257,11 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Adds what an event does to a step, an asset and a partition; returns 1 when it ended a step.
-    fn step(&self, batch: &mut Batch, event: &ReportedEvent) -> u32 {
+    /// Adds what an event does to a step, an asset and a partition.
+    fn step(&self, batch: &mut Batch, event: &ReportedEvent) {
         self.asset(batch, event);
         let (Some(step), Some(happened)) = (event.body.step(), event.body.step_event()) else {
-            return 0;
+            return;
         };
         let change = StepChange {
             step,
@@ -280,7 +278,6 @@ impl Writer<'_> {
         let change = with_details(change, &event.body);
         self.slots(batch, &change);
         steps::change(batch, self.tenant, self.run, &change);
-        u32::from(change.status.is_terminal())
     }
 
     /// Whether the run may have reported `asset` before: in an earlier attempt or epoch of the
@@ -408,6 +405,12 @@ impl Writer<'_> {
 fn ends(reported: &[ReportedEvent]) -> (i64, i64) {
     let number = |event: Option<&ReportedEvent>| event.map_or(0, |event| event.seq);
     (number(reported.first()), number(reported.last()))
+}
+
+/// Whether the step that `body` is about is over with it.
+fn ends_step(body: &EventBody) -> bool {
+    let happened = body.step().and_then(|_| body.step_event());
+    happened.is_some_and(|happened| status_after(happened).is_terminal())
 }
 
 /// The status that a step has after `event`, whichever of the allowed ones it had before.

@@ -72,7 +72,8 @@ impl Dialect {
             }
             // A publisher gives it, and nobody else may.
             (Self::Postgres, "position") => String::new(),
-            (Self::Sqlite, "arrival") => "rowid".to_owned(),
+            // Its writer gives positions itself, so nobody asks.
+            (Self::Sqlite, "arrival") => "id".to_owned(),
             (Self::Postgres, "arrival") => "arrival".to_owned(),
             // No SQL: preparing every statement in a test finds it.
             _ => format!("there is no hole {hole}"),

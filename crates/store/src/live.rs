@@ -36,7 +36,7 @@ statements! {
         UPDATE live_run SET status = $5, cancel_requested = TRUE
         WHERE tenant = $1 AND run = $2 AND epoch = $3 AND status = $4";
     ADVANCE_LIVE_RUN = "
-        UPDATE live_run SET seq = $5, beat = beat + 1
+        UPDATE live_run SET seq = $5, beat = beat + 1, steps_done = steps_done + $6
         WHERE tenant = $1 AND run = $2 AND epoch = $3 AND seq = $4
         RETURNING cancel_requested";
     RAISE_BEAT = "
@@ -192,12 +192,17 @@ pub fn ask_to_cancel(batch: &mut Batch, run: &LiveRun, to: RunStatus) {
     batch.push(&ASK_TO_CANCEL, params, Expect::Rows(1));
 }
 
-/// Moves the worker's place from `from` to `to` and raises its beat, or conflicts: the fence of
-/// everything a worker writes. It returns one row: whether a cancel was asked for.
-pub fn advance(batch: &mut Batch, key_of: (&TenantId, RunId, i64), from: i64, to: i64) {
-    let (tenant, run, epoch) = key_of;
+/// Moves the worker's place from the first to the second of `places`, adds `done` to the steps that
+/// are over and raises its beat, or conflicts: the fence of everything a worker writes. It returns
+/// one row: whether a cancel was asked for.
+pub fn advance(
+    batch: &mut Batch,
+    (tenant, run, epoch): (&TenantId, RunId, i64),
+    (from, to): (i64, i64),
+    done: u32,
+) {
     let mut params = key(tenant, run);
-    params.extend([epoch.into(), from.into(), to.into()]);
+    params.extend([epoch.into(), from.into(), to.into(), done.into()]);
     batch.push(&ADVANCE_LIVE_RUN, params, Expect::Rows(1));
 }
 

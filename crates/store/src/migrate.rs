@@ -94,6 +94,13 @@ pub(crate) static MIGRATIONS: &[Migration] = &[
         sqlite: "",
         postgres: include_str!("../migrations/0008_events/postgres.sql"),
     },
+    Migration {
+        version: 9,
+        name: "0009_fewer_pages",
+        up: include_str!("../migrations/0009_fewer_pages/up.sql"),
+        sqlite: include_str!("../migrations/0009_fewer_pages/sqlite.sql"),
+        postgres: "",
+    },
 ];
 
 /// The table that remembers what was applied; an instance table, the same on both databases.

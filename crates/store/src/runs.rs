@@ -18,7 +18,7 @@ macro_rules! run_columns {
         concat!(
             "SELECT r.tenant, r.id, r.job, r.title, COALESCE(l.status, r.status), r.cause, \
              r.partition_key, r.tags, r.queued_at, r.started_at, r.ended_at, r.steps_total, \
-             r.steps_done, \
+             r.steps_done + COALESCE(l.steps_done, 0), \
              COALESCE(l.hold, (SELECT h.hold FROM live_run h \
                                WHERE l.status = 'QUEUED' AND h.status = 'QUEUED' \
                                  AND h.tenant = l.tenant AND h.lane = l.lane \
@@ -38,10 +38,12 @@ statements! {
         VALUES ($1, $2, $3, $4, $5, 'QUEUED', $6, $7, $8, $9, $10, $11, $12, 0)";
     START_RUN = "
         UPDATE run SET started_at = COALESCE(started_at, $3) WHERE tenant = $1 AND id = $2";
-    COUNT_STEPS_DONE = "
-        UPDATE run SET steps_done = steps_done + $3 WHERE tenant = $1 AND id = $2";
     END_RUN = "
-        UPDATE run SET status = $3, ended_at = $4, failure = $5
+        UPDATE run
+        SET status = $3, ended_at = $4, failure = $5,
+            steps_done = (SELECT COUNT(*) FROM step s
+                          WHERE s.tenant = $1 AND s.run = $2
+                            AND s.status NOT IN ('PENDING', 'STARTED', 'RETRYING'))
         WHERE tenant = $1 AND id = $2 AND ended_at IS NULL";
     RUN = run_columns!("WHERE r.tenant = $1 AND r.id = $2");
     RUN_BY_SHORT_ID = run_columns!(
@@ -143,12 +145,6 @@ pub fn insert(batch: &mut Batch, new: &NewRun<'_>) {
 pub fn start(batch: &mut Batch, tenant: &TenantId, run: RunId, at: Timestamp) {
     let params = vec![tenant.into(), (&run).into(), at.into()];
     batch.push(&START_RUN, params, Expect::Rows(1));
-}
-
-/// Adds `more` to the steps that are over.
-pub fn count_steps_done(batch: &mut Batch, tenant: &TenantId, run: RunId, more: u32) {
-    let params = vec![tenant.into(), (&run).into(), more.into()];
-    batch.push(&COUNT_STEPS_DONE, params, Expect::Rows(1));
 }
 
 /// How a run ended.

@@ -94,7 +94,7 @@ statements! {
     RUNS_WITH_CONTEXT = "
         SELECT r.tenant, r.id, r.job, r.title, COALESCE(l.status, r.status), r.cause,
                r.partition_key, r.tags, r.queued_at, r.started_at, r.ended_at, r.steps_total,
-               r.steps_done, l.hold, r.failure, COALESCE(l.epoch, 0),
+               r.steps_done + COALESCE(l.steps_done, 0), l.hold, r.failure, COALESCE(l.epoch, 0),
                COALESCE(l.cancel_requested, FALSE), r.retried_as, r.location, r.context
         FROM run r LEFT JOIN live_run l ON l.tenant = r.tenant AND l.run = r.id
         WHERE r.tenant = $1 AND r.id IN (/*texts $2*/)";

@@ -85,3 +85,42 @@ fn applied(connection: &Connection) -> rusqlite::Result<Vec<(i64, String)>> {
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A database as the program that knew the migrations up to `version` has left it.
+    fn left_at(version: i64) -> Connection {
+        let connection = memory().unwrap();
+        connection.execute_batch(CREATE_MIGRATION_TABLE).unwrap();
+        for migration in MIGRATIONS.iter().filter(|migration| migration.version <= version) {
+            connection.execute_batch(&migration.sql(Dialect::Sqlite)).unwrap();
+            let row = (migration.version, migration.name, migration.checksum(Dialect::Sqlite));
+            let insert = "INSERT INTO migration (version, name, checksum) VALUES (?1, ?2, ?3)";
+            connection.execute(insert, row).unwrap();
+        }
+        connection
+    }
+
+    #[test]
+    fn what_tables_hold_that_are_made_anew_is_still_there() {
+        let mut connection = left_at(7);
+        let batches = "INSERT INTO event_batch (tenant, id, position)
+                       VALUES ('a', 'two', 2), ('a', 'one', 1), ('b', 'one', 3)";
+        connection.execute_batch(batches).unwrap();
+        let steps = "INSERT INTO step (tenant, run, step, status, attempt, started_at, error)
+                     VALUES ('a', 'r', 'load', 'FAILURE', 2, 7, '{}')";
+        connection.execute_batch(steps).unwrap();
+
+        migrate(&mut connection).unwrap();
+
+        let positions = "SELECT group_concat(tenant || '.' || id || '=' || position, ' ')
+                         FROM (SELECT * FROM event_batch ORDER BY position)";
+        let positions: String = connection.query_row(positions, [], |row| row.get(0)).unwrap();
+        assert_eq!(positions, "a.one=1 a.two=2 b.one=3");
+        let step = "SELECT run || step || status || attempt || started_at || error FROM step";
+        let step: String = connection.query_row(step, [], |row| row.get(0)).unwrap();
+        assert_eq!(step, "rloadFAILURE27{}");
+    }
+}

@@ -133,7 +133,7 @@ async fn a_holder_that_lost_its_lease_is_told_when_it_raises_it(db: Db) {
 fn report(run: &ClaimedRun, batch_id: &str, (from, to): (i64, i64)) -> Batch {
     let said = event(&run.tenant, run.run, run.epoch, to);
     let mut batch = event_batch(&run.tenant, batch_id, &said);
-    live::advance(&mut batch, (&run.tenant, run.run, run.epoch), from, to);
+    live::advance(&mut batch, (&run.tenant, run.run, run.epoch), (from, to), 0);
     batch
 }
 

@@ -4,21 +4,23 @@ use std::collections::BTreeMap;
 
 use millstream_model::view::{MadeBy, MaterializationRow, PartitionState};
 use millstream_model::{
-    AssetKey, PartitionKey, RunId, StepEvent, StepKey, StepStatus, TenantId, Timestamp,
+    AssetKey, PartitionKey, RunId, RunStatus, StepEvent, StepKey, StepStatus, TenantId, Timestamp,
 };
 use millstream_store::materializations::{self, PartitionChange};
+use millstream_store::runs::{self, RunEnd};
 use millstream_store::steps::{self, StepChange};
-use millstream_store::{Batch, Store, StoreError};
+use millstream_store::{Batch, Store, StoreError, live};
 
 use crate::conformance;
 use crate::databases::Db;
-use crate::fixture::{at, conflict, duplicate, queue, run_id, tenant};
+use crate::fixture::{at, claimed, conflict, duplicate, queue, run_id, tenant};
 
 conformance! {
     a_step_keeps_its_first_start_and_its_last_outcome,
     a_step_changes_only_from_a_status_it_can_leave,
     a_step_that_never_started_cannot_succeed,
     the_open_steps_of_a_run_that_is_over_are_ended_and_counted,
+    steps_that_are_over_are_counted_while_the_run_goes_on_and_after_it,
     the_newest_materialization_and_the_history_are_both_kept,
     a_materialization_is_stored_once_a_run_and_partition,
     a_materialization_that_is_reported_again_takes_the_place_of_the_first,
@@ -106,6 +108,27 @@ async fn the_open_steps_of_a_run_that_is_over_are_ended_and_counted(db: Db) {
     assert_eq!((stored[&open].status, stored[&open].ended_at), (S::Canceled, Some(at(5))));
     let row = db.store.run(&tenant, run_id(1)).await.unwrap().unwrap();
     assert_eq!(row.steps_done, 2);
+}
+
+async fn steps_that_are_over_are_counted_while_the_run_goes_on_and_after_it(db: Db) {
+    use {StepEvent as E, StepStatus as S};
+    let tenant = tenant("a");
+    let run = claimed(&db.store, &tenant, run_id(1)).await;
+    let step: StepKey = "load".parse().unwrap();
+    let count = async || db.store.run(&tenant, run.run).await.unwrap().unwrap().steps_done;
+    let mut batch = Batch::for_tenant(&tenant);
+    live::advance(&mut batch, (&tenant, run.run, run.epoch), (-1, 1), 1);
+    steps::change(&mut batch, &tenant, run.run, &change(&step, E::Started, S::Started, at(1)));
+    steps::change(&mut batch, &tenant, run.run, &change(&step, E::Succeeded, S::Success, at(1)));
+    db.store.apply(batch).await.unwrap();
+    assert_eq!(count().await, 1);
+    let row = db.store.live_run(&tenant, run.run).await.unwrap().unwrap();
+    let mut batch = Batch::for_tenant(&tenant);
+    live::remove(&mut batch, &row);
+    let end = RunEnd { status: RunStatus::Success, at: at(2), failure: None };
+    runs::end(&mut batch, &tenant, run.run, &end);
+    db.store.apply(batch).await.unwrap();
+    assert_eq!(count().await, 1);
 }
 
 fn made(
