@@ -33,7 +33,7 @@ pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Return
     }
     let signal = |signal: Signal| {
         // The bounds kill when it is time to.
-        process.order_end(if signal == Signal::KILL { Duration::ZERO } else { Duration::MAX });
+        process.stop(if signal == Signal::KILL { Duration::ZERO } else { Duration::MAX });
     };
     if let Some(tap) = speech.tapped() {
         capture.tap(tap);
@@ -64,7 +64,8 @@ pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Return
         (_, cause) => Err(attempt.ended(cause, (None, None), &capture)),
     };
     attempt.mind(&capture);
-    attempt.heed(speech.told(), done)
+    let told = speech.told(&done, attempt.scratch);
+    attempt.heed(told, done)
 }
 
 /// A new process that has imported the code.

@@ -1,6 +1,7 @@
 //! The worker's handle of its supervisor.
 //!
-//! Two tasks serve it, one for each direction, so that a full pipe one way never stops the other.
+//! Orders go into its pipe from wherever they are given; a task hears what it says, so that a full
+//! pipe one way never stops the other.
 
 use std::collections::HashMap;
 use std::io;
@@ -11,14 +12,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use tokio::sync::{mpsc, oneshot};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::oneshot;
 
+use super::orders::Orders;
 use super::protocol::{Ended, Notice, Order, ProcessSpec};
-
-/// The most orders that wait, one of which is kept for each process; further processes wait.
-const ORDERS_MAX: usize = 4_096;
 
 /// A supervisor, started when the first process is wanted and again should it ever be lost.
 ///
@@ -40,7 +39,7 @@ struct Shared {
 /// A running supervisor.
 #[derive(Debug, Clone)]
 struct Live {
-    orders: mpsc::Sender<Order>,
+    orders: Orders,
     processes: Arc<Mutex<Processes>>,
 }
 
@@ -105,8 +104,7 @@ impl Supervisor {
     /// Starts a process. It is ended when the returned handle is dropped.
     pub async fn spawn(&self, spec: ProcessSpec) -> Result<Process, SpawnError> {
         let live = self.live().await?;
-        let last_order = live.orders.clone().reserve_owned().await.map_err(|_| SupervisorLost)?;
-        let last_order = Some(last_order);
+        live.orders.has_room().await;
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
         let (started_sender, started) = oneshot::channel();
         let (ended_sender, ended) = oneshot::channel();
@@ -122,9 +120,9 @@ impl Supervisor {
         }
         let orders = live.orders.clone();
         // From here on a dropped future ends the process, whether or not it has started yet.
-        let mut process = Process { id, pid: 0, ended, known: None, orders, last_order };
+        let mut process = Process { id, pid: 0, ended, known: None, orders };
         let order = Order::Spawn { id, spec: Box::new(spec) };
-        live.orders.send(order).await.map_err(|_| SupervisorLost)?;
+        live.orders.give(&order).map_err(|_| SupervisorLost)?;
         match started.await.map_err(|_| SupervisorLost)? {
             Ok(pid) => {
                 process.pid = pid;
@@ -156,9 +154,7 @@ pub struct Process {
     pid: i32,
     ended: oneshot::Receiver<Ended>,
     known: Option<Ended>,
-    orders: mpsc::Sender<Order>,
-    /// A place in the channel that is kept for the order from `Drop`, which cannot wait for one.
-    last_order: Option<mpsc::OwnedPermit<Order>>,
+    orders: Orders,
 }
 
 impl Process {
@@ -168,15 +164,9 @@ impl Process {
     }
 
     /// Asks its group to end, and has it killed after `grace`.
-    pub async fn stop(&self, grace: Duration) {
+    pub fn stop(&self, grace: Duration) {
         // A supervisor that is gone has killed the group already.
-        self.orders.send(Order::Stop { id: self.id, grace }).await.ok();
-    }
-
-    /// The same without waiting for room for the order; dropping the process is what ends it for
-    /// sure.
-    pub(crate) fn order_end(&self, grace: Duration) {
-        self.orders.try_send(Order::Stop { id: self.id, grace }).ok();
+        self.orders.give(&Order::Stop { id: self.id, grace }).ok();
     }
 
     /// Waits for its end. Dropping the future and calling again is fine.
@@ -191,10 +181,8 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if let Some(last_order) = self.last_order.take()
-            && self.known.is_none()
-        {
-            last_order.send(Order::Stop { id: self.id, grace: Duration::ZERO });
+        if self.known.is_none() {
+            self.stop(Duration::ZERO);
         }
     }
 }
@@ -214,22 +202,10 @@ fn start(program: &PathBuf, args: &[String]) -> io::Result<Live> {
     let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
         return Err(io::Error::other("the supervisor has no pipes"));
     };
-    let (orders, received) = mpsc::channel(ORDERS_MAX);
+    let orders = Orders::into(stdin)?;
     let processes = Arc::new(Mutex::new(Processes::default()));
-    tokio::spawn(send_orders(received, stdin));
     tokio::spawn(receive_notices(child, stdout, Arc::clone(&processes)));
     Ok(Live { orders, processes })
-}
-
-/// Writes orders until nobody can give any more, or the supervisor is gone. Then the pipe closes.
-async fn send_orders(mut orders: mpsc::Receiver<Order>, mut stdin: ChildStdin) {
-    while let Some(order) = orders.recv().await {
-        let Ok(mut line) = serde_json::to_vec(&order) else { continue };
-        line.push(b'\n');
-        if stdin.write_all(&line).await.is_err() {
-            return;
-        }
-    }
 }
 
 /// Hands notices to those who wait for them, until the supervisor ends.

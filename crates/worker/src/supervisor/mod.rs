@@ -15,6 +15,7 @@ mod client;
 mod kernel;
 mod meter;
 mod narrow;
+mod orders;
 mod orphans;
 mod output;
 mod protocol;
