@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
 use crate::run::results::{StepResult, load};
-use crate::step::{AttemptOrder, RunScratch, Taken};
+use crate::step::{AttemptOrder, RunScratch, RunSteps, Taken};
 use crate::{Seams, StepRunner as _, Worker};
 
 /// The most output that is read as an answer.
@@ -39,7 +39,8 @@ impl Worker {
             return Err(failed("the question has no step".to_owned()));
         };
         let _pinned = self.python.pinned(question.run, question.epoch);
-        let _scratch = RunScratch(self.settings.run_scratch(question));
+        let scratch = RunScratch::at(self.settings.run_scratch(question));
+        let steps = RunSteps { worker: self, scratch: &scratch };
         let (_nobody, stop) = watch::channel(false);
         let (events, mut reports) = mpsc::channel(REPORTS);
         let order = AttemptOrder {
@@ -54,7 +55,7 @@ impl Worker {
             events,
         };
         let drained = async { while reports.recv().await.is_some() {} };
-        let (done, ()) = tokio::join!(self.execute(order), drained);
+        let (done, ()) = tokio::join!(steps.execute(order), drained);
         let answer = self.answer(question, asked, done.end).await;
         if let Err(error) = self.blobs.remove_run(&question.tenant, question.run).await {
             tracing::warn!(%error, "what a question left behind stays");

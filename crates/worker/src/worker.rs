@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::python::Python;
 use crate::run::{RunEnd, drive};
-use crate::step::RunScratch;
+use crate::step::{RunScratch, RunSteps};
 use crate::supervisor::memory_share;
 use crate::{Seams, Supervisor};
 
@@ -234,8 +234,9 @@ impl Worker {
             remove_older_scratch(&self.settings.scratch, &assignment);
         }
         let _pinned = self.python.pinned(assignment.run, assignment.epoch);
-        let _scratch = RunScratch(self.settings.run_scratch(&assignment));
-        drive(&self.settings, self, assignment, seams, signal).await
+        let scratch = RunScratch::at(self.settings.run_scratch(&assignment));
+        let steps = RunSteps { worker: self, scratch: &scratch };
+        drive(&self.settings, &steps, assignment, seams, signal).await
     }
 }
 

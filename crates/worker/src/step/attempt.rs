@@ -20,12 +20,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::asset::{self, Kept, Metadata, Rows};
 use super::context::Context;
+use super::scratch::RunScratch;
 use super::template::Templates;
 use super::{builtin, http, lambda, load, process, python, sql};
 use crate::run::results::{self, StepResult};
 use crate::{Seams, Worker};
 
-/// Executes attempts at steps: a [`Worker`] with processes, a simulation as its seed says.
+/// Executes attempts at steps: a worker with processes, a simulation as its seed says.
 pub trait StepRunner: Send + Sync {
     /// Executes an attempt. It never fails: a failure is its result.
     fn execute<'a>(&'a self, order: AttemptOrder<'a>) -> BoxFuture<'a, AttemptDone>;
@@ -92,13 +93,19 @@ pub struct AttemptDone {
     pub usage: Option<StepUsage>,
 }
 
-impl StepRunner for Worker {
+/// The steps of one run, executed by its worker.
+pub(crate) struct RunSteps<'a> {
+    pub(crate) worker: &'a Worker,
+    pub(crate) scratch: &'a RunScratch,
+}
+
+impl StepRunner for RunSteps<'_> {
     fn execute<'a>(&'a self, order: AttemptOrder<'a>) -> BoxFuture<'a, AttemptDone> {
         let AttemptOrder { assignment, step, number, taken, stop, seams, place, upstream, events } =
             order;
-        let worker = self;
         let attempt = Attempt {
-            worker,
+            worker: self.worker,
+            scratch: self.scratch,
             seams,
             assignment,
             step,
@@ -120,6 +127,8 @@ impl StepRunner for Worker {
 /// An attempt of a worker's.
 pub(super) struct Attempt<'a> {
     pub(super) worker: &'a Worker,
+    /// Where attempts of the run have their files.
+    pub(super) scratch: &'a RunScratch,
     pub(super) seams: &'a Seams,
     pub(super) assignment: &'a Assignment,
     pub(super) step: &'a StepPlan,

@@ -81,7 +81,8 @@ pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Return
             cause => Err(attempt.ended(cause, (None, None), &capture)),
         }
     };
-    attempt.heed(speech.told(), done)
+    let told = speech.told(&done, attempt.scratch);
+    attempt.heed(told, done)
 }
 
 /// What a step that is to be forked comes upon.

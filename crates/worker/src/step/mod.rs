@@ -22,6 +22,7 @@ mod sql;
 mod template;
 mod warm;
 
+pub(crate) use attempt::RunSteps;
 pub use attempt::{AttemptDone, AttemptOrder, StepRunner, Taken};
 pub(crate) use process::signal_name;
 pub(crate) use scratch::RunScratch;

@@ -45,6 +45,8 @@ pub(super) async fn run(
     spec.tap = session.as_ref().and_then(Session::tapped);
     let told = attempt.run_program(spec, session.as_mut()).await?;
     let done = result::read(&scratch.result()).await;
+    drop(session);
+    scratch.give_back(attempt.scratch);
     attempt.heed(told, done)
 }
 
@@ -82,8 +84,7 @@ pub(super) fn give_context(
     let scratch = attempt.scratch()?;
     let json = serde_json::to_vec(context.json())
         .map_err(|error| no_folder(&scratch.context(), &error.into()))?;
-    std::fs::write(scratch.context(), json)
-        .map_err(|error| no_folder(&scratch.context(), &error))?;
+    scratch.write_context(json).map_err(|error| no_folder(&scratch.context(), &error))?;
     let path = |path: PathBuf| path.to_string_lossy().into_owned();
     env.insert("TMPDIR".to_owned(), path(scratch.tmp().to_owned()));
     env.insert("MILLSTREAM_CONTEXT".to_owned(), path(scratch.context()));
@@ -101,19 +102,12 @@ pub(super) fn no_folder(path: &Path, error: &std::io::Error) -> Ending {
 impl Attempt<'_> {
     /// The folder that this attempt has for itself.
     pub(super) fn scratch(&self) -> Result<Scratch, Ending> {
-        let path = self.scratch_path();
-        Scratch::create(path.clone()).map_err(|error| no_folder(&path, &error))
+        self.scratch.folder().map_err(|error| no_folder(self.scratch.path(), &error))
     }
 
     /// The files that this attempt has for itself, without a folder.
     pub(super) fn scratch_files(&self) -> Result<Scratch, Ending> {
-        let path = self.scratch_path();
-        Scratch::of_files(path.clone()).map_err(|error| no_folder(&path, &error))
-    }
-
-    fn scratch_path(&self) -> PathBuf {
-        let name = format!("{}.{}", self.place, self.number);
-        self.worker.settings.run_scratch(self.assignment).join(name)
+        self.scratch.files().map_err(|error| no_folder(self.scratch.path(), &error))
     }
 
     /// A process of this attempt with nothing to run yet; its time is set when it starts.
@@ -252,7 +246,7 @@ async fn await_end(
     let ended = tokio::select! {
         ended = process.ended() => ended,
         () = stopped(stop) => {
-            process.stop(grace).await;
+            process.stop(grace);
             process.ended().await
         }
     };

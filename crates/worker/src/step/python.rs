@@ -244,6 +244,8 @@ pub(super) async fn cold(attempt: &mut Attempt<'_>, call: &Call) -> Result<Retur
     spec.tap = session.as_ref().and_then(Session::tapped);
     let told = attempt.run_program(spec, session.as_mut()).await?;
     let done = answered(&scratch).await;
+    drop(session);
+    scratch.give_back(attempt.scratch);
     attempt.heed(told, done)
 }
 

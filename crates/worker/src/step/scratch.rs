@@ -1,14 +1,17 @@
-//! What one attempt has for itself on the disk while it runs: a folder, and files beside it.
+//! What attempts have for themselves on the disk while they run: a folder, and files beside it.
 //!
-//! Every folder that is made and removed is work for the file system's journal, and a step that
-//! does little is measured by it: so an attempt makes one, and the run's own stays until the run is
-//! over.
+//! Every file and folder that is made and removed is work for the file system's journal, and a step
+//! that does little is measured by it: so a place that an attempt has left as it was goes to the
+//! next attempt of the run, and the run's own folder stays until the run is over. To truncate a
+//! file is such work too, which is why a context is written over the one before it.
 
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-/// The names of an attempt's files, behind its own.
+/// The names of an attempt's files, behind its place's.
 const CONTEXT: &str = "context.json";
 const RESULT: &str = "result.json";
 const REQUEST: &str = "request.json";
@@ -17,31 +20,183 @@ const ROWS: &str = "rows";
 const MESSAGES: &str = "messages";
 const PIPES_CONTEXT: &str = "pipes.json";
 
+/// The files that most attempts have, which stay for the next one.
+const KEPT: [&str; 2] = [CONTEXT, MESSAGES];
+
+/// The files that few attempts have.
+const REMOVED: [&str; 5] = [RESULT, REQUEST, ANSWER, ROWS, PIPES_CONTEXT];
+
+/// The largest context that another one is written over.
+const CONTEXT_OVER_MAX: usize = 1 << 20;
+
+/// The folder of a run's attempts; it goes with the run.
+#[derive(Debug)]
+pub(crate) struct RunScratch {
+    path: PathBuf,
+    /// Places that an attempt has had and that are as good as new.
+    clean: Mutex<Vec<Place>>,
+    made: AtomicU32,
+}
+
+impl RunScratch {
+    /// The folder at `path`, which is made when an attempt first needs it.
+    pub(crate) fn at(path: PathBuf) -> Self {
+        Self { path, clean: Mutex::default(), made: AtomicU32::new(0) }
+    }
+
+    /// Where it is, for messages.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A place with a folder that only this user can enter: the context may hold secrets.
+    pub(super) fn folder(&self) -> io::Result<Scratch> {
+        let mut place = self.place();
+        if !place.has_folder {
+            make_folder(&place.path)?;
+            place.has_folder = true;
+        }
+        Ok(Scratch { place, is_given_back: false })
+    }
+
+    /// A place for files, for a step that has no use for a folder.
+    pub(super) fn files(&self) -> io::Result<Scratch> {
+        make_folder(&self.path)?;
+        Ok(Scratch { place: self.place(), is_given_back: false })
+    }
+
+    fn place(&self) -> Place {
+        let clean = self.clean.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        clean.unwrap_or_else(|| {
+            let number = self.made.fetch_add(1, Ordering::Relaxed);
+            Place { path: self.path.join(number.to_string()), has_folder: false }
+        })
+    }
+}
+
+impl Drop for RunScratch {
+    fn drop(&mut self) {
+        let clean = std::mem::take(self.clean.get_mut().unwrap_or_else(PoisonError::into_inner));
+        clean.iter().for_each(Place::remove);
+        remove_folder(&self.path);
+    }
+}
+
+fn make_folder(path: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Where one attempt after the other has its folder and files.
+#[derive(Debug, Default)]
+struct Place {
+    path: PathBuf,
+    has_folder: bool,
+}
+
+impl Place {
+    fn file(&self, name: &str) -> PathBuf {
+        self.path.with_added_extension(name)
+    }
+
+    /// Makes the place as good as new for the next attempt, if a program has not made more of it
+    /// than it was given.
+    fn clean(&self) -> io::Result<()> {
+        for name in REMOVED {
+            match std::fs::remove_file(self.file(name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        // Who has spoken may have the file open still, and would speak to the next attempt.
+        if has_content(&self.file(MESSAGES))? {
+            std::fs::remove_file(self.file(MESSAGES))?;
+        }
+        has_content(&self.file(CONTEXT))?;
+        if self.has_folder {
+            let is_ours = std::fs::symlink_metadata(&self.path)
+                .is_ok_and(|it| it.is_dir() && it.mode() & 0o777 == 0o700);
+            if !is_ours || std::fs::read_dir(&self.path)?.next().is_some() {
+                return Err(io::Error::other("the folder is not as it was given"));
+            }
+        }
+        Ok(())
+    }
+
+    fn remove(&self) {
+        for name in KEPT.into_iter().chain(REMOVED) {
+            // Most attempts have but some of them.
+            std::fs::remove_file(self.file(name)).ok();
+        }
+        remove_folder(&self.path);
+    }
+}
+
+/// Removes the folder at `path`, which mostly is empty and may not exist.
+fn remove_folder(path: &Path) {
+    match std::fs::remove_dir(path) {
+        Ok(()) => return,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+        Err(_) => {}
+    }
+    // What a step has made of it may be no folder any more.
+    let is_folder = std::fs::symlink_metadata(path).is_ok_and(|it| it.is_dir());
+    let removed =
+        if is_folder { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+    if let Err(error) = removed {
+        tracing::warn!(path = %path.display(), %error, "a step's folder stays behind");
+    }
+}
+
+/// Whether something is in the file at `path`; an error when it is not the plain file we made.
+fn has_content(path: &Path) -> io::Result<bool> {
+    let file = match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        file => file?,
+    };
+    if !file.is_file() || file.nlink() != 1 || file.mode() & 0o600 != 0o600 {
+        return Err(io::Error::other("the file is not as it was given"));
+    }
+    Ok(file.len() > 0)
+}
+
 /// An attempt's folder and files; all of it is removed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Scratch {
-    path: PathBuf,
+    place: Place,
+    is_given_back: bool,
 }
 
 impl Scratch {
-    /// Makes the folder at `path` and the one it is in, which only this user can enter: the context
-    /// may hold secrets.
-    pub(super) fn create(path: PathBuf) -> io::Result<Self> {
-        let mut builder = std::fs::DirBuilder::new();
-        builder.recursive(true).mode(0o700).create(&path)?;
-        Ok(Self { path })
-    }
-
-    /// Only the files beside the folder at `path`, for a step that has no use for a folder.
-    pub(super) fn of_files(path: PathBuf) -> io::Result<Self> {
-        let mut builder = std::fs::DirBuilder::new();
-        path.parent().map_or(Ok(()), |run| builder.recursive(true).mode(0o700).create(run))?;
-        Ok(Self { path })
+    /// Gives the place to the run's next attempt. Nothing of this one may use it any more.
+    pub(super) fn give_back(mut self, run: &RunScratch) {
+        if self.place.clean().is_ok() {
+            self.is_given_back = true;
+            let place = std::mem::take(&mut self.place);
+            run.clean.lock().unwrap_or_else(PoisonError::into_inner).push(place);
+        }
     }
 
     /// The file that the step's context is in.
     pub(super) fn context(&self) -> PathBuf {
         self.file(CONTEXT)
+    }
+
+    /// Writes that file, over what an earlier attempt of the run has been told.
+    pub(super) fn write_context(&self, mut json: Vec<u8>) -> io::Result<()> {
+        let mut file = std::fs::File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(self.context())?;
+        let before = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+        if before > CONTEXT_OVER_MAX {
+            file.set_len(0)?;
+        } else if before > json.len() {
+            // Space behind a JSON text is not of it.
+            json.resize(before, b'\n');
+        }
+        file.write_all(&json)
     }
 
     /// The file that the step leaves its result in.
@@ -66,7 +221,7 @@ impl Scratch {
 
     /// The file with a copy of the rows of one of the step's inputs, which goes with the folder.
     pub(super) fn input(&self, number: usize) -> PathBuf {
-        self.path.join(format!("input.{number}"))
+        self.tmp().join(format!("input.{number}"))
     }
 
     /// The file that the step's program writes its messages to.
@@ -81,39 +236,18 @@ impl Scratch {
 
     /// The folder for the step's own temporary files.
     pub(super) fn tmp(&self) -> &Path {
-        &self.path
+        &self.place.path
     }
 
     fn file(&self, name: &str) -> PathBuf {
-        self.path.with_added_extension(name)
+        self.place.file(name)
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        for name in [CONTEXT, RESULT, REQUEST, ANSWER, ROWS, MESSAGES, PIPES_CONTEXT] {
-            // Most attempts have but some of them.
-            std::fs::remove_file(self.file(name)).ok();
+        if !self.is_given_back {
+            self.place.remove();
         }
-        // Most steps leave nothing in it, and some have none.
-        match std::fs::remove_dir(&self.path) {
-            Ok(()) => return,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-            Err(_) => {}
-        }
-        if let Err(error) = std::fs::remove_dir_all(&self.path) {
-            tracing::warn!(path = %self.path.display(), %error, "a step's folder stays behind");
-        }
-    }
-}
-
-/// The folder of a run's attempts; it goes with the run, if nothing was left in it.
-#[derive(Debug)]
-pub(crate) struct RunScratch(pub(crate) PathBuf);
-
-impl Drop for RunScratch {
-    fn drop(&mut self) {
-        // A run whose steps are no processes never had one.
-        std::fs::remove_dir(&self.0).ok();
     }
 }

@@ -13,15 +13,15 @@ use super::context::Context;
 use super::process::{no_folder, with_exception};
 use super::python::Call;
 use super::result;
-use super::scratch::Scratch;
+use super::scratch::{RunScratch, Scratch};
 use crate::pipes::{Channel, Facts, Partition, Session, Subject, Told};
 use crate::supervisor::MessageTap;
 
 /// What a function says while a process runs it that is not its own.
 pub(super) struct Speech {
     session: Option<Session>,
-    /// Removes the file for messages.
-    _files: Option<Scratch>,
+    /// Where the file for messages is.
+    files: Option<Scratch>,
 }
 
 impl Speech {
@@ -38,9 +38,13 @@ impl Speech {
         }
     }
 
-    /// What the function said, once it has ended.
-    pub(super) fn told(&mut self) -> Told {
-        self.session.as_mut().map(Session::told).unwrap_or_default()
+    /// What the function said, once it has ended as `done` says.
+    pub(super) fn told(self, done: &Result<Returned, Ending>, run: &RunScratch) -> Told {
+        let told = self.session.map(|mut session| session.told()).unwrap_or_default();
+        if let (Ok(_), Some(files)) = (done, self.files) {
+            files.give_back(run);
+        }
+        told
     }
 }
 
@@ -84,7 +88,7 @@ impl Attempt<'_> {
         env: &mut BTreeMap<String, String>,
     ) -> Result<Speech, Ending> {
         if call.pipes.messages == PipesChannel::Off {
-            return Ok(Speech { session: None, _files: None });
+            return Ok(Speech { session: None, files: None });
         }
         let files = self.scratch_files()?;
         let mut variables = BTreeMap::new();
@@ -92,7 +96,7 @@ impl Attempt<'_> {
         // What the author has set stays as it is.
         variables.retain(|name, _| !call.key.env.contains_key(name));
         env.append(&mut variables);
-        Ok(Speech { session, _files: Some(files) })
+        Ok(Speech { session, files: Some(files) })
     }
 
     /// What came of a step, with what its program said on the way.

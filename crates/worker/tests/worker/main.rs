@@ -13,4 +13,5 @@ mod pipes;
 mod processes;
 mod python;
 mod python_limits;
+mod scratch;
 mod speaking;
