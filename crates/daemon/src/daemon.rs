@@ -4,10 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use millstream_control::{
-    Control, DaemonRequest, Deletions, LostWatch, Patience, PublishWatch, QueueLimits, QueueWatch,
-    Rollback, TickWatch,
+    ClaimedRun, Control, DaemonRequest, Deletions, LostWatch, Patience, PublishWatch, QueueLimits,
+    QueueWatch, Rollback, TickWatch,
 };
 use millstream_launch::RunLauncher;
 use millstream_model::{DaemonAnswer, ErrorCode, LocationName, RollbackOutcome};
@@ -144,7 +143,9 @@ impl Daemon {
     async fn queue_loop(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let mut changes = self.control.store().daemon_changes();
         let mut watch = QueueWatch::default();
-        let mut launches = FuturesUnordered::new();
+        // Tasks of their own: one that waits for the database and is not looked at, because the
+        // next pass is under way, would keep the connection that this pass waits for.
+        let mut launches = JoinSet::new();
         // A launcher that fails is given time before the same runs are tried again.
         let mut pause = QUEUE_PASS_MIN;
         loop {
@@ -154,9 +155,9 @@ impl Daemon {
             } else {
                 changes.mark_unchanged();
                 match claim(&self.control, &mut watch, &self.settings, claims_max).await {
-                    Ok(claimed) => launches.extend(claimed.into_iter().map(|run| {
-                        launch_claimed(&self.control, &*self.launcher, run, &self.settings)
-                    })),
+                    Ok(claimed) => claimed.into_iter().for_each(|run| {
+                        launches.spawn(Arc::clone(&self).launch(run));
+                    }),
                     Err(error) => {
                         tracing::error!(%error, "a pass over the queue failed; it is repeated");
                         pause = AFTER_FAILURE;
@@ -181,8 +182,8 @@ impl Daemon {
                 tokio::select! {
                     _ = stop.wait_for(|stop| *stop) => break true,
                     () = &mut next => break false,
-                    Some(launch) = launches.next(), if !launches.is_empty() => {
-                        if matches!(launch, Launch::Failed) {
+                    Some(launch) = launches.join_next() => {
+                        if !matches!(launch, Ok(Launch::Started)) {
                             pause = AFTER_FAILURE;
                         }
                         if idle.is_none() {
@@ -198,6 +199,10 @@ impl Daemon {
         if let Err(error) = self.control.release_queue(&self.settings.name).await {
             tracing::debug!(%error, "the queue's lease runs out by itself");
         }
+    }
+
+    async fn launch(self: Arc<Self>, run: ClaimedRun) -> Launch {
+        launch_claimed(&self.control, &*self.launcher, run, &self.settings).await
     }
 
     async fn lost_loop(self: Arc<Self>, mut stop: watch::Receiver<bool>) {

@@ -15,7 +15,7 @@ const READERS_MAX: usize = 4;
 /// A few connections, opened when they are first needed.
 pub(super) struct Readers {
     path: PathBuf,
-    places: Semaphore,
+    places: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<Connection>>>,
 }
 
@@ -24,7 +24,7 @@ impl Readers {
         let idle = vec![open::reader(path)?];
         Ok(Self {
             path: path.to_owned(),
-            places: Semaphore::new(READERS_MAX),
+            places: Arc::new(Semaphore::new(READERS_MAX)),
             idle: Arc::new(Mutex::new(idle)),
         })
     }
@@ -47,21 +47,53 @@ impl Readers {
     }
 
     /// Runs `work` on a free connection, off the async threads.
+    ///
+    /// The place is waited for by a task: a caller that is not looked at for a while, as one of
+    /// several that another waits for, must not keep it from others.
     pub(super) async fn with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let gone = |_| StoreError::Unavailable("the readers have stopped".to_owned());
-        let _place = self.places.acquire().await.map_err(gone)?;
-        let idle = Arc::clone(&self.idle);
+        let (places, idle) = (Arc::clone(&self.places), Arc::clone(&self.idle));
         let path = self.path.clone();
-        let task = tokio::task::spawn_blocking(move || {
-            let free = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let connection = free.map_or_else(|| open::reader(&path), Ok)?;
-            let outcome = work(&connection);
-            idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-            outcome
+        let task = tokio::spawn(async move {
+            let place = places.acquire_owned().await.map_err(gone)?;
+            let reading = tokio::task::spawn_blocking(move || {
+                let _place = place;
+                let free = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                let connection = free.map_or_else(|| open::reader(&path), Ok)?;
+                let outcome = work(&connection);
+                idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+                outcome
+            });
+            reading.await.map_err(|error| StoreError::Unavailable(error.to_string()))?
         });
         task.await.map_err(|error| StoreError::Unavailable(error.to_string()))?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{Future as _, poll_fn};
+    use std::task::Poll;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn those_who_read_and_are_not_looked_at_keep_no_place_from_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("db");
+        open::writer(&path).unwrap();
+        let readers = Readers::open(&path).unwrap();
+        let mut waiting: Vec<_> =
+            (0..3 * READERS_MAX).map(|_| Box::pin(readers.with(|_| Ok(())))).collect();
+        for one in &mut waiting {
+            let looked = poll_fn(|context| Poll::Ready(one.as_mut().poll(context)));
+            assert!(looked.await.is_pending());
+        }
+        let mine = readers.with(|_| Ok(7));
+        let mine = tokio::time::timeout(std::time::Duration::from_secs(30), mine).await;
+        assert_eq!(mine.unwrap().unwrap(), 7);
     }
 }
