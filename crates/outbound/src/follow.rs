@@ -44,16 +44,13 @@ impl Guard {
     }
 
     fn strangers(&self, connect: Duration) -> Result<&reqwest::Client, OutboundError> {
-        if self.strangers.get().is_none() {
-            let allow = AllowList::none();
-            let names = GuardedNames { names: Arc::clone(&self.names.names), allow };
-            let client = built(reqwest::Client::builder().dns_resolver(Arc::new(names)), connect)?;
-            self.strangers.set(client).ok();
+        if let Some(client) = self.strangers.get() {
+            return Ok(client);
         }
-        self.strangers.get().ok_or_else(|| OutboundError::Invalid {
-            url: "the next address".to_owned(),
-            problem: "its client is gone".to_owned(),
-        })
+        let allow = AllowList::none();
+        let names = GuardedNames { names: Arc::clone(&self.names.names), allow };
+        let client = built(reqwest::Client::builder().dns_resolver(Arc::new(names)), connect)?;
+        Ok(self.strangers.get_or_init(|| client))
     }
 }
 

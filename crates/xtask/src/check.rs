@@ -37,12 +37,17 @@ fn stage(title: &str, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Resu
     Ok(())
 }
 
+/// Cargo as it runs this program, with `arguments`, in `root`.
+pub fn cargo_command(root: &Path, arguments: &[&str]) -> Command {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(root);
+    command
+}
+
 /// What cargo prints when it is run with `arguments` in `root`.
 pub fn output_of(root: &Path, arguments: &[&str]) -> anyhow::Result<String> {
-    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(program)
-        .args(arguments)
-        .current_dir(root)
+    let output = cargo_command(root, arguments)
         .stderr(Stdio::inherit())
         .output()
         .context("cargo could not be started")?;
@@ -54,11 +59,8 @@ pub fn output_of(root: &Path, arguments: &[&str]) -> anyhow::Result<String> {
 
 /// Runs cargo with `arguments` and the further variables of `environment` in `root`.
 pub fn cargo(root: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<()> {
-    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(program)
-        .args(arguments)
+    let status = cargo_command(root, arguments)
         .envs(environment.iter().copied())
-        .current_dir(root)
         .status()
         .context("cargo could not be started")?;
     if !status.success() {

@@ -8,11 +8,11 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context as _, bail};
 
-use crate::check::{cargo, output_of};
+use crate::check::{cargo, cargo_command, output_of};
 
 /// How long the proofs may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl Budget {
     /// The variables that the proofs read: how many seeds and how many steps from each; of G1 how
     /// many seeds, schedules and minutes of trouble in each; of G2 how many seeds, and how many
     /// seconds a process may be silent; of G11 which zones, and how many days around each change of
-    /// a clock.
+    /// a clock; of G14 how much output, and how many runs beside it.
     pub fn variables(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Short => &[
@@ -37,6 +37,8 @@ impl Budget {
                 ("MILLSTREAM_KILL_SEEDS", "1"),
                 ("MILLSTREAM_KILL_LEASE", "1"),
                 ("MILLSTREAM_ZONES_DAYS", "2"),
+                ("MILLSTREAM_FLOOD_BYTES", "1000000000"),
+                ("MILLSTREAM_FLOOD_NEIGHBOURS", "10"),
             ],
             Self::Long => &[
                 ("MILLSTREAM_SIM_SEEDS", "20000"),
@@ -48,6 +50,8 @@ impl Budget {
                 ("MILLSTREAM_KILL_LEASE", "1"),
                 ("MILLSTREAM_ZONES_ALL", "1"),
                 ("MILLSTREAM_ZONES_DAYS", "3"),
+                ("MILLSTREAM_FLOOD_BYTES", "10000000000"),
+                ("MILLSTREAM_FLOOD_NEIGHBOURS", "100"),
             ],
         }
     }
@@ -90,11 +94,8 @@ fn echoed(
     environment: &[(&str, &str)],
     mut look: impl FnMut(&str),
 ) -> anyhow::Result<()> {
-    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut child = Command::new(program)
-        .args(arguments)
+    let mut child = cargo_command(root, arguments)
         .envs(environment.iter().copied())
-        .current_dir(root)
         .stdout(Stdio::piped())
         .spawn()
         .context("cargo could not be started")?;
@@ -161,8 +162,8 @@ mod tests {
 
     #[test]
     fn the_long_budget_is_larger_than_the_short_one() {
-        let size = |budget: Budget| -> u64 {
-            budget.variables().iter().map(|(_, value)| value.parse::<u64>().unwrap()).product()
+        let size = |budget: Budget| -> u128 {
+            budget.variables().iter().map(|(_, value)| value.parse::<u128>().unwrap()).product()
         };
         assert!(size(Budget::Long) > 10 * size(Budget::Short));
     }

@@ -70,14 +70,7 @@ impl Call {
         for (name, value) in &step.env {
             env.insert(name.clone(), render(value)?);
         }
-        let mut params = Map::new();
-        for (name, value) in &step.params {
-            let value = match value {
-                Value::String(text) => Value::String(render(text)?),
-                other => other.clone(),
-            };
-            params.insert(name.clone(), value);
-        }
+        let params: Map<_, _> = templates.render_params(&step.params).map_err(Ending::ForGood)?;
         let interpreter = step.interpreter.as_deref().map(render).transpose()?;
         context.add_params(params);
         let python = &attempt.worker.python;

@@ -145,14 +145,8 @@ fn params(
     templates: &Templates<'_>,
 ) -> Result<BTreeMap<String, Value>, Ending> {
     let plan = &attempt.assignment.plan;
-    let mut params = BTreeMap::new();
-    for (name, value) in &step.params {
-        let value = match value {
-            Value::String(text) => Value::String(templates.render(text).map_err(Ending::ForGood)?),
-            other => other.clone(),
-        };
-        params.insert(name.clone(), value);
-    }
+    let mut params: BTreeMap<_, _> =
+        templates.render_params(&step.params).map_err(Ending::ForGood)?;
     params.insert("tenant".to_owned(), json!(plan.tenant));
     params.insert("run_id".to_owned(), json!(attempt.assignment.run));
     params.insert("partition_key".to_owned(), json!(plan.partition));

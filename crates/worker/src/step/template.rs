@@ -116,6 +116,24 @@ impl<'a> Templates<'a> {
         })
     }
 
+    /// A step's `params` with the templates of those that are text resolved.
+    pub(super) fn render_params<'p, P>(
+        &self,
+        params: impl IntoIterator<Item = (&'p String, &'p Json)>,
+    ) -> Result<P, StepError>
+    where
+        P: FromIterator<(String, Json)>,
+    {
+        let rendered = |(name, value): (&String, &Json)| {
+            let value = match value {
+                Json::String(text) => Json::String(self.render(text)?),
+                other => other.clone(),
+            };
+            Ok((name.clone(), value))
+        };
+        params.into_iter().map(rendered).collect()
+    }
+
     /// `text` with its templates resolved in `environment`, which is made if there are any.
     fn resolve<'e>(
         &self,

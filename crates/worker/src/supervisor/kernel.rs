@@ -105,7 +105,7 @@ const USER_TIME: usize = 11;
 const CHILDREN_TIME: usize = 13;
 
 /// The fields of a `stat` file behind the name, which may hold anything.
-fn fields(stat: &str) -> impl Iterator<Item = &str> {
+pub(super) fn fields(stat: &str) -> impl Iterator<Item = &str> {
     stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace()
 }
 

@@ -5,6 +5,8 @@
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::kernel;
+
 /// How often members are looked for: one may fork while another is found.
 const ROUNDS_MAX: usize = 16;
 
@@ -39,8 +41,7 @@ fn members(leader: Pid) -> Vec<Pid> {
 /// The session of a process that still runs.
 fn session_of(pid: Pid) -> Option<Pid> {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-    // The name before it may hold anything, even a parenthesis.
-    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+    let mut fields = kernel::fields(&stat);
     let state = fields.next()?;
     let session = fields.nth(2)?.parse().ok()?;
     if state == "Z" || state == "X" { None } else { Pid::from_raw(session) }
