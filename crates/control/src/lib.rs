@@ -21,6 +21,7 @@ mod partitions;
 mod plans;
 mod pools;
 mod proposal;
+mod provenance;
 mod publish;
 mod queue;
 mod report;

@@ -46,6 +46,7 @@ impl Control {
             self.store.steps_of_run(tenant, run).await?
         };
         Ok(Assignment {
+            provenance: self.provenance(tenant, &plan).await?,
             tenant: tenant.clone(),
             run,
             epoch,

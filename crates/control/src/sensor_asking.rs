@@ -1,5 +1,6 @@
 //! What a sensor is asked with: where it stands, its definition, and the step that answers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use millstream_model::worker_api::Assignment;
@@ -97,6 +98,7 @@ impl Control {
             context: context.as_object().cloned().unwrap_or_default(),
             queued_at: asking.nominal,
             progress: Vec::new(),
+            provenance: BTreeMap::new(),
         }))
     }
 }

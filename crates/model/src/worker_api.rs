@@ -1,10 +1,11 @@
 //! What a worker and the control plane say to each other, in process or over HTTP.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{EventBody, RunId, RunPlan, StepKey, StepStatus, TenantId, Timestamp};
+use crate::{AssetKey, EventBody, RunId, RunPlan, StepKey, StepStatus, TenantId, Timestamp};
 
 /// A run handed to a worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +24,21 @@ pub struct Assignment {
     pub queued_at: Timestamp,
     /// What earlier workers of this run have left: steps that are not pending.
     pub progress: Vec<StepProgress>,
+    /// Where the assets that it makes came from when they were made last, for the steps that may
+    /// ask.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub provenance: BTreeMap<AssetKey, Provenance>,
+}
+
+/// Where an asset came from when it was made last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// The version of the code that made it.
+    pub code_version: String,
+    /// The versions of the data of its upstream assets at that time, of those that had one.
+    pub input_data_versions: BTreeMap<AssetKey, String>,
+    /// Whether its own version was said by whoever made it, and not computed from its data.
+    pub is_user_provided: bool,
 }
 
 /// How far a step had come when a worker took the run over.

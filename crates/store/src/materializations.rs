@@ -54,6 +54,16 @@ statements! {
         WHERE tenant = $1 AND asset = $2
           AND (CAST($3 AS TEXT) IS NULL OR partition_key = $3)
         ORDER BY at DESC, run DESC LIMIT $4";
+    NEWEST_VERSIONS = "
+        SELECT asset, partition_key, at, data_version, code_version
+        FROM asset_state WHERE tenant = $1 AND asset IN (/*texts $2*/)";
+    VERSIONS_OF_ASSET = "
+        SELECT at, data_version, code_version
+        FROM (SELECT partition_key, run, at, data_version, code_version
+              FROM materialization WHERE tenant = $1 AND asset = $2
+              ORDER BY run DESC LIMIT $5) AS recent
+        WHERE partition_key = $3 AND at <= $4
+        ORDER BY at DESC, run DESC LIMIT 1";
     MATERIALIZATIONS_OF_RUN = "
         SELECT asset, partition_key, run, step, at, metadata, data_version, code_version,
                reported_by
@@ -65,6 +75,22 @@ statements! {
     PARTITION_COUNTS = "
         SELECT asset, state, COUNT(*) FROM partition_state
         WHERE tenant = $1 GROUP BY asset, state";
+}
+
+/// How many materializations of an asset are looked through for one of a partition.
+const VERSIONS_MAX: u32 = 1_000;
+
+/// The versions of one materialization.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Versions {
+    /// The partition, when it is one's.
+    pub partition: Option<PartitionKey>,
+    /// When it was made.
+    pub at: Timestamp,
+    /// The version of its data, if it has one.
+    pub data_version: Option<String>,
+    /// The version of the code that made it.
+    pub code_version: String,
 }
 
 /// Stores a materialization in the history and as the asset's newest.
@@ -190,6 +216,16 @@ fn materialization(mut row: Row) -> Result<MaterializationRow, StoreError> {
     Ok(MaterializationRow { asset, partition, made_by, at, metadata, data_version, code_version })
 }
 
+/// The rest of `row`: when it was made, and its versions.
+fn versions(mut row: Row, partition: Option<PartitionKey>) -> Result<Versions, StoreError> {
+    Ok(Versions {
+        partition,
+        at: row.time()?,
+        data_version: row.text_opt()?,
+        code_version: row.text()?,
+    })
+}
+
 impl Store {
     /// The newest materialization of each asset of a tenant.
     pub async fn latest_materializations(
@@ -214,6 +250,39 @@ impl Store {
         let params = vec![tenant.into(), asset.into(), partition.into(), limit.into()];
         let rows = self.read(Scope::tenant(tenant), &MATERIALIZATIONS_OF_ASSET, params).await?;
         rows.into_iter().map(materialization).collect()
+    }
+
+    /// The versions of the newest materialization of each of `assets` that was ever made.
+    pub async fn newest_versions(
+        &self,
+        tenant: &TenantId,
+        assets: &[&AssetKey],
+    ) -> Result<BTreeMap<AssetKey, Versions>, StoreError> {
+        let params = vec![tenant.into(), json(&assets)];
+        let rows = self.read(Scope::tenant(tenant), &NEWEST_VERSIONS, params).await?;
+        rows.into_iter()
+            .map(|mut row| {
+                let asset = row.parse()?;
+                // A key that was stored was a key, and nothing else is empty.
+                let partition = row.text()?.parse().ok();
+                Ok((asset, versions(row, partition)?))
+            })
+            .collect()
+    }
+
+    /// The versions that an asset, or one partition of it, had at `at`: those of the newest
+    /// materialization until then, if it is among the newest thousand of the asset.
+    pub async fn versions_of_asset(
+        &self,
+        tenant: &TenantId,
+        asset: &AssetKey,
+        partition: Option<&PartitionKey>,
+        at: Timestamp,
+    ) -> Result<Option<Versions>, StoreError> {
+        let key = partition.map_or("", PartitionKey::as_str);
+        let params = vec![tenant.into(), asset.into(), key.into(), at.into(), VERSIONS_MAX.into()];
+        let rows = self.read_few(Scope::tenant(tenant), &VERSIONS_OF_ASSET, params).await?;
+        rows.into_iter().next().map(|row| versions(row, partition.cloned())).transpose()
     }
 
     /// What a run made, at most `limit`.

@@ -212,3 +212,37 @@ jobs:
     assert_eq!(step(&run, "large")["error"]["code"], "step-out-of-memory", "{run}");
     assert_eq!(step(&run, "long")["error"]["code"], "step-limit", "{run}");
 }
+
+#[test]
+fn a_program_is_told_where_its_asset_came_from_last_time() {
+    let project = Project::with(
+        r#"
+assets:
+  raw:
+    step:
+      kind: command
+      command: echo '{"data_version":"d1"}' > "$MILLSTREAM_RESULT"
+  orders:
+    deps: [raw]
+    code_version: v7
+    step: { kind: command, command: [python3, tell.py] }
+"#,
+    );
+    project.write(
+        "tell.py",
+        "import base64, json, os, zlib\n\
+         context = base64.b64decode(os.environ['DAGSTER_PIPES_CONTEXT'])\n\
+         told = json.loads(zlib.decompress(context))\n\
+         with open(os.environ['MILLSTREAM_RESULT'], 'w') as file:\n    \
+         json.dump(told['data']['provenance_by_asset_key'], file)\n",
+    );
+    project.json(&["asset", "materialize", "raw"]);
+    let told = |run: &Value| step(run, "orders")["result"]["orders"].clone();
+    let first = project.json(&["asset", "materialize", "orders"]);
+    assert_eq!(told(&first), Value::Null, "{first}");
+    let second = project.json(&["asset", "materialize", "orders"]);
+    let wanted = json!({
+        "code_version": "v7", "input_data_versions": { "raw": "d1" }, "is_user_provided": false,
+    });
+    assert_eq!(told(&second), wanted, "{second}");
+}

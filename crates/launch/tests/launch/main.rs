@@ -75,6 +75,7 @@ fn assignment(claimed: &ClaimedRun, line: &str) -> Assignment {
         context: serde_json::Map::new(),
         queued_at: Timestamp::from_micros(1_000_000),
         progress: Vec::new(),
+        provenance: BTreeMap::new(),
     }
 }
 

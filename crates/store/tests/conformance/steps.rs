@@ -22,6 +22,7 @@ conformance! {
     the_open_steps_of_a_run_that_is_over_are_ended_and_counted,
     steps_that_are_over_are_counted_while_the_run_goes_on_and_after_it,
     the_newest_materialization_and_the_history_are_both_kept,
+    the_versions_of_an_asset_are_those_of_its_partition_at_a_time,
     a_materialization_is_stored_once_a_run_and_partition,
     a_materialization_that_is_reported_again_takes_the_place_of_the_first,
     a_failed_partition_still_counts_as_touched_once,
@@ -175,6 +176,30 @@ async fn the_newest_materialization_and_the_history_are_both_kept(db: Db) {
     );
     let of_run = db.store.materializations_of_run(&tenant, run_id(2), 10).await.unwrap();
     assert_eq!(of_run.len(), 1);
+}
+
+async fn the_versions_of_an_asset_are_those_of_its_partition_at_a_time(db: Db) {
+    let (tenant, asset): (_, AssetKey) = (tenant("a"), "sales/orders".parse().unwrap());
+    for (number, partition) in [(1, Some("p")), (2, Some("q")), (3, Some("p")), (4, None)] {
+        let row = made(&asset, partition, run_id(number), at(i64::from(number)));
+        let version = Some(format!("d{number}"));
+        let row = MaterializationRow { data_version: version, ..row };
+        store_made(&db.store, &tenant, &row).await.unwrap();
+    }
+    let partition: PartitionKey = "p".parse().unwrap();
+    for (partition, time, wanted) in [
+        (Some(&partition), 9, Some("d3")),
+        (Some(&partition), 2, Some("d1")),
+        (Some(&partition), 0, None),
+        (None, 9, Some("d4")),
+    ] {
+        let found = db.store.versions_of_asset(&tenant, &asset, partition, at(time)).await.unwrap();
+        let version = found.and_then(|it| it.data_version);
+        assert_eq!(version.as_deref(), wanted, "{partition:?} at {time}");
+    }
+    let newest = db.store.newest_versions(&tenant, &[&asset]).await.unwrap();
+    assert_eq!(newest[&asset].data_version.as_deref(), Some("d4"));
+    assert_eq!((newest.len(), &newest[&asset].partition), (1, &None));
 }
 
 async fn a_materialization_is_stored_once_a_run_and_partition(db: Db) {

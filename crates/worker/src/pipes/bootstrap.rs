@@ -2,7 +2,14 @@
 //!
 //! The envelope holds the text as it is, for every step pays for it and most programs never look.
 
+use std::io::{self, Write as _};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
 use millstream_model::partitions::TimeWindow;
+use millstream_model::worker_api::Provenance;
 use millstream_model::{AssetStep, PartitionKey, PipesChannel, Timestamp};
 use serde_json::{Map, Value, json};
 
@@ -28,6 +35,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) attempt: u32,
     /// The asset that the step makes.
     pub(crate) asset: Option<&'a AssetStep>,
+    /// Where the asset came from when it was made last.
+    pub(crate) provenance: Option<&'a Provenance>,
     /// The partition.
     pub(crate) partition: Option<Partition<'a>>,
     /// What the author and the run add.
@@ -45,7 +54,7 @@ pub(crate) struct Partition<'a> {
 impl Facts<'_> {
     /// The context as the protocol has it; every key is always there.
     pub(super) fn context(self) -> Value {
-        let by_asset = |value: fn(&AssetStep) -> Value| match self.asset {
+        let by_asset = |value: &dyn Fn(&AssetStep) -> Value| match self.asset {
             Some(asset) => json!({ (asset.key.to_string()): value(asset) }),
             None => Value::Null,
         };
@@ -53,8 +62,8 @@ impl Facts<'_> {
         let window = self.partition.as_ref().and_then(|partition| partition.window);
         json!({
             "asset_keys": self.asset.map(|asset| [asset.key.to_string()]),
-            "code_version_by_asset_key": by_asset(|asset| json!(asset.code_version)),
-            "provenance_by_asset_key": by_asset(|_| Value::Null),
+            "code_version_by_asset_key": by_asset(&|asset| json!(asset.code_version)),
+            "provenance_by_asset_key": by_asset(&|_| json!(self.provenance)),
             "partition_key": key,
             "partition_key_range": key.map(|key| json!({ "start": key, "end": key })),
             "partition_time_window":
@@ -85,58 +94,19 @@ pub(super) fn messages(channel: PipesChannel, path: &str) -> Option<Value> {
 }
 
 /// `json` as a variable holds it.
-pub(super) fn encode(json: &str) -> String {
-    base64(&zlib(json.as_bytes()))
-}
-
-/// `bytes` in zlib's envelope, stored as they are.
-fn zlib(bytes: &[u8]) -> Vec<u8> {
-    // The method and window, and a checksum of the two without a dictionary.
-    let mut out = vec![0x78, 0x01];
-    let mut blocks = bytes.chunks(usize::from(u16::MAX)).peekable();
-    while let Some(block) = blocks.next() {
-        let length = u16::try_from(block.len()).unwrap_or(u16::MAX);
-        out.push(u8::from(blocks.peek().is_none()));
-        out.extend(length.to_le_bytes());
-        out.extend((!length).to_le_bytes());
-        out.extend(block);
-    }
-    out.extend(adler32(bytes).to_be_bytes());
-    out
-}
-
-/// The checksum at the end of zlib's envelope.
-fn adler32(bytes: &[u8]) -> u32 {
-    const MODULUS: u32 = 65_521;
-    let (mut low, mut high) = (1_u32, 0_u32);
-    // So many sums stay below 2^32 before the modulus is due.
-    for part in bytes.chunks(5_552) {
-        for byte in part {
-            low += u32::from(*byte);
-            high += low;
-        }
-        (low, high) = (low % MODULUS, high % MODULUS);
-    }
-    (high << 16) | low
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let byte = |place: usize| u32::from(group.get(place).copied().unwrap_or_default());
-        let bits = (byte(0) << 16) | (byte(1) << 8) | byte(2);
-        for place in 0..4_usize {
-            let letter = LETTERS.get((bits >> (18 - 6 * place)) as usize & 63);
-            let is_there = place <= group.len();
-            text.push(letter.filter(|_| is_there).map_or('=', |letter| char::from(*letter)));
-        }
-    }
-    text
+pub(super) fn encode(json: &str) -> io::Result<String> {
+    let room = Vec::with_capacity(json.len() + 32);
+    let mut envelope = ZlibEncoder::new(room, Compression::none());
+    envelope.write_all(json.as_bytes())?;
+    Ok(STANDARD.encode(envelope.finish()?))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
+    use flate2::read::ZlibDecoder;
+
     use super::*;
 
     #[test]
@@ -146,6 +116,7 @@ mod tests {
             job: None,
             attempt: 3,
             asset: None,
+            provenance: None,
             partition: None,
             extras: Map::new(),
         };
@@ -170,6 +141,7 @@ mod tests {
             job: Some("daily"),
             attempt: 1,
             asset: None,
+            provenance: None,
             partition: Some(Partition { key: &key, window: Some(window) }),
             extras: Map::new(),
         };
@@ -185,14 +157,15 @@ mod tests {
     }
 
     #[test]
-    fn base64_pads_what_is_no_multiple_of_three() {
-        for (bytes, wanted) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v")] {
-            assert_eq!(base64(bytes.as_bytes()), wanted);
+    fn a_variable_holds_its_text_in_an_envelope_of_zlib_in_base64() {
+        // Longer than a block of the envelope, of which there are then several.
+        let long = "é".repeat(100_000);
+        for text in ["", r#"{"path": "/tmp/messages"}"#, &long] {
+            let envelope = STANDARD.decode(encode(text).unwrap()).unwrap();
+            assert_eq!(envelope[0], 0x78);
+            let mut read = String::new();
+            ZlibDecoder::new(&*envelope).read_to_string(&mut read).unwrap();
+            assert_eq!(read, text);
         }
-    }
-
-    #[test]
-    fn the_checksum_is_adler_s() {
-        assert_eq!(adler32(b"Wikipedia"), 0x11E6_0398);
     }
 }

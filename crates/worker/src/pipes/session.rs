@@ -4,6 +4,7 @@
 //! [`Session::follow`], and asks then what it said. The file is kept open from the start, so a
 //! program cannot have another one read.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io;
@@ -91,10 +92,13 @@ impl Session {
             json!({ "path": channel.context.to_string_lossy() }).to_string()
         };
         let mut set = |name: &str, value: &str| {
-            env.entry(name.to_owned()).or_insert_with(|| bootstrap::encode(value));
+            if let Entry::Vacant(place) = env.entry(name.to_owned()) {
+                place.insert(bootstrap::encode(value)?);
+            }
+            io::Result::Ok(())
         };
-        set(bootstrap::CONTEXT, &context);
-        set(bootstrap::MESSAGES, &messages.to_string());
+        set(bootstrap::CONTEXT, &context)?;
+        set(bootstrap::MESSAGES, &messages.to_string())?;
         Ok(Some(Self {
             channel,
             file: Arc::new(file),

@@ -140,6 +140,7 @@ impl Attempt<'_> {
             job: plan.job.as_ref().map(JobName::as_str),
             attempt: self.number,
             asset,
+            provenance: asset.and_then(|asset| self.assignment.provenance.get(&asset.key)),
             partition: key.map(|key| Partition { key, window }),
             extras,
         }

@@ -240,6 +240,7 @@ pub(crate) fn run_of(steps: Vec<StepPlan>) -> Assignment {
         context: serde_json::Map::new(),
         queued_at: Timestamp::from_micros(1_000_000),
         progress: Vec::new(),
+        provenance: BTreeMap::new(),
     }
 }
 

@@ -8,7 +8,7 @@ use std::process::Command;
 use millstream_blob::LogStream;
 use millstream_model::MetadataKind as K;
 use millstream_model::partitions::TimeWindow;
-use millstream_model::worker_api::Assignment;
+use millstream_model::worker_api::{Assignment, Provenance};
 use millstream_model::{
     AssetStep, CheckSeverity, CommandLine, CommandStep, ErrorCode, EventBody, FolderIo, IoDef,
     PipesChannel, PipesConfig, StepConfig, StepPlan,
@@ -174,6 +174,30 @@ async fn the_python_client_speaks_through_every_channel_and_its_log_stays_clean(
         assert_eq!(out.lines().count(), 3, "{channel:?}: {out}");
         assert_eq!(bench.log("speak", 1, LogStream::Err).await, "", "{channel:?}");
     }
+}
+
+#[tokio::test]
+async fn the_python_client_is_told_where_its_asset_came_from_last_time() {
+    let Some(python) = python() else { return };
+    let bench = Bench::new();
+    let text = r"
+from dagster_pipes import open_dagster_pipes
+with open_dagster_pipes() as pipes:
+    last = pipes.provenance
+    names = ['code_version', 'input_data_versions', 'is_user_provided']
+    pipes.report_custom_message([last[name] for name in names])
+";
+    let step =
+        command(&[&python.to_string_lossy(), &script(&bench, text)], through(PipesChannel::File));
+    let mut run = making("orders", step);
+    let provenance = Provenance {
+        code_version: "c0".to_owned(),
+        input_data_versions: BTreeMap::from([("raw/orders".parse().unwrap(), "d1".to_owned())]),
+        is_user_provided: true,
+    };
+    run.provenance.insert("orders".parse().unwrap(), provenance);
+    assert_eq!(bench.run(run).await, SUCCEEDED, "{:?}", bench.control.errors());
+    assert_eq!(result_of(&bench.control, "speak"), json!(["c0", { "raw/orders": "d1" }, true]));
 }
 
 #[tokio::test]
