@@ -2,7 +2,7 @@
 //! what people do about it later.
 
 use millstream_decide::failure::{AfterFailure, FailedRun, after_failure};
-use millstream_decide::queue::{Limits, lane_of};
+use millstream_decide::queue::lane_of;
 use millstream_model::view::RunRow;
 use millstream_model::{
     Cause, Closed, ClosedAs, DeadLetter, Event, EventBody, FailureCause, RetryFrom, RunId, RunPlan,
@@ -23,6 +23,8 @@ pub(crate) struct Aftermath {
     order: RunOrder,
     timeout: Option<std::time::Duration>,
     priority: i64,
+    /// Where a retry waits.
+    lane: String,
     decision: AfterFailure,
 }
 
@@ -45,7 +47,13 @@ impl Control {
         let decision =
             after_failure(FailedRun { cause, retries, earlier: row.cause.retries_so_far() });
         let (timeout, priority) = (plan.timeout.map(|it| it.0), priority_in(plan, &row.tags));
-        Ok(Aftermath { run: row, order, timeout, priority, decision })
+        let lane = self.lane(&row, priority).await?;
+        Ok(Aftermath { run: row, order, timeout, priority, lane, decision })
+    }
+
+    /// The lane in which a run waits that tries `run` again, under the limits of today.
+    async fn lane(&self, run: &RunRow, priority: i64) -> Result<String, StoreError> {
+        Ok(lane_of(self.catalog().await?.limits(), &run.tenant, priority, &run.tags))
     }
 
     /// Adds what follows to the batch of the failure, and its events to `log`.
@@ -101,13 +109,11 @@ impl Control {
         if let Some(of) = cause.resumes() {
             steps::keep_done(batch, tenant, of, retry);
         }
-        // The next pass over the queue writes the lane that today's limits mean.
-        let lane = lane_of(&Limits::default(), tenant, failed.priority, &parent.tags);
         let waiting = NewLiveRun {
             tenant,
             run: retry,
             priority: failed.priority,
-            lane: &lane,
+            lane: &failed.lane,
             tags: &parent.tags,
             queued_at: now,
             timeout: failed.timeout,
@@ -140,8 +146,9 @@ impl Control {
         let max = plan.retries.map_or(0, |retries| retries.max);
         let (timeout, priority) =
             (plan.timeout.map(|limit| limit.0), priority_in(&plan, &row.tags));
+        let lane = self.lane(&row, priority).await?;
         let failed =
-            Aftermath { run: row, order, timeout, priority, decision: AfterFailure::Nothing };
+            Aftermath { run: row, order, timeout, priority, lane, decision: AfterFailure::Nothing };
         let (mut batch, mut log) = (Batch::for_tenant(tenant), Vec::new());
         let cause = Cause::Retry { of: run, number: 0, from, by: Some(by.to_owned()) };
         let retry = self.add_retry((&mut batch, &mut log), &failed, cause);

@@ -144,5 +144,6 @@ fn view(live: &LiveRun) -> RunInProgress {
         epoch: live.epoch,
         beat: live.beat,
         timeout: live.timeout,
+        waits_for_slots: live.waits_for_slots,
     }
 }

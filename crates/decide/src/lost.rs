@@ -29,6 +29,8 @@ pub struct RunInProgress {
     pub beat: i64,
     /// How long it may run, where its job says so.
     pub timeout: Option<Duration>,
+    /// Whether it waits for slots of pools and does nothing else that needs any.
+    pub waits_for_slots: bool,
 }
 
 /// The limits of patience.
@@ -92,6 +94,9 @@ struct Sighting {
     beat_since: Duration,
     status: RunStatus,
     status_since: Duration,
+    /// Whether it waited for slots, and for how long it has been seen to in this status.
+    waits: bool,
+    waited: Duration,
 }
 
 impl BeatWatch {
@@ -112,16 +117,18 @@ impl BeatWatch {
                 sighting.beat_since = elapsed;
             }
         }
+        let since_last = elapsed.saturating_sub(self.last_pass.unwrap_or(elapsed));
         self.last_pass = Some(elapsed);
 
         let before = std::mem::take(&mut self.seen);
         let mut lost = Vec::new();
         for run in runs {
             let key = (run.run, run.epoch);
-            let sighting = sighting(run, before.get(&key), elapsed);
+            let sighting = sighting(run, before.get(&key), (elapsed, since_last));
             let seen = Seen {
                 silent: elapsed.saturating_sub(sighting.beat_since),
                 in_status: elapsed.saturating_sub(sighting.status_since),
+                waited: sighting.waited,
             };
             match overdue(run, seen, &patience) {
                 Some(verdict) => lost.push((run.clone(), verdict)),
@@ -134,14 +141,25 @@ impl BeatWatch {
     }
 }
 
-fn sighting(run: &RunInProgress, before: Option<&Sighting>, elapsed: Duration) -> Sighting {
+fn sighting(
+    run: &RunInProgress,
+    before: Option<&Sighting>,
+    (elapsed, since_last): (Duration, Duration),
+) -> Sighting {
     let beat_since = before.filter(|old| old.beat == run.beat).map(|old| old.beat_since);
-    let status_since = before.filter(|old| old.status == run.status).map(|old| old.status_since);
+    let same_status = before.filter(|old| old.status == run.status);
+    let status_since = same_status.map(|old| old.status_since);
+    // What happened between two looks is not known; a run that waited at both has waited between.
+    let waited = same_status.map_or(Duration::ZERO, |old| {
+        if old.waits && run.waits_for_slots { old.waited + since_last } else { old.waited }
+    });
     Sighting {
         beat: run.beat,
         beat_since: beat_since.unwrap_or(elapsed),
         status: run.status,
         status_since: status_since.unwrap_or(elapsed),
+        waits: run.waits_for_slots,
+        waited,
     }
 }
 
@@ -161,6 +179,7 @@ mod tests {
             epoch,
             beat,
             timeout: None,
+            waits_for_slots: false,
         }
     }
 
@@ -193,6 +212,26 @@ mod tests {
         assert_eq!(lost(&mut watch, &run(1, 5), 0), None);
         assert_eq!(lost(&mut watch, &run(1, 5), 600), None);
         assert!(lost(&mut watch, &run(1, 5), 614).is_none());
+    }
+
+    #[test]
+    fn the_time_for_which_a_run_waits_for_slots_is_not_its_timeouts() {
+        let patience = Patience { run: Some(Duration::from_mins(1)), ..PATIENCE };
+        let mut watch = BeatWatch::default();
+        let mut look = |seconds: u64, waits_for_slots: bool| {
+            let beat = i64::try_from(seconds).unwrap();
+            let run = RunInProgress { waits_for_slots, ..run(1, beat) };
+            watch.lost(&[run], Duration::from_secs(seconds), patience).len()
+        };
+        assert_eq!(look(0, true), 0);
+        for seconds in (10..=600).step_by(10) {
+            assert_eq!(look(seconds, true), 0);
+        }
+        // It got its slots after the last look at which it waited.
+        for seconds in (610..660).step_by(10) {
+            assert_eq!(look(seconds, false), 0);
+        }
+        assert_eq!(look(660, false), 1);
     }
 
     #[test]

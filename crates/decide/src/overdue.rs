@@ -16,6 +16,8 @@ pub struct Seen {
     pub silent: Duration,
     /// For how long this worker's run has been in its status.
     pub in_status: Duration,
+    /// For how much of that it has waited for slots.
+    pub waited: Duration,
 }
 
 /// What becomes of `run`, if it has taken too long for something.
@@ -35,7 +37,7 @@ pub fn overdue(run: &RunInProgress, seen: Seen, patience: &Patience) -> Option<L
         return Some(silent(run, starts, patience));
     }
     let limit = run.timeout.or(patience.run)?;
-    if run.status == RunStatus::Started && seen.in_status >= limit {
+    if run.status == RunStatus::Started && seen.in_status.saturating_sub(seen.waited) >= limit {
         let reason = format!("it has run for longer than its timeout of {}", HumanDuration(limit));
         return Some(LostRun::Fail { reason, cause: FailureCause::Timeout });
     }
@@ -94,11 +96,13 @@ mod tests {
             epoch: 1,
             beat,
             timeout: None,
+            waits_for_slots: false,
         }
     }
 
     fn after(run: &RunInProgress, silent: u64, in_status: u64) -> Option<LostRun> {
-        let seen = Seen { silent: secs(silent), in_status: secs(in_status) };
+        let seen =
+            Seen { silent: secs(silent), in_status: secs(in_status), waited: Duration::ZERO };
         overdue(run, seen, &patience())
     }
 

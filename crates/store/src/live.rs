@@ -47,7 +47,7 @@ statements! {
         DELETE FROM live_run
         WHERE tenant = $1 AND run = $2 AND epoch = $3 AND status = $4";
     LIVE_RUN = "
-        SELECT tenant, run, status, epoch, seq, beat, cancel_requested, worker, timeout
+        SELECT tenant, run, status, epoch, seq, beat, cancel_requested, worker, timeout, FALSE
         FROM live_run WHERE tenant = $1 AND run = $2";
     QUEUE_HEADS = "
         SELECT tenant, run, priority, queued_at, hold FROM live_run
@@ -55,9 +55,13 @@ statements! {
     COUNT_IN_PROGRESS = "
         SELECT COUNT(*) FROM live_run WHERE status <> 'QUEUED'";
     RUNS_IN_PROGRESS = "
-        SELECT tenant, run, status, epoch, seq, beat, cancel_requested, worker, timeout
-        FROM live_run WHERE status <> 'QUEUED'
-        ORDER BY run LIMIT $1";
+        SELECT l.tenant, l.run, l.status, l.epoch, l.seq, l.beat, l.cancel_requested, l.worker,
+               l.timeout,
+               EXISTS (SELECT 1 FROM slot w
+                       WHERE w.tenant = l.tenant AND w.run = l.run AND w.granted = FALSE)
+               AND NOT EXISTS (SELECT 1 FROM slot h
+                               WHERE h.tenant = l.tenant AND h.run = l.run AND h.granted = TRUE)
+        FROM live_run l WHERE l.status <> 'QUEUED' ORDER BY l.run LIMIT $1";
 }
 
 /// A live run as decisions see it.
@@ -81,6 +85,8 @@ pub struct LiveRun {
     pub worker: Option<String>,
     /// How long it may go on, where its job says so.
     pub timeout: Option<Duration>,
+    /// Whether its steps wait for slots and none holds any; known of runs in progress alone.
+    pub waits_for_slots: bool,
 }
 
 /// A run at the head of the queue.
@@ -232,6 +238,7 @@ fn live_run(mut row: Row) -> Result<LiveRun, StoreError> {
         cancel_requested: row.truth()?,
         worker: row.text_opt()?,
         timeout: row.int_opt()?.and_then(|it| u64::try_from(it).ok()).map(Duration::from_micros),
+        waits_for_slots: row.truth()?,
     })
 }
 

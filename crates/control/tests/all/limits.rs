@@ -2,16 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use millstream_control::{ClaimedRun, QueueLimits, QueueWatch};
+use millstream_control::{ClaimedRun, LostWatch, QueueLimits, QueueWatch};
 use millstream_model::worker_api::{SlotAsk, WaitingStep};
 use millstream_model::{
-    EventBody, FileManifest, HoldReason, HumanDuration, LimitScope, OpDef, PoolDef, PoolUse,
-    QueueDef, RateLimit, RunId, RunRequest, RunStatus, TagLimit, TagValues, TenantId,
+    EventBody, FileManifest, HoldReason, HumanDuration, JobDef, LimitScope, OpDef, PoolDef,
+    PoolUse, QueueDef, RateLimit, RetryFrom, RunId, RunRequest, RunRetries, RunStatus, TagLimit,
+    TagValues, TenantId,
 };
+use millstream_store::queue::HeadsPage;
 use millstream_testkit::definitions::{file_of_jobs, job, op};
 
 use crate::bench::{
-    Bench, TIME_TO_LIVE, TestWorker, request, started, step_started, step_succeeded,
+    Bench, PATIENCE, TIME_TO_LIVE, TestWorker, request, started, step_failed, step_started,
+    step_succeeded,
 };
 
 fn default_tenant() -> TenantId {
@@ -148,6 +151,25 @@ async fn a_limit_that_definitions_add_later_holds_for_runs_that_wait_already() {
     assert!(bench.claim().await.is_empty());
 }
 
+#[tokio::test]
+async fn a_retry_waits_at_once_in_the_lane_of_its_limits() {
+    let run_retries = Some(RunRetries { max: 1, from: RetryFrom::Start });
+    let etl = JobDef { run_retries, ..job("etl", vec![op("a", &[])]) };
+    let queue = one_per_value("vendor");
+    let bench = Bench::of(FileManifest { queue, ..file_of_jobs(vec![etl]) }).await;
+    let first = launch(&bench, &[("vendor", "acme")]).await;
+    let mut worker = bench.start_again(first).await;
+    let next = launch(&bench, &[("vendor", "acme")]).await;
+    let over = EventBody::RunFailed { reason: "a failed".to_owned() };
+    worker.say(vec![step_started("a", 1), step_failed("a", 1), over]).await.unwrap();
+    let retry = bench.row(first).await.retried_as.unwrap();
+
+    let page = HeadsPage { runs: 10, lanes: 10 };
+    let heads = bench.control.store().lane_heads(page, &BTreeMap::new()).await.unwrap();
+    let lane_of = |run| heads.iter().find(|head| head.run == run).unwrap().lane.as_str();
+    assert_eq!(lane_of(retry), lane_of(next));
+}
+
 fn pooled(id: &str, slots: u32) -> OpDef {
     let pool = PoolUse { name: "warehouse".parse().unwrap(), slots };
     OpDef { pool: Some(pool), ..op(id, &[]) }
@@ -232,4 +254,46 @@ async fn a_cancel_frees_what_steps_hold_and_wait_for() {
     let canceled = |step: &str, attempt| crate::bench::step_canceled(step, attempt);
     worker.say(vec![canceled("b", 0), canceled("a", 1)]).await.unwrap();
     assert!(bench.control.store().slots_of_tenant(&default_tenant(), 9).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_run_that_waits_for_slots_does_not_run_out_of_time() {
+    let pool = PoolDef { slots: 1, scope: LimitScope::Tenant };
+    let pools = BTreeMap::from([("warehouse".parse().unwrap(), pool)]);
+    let timeout = Some(HumanDuration::from_secs(60));
+    let holder = job("holder", vec![pooled("h", 1)]);
+    let etl = JobDef { timeout, ..job("etl", vec![pooled("a", 1)]) };
+    let bench = Bench::of(FileManifest { pools, ..file_of_jobs(vec![holder, etl]) }).await;
+    let mut first = bench.started("holder").await;
+    assert_eq!(granted(&bench, &first, &["h"]).await, ["h"]);
+    let second = bench.started("etl").await;
+    assert_eq!(granted(&bench, &second, &["a"]).await, [] as [&str; 0]);
+
+    let mut seen = LostWatch::default();
+    let waited = watch(&bench, &mut seen, [&first, &second], 60).await;
+    assert_eq!(waited, 0, "five minutes of waiting are none of its own minute");
+    first.say(vec![step_started("h", 1), step_succeeded("h", 1)]).await.unwrap();
+    assert_eq!(granted(&bench, &second, &["a"]).await, ["a"]);
+    assert_eq!(watch(&bench, &mut seen, [&first, &second], 11).await, 0);
+    assert_eq!(watch(&bench, &mut seen, [&first, &second], 3).await, 1, "it has had its minute");
+}
+
+/// Watches runs whose workers are alive `times` times, a third of the time-to-live apart; how many
+/// were taken from them.
+async fn watch(
+    bench: &Bench,
+    seen: &mut LostWatch,
+    workers: [&TestWorker<'_>; 2],
+    times: u32,
+) -> usize {
+    let mut lost = 0;
+    for _ in 0..times {
+        lost += bench.control.recover_lost(seen, PATIENCE).await.unwrap().len();
+        bench.clock.advance(TIME_TO_LIVE / 3);
+        for worker in workers {
+            // One that has lost its run is refused.
+            assert!(worker.beat().await.is_ok() || lost > 0);
+        }
+    }
+    lost
 }
