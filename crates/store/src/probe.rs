@@ -1,15 +1,25 @@
-//! The least that a durable write can cost here: one row, through the way that every batch takes.
+//! The least that a durable write can cost here: so many rows, through the way that every batch
+//! takes.
 //!
 //! `millstream bench` sets its figures against it; nothing else calls it.
 
 use crate::batch::Expect;
 use crate::statement::statements;
+use crate::value::json;
 use crate::{Batch, Scope, Store, StoreError};
+
+/// About as much as a row of an event holds.
+const FILLING: usize = 200;
 
 statements! {
     PROBE_COMMIT = "
         INSERT INTO instance (key, value) VALUES ('bench', $1)
         ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+    PROBE_ROWS = "
+        WITH given(key, value) AS (/*pairs $1*/)
+        INSERT INTO instance (key, value) SELECT key, value FROM given WHERE TRUE
+        ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+    FORGET_PROBES = "DELETE FROM instance WHERE key LIKE 'bench-%'";
 }
 
 impl Store {
@@ -18,5 +28,21 @@ impl Store {
         let mut batch = Batch::new(Scope::Instance);
         batch.push(&PROBE_COMMIT, vec![mark.to_string().into()], Expect::Rows(1));
         self.apply(batch).await.map(|_| ())
+    }
+
+    /// Commits `rows` rows, of the size of an event's, by one statement; `mark` tells them from
+    /// those of other probes.
+    pub async fn probe_rows(&self, mark: i64, rows: u32) -> Result<(), StoreError> {
+        let value = "x".repeat(FILLING);
+        let pairs: Vec<[String; 2]> =
+            (0..rows).map(|row| [format!("bench-{mark}-{row}"), value.clone()]).collect();
+        let mut batch = Batch::new(Scope::Instance);
+        batch.push(&PROBE_ROWS, vec![json(&pairs)], Expect::Rows(rows));
+        self.apply(batch).await.map(|_| ())
+    }
+
+    /// Removes what [`Store::probe_rows`] has left.
+    pub async fn forget_probes(&self) -> Result<(), StoreError> {
+        self.apply(Batch::new(Scope::Instance).then(&FORGET_PROBES, Vec::new())).await.map(|_| ())
     }
 }

@@ -47,9 +47,11 @@ statements! {
                ORDER BY q.run LIMIT 1 OFFSET (CAST($1 AS BIGINT)
                                                    / (SELECT COUNT(lane) FROM lanes))), 'g')
         ORDER BY h.tenant, h.lane, h.run";
+    // Grouped by an expression: by the column alone SQLite would walk over the primary key, and so
+    // over all that wait, because it has the right order.
     COUNT_BY_TENANT = "
-        SELECT tenant, COUNT(*) FROM live_run
-        WHERE status <> 'QUEUED' GROUP BY tenant";
+        SELECT MIN(tenant), COUNT(*) FROM live_run
+        WHERE status <> 'QUEUED' GROUP BY tenant || ''";
     COUNTED_RUNS = "
         SELECT tenant, run, tags, FALSE FROM live_run
         WHERE status <> 'QUEUED'
@@ -69,11 +71,11 @@ statements! {
         SELECT tenant, CAST(served AS BIGINT) FROM had WHERE TRUE
         ON CONFLICT (tenant) DO UPDATE SET served = excluded.served";
     SET_HOLDS = "
-        WITH told(tenant, run, hold) AS (/*rows $1 text text text*/)
+        WITH told(tenant, run, hold) AS MATERIALIZED (/*rows $1 text text text*/)
         UPDATE live_run SET hold = told.hold FROM told
         WHERE live_run.tenant = told.tenant AND live_run.run = told.run AND status = 'QUEUED'";
     SET_LANES = "
-        WITH sorted(tenant, run, lane) AS (/*rows $1 text text text*/)
+        WITH sorted(tenant, run, lane) AS MATERIALIZED (/*rows $1 text text text*/)
         UPDATE live_run SET lane = sorted.lane FROM sorted
         WHERE live_run.tenant = sorted.tenant AND live_run.run = sorted.run
           AND status = 'QUEUED'";

@@ -22,7 +22,7 @@ use crate::{Batch, Row, Scope, Store, StoreError, Value};
 statements! {
     ADOPT_SENSORS = "
         WITH given (tenant, location, name, version, timing, cursor_at, next_due, default_on,
-                    forgets) AS
+                    forgets) AS MATERIALIZED
             (/*rows $1 text text text int text int int bool bool*/)
         INSERT INTO tick_source (tenant, kind, location, name, version, timing, cursor_at,
                                  next_due, default_on)
@@ -34,7 +34,7 @@ statements! {
         WHERE tick_source.version <= excluded.version";
     FORGET_CURSORS = "
         WITH given (tenant, location, name, version, timing, cursor_at, next_due, default_on,
-                    forgets) AS
+                    forgets) AS MATERIALIZED
             (/*rows $1 text text text int text int int bool bool*/)
         UPDATE tick_source
         SET version = given.version, timing = given.timing, next_due = given.next_due,

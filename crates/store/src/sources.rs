@@ -55,7 +55,7 @@ statements! {
         UPDATE delivery SET sensor = $5
         WHERE tenant = $1 AND 'sensor' = $2 AND location = $3 AND sensor = $4";
     MOVE_CURSORS = "
-        WITH given (kind, location, name, timing, old_cursor, new_cursor, next_due) AS
+        WITH given (kind, location, name, timing, old_cursor, new_cursor, next_due) AS MATERIALIZED
             (/*rows $2 text text text text int int int*/)
         UPDATE tick_source SET cursor_at = given.new_cursor, next_due = given.next_due
         FROM given

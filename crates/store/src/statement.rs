@@ -1,5 +1,7 @@
 //! Statements as constants that know their name, so that one test prepares every one of them.
 
+use crate::dialect::Dialect;
+
 /// A statement in the text that both databases share.
 ///
 /// Parameters are written `$1`, `$2`, …; holes like `/*pairs $3*/` are filled by `dialect`.
@@ -9,6 +11,18 @@ pub struct Sql {
     pub name: &'static str,
     /// The text.
     pub text: &'static str,
+}
+
+impl Sql {
+    /// The text as SQLite takes it, for whoever asks how it runs the statement.
+    pub fn on_sqlite(&self) -> String {
+        Dialect::Sqlite.render(self.text)
+    }
+
+    /// The text as Postgres takes it, for whoever asks how it runs the statement.
+    pub fn on_postgres(&self) -> String {
+        Dialect::Postgres.render(self.text)
+    }
 }
 
 /// Declares statements as constants and lists them in `ALL`.

@@ -8,6 +8,7 @@ use millstream_daemon::{DirectControlPlane, Root, ScanReport};
 use millstream_model::{JobName, RunRequest, TenantId};
 use millstream_plan::progress::RunOutcome;
 use millstream_worker::{Canceler, ControlPlane, RunEnd, Seams, Worker};
+use tokio::task::JoinSet;
 
 use super::folder::Folder;
 use crate::error::AppError;
@@ -68,6 +69,16 @@ impl Bed {
 
     /// Queues a run of `job` and claims it.
     async fn claim(&self, job: &str) -> Result<ClaimedRun, AppError> {
+        let claimed = self.claim_many(job, 1).await?;
+        claimed.into_iter().next().ok_or_else(not_claimed)
+    }
+
+    /// Queues `count` runs of `job` and claims them.
+    pub(super) async fn claim_many(
+        &self,
+        job: &str,
+        count: u32,
+    ) -> Result<Vec<ClaimedRun>, AppError> {
         let request = RunRequest {
             tenant: TenantId::default_tenant(),
             cause: Control::by_hand("bench"),
@@ -76,13 +87,35 @@ impl Bed {
             tags: std::collections::BTreeMap::new(),
         };
         let job: JobName = job.parse().map_err(|error| broken(&error))?;
-        self.control.launch_job(&request, &job).await.map_err(|error| broken(&error))?;
+        for _ in 0..count {
+            self.control.launch_job(&request, &job).await.map_err(|error| broken(&error))?;
+        }
         let limits = QueueLimits::of(None);
         let mut watch = QueueWatch::default();
         let claimed = self.control.claim_runs("bench", &mut watch, limits, TIME_TO_LIVE).await?;
-        claimed.into_iter().next().ok_or_else(|| AppError::Bench {
-            what: "the run was not claimed; does a daemon run on this database?".to_owned(),
-        })
+        if claimed.len() == count as usize { Ok(claimed) } else { Err(not_claimed()) }
+    }
+
+    /// Runs all of `claimed` to their ends, at the same time.
+    pub(super) async fn run_together(&self, claimed: Vec<ClaimedRun>) -> Result<(), AppError> {
+        let mut workers = JoinSet::new();
+        for ClaimedRun { tenant, run, epoch } in claimed {
+            let assignment = self.direct.assignment(&tenant, run, epoch).await;
+            let assignment = assignment.map_err(|error| broken(&error))?;
+            let (worker, seams) = (self.worker.clone(), Seams::system(Arc::clone(&self.direct)));
+            workers.spawn(async move {
+                let (_canceler, signal) = Canceler::new();
+                worker.run(assignment, &seams, signal).await
+            });
+        }
+        while let Some(end) = workers.join_next().await {
+            match end {
+                Ok(RunEnd::Finished(RunOutcome::Succeeded)) => {}
+                Ok(end) => return Err(broken(&format!("a run ended as {end:?}"))),
+                Err(error) => return Err(broken(&error)),
+            }
+        }
+        Ok(())
     }
 
     /// Runs `job` to its end; returns how long its worker took.
@@ -121,6 +154,36 @@ pub(super) async fn commits(store: &Store, count: u32) -> Result<f64, AppError> 
         Ok::<_, AppError>(micros(start.elapsed()) / f64::from(count))
     });
     probing.await.map_err(|error| broken(&error))?
+}
+
+fn not_claimed() -> AppError {
+    let what = "the run was not claimed; does a daemon run on this database?".to_owned();
+    AppError::Bench { what }
+}
+
+/// The time of `count` durable commits of `rows` rows each, of which `in_flight` are on their way
+/// at once, in microseconds.
+pub(super) async fn commits_of_rows(
+    store: &Store,
+    (count, rows): (u32, u32),
+    in_flight: usize,
+) -> Result<f64, AppError> {
+    let start = Instant::now();
+    let mut committers = JoinSet::new();
+    let share = count.div_ceil(u32::try_from(in_flight).unwrap_or(1));
+    for first in (0..count).step_by(share.max(1) as usize) {
+        let store = store.clone();
+        committers.spawn(async move {
+            for mark in first..(first + share).min(count) {
+                store.probe_rows(mark.into(), rows).await?;
+            }
+            Ok::<_, AppError>(())
+        });
+    }
+    while let Some(done) = committers.join_next().await {
+        done.map_err(|error| broken(&error))??;
+    }
+    Ok(micros(start.elapsed()))
 }
 
 /// A duration in microseconds.

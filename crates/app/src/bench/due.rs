@@ -6,11 +6,11 @@ use millstream_control::TickWatch;
 use millstream_model::{JobName, Timestamp};
 use serde_json::{Map, Value, json};
 
-use super::bed::{Bed, TIME_TO_LIVE, broken};
+use super::bed::{Bed, TIME_TO_LIVE, broken, commits_of_rows};
 use super::figure::{Figure, Unit};
 use super::folder::Folder;
 use super::quick::Size;
-use super::rounds::quantile;
+use super::rounds::{Outcome, median, quantile};
 use crate::error::AppError;
 
 /// Schedules in one file.
@@ -26,21 +26,36 @@ const AHEAD_MAX: Duration = Duration::from_secs(90);
 /// The latest that the last of them may be durable, in microseconds.
 const LATE_MAX: f64 = 2_000_000.0;
 
-/// How late the last of them has its tick and its run on the disk, which no other is later than.
+/// Rows that a tick comes to: itself, its run key, its run, the run's live state and its event.
+const ROWS: u32 = 5;
+
+/// How late the last of them has its tick and its run on the disk, which no other is later than;
+/// and that against one statement which writes as many rows.
 pub(super) async fn measure(
     folder: Folder,
     size: &Size,
     postgres: Option<&str>,
-) -> Result<Figure, AppError> {
+) -> Result<Vec<Figure>, AppError> {
     let bed = Bed::open(folder, postgres).await?;
     let mut round = DueRound { bed, watch: TickWatch::default(), ahead: AHEAD };
-    let mut late = Vec::new();
+    let rows = u32::try_from(size.schedules).unwrap_or(u32::MAX).saturating_mul(ROWS);
+    let (mut late, mut limits, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..size.rounds.min(ROUNDS) {
-        late.push(round.run(size.schedules).await?);
+        let took = round.run(size.schedules).await?;
+        let limit = f64::midpoint(round.probe(rows).await?, round.probe(rows).await?);
+        late.push(took);
+        limits.push(limit);
+        ratios.push(took / limit);
     }
     let database = if postgres.is_some() { "Postgres" } else { "SQLite" };
     let what = format!("{} schedules due in one second, the last on {database}", size.schedules);
-    Ok(Figure::most("P13", &what, (quantile(late, 1.0), Unit::Microseconds), LATE_MAX))
+    let limit = format!("{what} / {ROWS} rows for each in one statement");
+    let (ours, noisy) = (median(late.clone()), 0);
+    let outcome = Outcome { ours, limit: median(limits), ratios, noisy };
+    Ok(vec![
+        Figure::ratio("P13", &limit, outcome, (1.5, None)),
+        Figure::most("P13", &what, (quantile(late, 1.0), Unit::Microseconds), LATE_MAX),
+    ])
 }
 
 /// An instance whose schedules are all due at the same time, a few seconds after they are written.
@@ -51,6 +66,14 @@ struct DueRound {
 }
 
 impl DueRound {
+    /// How long one statement takes that writes `rows` rows.
+    async fn probe(&self, rows: u32) -> Result<f64, AppError> {
+        self.bed.store().forget_probes().await?;
+        let took = commits_of_rows(self.bed.store(), (1, rows), 1).await?;
+        self.bed.store().forget_probes().await?;
+        Ok(took)
+    }
+
     async fn run(&mut self, count: usize) -> Result<f64, AppError> {
         while self.ahead <= AHEAD_MAX {
             if let Some(late) = self.try_once(count).await? {

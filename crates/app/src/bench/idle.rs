@@ -78,7 +78,7 @@ fn cpu(processes: &[u32]) -> Result<f64, AppError> {
 }
 
 /// The memory of a process in MiB; what it shares is divided among those who share it.
-fn pss(pid: u32) -> Result<f64, AppError> {
+pub(super) fn pss(pid: u32) -> Result<f64, AppError> {
     let text = read(&PathBuf::from(format!("/proc/{pid}/smaps_rollup")))?;
     let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
     let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());

@@ -7,11 +7,13 @@
 //! between two measurements of the product, and with durability on.
 
 mod bed;
+mod burst;
 mod chain;
 mod cpu;
 mod definitions;
 mod due;
 mod figure;
+mod flight;
 mod folder;
 mod idle;
 mod job;

@@ -18,10 +18,14 @@ const LENGTH: u32 = 20;
 /// The program that does nothing.
 const PROGRAM: &str = "/bin/true";
 
-pub(super) async fn measure(folder: Folder, size: &Size) -> Result<Figure, AppError> {
+pub(super) async fn measure(
+    folder: Folder,
+    size: &Size,
+    postgres: Option<&str>,
+) -> Result<Figure, AppError> {
     let config = json!({ "command": [PROGRAM] });
     folder.define("processes.json", &job::chain(LENGTH as usize, "command", &config))?;
-    let bed = Bed::open(folder, None).await?;
+    let bed = Bed::open(folder, postgres).await?;
     let runs = size.runs;
     let outcome = interleave(
         size.rounds,
@@ -37,8 +41,9 @@ pub(super) async fn measure(folder: Folder, size: &Size) -> Result<Figure, AppEr
             Ok(took / f64::from(LENGTH * runs))
         },
     );
-    let what = "subprocess step / spawn and wait + commit";
-    Ok(Figure::ratio("P3", what, outcome.await?, (1.5, Some(1.2))))
+    let database = if postgres.is_some() { "Postgres" } else { "SQLite" };
+    let what = format!("subprocess step, {database} / spawn and wait + commit");
+    Ok(Figure::ratio("P3", &what, outcome.await?, (1.5, Some(1.2))))
 }
 
 /// The mean time of starting `count` processes one after the other and waiting for each.

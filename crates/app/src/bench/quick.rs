@@ -6,7 +6,9 @@ use serde_json::json;
 
 use super::figure::{Figure, HEADS};
 use super::folder::Folder;
-use super::{chain, cpu, definitions, due, idle, logs, process, python, scan, start, trigger};
+use super::{
+    burst, chain, cpu, definitions, due, flight, idle, logs, process, python, scan, start, trigger,
+};
 use crate::cli::{BenchSize, Global};
 use crate::error::AppError;
 use crate::output;
@@ -28,6 +30,12 @@ pub(super) struct Size {
     pub(super) rounds: usize,
     /// Runs in one round.
     pub(super) runs: u32,
+    /// Runs of P2 that go on at once.
+    pub(super) flights: u32,
+    /// Runs that are triggered at once.
+    pub(super) bursts: [u32; 2],
+    /// Runs that wait while memory is measured.
+    pub(super) waiting: u32,
     /// Triggers in one round.
     pub(super) triggers: usize,
     /// How long a server is watched that does nothing.
@@ -48,6 +56,9 @@ impl Size {
             BenchSize::Tiny => Self {
                 rounds: 2,
                 runs: 1,
+                flights: 8,
+                bursts: [10, 40],
+                waiting: 500,
                 triggers: 4,
                 idle: Duration::from_secs(1),
                 files: 500,
@@ -58,6 +69,9 @@ impl Size {
             BenchSize::Full => Self {
                 rounds: 9,
                 runs: 10,
+                flights: 64,
+                bursts: [100, 1_000],
+                waiting: 10_000,
                 triggers: 40,
                 idle: Duration::from_secs(20),
                 files: 10_000,
@@ -70,9 +84,9 @@ impl Size {
 }
 
 /// The goals that can be asked for.
-const GOALS: [&str; 16] = [
-    "P1", "P3", "P4", "P5", "P6", "P7", "P8", "P11", "P12", "P13", "P14", "P15", "P16", "R196",
-    "R199", "R200",
+const GOALS: [&str; 19] = [
+    "P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9", "P10", "P11", "P12", "P13", "P14", "P15",
+    "P16", "R196", "R199", "R200",
 ];
 
 /// Measures what `order` asks for and prints the table; fails when a gate is missed.
@@ -116,42 +130,68 @@ async fn measure(
     size: &Size,
     postgres: Option<&str>,
 ) -> Result<Vec<Figure>, AppError> {
-    let folder = Folder::below(&global.dir)?;
+    let below = || Folder::below(&global.dir);
+    // Each database in turn: the embedded one, and the one that was named.
+    let databases = [None].into_iter().chain(postgres.map(Some));
+    let mut figures = Vec::new();
     match goal {
         "P1" => {
-            let mut figures = vec![chain::measure(folder, size, None).await?];
-            if let Some(url) = postgres {
-                let folder = Folder::below(&global.dir)?;
-                figures.push(chain::measure(folder, size, Some(url)).await?);
+            for database in databases {
+                figures.push(chain::measure(below()?, size, database).await?);
             }
-            Ok(figures)
         }
-        "P3" => Ok(vec![process::measure(folder, size).await?]),
+        "P2" => {
+            for database in databases {
+                figures.push(flight::measure(below()?, size, database).await?);
+            }
+        }
+        "P3" => {
+            for database in databases {
+                figures.push(process::measure(below()?, size, database).await?);
+            }
+        }
+        "P8" => {
+            for database in databases {
+                figures.extend(trigger::measure(&below()?, size, database).await?);
+            }
+        }
+        "P9" => {
+            for database in databases {
+                figures.extend(burst::runs(&below()?, size, database).await?);
+            }
+            figures.push(burst::memory(&below()?, size).await?);
+        }
+        "P13" => {
+            for database in databases {
+                figures.extend(due::measure(below()?, size, database).await?);
+            }
+        }
+        "P16" => {
+            for database in databases {
+                figures.push(cpu::measure(below()?, size, database).await?);
+            }
+        }
+        _ => figures = measure_embedded(goal, below()?, size).await?,
+    }
+    Ok(figures)
+}
+
+/// Measures what does not depend on the database.
+async fn measure_embedded(
+    goal: &str,
+    folder: Folder,
+    size: &Size,
+) -> Result<Vec<Figure>, AppError> {
+    match goal {
         "P4" => python::fork(folder, size).await,
         "P5" => python::warm(folder, size).await,
         "P6" => Ok(vec![python::cold(folder, size).await?]),
         "P7" => Ok(vec![python::long(folder, size).await?]),
-        "P8" => trigger::measure(&folder, size).await,
+        "P10" => Ok(vec![burst::steps(&folder, size).await?]),
         "P11" => start::measure(&folder, size).await,
         "P12" => idle::measure(&folder, size).await,
-        "P13" => {
-            let mut figures = vec![due::measure(folder, size, None).await?];
-            if let Some(url) = postgres {
-                let folder = Folder::below(&global.dir)?;
-                figures.push(due::measure(folder, size, Some(url)).await?);
-            }
-            Ok(figures)
-        }
         "P14" => Ok(vec![logs::measure(folder, size).await?]),
         "P15" => Ok(vec![scan::measure(folder, size).await?]),
-        "P16" => {
-            let mut figures = vec![cpu::measure(folder, size, None).await?];
-            if let Some(url) = postgres {
-                let folder = Folder::below(&global.dir)?;
-                figures.push(cpu::measure(folder, size, Some(url)).await?);
-            }
-            Ok(figures)
-        }
         "R196" => trigger::roots(&folder, size).await,
         "R199" => definitions::small(folder).await,
         _ => definitions::large(folder, size).await,

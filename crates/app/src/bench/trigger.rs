@@ -20,13 +20,20 @@ use crate::settings::Settings;
 /// The longest that one trigger in a hundred may take, in microseconds.
 const P99_MAX: f64 = 10_000.0;
 
+/// Runs that go on at once, as where nothing else is said.
+const PLACES: &str = "10";
+
 /// What a server needs to be done with a run, and with what that woke.
 const QUIET: Duration = Duration::from_millis(5);
 
 /// P8: one run of one step that does nothing.
-pub(super) async fn measure(folder: &Folder, size: &Size) -> Result<Vec<Figure>, AppError> {
+pub(super) async fn measure(
+    folder: &Folder,
+    size: &Size,
+    postgres: Option<&str>,
+) -> Result<Vec<Figure>, AppError> {
     folder.define("one.json", &job::noops(1))?;
-    let (served, client) = serve(folder).await?;
+    let (served, client) = serve(folder, (PLACES, postgres)).await?;
     let mut all = Vec::new();
     let outcome = interleave(
         size.rounds,
@@ -52,10 +59,12 @@ pub(super) async fn measure(folder: &Folder, size: &Size) -> Result<Vec<Figure>,
     let outcome = outcome.await?;
     served.stop().await;
     let p99 = (quantile(all, 0.99), Unit::Microseconds);
-    let what = "trigger to finished, one no-op / HTTP trip + 2 commits + worker trip";
+    let database = if postgres.is_some() { "Postgres" } else { "SQLite" };
+    let what = format!("trigger to finished, one no-op, {database}");
+    let limit = format!("{what} / HTTP trip + 2 commits + worker trip");
     Ok(vec![
-        Figure::ratio("P8", what, outcome, (3.0, None)),
-        Figure::most("P8", "trigger to finished, one no-op, p99", p99, P99_MAX),
+        Figure::ratio("P8", &limit, outcome, (3.0, None)),
+        Figure::most("P8", &format!("{what}, p99"), p99, P99_MAX),
     ])
 }
 
@@ -64,7 +73,7 @@ pub(super) async fn roots(folder: &Folder, size: &Size) -> Result<Vec<Figure>, A
     let node =
         |id: &str| json!({ "id": id, "type": "command", "config": { "command": ["/bin/true"] } });
     folder.define("two.json", &json!({ "nodes": [node("left"), node("right")] }).to_string())?;
-    let (served, client) = serve(folder).await?;
+    let (served, client) = serve(folder, (PLACES, None)).await?;
     let (mut apart, mut seen) = (Vec::new(), Vec::new());
     for _ in 0..size.triggers {
         let start = Instant::now();
@@ -93,8 +102,17 @@ pub(super) async fn roots(folder: &Folder, size: &Size) -> Result<Vec<Figure>, A
 }
 
 /// A server in this process, so that the limit is probed through its writer; and a client to it.
-async fn serve(folder: &Folder) -> Result<(Served, Client), AppError> {
-    let settings = Settings::read(folder.path(), |_| None);
+///
+/// `places` is how many runs may go on at once; the database is the one at `postgres`, or the
+/// embedded one.
+pub(super) async fn serve(
+    folder: &Folder,
+    (places, postgres): (&str, Option<&str>),
+) -> Result<(Served, Client), AppError> {
+    let mut settings = Settings::read(folder.path(), |name| {
+        (name == "MILLSTREAM_MAX_CONCURRENT_RUNS").then(|| places.to_owned())
+    });
+    settings.database_url = postgres.map(str::to_owned);
     let (served, address) = Served::listen(settings, 0).await?;
     served.scanned().await;
     let url = Some(format!("http://{address}"));
@@ -102,7 +120,7 @@ async fn serve(folder: &Folder) -> Result<(Served, Client), AppError> {
     Ok((served, Client::connect(&global).await?))
 }
 
-async fn launch(client: &Client, job: &str) -> Result<String, AppError> {
+pub(super) async fn launch(client: &Client, job: &str) -> Result<String, AppError> {
     let path = format!("/default/api/v1/jobs/{job}/launch");
     let launched = client.post(&path, &json!({})).await?;
     let run = launched.get("run_id").and_then(Value::as_str);

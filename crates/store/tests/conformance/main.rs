@@ -14,6 +14,7 @@
 )]
 
 mod batches;
+mod costs;
 mod databases;
 mod definitions;
 mod deliveries;

@@ -1,0 +1,56 @@
+//! P2: durable steps that do nothing, many of them in flight.
+
+use std::time::Instant;
+
+use super::bed::{Bed, commits_of_rows, micros};
+use super::figure::Figure;
+use super::folder::Folder;
+use super::job;
+use super::quick::Size;
+use super::rounds::interleave;
+use crate::error::AppError;
+
+/// Runs that go on at once, each with one step at a time.
+const IN_FLIGHT: usize = 64;
+
+/// Steps of each run.
+const LENGTH: u32 = 40;
+
+/// Rows that the commit between two steps writes: two events and their batch, the step that ended
+/// and the one that begins, the run and its live state.
+const ROWS: u32 = 7;
+
+/// Half of what batched writes of as many rows reach, and three quarters.
+const GATES: (f64, Option<f64>) = (2.0, Some(4.0 / 3.0));
+
+/// Measures on the database at `postgres`, or on the embedded one.
+pub(super) async fn measure(
+    folder: Folder,
+    size: &Size,
+    postgres: Option<&str>,
+) -> Result<Figure, AppError> {
+    folder.define("flight.json", &job::noops(LENGTH as usize))?;
+    let bed = Bed::open(folder, postgres).await?;
+    let steps = size.flights * LENGTH;
+    let outcome = interleave(
+        size.rounds,
+        async || {
+            let took = commits_of_rows(bed.store(), (steps, ROWS), IN_FLIGHT).await?;
+            Ok(took / f64::from(steps))
+        },
+        async || {
+            let claimed = bed.claim_many("flight", size.flights).await?;
+            let start = Instant::now();
+            bed.run_together(claimed).await?;
+            Ok(micros(start.elapsed()) / f64::from(steps))
+        },
+    );
+    let outcome = outcome.await?;
+    bed.store().forget_probes().await?;
+    let database = if postgres.is_some() { "Postgres" } else { "SQLite" };
+    let what = format!(
+        "durable no-op step of {} in flight, {database} / {ROWS} rows in batches as many in flight",
+        size.flights
+    );
+    Ok(Figure::ratio("P2", &what, outcome, GATES))
+}
