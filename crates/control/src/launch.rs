@@ -168,21 +168,21 @@ impl Control {
             .map_err(|text| ControlError::Priority { text: text.to_owned() })?;
         let planned = Planned::new(plan)?;
         let mut batch = Batch::for_tenant(&planned.plan.tenant);
-        let (launched, queued) = self.add_run(&mut batch, limits, request, &planned);
+        let mut runs = NewRuns::new(&mut batch, limits);
+        let (launched, queued) = self.add_run(&mut runs, request, &planned);
         events::insert(&mut batch, &launched.tenant, &self.new_id().to_string(), &[queued]);
         self.store.apply(batch).await?;
         self.plans.keep(&planned.hash, planned.plan);
         Ok(launched)
     }
 
-    /// Adds a run, its plan and its place in the queue to `batch`; the event that says so is the
+    /// Adds a run, its plan and its place in the queue to a batch; the event that says so is the
     /// caller's to add, because a batch holds one batch of events.
     ///
     /// A priority that is no number was refused where its label was read.
     pub(crate) fn add_run(
         &self,
-        batch: &mut Batch,
-        limits: &Limits,
+        into: &mut NewRuns<'_>,
         request: &RunRequest,
         planned: &Planned,
     ) -> (Launched, Event) {
@@ -191,7 +191,7 @@ impl Control {
         let tenant = &plan.tenant;
         let tags = merged(&plan.tags, &request.tags);
         let priority = priority_in(plan, &tags);
-        let lane = lane_of(limits, tenant, priority, &tags);
+        let lane = lane_of(into.limits, tenant, priority, &tags);
         let title = plan.title();
         let new = NewRun {
             tenant,
@@ -207,8 +207,10 @@ impl Control {
             steps: u32::try_from(plan.steps.len()).unwrap_or(u32::MAX),
             queued_at: now,
         };
-        plans::insert(batch, tenant, hash, json);
-        runs::insert(batch, &new);
+        if into.plans.insert(hash.clone()) {
+            plans::insert(into.batch, tenant, hash, json);
+        }
+        runs::insert(into.batch, &new);
         let waiting = NewLiveRun {
             tenant,
             run,
@@ -218,7 +220,7 @@ impl Control {
             queued_at: now,
             timeout: plan.timeout.map(|limit| limit.0),
         };
-        live::insert(batch, &waiting);
+        live::insert(into.batch, &waiting);
         let body = EventBody::RunQueued { cause: request.cause.clone() };
         let queued = self.control_event(tenant, run, 0, body);
         let partition = plan.partition.clone();
@@ -240,6 +242,21 @@ impl Control {
     /// Who is named as the cause of what a caller does by hand.
     pub fn by_hand(name: &str) -> Cause {
         Cause::User { name: name.to_owned() }
+    }
+}
+
+/// A batch of one tenant's that new runs go into.
+pub(crate) struct NewRuns<'a> {
+    batch: &'a mut Batch,
+    limits: &'a Limits,
+    /// The plans that the batch stores; most of many runs share one.
+    plans: BTreeSet<ContentHash>,
+}
+
+impl<'a> NewRuns<'a> {
+    /// Runs that will wait under `limits`.
+    pub(crate) fn new(batch: &'a mut Batch, limits: &'a Limits) -> Self {
+        Self { batch, limits, plans: BTreeSet::new() }
     }
 }
 

@@ -19,7 +19,7 @@ use millstream_store::sensors::{SensorMove, settle};
 use millstream_store::ticks::NewTick;
 use millstream_store::{Batch, StoreError, events, partitions};
 
-use crate::launch::Planned;
+use crate::launch::{NewRuns, Planned};
 use crate::lease::HeldLease;
 use crate::sensor_asking::SensorAsking;
 use crate::sensor_replies::{Outcome, SensorReply};
@@ -133,9 +133,10 @@ impl Control {
                 partitions::remove(&mut rest, tenant, name, key, now);
             }
         }
+        let mut into = NewRuns::new(&mut rest, catalog.limits());
         for (request, planned) in &runs {
             let order = run_request(asking, request);
-            let (launched, event) = self.add_run(&mut rest, catalog.limits(), &order, planned);
+            let (launched, event) = self.add_run(&mut into, &order, planned);
             queued.push(event);
             tick.runs.push(TickRun {
                 run_key: request.run_key.clone(),

@@ -20,6 +20,7 @@ use millstream_store::ticks::{NewTick, forget};
 use millstream_store::{Batch, StoreError, events, ticks};
 
 use crate::catalog::Catalog;
+use crate::launch::NewRuns;
 use crate::lease::HeldLease;
 use crate::live_schedules::{LiveSchedule, source_of};
 use crate::tick_runs::{Asked, TickPlans, Wish};
@@ -328,11 +329,11 @@ impl Control {
         move_cursors(&mut batch, tenant, &moves);
         let mut new = Vec::new();
         let mut queued: Vec<Event> = Vec::new();
+        let mut runs = NewRuns::new(&mut batch, limits);
         for (tick, wishes) in group.iter().flat_map(|one| &one.ticks) {
             let mut tick = tick.clone();
             for wish in wishes {
-                let (launched, event) =
-                    self.add_run(&mut batch, limits, &wish.request, &wish.planned);
+                let (launched, event) = self.add_run(&mut runs, &wish.request, &wish.planned);
                 queued.push(event);
                 tick.runs.push(TickRun {
                     run_key: wish.run_key.clone(),
