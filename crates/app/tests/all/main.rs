@@ -24,6 +24,7 @@ mod partitions;
 mod process;
 mod project;
 mod python;
+mod queue;
 mod s3;
 mod schedules;
 mod sensors;

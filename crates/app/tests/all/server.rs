@@ -90,11 +90,27 @@ impl Server {
         serde_json::from_str(&body).unwrap()
     }
 
+    /// The JSON that answers `body`, sent to `path`.
+    pub(crate) fn post(&self, path: &str, body: &str) -> Value {
+        let head = format!(
+            "POST {path} HTTP/1.0\r\nHost: {}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            self.address,
+            body.len()
+        );
+        let (status, answer) = self.ask(&head).unwrap();
+        assert!(matches!(status, 200 | 201), "{path}: {status} {answer}");
+        serde_json::from_str(&answer).unwrap()
+    }
+
     /// What is answered at `path`; `None` where nobody answers.
     pub(crate) fn try_get(&self, path: &str) -> Option<(u16, String)> {
+        self.ask(&format!("GET {path} HTTP/1.0\r\nHost: {}\r\n\r\n", self.address))
+    }
+
+    fn ask(&self, request: &str) -> Option<(u16, String)> {
         let mut stream = TcpStream::connect(&self.address).ok()?;
-        let head = format!("GET {path} HTTP/1.0\r\nHost: {}\r\n\r\n", self.address);
-        stream.write_all(head.as_bytes()).ok()?;
+        stream.write_all(request.as_bytes()).ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
         let status = answer.split(' ').nth(1)?.parse().ok()?;

@@ -10,6 +10,7 @@ use millstream_model::{
     Cause, FileManifest, RunId, SkipReason, TenantId, TickRow, TickStatus, Timestamp, Zone,
 };
 use millstream_testkit::definitions::live;
+use serde_json::{Value, json};
 
 use crate::bench::{Bench, TIME_TO_LIVE, location};
 
@@ -434,4 +435,40 @@ async fn an_unknown_schedule_names_the_nearest_one() {
         error.to_string(),
         "tenant default has no schedule itt (did you mean it?); `millstream schedule list` shows them"
     );
+}
+
+#[tokio::test]
+async fn g12_ten_thousand_schedules_of_one_second_are_stored_by_one_pass_in_few_batches() {
+    const SCHEDULES: usize = 10_000;
+    let mut world = World::of(&[], "2026-05-13T10:00:00").await;
+    let job = r#"{"jobs": {"etl": {"nodes": [{"id": "a", "type": "noop"}]}}}"#.to_owned();
+    let files: Vec<(String, String)> = (0..SCHEDULES / 1_000)
+        .map(|file| {
+            let one = |number| {
+                let cron = json!({ "cron": "30 0 11 * * *", "job": "etl" });
+                (format!("s{file}-{number}"), cron)
+            };
+            let schedules: serde_json::Map<String, Value> = (0..1_000).map(one).collect();
+            (format!("due-{file}.json"), json!({ "schedules": schedules }).to_string())
+        })
+        .chain([("etl.json".to_owned(), job)])
+        .collect();
+    let live = files
+        .iter()
+        .map(|(name, text)| live(name, parse_file(name, text.as_bytes()).manifest.unwrap()));
+    world.bench.scan(live.collect()).await;
+    world.pass().await;
+    let due = at("2026-05-13T11:00:30");
+    world.bench.clock.set(due);
+
+    let commits = world.bench.control.store().changes();
+    let before = *commits.borrow();
+    let pass = world.pass().await;
+    assert_eq!((pass.launched, pass.unsettled), (SCHEDULES, 0));
+    let batches = *commits.borrow() - before;
+    assert!(batches <= 25, "{batches} batches for {SCHEDULES} ticks");
+    let waiting = world.bench.control.store().count_waiting(&tenant("default")).await.unwrap();
+    assert_eq!(waiting as usize, SCHEDULES);
+    let again = world.pass().await;
+    assert_eq!((again.launched, again.next_due), (0, Some(at("2026-05-14T11:00:30"))));
 }
