@@ -65,8 +65,8 @@ pub(super) async fn runs(
         );
         let database = if postgres.is_some() { "Postgres" } else { "SQLite" };
         let what = format!(
-            "{count} runs at once, trigger to all finished, {database} / {ROWS} rows a run in group \
-             commits"
+            "{count} runs at once, trigger to all finished, {database} / {ROWS} rows a run in \
+             group commits"
         );
         figures.push(Figure::ratio("P9", &what, outcome.await?, (3.0, None)));
     }

@@ -37,12 +37,13 @@ fn statement(name: &str) -> &'static Sql {
 /// `count` runs that wait: three tenants of three lanes each.
 fn queue_of(count: u32) -> String {
     format!(
-        "WITH RECURSIVE numbers(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < {count})
+        "WITH RECURSIVE numbers(i) AS
+             (SELECT 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < {count})
          INSERT INTO live_run (tenant, run, status, epoch, seq, beat, priority, queued_at,
                                cancel_requested, lane, tags)
          SELECT 't' || CAST(i % 3 AS TEXT), 'r' || CAST(1000000 + i AS TEXT),
-                CASE WHEN i <= {IN_PROGRESS} THEN 'STARTED' ELSE 'QUEUED' END, 0, -1, 0, 0, i, FALSE,
-                '5000000000-' || CAST(i / 3 % 3 AS TEXT), '{{}}'
+                CASE WHEN i <= {IN_PROGRESS} THEN 'STARTED' ELSE 'QUEUED' END, 0, -1, 0, 0, i,
+                FALSE, '5000000000-' || CAST(i / 3 % 3 AS TEXT), '{{}}'
          FROM numbers"
     )
 }
