@@ -7,7 +7,7 @@ use crate::project::Project;
 /// What is allowed here: builds for tests are slow, and machines that run them are busy.
 const ALLOWANCE: f64 = 10.0;
 
-/// The same for a time that no limit beside it says anything about.
+/// The same for a time, or a share of one, that no quiet limit beside it says anything about.
 const TIME_ALLOWANCE: f64 = 50.0;
 
 #[test]
@@ -28,8 +28,10 @@ fn r199_r200_every_goal_is_measured_and_none_is_far_over_its_gate() {
         let ratios = figure["ratios"].as_array().unwrap().iter().filter_map(Value::as_f64);
         let best = ratios.reduce(f64::min).or(figure["judged"].as_f64()).unwrap();
         let gate = figure["gate"].as_f64().unwrap();
-        let is_bare_time = figure["limit"].is_null() && figure["unit"] == "us";
-        let allowance = if is_bare_time { TIME_ALLOWANCE } else { ALLOWANCE };
+        // Where the machine was disturbed, no limit beside the figure says how much.
+        let is_bare = figure["limit"].is_null() && figure["unit"] != "MiB";
+        let is_disturbed = figure["noisy_rounds"] != 0;
+        let allowance = if is_bare || is_disturbed { TIME_ALLOWANCE } else { ALLOWANCE };
         assert!(best <= gate * allowance, "far over its gate: {figure}");
     }
     assert!(!project.path(".millstream").exists(), "what was measured in is removed");
