@@ -1,12 +1,14 @@
 //! What follows a failure, in the batch that stores it: a retry, a dead letter, or nothing; and
 //! what people do about it later.
 
+use std::collections::BTreeMap;
+
 use millstream_decide::failure::{AfterFailure, FailedRun, after_failure};
-use millstream_decide::queue::lane_of;
+use millstream_decide::queue::{lane_again, lane_of};
 use millstream_model::view::RunRow;
 use millstream_model::{
     Cause, Closed, ClosedAs, DeadLetter, Event, EventBody, FailureCause, RetryFrom, RunId, RunPlan,
-    TenantId,
+    RunRetries, TenantId, retries_of,
 };
 use millstream_store::dead_letters::{self, DeadLetterFilter};
 use millstream_store::live::{self, NewLiveRun};
@@ -43,7 +45,7 @@ impl Control {
         };
         let row = self.store.run(tenant, run).await?.ok_or_else(gone)?;
         let order = self.store.run_order(tenant, run).await?.ok_or_else(gone)?;
-        let retries = plan.retries.filter(|_| self.retries_runs);
+        let retries = retries_in(plan, &row.tags).filter(|_| self.retries_runs);
         let decision =
             after_failure(FailedRun { cause, retries, earlier: row.cause.retries_so_far() });
         let (timeout, priority) = (plan.timeout.map(|it| it.0), priority_in(plan, &row.tags));
@@ -81,6 +83,9 @@ impl Control {
     }
 
     /// Adds a run that does again what the failed one should have done.
+    ///
+    /// One that nobody asked for keeps the place of the failed run under tag limits: what waits for
+    /// that run to end waits until it is not tried again any more.
     fn add_retry(
         &self,
         (batch, log): (&mut Batch, &mut Vec<Event>),
@@ -109,14 +114,17 @@ impl Control {
         if let Some(of) = cause.resumes() {
             steps::keep_done(batch, tenant, of, retry);
         }
+        let by_itself = matches!(&cause, Cause::Retry { by: None, .. });
+        let lane = if by_itself { lane_again(&failed.lane) } else { failed.lane.clone() };
         let waiting = NewLiveRun {
             tenant,
             run: retry,
             priority: failed.priority,
-            lane: &failed.lane,
+            lane: &lane,
             tags: &parent.tags,
             queued_at: now,
             timeout: failed.timeout,
+            again: by_itself,
         };
         live::insert(batch, &waiting);
         log.push(self.control_event(tenant, retry, 0, EventBody::RunQueued { cause }));
@@ -143,7 +151,7 @@ impl Control {
         let order = self.store.run_order(tenant, run).await?.ok_or_else(unknown)?;
         let plan = self.plan_of(tenant, run, &order).await?;
         let partition = row.partition.clone();
-        let max = plan.retries.map_or(0, |retries| retries.max);
+        let max = retries_in(&plan, &row.tags).map_or(0, |retries| retries.max);
         let (timeout, priority) =
             (plan.timeout.map(|limit| limit.0), priority_in(&plan, &row.tags));
         let lane = self.lane(&row, priority).await?;
@@ -233,5 +241,16 @@ impl Control {
             None => Ok(letter),
             Some(closed) => Err(ControlError::DeadLetterClosed { run, closed: closed.clone() }),
         }
+    }
+}
+
+/// The retries of a run of `plan` with these labels; a label that is no number was refused before.
+fn retries_in(plan: &RunPlan, tags: &BTreeMap<String, String>) -> Option<RunRetries> {
+    match retries_of(tags) {
+        Ok(Some(max)) => Some(RunRetries {
+            max,
+            from: plan.retries.map_or_else(RetryFrom::default, |it| it.from),
+        }),
+        _ => plan.retries,
     }
 }

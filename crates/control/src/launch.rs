@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use millstream_decide::queue::{Limits, lane_of};
 use millstream_model::{
     AssetKey, Cause, ContentHash, Event, EventBody, JobName, Manifest, PartitionKey,
-    PartitionsName, RunId, RunPlan, RunRequest, TenantId, priority_of,
+    PartitionsName, RunId, RunPlan, RunRequest, TenantId, priority_of, retries_of,
 };
 use millstream_plan::{PartitionChoice, PlanError, plan_assets, plan_job, tenant_of};
 use millstream_store::live::NewLiveRun;
@@ -166,6 +166,8 @@ impl Control {
     ) -> Result<Launched, ControlError> {
         priority_of(&request.tags)
             .map_err(|text| ControlError::Priority { text: text.to_owned() })?;
+        retries_of(&request.tags)
+            .map_err(|text| ControlError::Retries { text: text.to_owned() })?;
         let planned = Planned::new(plan)?;
         let mut batch = Batch::for_tenant(&planned.plan.tenant);
         let mut runs = NewRuns::new(&mut batch, limits);
@@ -219,6 +221,7 @@ impl Control {
             tags: &tags,
             queued_at: now,
             timeout: plan.timeout.map(|limit| limit.0),
+            again: false,
         };
         live::insert(into.batch, &waiting);
         let body = EventBody::RunQueued { cause: request.cause.clone() };

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_decide::queue::{
-    CountedRun, Limits, QueueDecision, QueueSnapshot, QueuedRun, RecentStart, decide, lane_of,
+    CountedRun, Limits, QueueDecision, QueueSnapshot, QueuedRun, RecentStart, decide, lane_again,
+    lane_of,
 };
 use millstream_model::{
     Event, EventBody, FailureCause, HoldReason, RunEvent, RunId, TenantId, Timestamp,
@@ -248,12 +249,13 @@ fn unfinished_lanes(heads: &[LaneHead]) -> BTreeMap<TenantId, String> {
 }
 
 fn queued_run(limits: &Limits, head: &LaneHead) -> QueuedRun {
+    let lane = lane_of(limits, &head.tenant, head.priority, &head.tags);
     QueuedRun {
         tenant: head.tenant.clone(),
         run: head.run,
         priority: head.priority,
-        lane: lane_of(limits, &head.tenant, head.priority, &head.tags),
+        lane: if head.again { lane_again(&lane) } else { lane },
         tags: head.tags.clone(),
-        again: head.epoch > 0,
+        again: head.again,
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use millstream_model::{
     ErrorCode, HumanDuration, LimitScope, PRIORITY_MAX, PRIORITY_TAG, PoolDef, PoolName, PoolUse,
-    QueueDef, RateLimit, TagLimit, TagValues, priority_of,
+    QueueDef, RETRIES_TAG, RateLimit, TagLimit, TagValues, priority_of, retries_of,
 };
 
 use crate::fields::{Field, Fields, parsed};
@@ -64,7 +64,7 @@ pub(crate) fn pool_use(field: &Field<'_>, findings: &mut Findings) -> Option<Poo
     Some(PoolUse { name: name.parsed(findings)?, slots: slots? })
 }
 
-/// Reports a label of runs that is to be a priority and is none.
+/// Reports a label of runs that is to be a priority, or a number of retries, and is none.
 pub(crate) fn check_tag(
     field: &Field<'_>,
     tags: &BTreeMap<String, String>,
@@ -75,6 +75,12 @@ pub(crate) fn check_tag(
         findings
             .error(ErrorCode::DefinitionValue, field.node.spot, message)
             .help("write a whole number: higher goes first, 0 is usual");
+    }
+    if let Err(text) = retries_of(tags) {
+        let message = format!("`{RETRIES_TAG}` cannot be `{text}`");
+        findings
+            .error(ErrorCode::DefinitionValue, field.node.spot, message)
+            .help("write how often a failed run is tried again, like `3`");
     }
 }
 

@@ -1,6 +1,7 @@
 //! What follows a run's failure: the retries that its job allows, and what remains when none is
 //! left.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -16,6 +17,22 @@ pub struct RunRetries {
     /// What a retry does again.
     #[serde(default)]
     pub from: RetryFrom,
+}
+
+/// The tag with which Dagster says how often a failed run is tried again.
+pub const RETRIES_TAG: &str = "dagster/max_retries";
+
+/// The most retries that a label asks for.
+const RETRIES_MAX: u32 = 1_000;
+
+/// The retries that a run's labels ask for, or the text that is no number of them.
+pub fn retries_of(tags: &BTreeMap<String, String>) -> Result<Option<u32>, &str> {
+    let Some(text) = tags.get(RETRIES_TAG) else { return Ok(None) };
+    let number = text.trim().parse().ok();
+    match number.filter(|number| *number <= RETRIES_MAX) {
+        Some(number) => Ok(Some(number)),
+        None => Err(text),
+    }
 }
 
 /// What a retry of a run does again.

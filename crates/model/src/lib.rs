@@ -57,7 +57,10 @@ pub use code::ErrorCode;
 pub use diagnostic::{Diagnostic, Place, Severity, nearest};
 pub use duration::{HumanDuration, HumanDurationError};
 pub use event::{CheckSeverity, Event, EventBody, EventPosition, PlannedRetry, StepError};
-pub use failure::{Closed, ClosedAs, DeadLetter, FailureCause, GaveUp, RetryFrom, RunRetries};
+pub use failure::{
+    Closed, ClosedAs, DeadLetter, FailureCause, GaveUp, RETRIES_TAG, RetryFrom, RunRetries,
+    retries_of,
+};
 pub use handler::{Builtin, HandlerDef, HandlerTarget};
 pub use hash::{ContentHash, ContentHasher};
 pub use http::{

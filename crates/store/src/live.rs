@@ -16,8 +16,8 @@ use crate::{Batch, Row, Scope, Store, StoreError, Value};
 statements! {
     INSERT_LIVE_RUN = "
         INSERT INTO live_run (tenant, run, status, epoch, seq, beat, priority, queued_at,
-                              cancel_requested, lane, tags, timeout)
-        VALUES ($1, $2, 'QUEUED', 0, -1, 0, $3, $4, FALSE, $5, $6, $7)";
+                              cancel_requested, lane, tags, timeout, again)
+        VALUES ($1, $2, 'QUEUED', 0, -1, 0, $3, $4, FALSE, $5, $6, $7, $8)";
     CLAIM_QUEUED_RUNS = "
         UPDATE live_run
         SET status = 'STARTING', epoch = epoch + 1, seq = -1, beat = 0, hold = NULL,
@@ -144,6 +144,8 @@ pub struct NewLiveRun<'a> {
     pub queued_at: Timestamp,
     /// How long it may go on, where its job says so.
     pub timeout: Option<Duration>,
+    /// Whether it keeps the place of a run that failed under tag limits.
+    pub again: bool,
 }
 
 /// Puts a run into the queue.
@@ -151,7 +153,7 @@ pub fn insert(batch: &mut Batch, new: &NewLiveRun<'_>) {
     let mut params = key(new.tenant, new.run);
     let timeout = new.timeout.map(|limit| i64::try_from(limit.as_micros()).unwrap_or(i64::MAX));
     params.extend([new.priority.into(), new.queued_at.into(), new.lane.into(), json(new.tags)]);
-    params.push(timeout.into());
+    params.extend([timeout.into(), new.again.into()]);
     batch.push(&INSERT_LIVE_RUN, params, Expect::Rows(1));
     batch.wakes_daemon = true;
 }

@@ -37,7 +37,8 @@ statements! {
                    n.number + 1
             FROM lanes n WHERE n.lane IS NOT NULL AND n.number < CAST($2 AS BIGINT)
         )
-        SELECT h.tenant, h.run, h.priority, h.hold, h.lane, h.tags, h.epoch, n.number
+        SELECT h.tenant, h.run, h.priority, h.hold, h.lane, h.tags, (h.again OR h.epoch > 0),
+               n.number
         FROM lanes n
         JOIN live_run h ON h.status = 'QUEUED' AND h.tenant = n.tenant AND h.lane = n.lane
         WHERE n.lane IS NOT NULL
@@ -56,7 +57,8 @@ statements! {
         SELECT tenant, run, tags, FALSE FROM live_run
         WHERE status <> 'QUEUED'
         UNION ALL
-        SELECT tenant, run, tags, TRUE FROM live_run WHERE status = 'QUEUED' AND epoch > 0";
+        SELECT tenant, run, tags, TRUE FROM live_run
+        WHERE status = 'QUEUED' AND (again OR epoch > 0)";
     STARTS_SINCE = "SELECT tenant, at, tags FROM run_start WHERE at > $1";
     SHARES = "SELECT tenant, served FROM queue_share";
     KEEP_STARTS = "
@@ -97,13 +99,34 @@ statements! {
         ORDER BY h.priority DESC, h.run LIMIT CAST($2 AS BIGINT)";
     COUNT_WAITING = "
         SELECT COUNT(*) FROM live_run WHERE tenant = $1 AND status = 'QUEUED'";
+    // By lane, because a lane begins with its priority and its runs stand in the index by age: what
+    // waits behind the run is not looked at.
     RUNS_AHEAD = "
-        SELECT COUNT(*) FROM (
-            SELECT 1 FROM live_run q
-            JOIN live_run r ON r.tenant = $1 AND r.run = $2 AND r.status = 'QUEUED'
-            WHERE q.tenant = $1 AND q.status = 'QUEUED'
-              AND (q.priority > r.priority OR (q.priority = r.priority AND q.run <= r.run))
-            LIMIT CAST($3 AS BIGINT)) AS ahead";
+        WITH RECURSIVE it(run, lane) AS (
+            SELECT r.run, r.lane FROM live_run r
+            WHERE r.tenant = $1 AND r.run = $2 AND r.status = 'QUEUED'
+        ),
+        lanes(lane, number, ahead) AS (
+            SELECT (SELECT MIN(q.lane) FROM live_run q
+                    WHERE q.status = 'QUEUED' AND q.tenant = $1),
+                   CAST(1 AS BIGINT), CAST(0 AS BIGINT)
+            FROM it
+            UNION ALL
+            SELECT (SELECT MIN(q.lane) FROM live_run q
+                    WHERE q.status = 'QUEUED' AND q.tenant = $1 AND q.lane > n.lane),
+                   n.number + 1,
+                   n.ahead + (SELECT COUNT(*) FROM (
+                       SELECT 1 FROM live_run q
+                       WHERE q.status = 'QUEUED' AND q.tenant = $1 AND q.lane = n.lane
+                         AND q.run <= CASE WHEN SUBSTR(n.lane, 1, 10) < SUBSTR(i.lane, 1, 10)
+                                           THEN 'g' ELSE i.run END
+                       LIMIT CAST($3 AS BIGINT)) AS older)
+            FROM lanes n CROSS JOIN it i
+            WHERE n.lane IS NOT NULL AND n.number <= CAST($3 AS BIGINT)
+              AND n.ahead < CAST($3 AS BIGINT)
+              AND SUBSTR(n.lane, 1, 10) <= SUBSTR(i.lane, 1, 10)
+        )
+        SELECT COALESCE(MAX(ahead), 0) FROM lanes";
 }
 
 /// A run at the head of its lane.
@@ -121,8 +144,8 @@ pub struct LaneHead {
     pub lane: String,
     /// Its labels.
     pub tags: BTreeMap<String, String>,
-    /// The epoch of its last worker; 0 before the first.
-    pub epoch: i64,
+    /// Whether it is tried again: it had a worker before, or a run that failed.
+    pub again: bool,
     /// The number of its lane among those of its tenant that were looked at, from 1.
     pub lane_number: u32,
 }
@@ -209,7 +232,7 @@ impl Store {
                     hold: row.json_opt()?,
                     lane: row.text()?,
                     tags: row.json()?,
-                    epoch: row.int()?,
+                    again: row.truth()?,
                     lane_number: row.count()?,
                 })
             })
@@ -280,6 +303,6 @@ impl Store {
         let params = vec![tenant.into(), (&run).into(), most.into()];
         let rows = self.read_few(Scope::tenant(tenant), &RUNS_AHEAD, params).await?;
         let place = rows.into_iter().next().map_or(Ok(0), |mut row| row.count())?;
-        Ok((place > 0).then_some(place))
+        Ok((place > 0).then_some(place.min(most)))
     }
 }

@@ -20,6 +20,7 @@ mod failure;
 mod flood;
 mod guide;
 mod http;
+mod limits;
 mod partitions;
 mod process;
 mod project;

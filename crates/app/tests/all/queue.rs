@@ -39,7 +39,7 @@ jobs:
 
 impl Server {
     /// Queues `count` runs of `job` of a tenant over the API.
-    fn queue(&self, (tenant, job): (&str, &str), count: u32) -> Vec<String> {
+    pub(crate) fn queue(&self, (tenant, job): (&str, &str), count: u32) -> Vec<String> {
         let path = format!("/{tenant}/api/v1/jobs/{job}/launch");
         let launch = |_| {
             let launched = self.post(&path, "{}");
@@ -49,7 +49,7 @@ impl Server {
     }
 
     /// The runs of a tenant in a status.
-    fn in_status(&self, tenant: &str, status: &str) -> usize {
+    pub(crate) fn in_status(&self, tenant: &str, status: &str) -> usize {
         let found = self.get(&format!("/{tenant}/api/v1/runs?status={status}&limit=1000"));
         found.as_array().unwrap().len()
     }

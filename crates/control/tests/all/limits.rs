@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use millstream_control::{ClaimedRun, LostWatch, QueueLimits, QueueWatch};
+use millstream_decide::queue::lane_again;
 use millstream_model::worker_api::{SlotAsk, WaitingStep};
 use millstream_model::{
     EventBody, FileManifest, HoldReason, HumanDuration, JobDef, LimitScope, OpDef, PoolDef,
@@ -152,7 +153,7 @@ async fn a_limit_that_definitions_add_later_holds_for_runs_that_wait_already() {
 }
 
 #[tokio::test]
-async fn a_retry_waits_at_once_in_the_lane_of_its_limits() {
+async fn r125_a_retry_waits_beside_the_lane_of_its_limits_and_goes_first() {
     let run_retries = Some(RunRetries { max: 1, from: RetryFrom::Start });
     let etl = JobDef { run_retries, ..job("etl", vec![op("a", &[])]) };
     let queue = one_per_value("vendor");
@@ -167,7 +168,12 @@ async fn a_retry_waits_at_once_in_the_lane_of_its_limits() {
     let page = HeadsPage { runs: 10, lanes: 10 };
     let heads = bench.control.store().lane_heads(page, &BTreeMap::new()).await.unwrap();
     let lane_of = |run| heads.iter().find(|head| head.run == run).unwrap().lane.as_str();
-    assert_eq!(lane_of(retry), lane_of(next));
+    assert_eq!(lane_of(retry), lane_again(lane_of(next)));
+
+    let claimed = bench.claim().await;
+    assert_eq!(runs(&claimed), [retry], "it keeps the place of the run that failed");
+    let why = bench.row(next).await.hold.unwrap();
+    assert!(why.to_string().ends_with(&format!("is reached by run {}", retry.short())), "{why}");
 }
 
 fn pooled(id: &str, slots: u32) -> OpDef {

@@ -98,6 +98,12 @@ pub fn lane_of(
     format!("{first:010}-{short}")
 }
 
+/// The lane of a run that is tried again: beside that of the runs for which it does not wait,
+/// though they may have been there before it.
+pub fn lane_again(lane: &str) -> String {
+    format!("{lane}-again")
+}
+
 /// A limit: whose it is, none for the instance's, and its number.
 type Key<'a> = (Option<&'a TenantId>, usize);
 

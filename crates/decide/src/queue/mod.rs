@@ -16,7 +16,7 @@ mod limits;
 mod share;
 
 pub use decide::{CountedRun, QueueDecision, QueueSnapshot, QueuedRun, RecentStart, decide};
-pub use limits::{Limits, lane_of};
+pub use limits::{Limits, lane_again, lane_of};
 
 #[cfg(test)]
 mod tests;

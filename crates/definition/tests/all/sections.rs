@@ -404,3 +404,9 @@ fn r145_a_priority_that_is_no_number_is_refused() {
     let text = "schedules: {s: {cron: '@daily', select: a, tags: {dagster/priority: high}}}\n";
     assert_eq!(errors("a.yaml", text)[0].message, "`dagster/priority` cannot be `high`");
 }
+
+#[test]
+fn r145_a_number_of_retries_that_is_none_is_refused() {
+    let text = "jobs: {a: {select: b, tags: {dagster/max_retries: often}}}\n";
+    assert_eq!(errors("a.yaml", text)[0].message, "`dagster/max_retries` cannot be `often`");
+}

@@ -22,12 +22,15 @@ const IN_PROGRESS: u32 = 35;
 ///
 /// The queue has nine lanes; a pass looks at one run more of each than it needs, and finds where
 /// each lane ends.
-const PASS: [(&str, &str, u64); 5] = [
+///
+/// And what a page of a run asks that is near the front: its place.
+const PASS: [(&str, &str, u64); 6] = [
     ("LANE_HEADS", "35, 200, '[]'", 250),
     ("COUNT_BY_TENANT", "", 2 * IN_PROGRESS as u64),
     ("COUNTED_RUNS", "", 2 * IN_PROGRESS as u64),
     ("RUNS_IN_PROGRESS", "10000", 4 * IN_PROGRESS as u64),
     ("FIRST_IN_QUEUE", "'t1', 100", 1_000),
+    ("RUNS_AHEAD", "'t1', 'r1000040', 1000", 100),
 ];
 
 fn statement(name: &str) -> &'static Sql {
@@ -54,7 +57,11 @@ async fn the_rows_that_a_pass_reads_do_not_grow_with_the_runs_that_wait(db: Db) 
     admin.batch_execute("ANALYZE live_run").await.unwrap();
     for (name, params, most) in PASS {
         let text = statement(name).on_postgres();
-        let types = if name == "LANE_HEADS" { "(BIGINT, BIGINT, TEXT)" } else { "" };
+        let types = match name {
+            "LANE_HEADS" => "(BIGINT, BIGINT, TEXT)",
+            "RUNS_AHEAD" => "(TEXT, TEXT, BIGINT)",
+            _ => "",
+        };
         admin.batch_execute(&format!("PREPARE {name} {types} AS {text}")).await.unwrap();
         let params = if params.is_empty() { String::new() } else { format!("({params})") };
         let asked = format!("EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) EXECUTE {name} {params}");
