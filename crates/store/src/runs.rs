@@ -54,7 +54,9 @@ statements! {
          AND (CAST($3 AS TEXT) IS NULL OR COALESCE(l.status, r.status) = $3) \
          AND (CAST($4 AS TEXT) IS NULL OR r.job = $4) \
          AND (CAST($5 AS TEXT) IS NULL OR r.partition_key = $5) \
-         ORDER BY r.id DESC LIMIT $6"
+         AND (CAST($6 AS TEXT) IS NULL OR REPLACE(',' || SUBSTR(r.tags, 2), $6, '') \
+                                          <> ',' || SUBSTR(r.tags, 2)) \
+         ORDER BY r.id DESC LIMIT $7"
     );
     RUN_COUNTS = "
         SELECT COALESCE(l.status, r.status), COUNT(*)
@@ -118,8 +120,47 @@ pub struct RunFilter {
     pub job: Option<JobName>,
     /// Only those of this partition.
     pub partition: Option<PartitionKey>,
+    /// Only those with this label.
+    pub tag: Option<TagFilter>,
     /// Only those before this one, newest first: the last of the page before.
     pub before: Option<RunId>,
+}
+
+/// A label that runs must have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagFilter {
+    /// Its key.
+    pub key: String,
+    /// Its value; any when none is named.
+    pub value: Option<String>,
+}
+
+impl TagFilter {
+    /// The label written as `key=value`, or as its key alone; `None` when there is no key.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (key, value) = match text.split_once('=') {
+            Some((key, value)) => (key, Some(value.to_owned())),
+            None => (text, None),
+        };
+        (!key.is_empty()).then(|| Self { key: key.to_owned(), value })
+    }
+
+    /// What the text of stored labels contains of it, behind the comma or brace before it. Quotes
+    /// inside of texts are escaped there, so nothing else reads like this.
+    fn stored(&self) -> String {
+        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        let value = self.value.as_deref().map(quoted).unwrap_or_default();
+        format!(",{}:{value}", quoted(&self.key))
+    }
+}
+
+impl std::fmt::Display for TagFilter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.value {
+            Some(value) => write!(f, "{}={value}", self.key),
+            None => f.write_str(&self.key),
+        }
+    }
 }
 
 /// Stores a new run.
@@ -229,6 +270,7 @@ impl Store {
             filter.status.as_ref().into(),
             filter.job.as_ref().into(),
             filter.partition.as_ref().into(),
+            filter.tag.as_ref().map(TagFilter::stored).into(),
             limit.into(),
         ];
         let rows = self.read(Scope::Tenants(tenants.to_vec()), &RUN_LIST, params).await?;

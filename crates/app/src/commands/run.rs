@@ -23,8 +23,9 @@ pub(super) async fn run(
     command: RunCommand,
 ) -> Result<(), AppError> {
     match command {
-        RunCommand::List { status, job, limit } => {
-            list(client, global, (status.as_deref(), job.as_deref()), limit).await
+        RunCommand::List { status, job, tag, limit } => {
+            let wanted = [("status", status), ("job", job), ("tag", tag)];
+            list(client, global, &wanted, limit).await
         }
         RunCommand::Show { run } => show(client, global, &run).await,
         RunCommand::Logs { run, step, follow, tail } => {
@@ -69,11 +70,11 @@ pub(super) async fn find(
 async fn list(
     client: &Client,
     global: &Global,
-    (status, job): (Option<&str>, Option<&str>),
+    wanted: &[(&str, Option<String>)],
     limit: u32,
 ) -> Result<(), AppError> {
     let mut query = format!("?limit={limit}");
-    for (name, value) in [("status", status), ("job", job)] {
+    for (name, value) in wanted {
         if let Some(value) = value {
             query = format!("{query}&{name}={}", encoded(value));
         }

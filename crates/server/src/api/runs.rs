@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use millstream_control::{ControlError, RunFilter, RunView};
+use millstream_control::{ControlError, RunFilter, RunView, TagFilter};
 use millstream_model::view::{EventRow, MaterializationRow, QueueView, RunRow, StepRow};
 use millstream_model::{JobName, PartitionKey, RunId, RunStatus};
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,7 @@ pub(crate) struct ListQuery {
     status: Option<String>,
     job: Option<JobName>,
     partition: Option<PartitionKey>,
+    tag: Option<String>,
     before: Option<RunId>,
     limit: Option<u32>,
 }
@@ -45,8 +46,14 @@ pub(crate) async fn list(
             Problem::bad_request(format!("no run is ever {word:?}; the statuses are {known}"))
         })?),
     };
-    let filter =
-        RunFilter { status, job: query.job, partition: query.partition, before: query.before };
+    let tag = match query.tag.as_deref() {
+        None => None,
+        Some(text) => Some(TagFilter::parse(text).ok_or_else(|| {
+            Problem::bad_request(format!("tag={text} has no key; write it like `batch_id=b-7`"))
+        })?),
+    };
+    let (job, partition, before) = (query.job, query.partition, query.before);
+    let filter = RunFilter { status, job, partition, tag, before };
     let limit = query.limit.unwrap_or(LIMIT).min(LIMIT_MAX);
     let tenants = [visitor.tenant()?.clone()];
     let runs = state.control.store().run_list(&tenants, &filter, limit).await;

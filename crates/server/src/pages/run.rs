@@ -193,7 +193,12 @@ fn facts(run: &RunRow) -> Vec<(&'static str, String, Option<String>)> {
         run.job.as_ref().map(|job| ("Job", job.to_string(), Some(link::job(&run.tenant, job))));
     let partition = run.partition.as_ref().map(|key| ("Partition", key.to_string(), None));
     let launches = (run.epoch > 1).then(|| ("Launches", run.epoch.to_string(), None));
-    let tags = run.tags.iter().map(|(key, value)| ("Tag", format!("{key}: {value}"), None));
+    let tags = run.tags.iter().map(|(key, value)| {
+        // The filter's words end at blanks.
+        let is_word = !key.contains(char::is_whitespace) && !value.contains(char::is_whitespace);
+        let all = is_word.then(|| link::runs_where(&run.tenant, &format!("tag:{key}={value}")));
+        ("Tag", format!("{key}: {value}"), all)
+    });
     let cause = ("Cause", crate::parts::cause(&run.cause), None);
     let id = ("Id", run.run_id.to_string(), None);
     job.into_iter()

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use askama::Template;
+use millstream_control::TagFilter;
 use millstream_model::view::RunRow;
 use millstream_model::{JobName, RunId, RunStatus, TenantId, Timestamp};
 
@@ -10,7 +11,7 @@ use crate::format;
 use crate::frame::Frame;
 use crate::html::Html;
 use crate::link;
-use crate::parts::{Equivalent, RunTable};
+use crate::parts::{Equivalent, RunLine, RunTable};
 
 /// What the page shows.
 #[derive(Debug, Clone)]
@@ -36,6 +37,8 @@ pub struct RunFilter {
     pub status: Option<RunStatus>,
     /// Only runs of this job.
     pub job: Option<JobName>,
+    /// Only runs with this label.
+    pub tag: Option<TagFilter>,
     /// What the text says that no filter understands.
     pub unknown: Vec<String>,
 }
@@ -71,6 +74,9 @@ impl RunFilter {
                 Some(("job", value)) if JobName::from_str(value).is_ok() => {
                     filter.job = JobName::from_str(value).ok();
                 }
+                Some(("tag", value)) if TagFilter::parse(value).is_some() => {
+                    filter.tag = TagFilter::parse(value);
+                }
                 _ => filter.unknown.push(word.to_owned()),
             }
         }
@@ -80,7 +86,8 @@ impl RunFilter {
     fn quick(&self, word: &str) -> String {
         let job = self.job.as_ref().map(|job| format!("job:{job}"));
         let status = (!word.is_empty()).then(|| format!("status:{word}"));
-        [status, job].into_iter().flatten().collect::<Vec<_>>().join(" ")
+        let tag = self.tag.as_ref().map(|tag| format!("tag:{tag}"));
+        [status, job, tag].into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -108,11 +115,16 @@ pub fn runs(page: RunsPage) -> Html {
     let failed = page.runs.iter().filter(|run| run.status == RunStatus::Failure).count();
     let shown = page.runs.len();
     let more = if page.next.is_some() { "newest " } else { "" };
-    let verdict = match (shown, failed) {
+    let mut verdict = match (shown, failed) {
         (0, _) => String::new(),
         (_, 0) => format!("{more}{}, none failed", format::plural(shown as u64, "run", "runs")),
         _ => format!("{more}{}, {failed} failed", format::plural(shown as u64, "run", "runs")),
     };
+    if page.filter.tag.is_some()
+        && let Some(stage) = stage(&page.runs, page.now)
+    {
+        verdict = format!("{verdict}; {stage}");
+    }
     let next = page.next.map(|id| format!("{}&before={id}", query(tenant, &page.filter.text)));
     Html::render(&Runs {
         quick: quick(tenant, &page.filter),
@@ -123,6 +135,17 @@ pub fn runs(page: RunsPage) -> Html {
         filter: page.filter,
         frame: page.frame,
     })
+}
+
+/// Where the chain is that runs of one label make: the oldest that has not succeeded and that
+/// nothing tries again, with why.
+fn stage(runs: &[RunRow], now: Timestamp) -> Option<String> {
+    let open = |run: &&RunRow| run.status != RunStatus::Success && run.retried_as.is_none();
+    let run = runs.iter().rev().find(open)?;
+    let line = RunLine::new(run, now);
+    let word = if run.status.is_terminal() { "stopped at" } else { "now at" };
+    let why = if line.why.is_empty() { String::new() } else { format!(": {}", line.why) };
+    Some(format!("{word} {} ({}){why}", line.title, line.badge.word.to_lowercase()))
 }
 
 fn query(tenant: &TenantId, text: &str) -> String {
@@ -155,6 +178,10 @@ fn equivalent(tenant: &TenantId, filter: &RunFilter) -> Equivalent {
         command = format!("{command} --job {job}");
         query.push(format!("job={}", link::segment(job.as_str())));
     }
+    if let Some(tag) = &filter.tag {
+        command = format!("{command} --tag {tag}");
+        query.push(format!("tag={}", link::segment(&tag.to_string())));
+    }
     let mark = if query.is_empty() { "" } else { "?" };
     let request = format!("GET /{tenant}/api/v1/runs{mark}{}", query.join("&"));
     Equivalent::new().with("This list", command).with("As JSON", request)
@@ -166,9 +193,11 @@ mod tests {
 
     #[test]
     fn the_filter_reads_status_and_job_and_keeps_what_it_does_not_know() {
-        let filter = RunFilter::parse("status:failed job:production/etl colour:red");
+        let filter =
+            RunFilter::parse("status:failed job:production/etl tag:batch_id=b-7 colour:red");
         assert_eq!(filter.status, Some(RunStatus::Failure));
         assert_eq!(filter.job.unwrap().as_str(), "production/etl");
+        assert_eq!(filter.tag.unwrap().to_string(), "batch_id=b-7");
         assert_eq!(filter.unknown, ["colour:red"]);
     }
 

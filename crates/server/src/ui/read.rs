@@ -91,6 +91,7 @@ pub(crate) async fn runs(
     let wanted = RunFilter {
         status: filter.status,
         job: filter.job.clone(),
+        tag: filter.tag.clone(),
         before: query.before,
         ..RunFilter::default()
     };

@@ -30,8 +30,18 @@ pub(crate) fn text(value: &impl ToString) -> Value {
 
 /// A batch with a run in the queue.
 pub(crate) fn queued(tenant: &TenantId, run: RunId, priority: i64) -> Batch {
+    labelled(tenant, run, priority, &BTreeMap::new())
+}
+
+/// A batch with a run in the queue that has labels.
+pub(crate) fn labelled(
+    tenant: &TenantId,
+    run: RunId,
+    priority: i64,
+    tags: &BTreeMap<String, String>,
+) -> Batch {
     let location: LocationName = "files".parse().unwrap();
-    let (tags, context) = (BTreeMap::new(), serde_json::Map::new());
+    let context = serde_json::Map::new();
     let (cause, plan) = (Cause::User { name: "ann".to_owned() }, ContentHash::of(b"plan"));
     let mut batch = Batch::for_tenant(tenant);
     let new = NewRun {
@@ -42,7 +52,7 @@ pub(crate) fn queued(tenant: &TenantId, run: RunId, priority: i64) -> Batch {
         title: "orders",
         cause: &cause,
         partition: None,
-        tags: &tags,
+        tags,
         context: &context,
         plan: &plan,
         steps: 2,
@@ -56,9 +66,10 @@ pub(crate) fn queued(tenant: &TenantId, run: RunId, priority: i64) -> Batch {
         run,
         priority,
         lane: &lane,
-        tags: &tags,
+        tags,
         queued_at: at(1),
         timeout: None,
+        again: false,
     };
     live::insert(&mut batch, &waiting);
     batch

@@ -2,16 +2,17 @@
 
 use millstream_model::{HoldReason, PartitionKey, RunId, RunPlan, RunStatus, TenantId};
 use millstream_store::overrides::{self, JobOverride};
-use millstream_store::runs::{self, RunEnd, RunFilter};
+use millstream_store::runs::{self, RunEnd, RunFilter, TagFilter};
 use millstream_store::{Batch, Store, live};
 
 use crate::conformance;
 use crate::databases::Db;
-use crate::fixture::{at, claimed, conflict, queue, run_id, tenant};
+use crate::fixture::{at, claimed, conflict, labelled, queue, run_id, tenant};
 
 conformance! {
     a_list_over_several_tenants_is_one_list_newest_first,
     a_list_shows_the_live_status_and_filters_by_it,
+    r151_a_list_shows_the_runs_with_a_label_and_no_others,
     a_run_of_another_tenant_does_not_exist,
     a_short_id_finds_its_runs_among_the_tenants_named,
     a_run_ends_once,
@@ -53,6 +54,31 @@ async fn a_list_shows_the_live_status_and_filters_by_it(db: Db) {
     let partition: PartitionKey = "p".parse().unwrap();
     let of_partition = RunFilter { partition: Some(partition), ..RunFilter::default() };
     assert_eq!(ids(&db.store, &[tenant], &of_partition, 9).await, []);
+}
+
+async fn r151_a_list_shows_the_runs_with_a_label_and_no_others(db: Db) {
+    let a = tenant("a");
+    let labels: [&[(&str, &str)]; 6] = [
+        &[("batch", "b-7")],
+        &[("alpha", "x"), ("batch", "b-7")],
+        &[("batch", "b-77")],
+        &[("x\"batch", "b-7")],
+        &[("note", ",\"batch\":\"b-7\"")],
+        &[("ba%ch", "b_7")],
+    ];
+    for (number, tags) in (0..).zip(labels) {
+        let tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        db.store.apply(labelled(&a, run_id(number), 0, &tags.collect())).await.unwrap();
+    }
+    let of = async |tag: &str| {
+        let filter = RunFilter { tag: TagFilter::parse(tag), ..RunFilter::default() };
+        ids(&db.store, std::slice::from_ref(&a), &filter, 9).await
+    };
+    assert_eq!(of("batch=b-7").await, [1, 0].map(run_id));
+    assert_eq!(of("batch").await, [2, 1, 0].map(run_id));
+    assert_eq!(of("ba%ch=b_7").await, [run_id(5)]);
+    assert_eq!(of("b").await, []);
+    assert_eq!(TagFilter::parse("=b-7"), None);
 }
 
 async fn a_run_of_another_tenant_does_not_exist(db: Db) {
