@@ -4,17 +4,27 @@
 //! in one batch: asset sensors and pages see it as they see what a step made.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use millstream_model::view::{MadeBy, MaterializationRow, PartitionState};
-use millstream_model::{AssetKey, Event, EventBody, MetadataValue, PartitionKey, TenantId};
+use millstream_model::{
+    AssetKey, ContentHash, Event, EventBody, MetadataValue, PartitionKey, TenantId, Timestamp,
+};
 use millstream_plan::check_made;
 use millstream_store::materializations::{self, PartitionChange};
-use millstream_store::{Batch, events};
+use millstream_store::reports::{self, NamedReport};
+use millstream_store::{Batch, StoreError, events};
 
 use crate::{Control, ControlError};
 
 /// The most that a report says, in bytes of JSON: it has to fit into an event.
 const SAID_MAX: usize = 60 << 10;
+
+/// The longest key that makes a report the same one when it is sent again, in bytes.
+const KEY_MAX: usize = 200;
+
+/// How long a key is known.
+const REMEMBERED: Duration = Duration::from_hours(7 * 24);
 
 /// The version of code that nobody names.
 const CODE_ELSEWHERE: &str = "external";
@@ -32,24 +42,40 @@ pub struct AssetReport {
     pub data_version: Option<String>,
     /// The version of the code that made it.
     pub code_version: Option<String>,
+    /// What makes it the same report when it is sent again.
+    pub key: Option<String>,
+}
+
+/// What became of a report.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reported {
+    /// The materialization that it is.
+    pub row: MaterializationRow,
+    /// Whether it came before.
+    pub is_known: bool,
 }
 
 impl Control {
     /// Stores that an asset, or one partition of it, was made elsewhere.
     ///
-    /// A report that is sent twice is two: whoever reports knows what was answered.
+    /// A report that has a key and is sent twice is one; another report under the same key is
+    /// refused. One without a key is two: whoever reports knows what was answered.
     pub async fn report_asset(
         &self,
         tenant: &TenantId,
         report: AssetReport,
         by: &str,
-    ) -> Result<MaterializationRow, ControlError> {
+    ) -> Result<Reported, ControlError> {
         let catalog = self.catalog().await?;
         let unknown = || ControlError::TenantUnknown { tenant: tenant.to_string() };
         let manifest = catalog.for_asset(tenant, &report.asset).ok_or_else(unknown)?;
         let choice = self.choice(manifest, tenant, report.partition.as_ref()).await?;
         check_made(manifest, tenant, &report.asset, choice.as_ref())?;
-        let AssetReport { asset, partition, metadata, data_version, code_version } = report;
+        let named = match &report.key {
+            Some(key) => Some((checked(key)?, said(&report)?)),
+            None => None,
+        };
+        let AssetReport { asset, partition, metadata, data_version, code_version, .. } = report;
         let (id, at, by) = (self.new_id(), self.now(), by.to_owned());
         let body = EventBody::Reported {
             by: by.clone(),
@@ -76,6 +102,13 @@ impl Control {
             return Err(ControlError::TooMany { count, what, limit });
         }
         let mut batch = Batch::for_tenant(tenant);
+        if let Some((key, said)) = &named {
+            let (said, reported_by) = (said.clone(), by.clone());
+            let report = NamedReport { said, report: id, reported_by, at };
+            let week = i64::try_from(REMEMBERED.as_micros()).unwrap_or(i64::MAX);
+            let forget = Timestamp::from_micros(at.as_micros().saturating_sub(week));
+            reports::keep_name(&mut batch, (tenant, &row.asset, key), &report, forget);
+        }
         materializations::insert(&mut batch, tenant, &row);
         if let Some(partition) = &row.partition {
             let (asset, state) = (&row.asset, PartitionState::Materialized);
@@ -84,7 +117,43 @@ impl Control {
             materializations::change_partition(&mut batch, tenant, &change);
         }
         events::insert(&mut batch, tenant, &self.new_id().to_string(), &[event]);
-        self.store.apply(batch).await?;
-        Ok(row)
+        match (self.store.apply(batch).await, named) {
+            (Ok(_), _) => Ok(Reported { row, is_known: false }),
+            (Err(error), Some(named)) if error.is_conflict() => {
+                self.known_report(tenant, row, named).await?.ok_or_else(|| error.into())
+            }
+            (Err(error), _) => Err(error.into()),
+        }
     }
+
+    /// The report that came first under a key, if it said what `row` says.
+    async fn known_report(
+        &self,
+        tenant: &TenantId,
+        row: MaterializationRow,
+        (key, said): (String, String),
+    ) -> Result<Option<Reported>, ControlError> {
+        let Some(first) = self.store.report_named(tenant, &row.asset, &key).await? else {
+            return Ok(None);
+        };
+        if first.said != said {
+            return Err(ControlError::ReportKeyKnown { asset: row.asset, key });
+        }
+        let made_by = MadeBy::Report { report_id: first.report, reported_by: first.reported_by };
+        let row = MaterializationRow { made_by, at: first.at, ..row };
+        Ok(Some(Reported { row, is_known: true }))
+    }
+}
+
+fn checked(key: &str) -> Result<String, ControlError> {
+    let fits = !key.is_empty() && key.len() <= KEY_MAX && !key.chars().any(char::is_control);
+    fits.then(|| key.to_owned()).ok_or(ControlError::ReportKey { limit: KEY_MAX })
+}
+
+/// The hash of all that a report says.
+fn said(report: &AssetReport) -> Result<String, ControlError> {
+    let all = (&report.partition, &report.metadata, &report.data_version, &report.code_version);
+    let json = serde_json::to_vec(&all)
+        .map_err(|error| StoreError::Unavailable(format!("the report is no JSON: {error}")))?;
+    Ok(ContentHash::of(&json).to_string())
 }

@@ -2,7 +2,8 @@
 
 use millstream_decide::condition::ConditionError;
 use millstream_model::{
-    Closed, ErrorCode, IllegalTransition, PRIORITY_TAG, PartitionsName, RunId, RunStatus, TenantId,
+    AssetKey, Closed, ErrorCode, IllegalTransition, PRIORITY_TAG, PartitionsName, RETRIES_TAG,
+    RunId, RunStatus, TenantId,
 };
 use millstream_plan::PlanError;
 use millstream_store::StoreError;
@@ -140,6 +141,24 @@ pub enum ControlError {
         limit: &'static str,
     },
 
+    /// A report says something else than the one that came first under its key.
+    #[error(
+        "asset {asset} has another report under the key {key:?}; give this one a key of its own"
+    )]
+    ReportKeyKnown {
+        /// The asset.
+        asset: AssetKey,
+        /// The key.
+        key: String,
+    },
+
+    /// The key of a report is none.
+    #[error("an idempotency key has between 1 and {limit} bytes")]
+    ReportKey {
+        /// The most.
+        limit: usize,
+    },
+
     /// A condition of a schedule says neither yes nor no.
     #[error(transparent)]
     Condition(#[from] ConditionError),
@@ -212,6 +231,15 @@ pub enum ControlError {
         text: String,
     },
 
+    /// The number of retries is none.
+    #[error(
+        "the tag `{RETRIES_TAG}` cannot be {text:?}; write how often a failed run is tried again"
+    )]
+    Retries {
+        /// What was written.
+        text: String,
+    },
+
     /// Others were faster, again and again.
     #[error("run {run} kept changing while this was tried; try again")]
     Contended {
@@ -243,9 +271,12 @@ impl ControlError {
             }
             Self::TooMany { .. }
             | Self::Priority { .. }
+            | Self::Retries { .. }
+            | Self::ReportKey { .. }
             | Self::DeliveryNameless { .. }
             | Self::DeliveryBinary => ErrorCode::BadRequest,
             Self::DeliveryFull { .. } => ErrorCode::DeliveryFull,
+            Self::ReportKeyKnown { .. } => ErrorCode::ReportKeyKnown,
             Self::ScheduleUnknown { .. } => ErrorCode::ScheduleUnknown,
             Self::SensorUnknown { .. } => ErrorCode::SensorUnknown,
             Self::Condition(_) => ErrorCode::DefinitionTemplate,

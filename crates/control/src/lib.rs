@@ -44,7 +44,7 @@ mod waiting;
 mod webhooks;
 mod why;
 
-pub use asset_reports::AssetReport;
+pub use asset_reports::{AssetReport, Reported};
 pub use catalog::Catalog;
 pub use control::{Control, Seams};
 pub use definitions::{FileChange, FileOutcome, LocationChange, LocationView};
@@ -62,7 +62,7 @@ pub use millstream_store::dead_letters::DeadLetterFilter;
 pub use millstream_store::definitions::{StoredFile, StoredLocation};
 pub use millstream_store::instance::DaemonRequest;
 pub use millstream_store::live::ClaimedRun;
-pub use millstream_store::runs::RunFilter;
+pub use millstream_store::runs::{RunFilter, TagFilter};
 pub use millstream_store::{SchemaState, Store, StoreError};
 pub use proposal::Proposal;
 pub use publish::PublishWatch;

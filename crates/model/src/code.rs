@@ -108,6 +108,8 @@ codes! {
     DeliveryRefused = "delivery-refused",
     /// More deliveries wait for their sensor than are kept.
     DeliveryFull = "delivery-full",
+    /// Another report of this asset has the same idempotency key.
+    ReportKeyKnown = "report-key-known",
     /// A run was requested before under this run key.
     RunKeyKnown = "run-key-known",
     /// The job is disabled.

@@ -79,9 +79,12 @@ fn status_of(code: ErrorCode) -> StatusCode {
         C::DeliveryRefused => StatusCode::UNAUTHORIZED,
         C::DeliveryFull => StatusCode::TOO_MANY_REQUESTS,
         C::BadRequest | C::ContextJson | C::SelectionSyntax => StatusCode::BAD_REQUEST,
-        C::RunStatus | C::EpochStale | C::JobDisabled | C::TenantDisabled | C::ScanDisabled => {
-            StatusCode::CONFLICT
-        }
+        C::RunStatus
+        | C::ReportKeyKnown
+        | C::EpochStale
+        | C::JobDisabled
+        | C::TenantDisabled
+        | C::ScanDisabled => StatusCode::CONFLICT,
         C::DatabaseUnavailable | C::DatabaseTls | C::DatabaseOwned | C::DatabaseSchema => {
             StatusCode::SERVICE_UNAVAILABLE
         }

@@ -28,6 +28,7 @@ pub mod plans;
 mod postgres;
 mod probe;
 pub mod queue;
+pub mod reports;
 pub mod runs;
 pub mod sensors;
 pub mod slots;

@@ -101,6 +101,20 @@ pub(crate) static MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/0009_fewer_pages/sqlite.sql"),
         postgres: "",
     },
+    Migration {
+        version: 10,
+        name: "0010_again",
+        up: include_str!("../migrations/0010_again/up.sql"),
+        sqlite: "",
+        postgres: "",
+    },
+    Migration {
+        version: 11,
+        name: "0011_reports",
+        up: include_str!("../migrations/0011_reports/up.sql"),
+        sqlite: "",
+        postgres: include_str!("../migrations/0011_reports/postgres.sql"),
+    },
 ];
 
 /// The table that remembers what was applied; an instance table, the same on both databases.

@@ -52,6 +52,7 @@ pub fn all_statements() -> impl Iterator<Item = &'static Sql> {
         crate::plans::ALL,
         crate::probe::ALL,
         crate::queue::ALL,
+        crate::reports::ALL,
         crate::runs::ALL,
         crate::sensors::ALL,
         crate::slots::ALL,

@@ -1,6 +1,6 @@
-//! `millstream asset`: materialize, list and show.
+//! `millstream asset`: materialize, report, list and show.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::answer::{rows, text};
 use super::job::after_launch;
@@ -20,6 +20,16 @@ pub(super) async fn run(
 ) -> Result<(), AppError> {
     match command {
         AssetCommand::List => list(client, global).await,
+        AssetCommand::Report { asset, partition, metadata, data_version, code_version, key } => {
+            let said = json!({
+                "partition": partition,
+                "metadata": said(&metadata)?,
+                "data_version": data_version,
+                "code_version": code_version,
+                "idempotency_key": key,
+            });
+            report(client, global, &asset, &said).await
+        }
         AssetCommand::Show { key } => show(client, global, &key).await,
         AssetCommand::Materialize {
             selection,
@@ -43,6 +53,42 @@ pub(super) async fn run(
             after_launch(client, global, &launched, no_wait).await
         }
     }
+}
+
+/// Metadata from the command line: what is JSON is taken so, and the rest as text.
+fn said(metadata: &[String]) -> Result<Map<String, Value>, AppError> {
+    let pair = |text: &String| {
+        let (name, value) = text.split_once('=').ok_or_else(|| AppError::Usage {
+            code: millstream_model::ErrorCode::BadRequest,
+            message: format!("`{text}` is no metadata; write it like `rows=5`"),
+        })?;
+        let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+        Ok((name.to_owned(), value))
+    };
+    metadata.iter().map(pair).collect()
+}
+
+/// Reports an asset in the one tenant that the command is about.
+async fn report(
+    client: &Client,
+    global: &Global,
+    asset: &str,
+    said: &Value,
+) -> Result<(), AppError> {
+    let partition = said.get("partition").and_then(Value::as_str).map(str::to_owned);
+    let partitions: Vec<String> = partition.into_iter().collect();
+    for tenant in wished_tenants(client, global, &partitions, false).await? {
+        let path = format!("/{tenant}/api/v1/assets/{}/report", encoded(asset));
+        let answer = client.post(&path, said).await?;
+        if global.json {
+            output::json(&answer);
+        } else if answer.get("repeated").and_then(Value::as_bool) == Some(true) {
+            output::line(&format!("{asset} was reported before, at {}", text(&answer, "/at")));
+        } else {
+            output::line(&format!("{asset} is reported in tenant {tenant}"));
+        }
+    }
+    Ok(())
 }
 
 /// The tenants that a wish goes to: all, the named one, the one that the partitions' keys name,
@@ -139,10 +185,13 @@ async fn show(client: &Client, global: &Global, key: &str) -> Result<(), AppErro
             text(view, "/description")
         ));
         for made in rows(view, "history") {
+            let by = match made.get("reported_by").and_then(Value::as_str) {
+                Some(name) => format!("reported by {name}"),
+                None => format!("run {}", text(made, "/run_id")),
+            };
             output::line(&format!(
-                "  {}  run {}  {}  {}",
+                "  {}  {by}  {}  {}",
                 text(made, "/at"),
-                text(made, "/run_id"),
                 text(made, "/partition"),
                 metadata(made)
             ));

@@ -160,6 +160,38 @@ fn r152_an_asset_that_is_reported_from_outside_is_shown_and_requests_the_next() 
 }
 
 #[test]
+fn r152_a_report_that_is_sent_again_after_a_crash_is_one_for_pages_and_sensors() {
+    let project = Project::with(
+        "assets:\n  raw: {}\n  marts: { deps: [raw], step: { kind: noop } }\nsensors:\n  \
+         follow: { kind: asset, select: raw, every: 1s, request: { select: marts } }\n",
+    );
+    let server = project.serve();
+    wait_for("the sensor's cursor", || {
+        project.json(&["sensor", "show", "follow"])["cursor"].as_str().map(str::to_owned)
+    });
+    let told = ["asset", "report", "raw", "--metadata", "rows=7", "--key", "load-1"];
+    let first = project.json(&told);
+    assert_eq!(
+        (&first["repeated"], &first["metadata"]["rows"]["value"]),
+        (&json!(false), &json!(7))
+    );
+    server.kill();
+    let _server = project.serve();
+    let again = project.json(&told);
+    assert_eq!((&again["repeated"], &again["report_id"]), (&json!(true), &first["report_id"]));
+    assert_eq!(project.run(&told).code, 0);
+    let other = project.run(&["asset", "report", "raw", "--metadata", "rows=8", "--key", "load-1"]);
+    assert_eq!(other.code, 1);
+    assert!(other.err.contains("report-key-known"), "{other:?}");
+    let last = ["asset", "report", "raw", "--metadata", "rows=9", "--key", "load-2"];
+    assert_eq!(project.run(&last).out, "raw is reported in tenant default\n");
+
+    assert_eq!(run_keys(&project, "follow", 2).len(), 2, "one run for each report");
+    let shown = project.json(&["asset", "show", "raw"]);
+    assert_eq!(shown["history"].as_array().unwrap().len(), 2);
+}
+
+#[test]
 fn r129_a_function_in_python_is_asked_with_the_cursor_that_it_returned() {
     let sensor = "sensors:\n  own:\n    kind: python\n    function: \"sense.py:new_files\"\n    \
                   every: 1s\n    request: { job: load }\n";
@@ -469,4 +501,74 @@ fn r022_a_thousand_due_sensors_are_all_asked_while_schedules_go_on() {
     let failed: Vec<&Value> =
         failed.filter(|sensor| sensor["last_tick"]["status"] == "FAILED").collect();
     assert_eq!(failed.len(), 0, "{:?}", failed.first());
+}
+
+/// Five jobs that hand a batch and its partition on, of which the fourth fails until it is mended.
+fn chain() -> String {
+    let stages = ["download", "process", "stage", "copy", "snapshot"];
+    let asset = |stage: &&str| {
+        let command = if *stage == "copy" { "test -e mended" } else { "true" };
+        let step = format!("{{ kind: command, command: \"{command}\" }}");
+        format!("  {stage}ed: {{ partitions: day, step: {step} }}\n")
+    };
+    let job = |stage: &&str| format!("  {stage}: {{ select: {stage}ed }}\n");
+    let sensor = |pair: &[&str]| {
+        let request = format!("{{ job: {}, pass_tags: [batch_id] }}", pair[1]);
+        format!(
+            "  after_{0}: {{ kind: run_status, job: {0}, on: [SUCCESS], every: 1s, request: \
+             {request} }}\n",
+            pair[0]
+        )
+    };
+    format!(
+        "partitions:\n  day: {{ kind: static, keys: [d1, d2] }}\nassets:\n{}jobs:\n{}sensors:\n{}",
+        stages.iter().map(asset).collect::<Vec<_>>().concat(),
+        stages.iter().map(job).collect::<Vec<_>>().concat(),
+        stages.windows(2).map(sensor).collect::<Vec<_>>().concat()
+    )
+}
+
+#[test]
+fn r151_the_runs_of_a_batch_are_one_list_that_says_where_the_chain_has_stopped() {
+    let project = Project::with(&chain());
+    let server = project.serve();
+    for stage in ["download", "process", "stage", "copy"] {
+        wait_for("the sensor's cursor", || {
+            let sensor = project.json(&["sensor", "show", &format!("after_{stage}")]);
+            sensor["cursor"].as_str().map(str::to_owned)
+        });
+    }
+    let launch = |batch: &str, partition: &str| {
+        let tag = format!("batch_id={batch}");
+        let told = ["job", "launch", "download", "--partition", partition, "--tag", &tag];
+        let launched = project.run(&told);
+        assert_eq!(launched.code, 0, "{launched:?}");
+    };
+    launch("b-7", "d1");
+    launch("b-8", "d2");
+    let batch = |status: &str, count: usize| {
+        wait_for(&format!("{count} runs of the batch, the last {status}"), || {
+            let runs = project.json(&["run", "list", "--tag", "batch_id=b-7"]);
+            let runs = runs.as_array()?.clone();
+            (runs.len() == count && runs[0]["status"] == status).then_some(runs)
+        })
+    };
+    let stuck = batch("FAILURE", 4);
+    let (_, page) = server.try_get("/default/runs?q=tag:batch_id%3Db-7").unwrap();
+    assert!(
+        page.contains("4 runs, 1 failed; stopped at copy (failed): step `copyed` failed"),
+        "{page}"
+    );
+    let (_, page) =
+        server.try_get(&format!("/default/runs/{}", stuck[0]["run_id"].as_str().unwrap())).unwrap();
+    assert!(page.contains("href=\"/default/runs?q=tag%3Abatch_id%3Db-7\""), "{page}");
+
+    project.write("mended", "");
+    project.json(&["run", "retry", stuck[0]["run_id"].as_str().unwrap()]);
+    let all = batch("SUCCESS", 6);
+    let of = |key: &str| all.iter().rev().map(|run| run[key].as_str().unwrap()).collect::<Vec<_>>();
+    assert_eq!(of("job"), ["download", "process", "stage", "copy", "copy", "snapshot"]);
+    assert_eq!(of("partition"), ["d1"; 6]);
+    let (_, page) = server.try_get("/default/runs?q=tag:batch_id%3Db-7").unwrap();
+    assert!(!page.contains("stopped at") && !page.contains("now at"), "{page}");
 }

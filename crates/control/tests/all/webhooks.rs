@@ -124,7 +124,37 @@ fn report(asset: &str, partition: Option<&str>) -> AssetReport {
         metadata: BTreeMap::from([("rows".to_owned(), MetadataValue::int(5))]),
         data_version: Some("v1".to_owned()),
         code_version: None,
+        key: None,
     }
+}
+
+#[tokio::test]
+async fn r152_a_report_that_is_sent_again_under_its_key_is_one() {
+    let text = "partitions:\n  shop: { kind: dynamic, keys: [s1, s2] }\nassets:\n  \
+                raw: {}\n  orders: { partitions: shop, step: { kind: noop } }\n";
+    let world = World::of(text).await;
+    let (control, tenant) = (world.control().clone(), TenantId::default_tenant());
+    let keyed = |asset, partition, key: &str| {
+        let key = Some(key.to_owned());
+        let report = AssetReport { key, ..report(asset, partition) };
+        control.report_asset(&tenant, report, "loader")
+    };
+    let (one, other) = tokio::join!(keyed("raw", None, "n-1"), keyed("raw", None, "n-1"));
+    let (one, other) = (one.unwrap(), other.unwrap());
+    assert_eq!((one.is_known, other.is_known), (false, true));
+    assert_eq!(one.row, other.row, "the answer is that of the first");
+    assert!(!keyed("raw", None, "n-2").await.unwrap().is_known);
+    assert!(!keyed("orders", Some("s1"), "n-1").await.unwrap().is_known, "another asset's key");
+    let refused = keyed("orders", Some("s2"), "n-1").await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::ReportKeyKnown, "{refused}");
+    let view = control.asset_view(&tenant, &"raw".parse().unwrap()).await.unwrap();
+    assert_eq!(view.history.len(), 2);
+    let refused = keyed("raw", None, &"k".repeat(201)).await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::BadRequest);
+
+    world.bench.clock.advance(std::time::Duration::from_hours(8 * 24));
+    assert!(!keyed("raw", None, "n-3").await.unwrap().is_known);
+    assert!(!keyed("raw", None, "n-1").await.unwrap().is_known, "keys are forgotten after a week");
 }
 
 #[tokio::test]

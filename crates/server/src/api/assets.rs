@@ -90,6 +90,16 @@ pub(crate) struct ReportBody {
     metadata: BTreeMap<String, serde_json::Value>,
     data_version: Option<String>,
     code_version: Option<String>,
+    idempotency_key: Option<String>,
+}
+
+/// The materialization that a report is.
+#[derive(Debug, Serialize)]
+pub(crate) struct ReportAnswer {
+    #[serde(flatten)]
+    row: MaterializationRow,
+    /// Whether the report came before.
+    repeated: bool,
 }
 
 /// Takes down that an asset was made elsewhere.
@@ -98,13 +108,14 @@ pub(crate) async fn report(
     visitor: Visitor,
     Segments(path): Segments<AssetPath>,
     Body(body): Body<ReportBody>,
-) -> Result<(StatusCode, Json<MaterializationRow>), Problem> {
-    let ReportBody { partition, metadata, data_version, code_version } = body;
+) -> Result<(StatusCode, Json<ReportAnswer>), Problem> {
+    let ReportBody { partition, metadata, data_version, code_version, idempotency_key: key } = body;
     let asset = asset_key(&path.asset)?;
     let said = |(name, value)| (name, MetadataValue::infer(value));
     let metadata = metadata.into_iter().map(said).collect();
-    let report = AssetReport { asset, partition, metadata, data_version, code_version };
+    let report = AssetReport { asset, partition, metadata, data_version, code_version, key };
     let by = visitor.caller.name.as_str();
-    let row = state.control.report_asset(visitor.tenant()?, report, by).await?;
-    Ok((StatusCode::CREATED, Json(row)))
+    let reported = state.control.report_asset(visitor.tenant()?, report, by).await?;
+    let status = if reported.is_known { StatusCode::OK } else { StatusCode::CREATED };
+    Ok((status, Json(ReportAnswer { row: reported.row, repeated: reported.is_known })))
 }
