@@ -77,7 +77,12 @@ impl Instance {
         url: &str,
         purpose: Purpose,
     ) -> Result<DaemonHandle, AppError> {
-        let location = Location { name: location_name(), root: self.settings.dags.clone() };
+        let location = Location {
+            name: location_name(),
+            root: self.settings.dags.clone(),
+            project: self.settings.project.clone(),
+            blobs: self.blobs.clone(),
+        };
         let root = location.root.display().to_string();
         self.control.add_location(&location.name, &root).await?;
         let launcher = self.launcher(url)?;

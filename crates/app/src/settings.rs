@@ -85,6 +85,16 @@ impl Settings {
         Ok(Self::read(folder, variable))
     }
 
+    /// The project's folder of the definition files in `folder`: where that is the definitions'
+    /// folder of a copy of the project, the copy, and this project elsewhere.
+    pub(crate) fn project_of(&self, folder: &Path) -> PathBuf {
+        let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+        let Ok(below) = self.dags.strip_prefix(&self.project) else { return self.project.clone() };
+        let is_copy = below.components().count() > 0 && folder.ends_with(below);
+        let copy = folder.ancestors().nth(below.components().count());
+        copy.filter(|_| is_copy).map_or_else(|| self.project.clone(), Path::to_owned)
+    }
+
     /// The settings for `project` under an environment that `variable` looks up.
     pub(crate) fn read(project: &Path, variable: impl Fn(&str) -> Option<String>) -> Self {
         let mut warnings = Vec::new();

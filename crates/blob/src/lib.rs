@@ -1,4 +1,4 @@
-//! What is too large or too growing for the database: compute logs and large results.
+//! What is too large or too growing for the database: compute logs, large results and sources.
 //!
 //! [`Blobs`] names and reads them; the worker's supervisor appends to logs through [`LogWriter`],
 //! the server reads them while they grow. It knows nothing of the rules of runs.
@@ -9,6 +9,7 @@
 mod log;
 mod part;
 mod result;
+mod source;
 mod store;
 
 pub use log::{LOG_MAX, LogKey, LogPart, LogStream, LogTime, LogWriter};

@@ -3,6 +3,7 @@
 use std::io;
 use std::io::SeekFrom;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use millstream_model::{RunId, TenantId};
 use tokio::fs;
@@ -62,7 +63,7 @@ impl Blobs {
         Self { place: Place::Folder(root) }
     }
 
-    fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         let Place::Folder(root) = &self.place;
         root
     }
@@ -163,7 +164,7 @@ impl Blobs {
     }
 }
 
-fn at(path: &Path) -> impl FnOnce(io::Error) -> BlobError {
+pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> BlobError {
     move |source| BlobError::Io { path: path.to_owned(), source }
 }
 
@@ -178,11 +179,15 @@ async fn open(path: &Path) -> io::Result<Option<(fs::File, u64)>> {
     }
 }
 
-async fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Writes a file that is there whole or not at all.
+pub(crate) async fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).await?;
     }
-    let draft = path.with_added_extension("draft");
+    // Another writer of the same has a draft of its own.
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let draft = path.with_added_extension(format!("draft-{}-{number}", std::process::id()));
     let mut file = fs::File::create(&draft).await?;
     file.write_all(bytes).await?;
     // The event that refers to it is durable, so it has to be too.

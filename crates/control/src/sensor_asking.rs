@@ -112,13 +112,13 @@ fn with_cursor(step: StepConfig, asking: &SensorAsking) -> StepConfig {
             sql.params.entry("cursor".to_owned()).or_insert_with(|| json!(cursor));
             StepConfig::Sql(sql)
         }
-        StepConfig::Command(CommandStep { command, mut env, cwd, pipes }) => {
+        StepConfig::Command(CommandStep { command, mut env, cwd, pipes, sources }) => {
             let short = asking.cursor.as_ref().is_none_or(|cursor| cursor.len() < VARIABLE_MAX);
             if short {
                 let cursor = || "{{ trigger.cursor or '' }}".to_owned();
                 env.entry("MILLSTREAM_CURSOR".to_owned()).or_insert_with(cursor);
             }
-            StepConfig::Command(CommandStep { command, env, cwd, pipes })
+            StepConfig::Command(CommandStep { command, env, cwd, pipes, sources })
         }
         other => other,
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use millstream_blob::Blobs;
 use millstream_control::{
     ClaimedRun, Control, DaemonRequest, Deletions, LostWatch, Patience, PublishWatch, QueueLimits,
     QueueWatch, Rollback, TickWatch,
@@ -46,6 +47,10 @@ pub struct Location {
     pub name: LocationName,
     /// The folder that its files are below.
     pub root: PathBuf,
+    /// The project's folder, which the sources of steps are below.
+    pub project: PathBuf,
+    /// Where these sources are kept.
+    pub blobs: Blobs,
 }
 
 /// One daemon.
@@ -106,7 +111,9 @@ impl Daemon {
         settings: Settings,
         location: Location,
     ) -> Self {
-        let root = Mutex::new(Root::new(location.root.clone()));
+        let root = Root::new(location.root.clone());
+        let root = root.with_sources(location.project.clone(), location.blobs.clone());
+        let root = Mutex::new(root);
         Self { control, launcher, settings, location, root, senses: None }
     }
 
@@ -279,6 +286,7 @@ impl Daemon {
                 folder = FolderWatch::start(&self.location.root);
                 watching = true;
             }
+            folder.also(self.root.lock().await.watched());
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
                 () = folder.changed() => {}

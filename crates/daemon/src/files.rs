@@ -1,16 +1,21 @@
 //! What lies below a definition root, hashed only where it may have changed.
 //!
 //! A file whose size, modification time and inode are as before has the hash it had before, so an
-//! unchanged root costs a walk and a `stat` a file.
+//! unchanged root costs a walk and a `stat` a file. To the content of a definition file belong the
+//! sources of its steps, see [`crate::sources`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{DirEntry, Metadata};
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use millstream_blob::Blobs;
 use millstream_control::Sighting;
-use millstream_model::ContentHash;
+use millstream_definition::ParsedFile;
+use millstream_model::{ContentHash, FileManifest};
+
+use crate::sources::{Need, Sources, StoreSourcesError};
 
 /// The largest file that is read whole; a larger one is reported by its first bytes alone.
 const READ_MAX: u64 = 2 << 20;
@@ -25,9 +30,29 @@ const DEPTH_MAX: usize = 32;
 #[derive(Debug)]
 pub struct Root {
     path: PathBuf,
-    remembered: HashMap<String, (Fingerprint, ContentHash)>,
+    sources: Option<Kept>,
+    remembered: HashMap<String, Remembered>,
     /// The location's version when all that is remembered was last found to be stored.
     settled: Option<i64>,
+}
+
+/// The sources of the definitions' steps, and where they are kept.
+#[derive(Debug)]
+struct Kept {
+    sources: Sources,
+    blobs: Blobs,
+}
+
+/// What the last look saw of a file.
+#[derive(Debug)]
+struct Remembered {
+    print: Fingerprint,
+    /// The hash of its bytes alone.
+    bytes: ContentHash,
+    /// What the sources of its steps are found by.
+    needs: Vec<Need>,
+    /// The hash of its bytes and sources.
+    checksum: ContentHash,
 }
 
 /// What says that a file is as it was.
@@ -54,7 +79,15 @@ impl Fingerprint {
 impl Root {
     /// The root at `path`, which need not exist yet.
     pub fn new(path: PathBuf) -> Self {
-        Self { path, remembered: HashMap::new(), settled: None }
+        Self { path, sources: None, remembered: HashMap::new(), settled: None }
+    }
+
+    /// The same root, whose definitions' steps have their sources below `project`; they are kept in
+    /// `blobs`, and belong to the versions of the definitions.
+    #[must_use]
+    pub fn with_sources(self, project: PathBuf, blobs: Blobs) -> Self {
+        let sources = Some(Kept { sources: Sources::new(project), blobs });
+        Self { sources, ..self }
     }
 
     /// Where it is.
@@ -68,23 +101,21 @@ impl Root {
     /// holds itself. A file that cannot be read is read again at the next look.
     pub fn look(&mut self) -> Sighting {
         self.settled = None;
+        let mut sources = self.sources.as_mut().map(|kept| &mut kept.sources);
+        if let Some(sources) = &mut sources {
+            sources.look_again();
+        }
         if !self.path.is_dir() {
             return Sighting::Unreadable(format!("{} is no directory", self.path.display()));
         }
         let mut remembered = HashMap::new();
         let walked = walk(&self.path, &mut |found| {
             let print = Fingerprint::of(&found.metadata);
-            let known = self.remembered.get(found.name).filter(|(known, _)| *known == print);
-            let entry = match known {
-                Some((_, hash)) => (print, hash.clone()),
-                None => match read(&self.path.join(found.name)) {
-                    Ok(content) => (print, ContentHash::of(&content)),
-                    Err(error) => {
-                        let hash = ContentHash::of(format!("unreadable: {error}").as_bytes());
-                        (Fingerprint::NEVER, hash)
-                    }
-                },
-            };
+            let known = self.remembered.remove(found.name).filter(|known| known.print == print);
+            let mut entry = known.unwrap_or_else(|| Remembered::new(&self.path, &found, print));
+            if let Some(sources) = &mut sources {
+                entry.checksum = sources.checksum(&entry.bytes, &entry.needs);
+            }
             remembered.insert(found.name.to_owned(), entry);
             Look::Further
         });
@@ -92,8 +123,8 @@ impl Root {
             return Sighting::Unreadable(reason);
         }
         self.remembered = remembered;
-        let files = self.remembered.iter().map(|(name, (_, hash))| (name.clone(), hash.clone()));
-        Sighting::Files(files.collect())
+        let files = self.remembered.iter();
+        Sighting::Files(files.map(|(name, file)| (name.clone(), file.checksum.clone())).collect())
     }
 
     /// Remembers that what the last look saw is stored, as the location's version `version` says.
@@ -102,14 +133,14 @@ impl Root {
     }
 
     /// How many files there are, if all is as it was when it was settled at `version`.
-    pub(crate) fn unchanged(&self, version: i64) -> Option<usize> {
+    pub(crate) fn unchanged(&mut self, version: i64) -> Option<usize> {
         if self.settled != Some(version) {
             return None;
         }
         let mut seen = 0;
         let walked = walk(&self.path, &mut |found| {
             let known = self.remembered.get(found.name);
-            if known.is_some_and(|(print, _)| *print == Fingerprint::of(&found.metadata)) {
+            if known.is_some_and(|known| known.print == Fingerprint::of(&found.metadata)) {
                 seen += 1;
                 Look::Further
             } else {
@@ -117,12 +148,67 @@ impl Root {
                 Look::Enough
             }
         });
-        (walked.is_ok() && seen == self.remembered.len()).then_some(seen)
+        let is_same = walked.is_ok() && seen == self.remembered.len() && self.has_same_sources();
+        is_same.then_some(seen)
+    }
+
+    /// Whether the sources of all steps are as they were at the last look.
+    fn has_same_sources(&mut self) -> bool {
+        let Some(Kept { sources, .. }) = &mut self.sources else { return true };
+        sources.look_again();
+        let mut files = self.remembered.values().filter(|file| !file.needs.is_empty());
+        files.all(|file| sources.checksum(&file.bytes, &file.needs) == file.checksum)
+    }
+
+    /// What the file called `name` declares with the versions of its sources, and the hash of both.
+    pub(crate) fn parse(&mut self, name: &str) -> std::io::Result<(ContentHash, ParsedFile)> {
+        let content = self.content(name)?;
+        let mut parsed = millstream_definition::parse_file(name, &content);
+        let bytes = ContentHash::of(&content);
+        let Some(Kept { sources, .. }) = &mut self.sources else { return Ok((bytes, parsed)) };
+        let needs = parsed.manifest.as_mut().map(Sources::needs_of).unwrap_or_default();
+        let checksum = sources.checksum(&bytes, &needs);
+        sources.fill(name, &mut parsed);
+        Ok((checksum, parsed))
+    }
+
+    /// Keeps the sources of what a file declares, before that goes live.
+    pub(crate) async fn keep_sources(
+        &self,
+        content: &mut FileManifest,
+    ) -> Result<(), StoreSourcesError> {
+        let Some(Kept { sources, blobs }) = &self.sources else { return Ok(()) };
+        let codes: BTreeSet<ContentHash> =
+            content.programs().iter().filter_map(|(_, program)| program.code().cloned()).collect();
+        for code in &codes {
+            sources.store(code, blobs).await?;
+        }
+        Ok(())
+    }
+
+    /// The files outside of the root that the last look depended on.
+    pub(crate) fn watched(&self) -> BTreeSet<PathBuf> {
+        let sources = self.sources.iter().flat_map(|kept| kept.sources.watched());
+        sources.filter(|path| !path.starts_with(&self.path)).collect()
     }
 
     /// The content of the file called `name`.
     pub fn content(&self, name: &str) -> std::io::Result<Vec<u8>> {
         read(&self.path.join(name))
+    }
+}
+
+impl Remembered {
+    /// What there is to remember of a file that was not seen before, or has changed.
+    fn new(root: &Path, found: &Found<'_>, print: Fingerprint) -> Self {
+        let (print, bytes, needs) = match read(&root.join(found.name)) {
+            Ok(content) => (print, ContentHash::of(&content), Sources::needs(found.name, &content)),
+            Err(error) => {
+                let hash = ContentHash::of(format!("unreadable: {error}").as_bytes());
+                (Fingerprint::NEVER, hash, Vec::new())
+            }
+        };
+        Self { print, checksum: bytes.clone(), bytes, needs }
     }
 }
 

@@ -14,6 +14,7 @@ mod rollback;
 mod scan;
 mod senses;
 mod sensors;
+mod sources;
 mod watch;
 
 pub use daemon::{Daemon, DaemonHandle, Location, Settings};
@@ -24,3 +25,4 @@ pub use passes::{QueuePass, queue_pass, schedule_pass};
 pub use rollback::rollback;
 pub use scan::{ScanReport, scan, wrong_selections};
 pub use senses::Senses;
+pub use sources::Sources;

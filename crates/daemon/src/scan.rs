@@ -12,7 +12,7 @@ use millstream_definition::{LocationFile, ParsedFile, Places, Version, check_loc
 use millstream_model::view::FileState;
 use millstream_model::{
     ContentHash, Diagnostic, ErrorCode, FileManifest, JobDef, LocationName, Manifest, Place,
-    ScheduleDef, SensorDef, Severity,
+    ScheduleDef, SensorDef, Severity, chain,
 };
 
 use crate::files::Root;
@@ -66,13 +66,33 @@ pub async fn scan(
         root.settle(seen_version);
         return Ok(ScanReport { files, ..ScanReport::default() });
     }
-    let scan = Scan { control, location, root, known };
-    let changes = scan.changes(&verdict, &sighting.into_files()).await?;
+    let mut scan = Scan { control, location, root, known };
+    let mut changes = scan.changes(&verdict, &sighting.into_files()).await?;
+    keep_sources(root, &mut changes).await;
     let report = summarize(&changes, files);
     let change =
         LocationChange { location: location.clone(), seen_version, files: changes, stale: None };
     control.apply_scan(&change).await?;
     Ok(report)
+}
+
+/// Keeps the sources of what goes live. A file whose sources cannot be kept does not; the next scan
+/// tries again.
+async fn keep_sources(root: &Root, changes: &mut Vec<FileChange>) {
+    let mut kept = Vec::with_capacity(changes.len());
+    for mut change in changes.drain(..) {
+        let stored = match &mut change.outcome {
+            FileOutcome::Live { content, .. } => root.keep_sources(content).await,
+            FileOutcome::Bad { .. } | FileOutcome::Deleted => Ok(()),
+        };
+        match stored {
+            Ok(()) => kept.push(change),
+            Err(error) => {
+                tracing::warn!("{}: {}; it is looked at again", change.name, chain(&error));
+            }
+        }
+    }
+    *changes = kept;
 }
 
 /// A scan that found what is stored: only that it took place is news.
@@ -95,7 +115,7 @@ fn summarize(changes: &[FileChange], files: usize) -> ScanReport {
 struct Scan<'a> {
     control: &'a Control,
     location: &'a LocationName,
-    root: &'a Root,
+    root: &'a mut Root,
     known: BTreeMap<String, StoredFile>,
 }
 
@@ -108,7 +128,7 @@ struct Fresh {
 
 impl Scan<'_> {
     async fn changes(
-        &self,
+        &mut self,
         verdict: &ScanVerdict,
         checksums: &BTreeMap<String, ContentHash>,
     ) -> Result<Vec<FileChange>, StoreError> {
@@ -135,7 +155,7 @@ impl Scan<'_> {
     }
 
     fn parse(
-        &self,
+        &mut self,
         names: &BTreeSet<String>,
         checksums: &BTreeMap<String, ContentHash>,
     ) -> BTreeMap<String, Fresh> {
@@ -149,10 +169,8 @@ impl Scan<'_> {
                     self.root.path().join(name).display()
                 );
             }
-            let (checksum, parsed) = match self.root.content(name) {
-                Ok(content) => {
-                    (ContentHash::of(&content), millstream_definition::parse_file(name, &content))
-                }
+            let (checksum, parsed) = match self.root.parse(name) {
+                Ok(parsed) => parsed,
                 Err(error) => (seen.clone(), unreadable(name, &error)),
             };
             let version = parsed.manifest.as_ref().map(file_hash);

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use millstream_model::{ErrorCode, JobDef, JobName, JobShape, OpDef, RetryFrom, RunRetries};
+use millstream_model::{
+    ErrorCode, JobDef, JobName, JobShape, OpDef, RetryFrom, RunRetries, StepConfig,
+};
 
 use crate::fields::{Field, Fields, parsed};
 use crate::finding::{Findings, Spot};
@@ -114,7 +116,7 @@ fn job(name: JobName, shape: JobShape, fields: &Fields<'_>, reader: &mut Reader)
         shape,
     };
     if let JobShape::Ops(ops) = &job.shape {
-        note_resources(&job.name, ops, fields, reader);
+        note_ops(&job.name, ops, fields, reader);
     }
     reader.manifest.jobs.push(job);
 }
@@ -134,9 +136,14 @@ fn run_retries(fields: &Fields<'_>, findings: &mut Findings) -> Option<RunRetrie
     })
 }
 
-/// Remembers the places of ops that name a resource or a pool, which another file may declare.
-fn note_resources(name: &JobName, ops: &[OpDef], fields: &Fields<'_>, reader: &mut Reader) {
-    if !ops.iter().any(|op| op.step.resource().is_some() || op.pool.is_some()) {
+/// Remembers the places of ops of which something is only found out later: they name a resource or
+/// a pool, which another file may declare, or run files of the project.
+fn note_ops(name: &JobName, ops: &[OpDef], fields: &Fields<'_>, reader: &mut Reader) {
+    let is_told_later = |op: &OpDef| {
+        let runs_files = matches!(op.step, StepConfig::Command(_) | StepConfig::Python(_));
+        runs_files || op.step.resource().is_some() || op.pool.is_some()
+    };
+    if !ops.iter().any(is_told_later) {
         return;
     }
     let nodes = fields.get("nodes").and_then(|it| it.list(&mut reader.findings));

@@ -36,6 +36,14 @@ impl Places {
         (spot.line, spot.column)
     }
 
+    /// Where the step or handler at `path` of [`millstream_model::FileManifest::programs`] is
+    /// declared, as [`Places::job`] does.
+    pub fn program(&self, path: &[String]) -> (u32, u32) {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        let spot = self.spot(&path);
+        (spot.line, spot.column)
+    }
+
     /// Where `path` stands, or the nearest thing around it, or the file as a whole.
     pub(crate) fn spot(&self, path: &[&str]) -> Spot {
         let mut path: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();

@@ -29,7 +29,8 @@ pub(crate) fn step(
     let interpreter = fields.get("interpreter").and_then(|it| it.filled(findings));
     let pipes = fields.get("pipes").map(|it| steps::pipes(&it, findings)).unwrap_or_default();
     let isolation = isolation.unwrap_or_default();
-    Some(PythonStep { function: function?, isolation, params, env, interpreter, pipes })
+    let sources = steps::sources(fields, None, findings);
+    Some(PythonStep { function: function?, isolation, params, env, interpreter, pipes, sources })
 }
 
 /// A function's name: where it is, a colon, and what it is called there.

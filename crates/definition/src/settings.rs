@@ -152,6 +152,7 @@ pub(crate) fn handlers(field: &Field<'_>, reader: &mut Reader) {
                 .help("write a module's name, or its beginning and a `*`: `MyApp.Tasks.*`");
         }
         if let Some(target) = handler(&entry, findings) {
+            reader.places.note(&["handler", entry.name], entry.name_spot);
             reader.manifest.handlers.push(HandlerDef { pattern, target });
         }
     }

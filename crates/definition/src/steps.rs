@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use millstream_model::{
     AssetKey, CommandLine, CommandStep, ErrorCode, Invocation, LambdaStep, LoadMode, LoadStep,
-    LocalStep, NoopStep, PipesChannel, PipesConfig, ReadSource, SqlStep, StepConfig,
+    LocalStep, NoopStep, PipesChannel, PipesConfig, ReadSource, SqlStep, StepConfig, StepSources,
+    below_project,
 };
 
 use crate::fields::{Field, Fields, one_of};
@@ -150,6 +151,7 @@ pub(crate) fn command(fields: &Fields<'_>, findings: &mut Findings) -> Option<Co
     let env = fields.get("env").map(|it| it.text_map(findings)).unwrap_or_default();
     let cwd = fields.get("cwd").and_then(|it| it.filled(findings));
     let pipes = fields.get("pipes").map(|it| pipes(&it, findings)).unwrap_or_default();
+    let sources = sources(fields, cwd.as_deref(), findings);
     let field = field?;
     let command = match &field.node.value {
         Value::Text(_) => CommandLine::Shell(field.filled(findings)?),
@@ -166,7 +168,24 @@ pub(crate) fn command(fields: &Fields<'_>, findings: &mut Findings) -> Option<Co
             return None;
         }
     };
-    Some(CommandStep { command, env, cwd, pipes })
+    Some(CommandStep { command, env, cwd, pipes, sources })
+}
+
+/// The files and folders under `sources`, whose content counts to the version.
+pub(crate) fn sources(
+    fields: &Fields<'_>,
+    cwd: Option<&str>,
+    findings: &mut Findings,
+) -> StepSources {
+    let Some(field) = fields.get("sources") else { return StepSources::default() };
+    let named = field.texts(findings);
+    for path in named.iter().filter(|path| below_project(cwd, path).is_none()) {
+        let message = format!("`{path}` is not below the project's folder");
+        findings
+            .error(ErrorCode::DefinitionValue, field.node.spot, message)
+            .help("name files and folders by their paths below the project's folder, or the `cwd`");
+    }
+    StepSources { named, code: None }
 }
 
 /// How a program may speak Pipes: a word for the channel, or `{messages: stdout, extras: {…}}`.

@@ -1,30 +1,29 @@
 //! The sources of a project as of one version: a copy that no later change touches.
 //!
-//! A copy mirrors the project's folder: Python files are copied, and whatever else lies beside them
-//! is a link to the original, so that a path that begins at `__file__` still leads somewhere. The
-//! hash of the copied files is the version.
+//! A copy mirrors the project's folder: the files of the version are copied, and whatever else lies
+//! beside them is a link to the original, so that a path that begins at a file's own folder still
+//! leads somewhere. The hash of the copied files is the version.
 
-use std::collections::BTreeMap;
-use std::fs::{DirEntry, Metadata};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{DirEntry, Permissions};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use millstream_model::{ContentHash, ContentHasher};
+use millstream_model::{ContentHash, SourceFile, SourceSet, is_python};
 
-/// The most files and folders of a project that are looked at.
-const ENTRIES_MAX: usize = 20_000;
+use crate::tree::{CodeError, PythonFiles, Stamp, python_files};
 
-/// The most bytes that its Python files have together.
-const BYTES_MAX: u64 = 64 * 1024 * 1024;
-
-/// How deep folders are looked into.
-const DEPTH_MAX: usize = 32;
+/// The most bytes that the sources of one version have together.
+pub const CODE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// How many versions are kept; the ones that no run has used for the longest time go.
 const VERSIONS_MAX: usize = 50;
+
+/// The most links that a copy has to what lies beside its files.
+const LINKS_MAX: usize = 20_000;
 
 /// The file in a copy that is written anew when a run uses it.
 const USED: &str = ".used";
@@ -36,32 +35,8 @@ pub struct Code {
     pub hash: ContentHash,
     /// Where the copy is.
     pub root: PathBuf,
-}
-
-/// The sources cannot be copied.
-#[derive(Debug, thiserror::Error)]
-pub enum CodeError {
-    /// There are too many of them.
-    #[error(
-        "the project's folder {} {problem}; keep data, and environments that are no Python ones, \
-         outside of it or in a folder whose name begins with a dot",
-        root.display()
-    )]
-    TooMuch {
-        /// The project's folder.
-        root: PathBuf,
-        /// What there is too much of.
-        problem: String,
-    },
-    /// A file cannot be read or written.
-    #[error("the project's Python files cannot be copied: {}", path.display())]
-    Files {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        #[source]
-        source: io::Error,
-    },
+    /// What was copied.
+    pub set: SourceSet,
 }
 
 /// Where copies are kept, and the one that was used last.
@@ -72,42 +47,11 @@ pub struct CodeStore {
     last: Mutex<Option<Last>>,
 }
 
-/// The copy that was used last, with what it was made of.
+/// The copy of the project that was made last, with what it was made of.
 #[derive(Debug)]
 struct Last {
-    sources: Sources,
+    sources: PythonFiles,
     code: Arc<Code>,
-}
-
-/// The Python files of a project by their paths relative to it.
-type Sources = BTreeMap<PathBuf, Stamp>;
-
-/// What tells a file that was changed from one that was not, without reading it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    size: u64,
-    inode: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-/// What an entry of a folder is.
-enum Kind {
-    /// Not looked at.
-    Nothing,
-    Source(Stamp),
-    /// A folder that may have sources.
-    Package,
-    Other,
-}
-
-/// What was found below a project's folder; paths are relative to it.
-#[derive(Debug, Default)]
-struct Found {
-    sources: Sources,
-    /// Files that are no sources, and folders without any.
-    links: Vec<PathBuf>,
-    entries: usize,
 }
 
 impl CodeStore {
@@ -116,125 +60,124 @@ impl CodeStore {
         Self { folder, root, last: Mutex::default() }
     }
 
-    /// The sources as they are now. It looks at files, which takes a while: call it where that
-    /// holds nobody up.
+    /// The project's Python files as they are now, for a step whose definition names no version.
+    /// It looks at files, which takes a while: call it where that holds nobody up.
     pub fn pin(&self) -> Result<Arc<Code>, CodeError> {
-        let mut found = Found::default();
-        self.walk(Path::new(""), 0, &mut found)?;
+        let sources = python_files(&self.root, "")?;
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(Last { sources, code }) = &*last
-            && *sources == found.sources
-            && code.root.is_dir()
+        if let Some(last) = &*last
+            && last.sources == sources
+            && last.code.root.is_dir()
         {
-            return Ok(Arc::clone(code));
+            return Ok(Arc::clone(&last.code));
         }
-        let code = Arc::new(self.copy(&found)?);
-        *last = Some(Last { sources: found.sources, code: Arc::clone(&code) });
+        let (set, contents) = self.read(&sources)?;
+        let code = match self.find(&set)? {
+            Some(code) => code,
+            None => self.check_out(set, &contents)?,
+        };
+        *last = Some(Last { sources, code: Arc::clone(&code) });
         Ok(code)
     }
 
-    /// Looks through a folder; true when there is a source in it or below.
-    fn walk(&self, folder: &Path, depth: usize, found: &mut Found) -> Result<bool, CodeError> {
-        let path = self.root.join(folder);
-        let entries = std::fs::read_dir(&path).map_err(|source| files(&path, source))?;
-        let mut links = Vec::new();
-        let before = found.sources.len();
-        for entry in entries {
-            let entry = entry.map_err(|source| files(&path, source))?;
-            found.entries += 1;
-            if found.entries > ENTRIES_MAX {
-                return Err(self.too_much(format!("has over {ENTRIES_MAX} files and folders")));
-            }
-            let path = folder.join(entry.file_name());
-            match self.kind(&entry, &path, depth) {
-                Kind::Nothing => {}
-                Kind::Source(stamp) => _ = found.sources.insert(path, stamp),
-                Kind::Package if self.walk(&path, depth + 1, found)? => {}
-                Kind::Package | Kind::Other => links.push(path),
-            }
+    /// The copy of `set`, if there is one already.
+    pub fn find(&self, set: &SourceSet) -> Result<Option<Arc<Code>>, CodeError> {
+        let code = self.code(set.clone());
+        if !code.root.is_dir() {
+            return Ok(None);
         }
-        let has_sources = found.sources.len() > before;
-        if has_sources {
-            found.links.append(&mut links);
-        }
-        Ok(has_sources)
+        self.used(&code).map(Some)
     }
 
-    fn kind(&self, entry: &DirEntry, path: &Path, depth: usize) -> Kind {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        // A link may be broken, and what is gone meanwhile was not there.
-        let Ok(metadata) = std::fs::metadata(self.root.join(path)) else { return Kind::Nothing };
-        if name.starts_with('.') || name == "__pycache__" {
-            Kind::Nothing
-        } else if metadata.is_dir() {
-            let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
-            let is_walked = !is_link && depth < DEPTH_MAX && self.may_be_package(path, &name);
-            if is_walked { Kind::Package } else { Kind::Other }
-        } else if path.extension().is_some_and(|extension| extension == "py") {
-            Kind::Source(Stamp::of(&metadata))
-        } else {
-            Kind::Other
-        }
-    }
-
-    /// Whether an import can look into the folder: its name is one, and it is no environment.
-    fn may_be_package(&self, path: &Path, name: &str) -> bool {
-        let is_name = name.chars().all(|c| c == '_' || c.is_alphanumeric());
-        is_name && name != "node_modules" && !self.root.join(path).join("pyvenv.cfg").exists()
-    }
-
-    fn copy(&self, found: &Found) -> Result<Code, CodeError> {
-        let total: u64 = found.sources.values().map(|stamp| stamp.size).sum();
-        if total > BYTES_MAX {
-            return Err(self.too_much(format!("has Python files of over {BYTES_MAX} bytes")));
-        }
-        let mut contents = Vec::with_capacity(found.sources.len());
-        let mut hasher = ContentHasher::default();
-        for path in found.sources.keys() {
-            let from = self.root.join(path);
-            let content = std::fs::read(&from).map_err(|source| files(&from, source))?;
-            hasher.update(path.as_os_str().as_encoded_bytes());
-            hasher.update(&[0]);
-            hasher.update(ContentHash::of(&content).as_str().as_bytes());
-            contents.push((path, content));
-        }
-        let hash = hasher.finish();
-        let root = self.folder.join(hash.as_str().get(..32).unwrap_or_default());
-        if !root.is_dir() {
-            self.write(&root, &contents, &found.links)?;
-            self.remove_oldest();
-        }
-        let used = root.join(USED);
-        std::fs::write(&used, []).map_err(|source| files(&used, source))?;
-        Ok(Code { hash, root })
-    }
-
-    fn write(
+    /// Copies `set`, whose files have `contents`, by their hashes.
+    pub fn check_out(
         &self,
-        root: &Path,
-        contents: &[(&PathBuf, Vec<u8>)],
-        links: &[PathBuf],
-    ) -> Result<(), CodeError> {
+        set: SourceSet,
+        contents: &BTreeMap<ContentHash, Vec<u8>>,
+    ) -> Result<Arc<Code>, CodeError> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
+        let code = self.code(set);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let new = self.folder.join(format!(".{}-{number}", std::process::id()));
-        let written = (|| {
-            std::fs::create_dir_all(&new)?;
-            for (path, content) in contents {
-                let to = new.join(path);
-                to.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-                std::fs::write(to, content)?;
-            }
-            for path in links {
-                std::os::unix::fs::symlink(self.root.join(path), new.join(path))?;
-            }
+        let written = write(&new, &code.set, contents).and_then(|()| {
             // Another worker may have been faster, with the same content.
-            std::fs::rename(&new, root).or_else(|error| {
-                if root.is_dir() { std::fs::remove_dir_all(&new) } else { Err(error) }
+            std::fs::rename(&new, &code.root).or_else(|error| {
+                if code.root.is_dir() { std::fs::remove_dir_all(&new) } else { Err(error) }
             })
-        })();
-        written.map_err(|source| files(&new, source))
+        });
+        written.map_err(|source| files(&new, source))?;
+        self.remove_oldest();
+        self.used(&code)
+    }
+
+    fn code(&self, set: SourceSet) -> Code {
+        let hash = set.hash();
+        let root = self.folder.join(hash.as_str().get(..32).unwrap_or_default());
+        Code { hash, root, set }
+    }
+
+    /// The copy, marked as used and with links to what lies beside its files now.
+    fn used(&self, code: &Code) -> Result<Arc<Code>, CodeError> {
+        let used = code.root.join(USED);
+        std::fs::write(&used, []).map_err(|source| files(&used, source))?;
+        self.link(code).map_err(|source| files(&code.root, source))?;
+        Ok(Arc::new(code.clone()))
+    }
+
+    /// Links what is beside the copied files and no source.
+    fn link(&self, code: &Code) -> io::Result<()> {
+        let copied = &code.set.files;
+        let mut folders = BTreeSet::from([String::new()]);
+        for path in copied.keys() {
+            let above = path.match_indices('/').filter_map(|(end, _)| path.get(..end));
+            folders.extend(above.map(str::to_owned));
+        }
+        let mut links = 0;
+        for folder in &folders {
+            let Ok(entries) = std::fs::read_dir(self.root.join(folder)) else { continue };
+            for name in entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()) {
+                let path =
+                    if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
+                let is_left_out = name.starts_with('.')
+                    || name == "__pycache__"
+                    || (code.set.python && is_python(&name));
+                if is_left_out || copied.contains_key(&path) || folders.contains(&path) {
+                    continue;
+                }
+                links += 1;
+                if links > LINKS_MAX {
+                    return Ok(());
+                }
+                match std::os::unix::fs::symlink(self.root.join(&path), code.root.join(&path)) {
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                        return Err(error);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read(
+        &self,
+        sources: &PythonFiles,
+    ) -> Result<(SourceSet, BTreeMap<ContentHash, Vec<u8>>), CodeError> {
+        if sources.values().map(Stamp::size).sum::<u64>() > CODE_BYTES_MAX {
+            let problem = format!("has Python files of over {CODE_BYTES_MAX} bytes");
+            return Err(CodeError::TooMuch { root: self.root.clone(), problem });
+        }
+        let mut set = SourceSet { python: true, ..SourceSet::default() };
+        let mut contents = BTreeMap::new();
+        for (path, stamp) in sources {
+            let from = self.root.join(path);
+            let content = std::fs::read(&from).map_err(|source| files(&from, source))?;
+            let hash = ContentHash::of(&content);
+            let executable = stamp.is_executable();
+            set.files.insert(path.clone(), SourceFile { content: hash.clone(), executable });
+            contents.insert(hash, content);
+        }
+        Ok((set, contents))
     }
 
     /// Removes the versions beyond those that are kept. One that stays behind harms nobody.
@@ -251,21 +194,24 @@ impl CodeStore {
             std::fs::remove_dir_all(path).ok();
         }
     }
-
-    fn too_much(&self, problem: String) -> CodeError {
-        CodeError::TooMuch { root: self.root.clone(), problem }
-    }
 }
 
-impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
-        Self {
-            size: metadata.len(),
-            inode: metadata.ino(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
+/// Writes the files of `set` below `folder`; nobody is to write to them.
+fn write(
+    folder: &Path,
+    set: &SourceSet,
+    contents: &BTreeMap<ContentHash, Vec<u8>>,
+) -> io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    for (path, file) in &set.files {
+        let to = folder.join(path);
+        let content = contents.get(&file.content).ok_or(io::ErrorKind::NotFound)?;
+        to.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+        std::fs::write(&to, content)?;
+        let mode = if file.executable { 0o555 } else { 0o444 };
+        std::fs::set_permissions(&to, Permissions::from_mode(mode))?;
     }
+    Ok(())
 }
 
 fn files(path: &Path, source: io::Error) -> CodeError {

@@ -14,10 +14,12 @@ mod forks;
 mod interpreter;
 mod protocol;
 mod shim;
+mod tree;
 
 pub use channel::{Channel, HostLost, Listener, Outputs};
-pub use code::{Code, CodeError, CodeStore};
+pub use code::{CODE_BYTES_MAX, Code, CodeStore};
 pub use forks::{Fork, ForkEnd, ForkStep, Forks, Signaler};
 pub use interpreter::{InterpreterError, Interpreters};
 pub use protocol::{Confines, Failure, Load, Loaded, Outcome, StepOrder};
 pub use shim::Shim;
+pub use tree::{CodeError, PythonFiles, Stamp, python_files};

@@ -80,6 +80,8 @@ codes! {
     DefinitionVersionUnknown = "definition-version-unknown",
     /// The version to go back to does not fit the other files.
     DefinitionRollback = "definition-rollback",
+    /// The sources of a step are missing, too many, too large or cannot be read.
+    DefinitionSources = "definition-sources",
     /// A template is not valid, or names something that does not exist.
     DefinitionTemplate = "definition-template",
     /// A step's handler is not in the handler table.

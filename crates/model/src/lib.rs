@@ -37,6 +37,7 @@ mod schedule;
 mod seam;
 mod secret;
 mod sensor;
+mod source;
 mod status;
 mod step;
 mod tenant;
@@ -71,7 +72,7 @@ pub use id::{RunId, RunIdError};
 pub use job::{JobDef, JobShape, OpDef};
 pub use key::{AssetKey, AssetKeyError};
 pub use limits::{StepLimits, StepUsage};
-pub use manifest::{FileManifest, FileVersion, Manifest, is_library};
+pub use manifest::{FileManifest, FileVersion, Manifest, Program, is_library};
 pub use metadata::{MetadataKind, MetadataValue};
 pub use name::{
     CalendarName, DimensionName, IoName, JobName, LocationName, NameError, PartitionsName,
@@ -96,6 +97,9 @@ pub use secret::Secrets;
 pub use sensor::{
     CURSOR_MAX, FileQuestion, PartitionSync, PartitionsChange, REQUESTS_MAX, RequestTemplate,
     SENSOR_EVERY, SENSOR_TIMEOUT, SensorAnswer, SensorDef, SensorQuestion, SensorRequest,
+};
+pub use source::{
+    SourceFile, SourceSet, StepSources, below_project, is_python, named, shell_commands,
 };
 pub use status::{
     IllegalTransition, RunEvent, RunStatus, StepEvent, StepStatus, run_status_table,

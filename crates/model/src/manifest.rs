@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AssetDef, AssetKey, CalendarName, ContentHash, DaySpan, HandlerDef, IoDef, IoName, JobDef,
-    JobName, LocationName, PartitionsDef, PartitionsName, PoolDef, PoolName, QueueDef, ResourceDef,
-    ResourceName, ScheduleDef, ScheduleName, SensorDef, SensorName, TenantDef, TenantId,
+    AssetDef, AssetKey, CalendarName, CommandStep, ContentHash, DaySpan, HandlerDef, HandlerTarget,
+    IoDef, IoName, JobDef, JobName, JobShape, LocationName, PartitionsDef, PartitionsName, PoolDef,
+    PoolName, PythonStep, QueueDef, ResourceDef, ResourceName, ScheduleDef, ScheduleName,
+    SensorDef, SensorName, SensorQuestion, StepConfig, TenantDef, TenantId,
 };
 
 /// Everything that one definition file declares. Its canonical JSON, hashed, is its version.
@@ -44,6 +45,73 @@ pub struct FileManifest {
     /// What limits the queue.
     #[serde(skip_serializing_if = "QueueDef::is_empty")]
     pub queue: QueueDef,
+}
+
+/// A step or handler that runs code of the project's, as the loader looks for its sources.
+#[derive(Debug)]
+pub enum Program<'a> {
+    /// A program.
+    Command(&'a mut CommandStep),
+    /// A function.
+    Python(&'a mut PythonStep),
+}
+
+impl FileManifest {
+    /// Everything in the file that runs code of the project's, with the keys down to it.
+    pub fn programs(&mut self) -> Vec<(Vec<String>, Program<'_>)> {
+        let mut found = Vec::new();
+        for asset in &mut self.assets {
+            let path = vec!["asset".to_owned(), asset.key.to_string(), "step".to_owned()];
+            found.extend(asset.step.as_mut().and_then(Program::of).map(|it| (path, it)));
+        }
+        for job in &mut self.jobs {
+            let JobShape::Ops(ops) = &mut job.shape else { continue };
+            for op in ops {
+                let path = vec!["job".to_owned(), job.name.to_string(), op.id.to_string()];
+                found.extend(Program::of(&mut op.step).map(|it| (path, it)));
+            }
+        }
+        for sensor in &mut self.sensors {
+            let path = vec!["sensor".to_owned(), sensor.name.to_string()];
+            let step = match &mut sensor.question {
+                SensorQuestion::Own { step } | SensorQuestion::Rows { step, .. } => &mut **step,
+                _ => continue,
+            };
+            found.extend(Program::of(step).map(|it| (path, it)));
+        }
+        for handler in &mut self.handlers {
+            let path = vec!["handler".to_owned(), handler.pattern.clone()];
+            match &mut handler.target {
+                HandlerTarget::Command(step) => found.push((path, Program::Command(step))),
+                HandlerTarget::Python(step) => found.push((path, Program::Python(step))),
+                HandlerTarget::Builtin(_) => {}
+            }
+        }
+        found
+    }
+}
+
+impl<'a> Program<'a> {
+    /// The version of its sources, where the loader has found one.
+    pub fn code(&self) -> Option<&ContentHash> {
+        match self {
+            Self::Command(step) => step.sources.code.as_ref(),
+            Self::Python(step) => step.sources.code.as_ref(),
+        }
+    }
+
+    fn of(step: &'a mut StepConfig) -> Option<Self> {
+        match step {
+            StepConfig::Command(step) => Some(Self::Command(step)),
+            StepConfig::Python(step) => Some(Self::Python(step)),
+            StepConfig::Local(_)
+            | StepConfig::Sql(_)
+            | StepConfig::Http(_)
+            | StepConfig::Load(_)
+            | StepConfig::Lambda(_)
+            | StepConfig::Noop(_) => None,
+        }
+    }
 }
 
 /// A file of a location with the version of it that is live.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AssetKey, ColumnType, HttpStep, PipesConfig, ResourceName};
+use crate::{AssetKey, ColumnType, HttpStep, PipesConfig, ResourceName, StepSources};
 
 /// What a step runs, with the typed configuration of its kind.
 ///
@@ -112,10 +112,13 @@ pub struct CommandStep {
     /// How it may speak Pipes.
     #[serde(default, skip_serializing_if = "PipesConfig::is_default")]
     pub pipes: PipesConfig,
+    /// The files that it consists of.
+    #[serde(default, skip_serializing_if = "StepSources::is_default")]
+    pub sources: StepSources,
 }
 
 /// A command as a list of arguments or as a line for the shell.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum CommandLine {
     /// A line for `/bin/sh -c`.
@@ -144,6 +147,9 @@ pub struct PythonStep {
     /// How it may speak Pipes.
     #[serde(default, skip_serializing_if = "PipesConfig::is_default")]
     pub pipes: PipesConfig,
+    /// The files that it consists of.
+    #[serde(default, skip_serializing_if = "StepSources::is_default")]
+    pub sources: StepSources,
 }
 
 /// What a step in Python shares with other steps.

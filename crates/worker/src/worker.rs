@@ -194,7 +194,7 @@ impl CancelSignal {
 impl Worker {
     /// A worker that starts its steps through `supervisor` and keeps their output in `blobs`.
     pub fn new(settings: WorkerSettings, supervisor: Supervisor, blobs: Blobs) -> Self {
-        let python = Arc::new(Python::new(&settings));
+        let python = Arc::new(Python::new(&settings, blobs.clone()));
         let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         Self {
             settings,

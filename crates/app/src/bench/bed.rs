@@ -42,7 +42,8 @@ impl Bed {
         let mut bed = Self {
             folder,
             direct: Arc::new(DirectControlPlane::new(control.clone())),
-            root: Root::new(instance.settings.dags),
+            root: Root::new(instance.settings.dags)
+                .with_sources(instance.settings.project, instance.blobs),
             control,
             worker,
         };

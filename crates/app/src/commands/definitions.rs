@@ -124,8 +124,12 @@ async fn scan(client: &Client, global: &Global, accept: bool) -> Result<(), AppE
 
 fn validate(global: &Global, paths: &[PathBuf]) -> Result<(), AppError> {
     let settings = Settings::of(&global.dir)?;
+    let project = match paths {
+        [folder] => settings.project_of(folder),
+        _ => settings.project.clone(),
+    };
     let roots = if paths.is_empty() { vec![settings.dags] } else { paths.to_vec() };
-    let files = files::read(&roots)?;
+    let files = files::read(&roots, &project)?;
     let check = files::together(&files);
     let found = files::findings(&files, &check);
     let errors = found.iter().filter(|found| found.severity == Severity::Error).count();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use millstream_daemon::wrong_selections;
+use millstream_daemon::{Sources, wrong_selections};
 use millstream_definition::{
     EXTENSIONS, LocationCheck, LocationFile, ParsedFile, Version, check_location,
 };
@@ -26,13 +26,16 @@ pub(super) struct ReadFile {
 /// Files by their names below their root.
 pub(super) type Files = BTreeMap<String, ReadFile>;
 
-/// The definition files at `roots`, which are files or folders.
-pub(super) fn read(roots: &[PathBuf]) -> Result<Files, AppError> {
+/// The definition files at `roots`, which are files or folders, with their steps' sources below
+/// `project`.
+pub(super) fn read(roots: &[PathBuf], project: &Path) -> Result<Files, AppError> {
     let mut files = BTreeMap::new();
+    let mut sources = Sources::new(project.to_owned());
     for root in roots {
         for (name, path) in definition_files(root)? {
             let content = content(&path)?;
-            let parsed = millstream_definition::parse_file(&name, &content);
+            let mut parsed = millstream_definition::parse_file(&name, &content);
+            sources.fill(&name, &mut parsed);
             let hash = parsed.manifest.as_ref().map(millstream_definition::file_hash);
             let text = String::from_utf8_lossy(&content).into_owned();
             files.insert(name, ReadFile { text, parsed, hash });

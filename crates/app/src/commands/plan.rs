@@ -45,16 +45,14 @@ impl From<bool> for Tells {
 
 /// Shows what the change would do.
 pub(super) async fn run(global: &Global, order: Order) -> Result<(), AppError> {
-    let folder = match order.folder {
-        Some(folder) => folder,
-        None => Settings::of(&global.dir)?.dags,
-    };
-    let files = files::read(std::slice::from_ref(&folder))?;
+    let settings = Settings::of(&global.dir)?;
+    let folder = order.folder.unwrap_or_else(|| settings.dags.clone());
+    let files = files::read(std::slice::from_ref(&folder), &settings.project_of(&folder))?;
     let check = files::together(&files);
     let findings = files::findings(&files, &check);
     let errors = findings.iter().filter(|found| found.severity == Severity::Error).count();
     let changes = match &order.against {
-        Some(against) => against_folder(&check.manifest, against)?,
+        Some(against) => against_folder(&check.manifest, against, &settings)?,
         None => against_live(global, &files, &check.refused).await?,
     };
     if global.json {
@@ -72,8 +70,13 @@ pub(super) async fn run(global: &Global, order: Order) -> Result<(), AppError> {
     Ok(())
 }
 
-fn against_folder(new: &millstream_model::Manifest, folder: &Path) -> Result<Changes, AppError> {
-    let old = files::together(&files::read(&[folder.to_owned()])?).manifest;
+fn against_folder(
+    new: &millstream_model::Manifest,
+    folder: &Path,
+    settings: &Settings,
+) -> Result<Changes, AppError> {
+    let files = files::read(&[folder.to_owned()], &settings.project_of(folder))?;
+    let old = files::together(&files).manifest;
     Ok(changes(&old, new, SystemClock::start().now()))
 }
 

@@ -30,6 +30,7 @@ mod s3;
 mod schedules;
 mod sensors;
 mod server;
+mod sources;
 mod steps;
 mod tables;
 mod versions;

@@ -1,5 +1,6 @@
 //! A project's folder in a temporary place, and the binary run in it.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -73,6 +74,13 @@ impl Project {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, content).unwrap();
+    }
+
+    /// Writes a program.
+    pub(crate) fn program(&self, name: &str, content: &str) {
+        self.write(name, content);
+        let mode = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(self.path(name), mode).unwrap();
     }
 
     /// The text of a file; empty when there is none.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use millstream_blob::Blobs;
 use millstream_control::{Control, LocationChange, Patience, QueueLimits, Seams, Store};
 use millstream_daemon::{Daemon, Location, Settings};
 use millstream_launch::{ClaimedRun, LaunchError, RunLauncher, WorkerName};
@@ -61,7 +62,12 @@ async fn r015_four_slow_launches_overlap() {
         scans: false,
         ticks: false,
     };
-    let location = Location { name, root: "/definitions".into() };
+    let location = Location {
+        name,
+        root: "/definitions".into(),
+        project: "/".into(),
+        blobs: Blobs::folder("/nowhere".into()),
+    };
     let daemon = Daemon::new(control.clone(), launcher.clone(), settings, location).start();
     // One after the other, so that each is claimed by a pass of its own.
     for _ in 0..TOGETHER {

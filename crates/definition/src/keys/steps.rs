@@ -48,8 +48,16 @@ pub(crate) const COMMAND: &[Key] = &[
     .needed(),
     key("env", TEXT_MAP, "variables added to its environment"),
     key("cwd", Shape::Text, "its folder, relative to the project's folder"),
+    SOURCES,
     SPEECH,
 ];
+
+/// What a program or a function consists of beside what it runs.
+const SOURCES: Key = key(
+    "sources",
+    Shape::List(1, &Shape::Text),
+    "files and folders that belong to its code, beside what it runs",
+);
 
 /// How a program or a function may speak Pipes.
 const SPEECH: Key = key(
@@ -85,11 +93,12 @@ pub(crate) const PYTHON: &[Key] = &[
     PARAMS,
     ENV,
     INTERPRETER,
+    SOURCES,
     SPEECH,
 ];
 
 /// How a function in Python is called, in a step or a handler.
-pub(crate) const PYTHON_CALL: &[Key] = &[ISOLATION, PARAMS, ENV, INTERPRETER, SPEECH];
+pub(crate) const PYTHON_CALL: &[Key] = &[ISOLATION, PARAMS, ENV, INTERPRETER, SOURCES, SPEECH];
 
 const ISOLATION: Key = key(
     "isolation",

@@ -16,7 +16,7 @@ use millstream_launch::{
 use millstream_model::worker_api::{Assignment, RunToken};
 use millstream_model::{
     CommandLine, CommandStep, PipesConfig, RetryPolicy, RunId, RunPlan, StepConfig, StepLimits,
-    StepPlan, TenantDef, TenantId, Timestamp,
+    StepPlan, StepSources, TenantDef, TenantId, Timestamp,
 };
 use millstream_worker::{HttpControlPlane, Supervisor, Worker, WorkerSettings};
 use tempfile::TempDir;
@@ -45,6 +45,7 @@ fn assignment(claimed: &ClaimedRun, line: &str) -> Assignment {
             env: BTreeMap::new(),
             cwd: None,
             pipes: PipesConfig::default(),
+            sources: StepSources::default(),
         }),
         handler: None,
         timeout: None,

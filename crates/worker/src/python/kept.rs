@@ -1,12 +1,14 @@
-//! What a worker keeps for functions in Python: interpreters, sources and processes.
+//! What a worker keeps for functions in Python: interpreters and processes; and sources, of
+//! programs too.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+use millstream_blob::{BlobError, Blobs};
 use millstream_host::{Code, CodeError, CodeStore, Interpreters, Shim};
-use millstream_model::{ContentHash, RunId, TenantId};
+use millstream_model::{ContentHash, RunId, SourceSet, TenantId};
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::task::AbortHandle;
 
@@ -33,13 +35,35 @@ pub(crate) struct HostKey {
     pub(crate) env: BTreeMap<String, String>,
 }
 
-/// What a worker keeps for functions in Python.
+/// The sources of a step cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SourcesError {
+    /// They are not where the loader has kept them.
+    #[error(
+        "the sources of version {} are not in the instance's folder any more; change the \
+         definition or one of its sources, so that they are stored anew",
+        version.short()
+    )]
+    Gone {
+        /// The version.
+        version: ContentHash,
+    },
+    /// They cannot be read.
+    #[error(transparent)]
+    Blobs(#[from] BlobError),
+    /// They cannot be copied.
+    #[error(transparent)]
+    Copy(CodeError),
+}
+
+/// What a worker keeps for functions in Python, and of the sources of all steps.
 #[derive(Debug)]
 pub(crate) struct Python {
     pub(crate) interpreters: Interpreters,
     pub(crate) forks: ForkPool,
     pub(crate) warm: WarmPool,
     pub(crate) warm_busy: Semaphore,
+    blobs: Blobs,
     codes: Arc<CodeStore>,
     pins: Arc<Pins>,
     shim: OnceCell<Shim>,
@@ -49,12 +73,13 @@ pub(crate) struct Python {
 
 impl Python {
     /// Nothing yet; processes start with the first steps that want them.
-    pub(crate) fn new(settings: &WorkerSettings) -> Self {
+    pub(crate) fn new(settings: &WorkerSettings, blobs: Blobs) -> Self {
         Self {
             interpreters: Interpreters::default(),
             forks: ForkPool::default(),
             warm: WarmPool::default(),
             warm_busy: Semaphore::new(WARM_BUSY_MAX),
+            blobs,
             codes: Arc::new(CodeStore::new(settings.code.clone(), settings.root.clone())),
             pins: Arc::default(),
             shim: OnceCell::new(),
@@ -68,15 +93,40 @@ impl Python {
         Pinned::new(Arc::clone(&self.pins), (run, epoch))
     }
 
-    /// The sources as they were when the run first asked for them.
-    pub(crate) async fn code(&self, run: RunId, epoch: i64) -> Result<Arc<Code>, CodeError> {
+    /// The sources of `version`, or, without one, those that there were when the run first asked.
+    pub(crate) async fn code(
+        &self,
+        (run, epoch): (RunId, i64),
+        version: Option<&ContentHash>,
+    ) -> Result<Arc<Code>, SourcesError> {
+        let cell = self.pins.get((run, epoch), version);
+        let code = cell.get_or_try_init(|| async {
+            if let Some(version) = version {
+                return self.checked_out(version).await;
+            }
+            let codes = Arc::clone(&self.codes);
+            blocking(move || codes.pin()).await
+        });
+        code.await.map(Arc::clone)
+    }
+
+    /// The copy of what the loader has kept.
+    async fn checked_out(&self, version: &ContentHash) -> Result<Arc<Code>, SourcesError> {
+        let gone = || SourcesError::Gone { version: version.clone() };
+        let set = self.blobs.read_source(version).await?.ok_or_else(gone)?;
+        let set: SourceSet = serde_json::from_slice(&set).map_err(|_| gone())?;
         let codes = Arc::clone(&self.codes);
-        let pin = move || async move {
-            let pinning = tokio::task::spawn_blocking(move || codes.pin()).await;
-            pinning.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
-        };
-        let cell = self.pins.get((run, epoch));
-        cell.get_or_try_init(pin).await.map(Arc::clone)
+        let wanted = set.clone();
+        if let Some(code) = blocking(move || codes.find(&wanted)).await? {
+            return Ok(code);
+        }
+        let mut contents = BTreeMap::new();
+        for file in set.files.values() {
+            let content = self.blobs.read_source(&file.content).await?.ok_or_else(gone)?;
+            contents.insert(file.content.clone(), content);
+        }
+        let codes = Arc::clone(&self.codes);
+        blocking(move || codes.check_out(set, &contents)).await
     }
 
     /// The package that processes begin with.
@@ -92,6 +142,15 @@ impl Python {
             tokio::spawn(sweep(python)).abort_handle()
         });
     }
+}
+
+/// Does what looks at files where that holds nobody up.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, CodeError> + Send + 'static,
+) -> Result<T, SourcesError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    let done = done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+    done.map_err(SourcesError::Copy)
 }
 
 impl Drop for Python {

@@ -17,6 +17,7 @@ mod process;
 mod python;
 mod result;
 mod scratch;
+mod sources;
 mod speech;
 mod sql;
 mod template;

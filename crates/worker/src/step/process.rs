@@ -16,7 +16,7 @@ use super::attempt::{Attempt, Ending, Returned};
 use super::context::Context;
 use super::scratch::Scratch;
 use super::template::Templates;
-use super::{lambda, result};
+use super::{lambda, result, sources};
 use crate::pipes::{Exception, Session, Told};
 use crate::supervisor::{EndCause, Ended, Excess, Process, ProcessSpec, SpawnError};
 
@@ -29,6 +29,13 @@ pub(super) async fn run(
     let templates = context.templates();
     let (program, args) = command_line(&command.command, &templates)?;
     let cwd = command.cwd.as_deref().map(|cwd| render(&templates, cwd)).transpose()?;
+    let (program, args) = match &command.sources.code {
+        Some(version) => {
+            let code = attempt.code(Some(version)).await?;
+            sources::of_version((program, args), (command, cwd.as_deref()), &code)
+        }
+        None => (program, args),
+    };
     let mut env = attempt.worker.settings.base_env.clone();
     for (name, value) in &command.env {
         env.insert(name.clone(), render(&templates, value)?);

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use millstream_blob::{LogStream, LogWriter};
 use millstream_host::{
     Code, Confines, Failure, ForkEnd, HostLost, InterpreterError, Outcome, StepOrder,
 };
 use millstream_model::{
-    ErrorCode, Isolation, PipesConfig, PythonStep, StepError, StepLimits, StepUsage, chain,
+    ContentHash, ErrorCode, Isolation, PipesConfig, PythonStep, StepError, StepLimits, StepUsage,
+    chain,
 };
 use serde_json::{Map, Value};
 
@@ -77,8 +79,8 @@ impl Call {
         let name = interpreter.as_deref().unwrap_or(&settings.python);
         let interpreter = python.interpreters.find(name, &settings.base_env, &settings.root);
         let interpreter = interpreter.await.map_err(|error| no_interpreter(&error))?;
-        let code = python.code(attempt.assignment.run, attempt.assignment.epoch).await;
-        let Code { hash, root } = code.map_err(|error| no_code(&error))?.as_ref().clone();
+        let code = attempt.code(step.sources.code.as_ref()).await?;
+        let (hash, root) = (code.hash.clone(), code.root.clone());
         let tenant = attempt.assignment.tenant.clone();
         let key = HostKey { tenant, code: hash, root, interpreter, place, env };
         Ok(Self { key, function, context, pipes: step.pipes.clone() })
@@ -157,6 +159,12 @@ pub(super) fn failed(failure: Failure) -> Ending {
 }
 
 impl Attempt<'_> {
+    /// The run's copy of a version of sources, or of those of now.
+    pub(super) async fn code(&self, version: Option<&ContentHash>) -> Result<Arc<Code>, Ending> {
+        let run = (self.assignment.run, self.assignment.epoch);
+        self.worker.python.code(run, version).await.map_err(|error| no_code(&error))
+    }
+
     /// The logs of this attempt, for what comes through pipes.
     pub(super) fn capture(&self) -> Capture {
         let max = self.worker.settings.output_max;

@@ -12,7 +12,7 @@ use millstream_model::worker_api::{
 };
 use millstream_model::{
     CommandLine, CommandStep, EventBody, NoopStep, PipesConfig, RetryPolicy, RunId, RunPlan,
-    StepConfig, StepError, StepLimits, StepPlan, TenantDef, TenantId, Timestamp,
+    StepConfig, StepError, StepLimits, StepPlan, StepSources, TenantDef, TenantId, Timestamp,
 };
 use millstream_worker::{
     Canceler, Clock, ControlPlane, ReportError, RunEnd, Seams, Supervisor, SystemClock, Worker,
@@ -262,8 +262,13 @@ pub(crate) fn noop(key: &str, depends_on: &[&str]) -> StepPlan {
 /// A step that is a line for the shell.
 pub(crate) fn shell(key: &str, line: &str) -> StepPlan {
     let command = CommandLine::Shell(line.to_owned());
-    let step =
-        CommandStep { command, env: BTreeMap::new(), cwd: None, pipes: PipesConfig::default() };
+    let step = CommandStep {
+        command,
+        env: BTreeMap::new(),
+        cwd: None,
+        pipes: PipesConfig::default(),
+        sources: StepSources::default(),
+    };
     StepPlan { step: StepConfig::Command(step), ..noop(key, &[]) }
 }
 

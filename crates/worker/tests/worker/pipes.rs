@@ -11,7 +11,7 @@ use millstream_model::partitions::TimeWindow;
 use millstream_model::worker_api::{Assignment, Provenance};
 use millstream_model::{
     AssetStep, CheckSeverity, CommandLine, CommandStep, ErrorCode, EventBody, FolderIo, IoDef,
-    PipesChannel, PipesConfig, StepConfig, StepPlan,
+    PipesChannel, PipesConfig, StepConfig, StepPlan, StepSources,
 };
 use millstream_plan::progress::RunOutcome;
 use millstream_worker::RunEnd;
@@ -80,7 +80,13 @@ fn shell(line: &str) -> StepPlan {
 }
 
 fn spoken(command: CommandLine, pipes: PipesConfig) -> StepPlan {
-    let step = CommandStep { command, env: BTreeMap::new(), cwd: None, pipes };
+    let step = CommandStep {
+        command,
+        env: BTreeMap::new(),
+        cwd: None,
+        pipes,
+        sources: StepSources::default(),
+    };
     StepPlan { step: StepConfig::Command(step), ..noop("speak", &[]) }
 }
 
@@ -233,6 +239,28 @@ with open_dagster_pipes(params_loader=PipesCliArgsParamsLoader()) as pipes:
         result_of(&bench.control, "speak"),
         json!(["2024-03-01", "2024-03-01", "2024-03-01T00:00:00+00:00"])
     );
+}
+
+#[tokio::test]
+async fn output_that_the_python_client_catches_comes_after_closed_and_is_kept() {
+    let Some(python) = python() else { return };
+    let bench = Bench::new();
+    let text = r#"
+import base64, json, os, zlib
+name = "DAGSTER_PIPES_MESSAGES"
+params = json.loads(zlib.decompress(base64.b64decode(os.environ[name])))
+params["include_stdio_in_messages"] = True
+os.environ[name] = base64.b64encode(zlib.compress(json.dumps(params).encode())).decode()
+from dagster_pipes import open_dagster_pipes
+with open_dagster_pipes() as pipes:
+    print("caught", flush=True)
+    pipes.report_asset_materialization()
+"#;
+    let step = command(&[&python.to_string_lossy(), &script(&bench, text)], PipesConfig::default());
+    assert_eq!(bench.run(making("a", step)).await, SUCCEEDED);
+    assert_eq!(materializations(&bench).len(), 1);
+    let out = bench.log("speak", 1, LogStream::Out).await;
+    assert!(out.lines().any(|line| line == "caught"), "{out}");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use millstream_blob::{LogKey, LogStream};
 use millstream_model::{
     CommandLine, CommandStep, ErrorCode, HumanDuration, PipesConfig, StepConfig, StepPlan,
+    StepSources,
 };
 use millstream_plan::progress::RunOutcome;
 use millstream_worker::{Canceler, RunEnd, Seams};
@@ -80,6 +81,7 @@ async fn r016_a_step_sees_its_own_environment_and_nothing_of_the_worker_s() {
         env: BTreeMap::from([("CITY".to_owned(), "{{ tenant }} city".to_owned())]),
         cwd: None,
         pipes: PipesConfig::default(),
+        sources: StepSources::default(),
     };
     let step = StepPlan { step: StepConfig::Command(command), ..noop("env", &[]) };
     bench.run(run_of(vec![step])).await;
@@ -183,6 +185,7 @@ async fn a_program_that_does_not_exist_is_named_with_the_place_it_was_wanted_in(
         env: BTreeMap::new(),
         cwd: Some("jobs".to_owned()),
         pipes: PipesConfig::default(),
+        sources: StepSources::default(),
     };
     let step = StepPlan { step: StepConfig::Command(command), ..noop("missing", &[]) };
     bench.run(run_of(vec![step])).await;

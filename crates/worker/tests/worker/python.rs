@@ -8,6 +8,7 @@ use millstream_blob::LogStream;
 use millstream_model::worker_api::Assignment;
 use millstream_model::{
     ErrorCode, HumanDuration, Isolation, PipesConfig, PythonStep, StepConfig, StepError, StepPlan,
+    StepSources,
 };
 use millstream_plan::progress::RunOutcome;
 use millstream_worker::{Canceler, RunEnd, Seams, Worker};
@@ -27,6 +28,7 @@ pub(crate) fn python(key: &str, isolation: Isolation, function: &str) -> StepPla
         env: BTreeMap::new(),
         interpreter: None,
         pipes: PipesConfig::default(),
+        sources: StepSources::default(),
     };
     StepPlan { step: StepConfig::Python(step), ..noop(key, &[]) }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use millstream_blob::LogStream;
 use millstream_model::{
     ErrorCode, EventBody, HandlerDef, HandlerTarget, Isolation, LocalStep, PipesChannel,
-    PipesConfig, PythonStep, StepConfig, StepPlan,
+    PipesConfig, PythonStep, StepConfig, StepPlan, StepSources,
 };
 use serde_json::json;
 
@@ -62,6 +62,7 @@ fn function(name: &str, isolation: Isolation, messages: PipesChannel) -> PythonS
         env: BTreeMap::new(),
         interpreter: None,
         pipes: PipesConfig { messages, extras: json!({"speed": 7}).as_object().unwrap().clone() },
+        sources: StepSources::default(),
     }
 }
 

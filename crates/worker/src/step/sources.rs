@@ -1,0 +1,118 @@
+//! The command of a step with its sources as of the step's version: each word that names one of
+//! them names the copy instead.
+//!
+//! The folder that the program works in stays the project's, so that what it reads and writes by
+//! paths of its own is where it always was.
+
+use millstream_host::Code;
+use millstream_model::{CommandLine, CommandStep, below_project, named, shell_commands};
+
+/// A program with its arguments.
+type Command = (String, Vec<String>);
+
+/// The program and arguments of `step`, which works in `cwd`, with the files of `code` in place of
+/// the project's: those that the step runs, and those that it names as its sources. Any other word
+/// may be a file that it writes.
+pub(super) fn of_version(
+    (program, args): Command,
+    (step, cwd): (&CommandStep, Option<&str>),
+    code: &Code,
+) -> Command {
+    let is_shell = matches!(step.command, CommandLine::Shell(_));
+    let line = match (is_shell, args.as_slice()) {
+        (true, [.., line]) => CommandLine::Shell(line.clone()),
+        _ => CommandLine::Argv([vec![program.clone()], args.clone()].concat()),
+    };
+    let is_copied = |path: &str| code.set.files.contains_key(path);
+    let mut ours = named(&line, cwd, &mut |path| is_copied(path));
+    ours.extend(step.sources.named.iter().filter_map(|path| below_project(cwd, path)));
+    let copy = |word: &str| {
+        let path =
+            below_project(cwd, word).filter(|path| is_copied(path) && ours.contains(path))?;
+        Some(code.root.join(path).to_string_lossy().into_owned())
+    };
+    if let (CommandLine::Shell(line), [flags @ .., _]) = (&line, args.as_slice()) {
+        return (program, [flags, &[in_shell(line, copy)]].concat());
+    }
+    let args = args.iter().map(|word| copy(word).unwrap_or_else(|| word.clone())).collect();
+    // A plain name is looked for on `PATH`, whatever the project has.
+    let is_path = program.contains('/');
+    (copy(&program).filter(|_| is_path).unwrap_or(program), args)
+}
+
+fn in_shell(line: &str, copy: impl Fn(&str) -> Option<String>) -> String {
+    let mut changed = String::with_capacity(line.len());
+    let mut done = 0;
+    for range in shell_commands(line).into_iter().flatten() {
+        let Some(copy) = line.get(range.clone()).and_then(&copy) else { continue };
+        changed.push_str(line.get(done..range.start).unwrap_or_default());
+        changed.push('\'');
+        changed.push_str(&copy.replace('\'', "'\\''"));
+        changed.push('\'');
+        done = range.end;
+    }
+    changed.push_str(line.get(done..).unwrap_or_default());
+    changed
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use millstream_model::{ContentHash, PipesConfig, SourceFile, SourceSet, StepSources};
+
+    use super::*;
+
+    fn code() -> Code {
+        let file = SourceFile { content: ContentHash::of(b""), executable: true };
+        let files = ["work.sh", "etl/load.py"].map(|path| (path.to_owned(), file.clone()));
+        let set = SourceSet { files: files.into(), python: false };
+        Code { hash: set.hash(), root: "/c d".into(), set }
+    }
+
+    fn argv(words: &[&str], cwd: Option<&str>, sources: &[&str]) -> Vec<String> {
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        run(CommandLine::Argv(words.clone()), &words, cwd, sources)
+    }
+
+    fn run(
+        command: CommandLine,
+        words: &[String],
+        cwd: Option<&str>,
+        sources: &[&str],
+    ) -> Vec<String> {
+        let named = sources.iter().map(|path| (*path).to_owned()).collect();
+        let step = CommandStep {
+            command,
+            env: BTreeMap::new(),
+            cwd: cwd.map(str::to_owned),
+            pipes: PipesConfig::default(),
+            sources: StepSources { named, code: None },
+        };
+        let (program, args) = words.split_first().unwrap();
+        let command = (program.clone(), args.to_vec());
+        let (program, args) = of_version(command, (&step, cwd), &code());
+        [vec![program], args].concat()
+    }
+
+    #[test]
+    fn what_a_command_runs_is_the_copy_and_what_it_may_write_is_not() {
+        let words = ["python3", "load.py", "../work.sh"];
+        assert_eq!(argv(&words, Some("etl"), &[]), ["python3", "/c d/etl/load.py", "../work.sh"]);
+        let copied = ["python3", "/c d/etl/load.py", "/c d/work.sh"];
+        assert_eq!(argv(&words, Some("etl"), &["../work.sh"]), copied);
+    }
+
+    #[test]
+    fn a_program_that_is_no_path_is_looked_for_where_programs_are() {
+        assert_eq!(argv(&["work.sh", "--all"], None, &["work.sh"]), ["work.sh", "--all"]);
+    }
+
+    #[test]
+    fn in_a_line_for_the_shell_the_copy_is_one_word() {
+        let line = "./work.sh a && sh < etl/load.py > work.sh; echo 'work.sh'".to_owned();
+        let words = vec!["/bin/sh".to_owned(), "-c".to_owned(), line.clone()];
+        let wanted = "'/c d/work.sh' a && sh < '/c d/etl/load.py' > work.sh; echo 'work.sh'";
+        assert_eq!(run(CommandLine::Shell(line), &words, None, &[]), ["/bin/sh", "-c", wanted]);
+    }
+}
