@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use millstream_definition::{file_hash, parse_file, schema, schema_names, schema_of};
-use millstream_model::{ContentHash, Severity};
+use millstream_model::{ContentHash, Severity, StepConfig};
 use serde_json::{Value, json};
 
 /// The samples with every key, by name.
@@ -189,6 +189,54 @@ fn r207_an_unknown_key_is_refused_in_every_object_that_the_schema_closes() {
             assert!(told, "`{wrong}` beside `{}`: {texts:#?}", found.key);
         }
     }
+}
+
+/// The keys that the schema has for a definition, in it or in what it is made of.
+fn keys_of(definition: &Value) -> BTreeSet<String> {
+    let own = definition.get("properties").and_then(Value::as_object);
+    let own = own.into_iter().flat_map(|keys| keys.keys().cloned());
+    own.chain(list(definition, "allOf").iter().flat_map(keys_of)).collect()
+}
+
+#[test]
+fn r207_each_kind_of_step_has_a_schema_and_names_the_nearest_key_with_its_line() {
+    for kind in StepConfig::KINDS {
+        let keys = keys_of(&schema()["definitions"][format!("step_{kind}")]);
+        assert!(keys.contains("kind"), "the schema has no `step_{kind}`: {keys:?}");
+        let config = schema()["definitions"][format!("node_{kind}")]["properties"]["config"].take();
+        let in_asset = ("assets:\n  a:\n    step:\n      kind", keys);
+        let in_node = ("nodes:\n  - id: a\n    config: {}\n    type", BTreeSet::new());
+        let in_config = match config.get("additionalProperties") {
+            // What stands beside a local step's module is its handler's.
+            Some(Value::Bool(true)) => BTreeSet::new(),
+            _ => keys_of(&config),
+        };
+        for (start, keys) in [in_asset, in_node] {
+            for key in keys.iter().map(String::as_str).chain(["no such"]) {
+                let text = format!("{start}: {kind}\n    {}", line_of(start, key));
+                refused(&text, 5, key);
+            }
+        }
+        for key in &in_config {
+            refused(&format!("nodes:\n- id: a\n  type: {kind}\n  config:\n    {key}x: 1"), 5, key);
+        }
+    }
+}
+
+/// A line with a misspelt key, as far in as the object that begins in `start`.
+fn line_of(start: &str, key: &str) -> String {
+    let indent = if start.starts_with("assets") { "  " } else { "" };
+    format!("{indent}{key}x: 1")
+}
+
+fn refused(text: &str, line: u32, key: &str) {
+    let parsed = parse_file("steps.yaml", text.as_bytes());
+    let told = parsed.diagnostics.iter().find(|found| {
+        found.place.line == line && found.message.contains(&format!("Unknown key `{key}x`"))
+    });
+    let told = told.unwrap_or_else(|| panic!("{text}\n{:#?}", parsed.diagnostics));
+    let help = told.help.as_deref().unwrap_or_default();
+    assert!(key == "no such" || help.contains(&format!("`{key}`")), "{text}\n{help}");
 }
 
 #[test]
