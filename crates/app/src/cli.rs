@@ -199,7 +199,7 @@ pub(crate) enum TenantCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
-    /// The quick figures: limits and ours in one run, in about two minutes.
+    /// The quick figures: limits and ours in one run, in about three minutes.
     Quick {
         /// How much is measured: `tiny` takes seconds and only finds what is ten times too slow.
         #[arg(long, value_enum, default_value_t = BenchSize::Full)]

@@ -19,6 +19,7 @@ impl Dialect {
     /// - `/*held*/`: keeps the rows that a subquery found as they are until the commit.
     /// - `/*position column*/` and `/*position value*/`: the position of an event batch that is
     ///   being stored, where the one that stores it also gives it.
+    /// - `/*setting name*/`: what the server has of this setting; an embedded database has neither.
     /// - `/*arrival*/`: the column that tells the order in which rows were written.
     pub(crate) fn render(self, text: &str) -> String {
         let mut rendered = String::with_capacity(text.len());
@@ -72,6 +73,9 @@ impl Dialect {
             }
             // A publisher gives it, and nobody else may.
             (Self::Postgres, "position") => String::new(),
+            // It is opened so that each commit is on the disk.
+            (Self::Sqlite, "setting") => "'on'".to_owned(),
+            (Self::Postgres, "setting") => format!("current_setting('{argument}')"),
             // Its writer gives positions itself, so nobody asks.
             (Self::Sqlite, "arrival") => "id".to_owned(),
             (Self::Postgres, "arrival") => "arrival".to_owned(),

@@ -12,6 +12,7 @@ use crate::{Batch, Scope, Store, StoreError};
 const FILLING: usize = 200;
 
 statements! {
+    DURABILITY = "SELECT /*setting fsync*/, /*setting synchronous_commit*/";
     PROBE_COMMIT = "
         INSERT INTO instance (key, value) VALUES ('bench', $1)
         ON CONFLICT (key) DO UPDATE SET value = excluded.value";
@@ -23,6 +24,13 @@ statements! {
 }
 
 impl Store {
+    /// What the database says of how durable its commits are, as `fsync=on, synchronous_commit=on`.
+    pub async fn durability(&self) -> Result<String, StoreError> {
+        let rows = self.read_few(Scope::Instance, &DURABILITY, Vec::new()).await?;
+        let Some(mut row) = rows.into_iter().next() else { return Ok(String::new()) };
+        Ok(format!("fsync={}, synchronous_commit={}", row.text()?, row.text()?))
+    }
+
     /// Commits one row, durably, as [`Store::apply`] commits a batch; `mark` is what it holds.
     pub async fn probe_commit(&self, mark: i64) -> Result<(), StoreError> {
         let mut batch = Batch::new(Scope::Instance);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use millstream_control::{ClaimedRun, Control, Deletions, QueueLimits, QueueWatch, Store};
 use millstream_daemon::{DirectControlPlane, Root, ScanReport};
 use millstream_model::{JobName, RunRequest, TenantId};
@@ -17,6 +18,9 @@ use crate::settings::Settings;
 
 /// No lease runs out while something is measured.
 pub(super) const TIME_TO_LIVE: Duration = Duration::from_mins(1);
+
+/// Runs that are queued at the same time.
+const QUEUED_AT_ONCE: usize = 64;
 
 /// An instance in a folder of its own.
 pub(super) struct Bed {
@@ -74,19 +78,22 @@ impl Bed {
         claimed.into_iter().next().ok_or_else(not_claimed)
     }
 
+    /// Queues `count` runs of `job`, many at the same time.
+    pub(super) async fn queue(&self, job: &str, count: u32) -> Result<(), AppError> {
+        let request = request();
+        let job: JobName = job.parse().map_err(|error| broken(&error))?;
+        let launch = || self.control.launch_job(&request, &job);
+        let all = stream::iter((0..count).map(|_| launch())).buffer_unordered(QUEUED_AT_ONCE);
+        all.try_for_each(async |_| Ok(())).await.map_err(|error| broken(&error))
+    }
+
     /// Queues `count` runs of `job` and claims them.
     pub(super) async fn claim_many(
         &self,
         job: &str,
         count: u32,
     ) -> Result<Vec<ClaimedRun>, AppError> {
-        let request = RunRequest {
-            tenant: TenantId::default_tenant(),
-            cause: Control::by_hand("bench"),
-            partition: None,
-            context: serde_json::Map::new(),
-            tags: std::collections::BTreeMap::new(),
-        };
+        let request = request();
         let job: JobName = job.parse().map_err(|error| broken(&error))?;
         for _ in 0..count {
             self.control.launch_job(&request, &job).await.map_err(|error| broken(&error))?;
@@ -155,6 +162,17 @@ pub(super) async fn commits(store: &Store, count: u32) -> Result<f64, AppError> 
         Ok::<_, AppError>(micros(start.elapsed()) / f64::from(count))
     });
     probing.await.map_err(|error| broken(&error))?
+}
+
+/// What is asked for when a run is queued.
+fn request() -> RunRequest {
+    RunRequest {
+        tenant: TenantId::default_tenant(),
+        cause: Control::by_hand("bench"),
+        partition: None,
+        context: serde_json::Map::new(),
+        tags: std::collections::BTreeMap::new(),
+    }
 }
 
 fn not_claimed() -> AppError {

@@ -9,6 +9,7 @@
 mod bed;
 mod burst;
 mod chain;
+mod claims;
 mod cpu;
 mod definitions;
 mod due;
@@ -24,6 +25,7 @@ mod python_probe;
 mod quick;
 mod rounds;
 mod scan;
+mod sensing;
 mod server;
 mod start;
 mod trigger;

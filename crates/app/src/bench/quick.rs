@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use millstream_control::Store;
 use serde_json::json;
 
 use super::figure::{Figure, HEADS};
 use super::folder::Folder;
 use super::{
-    burst, chain, cpu, definitions, due, flight, idle, logs, process, python, scan, start, trigger,
+    burst, chain, claims, cpu, definitions, due, flight, idle, logs, process, python, scan,
+    sensing, start, trigger,
 };
 use crate::cli::{BenchSize, Global};
 use crate::error::AppError;
@@ -46,6 +48,10 @@ pub(super) struct Size {
     pub(super) lines: usize,
     /// Schedules that are due in the same second.
     pub(super) schedules: usize,
+    /// Runs that wait and are claimed.
+    pub(super) claims: u32,
+    /// Sensors that are due at the same time.
+    pub(super) sensors: usize,
     /// Files of the large load, and nodes of the large job.
     pub(super) load: (usize, usize),
 }
@@ -64,6 +70,8 @@ impl Size {
                 files: 500,
                 lines: 20_000,
                 schedules: 200,
+                claims: 200,
+                sensors: 50,
                 load: (200, 500),
             },
             BenchSize::Full => Self {
@@ -71,12 +79,14 @@ impl Size {
                 runs: 10,
                 flights: 64,
                 bursts: [100, 1_000],
-                waiting: 10_000,
+                waiting: 100_000,
                 triggers: 40,
                 idle: Duration::from_secs(20),
                 files: 10_000,
                 lines: 1_000_000,
                 schedules: 10_000,
+                claims: 5_000,
+                sensors: 1_000,
                 load: (5_000, 10_000),
             },
         }
@@ -84,15 +94,16 @@ impl Size {
 }
 
 /// The goals that can be asked for.
-const GOALS: [&str; 19] = [
+const GOALS: [&str; 21] = [
     "P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9", "P10", "P11", "P12", "P13", "P14", "P15",
-    "P16", "R196", "R199", "R200",
+    "P16", "QUEUE", "R196", "R199", "R200", "SENSORS",
 ];
 
 /// Measures what `order` asks for and prints the table; fails when a gate is missed.
 pub(crate) async fn run(global: &Global, order: &Order) -> Result<(), AppError> {
     let goals = chosen(&order.goals)?;
     let size = Size::of(order.size);
+    let header = header(order.postgres.as_deref()).await?;
     let mut figures = Vec::new();
     for goal in goals {
         output::note(&format!("{goal} …"));
@@ -100,9 +111,9 @@ pub(crate) async fn run(global: &Global, order: &Order) -> Result<(), AppError> 
     }
     if global.json {
         let lines: Vec<_> = figures.iter().map(Figure::json).collect();
-        output::json(&json!({ "header": header(), "figures": lines }));
+        output::json(&json!({ "header": header, "figures": lines }));
     } else {
-        output::line(&header());
+        output::line(&header);
         output::table(&HEADS, &figures.iter().map(Figure::row).collect::<Vec<_>>());
     }
     // In a tiny size the figures say too little to fail for them.
@@ -159,11 +170,21 @@ async fn measure(
             for database in databases {
                 figures.extend(burst::runs(&below()?, size, database).await?);
             }
-            figures.push(burst::memory(&below()?, size).await?);
+            figures.extend(burst::memory(&below()?, size).await?);
         }
         "P13" => {
             for database in databases {
                 figures.extend(due::measure(below()?, size, database).await?);
+            }
+        }
+        "QUEUE" => {
+            for database in databases {
+                figures.push(claims::measure(below()?, size, database).await?);
+            }
+        }
+        "SENSORS" => {
+            for database in databases {
+                figures.extend(sensing::measure(below()?, size, database).await?);
             }
         }
         "P16" => {
@@ -198,12 +219,20 @@ async fn measure_embedded(
     }
 }
 
-fn header() -> String {
+/// What the figures were taken with: the program, the machine, and how durable a commit is.
+async fn header(postgres: Option<&str>) -> Result<String, AppError> {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let build = if cfg!(debug_assertions) { "debug build" } else { "release build" };
-    format!(
-        "millstream {} ({build}), {cores} cores; durable: SQLite WAL with synchronous=FULL, \
-         Postgres as configured (fsync, synchronous_commit)",
+    let postgres = match postgres {
+        Some(url) => {
+            let settings = Store::connect_postgres(url, 1).await?.durability().await?;
+            format!("; Postgres with {settings}")
+        }
+        None => String::new(),
+    };
+    Ok(format!(
+        "millstream {} ({build}), {cores} cores; durable: SQLite WAL with synchronous=FULL\
+         {postgres}",
         env!("CARGO_PKG_VERSION")
-    )
+    ))
 }
