@@ -15,6 +15,7 @@ mod pipes;
 mod python;
 mod run;
 mod seams;
+mod sink;
 mod step;
 pub mod supervisor;
 mod worker;

@@ -10,13 +10,11 @@ use millstream_host::Outputs;
 use tokio::net::unix::pipe;
 
 use crate::seams::Clock;
+use crate::sink::LogSink;
 use crate::supervisor::{MessageTap, Tap};
 
 /// How much is read at once.
 const READ_SIZE: usize = 16 * 1024;
-
-/// How much of the end of an output is kept for the error message.
-const TAIL_MAX: usize = 4 * 1024;
 
 /// The logs of an attempt, and the pipes that they are filled from at the moment.
 pub(crate) struct Capture {
@@ -28,17 +26,13 @@ pub(crate) struct Capture {
 /// One of the two outputs.
 struct Stream {
     pipe: Option<pipe::Receiver>,
-    log: LogWriter,
-    /// Takes messages out on their way into the log.
-    tap: Option<Tap>,
-    tail: Vec<u8>,
-    error: Option<String>,
+    sink: LogSink,
 }
 
 impl Capture {
     /// Logs without pipes yet.
     pub(crate) fn new(out: LogWriter, err: LogWriter, clock: Arc<dyn Clock>) -> Self {
-        let stream = |log| Stream { pipe: None, log, tap: None, tail: Vec::new(), error: None };
+        let stream = |log| Stream { pipe: None, sink: LogSink::new(log) };
         Self { out: stream(out), err: stream(err), clock }
     }
 
@@ -55,16 +49,14 @@ impl Capture {
             LogStream::Out => &mut self.out,
             LogStream::Err => &mut self.err,
         };
-        stream.tap = Some(Tap::new(tap.path));
+        stream.sink.tap(Tap::new(tap.path));
     }
 
     /// Takes in what was written until now, with what was held of a line that did not end.
     pub(crate) fn finish(&mut self) {
         self.drain();
         for stream in [&mut self.out, &mut self.err] {
-            if let Some(mut tap) = stream.tap.take() {
-                stream.keep_tapped(tap.let_go(), &*self.clock);
-            }
+            stream.sink.let_tap_go(self.clock.now());
         }
     }
 
@@ -95,22 +87,22 @@ impl Capture {
     /// Writes a line of the worker's own to the log of standard error.
     pub(crate) fn note(&mut self, text: &str) {
         let line = format!("[millstream: {text}]\n");
-        self.err.keep(line.as_bytes(), &*self.clock);
+        self.err.sink.keep(line.as_bytes(), self.clock.now());
     }
 
     /// The end of what was written to standard error.
     pub(crate) fn tail(&self) -> String {
-        String::from_utf8_lossy(&self.err.tail).trim_end().to_owned()
+        self.err.sink.tail()
     }
 
     /// How much of the output the logs had no room for.
     pub(crate) fn dropped(&self) -> u64 {
-        self.out.log.dropped() + self.err.log.dropped()
+        self.out.sink.dropped() + self.err.sink.dropped()
     }
 
     /// Why some of the output is not in the logs.
     pub(crate) fn error(&self) -> Option<&str> {
-        self.out.error.as_deref().or(self.err.error.as_deref())
+        self.out.sink.error().or(self.err.sink.error())
     }
 }
 
@@ -118,8 +110,10 @@ impl Drop for Capture {
     /// Says in the logs what is missing of them.
     fn drop(&mut self) {
         for stream in [&mut self.out, &mut self.err] {
-            if let Err(error) = stream.log.finish(self.clock.now()) {
-                tracing::warn!(%error, "the end of a log is missing");
+            let was_whole = stream.sink.error().is_none();
+            stream.sink.finish(self.clock.now());
+            if was_whole && let Some(error) = stream.sink.error() {
+                tracing::warn!(error, "the end of a log is missing");
             }
         }
     }
@@ -150,44 +144,14 @@ impl Stream {
     fn take(&mut self, read: io::Result<usize>, buffer: &[u8], clock: &dyn Clock) -> bool {
         match read {
             Ok(0) => self.pipe = None,
-            Ok(count) => self.append(buffer.get(..count).unwrap_or_default(), clock),
+            Ok(count) => self.sink.take(buffer.get(..count).unwrap_or_default(), clock.now()),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
             Err(error) => {
-                self.error.get_or_insert_with(|| error.to_string());
+                self.sink.fail(&error);
                 self.pipe = None;
             }
         }
         self.pipe.is_some()
-    }
-
-    fn append(&mut self, bytes: &[u8], clock: &dyn Clock) {
-        match &mut self.tap {
-            None => self.keep(bytes, clock),
-            Some(tap) => {
-                let kept = tap.filter(bytes);
-                self.keep_tapped(kept, clock);
-            }
-        }
-    }
-
-    fn keep_tapped(&mut self, kept: io::Result<Vec<u8>>, clock: &dyn Clock) {
-        match kept {
-            Ok(bytes) => self.keep(&bytes, clock),
-            Err(error) => {
-                self.error.get_or_insert_with(|| format!("messages are lost: {error}"));
-            }
-        }
-    }
-
-    /// A log that cannot be written loses the output and keeps the reason: the step goes on.
-    fn keep(&mut self, bytes: &[u8], clock: &dyn Clock) {
-        if let Err(error) = self.log.append(bytes, clock.now()) {
-            self.error.get_or_insert_with(|| error.to_string());
-        }
-        let kept = bytes.get(bytes.len().saturating_sub(TAIL_MAX)..).unwrap_or_default();
-        let excess = (self.tail.len() + kept.len()).saturating_sub(TAIL_MAX);
-        self.tail.drain(..excess.min(self.tail.len()));
-        self.tail.extend_from_slice(kept);
     }
 }

@@ -369,7 +369,7 @@ impl Watched {
             signal: exit.signal,
             cause: self.cause,
             stderr_tail: self.err.tail(),
-            log_error: self.out.error().or(self.err.error()).cloned(),
+            log_error: self.out.error().or(self.err.error()).map(str::to_owned),
         }
     }
 }
