@@ -7,6 +7,7 @@ mod attempt;
 mod bounds;
 mod builtin;
 mod context;
+mod filters;
 mod forked;
 mod gauge;
 mod http;

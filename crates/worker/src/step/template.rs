@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use millstream_io::quote_identifier;
 use millstream_model::{ErrorCode, StepError};
 use minijinja::value::{Enumerator, Object, ObjectRepr, Serde, Value};
-use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 use serde_json::{Map, Value as Json};
+
+use super::filters::{for_path, for_shell, for_sql, identifier, shell_quoted, snake};
 
 /// How much work one template may be; a loop over a large result ends here.
 const FUEL: u64 = 1_000_000;
@@ -298,104 +299,6 @@ impl Object for Named {
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)
     }
-}
-
-/// `MyApp.FetchData` as `my_app_fetch_data`.
-fn snake(text: &str) -> String {
-    let mut snake = String::new();
-    let mut previous = '_';
-    let mut characters = text.chars().peekable();
-    while let Some(character) = characters.next() {
-        let ends_capitals =
-            previous.is_uppercase() && characters.peek().is_some_and(|next| next.is_lowercase());
-        let begins_word = previous.is_lowercase() || previous.is_ascii_digit() || ends_capitals;
-        if character.is_uppercase() && begins_word {
-            snake.push('_');
-        }
-        if character.is_alphanumeric() {
-            snake.extend(character.to_lowercase());
-        } else if !snake.ends_with('_') && !snake.is_empty() {
-            snake.push('_');
-        }
-        previous = character;
-    }
-    snake.trim_end_matches('_').to_owned()
-}
-
-/// The text as the name of a table or column in SQL.
-fn identifier(text: &str) -> Result<Value, Error> {
-    quote_identifier(text)
-        .map(Value::from_safe_string)
-        .map_err(|error| Error::new(ErrorKind::InvalidOperation, error.to_string()))
-}
-
-/// The text as one word of the shell, whatever is in it.
-fn shell_quoted(text: &Value) -> Value {
-    Value::from_safe_string(format!("'{}'", text.to_string().replace('\'', "'\\''")))
-}
-
-/// Puts a value into a line for the shell.
-fn for_shell(
-    output: &mut Output<'_>,
-    state: &mut State<'_, '_>,
-    value: &Value,
-) -> Result<(), Error> {
-    let is_word =
-        |text: &str| text.chars().all(|c| c.is_alphanumeric() || "_-./:=@%+,".contains(c));
-    if is_harmless(value, is_word) {
-        return minijinja::escape_formatter(output, state, value);
-    }
-    let detail = format!(
-        "the shell would read more than a word into {:?}; write the command as a list, or use the \
-         filter `shell`",
-        value.to_string()
-    );
-    Err(Error::new(ErrorKind::InvalidOperation, detail))
-}
-
-/// Puts a value into a statement of SQL.
-fn for_sql(output: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
-    let is_name = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    if value.is_number() || is_harmless(value, is_name) {
-        return minijinja::escape_formatter(output, state, value);
-    }
-    let detail = format!(
-        "{:?} is pasted into a statement; bind it as a parameter (`:tenant`, `:partition_key` or \
-         one under `params`), or use the filter `identifier` for a name",
-        value.to_string()
-    );
-    Err(Error::new(ErrorKind::InvalidOperation, detail))
-}
-
-/// Puts a value into the path of an address, as one part of it.
-fn for_path(
-    output: &mut Output<'_>,
-    state: &mut State<'_, '_>,
-    value: &Value,
-) -> Result<(), Error> {
-    if value.is_undefined() {
-        return minijinja::escape_formatter(output, state, value);
-    }
-    let text = value.to_string();
-    if matches!(text.as_str(), "." | "..") {
-        let detail = format!("{text:?} would lead out of the path");
-        return Err(Error::new(ErrorKind::InvalidOperation, detail));
-    }
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            write!(output, "{}", char::from(byte))?;
-        } else {
-            write!(output, "%{byte:02X}")?;
-        }
-    }
-    Ok(())
-}
-
-/// Whether `value` may stand in a text that is a language of its own: a filter has made it safe,
-/// or nothing in it is special. Undefined values fail in the formatter itself.
-fn is_harmless(value: &Value, is_plain: impl Fn(&str) -> bool) -> bool {
-    let text = value.to_string();
-    value.is_safe() || value.is_undefined() || (!text.is_empty() && is_plain(&text))
 }
 
 #[cfg(test)]
