@@ -93,7 +93,7 @@ pub use schedule::{
     ScheduleTarget, Switch, TickPartitions, TickTemplate, TickTemplateError, date_format,
 };
 pub use seam::{Clock, Entropy};
-pub use secret::Secrets;
+pub use secret::{Secrets, variable_name};
 pub use sensor::{
     CURSOR_MAX, FileQuestion, PartitionSync, PartitionsChange, REQUESTS_MAX, RequestTemplate,
     SENSOR_EVERY, SENSOR_TIMEOUT, SensorAnswer, SensorDef, SensorQuestion, SensorRequest,

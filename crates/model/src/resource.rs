@@ -106,6 +106,9 @@ pub enum ColumnType {
 }
 
 impl ColumnType {
+    /// Every type.
+    pub const ALL: [Self; 5] = [Self::Integer, Self::Real, Self::Text, Self::Boolean, Self::Json];
+
     /// The name as definition files write it.
     pub fn as_str(self) -> &'static str {
         match self {

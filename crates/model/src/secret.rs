@@ -26,16 +26,17 @@ impl Secrets {
 
     /// The value of the secret called `name`; without one, the variable that should hold it.
     pub fn get(&self, name: &str) -> Result<&str, String> {
-        let variable = variable(name);
+        let variable = variable_name(PREFIX, name);
         self.0.get(&variable).map(String::as_str).ok_or(variable)
     }
 }
 
-/// `snowflake/jfk` is in `MILLSTREAM_SECRET_SNOWFLAKE_JFK`.
-fn variable(name: &str) -> String {
+/// The variable that begins with `prefix` and goes on with `name`, in the letters that variables
+/// have: the secret `snowflake/jfk` is in `MILLSTREAM_SECRET_SNOWFLAKE_JFK`.
+pub fn variable_name(prefix: &str, name: &str) -> String {
     let letters = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' });
     let upper: String = letters.map(|c| c.to_ascii_uppercase()).collect();
-    format!("{PREFIX}{upper}")
+    format!("{prefix}{upper}")
 }
 
 #[cfg(test)]

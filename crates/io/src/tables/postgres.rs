@@ -437,12 +437,5 @@ pub(super) fn type_name(kind: Option<ColumnType>) -> &'static str {
 }
 
 fn kind_of(declared: &str) -> Option<ColumnType> {
-    let kinds = [
-        ColumnType::Integer,
-        ColumnType::Real,
-        ColumnType::Boolean,
-        ColumnType::Json,
-        ColumnType::Text,
-    ];
-    kinds.into_iter().find(|kind| type_name(Some(*kind)) == declared)
+    ColumnType::ALL.into_iter().find(|kind| type_name(Some(*kind)) == declared)
 }

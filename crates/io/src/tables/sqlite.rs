@@ -264,14 +264,7 @@ fn type_name(kind: Option<ColumnType>) -> &'static str {
 }
 
 fn kind_of(declared: &str) -> Option<ColumnType> {
-    let kinds = [
-        ColumnType::Integer,
-        ColumnType::Real,
-        ColumnType::Boolean,
-        ColumnType::Json,
-        ColumnType::Text,
-    ];
-    kinds.into_iter().find(|kind| type_name(Some(*kind)).eq_ignore_ascii_case(declared))
+    ColumnType::ALL.into_iter().find(|kind| type_name(Some(*kind)).eq_ignore_ascii_case(declared))
 }
 
 /// `cell` as the value that was stored in a column of `kind`.

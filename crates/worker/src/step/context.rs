@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use millstream_model::{AssetStep, StepConfig};
+use millstream_model::{AssetStep, StepConfig, variable_name};
 use serde_json::{Map, Value, json};
 
 use super::attempt::Attempt;
@@ -135,15 +135,8 @@ fn variables(attempt: &Attempt<'_>) -> BTreeMap<String, String> {
     if let Some(partition) = &plan.partition {
         variables.insert("MILLSTREAM_PARTITION_KEY".to_owned(), partition.to_string());
         for (dimension, value) in &plan.dimensions {
-            variables.insert(variable_name(dimension), value.clone());
+            variables.insert(variable_name("MILLSTREAM_PARTITION_", dimension), value.clone());
         }
     }
     variables
-}
-
-/// `MILLSTREAM_PARTITION_` and the dimension in the letters that variables have.
-fn variable_name(dimension: &str) -> String {
-    let letters = dimension.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' });
-    let upper: String = letters.map(|c| c.to_ascii_uppercase()).collect();
-    format!("MILLSTREAM_PARTITION_{upper}")
 }
