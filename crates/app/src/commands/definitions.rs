@@ -95,9 +95,13 @@ async fn status(client: &Client, global: &Global) -> Result<(), AppError> {
         }
     }
     for file in rows(&status, "files") {
+        let name = text(file, "/name");
         if text(file, "/state") == "last_good" {
-            let name = text(file, "/name");
             output::line(&format!("{name}: the last good version stays live"));
+        }
+        if let Some(pin) = file.get("pin").filter(|pin| pin.is_object()) {
+            let (number, by) = (text(pin, "/number"), text(pin, "/by"));
+            output::line(&format!("{name}: {by} went back to v{number}, until its next change"));
         }
     }
     Ok(())

@@ -148,8 +148,13 @@ pub(super) fn show_things(changes: &Changes) {
         };
         output::line(&format!("{sign} {} {}", change.kind, change.name));
         for field in &change.fields {
+            let name = &field.field;
+            if let Some(step) = name.strip_suffix(".sources.code") {
+                output::line(&format!("    {step}: a file that it runs is another one"));
+                continue;
+            }
             let (before, after) = (value(&field.before), value(&field.after));
-            output::line(&format!("    {}: {before} → {after}", field.field));
+            output::line(&format!("    {name}: {before} → {after}"));
         }
     }
     let count = |kind| changes.things.iter().filter(|it: &&Change| it.change == kind).count();

@@ -69,8 +69,8 @@ pub(super) async fn rollback(
     let number = version.0;
     if answer.pointer("/file/pin").is_some_and(serde_json::Value::is_object) {
         output::line(&format!(
-            "{file} is at v{number}, and stays there until its content changes. \
-             Runs that are queued or going on keep the version they were launched with."
+            "{file} is at v{number}, and stays there until its content or one of its sources \
+             changes. Runs that are queued or going on keep the version they were launched with."
         ));
     } else {
         output::line(&format!("{file} is at v{number}, its newest, and follows its content."));
