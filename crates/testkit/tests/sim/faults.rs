@@ -1,6 +1,6 @@
 //! What goes wrong, how often, and when: drawn once for each simulation.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -43,6 +43,8 @@ pub(crate) struct Rates {
     pub(crate) cancel: u64,
     /// A process is stopped for a while at a call of the store, before it or after.
     pub(crate) pause_at_call: u64,
+    /// At a step, two people retry the same run at once.
+    pub(crate) retry: u64,
 }
 
 impl Rates {
@@ -62,6 +64,7 @@ impl Rates {
         outage: 0,
         cancel: 0,
         pause_at_call: 0,
+        retry: 0,
     };
 
     /// Each fault with even odds of being there at all: many small mixtures find more than one
@@ -83,7 +86,14 @@ impl Rates {
             outage: rate(15),
             cancel: rate(60),
             pause_at_call: rate(60),
+            retry: rate(60),
         }
+    }
+
+    /// Processes stop for a while, mostly for longer than others wait for them, and nothing else
+    /// happens.
+    pub(crate) fn stopping() -> Self {
+        Self { pause: 300, pause_at_call: 60, ..Self::NONE }
     }
 
     /// Processes are killed, and nothing else happens.
@@ -102,16 +112,19 @@ struct Shared {
     rates: Rates,
     healed: AtomicBool,
     outage_until: Mutex<Duration>,
-    mistake: Option<&'static Sql>,
+    mistakes: &'static [&'static Sql],
+    /// Words of replaced workers that were refused.
+    refused: AtomicU64,
 }
 
 impl Faults {
-    pub(crate) fn new(rates: Rates, mistake: Option<&'static Sql>) -> Self {
+    pub(crate) fn new(rates: Rates, mistakes: &'static [&'static Sql]) -> Self {
         let shared = Shared {
             rates,
             healed: AtomicBool::new(false),
             outage_until: Mutex::new(Duration::ZERO),
-            mistake,
+            mistakes,
+            refused: AtomicU64::new(0),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -119,6 +132,16 @@ impl Faults {
     /// The rates that hold now: none once the simulation has healed.
     pub(crate) fn rates(&self) -> Rates {
         if self.shared.healed.load(Ordering::Relaxed) { Rates::NONE } else { self.shared.rates }
+    }
+
+    /// A worker was told that another one has its run.
+    pub(crate) fn count_refused(&self) {
+        self.shared.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often a worker was told so.
+    pub(crate) fn refused(&self) -> u64 {
+        self.shared.refused.load(Ordering::Relaxed)
     }
 
     /// From now on nothing goes wrong any more.
@@ -187,8 +210,8 @@ impl FaultyDatabase {
         if self.strikes(self.faults.rates().call_fails) {
             return Err(StoreError::Unavailable("the call did not arrive".to_owned()));
         }
-        if let (Call::Apply(batch), Some(mistake)) = (call, self.faults.shared.mistake) {
-            batch.plant(mistake);
+        if let Call::Apply(batch) = call {
+            self.faults.shared.mistakes.iter().for_each(|mistake| batch.plant(mistake));
         }
         Ok(())
     }

@@ -48,7 +48,8 @@ fn anything(seed: u64) -> Plan {
     let rates = Rates::draw(&mut Chance::new(seed ^ 0x5eed));
     let steps = number("MILLSTREAM_SIM_STEPS").unwrap_or(1_500);
     let scarce = if seed.is_multiple_of(3) { Scarce::Labels } else { Scarce::Places };
-    Plan { seed, rates, victims: Victims::Anybody, runs: 10, steps, scarce, mistake: None }
+    let victims = Victims::Anybody;
+    Plan { seed, rates, victims, runs: 10, steps, scarce, mistakes: &[] }
 }
 
 /// Simulates every seed; what was tried is the last line.
@@ -89,6 +90,29 @@ fn g9_no_slot_is_held_without_an_owner_and_no_limit_is_passed_at_any_step() {
 }
 
 #[test]
+fn g5_nothing_lands_that_a_worker_says_after_it_was_replaced() {
+    let count = number("MILLSTREAM_SIM_SEEDS").unwrap_or(20);
+    let rates = Rates::stopping();
+    let outcomes =
+        try_all(seeds(count), |seed| Plan { rates, runs: 20, ..anything(seed + 2_000_000) });
+    let lost: usize = outcomes.iter().map(|outcome| outcome.lost).sum();
+    let refused: u64 = outcomes.iter().map(|outcome| outcome.refused).sum();
+    assert!(lost > outcomes.len() && refused > 0, "{lost} replaced, {refused} refused");
+    println!(
+        "G5: {} simulations, {lost} workers replaced while they stood still, {refused} words of \
+         theirs refused: 0 stored, 0 ends changed",
+        outcomes.len()
+    );
+}
+
+#[test]
+fn clocks_that_jump_make_nobody_lose_a_worker() {
+    let rates = Rates { jump: 300, ..Rates::NONE };
+    let outcomes = try_all(seeds(10), |seed| Plan { rates, ..anything(seed) });
+    assert!(outcomes.iter().all(|outcome| outcome.lost == 0));
+}
+
+#[test]
 fn the_same_seed_gives_the_same_trace() {
     let trace = |seed| simulate(&anything(seed)).map(|outcome| outcome.trace);
     assert_eq!(trace(7).unwrap(), trace(7).unwrap());
@@ -104,7 +128,7 @@ fn r195_of_a_thousand_random_jobs_with_dying_workers_no_step_succeeds_or_starts_
         runs: 40,
         steps: 4_000,
         scarce: Scarce::Places,
-        mistake: None,
+        mistakes: &[],
     });
     let runs: usize = outcomes.iter().map(|outcome| outcome.runs).sum();
     let lost: usize = outcomes.iter().map(|outcome| outcome.lost).sum();
@@ -115,7 +139,7 @@ fn r195_of_a_thousand_random_jobs_with_dying_workers_no_step_succeeds_or_starts_
 /// The schedules and their trouble in the simulation of one seed.
 fn ticking(seed: u64, schedules: u64, trouble: Duration) -> TickPlan {
     let rates = Rates::draw(&mut Chance::new(seed ^ 0x5eed));
-    TickPlan { seed, rates, schedules, trouble, mistake: None }
+    TickPlan { seed, rates, schedules, trouble, mistakes: &[] }
 }
 
 #[test]

@@ -10,69 +10,106 @@ use crate::world::{Plan, Scarce, simulate};
 const BUDGET: u64 = 150;
 
 /// A report without its fence: a worker that was replaced is heard.
-static NO_FENCE: Sql = Sql {
+static NO_FENCE: [&Sql; 1] = [&Sql {
     name: "ADVANCE_LIVE_RUN",
     text: "UPDATE live_run SET seq = $5, beat = beat + 1 WHERE tenant = $1 AND run = $2 \
            RETURNING cancel_requested",
-};
+}];
 
 /// A run that goes to its next worker without a new epoch.
-static NO_NEW_EPOCH: Sql = Sql {
+static NO_NEW_EPOCH: [&Sql; 1] = [&Sql {
     name: "CLAIM_QUEUED_RUNS",
     text: "UPDATE live_run \
            SET status = 'STARTING', epoch = MAX(epoch, 1), seq = -1, beat = 0, hold = NULL \
            WHERE status = 'QUEUED' AND (tenant, run) IN (/*pairs $1*/) \
              AND EXISTS (SELECT 1 FROM lease WHERE name = 'queue' AND holder = $2 AND fence = $3) \
            RETURNING tenant, run, epoch",
-};
+}];
 
 /// A claim that looks at the lease before it and not in it: look up, then write.
-static CLAIM_WITHOUT_LEASE: Sql = Sql {
+static CLAIM_WITHOUT_LEASE: [&Sql; 1] = [&Sql {
     name: "CLAIM_QUEUED_RUNS",
     text: "UPDATE live_run \
            SET status = 'STARTING', epoch = epoch + 1, seq = -1, beat = 0, hold = NULL \
            WHERE status = 'QUEUED' AND (tenant, run) IN (/*pairs $1*/) AND $2 <> '' AND $3 > 0 \
            RETURNING tenant, run, epoch",
-};
+}];
 
 /// A change of status that does not name the old one.
-static NO_COMPARE: Sql = Sql {
+static NO_COMPARE: [&Sql; 1] = [&Sql {
     name: "MOVE_LIVE_RUN",
     text: "UPDATE live_run SET status = $5 WHERE tenant = $1 AND run = $2 AND $3 >= 0 \
            AND $4 <> ''",
-};
+}];
 
 /// A cursor that goes on to the next time instead of the one that was decided: a lost cursor.
-static LOST_CURSOR: Sql = Sql {
+static LOST_CURSOR: [&Sql; 1] = [&Sql {
     name: "MOVE_CURSORS",
     text: "WITH given (kind, location, name, timing, old_cursor, new_cursor, next_due) AS \
            (/*rows $2 text text text text int int int*/) \
            UPDATE tick_source SET cursor_at = COALESCE(given.next_due, given.new_cursor), \
                next_due = given.next_due \
            FROM given WHERE tick_source.tenant = $1 AND tick_source.name = given.name",
-};
+}];
+
+/// A tick that is looked up and then inserted: nothing is asked of the cursor when it is written,
+/// and a tick that is there already is no reason to stop.
+static LOOKUP_THEN_INSERT: [&Sql; 3] = [
+    &Sql {
+        name: "MOVE_CURSORS",
+        text: "WITH given (kind, location, name, timing, old_cursor, new_cursor, next_due) AS \
+               (/*rows $2 text text text text int int int*/) \
+               UPDATE tick_source SET cursor_at = given.new_cursor, next_due = given.next_due \
+               FROM given WHERE tick_source.tenant = $1 AND tick_source.name = given.name",
+    },
+    &Sql {
+        name: "INSERT_TICKS",
+        text: "INSERT OR IGNORE INTO tick (tenant, kind, location, name, nominal, decided_at, \
+               status, requested, skipped, error, warnings) \
+               /*rows $1 text text text text int int text int text text text*/",
+    },
+    &Sql {
+        name: "INSERT_TICK_RUNS",
+        text: "INSERT OR IGNORE INTO tick_run (tenant, kind, location, name, run_key, nominal, \
+               run, partition_key) /*rows $1 text text text text text int text text*/",
+    },
+];
+
+/// A retry that does not ask whether the run was retried already, and is not stopped by an event
+/// that is there.
+static DOUBLE_RETRY: [&Sql; 2] = [
+    &Sql {
+        name: "MARK_RETRIED",
+        text: "UPDATE run SET retried_as = $3 WHERE tenant = $1 AND id = $2",
+    },
+    &Sql {
+        name: "INSERT_EVENT",
+        text: "INSERT OR IGNORE INTO event (tenant, run, epoch, seq, batch, at, body) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    },
+];
 
 /// Slots that nobody frees when a worker is lost: a counter that only good ends count down.
-static NO_FREEING: Sql = Sql {
+static NO_FREEING: [&Sql; 1] = [&Sql {
     name: "FREE_SLOTS_OF_RUN",
     text: "DELETE FROM slot WHERE tenant = $1 AND run = $2 AND FALSE",
-};
+}];
 
 /// A question for slots that does not ask whether the attempt has come and gone.
-static LATE_QUESTION: Sql = Sql {
+static LATE_QUESTION: [&Sql; 1] = [&Sql {
     name: "ASK_SLOTS",
     text: "INSERT INTO slot (tenant, run, step, attempt, epoch, pool, slots, priority, asked_at, \
                              granted) \
            SELECT $1, $2, $3, $4, $5, $6, $7, priority, $8, FALSE FROM live_run \
            WHERE tenant = $1 AND run = $2 ON CONFLICT (tenant, run, step) DO NOTHING",
-};
+}];
 
 /// Slots that are granted without the lease in the write: look up, then write.
-static GRANT_WITHOUT_LEASE: Sql = Sql {
+static GRANT_WITHOUT_LEASE: [&Sql; 1] = [&Sql {
     name: "GRANT_SLOTS",
     text: "UPDATE slot SET granted = TRUE, hold = NULL \
            WHERE (tenant, run, step) IN (/*rows $1 text text text*/) AND $2 <> '' AND $3 > 0",
-};
+}];
 
 /// Daemons and workers that stop for a while in the middle of something, and nothing else.
 const PAUSES: Rates = Rates { pause: 700, ..Rates::NONE };
@@ -83,82 +120,95 @@ const PAUSES_AT_CALLS: Rates = Rates { pause_at_call: 150, ..Rates::NONE };
 /// Launches whose answer is lost, and calls that take long.
 const LOST_LAUNCHES: Rates = Rates { launch_answer_lost: 5_000, call_slow: 2_000, ..Rates::NONE };
 
-/// The seed that finds `mistake`, where `rates` of a seed say what goes wrong.
-fn found_by(mistake: &'static Sql, rates: impl Fn(Rates) -> Rates) -> Option<u64> {
-    let found = (1..=BUDGET).find(|seed| {
-        let plan = crate::anything(*seed);
+/// Fails unless some seed finds what `plan` makes of it to be broken.
+fn must_be_found(what: &str, is_broken: impl Fn(u64) -> bool) {
+    let found = (1..=BUDGET).find(|seed| is_broken(*seed));
+    assert!(found.is_some(), "{what} is not found in {BUDGET} seeds");
+    println!("G19: {what}: found by seed {}", found.unwrap_or_default());
+}
+
+/// Fails unless `mistakes` are found, where `rates` of a seed say what goes wrong.
+fn found_by(what: &str, mistakes: &'static [&'static Sql], rates: impl Fn(Rates) -> Rates) {
+    must_be_found(what, |seed| {
+        let plan = crate::anything(seed);
         let rates = rates(plan.rates);
-        simulate(&Plan { mistake: Some(mistake), rates, ..plan }).is_err()
+        simulate(&Plan { rates, mistakes, ..plan }).is_err()
     });
-    println!("{}: found by seed {found:?}", mistake.name);
-    found
 }
 
 #[test]
-fn a_report_without_its_fence_is_found() {
-    assert!(found_by(&NO_FENCE, |drawn| drawn).is_some());
+fn g19_a_report_without_its_fence_is_found() {
+    found_by("a report without its fence", &NO_FENCE, |drawn| drawn);
 }
 
 #[test]
-fn a_requeued_run_without_a_new_epoch_is_found() {
-    assert!(found_by(&NO_NEW_EPOCH, |drawn| drawn).is_some());
+fn g19_a_requeued_run_without_a_new_epoch_is_found() {
+    found_by("a requeued run without a new epoch", &NO_NEW_EPOCH, |drawn| drawn);
 }
 
 #[test]
-fn a_claim_without_the_lease_is_found() {
-    assert!(found_by(&CLAIM_WITHOUT_LEASE, |_| PAUSES).is_some());
+fn g19_a_claim_without_the_lease_is_found() {
+    found_by("a claim without the lease", &CLAIM_WITHOUT_LEASE, |_| PAUSES);
 }
 
 #[test]
-fn a_change_of_status_without_the_old_one_is_found() {
-    assert!(found_by(&NO_COMPARE, |_| LOST_LAUNCHES).is_some());
+fn g19_a_change_of_status_without_the_old_one_is_found() {
+    found_by("a change of status without the old one", &NO_COMPARE, |_| LOST_LAUNCHES);
 }
 
-/// The seed that finds `mistake` in the ticks of schedules.
-fn found_by_ticks(mistake: &'static Sql) -> Option<u64> {
-    let found = (1..=BUDGET).find(|seed| {
-        let plan = crate::ticking(*seed, 10, std::time::Duration::from_mins(5));
-        let plan = crate::ticking::TickPlan { mistake: Some(mistake), ..plan };
+/// Fails unless `mistakes` are found in the ticks of schedules.
+fn found_by_ticks(what: &str, mistakes: &'static [&'static Sql], rates: impl Fn(Rates) -> Rates) {
+    must_be_found(what, |seed| {
+        let plan = crate::ticking(seed, 10, std::time::Duration::from_mins(5));
+        let plan = crate::ticking::TickPlan { mistakes, rates: rates(plan.rates), ..plan };
         !simulate_ticks(&plan).is_ok_and(|verdict| verdict.is_valid())
     });
-    println!("{}: found by seed {found:?}", mistake.name);
-    found
 }
 
 #[test]
-fn a_cursor_that_skips_a_time_is_found() {
-    assert!(found_by_ticks(&LOST_CURSOR).is_some());
+fn g19_a_cursor_that_skips_a_time_is_found() {
+    found_by_ticks("a lost cursor", &LOST_CURSOR, |drawn| drawn);
+}
+
+#[test]
+fn g19_a_tick_that_is_looked_up_and_then_inserted_is_found() {
+    found_by_ticks("a tick looked up and then inserted", &LOOKUP_THEN_INSERT, |_| PAUSES_AT_CALLS);
+}
+
+/// People who retry the same run at once, and calls that take long.
+const RETRIES: Rates = Rates { retry: 500, call_slow: 500, ..Rates::NONE };
+
+#[test]
+fn g19_a_run_that_is_retried_twice_is_found() {
+    found_by("a double retry", &DOUBLE_RETRY, |_| RETRIES);
 }
 
 /// Messages that come twice, the second time late.
 const TWICE: Rates = Rates { message_twice: 5_000, ..Rates::NONE };
 
 #[test]
-fn g9_slots_that_a_lost_worker_keeps_are_found() {
-    assert!(found_by(&NO_FREEING, |_| Rates::killing()).is_some());
+fn g9_g19_slots_that_a_lost_worker_keeps_are_found() {
+    found_by("slots that a lost worker keeps", &NO_FREEING, |_| Rates::killing());
 }
 
 #[test]
-fn g9_a_late_question_for_slots_that_leaves_a_row_is_found() {
-    assert!(found_by(&LATE_QUESTION, |_| TWICE).is_some());
+fn g9_g19_a_late_question_for_slots_that_leaves_a_row_is_found() {
+    found_by("a late question for slots", &LATE_QUESTION, |_| TWICE);
 }
 
 #[test]
-fn g9_slots_that_are_granted_without_the_lease_are_found() {
-    assert!(found_by(&GRANT_WITHOUT_LEASE, |_| PAUSES).is_some());
+fn g9_g19_slots_that_are_granted_without_the_lease_are_found() {
+    found_by("slots granted without the lease", &GRANT_WITHOUT_LEASE, |_| PAUSES);
 }
 
 /// A limit on labels is passed where the claim trusts an earlier look at the lease. Nothing else
 /// limits the runs here: a limit of the queue would be passed first, and hide it.
 #[test]
-fn g9_a_label_limit_that_is_looked_up_and_then_acted_on_is_found() {
-    let found = (1..=BUDGET).find(|seed| {
-        let plan = crate::anything(*seed);
-        let (mistake, scarce) = (Some(&CLAIM_WITHOUT_LEASE), Scarce::Labels);
-        let (runs, steps) = (40, 6_000);
-        let plan = Plan { mistake, rates: PAUSES_AT_CALLS, scarce, runs, steps, ..plan };
+fn g9_g19_a_label_limit_that_is_looked_up_and_then_acted_on_is_found() {
+    must_be_found("a label's limit looked up and then acted on", |seed| {
+        let (mistakes, scarce) = (&CLAIM_WITHOUT_LEASE, Scarce::Labels);
+        let (runs, steps, rates) = (40, 6_000, PAUSES_AT_CALLS);
+        let plan = Plan { rates, runs, steps, scarce, mistakes, ..crate::anything(seed) };
         simulate(&plan).is_err_and(|broken| broken.what.contains("runs have the label"))
     });
-    println!("a label limit: found by seed {found:?}");
-    assert!(found.is_some());
 }

@@ -94,6 +94,9 @@ impl Network {
             answer = answered => answer.map_err(|_| unavailable("the server died"))?,
             () = self.machines.sleep(TIMEOUT) => return Err(unavailable("no answer came")),
         };
+        if matches!(answer, Err(ReportError::Stale)) {
+            self.faults.count_refused();
+        }
         self.travel(3).await;
         if self.strikes(rates.message_lost) {
             return Err(unavailable("the answer was lost"));

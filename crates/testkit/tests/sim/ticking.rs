@@ -55,8 +55,8 @@ pub(crate) struct TickPlan {
     pub(crate) schedules: u64,
     /// How long things go wrong.
     pub(crate) trouble: Duration,
-    /// A mistake in the product, planted to be found.
-    pub(crate) mistake: Option<&'static Sql>,
+    /// Mistakes in the product, planted to be found.
+    pub(crate) mistakes: &'static [&'static Sql],
 }
 
 /// Simulates the schedules of `plan` and checks their ticks.
@@ -91,7 +91,7 @@ impl<'a> World<'a> {
             plan,
             machines: executor.machines(),
             executor,
-            faults: Faults::new(plan.rates, plan.mistake),
+            faults: Faults::new(plan.rates, plan.mistakes),
             daemons: Vec::new(),
             daemons_wanted,
             clocks: Vec::new(),

@@ -6,8 +6,8 @@ use futures_util::FutureExt;
 use millstream_control::QueueLimits;
 use millstream_model::view::EventRow;
 use millstream_model::{
-    Event, EventBody, EventPosition, FileManifest, RunEvent, RunId, RunPlan, RunStatus, StepEvent,
-    StepKey, StepStatus, TenantId,
+    Cause, Event, EventBody, EventPosition, FileManifest, RunEvent, RunId, RunPlan, RunStatus,
+    StepEvent, StepKey, StepStatus, TenantId,
 };
 use millstream_store::Store;
 use millstream_store::live::LiveRun;
@@ -31,6 +31,8 @@ pub(crate) struct Witness {
     changes: tokio::sync::watch::Receiver<i64>,
     position: EventPosition,
     runs: BTreeMap<RunId, Seen>,
+    /// The runs that were tried again, and by which run.
+    retries: BTreeMap<RunId, RunId>,
     pub(crate) slots: SlotWitness,
 }
 
@@ -68,6 +70,7 @@ impl Witness {
             changes,
             position: EventPosition(0),
             runs: BTreeMap::new(),
+            retries: BTreeMap::new(),
             slots: SlotWitness::default(),
         }
     }
@@ -88,7 +91,7 @@ impl Witness {
         let events = events.unwrap();
         let live = self.live_rows();
         self.check_limit(&live)?;
-        self.meet_new_runs(&events);
+        self.meet_new_runs(&events)?;
         self.check_claims(&live)?;
         let mut touched = BTreeSet::new();
         let mut seen = String::new();
@@ -135,10 +138,13 @@ impl Witness {
         }
     }
 
-    fn meet_new_runs(&mut self, events: &[EventRow]) {
+    fn meet_new_runs(&mut self, events: &[EventRow]) -> Result<(), String> {
         for Event { tenant, run, body, .. } in events.iter().map(|row| &row.event) {
-            if !matches!(body, EventBody::RunQueued { .. }) {
-                continue;
+            let EventBody::RunQueued { cause } = body else { continue };
+            if let Cause::Retry { of, .. } = cause
+                && let Some(first) = self.retries.insert(*of, *run)
+            {
+                return Err(format!("run {of} is retried by {first} and by {run}"));
             }
             let order = at_once(self.store.run_order(tenant, *run)).unwrap().unwrap();
             let plan = at_once(self.store.plan(tenant, &order.plan)).unwrap().unwrap();
@@ -146,6 +152,7 @@ impl Witness {
             let label = row.tags.get(crate::jobs::LIMITED).cloned();
             self.runs.insert(*run, Seen::new(tenant.clone(), plan, label));
         }
+        Ok(())
     }
 
     /// A run leaves the queue for a worker only by a claim, which gives it the next epoch; and
@@ -267,6 +274,14 @@ impl Witness {
         live.map(|(run, seen)| (seen.tenant.clone(), *run)).collect()
     }
 
+    /// The runs that failed or were canceled.
+    pub(crate) fn failed(&self) -> Vec<(TenantId, RunId)> {
+        let has_failed =
+            |seen: &Seen| matches!(seen.status, RunStatus::Failure | RunStatus::Canceled);
+        let failed = self.runs.iter().filter(|(_, seen)| has_failed(seen));
+        failed.map(|(run, seen)| (seen.tenant.clone(), *run)).collect()
+    }
+
     /// How many runs there were, and how many workers they lost.
     pub(crate) fn counts(&self) -> (usize, usize) {
         let lost: u32 = self.runs.values().map(|seen| seen.lost).sum();
@@ -296,7 +311,9 @@ impl Seen {
     /// Takes in an event, which must be one that can happen now.
     fn hear(&mut self, event: &Event) -> Result<(), String> {
         let kind = event.body.kind();
-        if event.epoch != self.epoch {
+        // A run that is over has no epoch any more when somebody retries it.
+        let by_hand = matches!(event.body, EventBody::RunRetried { number: 0, .. });
+        if event.epoch != self.epoch && !by_hand {
             return Err(format!("{kind} of epoch {} in epoch {}", event.epoch, self.epoch));
         }
         // What the control plane says has a fixed number; a worker counts.

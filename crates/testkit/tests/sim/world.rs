@@ -7,7 +7,7 @@ use millstream_control::{
     Control, LocationChange, LostWatch, Patience, QueueLimits, QueueWatch, Seams,
 };
 use millstream_daemon::{Settings as DaemonSettings, queue_pass};
-use millstream_model::{Cause, ContentHash, RunRequest, TenantId};
+use millstream_model::{Cause, ContentHash, RetryFrom, RunRequest, TenantId};
 use millstream_store::{Sql, Store};
 use millstream_testkit::chance::{Chance, SeededEntropy};
 use millstream_testkit::definitions::{file_of_jobs, live, with_tenants};
@@ -47,8 +47,8 @@ pub(crate) struct Plan {
     pub(crate) steps: u64,
     /// What there is too little of.
     pub(crate) scarce: Scarce,
-    /// A mistake in the product, planted to be found.
-    pub(crate) mistake: Option<&'static Sql>,
+    /// Mistakes in the product, planted to be found.
+    pub(crate) mistakes: &'static [&'static Sql],
 }
 
 /// What runs wait for. Where places in the queue are scarce, nothing else is seen to be.
@@ -82,6 +82,8 @@ pub(crate) struct Outcome {
     pub(crate) steps: u64,
     /// Attempts that were seen to hold slots.
     pub(crate) holders: usize,
+    /// How often a worker was told that another one has its run.
+    pub(crate) refused: u64,
 }
 
 /// A simulation in which something did not hold.
@@ -127,7 +129,7 @@ impl<'a> World<'a> {
         let executor = Executor::new(chance.fork());
         let machines = executor.machines();
         let store = Store::in_memory().unwrap();
-        let faults = Faults::new(plan.rates, plan.mistake);
+        let faults = Faults::new(plan.rates, plan.mistakes);
         let places = u32::try_from(1 + chance.below(4)).unwrap();
         let limits = QueueLimits::of((plan.scarce == Scarce::Places).then_some(places));
         let servers = Servers::default();
@@ -262,7 +264,8 @@ impl<'a> World<'a> {
         }
         let (runs, lost) = self.witness.counts();
         let (trace, holders) = (self.executor.trace_hash(), self.witness.slots.holders());
-        Ok(Outcome { trace, runs, lost, steps: self.step, holders })
+        let refused = self.faults.refused();
+        Ok(Outcome { trace, runs, lost, steps: self.step, holders, refused })
     }
 
     /// One step, after which everything must hold.
@@ -300,6 +303,9 @@ impl<'a> World<'a> {
         }
         if strikes(&mut self.chance, rates.cancel) {
             self.cancel_a_run();
+        }
+        if strikes(&mut self.chance, rates.retry) {
+            self.retry_a_run();
         }
         if strikes(&mut self.chance, rates.kill)
             && let Some(process) = self.somebody()
@@ -388,6 +394,23 @@ impl<'a> World<'a> {
         self.machines.spawn(process, async move {
             control.cancel(&tenant, run, "ana").await.ok();
         });
+    }
+
+    /// Two people see the same failed run, and both want it to be tried again.
+    fn retry_a_run(&mut self) {
+        let failed = self.witness.failed();
+        let place = self.chance.below(failed.len() as u64);
+        let Some((tenant, run)) = failed.get(usize::try_from(place).unwrap()).cloned() else {
+            return;
+        };
+        for person in ["ana", "bo"] {
+            let Some((process, control)) = self.a_server() else { return };
+            let tenant = tenant.clone();
+            self.machines.spawn(process, async move {
+                // One of them is told that the run was retried.
+                control.retry_run(&tenant, run, RetryFrom::Start, person).await.ok();
+            });
+        }
     }
 
     fn a_server(&mut self) -> Option<(ProcessId, Control)> {
