@@ -35,3 +35,4 @@ mod steps;
 mod tables;
 mod versions;
 mod workers;
+mod zombies;

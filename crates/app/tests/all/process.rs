@@ -14,6 +14,16 @@ pub(crate) fn kill(pid: u32) {
     kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::KILL).unwrap();
 }
 
+/// Has a process stand still.
+pub(crate) fn stop(pid: u32) {
+    kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::STOP).unwrap();
+}
+
+/// Has a process that stands still go on.
+pub(crate) fn wake(pid: u32) {
+    kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::CONT).unwrap();
+}
+
 /// The live processes whose environment holds `variable`, like `NAME=value`.
 pub(crate) fn with_variable(variable: &str) -> Vec<u32> {
     let holds = |pid: &u32| {

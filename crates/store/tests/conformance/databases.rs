@@ -74,8 +74,21 @@ impl Place {
     }
 }
 
+/// The longest that a case may take.
+const CASE_MAX: Duration = Duration::from_mins(1);
+
 /// Runs `case` on a database of its own. One that fails leaves its database on the server.
 pub(crate) fn run<F: Future<Output = ()>>(kind: Kind, case: impl FnOnce(Db) -> F) {
+    run_for(CASE_MAX, kind, case);
+}
+
+/// The same for a case that may take as long as `limit`.
+pub(crate) fn run_for<F: Future<Output = ()>>(
+    limit: Duration,
+    kind: Kind,
+    case: impl FnOnce(Db) -> F,
+) {
+    let in_time = |case| in_time(limit, case);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
@@ -101,8 +114,8 @@ pub(crate) fn run<F: Future<Output = ()>>(kind: Kind, case: impl FnOnce(Db) -> F
 }
 
 /// A case that waits for what never comes fails instead of hanging.
-async fn in_time(case: impl Future<Output = ()>) {
-    tokio::time::timeout(Duration::from_mins(1), case).await.unwrap();
+async fn in_time(limit: Duration, case: impl Future<Output = ()>) {
+    tokio::time::timeout(limit, case).await.unwrap();
 }
 
 /// Runs `case` on a Postgres database without a schema.
@@ -113,7 +126,7 @@ pub(crate) fn run_unmigrated<F: Future<Output = ()>>(case: impl FnOnce(Db) -> F)
         create_login(&client(&admin).await).await;
         let place = Place { login: create(&admin, None).await, admin };
         let store = place.connect(CONNECTIONS).await;
-        in_time(case(Db { store, place: Some(place.clone()) })).await;
+        in_time(CASE_MAX, case(Db { store, place: Some(place.clone()) })).await;
         place.drop_database().await;
     });
 }

@@ -25,6 +25,7 @@ mod lanes;
 mod partitions;
 mod process;
 mod queue;
+mod reading;
 mod reports;
 mod runs;
 mod schema;

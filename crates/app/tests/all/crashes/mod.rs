@@ -7,7 +7,7 @@
 //! `MILLSTREAM_KILL_ONLY` names the cases that are tried, by a part of what they are called.
 
 mod deaths;
-mod scenes;
+pub(crate) mod scenes;
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -37,7 +37,8 @@ fn g2_r195_r197_a_kill_at_any_point_leaves_one_right_end_on_postgres() {
     println!("{}", kill_everywhere("postgres", Database::on_postgres));
 }
 
-fn number(name: &str, otherwise: u64) -> u64 {
+/// The number in an environment variable.
+pub(crate) fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).map_or(otherwise, |text| text.parse().unwrap())
 }
 

@@ -117,7 +117,8 @@ jobs:
       - { id: b, type: command, pool: one, config: { command: "echo b" } }
 "#;
 
-const TICKS: &str = r#"
+/// A schedule that ticks every second, whatever happened meanwhile.
+pub(crate) const TICKS: &str = r#"
 jobs:
   beat:
     nodes: [{ id: a, type: noop }]
@@ -267,9 +268,9 @@ fn assert_one_end(run: &Value, what: &str) {
     assert_eq!(steps.iter().find(open), None, "{what}: {run:#}");
 }
 
-/// Every second between the first tick and the last has one, and each has one run, which is its
-/// own.
-fn check_ticks(server: &Server, what: &str) {
+/// Fails unless every second between the first tick and the last has one, and each has one run,
+/// which is its own.
+pub(crate) fn check_ticks(server: &Server, what: &str) {
     let ticks = server.get("/default/api/v1/schedules/beat/ticks?limit=500");
     let ticks = ticks.as_array().unwrap();
     let seconds: BTreeSet<i64> = ticks.iter().map(|tick| second(&tick["nominal"])).collect();
