@@ -2,6 +2,7 @@
 
 mod asset;
 mod run;
+mod system;
 mod trigger;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 pub(crate) use asset::{AssetCommand, PartitionCommand};
 use clap::{Args, Parser, Subcommand};
 pub(crate) use run::{DeadLetterCommand, JobCommand, RetryScope, RunCommand};
+pub(crate) use system::{DaemonCommand, QueueCommand};
 pub(crate) use trigger::{ScheduleCommand, SensorCommand};
 
 /// A data orchestrator: declares, plans, runs and explains assets and jobs.
@@ -89,6 +91,9 @@ pub(crate) enum Command {
     /// Show what waits: runs in the queue and steps for slots of pools, and why.
     #[command(subcommand)]
     Queue(QueueCommand),
+    /// List the daemons, and whether each of their loops still gets around.
+    #[command(subcommand)]
+    Daemon(DaemonCommand),
     /// Look at, scan, validate and compare definition files, and go back to older versions.
     #[command(subcommand)]
     Definitions(DefinitionsCommand),
@@ -121,12 +126,6 @@ pub(crate) enum Command {
     /// The process that executes one run.
     #[command(name = "__worker", hide = true)]
     Worker,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum QueueCommand {
-    /// Show the first runs that wait, in their order, and the pools with who holds them.
-    Show,
 }
 
 #[derive(Debug, Subcommand)]

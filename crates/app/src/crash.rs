@@ -1,9 +1,11 @@
-//! The crash that a test asks for with `MILLSTREAM_CRASH_AT`; not in release builds.
+//! What a test breaks on purpose: a crash with `MILLSTREAM_CRASH_AT`, a loop that hangs with
+//! `MILLSTREAM_FREEZE_LOOP`; not in release builds.
 //!
 //! `MILLSTREAM_CRASH_OF=worker` has the workers that this process has started die there, and not
 //! the process itself.
 
 use millstream_control::Store;
+use millstream_daemon::Daemon;
 
 /// `store`, at whose commit that the environment names, if it names one, somebody dies.
 #[cfg(debug_assertions)]
@@ -18,6 +20,21 @@ pub(crate) fn armed(store: Store) -> Store {
 #[cfg(not(debug_assertions))]
 pub(crate) fn armed(store: Store) -> Store {
     store
+}
+
+/// `daemon`, of which the loop that `MILLSTREAM_FREEZE_LOOP` names, if it names one, stands still.
+#[cfg(debug_assertions)]
+pub(crate) fn frozen(daemon: Daemon) -> Daemon {
+    match std::env::var("MILLSTREAM_FREEZE_LOOP") {
+        Ok(name) => daemon.freezing(&name),
+        Err(_) => daemon,
+    }
+}
+
+/// `daemon` as it is.
+#[cfg(not(debug_assertions))]
+pub(crate) fn frozen(daemon: Daemon) -> Daemon {
+    daemon
 }
 
 /// The crashes themselves.

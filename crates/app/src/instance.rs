@@ -97,7 +97,7 @@ impl Instance {
             ticks: purpose == Purpose::Serve,
         };
         let daemon = Daemon::new(self.control.clone(), launcher, settings, location);
-        Ok(daemon.asking(self.senses()?).start())
+        Ok(crash::frozen(daemon).asking(self.senses()?).start())
     }
 
     /// What sensors are asked with.

@@ -27,7 +27,7 @@ use crate::sensor_runs::run_request;
 use crate::{Control, ControlError, webhooks};
 
 /// The lease of whoever asks sensors.
-const LEASE: &str = "sensors";
+pub(crate) const LEASE: &str = "sensors";
 
 /// Due sensors that one pass looks at.
 const DUE_MAX: u32 = 10_000;

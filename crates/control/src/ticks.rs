@@ -27,7 +27,7 @@ use crate::tick_runs::{Asked, TickPlans, Wish};
 use crate::{Control, ControlError};
 
 /// The lease of whoever lets schedules tick.
-const LEASE: &str = "schedules";
+pub(crate) const LEASE: &str = "schedules";
 
 /// Due schedules that one pass looks at.
 const DUE_MAX: u32 = 10_000;

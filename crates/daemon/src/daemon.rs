@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use crate::files::Root;
 use crate::lost::lost_pass;
 use crate::passes::{Launch, claim, launch_claimed, schedule_pass};
+use crate::pulse::Pulses;
 use crate::rollback::rollback;
 use crate::scan::{ScanReport, scan};
 use crate::senses::Senses;
@@ -61,6 +62,7 @@ pub struct Daemon {
     location: Location,
     root: Mutex<Root>,
     senses: Option<Senses>,
+    pulses: Pulses,
 }
 
 /// A daemon that runs.
@@ -114,7 +116,15 @@ impl Daemon {
         let root = Root::new(location.root.clone());
         let root = root.with_sources(location.project.clone(), location.blobs.clone());
         let root = Mutex::new(root);
-        Self { control, launcher, settings, location, root, senses: None }
+        let pulses = Pulses::new(control.clone());
+        Self { control, launcher, settings, location, root, senses: None, pulses }
+    }
+
+    /// The same daemon, one of whose loops stands still from the beginning: for tests of what is
+    /// seen of it.
+    #[must_use]
+    pub fn freezing(self, name: &str) -> Self {
+        Self { pulses: self.pulses.freezing(name), ..self }
     }
 
     /// The same daemon, which asks sensors with `senses`.
@@ -127,15 +137,21 @@ impl Daemon {
     pub fn start(self) -> DaemonHandle {
         let (stop, stopped) = watch::channel(false);
         let (scanned_sender, scanned) = watch::channel(false);
+        self.expect_loops();
+        tracing::info!(daemon = self.settings.name, "daemon starting");
         let daemon = Arc::new(self);
         let mut loops = JoinSet::new();
+        let (name, time_to_live) = (&daemon.settings.name, daemon.settings.patience.time_to_live);
+        let pulses = daemon.pulses.clone();
+        loops.spawn(pulses.tell(name.clone(), time_to_live / 3, stopped.clone()));
         loops.spawn(Arc::clone(&daemon).queue_loop(stopped.clone()));
         loops.spawn(Arc::clone(&daemon).lost_loop(stopped.clone()));
         if daemon.settings.ticks {
             loops.spawn(Arc::clone(&daemon).schedule_loop(stopped.clone()));
             if let Some(senses) = daemon.senses.clone() {
                 let (control, settings) = (daemon.control.clone(), daemon.settings.clone());
-                let sensors = SensorLoop { control, settings, senses };
+                let pulses = daemon.pulses.clone();
+                let sensors = SensorLoop { control, settings, senses, pulses };
                 loops.spawn(sensors.run(stopped.clone()));
             }
         }
@@ -147,6 +163,26 @@ impl Daemon {
         DaemonHandle { stop, loops, scanned }
     }
 
+    /// The loops that are started are heard of from now on, each within two times-to-live: they
+    /// get around at least three times in each, and a scan once in its interval.
+    fn expect_loops(&self) {
+        let silence_max = self.settings.patience.time_to_live * 2;
+        let mut names = vec!["queue", "losses", "requests"];
+        if self.settings.ticks {
+            names.push("schedules");
+            names.extend(self.senses.as_ref().map(|_| "sensors"));
+        }
+        if self.control.needs_publisher() {
+            names.push("publisher");
+        }
+        for name in names {
+            self.pulses.expect(name, silence_max);
+        }
+        if self.settings.scans {
+            self.pulses.expect("scans", silence_max + self.settings.scan_interval);
+        }
+    }
+
     async fn queue_loop(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let mut changes = self.control.store().daemon_changes();
         let mut watch = QueueWatch::default();
@@ -156,6 +192,7 @@ impl Daemon {
         // A launcher that fails is given time before the same runs are tried again.
         let mut pause = QUEUE_PASS_MIN;
         loop {
+            self.pulses.beat("queue").await;
             let claims_max = self.settings.limits.claims_max.saturating_sub(launches.len());
             let idle = if claims_max == 0 {
                 None
@@ -216,6 +253,7 @@ impl Daemon {
         let mut watch = LostWatch::default();
         let interval = self.settings.patience.time_to_live / 3;
         loop {
+            self.pulses.beat("losses").await;
             let (launcher, patience) = (&*self.launcher, self.settings.patience);
             if let Err(error) = lost_pass(&self.control, launcher, &mut watch, patience).await {
                 tracing::error!(%error, "the runs in progress could not be looked at");
@@ -233,6 +271,7 @@ impl Daemon {
         let mut watch = TickWatch::default();
         let idle = self.settings.patience.time_to_live / 3;
         loop {
+            self.pulses.beat("schedules").await;
             changes.mark_unchanged();
             let pass = schedule_pass(&self.control, &mut watch, &self.settings).await;
             let (pause, wait) = match pass {
@@ -278,6 +317,7 @@ impl Daemon {
         let mut folder = FolderWatch::start(&self.location.root);
         let mut watching = self.location.root.is_dir();
         loop {
+            self.pulses.beat("scans").await;
             if let Err(error) = self.scan_once(Deletions::Guarded).await {
                 tracing::error!(%error, "a scan could not be stored; it is repeated");
             }
@@ -309,6 +349,7 @@ impl Daemon {
         let mut watch = PublishWatch::default();
         let time_to_live = self.settings.patience.time_to_live;
         loop {
+            self.pulses.beat("publisher").await;
             changes.mark_unchanged();
             let pass = self.control.publish(&self.settings.name, &mut watch, time_to_live);
             let pause = match pass.await {
@@ -332,6 +373,7 @@ impl Daemon {
         let mut changes = self.control.store().daemon_changes();
         let interval = self.settings.patience.time_to_live / 3;
         loop {
+            self.pulses.beat("requests").await;
             changes.mark_unchanged();
             match self.control.open_requests().await {
                 Ok(requests) => {

@@ -10,6 +10,7 @@ mod files;
 mod lost;
 mod objects;
 mod passes;
+mod pulse;
 mod rollback;
 mod scan;
 mod senses;

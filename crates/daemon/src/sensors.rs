@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::{Id, JoinSet};
 
 use crate::Settings;
+use crate::pulse::Pulses;
 use crate::senses::Senses;
 
 /// Questions that are asked at the same time.
@@ -39,6 +40,7 @@ pub(crate) struct SensorLoop {
     pub(crate) control: Control,
     pub(crate) settings: Settings,
     pub(crate) senses: Senses,
+    pub(crate) pulses: Pulses,
 }
 
 /// What ticks share.
@@ -67,6 +69,7 @@ impl SensorLoop {
         let mut running: JoinSet<()> = JoinSet::new();
         let mut names: HashMap<Id, Sensor> = HashMap::new();
         loop {
+            self.pulses.beat("sensors").await;
             changes.mark_unchanged();
             let wait = self.pass(&mut watch, &busy).await;
             let (due, wait) = wait;

@@ -6,6 +6,7 @@
 pub mod condition;
 pub mod failure;
 pub mod lease;
+pub mod liveness;
 pub mod lost;
 pub mod overdue;
 pub mod pool;

@@ -23,6 +23,7 @@ mod id;
 mod job;
 mod key;
 mod limits;
+mod liveness;
 mod manifest;
 mod metadata;
 mod name;
@@ -72,6 +73,7 @@ pub use id::{RunId, RunIdError};
 pub use job::{JobDef, JobShape, OpDef};
 pub use key::{AssetKey, AssetKeyError};
 pub use limits::{StepLimits, StepUsage};
+pub use liveness::{DaemonRow, LoopRow, LoopState, are_healthy};
 pub use manifest::{FileManifest, FileVersion, Manifest, Program, is_library};
 pub use metadata::{MetadataKind, MetadataValue};
 pub use name::{

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use millstream_control::SchemaState;
+use millstream_model::are_healthy;
 use serde_json::json;
 
 use crate::state::ServerState;
@@ -39,13 +40,22 @@ pub(crate) struct PlainStatus;
 /// What this server is and how it is doing, for a load balancer: always 200 while it answers.
 pub(crate) async fn server_info(State(state): State<ServerState>) -> Json<serde_json::Value> {
     let readiness = Readiness::of(&state).await;
-    let status = if readiness.database == "ok" { "ok" } else { "degraded" };
+    let daemons = state.control.daemons().await;
+    let daemons = match &daemons {
+        Ok(daemons) if are_healthy(daemons) => "ok",
+        Ok(daemons) if daemons.is_empty() => "none",
+        Ok(_) => "unhealthy",
+        Err(_) => "unknown",
+    };
+    let is_ok = readiness.database == "ok" && daemons != "unhealthy";
+    let status = if is_ok { "ok" } else { "degraded" };
     Json(json!({
         "name": "millstream",
         "version": env!("CARGO_PKG_VERSION"),
         "status": status,
         "database": { "kind": state.control.store().database_name(), "status": readiness.database },
         "definitions": readiness.definitions,
+        "daemons": daemons,
     }))
 }
 

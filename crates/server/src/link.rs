@@ -156,6 +156,11 @@ pub fn queue(tenant: &TenantId) -> String {
     format!("/{tenant}/system/queue")
 }
 
+/// The daemons of the instance.
+pub fn daemons(tenant: &TenantId) -> String {
+    format!("/{tenant}/system/daemons")
+}
+
 /// The tenants of the instance.
 pub fn tenants(tenant: &TenantId) -> String {
     format!("/{tenant}/system/tenants")

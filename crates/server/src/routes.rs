@@ -105,6 +105,7 @@ routes! {
     DefinitionsPage Get "/{tenant}/system" VIEWER => get(ui::read::definitions);
     FilePage Get "/{tenant}/system/files/{file}" VIEWER => get(ui::files::file);
     QueuePage Get "/{tenant}/system/queue" VIEWER => get(ui::read::queue);
+    DaemonsPage Get "/{tenant}/system/daemons" VIEWER => get(ui::read::daemons);
     TenantsPage Get "/{tenant}/system/tenants" VIEWER => get(ui::read::tenants);
     Live Get "/{tenant}/live" VIEWER => get(live::stream);
 
@@ -187,6 +188,7 @@ routes! {
         => get(api::versions::diff);
     FileRollback Post "/api/v1/definitions/files/{file}/rollback" Access::Instance(Role::Editor)
         => post(api::versions::rollback);
+    Daemons Get "/api/v1/daemons" Access::Instance(Role::Viewer) => get(api::daemons::list);
     Tenants Get "/api/v1/tenants" PUBLIC => get(api::definitions::tenants);
     PartitionOwner Get "/api/v1/partitions/owner" PUBLIC => get(api::partitions::owner);
 

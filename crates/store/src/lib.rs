@@ -20,6 +20,7 @@ pub mod events;
 pub mod instance;
 pub mod leases;
 pub mod live;
+pub mod loops;
 pub mod materializations;
 mod migrate;
 pub mod overrides;

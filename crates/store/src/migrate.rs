@@ -115,6 +115,13 @@ pub(crate) static MIGRATIONS: &[Migration] = &[
         sqlite: "",
         postgres: include_str!("../migrations/0011_reports/postgres.sql"),
     },
+    Migration {
+        version: 12,
+        name: "0012_loops",
+        up: include_str!("../migrations/0012_loops/up.sql"),
+        sqlite: "",
+        postgres: "",
+    },
 ];
 
 /// The table that remembers what was applied; an instance table, the same on both databases.

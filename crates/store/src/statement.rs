@@ -46,6 +46,7 @@ pub fn all_statements() -> impl Iterator<Item = &'static Sql> {
         crate::instance::ALL,
         crate::leases::ALL,
         crate::live::ALL,
+        crate::loops::ALL,
         crate::materializations::ALL,
         crate::overrides::ALL,
         crate::partitions::ALL,

@@ -26,8 +26,9 @@ pub enum Budget {
 impl Budget {
     /// The variables that the proofs read: how many seeds and how many steps from each; of G1 how
     /// many seeds, schedules and minutes of trouble in each; of G2 how many seeds, and how many
-    /// seconds a process may be silent; of G11 which zones, and how many days around each change of
-    /// a clock; of G14 how much output, and how many runs beside it.
+    /// seconds a process may be silent; of G5 how many workers are stopped and woken; of G6 how
+    /// many events are written; of G11 which zones, and how many days around each change of a
+    /// clock; of G14 how much output, and how many runs beside it.
     pub fn variables(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Short => &[
@@ -36,6 +37,8 @@ impl Budget {
                 ("MILLSTREAM_SIM_TICK_SEEDS", "20"),
                 ("MILLSTREAM_KILL_SEEDS", "1"),
                 ("MILLSTREAM_KILL_LEASE", "1"),
+                ("MILLSTREAM_ZOMBIES", "2"),
+                ("MILLSTREAM_EVENTS", "50000"),
                 ("MILLSTREAM_ZONES_DAYS", "2"),
                 ("MILLSTREAM_FLOOD_BYTES", "1000000000"),
                 ("MILLSTREAM_FLOOD_NEIGHBOURS", "10"),
@@ -48,6 +51,8 @@ impl Budget {
                 ("MILLSTREAM_SIM_MINUTES", "70"),
                 ("MILLSTREAM_KILL_SEEDS", "5"),
                 ("MILLSTREAM_KILL_LEASE", "1"),
+                ("MILLSTREAM_ZOMBIES", "100"),
+                ("MILLSTREAM_EVENTS", "1000000"),
                 ("MILLSTREAM_ZONES_ALL", "1"),
                 ("MILLSTREAM_ZONES_DAYS", "3"),
                 ("MILLSTREAM_FLOOD_BYTES", "10000000000"),

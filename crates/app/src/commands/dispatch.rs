@@ -3,10 +3,10 @@
 use millstream_control::Store;
 
 use super::{
-    asset, dead_letter, definitions, demo, job, partition, queue, run as run_command, schedule,
-    schema, sensor, tenant, why, worker,
+    asset, daemon, dead_letter, definitions, demo, job, partition, queue, run as run_command,
+    schedule, schema, sensor, tenant, why, worker,
 };
-use crate::cli::{BenchCommand, Cli, Command, Global, QueueCommand};
+use crate::cli::{BenchCommand, Cli, Command, DaemonCommand, Global, QueueCommand};
 use crate::client::Client;
 use crate::error::AppError;
 use crate::settings::Settings;
@@ -50,6 +50,9 @@ pub(crate) async fn run(cli: Cli) -> Result<(), AppError> {
         }
         Command::Queue(QueueCommand::Show) => {
             with_client(&global, async |c| queue::show(c, &global).await).await
+        }
+        Command::Daemon(DaemonCommand::List) => {
+            with_client(&global, async |c| daemon::list(c, &global).await).await
         }
         Command::Tenant(command) => {
             with_client(&global, async |c| tenant::run(c, &global, &command).await).await

@@ -12,6 +12,7 @@ mod browser;
 mod cascade;
 mod commands;
 mod crashes;
+mod daemons;
 mod database;
 mod definitions;
 mod demo;

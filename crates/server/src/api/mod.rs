@@ -1,6 +1,7 @@
 //! The REST API that the command line and programs use: JSON in, JSON out.
 
 pub(crate) mod assets;
+pub(crate) mod daemons;
 pub(crate) mod dead_letters;
 pub(crate) mod definitions;
 pub(crate) mod hooks;

@@ -3,6 +3,7 @@
 pub mod asset;
 pub mod assets;
 pub mod automation;
+pub mod daemons;
 pub mod dead_letters;
 pub mod definitions;
 pub mod error;

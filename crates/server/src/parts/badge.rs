@@ -2,7 +2,7 @@
 
 use askama::Template;
 use millstream_model::view::{FileState, PartitionState};
-use millstream_model::{RunStatus, StepStatus, TickStatus};
+use millstream_model::{LoopState, RunStatus, StepStatus, TickStatus};
 
 use crate::parts::{Glyph, part};
 
@@ -64,6 +64,15 @@ impl Badge {
             PartitionState::Running => Self::new(Glyph::Running, "Running"),
             PartitionState::Missing => Self::new(Glyph::Never, "Never built"),
             PartitionState::Materialized => Self::new(Glyph::Ok, "Built"),
+        }
+    }
+
+    /// The badge of a daemon or of one of its loops.
+    pub fn health(state: LoopState) -> Self {
+        match state {
+            LoopState::Healthy => Self::new(Glyph::Ok, "Healthy"),
+            LoopState::Unhealthy => Self::new(Glyph::Failed, "Unhealthy"),
+            LoopState::Gone => Self::new(Glyph::Never, "Gone"),
         }
     }
 

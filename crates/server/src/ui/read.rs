@@ -18,6 +18,7 @@ use crate::pages;
 use crate::pages::asset::AssetPage;
 use crate::pages::assets::AssetsPage;
 use crate::pages::automation::AutomationPage;
+use crate::pages::daemons::DaemonsPage;
 use crate::pages::definitions::DefinitionsPage;
 use crate::pages::job::JobPage;
 use crate::pages::log::{LogWindow, WINDOW_BYTES};
@@ -304,6 +305,18 @@ pub(crate) async fn queue(
     let frame = visit.frame(Section::System, "runs".to_owned()).await?;
     let queue = state.control.queue_view(visit.tenant).await?;
     Ok(pages::queue::queue(QueuePage { frame, now: state.control.now(), queue }))
+}
+
+/// The daemons.
+pub(crate) async fn daemons(
+    State(state): State<ServerState>,
+    visitor: Visitor,
+    (uri, headers): (OriginalUri, HeaderMap),
+) -> Result<Html, Problem> {
+    let visit = Visit::new(&state, &visitor, (&uri, &headers))?;
+    let frame = visit.frame(Section::System, "runs".to_owned()).await?;
+    let daemons = state.control.daemons().await.map_err(ControlError::from)?;
+    Ok(pages::daemons::daemons(DaemonsPage { frame, now: state.control.now(), daemons }))
 }
 
 /// The tenants.

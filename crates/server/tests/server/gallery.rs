@@ -9,6 +9,7 @@ use millstream_server::html::Html;
 use millstream_server::pages::asset::{AssetPage, asset};
 use millstream_server::pages::assets::{AssetsPage, assets};
 use millstream_server::pages::automation::{AutomationPage, automation};
+use millstream_server::pages::daemons::{DaemonsPage, daemons};
 use millstream_server::pages::dead_letters::{DeadLettersPage, dead_letters};
 use millstream_server::pages::definitions::{DefinitionsPage, definitions};
 use millstream_server::pages::error::{ErrorPage, error};
@@ -107,9 +108,15 @@ fn lists(theme: Theme) -> Vec<(&'static str, Html)> {
             }),
         ),
         ("file", file_page(theme)),
+        ("daemons", daemons_page(theme)),
         ("queue", queue(QueuePage { frame: system.clone(), now: time, queue: samples::queue() })),
         ("tenants", tenants(TenantsPage { frame: system, tenants: samples::tenants() })),
     ]
+}
+
+fn daemons_page(theme: Theme) -> Html {
+    let frame = samples::frame(Section::System, theme);
+    daemons(DaemonsPage { frame, now: samples::now(), daemons: samples::daemons() })
 }
 
 fn file_page(theme: Theme) -> Html {

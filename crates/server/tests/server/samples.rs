@@ -8,9 +8,10 @@ use millstream_model::view::{
     PartitionState, PoolRow, PoolStepRow, QueueRow, QueueView, RunRow, StepRow, TenantRow,
 };
 use millstream_model::{
-    Cause, Closed, ClosedAs, ContentHash, DeadLetter, Diagnostic, ErrorCode, Event, EventBody,
-    HoldReason, LimitScope, MetadataKind, MetadataValue, Place, PlannedRetry, RetryFrom, RunId,
-    RunStatus, Severity, StepError, StepStatus, StepUsage, TenantDef, TenantId, Timestamp,
+    Cause, Closed, ClosedAs, ContentHash, DaemonRow, DeadLetter, Diagnostic, ErrorCode, Event,
+    EventBody, HoldReason, HumanDuration, LimitScope, LoopRow, LoopState, MetadataKind,
+    MetadataValue, Place, PlannedRetry, RetryFrom, RunId, RunStatus, Severity, StepError,
+    StepStatus, StepUsage, TenantDef, TenantId, Timestamp,
 };
 use millstream_server::frame::{Frame, Section, Theme};
 use serde_json::json;
@@ -500,4 +501,24 @@ pub(crate) fn queue() -> QueueView {
             waiting: vec![step(23, "stg_orders")],
         }],
     }
+}
+
+pub(crate) fn daemons() -> Vec<DaemonRow> {
+    let row = |name: &str, state, holds_lease| LoopRow {
+        name: name.to_owned(),
+        state,
+        beat_at: before(if state == LoopState::Healthy { 3 } else { 95 }),
+        silence_max: HumanDuration::from_secs(30),
+        holds_lease,
+    };
+    let (healthy, unhealthy) = (LoopState::Healthy, LoopState::Unhealthy);
+    vec![DaemonRow {
+        name: "daemon-4711-9f3a01c2".to_owned(),
+        state: unhealthy,
+        loops: vec![
+            row("losses", healthy, None),
+            row("queue", unhealthy, Some(true)),
+            row("schedules", healthy, Some(false)),
+        ],
+    }]
 }

@@ -34,9 +34,16 @@ async fn r001_every_page_of_the_bar_is_there_and_refers_only_to_files_that_are_s
     let instance = Instance::new().await;
     let run = instance.launch().await;
     let mut paths = vec!["/".to_owned(), format!("/jfk/runs/{run}"), "/jfk/assets/days".to_owned()];
-    for page in
-        ["", "/runs", "/assets", "/automation", "/system", "/system/queue", "/system/tenants"]
-    {
+    for page in [
+        "",
+        "/runs",
+        "/assets",
+        "/automation",
+        "/system",
+        "/system/queue",
+        "/system/daemons",
+        "/system/tenants",
+    ] {
         paths.push(format!("/jfk{page}"));
     }
     paths.push("/jfk/jobs/production%2Fdaily%20etl".to_owned());

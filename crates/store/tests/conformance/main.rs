@@ -22,6 +22,7 @@ mod events;
 mod fixture;
 mod isolation;
 mod lanes;
+mod loops;
 mod partitions;
 mod process;
 mod queue;

@@ -20,7 +20,8 @@ on_postgres! {
 }
 
 /// Tables of the instance itself; every other one has a tenant in each row.
-const OF_THE_INSTANCE: [&str; 9] = [
+const OF_THE_INSTANCE: [&str; 10] = [
+    "daemon_loop",
     "daemon_request",
     "definition_content",
     "definition_file",

@@ -1,0 +1,44 @@
+//! `millstream daemon`: which daemons there are, and whether their loops still get around.
+
+use serde_json::Value;
+
+use super::answer::{rows, text};
+use crate::cli::Global;
+use crate::client::Client;
+use crate::error::AppError;
+use crate::output;
+
+/// Lists the loops of each daemon.
+pub(super) async fn list(client: &Client, global: &Global) -> Result<(), AppError> {
+    let answer = client.get("/api/v1/daemons").await?;
+    if global.json {
+        output::json(&answer);
+        return Ok(());
+    }
+    let daemons = rows(&answer, "daemons");
+    if daemons.is_empty() {
+        output::line("no daemon was heard of: runs wait, and nothing ticks, until one starts");
+        return Ok(());
+    }
+    let mut lines = Vec::new();
+    for daemon in daemons {
+        lines.extend(rows(daemon, "loops").iter().map(|row| loop_line(daemon, row)));
+    }
+    output::table(&["DAEMON", "LOOP", "STATE", "LAST GOT AROUND", "WORK"], &lines);
+    Ok(())
+}
+
+fn loop_line(daemon: &Value, row: &Value) -> Vec<String> {
+    let work = match row.get("holds_lease").and_then(Value::as_bool) {
+        Some(true) => "does it for all",
+        Some(false) => "stands by",
+        None => "does its part",
+    };
+    vec![
+        text(daemon, "/name"),
+        text(row, "/name"),
+        text(row, "/state"),
+        text(row, "/beat_at"),
+        work.to_owned(),
+    ]
+}

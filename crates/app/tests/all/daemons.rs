@@ -1,0 +1,191 @@
+//! Several daemons on one Postgres: one does the work that only one may do, and another takes it
+//! over from one that is gone or stands still.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::crashes::scenes::{TICKS, check_ticks};
+use crate::database::Database;
+use crate::process;
+use crate::project::{Project, wait_for};
+use crate::server::Server;
+
+/// How long a daemon may be silent.
+const LEASE: Duration = Duration::from_secs(2);
+
+/// Two projects with the same definitions and one database, and a server of each; the first was
+/// there first.
+struct Two {
+    _projects: [Project; 2],
+    first: Server,
+    second: Server,
+}
+
+fn two() -> Option<Two> {
+    let database = Database::on_postgres()?;
+    let lease = format!("{}s", LEASE.as_secs());
+    let project = || {
+        let mut project = Project::with(TICKS).variable("MILLSTREAM_LEASE", &lease);
+        project.set("MILLSTREAM_DATABASE_URL", database.url());
+        project
+    };
+    let projects = [project(), project()];
+    assert_eq!(projects[0].run(&["migrate"]).code, 0);
+    let first = projects[0].serve();
+    wait_for("the first tick", || (ticks(&first) > 0).then_some(()));
+    let second = projects[1].serve();
+    Some(Two { _projects: projects, first, second })
+}
+
+/// How many ticks there are.
+fn ticks(server: &Server) -> usize {
+    let ticks = server.get("/default/api/v1/schedules/beat/ticks?limit=500");
+    ticks.as_array().unwrap().len()
+}
+
+/// Waits for `count` more ticks, as `server` sees them.
+fn more_ticks(server: &Server, count: usize) {
+    let before = ticks(server);
+    wait_for("more ticks", || (ticks(server) >= before + count).then_some(()));
+}
+
+/// Waits until every run is over.
+fn all_over(server: &Server) {
+    let started = Instant::now();
+    let is_open = |run: &&serde_json::Value| run["status"] != "SUCCESS";
+    wait_for("the runs are over", || {
+        let runs = server.get("/default/api/v1/runs?limit=1000");
+        // The newest may be from this very second.
+        let open = runs.as_array().unwrap().iter().skip(2).find(is_open).cloned();
+        assert!(started.elapsed() < Duration::from_secs(50), "it does not end: {open:#?}");
+        open.is_none().then_some(())
+    });
+}
+
+/// The state of each loop of the only daemon, by name.
+fn loops(server: &Server) -> BTreeMap<String, String> {
+    let answer = server.get("/api/v1/daemons");
+    let loops = answer["daemons"][0]["loops"].as_array().cloned().unwrap_or_default();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    loops.iter().map(|row| (text(&row["name"]), text(&row["state"]))).collect()
+}
+
+#[test]
+fn r004_a_loop_that_hangs_is_shown_as_unhealthy_and_the_others_go_on() {
+    let project = Project::with(TICKS)
+        .variable("MILLSTREAM_LEASE", "1s")
+        .variable("MILLSTREAM_FREEZE_LOOP", "queue");
+    let server = project.serve();
+    wait_for("the loop is unhealthy", || {
+        (loops(&server).get("queue")? == "unhealthy").then_some(())
+    });
+    more_ticks(&server, 3);
+    let others = loops(&server);
+    let healthy = others.iter().filter(|(name, _)| *name != "queue");
+    assert!(others.len() >= 6 && healthy.into_iter().all(|(_, state)| state == "healthy"));
+    assert_eq!(server.get("/server_info")["daemons"], "unhealthy");
+    let listed = project.run(&["daemon", "list"]).out;
+    let line = listed.lines().find(|line| line.contains(" queue ")).unwrap();
+    assert!(line.contains("unhealthy") && line.contains("20"), "{listed}");
+    let (_, page) = server.try_get("/default/system/daemons").unwrap();
+    assert!(page.contains("Unhealthy") && page.contains("something is silent"), "{page}");
+}
+
+#[test]
+fn r004_every_loop_of_a_daemon_is_heard_of_and_one_that_is_over_is_listed_no_more() {
+    let project = Project::with(TICKS).variable("MILLSTREAM_LEASE", "1s");
+    let server = project.serve();
+    let names = ["losses", "queue", "requests", "scans", "schedules", "sensors"];
+    let healthy: BTreeMap<String, String> =
+        names.map(|name| (name.to_owned(), "healthy".to_owned())).into();
+    wait_for("all loops are heard of", || (loops(&server) == healthy).then_some(()));
+    assert_eq!(server.get("/server_info")["daemons"], "ok");
+    server.kill();
+    let server = project.serve();
+    wait_for("the next one is heard of", || (loops(&server) == healthy).then_some(()));
+    let all = server.get("/api/v1/daemons");
+    assert_eq!(all["daemons"].as_array().unwrap().len(), 1, "{all:#}");
+}
+
+const SENSORS: &str = r#"
+jobs:
+  count: { nodes: [{ id: a, type: noop }] }
+sensors:
+  slow: { kind: command, every: 1s, command: "sleep 60", request: { job: count } }
+  late:
+    kind: command
+    every: 1s
+    timeout: 2s
+    command: "if [ -e late ]; then sleep 5; fi; echo '{\"cursor\": \"one\"}'"
+    request: { job: count }
+  quick: { kind: command, every: 1s, command: "echo '{}'", request: { job: count } }
+"#;
+
+/// The newest ticks of a sensor.
+fn sensed(server: &Server, name: &str) -> Vec<serde_json::Value> {
+    let ticks = server.get(&format!("/default/api/v1/sensors/{name}/ticks"));
+    ticks.as_array().unwrap().clone()
+}
+
+#[test]
+fn r022_a_sensor_that_takes_a_minute_delays_no_other() {
+    let project = Project::with(SENSORS);
+    let server = project.serve();
+    let started = Instant::now();
+    // Equal ticks in a row are one, with the time of the last.
+    let mut times = std::collections::BTreeSet::new();
+    wait_for("five ticks of the quick one", || {
+        times.extend(sensed(&server, "quick").iter().map(|tick| tick["nominal"].to_string()));
+        (times.len() >= 5).then_some(())
+    });
+    assert!(started.elapsed() < Duration::from_secs(25), "{:?}", started.elapsed());
+    assert_eq!(sensed(&server, "slow"), [] as [serde_json::Value; 0]);
+}
+
+#[test]
+fn r023_an_evaluation_over_its_timeout_fails_its_tick_and_keeps_the_cursor() {
+    let project = Project::with(SENSORS);
+    let server = project.serve();
+    let cursor = || server.get("/default/api/v1/sensors/late")["cursor"].clone();
+    wait_for("its cursor", || (cursor() == "one").then_some(()));
+    project.write("late", "");
+    let failed = wait_for("a tick that timed out", || {
+        sensed(&server, "late").into_iter().find(|tick| tick["status"] == "FAILED")
+    });
+    assert!(failed["error"]["message"].as_str().unwrap().contains("2s"), "{failed:#}");
+    assert_eq!(cursor(), "one");
+    std::fs::remove_file(project.path("late")).unwrap();
+    wait_for("the next tick", || {
+        let newest = sensed(&server, "late").into_iter().next()?;
+        (newest["status"] == "SKIPPED").then_some(())
+    });
+}
+
+#[test]
+fn r003_of_two_daemons_one_ticks_and_the_other_takes_over_within_the_lease() {
+    let Some(Two { _projects, first, second }) = two() else { return };
+    more_ticks(&second, 3);
+    check_ticks(&second, "both live");
+    first.kill();
+    let died = Instant::now();
+    more_ticks(&second, 1);
+    let took = died.elapsed();
+    // The lease, a look at it every third of it, and a busy machine.
+    assert!(took < LEASE * 2 + Duration::from_secs(3), "the other took over after {took:?}");
+    more_ticks(&second, 3);
+    all_over(&second);
+    check_ticks(&second, "one was killed");
+}
+
+#[test]
+fn g5_r003_a_daemon_that_wakes_after_its_leases_were_taken_changes_nothing() {
+    let Some(Two { _projects, first, second }) = two() else { return };
+    process::stop(first.pid());
+    more_ticks(&second, 3);
+    process::wake(first.pid());
+    more_ticks(&second, 3);
+    all_over(&second);
+    check_ticks(&second, "one stood still");
+    check_ticks(&first, "one stood still");
+    println!("G5: postgres: 1 daemon stopped, replaced and woken: 0 ticks missed, 0 double");
+}

@@ -1,0 +1,86 @@
+//! Which daemons there are, and whether each of their loops still gets around.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use millstream_decide::liveness::{LoopBeat, standing};
+use millstream_model::{DaemonRow, Timestamp};
+use millstream_store::StoreError;
+use millstream_store::events::PUBLISHER_LEASE;
+use millstream_store::loops::{self, StoredLoop};
+
+use crate::{Control, queue, sensor_ticks, ticks};
+
+/// Loops that are shown.
+const LOOPS_MAX: u32 = 1_000;
+
+/// How long a daemon that is gone is still shown.
+const SHOWN_FOR: Duration = Duration::from_hours(1);
+
+/// A loop that says how long ago it got around.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoopSaid {
+    /// Its name: that of its lease, where it needs one.
+    pub name: &'static str,
+    /// How long it may be silent.
+    pub silence_max: Duration,
+    /// How long it has been silent.
+    pub silent_for: Duration,
+}
+
+impl Control {
+    /// A daemon begins: on an embedded database, whoever was there before owned this file and is
+    /// over.
+    pub async fn begin_loops(&self) -> Result<(), StoreError> {
+        if self.needs_publisher() {
+            return Ok(());
+        }
+        self.store.apply(loops::forget_all()).await.map(|_| ())
+    }
+
+    /// Stores how the loops of `daemon` are.
+    pub async fn keep_loops(&self, daemon: &str, said: &[LoopSaid]) -> Result<(), StoreError> {
+        let now = self.now();
+        let stored: Vec<StoredLoop> = said
+            .iter()
+            .map(|it| StoredLoop {
+                daemon: daemon.to_owned(),
+                name: it.name.to_owned(),
+                silence_max: it.silence_max,
+                beat_at: before(now, it.silent_for),
+            })
+            .collect();
+        self.store.apply(loops::keep(&stored, before(now, SHOWN_FOR))).await.map(|_| ())
+    }
+
+    /// A daemon ends.
+    pub async fn end_loops(&self, daemon: &str) -> Result<(), StoreError> {
+        self.store.apply(loops::forget(daemon)).await.map(|_| ())
+    }
+
+    /// The daemons and their loops, by name.
+    pub async fn daemons(&self) -> Result<Vec<DaemonRow>, StoreError> {
+        let stored = self.store.daemon_loops(LOOPS_MAX).await?;
+        let beats: Vec<LoopBeat> = stored
+            .into_iter()
+            .map(|it| LoopBeat {
+                daemon: it.daemon,
+                name: it.name,
+                silence_max: it.silence_max,
+                beat_at: it.beat_at,
+            })
+            .collect();
+        let mut holders = BTreeMap::new();
+        for name in [queue::LEASE, ticks::LEASE, sensor_ticks::LEASE, PUBLISHER_LEASE] {
+            if let Some(lease) = self.store.lease(name).await? {
+                holders.insert(name.to_owned(), lease.holder);
+            }
+        }
+        Ok(standing(&beats, &holders, self.now()))
+    }
+}
+
+fn before(now: Timestamp, length: Duration) -> Timestamp {
+    let micros = i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
+    Timestamp::from_micros(now.as_micros().saturating_sub(micros))
+}

@@ -1,0 +1,107 @@
+//! Which daemons and which of their loops live.
+//!
+//! Pure: [`standing`] maps what loops have said of themselves to a state each. `control::daemons`
+//! loads it; nothing is done about it but to show it, because leases take work over by themselves.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use millstream_model::{DaemonRow, HumanDuration, LoopRow, LoopState, Timestamp};
+
+/// What a loop last said of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoopBeat {
+    /// Its daemon.
+    pub daemon: String,
+    /// Its name.
+    pub name: String,
+    /// How long it may be silent.
+    pub silence_max: Duration,
+    /// When it last got around.
+    pub beat_at: Timestamp,
+}
+
+/// The daemons, by name. `holders` says who holds the leases called as the loops that need one.
+///
+/// All loops of a daemon are told of by one of them, so that of a process that is gone all are
+/// silent.
+pub fn standing(
+    beats: &[LoopBeat],
+    holders: &BTreeMap<String, String>,
+    now: Timestamp,
+) -> Vec<DaemonRow> {
+    let mut daemons: BTreeMap<&str, Vec<LoopRow>> = BTreeMap::new();
+    for beat in beats {
+        let is_silent = now.since(beat.beat_at) > beat.silence_max;
+        daemons.entry(&beat.daemon).or_default().push(LoopRow {
+            name: beat.name.clone(),
+            state: if is_silent { LoopState::Unhealthy } else { LoopState::Healthy },
+            beat_at: beat.beat_at,
+            silence_max: HumanDuration(beat.silence_max),
+            holds_lease: holders.get(&beat.name).map(|holder| *holder == beat.daemon),
+        });
+    }
+    daemons.into_iter().map(|(name, loops)| daemon(name, loops)).collect()
+}
+
+fn daemon(name: &str, mut loops: Vec<LoopRow>) -> DaemonRow {
+    loops.sort_by(|a, b| a.name.cmp(&b.name));
+    let is_silent = |row: &LoopRow| row.state == LoopState::Unhealthy;
+    let state = if loops.iter().all(is_silent) {
+        for row in &mut loops {
+            row.state = LoopState::Gone;
+        }
+        LoopState::Gone
+    } else if loops.iter().any(is_silent) {
+        LoopState::Unhealthy
+    } else {
+        LoopState::Healthy
+    };
+    DaemonRow { name: name.to_owned(), state, loops }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn beat(daemon: &str, name: &str, second: i64) -> LoopBeat {
+        LoopBeat {
+            daemon: daemon.to_owned(),
+            name: name.to_owned(),
+            silence_max: Duration::from_secs(30),
+            beat_at: Timestamp::from_micros(second * 1_000_000),
+        }
+    }
+
+    fn states(beats: &[LoopBeat]) -> Vec<(String, LoopState, Vec<LoopState>)> {
+        let rows = standing(beats, &BTreeMap::new(), Timestamp::from_micros(100_000_000));
+        let states = |row: &DaemonRow| row.loops.iter().map(|one| one.state).collect();
+        rows.iter().map(|row| (row.name.clone(), row.state, states(row))).collect()
+    }
+
+    #[test]
+    fn a_loop_is_unhealthy_after_its_limit_and_the_others_are_not() {
+        use LoopState::{Healthy, Unhealthy};
+        let beats = [beat("a", "queue", 69), beat("a", "losses", 70)];
+        assert_eq!(states(&beats), [("a".to_owned(), Unhealthy, vec![Healthy, Unhealthy])]);
+    }
+
+    #[test]
+    fn a_daemon_whose_loops_are_all_silent_is_gone_and_another_is_not() {
+        use LoopState::{Gone, Healthy};
+        let beats = [beat("b", "queue", 90), beat("a", "queue", 1), beat("a", "losses", 2)];
+        let wanted =
+            [("a".to_owned(), Gone, vec![Gone, Gone]), ("b".to_owned(), Healthy, vec![Healthy])];
+        assert_eq!(states(&beats), wanted);
+    }
+
+    #[test]
+    fn who_holds_a_lease_works_and_the_others_stand_by() {
+        let holders = BTreeMap::from([("queue".to_owned(), "a".to_owned())]);
+        let beats = [beat("a", "queue", 1), beat("a", "scans", 1), beat("b", "queue", 1)];
+        let rows = standing(&beats, &holders, Timestamp::from_micros(0));
+        let holds = |row: &DaemonRow| row.loops.iter().map(|one| one.holds_lease).collect();
+        let holds: Vec<Vec<Option<bool>>> = rows.iter().map(holds).collect();
+        assert_eq!(holds, [vec![Some(true), None], vec![Some(false)]]);
+    }
+}

@@ -1,0 +1,62 @@
+//! The daemons of an instance and the loops of each, as pages, the API and the command line show
+//! them. `decide::liveness` says how each one is.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{HumanDuration, Timestamp};
+
+/// How a loop, or all loops of a daemon together, are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoopState {
+    /// It has got around of late.
+    Healthy,
+    /// It has been silent for longer than it may be.
+    Unhealthy,
+    /// Nothing of its daemon was heard for as long: the process is gone, stands still, or is cut
+    /// off from the database.
+    Gone,
+}
+
+impl LoopState {
+    /// The state, as stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+            Self::Gone => "gone",
+        }
+    }
+}
+
+/// One loop of a daemon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoopRow {
+    /// What it does: `queue`, `losses`, `schedules`, `sensors`, `requests`, `publisher`, `scans`.
+    pub name: String,
+    /// How it is.
+    pub state: LoopState,
+    /// When it last got around, by the clock of its machine.
+    pub beat_at: Timestamp,
+    /// How long it may be silent.
+    pub silence_max: HumanDuration,
+    /// For work that one daemon does at a time: whether this one does it, or stands by.
+    pub holds_lease: Option<bool>,
+}
+
+/// One daemon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DaemonRow {
+    /// Its name.
+    pub name: String,
+    /// How it is: unhealthy when one of its loops is.
+    pub state: LoopState,
+    /// Its loops, by name.
+    pub loops: Vec<LoopRow>,
+}
+
+/// Whether some daemon lives and no loop of a living one hangs; one that is gone is replaced.
+pub fn are_healthy(daemons: &[DaemonRow]) -> bool {
+    let has = |state| daemons.iter().any(|daemon| daemon.state == state);
+    has(LoopState::Healthy) && !has(LoopState::Unhealthy)
+}

@@ -1,0 +1,80 @@
+//! The daemons of the instance, and whether each of their loops still gets around.
+
+use askama::Template;
+use millstream_model::{DaemonRow, LoopRow, Timestamp, are_healthy};
+
+use crate::format::{self, Moment};
+use crate::frame::Frame;
+use crate::html::Html;
+use crate::parts::{Badge, Equivalent};
+
+/// What the page shows.
+#[derive(Debug, Clone)]
+pub struct DaemonsPage {
+    /// The frame.
+    pub frame: Frame,
+    /// The time of the answer.
+    pub now: Timestamp,
+    /// The daemons.
+    pub daemons: Vec<DaemonRow>,
+}
+
+#[derive(Template)]
+#[template(path = "daemons.html")]
+struct Daemons {
+    frame: Frame,
+    verdict: String,
+    groups: Vec<DaemonLines>,
+    equivalent: Equivalent,
+}
+
+struct DaemonLines {
+    name: String,
+    badge: Badge,
+    lines: Vec<LoopLine>,
+}
+
+struct LoopLine {
+    name: String,
+    badge: Badge,
+    heard: Moment,
+    silence_max: String,
+    work: &'static str,
+}
+
+/// The page.
+pub fn daemons(page: DaemonsPage) -> Html {
+    let DaemonsPage { frame, now, daemons } = page;
+    let total = format::plural(daemons.len() as u64, "daemon", "daemons");
+    let all = if are_healthy(&daemons) { "every loop gets around" } else { "something is silent" };
+    Html::render(&Daemons {
+        verdict: format!("{total} · {all}"),
+        groups: daemons.iter().map(|daemon| daemon_lines(daemon, now)).collect(),
+        equivalent: Equivalent::new()
+            .with("This list", "millstream daemon list".to_owned())
+            .with("As JSON", "GET /api/v1/daemons".to_owned()),
+        frame,
+    })
+}
+
+fn daemon_lines(daemon: &DaemonRow, now: Timestamp) -> DaemonLines {
+    DaemonLines {
+        name: daemon.name.clone(),
+        badge: Badge::health(daemon.state),
+        lines: daemon.loops.iter().map(|row| loop_line(row, now)).collect(),
+    }
+}
+
+fn loop_line(row: &LoopRow, now: Timestamp) -> LoopLine {
+    LoopLine {
+        name: row.name.clone(),
+        badge: Badge::health(row.state),
+        heard: Moment::relative(now, row.beat_at),
+        silence_max: format::took(row.silence_max.0),
+        work: match row.holds_lease {
+            Some(true) => "does it for all",
+            Some(false) => "stands by",
+            None => "does its part",
+        },
+    }
+}
