@@ -30,7 +30,10 @@ statements! {
         UPDATE live_run SET hold = $3
         WHERE tenant = $1 AND run = $2 AND status = 'QUEUED'";
     MOVE_LIVE_RUN = "
-        UPDATE live_run SET status = $5
+        UPDATE live_run
+        SET status = $5,
+            lane = CASE WHEN $5 = 'QUEUED' AND lane NOT LIKE '%-again' THEN lane || '-again'
+                        ELSE lane END
         WHERE tenant = $1 AND run = $2 AND epoch = $3 AND status = $4";
     ASK_TO_CANCEL = "
         UPDATE live_run SET status = $5, cancel_requested = TRUE
@@ -185,7 +188,8 @@ pub fn set_hold(batch: &mut Batch, tenant: &TenantId, run: RunId, hold: &HoldRea
     batch.push(&SET_HOLD, params, Expect::Any);
 }
 
-/// Moves a run from the status that `run` has to `to`, or conflicts.
+/// Moves a run from the status that `run` has to `to`, or conflicts. One that goes back to the
+/// queue waits in the lane beside its own, where no new run stands before it.
 pub fn move_to(batch: &mut Batch, run: &LiveRun, to: RunStatus) {
     let mut params = key(&run.tenant, run.run);
     params.extend([run.epoch.into(), (&run.status).into(), (&to).into()]);

@@ -8,7 +8,7 @@ use millstream_model::worker_api::{SlotAsk, WaitingStep};
 use millstream_model::{
     EventBody, FileManifest, HoldReason, HumanDuration, JobDef, LimitScope, OpDef, PoolDef,
     PoolUse, QueueDef, RateLimit, RetryFrom, RunId, RunRequest, RunRetries, RunStatus, TagLimit,
-    TagValues, TenantId,
+    TagValues, TenantId, Timestamp,
 };
 use millstream_store::queue::HeadsPage;
 use millstream_testkit::definitions::{file_of_jobs, job, op};
@@ -110,6 +110,21 @@ async fn r125_a_run_that_will_have_another_worker_keeps_others_of_its_tag_out() 
     let second = launch(&bench, &tags).await;
     bench.lose_silent().await;
     assert_eq!(bench.status(first).await, RunStatus::Queued);
+    assert_eq!(runs(&bench.claim().await), [first], "and not {second}");
+}
+
+/// Ids begin with the time of day of who gave them, and clocks are set back.
+#[tokio::test]
+async fn a_run_that_will_have_another_worker_waits_for_no_run_that_waits_for_it() {
+    let bench = bench_with(one_per_value("exclusive")).await;
+    let tags = [("exclusive", "db")];
+    let first = launch(&bench, &tags).await;
+    bench.start_again(first).await;
+    let hour_ago = bench.control.now().as_micros() - 3_600_000_000;
+    bench.clock.set(Timestamp::from_micros(hour_ago));
+    let second = launch(&bench, &tags).await;
+    assert!(second < first);
+    bench.lose_silent().await;
     assert_eq!(runs(&bench.claim().await), [first], "and not {second}");
 }
 

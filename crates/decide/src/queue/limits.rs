@@ -99,7 +99,8 @@ pub fn lane_of(
 }
 
 /// The lane of a run that is tried again: beside that of the runs for which it does not wait,
-/// though they may have been there before it.
+/// though they may have been there before it. The store moves a run there in the batch that gives
+/// it back to the queue: behind a new run that waits for it, no pass would see it.
 pub fn lane_again(lane: &str) -> String {
     format!("{lane}-again")
 }

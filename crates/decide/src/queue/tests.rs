@@ -129,7 +129,7 @@ fn r125_a_run_that_is_tried_again_keeps_its_place_from_new_ones_and_takes_it() {
     let (_, _, HoldReason::TagLimit { held_by, .. }) = &decision.hold[0] else { panic!() };
     assert_eq!(held_by[0].run, id(9), "what is about to be tried again is named");
 
-    let failed = QueuedRun { lane: "again".to_owned(), ..failed };
+    let failed = QueuedRun { lane: lane_again(&failed.lane), ..failed };
     let both = QueueSnapshot { counted, limits, ..snapshot(vec![new, failed]) };
     assert_eq!(launched(&decide(&both, now())), [id(9)]);
 }
@@ -251,4 +251,5 @@ fn runs_under_the_same_limits_share_a_lane_and_higher_priorities_sort_first() {
     assert_eq!(first, lane(0, &[("quarter", "Q1"), ("run_key", "2")]));
     assert_ne!(first, lane(0, &[("quarter", "Q2")]));
     assert!(lane(5, &[]) < lane(0, &[]) && lane(0, &[]) < lane(-1, &[]));
+    assert!(lane(5, &[]) < lane_again(&lane(5, &[])) && lane_again(&lane(5, &[])) < lane(0, &[]));
 }

@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use millstream_model::worker_api::WaitingStep;
 use millstream_model::{HoldReason, PoolUse, RunId, TenantId};
 use millstream_store::queue::{self, HeadsPage, LaneHead};
-use millstream_store::slots;
-use millstream_store::{Batch, Store};
+use millstream_store::{Batch, Store, live, slots};
 
 use crate::conformance;
 use crate::databases::Db;
@@ -20,6 +19,7 @@ conformance! {
     what_has_started_is_known_with_its_labels_until_it_is_old,
     what_tenants_have_had_is_kept,
     a_run_that_is_about_to_be_tried_again_counts_as_one_that_waits,
+    a_run_that_goes_back_to_the_queue_waits_behind_no_new_one,
     a_place_in_the_queue_is_counted_by_priority_and_age,
     slots_are_asked_for_granted_held_and_freed,
     slots_are_granted_under_the_lease_alone,
@@ -122,12 +122,30 @@ async fn a_run_that_is_about_to_be_tried_again_counts_as_one_that_waits(db: Db) 
     queue(&db.store, &a, new).await;
     let row = db.store.live_run(&a, again).await.unwrap().unwrap();
     let mut batch = Batch::for_tenant(&a);
-    millstream_store::live::move_to(&mut batch, &row, millstream_model::RunStatus::Queued);
+    live::move_to(&mut batch, &row, millstream_model::RunStatus::Queued);
     db.store.apply(batch).await.unwrap();
     let counted = db.store.counted_runs().await.unwrap();
     let seen: BTreeSet<(RunId, bool)> = counted.iter().map(|it| (it.run, it.waits)).collect();
     assert_eq!(seen, [(runs, false), (again, true)].into());
     assert_eq!(db.store.in_progress_by_tenant().await.unwrap(), [(a, 1)].into());
+}
+
+async fn a_run_that_goes_back_to_the_queue_waits_behind_no_new_one(db: Db) {
+    let (a, again, new) = (tenant("a"), run_id(2), run_id(1));
+    claimed(&db.store, &a, again).await;
+    for next in [Some(again), None] {
+        let row = db.store.live_run(&a, again).await.unwrap().unwrap();
+        let mut batch = Batch::for_tenant(&a);
+        live::move_to(&mut batch, &row, millstream_model::RunStatus::Queued);
+        db.store.apply(batch).await.unwrap();
+        let next: Vec<_> = next.into_iter().map(|run| (a.clone(), run)).collect();
+        db.store.apply(live::claim_queued_runs(&next, "d", 1)).await.unwrap();
+    }
+    queue(&db.store, &a, new).await;
+    let one_of_each = HeadsPage { runs: 0, ..PAGE };
+    let found = heads(&db.store, one_of_each, &[]).await;
+    assert_eq!(ids(&found), [new, again]);
+    assert_eq!(found[1].lane, format!("{}-again", found[0].lane));
 }
 
 async fn a_place_in_the_queue_is_counted_by_priority_and_age(db: Db) {
