@@ -19,11 +19,30 @@ pub(crate) struct ProcessClock {
     offset: AtomicI64,
     /// When this process's own clock began, so that no two agree.
     origin: Duration,
+    measure: Measure,
 }
+
+/// What durations are measured by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Measure {
+    /// A clock that only goes forward.
+    OwnClock,
+    /// The time of day: a mistake, planted to be found.
+    TimeOfDay,
+}
+
+/// More than a time of day is ever set back.
+const DAY_MICROS: i64 = 86_400_000_000;
 
 impl ProcessClock {
     pub(crate) fn new(machines: Machines, offset_micros: i64, origin: Duration) -> Self {
-        Self { machines, offset: AtomicI64::new(offset_micros), origin }
+        let (offset, measure) = (AtomicI64::new(offset_micros), Measure::OwnClock);
+        Self { machines, offset, origin, measure }
+    }
+
+    /// The same clocks, by which durations are measured so.
+    pub(crate) fn measuring_by(self, measure: Measure) -> Self {
+        Self { measure, ..self }
     }
 
     /// Sets the time of day off by this much.
@@ -43,7 +62,13 @@ impl millstream_model::Clock for ProcessClock {
     }
 
     fn elapsed(&self) -> Duration {
-        self.origin + self.machines.elapsed()
+        match self.measure {
+            Measure::OwnClock => self.origin + self.machines.elapsed(),
+            Measure::TimeOfDay => {
+                let since = self.time_of_day().as_micros() - START_MICROS + DAY_MICROS;
+                Duration::from_micros(u64::try_from(since).unwrap())
+            }
+        }
     }
 }
 

@@ -96,6 +96,11 @@ impl Rates {
         Self { pause: 300, pause_at_call: 60, ..Self::NONE }
     }
 
+    /// Clocks are set, and runs canceled, whose steps need not heed it; nobody stands still.
+    pub(crate) fn setting_clocks() -> Self {
+        Self { jump: 300, cancel: 100, ..Self::NONE }
+    }
+
     /// Processes are killed, and nothing else happens.
     pub(crate) fn killing() -> Self {
         Self { kill: 150, ..Self::NONE }

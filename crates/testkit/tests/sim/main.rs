@@ -28,6 +28,7 @@ mod zones;
 use faults::Rates;
 use std::time::Duration;
 
+use clock::Measure;
 use millstream_testkit::chance::Chance;
 use millstream_testkit::ticks::TickVerdict;
 use ticking::{TickPlan, simulate_ticks};
@@ -48,8 +49,8 @@ fn anything(seed: u64) -> Plan {
     let rates = Rates::draw(&mut Chance::new(seed ^ 0x5eed));
     let steps = number("MILLSTREAM_SIM_STEPS").unwrap_or(1_500);
     let scarce = if seed.is_multiple_of(3) { Scarce::Labels } else { Scarce::Places };
-    let victims = Victims::Anybody;
-    Plan { seed, rates, victims, runs: 10, steps, scarce, mistakes: &[] }
+    let (victims, measure) = (Victims::Anybody, Measure::OwnClock);
+    Plan { seed, rates, victims, runs: 10, steps, scarce, measure, mistakes: &[] }
 }
 
 /// Simulates every seed; what was tried is the last line.
@@ -107,8 +108,8 @@ fn g5_nothing_lands_that_a_worker_says_after_it_was_replaced() {
 
 #[test]
 fn clocks_that_jump_make_nobody_lose_a_worker() {
-    let rates = Rates { jump: 300, ..Rates::NONE };
-    let outcomes = try_all(seeds(10), |seed| Plan { rates, ..anything(seed) });
+    let rates = Rates::setting_clocks();
+    let outcomes = try_all(seeds(20), |seed| Plan { rates, ..anything(seed) });
     assert!(outcomes.iter().all(|outcome| outcome.lost == 0));
 }
 
@@ -128,6 +129,7 @@ fn r195_of_a_thousand_random_jobs_with_dying_workers_no_step_succeeds_or_starts_
         runs: 40,
         steps: 4_000,
         scarce: Scarce::Places,
+        measure: Measure::OwnClock,
         mistakes: &[],
     });
     let runs: usize = outcomes.iter().map(|outcome| outcome.runs).sum();

@@ -2,8 +2,9 @@
 
 use millstream_store::Sql;
 
+use crate::clock::Measure;
 use crate::faults::Rates;
-use crate::ticking::simulate_ticks;
+use crate::ticking::{TickPlan, simulate_ticks};
 use crate::world::{Plan, Scarce, simulate};
 
 /// Seeds within which each mistake must be found.
@@ -12,15 +13,16 @@ const BUDGET: u64 = 150;
 /// A report without its fence: a worker that was replaced is heard.
 static NO_FENCE: [&Sql; 1] = [&Sql {
     name: "ADVANCE_LIVE_RUN",
-    text: "UPDATE live_run SET seq = $5, beat = beat + 1 WHERE tenant = $1 AND run = $2 \
-           RETURNING cancel_requested",
+    text: "UPDATE live_run SET seq = $5, beat = beat + 1, steps_done = steps_done + $6 \
+           WHERE tenant = $1 AND run = $2 RETURNING cancel_requested",
 }];
 
 /// A run that goes to its next worker without a new epoch.
 static NO_NEW_EPOCH: [&Sql; 1] = [&Sql {
     name: "CLAIM_QUEUED_RUNS",
     text: "UPDATE live_run \
-           SET status = 'STARTING', epoch = MAX(epoch, 1), seq = -1, beat = 0, hold = NULL \
+           SET status = 'STARTING', epoch = MAX(epoch, 1), seq = -1, beat = 0, hold = NULL, \
+               worker = 'run-' || run || '-' || CAST(MAX(epoch, 1) AS TEXT) \
            WHERE status = 'QUEUED' AND (tenant, run) IN (/*pairs $1*/) \
              AND EXISTS (SELECT 1 FROM lease WHERE name = 'queue' AND holder = $2 AND fence = $3) \
            RETURNING tenant, run, epoch",
@@ -30,7 +32,8 @@ static NO_NEW_EPOCH: [&Sql; 1] = [&Sql {
 static CLAIM_WITHOUT_LEASE: [&Sql; 1] = [&Sql {
     name: "CLAIM_QUEUED_RUNS",
     text: "UPDATE live_run \
-           SET status = 'STARTING', epoch = epoch + 1, seq = -1, beat = 0, hold = NULL \
+           SET status = 'STARTING', epoch = epoch + 1, seq = -1, beat = 0, hold = NULL, \
+               worker = 'run-' || run || '-' || CAST(epoch + 1 AS TEXT) \
            WHERE status = 'QUEUED' AND (tenant, run) IN (/*pairs $1*/) AND $2 <> '' AND $3 > 0 \
            RETURNING tenant, run, epoch",
 }];
@@ -111,29 +114,51 @@ static GRANT_WITHOUT_LEASE: [&Sql; 1] = [&Sql {
            WHERE (tenant, run, step) IN (/*rows $1 text text text*/) AND $2 <> '' AND $3 > 0",
 }];
 
-/// Daemons and workers that stop for a while in the middle of something, and nothing else.
-const PAUSES: Rates = Rates { pause: 700, ..Rates::NONE };
-
 /// Processes that stop for a while just before or just after a call of the store, and nothing else.
 const PAUSES_AT_CALLS: Rates = Rates { pause_at_call: 150, ..Rates::NONE };
 
 /// Launches whose answer is lost, and calls that take long.
 const LOST_LAUNCHES: Rates = Rates { launch_answer_lost: 5_000, call_slow: 2_000, ..Rates::NONE };
 
-/// Fails unless some seed finds what `plan` makes of it to be broken.
-fn must_be_found(what: &str, is_broken: impl Fn(u64) -> bool) {
-    let found = (1..=BUDGET).find(|seed| is_broken(*seed));
-    assert!(found.is_some(), "{what} is not found in {BUDGET} seeds");
-    println!("G19: {what}: found by seed {}", found.unwrap_or_default());
+/// Which program is simulated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Program {
+    /// The product with the mistake.
+    Mistaken,
+    /// The product as it is.
+    Right,
+}
+
+/// Fails unless some seed finds the mistaken program to be broken, and the right one not.
+fn must_be_found(what: &str, finding: impl Fn(u64, Program) -> Option<String>) {
+    let found = (1..=BUDGET).find_map(|seed| Some((seed, finding(seed, Program::Mistaken)?)));
+    let Some((seed, finding_of)) = found else { panic!("{what} is not found in {BUDGET} seeds") };
+    assert_eq!(finding(seed, Program::Right), None, "seed {seed} finds more than {what}");
+    println!("G19: {what}: found by seed {seed}: {finding_of}");
+}
+
+impl Program {
+    fn mistakes(self, planted: &'static [&'static Sql]) -> &'static [&'static Sql] {
+        match self {
+            Self::Mistaken => planted,
+            Self::Right => &[],
+        }
+    }
 }
 
 /// Fails unless `mistakes` are found, where `rates` of a seed say what goes wrong.
 fn found_by(what: &str, mistakes: &'static [&'static Sql], rates: impl Fn(Rates) -> Rates) {
-    must_be_found(what, |seed| {
+    must_be_found(what, |seed, program| {
         let plan = crate::anything(seed);
-        let rates = rates(plan.rates);
-        simulate(&Plan { rates, mistakes, ..plan }).is_err()
+        let (rates, mistakes) = (rates(plan.rates), program.mistakes(mistakes));
+        simulate(&Plan { rates, mistakes, ..plan }).err().map(|broken| broken.what)
     });
+}
+
+/// Runs that go on arriving while daemons stand still around their calls of the store, for longer
+/// than the lease of the queue.
+fn busy(seed: u64, scarce: Scarce) -> Plan {
+    Plan { rates: PAUSES_AT_CALLS, scarce, runs: 40, steps: 6_000, ..crate::anything(seed) }
 }
 
 #[test]
@@ -148,7 +173,10 @@ fn g19_a_requeued_run_without_a_new_epoch_is_found() {
 
 #[test]
 fn g19_a_claim_without_the_lease_is_found() {
-    found_by("a claim without the lease", &CLAIM_WITHOUT_LEASE, |_| PAUSES);
+    must_be_found("a claim without the lease", |seed, program| {
+        let mistakes = program.mistakes(&CLAIM_WITHOUT_LEASE);
+        simulate(&Plan { mistakes, ..busy(seed, Scarce::Places) }).err().map(|broken| broken.what)
+    });
 }
 
 #[test]
@@ -156,12 +184,19 @@ fn g19_a_change_of_status_without_the_old_one_is_found() {
     found_by("a change of status without the old one", &NO_COMPARE, |_| LOST_LAUNCHES);
 }
 
+/// What is wrong with the ticks in a simulation.
+fn wrong_ticks(plan: &TickPlan) -> Option<String> {
+    let verdict = simulate_ticks(plan).map(|it| (!it.is_valid()).then(|| it.to_string()));
+    verdict.unwrap_or_else(Some)
+}
+
 /// Fails unless `mistakes` are found in the ticks of schedules.
 fn found_by_ticks(what: &str, mistakes: &'static [&'static Sql], rates: impl Fn(Rates) -> Rates) {
-    must_be_found(what, |seed| {
+    must_be_found(what, |seed, program| {
         let plan = crate::ticking(seed, 10, std::time::Duration::from_mins(5));
-        let plan = crate::ticking::TickPlan { mistakes, rates: rates(plan.rates), ..plan };
-        !simulate_ticks(&plan).is_ok_and(|verdict| verdict.is_valid())
+        let mistakes = program.mistakes(mistakes);
+        let plan = TickPlan { mistakes, rates: rates(plan.rates), ..plan };
+        wrong_ticks(&plan)
     });
 }
 
@@ -173,6 +208,20 @@ fn g19_a_cursor_that_skips_a_time_is_found() {
 #[test]
 fn g19_a_tick_that_is_looked_up_and_then_inserted_is_found() {
     found_by_ticks("a tick looked up and then inserted", &LOOKUP_THEN_INSERT, |_| PAUSES_AT_CALLS);
+}
+
+#[test]
+fn g19_a_lease_that_is_measured_by_the_time_of_day_is_found() {
+    must_be_found("a lease by the time of day", |seed, program| {
+        let measure = match program {
+            Program::Mistaken => Measure::TimeOfDay,
+            Program::Right => Measure::OwnClock,
+        };
+        let plan = Plan { rates: Rates::setting_clocks(), measure, ..crate::anything(seed) };
+        let lost = simulate(&plan).map(|outcome| outcome.lost).map_err(|broken| broken.what);
+        let found = lost.map(|lost| (lost > 0).then(|| format!("{lost} live workers lost")));
+        found.unwrap_or_else(Some)
+    });
 }
 
 /// People who retry the same run at once, and calls that take long.
@@ -198,17 +247,20 @@ fn g9_g19_a_late_question_for_slots_that_leaves_a_row_is_found() {
 
 #[test]
 fn g9_g19_slots_that_are_granted_without_the_lease_are_found() {
-    found_by("slots granted without the lease", &GRANT_WITHOUT_LEASE, |_| PAUSES);
+    must_be_found("slots granted without the lease", |seed, program| {
+        let mistakes = program.mistakes(&GRANT_WITHOUT_LEASE);
+        simulate(&Plan { mistakes, ..busy(seed, Scarce::Labels) }).err().map(|broken| broken.what)
+    });
 }
 
 /// A limit on labels is passed where the claim trusts an earlier look at the lease. Nothing else
 /// limits the runs here: a limit of the queue would be passed first, and hide it.
 #[test]
 fn g9_g19_a_label_limit_that_is_looked_up_and_then_acted_on_is_found() {
-    must_be_found("a label's limit looked up and then acted on", |seed| {
-        let (mistakes, scarce) = (&CLAIM_WITHOUT_LEASE, Scarce::Labels);
-        let (runs, steps, rates) = (40, 6_000, PAUSES_AT_CALLS);
-        let plan = Plan { rates, runs, steps, scarce, mistakes, ..crate::anything(seed) };
-        simulate(&plan).is_err_and(|broken| broken.what.contains("runs have the label"))
+    must_be_found("a label's limit looked up and then acted on", |seed, program| {
+        let mistakes = program.mistakes(&CLAIM_WITHOUT_LEASE);
+        let plan = Plan { mistakes, ..busy(seed, Scarce::Labels) };
+        let found = simulate(&plan).err().map(|broken| broken.what);
+        found.filter(|what| what.contains("runs have the label"))
     });
 }

@@ -12,7 +12,7 @@ use millstream_store::{Sql, Store};
 use millstream_testkit::chance::{Chance, SeededEntropy};
 use millstream_testkit::definitions::{file_of_jobs, live, with_tenants};
 
-use crate::clock::ProcessClock;
+use crate::clock::{Measure, ProcessClock};
 use crate::executor::{Executor, Machines, ProcessId, Step};
 use crate::faults::{Faults, FaultyDatabase, Rates, strikes};
 use crate::jobs;
@@ -47,6 +47,8 @@ pub(crate) struct Plan {
     pub(crate) steps: u64,
     /// What there is too little of.
     pub(crate) scarce: Scarce,
+    /// What servers and daemons measure durations by.
+    pub(crate) measure: Measure,
     /// Mistakes in the product, planted to be found.
     pub(crate) mistakes: &'static [&'static Sql],
 }
@@ -178,7 +180,8 @@ impl<'a> World<'a> {
 
     fn control_over(&mut self, store: Store) -> Control {
         let origin = Duration::from_millis(self.chance.below(1_000_000));
-        let clock = Arc::new(ProcessClock::new(self.machines.clone(), 0, origin));
+        let clock = ProcessClock::new(self.machines.clone(), 0, origin);
+        let clock = Arc::new(clock.measuring_by(self.plan.measure));
         self.clocks.push(Arc::clone(&clock));
         let entropy = Arc::new(SeededEntropy::new(self.chance.draw()));
         Control::new(store, Seams { clock, entropy })
