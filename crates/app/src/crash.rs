@@ -4,16 +4,28 @@
 //! `MILLSTREAM_CRASH_OF=worker` has the workers that this process has started die there, and not
 //! the process itself.
 
-use millstream_control::Store;
+use std::path::Path;
+
+use millstream_control::{Store, StoreError};
 use millstream_daemon::Daemon;
 
 /// `store`, at whose commit that the environment names, if it names one, somebody dies.
 #[cfg(debug_assertions)]
 pub(crate) fn armed(store: Store) -> Store {
-    let point = std::env::var("MILLSTREAM_CRASH_AT").ok();
-    let of_worker = std::env::var("MILLSTREAM_CRASH_OF").is_ok_and(|who| who == "worker");
-    let crash = if of_worker { purpose::kill_workers } else { purpose::kill_this };
-    store.crashing_at(point.and_then(|text| millstream_store::CrashPoint::parse(&text, crash)))
+    store.crashing_at(purpose::point())
+}
+
+/// Opens the embedded database at `path`, armed in the same way while its schema is brought up to
+/// date.
+#[cfg(debug_assertions)]
+pub(crate) fn open_sqlite(path: &Path) -> Result<Store, StoreError> {
+    Store::open_sqlite_crashing_at(path, purpose::point())
+}
+
+/// Opens the embedded database at `path`.
+#[cfg(not(debug_assertions))]
+pub(crate) fn open_sqlite(path: &Path) -> Result<Store, StoreError> {
+    Store::open_sqlite(path)
 }
 
 /// `store` as it is.
@@ -40,10 +52,19 @@ pub(crate) fn frozen(daemon: Daemon) -> Daemon {
 /// The crashes themselves.
 #[cfg(debug_assertions)]
 mod purpose {
+    use millstream_store::CrashPoint;
     use rustix::process::{Pid, Signal, getpid, kill_process};
 
+    /// The commit that the environment names, and who dies there.
+    pub(super) fn point() -> Option<CrashPoint> {
+        let point = std::env::var("MILLSTREAM_CRASH_AT").ok();
+        let of_worker = std::env::var("MILLSTREAM_CRASH_OF").is_ok_and(|who| who == "worker");
+        let crash = if of_worker { kill_workers } else { kill_this };
+        CrashPoint::parse(&point?, crash)
+    }
+
     /// Ends this process without a word to anybody, as `kill -9` does.
-    pub(super) fn kill_this() {
+    fn kill_this() {
         if kill_process(getpid(), Signal::KILL).is_err() {
             std::process::abort();
         }
@@ -53,7 +74,7 @@ mod purpose {
     }
 
     /// Ends the worker processes that this process has started, and says so.
-    pub(super) fn kill_workers() {
+    fn kill_workers() {
         let me = std::process::id().to_string();
         let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());

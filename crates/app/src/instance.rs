@@ -49,19 +49,18 @@ impl Instance {
         let state = settings.state();
         make_private_folder(&state)?;
         let store = match &settings.database_url {
-            None => Store::open_sqlite(&state.join("millstream.db"))?,
+            None => crash::open_sqlite(&state.join("millstream.db"))?,
             Some(url) => {
                 let store = Store::connect_postgres(url, CONNECTIONS_MAX).await?;
                 match store.schema_state().await? {
-                    SchemaState::Current => store,
+                    SchemaState::Current => crash::armed(store),
                     behind_or_ahead => return Err(AppError::Schema(behind_or_ahead)),
                 }
             }
         };
         let seams =
             Seams { clock: Arc::new(SystemClock::start()), entropy: Arc::new(SystemEntropy) };
-        let control =
-            Control::new(crash::armed(store), seams).with_env(settings.declared_env.clone());
+        let control = Control::new(store, seams).with_env(settings.declared_env.clone());
         let control = control.with_secrets(secrets());
         let control =
             if settings.failure.run_retries { control } else { control.without_run_retries() };

@@ -22,7 +22,8 @@ pub(crate) enum Side {
 #[derive(Debug, Clone)]
 pub struct CrashPoint {
     side: Side,
-    /// The kind of an event in the batch, like `step_succeeded`, or the name of a statement.
+    /// The kind of an event in the batch, like `step_succeeded`, or the name of a statement or of a
+    /// migration.
     word: String,
     /// How many such commits there are until it crashes; counts on below zero.
     to_go: Arc<AtomicI64>,
@@ -56,6 +57,14 @@ impl CrashPoint {
             step.sql.name == self.word
                 || (step.sql.name == "INSERT_EVENT" && step.params.iter().any(names_kind))
         })
+    }
+
+    /// Crashes if `crash` is before the commit of the migration called `name`, whose statements
+    /// have been executed.
+    pub(crate) fn in_migration(crash: Option<&Self>, name: &str) {
+        if let Some(crash) = crash.filter(|crash| crash.word == name) {
+            crash.reach(Side::Before);
+        }
     }
 
     /// Crashes if this is the side, and the commit is the one in its order.

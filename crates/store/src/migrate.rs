@@ -124,6 +124,10 @@ pub(crate) static MIGRATIONS: &[Migration] = &[
     },
 ];
 
+/// Who is told the name of a migration between its statements and its commit: a test that ends the
+/// process there.
+pub(crate) type Witness<'a> = &'a (dyn Fn(&str) + Sync);
+
 /// The table that remembers what was applied; an instance table, the same on both databases.
 pub(crate) const CREATE_MIGRATION_TABLE: &str = "
     CREATE TABLE IF NOT EXISTS migration (

@@ -59,7 +59,18 @@ impl Store {
     /// Opens the embedded database at `path`, which this process then owns, and brings its schema
     /// up to date.
     pub fn open_sqlite(path: &Path) -> Result<Self, StoreError> {
-        Ok(Self::new(Database::Sqlite(Sqlite::open(path)?)))
+        Ok(Self::new(Database::Sqlite(Sqlite::open(path, &|_| ())?)))
+    }
+
+    /// The same with a crash on purpose, which may be in a migration.
+    #[cfg(debug_assertions)]
+    pub fn open_sqlite_crashing_at(
+        path: &Path,
+        crash: Option<crate::CrashPoint>,
+    ) -> Result<Self, StoreError> {
+        let witness = |name: &str| crate::CrashPoint::in_migration(crash.as_ref(), name);
+        let sqlite = Sqlite::open(path, &witness)?;
+        Ok(Self::new(Database::Sqlite(sqlite)).crashing_at(crash))
     }
 
     /// An empty database in memory that runs every statement on the caller's thread: what a
@@ -99,7 +110,13 @@ impl Store {
         match &*self.database {
             // An embedded database is brought up to date when it is opened.
             Database::Sqlite(_) => Ok(0),
-            Database::Postgres(postgres) => postgres.migrate().await,
+            #[cfg(debug_assertions)]
+            Database::Postgres(postgres) => {
+                let crash = self.crash.as_ref();
+                postgres.migrate(&|name| crate::CrashPoint::in_migration(crash, name)).await
+            }
+            #[cfg(not(debug_assertions))]
+            Database::Postgres(postgres) => postgres.migrate(&|_| ()).await,
         }
     }
 

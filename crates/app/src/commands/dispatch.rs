@@ -10,7 +10,7 @@ use crate::cli::{BenchCommand, Cli, Command, DaemonCommand, Global, QueueCommand
 use crate::client::Client;
 use crate::error::AppError;
 use crate::settings::Settings;
-use crate::{bench, output, serve};
+use crate::{bench, crash, output, serve};
 
 /// Runs a command.
 pub(crate) async fn run(cli: Cli) -> Result<(), AppError> {
@@ -78,7 +78,7 @@ pub(super) async fn with_client(
 }
 
 async fn migrate(global: &Global, url: &str) -> Result<(), AppError> {
-    let store = Store::connect_postgres(url, 1).await?;
+    let store = crash::armed(Store::connect_postgres(url, 1).await?);
     let count = store.migrate().await?;
     if global.json {
         output::json(&serde_json::json!({ "applied": count }));

@@ -22,6 +22,7 @@ use deadpool_postgres::{Object, Pool};
 
 use crate::batch::{Expect, Step};
 use crate::changes::Changes;
+use crate::migrate::Witness;
 use crate::{Applied, Batch, Row, SchemaState, Scope, Sql, StoreError, Value};
 use announce::Announcer;
 use failure::{Failure, Repeat};
@@ -65,8 +66,8 @@ impl Postgres {
         schema::state(&connect::get(&self.pool).await?).await
     }
 
-    pub(crate) async fn migrate(&self) -> Result<u32, StoreError> {
-        schema::migrate(&mut connect::get(&self.pool).await?).await
+    pub(crate) async fn migrate(&self, witness: Witness<'_>) -> Result<u32, StoreError> {
+        schema::migrate(&mut connect::get(&self.pool).await?, witness).await
     }
 
     /// Commits `batch`.

@@ -7,7 +7,7 @@ use super::failure;
 use super::text::Texts;
 use super::value::is_ours;
 use crate::dialect::Dialect;
-use crate::migrate::{self, CREATE_MIGRATION_TABLE, MIGRATIONS};
+use crate::migrate::{self, CREATE_MIGRATION_TABLE, MIGRATIONS, Witness};
 use crate::{SchemaState, StoreError};
 
 /// One migration at a time: the lock is the transaction's, and waiting for it may take a while.
@@ -32,7 +32,10 @@ pub(super) async fn state(connection: &Object) -> Result<SchemaState, StoreError
 }
 
 /// Brings the schema up to date in one transaction; returns how many migrations were applied.
-pub(super) async fn migrate(connection: &mut Object) -> Result<u32, StoreError> {
+pub(super) async fn migrate(
+    connection: &mut Object,
+    witness: Witness<'_>,
+) -> Result<u32, StoreError> {
     let transaction = connection.transaction().await.map_err(failed)?;
     transaction.batch_execute(LOCK).await.map_err(failed)?;
     transaction.batch_execute(CREATE_MIGRATION_TABLE).await.map_err(failed)?;
@@ -50,6 +53,7 @@ pub(super) async fn migrate(connection: &mut Object) -> Result<u32, StoreError> 
             .execute(remember, &[&migration.version, &migration.name, &checksum])
             .await
             .map_err(failed)?;
+        witness(migration.name);
         count += 1;
     }
     transaction.commit().await.map_err(failed)?;

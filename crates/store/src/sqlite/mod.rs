@@ -12,6 +12,7 @@ use parking::Inline;
 use readers::Readers;
 use writer::Writer;
 
+use crate::migrate::Witness;
 use crate::{Applied, Batch, Row, Sql, StoreError, Value};
 
 mod parking;
@@ -32,10 +33,10 @@ enum Mode {
 
 impl Sqlite {
     /// Opens the file at `path`, becomes its owner and brings its schema up to date.
-    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn open(path: &Path, witness: Witness<'_>) -> Result<Self, StoreError> {
         let owner = owner::Owner::take(path)?;
         let mut connection = open::writer(path)?;
-        open::migrate(&mut connection)?;
+        open::migrate(&mut connection, witness)?;
         open::release_leases(&connection)?;
         let readers = Readers::open(path)?;
         let writer = Writer::start(connection)?;
@@ -45,7 +46,7 @@ impl Sqlite {
     /// An empty database in memory.
     pub(crate) fn in_memory() -> Result<Self, StoreError> {
         let mut connection = open::memory()?;
-        open::migrate(&mut connection)?;
+        open::migrate(&mut connection, &|_| ())?;
         Ok(Self { mode: Mode::Inline(Inline::new(connection)), _owner: None })
     }
 

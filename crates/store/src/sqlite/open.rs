@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use super::execute::unavailable;
 use crate::dialect::Dialect;
-use crate::migrate::{self, CREATE_MIGRATION_TABLE, MIGRATIONS};
+use crate::migrate::{self, CREATE_MIGRATION_TABLE, MIGRATIONS, Witness};
 use crate::{SchemaState, StoreError};
 
 /// The oldest SQLite without the bug that can corrupt a WAL database under two writers.
@@ -57,7 +57,7 @@ pub(super) fn release_leases(connection: &Connection) -> Result<(), StoreError> 
 }
 
 /// Brings the schema up to date; an embedded database has one owner, so nobody can be in between.
-pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+pub(super) fn migrate(connection: &mut Connection, witness: Witness<'_>) -> Result<(), StoreError> {
     connection.execute_batch(CREATE_MIGRATION_TABLE).map_err(unavailable)?;
     let applied = applied(connection).map_err(unavailable)?;
     let found = match migrate::state(&applied, Dialect::Sqlite)? {
@@ -74,6 +74,7 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
                 (migration.version, migration.name, migration.checksum(Dialect::Sqlite)),
             )
             .map_err(unavailable)?;
+        witness(migration.name);
         transaction.commit().map_err(unavailable)?;
     }
     Ok(())
@@ -113,7 +114,7 @@ mod tests {
                      VALUES ('a', 'r', 'load', 'FAILURE', 2, 7, '{}')";
         connection.execute_batch(steps).unwrap();
 
-        migrate(&mut connection).unwrap();
+        migrate(&mut connection, &|_| ()).unwrap();
 
         let positions = "SELECT group_concat(tenant || '.' || id || '=' || position, ' ')
                          FROM (SELECT * FROM event_batch ORDER BY position)";

@@ -10,6 +10,8 @@ pub(super) enum Death {
     Server(&'static str),
     /// The run's worker process, at a commit of the server that it reports to.
     Worker(&'static str),
+    /// Whoever brings the schema up to date, before the commit of this migration.
+    Migration(&'static str),
     /// The server, while a step's process runs.
     ServerMidStep,
     /// The run's worker process, while a step's process runs.
@@ -45,6 +47,10 @@ const fn server(scene: Scene, point: &'static str, end: End) -> Case {
 
 const fn worker(scene: Scene, point: &'static str, end: End) -> Case {
     Case { scene, death: Death::Worker(point), end, times: 1 }
+}
+
+const fn migration(name: &'static str) -> Case {
+    Case { scene: Scene::Started, death: Death::Migration(name), end: SUCCESS, times: 1 }
 }
 
 const fn mid_step(death: Death, end: End) -> Case {
@@ -121,6 +127,10 @@ pub(super) const CASES: &[Case] = &[
     up_to(3, server(Scene::StartedAgain, "after:TAKE_LEASE", SUCCESS)),
     up_to(5, server(Scene::StartedAgain, "before:RAISE_LEASE", SUCCESS)),
     up_to(5, server(Scene::StartedAgain, "after:RAISE_LEASE", SUCCESS)),
+    // The schema: the first tables, tables that are made anew, and the last change.
+    migration("0001_start"),
+    migration("0009_fewer_pages"),
+    migration("0012_loops"),
     // Workers, between what they say and what they hear.
     worker(Scene::Chain, "before:run_started", SUCCESS),
     worker(Scene::Chain, "after:run_started", SUCCESS),

@@ -88,6 +88,7 @@ fn kill_everywhere(name: &str, database: impl Fn() -> Option<Database> + Sync) -
 struct Attempt<'a> {
     case: &'a Case,
     what: String,
+    is_embedded: bool,
     project: Project,
 }
 
@@ -104,16 +105,23 @@ impl<'a> Attempt<'a> {
             Project::with(case.scene.definitions()).variable("MILLSTREAM_LEASE", &lease);
         if let Some(url) = database.url() {
             project.set("MILLSTREAM_DATABASE_URL", Some(url));
-            assert_eq!(project.run(&["migrate"]).code, 0);
+            if !matches!(case.death, Death::Migration(_)) {
+                assert_eq!(project.run(&["migrate"]).code, 0);
+            }
         }
         if !matches!(
             case.death,
-            Death::Server(_) | Death::ServerMidStep | Death::SupervisorMidStep | Death::StepMidStep
+            Death::Server(_)
+                | Death::Migration(_)
+                | Death::ServerMidStep
+                | Death::SupervisorMidStep
+                | Death::StepMidStep
         ) {
             project.set("MILLSTREAM_LAUNCHER", Some("process"));
         }
         let what = format!("{:?} {:?} #{time}", case.scene, case.death);
-        let attempt = Self { case, what, project };
+        let is_embedded = database.url().is_none();
+        let attempt = Self { case, what, is_embedded, project };
         attempt.armed_at(time)
     }
 
@@ -121,6 +129,9 @@ impl<'a> Attempt<'a> {
     fn armed_at(mut self, time: u64) -> Self {
         if let Death::Server(point) | Death::Worker(point) = self.case.death {
             self.project.set("MILLSTREAM_CRASH_AT", Some(&format!("{point}#{time}")));
+        }
+        if let Death::Migration(name) = self.case.death {
+            self.project.set("MILLSTREAM_CRASH_AT", Some(&format!("before:{name}")));
         }
         if let Death::Worker(_) = self.case.death {
             self.project.set("MILLSTREAM_CRASH_OF", Some("worker"));
@@ -149,6 +160,7 @@ impl<'a> Attempt<'a> {
         match self.case.death {
             Death::Server(_) => self.server_dies(),
             Death::Worker(_) => self.worker_dies(),
+            Death::Migration(_) => self.migration_dies(),
             Death::ServerMidStep => {
                 self.start_lasting_step().kill();
                 self.next_server(Instant::now())
@@ -210,6 +222,24 @@ impl<'a> Attempt<'a> {
         if matches!(scene, Scene::Started | Scene::StartedAgain) {
             self.launch();
         }
+        aftermath
+    }
+
+    /// Whoever migrates dies, the next one finds the schema as it was, or further, but whole.
+    fn migration_dies(&mut self) -> Aftermath {
+        if self.is_embedded {
+            let mut server = self.project.start_server(0);
+            wait_for(&format!("{}: the death", self.what), || server.has_ended().then_some(()));
+        } else {
+            assert_eq!(self.project.run(&["migrate"]).code, -1, "{}", self.what);
+        }
+        let died = Instant::now();
+        self.disarm();
+        if !self.is_embedded {
+            assert_eq!(self.project.run(&["migrate"]).code, 0, "{}", self.what);
+        }
+        let aftermath = self.next_server(died);
+        self.launch();
         aftermath
     }
 
