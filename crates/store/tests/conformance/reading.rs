@@ -118,7 +118,8 @@ async fn read_by_highest(db: Db, stop: tokio::sync::watch::Receiver<bool>) -> Re
             highest = highest.max(row.get(0));
             seen.see(row.get::<_, String>(1).parse().unwrap(), row.get(2));
         }
-        if is_last {
+        // One loss is enough; its question costs more the more there is.
+        if is_last || seen.lost > 0 {
             return seen;
         }
         tokio::task::yield_now().await;
