@@ -17,6 +17,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::oneshot;
 
 use super::orders::Orders;
+use super::orphans;
 use super::protocol::{Ended, Notice, Order, ProcessSpec};
 
 /// A supervisor, started when the first process is wanted and again should it ever be lost.
@@ -221,6 +222,9 @@ async fn receive_notices(mut child: Child, stdout: ChildStdout, processes: Arc<M
         }
     }
     lock(&processes).lose();
+    if let Some(supervisor) = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed())) {
+        tokio::task::spawn_blocking(move || orphans::end_all_of(supervisor)).await.ok();
+    }
     if let Err(error) = child.wait().await {
         tracing::error!(%error, "the supervisor's end cannot be awaited");
     }

@@ -1,7 +1,7 @@
 //! What the kernel says of processes, read from `/proc`.
 //!
-//! Called by the supervisor alone. A process may end between any two looks, so what cannot be read
-//! is a process that uses nothing.
+//! Called by the supervisor, and by the worker when it has lost one. A process may end between any
+//! two looks, so what cannot be read is a process that uses nothing.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -30,6 +30,12 @@ pub(super) fn family(roots: impl Iterator<Item = Pid>) -> Vec<Pid> {
         }
     }
     family
+}
+
+/// All processes that there are.
+pub(super) fn all() -> Vec<Pid> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    entries.flatten().filter_map(|entry| pid_of(entry.file_name().to_str()?)).collect()
 }
 
 /// The children of all threads of `pid`.

@@ -384,7 +384,7 @@ fn start(id: u64, spec: &ProcessSpec) -> io::Result<Child> {
         .args(&spec.args)
         .env_clear()
         .envs(&spec.env)
-        .env(orphans::OWNER, id.to_string())
+        .env(orphans::OWNER, orphans::name(rustix::process::getpid(), id))
         .current_dir(&spec.cwd)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

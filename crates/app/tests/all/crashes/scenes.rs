@@ -64,7 +64,7 @@ assets:
       kind: command
       command: |
         if [ -e lasts ]; then
-          rm lasts; tail -f /dev/null & echo > begun
+          rm lasts; tail -f /dev/null & setsid tail -f /dev/null & echo > begun
           while [ ! -e go ]; do sleep 0.02; done
         fi
         echo 2 > "$MILLSTREAM_RESULT"
