@@ -132,9 +132,10 @@ enum Program {
 /// Fails unless some seed finds the mistaken program to be broken, and the right one not.
 fn must_be_found(what: &str, finding: impl Fn(u64, Program) -> Option<String>) {
     let found = (1..=BUDGET).find_map(|seed| Some((seed, finding(seed, Program::Mistaken)?)));
-    let Some((seed, finding_of)) = found else { panic!("{what} is not found in {BUDGET} seeds") };
+    assert!(found.is_some(), "{what} is not found in {BUDGET} seeds");
+    let (seed, found) = found.unwrap();
     assert_eq!(finding(seed, Program::Right), None, "seed {seed} finds more than {what}");
-    println!("G19: {what}: found by seed {seed}: {finding_of}");
+    println!("G19: {what}: found by seed {seed}: {found}");
 }
 
 impl Program {
