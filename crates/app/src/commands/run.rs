@@ -14,6 +14,9 @@ use crate::client::{Client, Method, encoded};
 use crate::error::AppError;
 use crate::output;
 
+/// The letters of a step's result that are shown; `--json` has the whole.
+const RESULT_SHOWN: usize = 200;
+
 /// Between two looks at a log that is followed.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(200);
 
@@ -146,10 +149,20 @@ async fn show(client: &Client, global: &Global, run: &str) -> Result<(), AppErro
     for event in rows(&events, "events") {
         let step = text(event, "/data/step");
         let step = if step == "–" { String::new() } else { format!("  {step}") };
-        let used = used(event);
-        output::line(&format!("{}  {}{step}{used}", text(event, "/at"), text(event, "/kind")));
+        let more = format!("{}{}", used(event), returned(event));
+        output::line(&format!("{}  {}{step}{more}", text(event, "/at"), text(event, "/kind")));
     }
     Ok(())
+}
+
+/// The result that an event carries, or how it begins.
+fn returned(event: &Value) -> String {
+    let result = event.pointer("/data/result").filter(|result| !result.is_null());
+    let Some(json) = result.map(Value::to_string) else { return String::new() };
+    match json.char_indices().nth(RESULT_SHOWN) {
+        Some((end, _)) => format!("  → {}…", json.get(..end).unwrap_or_default()),
+        None => format!("  → {json}"),
+    }
 }
 
 /// What the attempt that an event ends has used.

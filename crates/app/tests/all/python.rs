@@ -77,6 +77,8 @@ fn the_guide_for_functions_in_python_does_what_it_says() {
     assert_eq!(run["status"], "SUCCESS", "{run}");
     let id = run["run_id"].as_str().unwrap();
     assert_eq!(returned(&project, id, "total"), json!({"site": "JFK", "hours": 7}));
+    let shown = project.run(&["run", "show", id]);
+    assert!(shown.out.contains("  → {\"hours\":7,\"site\":\"JFK\"}\n"), "{shown:?}");
     let logs = project.run(&["run", "logs", id, "--step", "fetch"]);
     assert!(logs.out.contains("fetching"), "{logs:?}");
     let made = project.json(&["asset", "materialize", "longest_flight"]);
