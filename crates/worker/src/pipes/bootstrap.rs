@@ -2,12 +2,12 @@
 //!
 //! The envelope holds the text as it is, for every step pays for it and most programs never look.
 
-use std::io::{self, Write as _};
+use std::cell::RefCell;
+use std::io;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use flate2::Compression;
-use flate2::write::ZlibEncoder;
+use flate2::{Compress, Compression, FlushCompress, Status};
 use millstream_model::partitions::TimeWindow;
 use millstream_model::worker_api::Provenance;
 use millstream_model::{AssetStep, PartitionKey, PipesChannel, Timestamp};
@@ -93,12 +93,28 @@ pub(super) fn messages(channel: PipesChannel, path: &str) -> Option<Value> {
     }
 }
 
+thread_local! {
+    /// Takes a quarter of a megabyte, which is too dear to be asked for twice a step.
+    static ENVELOPE: RefCell<Compress> = RefCell::new(Compress::new(Compression::none(), true));
+}
+
 /// `json` as a variable holds it.
 pub(super) fn encode(json: &str) -> io::Result<String> {
-    let room = Vec::with_capacity(json.len() + 32);
-    let mut envelope = ZlibEncoder::new(room, Compression::none());
-    envelope.write_all(json.as_bytes())?;
-    Ok(STANDARD.encode(envelope.finish()?))
+    let mut bytes = Vec::with_capacity(json.len() + 64);
+    ENVELOPE.with_borrow_mut(|envelope| {
+        envelope.reset();
+        let mut rest = json.as_bytes();
+        loop {
+            let before = envelope.total_in();
+            let status = envelope.compress_vec(rest, &mut bytes, FlushCompress::Finish)?;
+            let taken = usize::try_from(envelope.total_in() - before).map_err(io::Error::other)?;
+            rest = rest.get(taken..).unwrap_or_default();
+            if status == Status::StreamEnd {
+                return Ok(STANDARD.encode(&bytes));
+            }
+            bytes.reserve(rest.len() + 64);
+        }
+    })
 }
 
 #[cfg(test)]
