@@ -3,6 +3,8 @@
 //! A daemon asks sensors' own code, queries and services this way. What runs, with which limits and
 //! in which processes, is as for a step of a run; what it leaves behind is removed.
 
+use std::sync::Arc;
+
 use millstream_blob::{LogKey, LogStream};
 use millstream_model::worker_api::Assignment;
 use millstream_model::{ErrorCode, StepConfig, StepError, StepPlan};
@@ -39,12 +41,12 @@ impl Worker {
             return Err(failed("the question has no step".to_owned()));
         };
         let _pinned = self.python.pinned(question.run, question.epoch);
-        let scratch = RunScratch::at(self.settings.run_scratch(question));
-        let steps = RunSteps { worker: self, scratch: &scratch };
+        let scratch = Arc::new(RunScratch::at(self.settings.run_scratch(question)));
+        let steps = RunSteps { worker: Arc::new(self.clone()), scratch };
         let (_nobody, stop) = watch::channel(false);
         let (events, mut reports) = mpsc::channel(REPORTS);
         let order = AttemptOrder {
-            assignment: question,
+            assignment: &Arc::new(question.clone()),
             step: asked,
             number: 1,
             taken: Taken::already(),

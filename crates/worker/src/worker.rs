@@ -234,8 +234,8 @@ impl Worker {
             remove_older_scratch(&self.settings.scratch, &assignment);
         }
         let _pinned = self.python.pinned(assignment.run, assignment.epoch);
-        let scratch = RunScratch::at(self.settings.run_scratch(&assignment));
-        let steps = RunSteps { worker: self, scratch: &scratch };
+        let scratch = Arc::new(RunScratch::at(self.settings.run_scratch(&assignment)));
+        let steps = RunSteps { worker: Arc::new(self.clone()), scratch };
         drive(&self.settings, &steps, assignment, seams, signal).await
     }
 }

@@ -3,6 +3,7 @@
 //! It decides nothing about steps: `plan::progress` says what may start and what follows.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -55,6 +56,7 @@ pub async fn drive(
 ) -> RunEnd {
     let mut assignment = assignment;
     let earlier = std::mem::take(&mut assignment.progress);
+    let assignment = Arc::new(assignment);
     let (progress, events) = Progress::new(&assignment.plan, &earlier);
     let (tell, told) = mpsc::channel(TOLD_MAX);
     let mut drive = Drive {
@@ -100,7 +102,7 @@ struct Drive<'a> {
     settings: &'a WorkerSettings,
     steps: &'a dyn StepRunner,
     seams: &'a Seams,
-    assignment: &'a Assignment,
+    assignment: &'a Arc<Assignment>,
     places: HashMap<StepKey, usize>,
     /// The steps that need slots of a pool.
     pooled: HashSet<StepKey>,
@@ -303,7 +305,7 @@ impl<'a> Drive<'a> {
         if self.call.is_some() {
             return;
         }
-        let Assignment { tenant, run, epoch, .. } = self.assignment;
+        let Assignment { tenant, run, epoch, .. } = &**self.assignment;
         let control = &self.seams.control;
         let events = self.outbox.batch();
         if let Some(last) = events.last().map(|event| event.seq) {

@@ -3,7 +3,7 @@
 //! **Invariant.** An attempt never fails as a future: whatever goes wrong is its result.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -63,7 +63,7 @@ impl Taken {
 /// An attempt, which may prepare itself until its start was taken.
 pub struct AttemptOrder<'a> {
     /// The run.
-    pub assignment: &'a Assignment,
+    pub assignment: &'a Arc<Assignment>,
     /// The step.
     pub step: &'a StepPlan,
     /// Which attempt, from 1.
@@ -94,33 +94,72 @@ pub struct AttemptDone {
 }
 
 /// The steps of one run, executed by its worker.
-pub(crate) struct RunSteps<'a> {
-    pub(crate) worker: &'a Worker,
-    pub(crate) scratch: &'a RunScratch,
+pub(crate) struct RunSteps {
+    pub(crate) worker: Arc<Worker>,
+    pub(crate) scratch: Arc<RunScratch>,
 }
 
-impl StepRunner for RunSteps<'_> {
+impl StepRunner for RunSteps {
     fn execute<'a>(&'a self, order: AttemptOrder<'a>) -> BoxFuture<'a, AttemptDone> {
         let AttemptOrder { assignment, step, number, taken, stop, seams, place, upstream, events } =
             order;
-        let attempt = Attempt {
-            worker: self.worker,
-            scratch: self.scratch,
-            seams,
-            assignment,
-            step,
-            place,
-            number,
-            upstream,
-            taken,
-            began: None,
-            stop,
-            events,
-            has_made_asset: false,
-            usage: Mutex::default(),
-            settings: OnceLock::new(),
+        let (worker, scratch) = (Arc::clone(&self.worker), Arc::clone(&self.scratch));
+        let starts_program = starts_program(step);
+        let (assignment, step, seams) = (Arc::clone(assignment), step.clone(), seams.clone());
+        let attempt = async move {
+            let attempt = Attempt {
+                worker: &worker,
+                scratch: &scratch,
+                seams: &seams,
+                assignment: &assignment,
+                step: &step,
+                place,
+                number,
+                upstream,
+                taken,
+                began: None,
+                stop,
+                events,
+                has_made_asset: false,
+                usage: Mutex::default(),
+                settings: OnceLock::new(),
+            };
+            attempt.execute().boxed().await
         };
-        attempt.execute().boxed()
+        let attempt = attempt.boxed();
+        if starts_program { ahead(attempt).boxed() } else { attempt }
+    }
+}
+
+/// Whether `step` starts a program, for which there is more to prepare than to wake a thread.
+fn starts_program(step: &StepPlan) -> bool {
+    match &step.step {
+        StepConfig::Command(_) | StepConfig::Python(_) => true,
+        StepConfig::Local(_) => step.handler.as_ref().is_some_and(|handler| {
+            matches!(handler.target, HandlerTarget::Python(_) | HandlerTarget::Command(_))
+        }),
+        _ => false,
+    }
+}
+
+/// Polls `attempt` once on another thread, and from then on where this is polled: what it prepares
+/// is done while this thread waits for the disk, and nothing changes threads afterwards.
+fn ahead(mut attempt: BoxFuture<'static, AttemptDone>) -> impl Future<Output = AttemptDone> {
+    let begun = tokio::spawn(async move {
+        // It need not be woken: whoever waits for this polls it again.
+        let done = (&mut attempt).now_or_never();
+        (attempt, done)
+    });
+    async move {
+        match begun.await {
+            Ok((_, Some(done))) => done,
+            Ok((attempt, None)) => attempt.await,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime ends, and this with it.
+                Err(_) => std::future::pending().await,
+            },
+        }
     }
 }
 
