@@ -1,13 +1,28 @@
 //! Why: loads what is stored about a run, an asset or a schedule, and has `decide` say it.
 
-use millstream_decide::why::{AssetFacts, RunFacts, Why, why_asset, why_run, why_schedule};
-use millstream_model::{AssetKey, Event, RunId, TenantId};
-use millstream_plan::code_version;
+use std::collections::BTreeMap;
 
+use millstream_decide::why::{
+    AssetFacts, RunFacts, ScheduleFacts, Why, why_asset, why_run, why_schedule,
+};
+use millstream_model::view::ScheduleRow;
+use millstream_model::{
+    AssetKey, Event, JobShape, Manifest, RunId, TenantId, TickKind, TickSource, Timestamp,
+};
+use millstream_plan::code_version;
+use millstream_plan::selection::select;
+
+use crate::schedule_standing::SCHEDULES_MAX;
 use crate::{Control, ControlError};
 
 /// Events that an answer is made of; the first of a run say the most.
 const EVENTS_MAX: u32 = 1_000;
+
+/// Runs of a schedule's last tick that an answer names.
+const RUNS_MAX: usize = 5;
+
+/// Retries of a run that are followed to the one that counts.
+const RETRIES_MAX: usize = 20;
 
 impl Control {
     /// Why what `subject` names is as it is: a run's id or its last digits, an asset's key, or a
@@ -24,7 +39,10 @@ impl Control {
             return Ok(why_asset(&facts));
         }
         match self.schedule_view(tenant, subject).await {
-            Ok(schedule) => Ok(why_schedule(&schedule)),
+            Ok(schedule) => {
+                let due = self.due_times(tenant).await?;
+                Ok(why_schedule(&self.schedule_facts((tenant, &due), schedule).await?))
+            }
             Err(ControlError::ScheduleUnknown { .. }) => {
                 Err(ControlError::SubjectUnknown { subject: subject.to_owned() })
             }
@@ -61,6 +79,57 @@ impl Control {
             .filter(|manifest| manifest.tenants.contains_key(tenant))
             .find_map(|manifest| manifest.assets.get(key));
         let code_version = def.filter(|def| def.step.is_some()).map(code_version);
-        Ok(Some(AssetFacts { asset, upstream, code_version }))
+        let (mut made_by, due) = (Vec::new(), self.due_times(tenant).await?);
+        for schedule in self.schedule_rows(tenant).await? {
+            let manifests = || catalog.manifests().filter(|it| it.location == schedule.location);
+            if manifests().any(|manifest| makes(manifest, &schedule, key)) {
+                made_by.push(self.schedule_facts((tenant, &due), schedule).await?);
+            }
+        }
+        Ok(Some(AssetFacts { asset, upstream, code_version, made_by }))
     }
+
+    /// A schedule with the runs of its last tick, or what tries them again.
+    async fn schedule_facts(
+        &self,
+        (tenant, due): (&TenantId, &BTreeMap<TickSource, Timestamp>),
+        schedule: ScheduleRow,
+    ) -> Result<ScheduleFacts, ControlError> {
+        let (location, name) = (schedule.location.clone(), schedule.name.to_string());
+        let source = TickSource { kind: TickKind::Schedule, location, name };
+        let ticks = self.store.ticks(tenant, &source, None, 1).await?;
+        let requested = ticks.into_iter().flat_map(|tick| tick.runs).take(RUNS_MAX);
+        let mut runs = Vec::new();
+        for requested in requested {
+            let mut run = self.store.run(tenant, requested.run_id).await?;
+            for _ in 0..RETRIES_MAX {
+                let Some(retry) = run.as_ref().and_then(|run| run.retried_as) else { break };
+                run = self.store.run(tenant, retry).await?;
+            }
+            runs.extend(run);
+        }
+        let due = due.get(&source).copied();
+        Ok(ScheduleFacts { schedule, runs, due, now: self.now() })
+    }
+
+    /// When the next undecided tick of each schedule of a tenant is due.
+    async fn due_times(
+        &self,
+        tenant: &TenantId,
+    ) -> Result<BTreeMap<TickSource, Timestamp>, ControlError> {
+        let kind = TickKind::Schedule;
+        let stored = self.store.sources_of_tenant(kind, tenant, SCHEDULES_MAX).await?;
+        let due = stored.into_iter().filter_map(|(key, (row, _))| Some((key, row.next_due?)));
+        Ok(due.collect())
+    }
+}
+
+/// Whether what a schedule requests makes the asset called `key`.
+fn makes(manifest: &Manifest, schedule: &ScheduleRow, key: &AssetKey) -> bool {
+    let of_job = schedule.job.as_ref().and_then(|job| match &manifest.jobs.get(job)?.shape {
+        JobShape::Select(selection) => Some(selection.as_str()),
+        JobShape::Ops(_) => None,
+    });
+    let selection = schedule.select.as_deref().or(of_job);
+    selection.is_some_and(|text| select(manifest, text).is_ok_and(|keys| keys.contains(key)))
 }

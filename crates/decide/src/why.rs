@@ -1,12 +1,16 @@
-//! Why something is as it is, in words: made of what is stored, never guessed.
+//! Why runs and assets are as they are, in words: made of what is stored, never guessed.
+//! [`schedule`] says it of schedules.
 //!
 //! `control` loads the facts and asks; pages, the API and `millstream why` show the same answer.
 
-use millstream_model::view::{AssetRow, MadeBy, PartitionState, RunRow, ScheduleRow, StepRow};
-use millstream_model::{
-    AssetKey, DeadLetter, Event, EventBody, RunStatus, StepStatus, TickStatus, Timestamp,
-};
+use millstream_model::view::{AssetRow, MadeBy, PartitionState, RunRow, StepRow};
+use millstream_model::{AssetKey, DeadLetter, Event, EventBody, RunStatus, StepStatus, Timestamp};
 use serde::{Deserialize, Serialize};
+
+pub use schedule::{ScheduleFacts, why_schedule};
+use schedule::{late_since, run_reasons, run_words, tick_words};
+
+mod schedule;
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +32,7 @@ pub struct Because {
     pub text: String,
 }
 
-fn because(at: impl Into<Option<Timestamp>>, text: String) -> Because {
+pub(super) fn because(at: impl Into<Option<Timestamp>>, text: String) -> Because {
     Because { at: at.into(), text }
 }
 
@@ -161,6 +165,8 @@ pub struct AssetFacts {
     pub upstream: Vec<(AssetKey, Option<Timestamp>)>,
     /// The version of its code now, where it has a step.
     pub code_version: Option<String>,
+    /// The schedules that make it.
+    pub made_by: Vec<ScheduleFacts>,
 }
 
 /// Why an asset is as it is: made, stale, missing in parts.
@@ -168,8 +174,9 @@ pub fn why_asset(facts: &AssetFacts) -> Why {
     let asset = &facts.asset;
     let what = format!("asset {}", asset.asset);
     let Some(latest) = &asset.latest else {
-        let answer = "It was never made.".to_owned();
-        return Why { what, answer, because: parts(asset) };
+        let answer = format!("It was never made.{}", held_up(facts));
+        let because = parts(asset).into_iter().chain(makers(facts)).collect();
+        return Why { what, answer, because };
     };
     let made = match &latest.made_by {
         MadeBy::Run { run_id, .. } => format!("run {} made it", run_id.short()),
@@ -189,12 +196,47 @@ pub fn why_asset(facts: &AssetFacts) -> Why {
         }
     }
     let answer = match stale.first() {
-        Some(first) => format!("It is stale: {}.", first.text),
+        Some(first) => format!("It is stale: {}.{}", first.text, held_up(facts)),
         None => "It was made, and nothing stored says that it is stale.".to_owned(),
     };
     because.extend(stale);
     because.extend(parts(asset));
+    because.extend(makers(facts));
     Why { what, answer, because }
+}
+
+/// What keeps the runs that would make an asset, as a sentence behind another; empty when nothing
+/// does.
+fn held_up(facts: &AssetFacts) -> String {
+    let mut runs = facts.made_by.iter().flat_map(|facts| &facts.runs);
+    match runs.find_map(run_words) {
+        Some(words) => format!(" Of its schedule's last tick {words}."),
+        None => String::new(),
+    }
+}
+
+/// What is stored about the schedules that make an asset.
+fn makers(facts: &AssetFacts) -> Vec<Because> {
+    let of_one = |facts: &ScheduleFacts| {
+        let name = &facts.schedule.name;
+        let stand = match (late_since(facts), facts.schedule.next_at) {
+            _ if !facts.schedule.enabled => format!("schedule {name} would make it, and is off"),
+            (Some(due), _) => {
+                format!("schedule {name} makes it, and is late: it was due at {due}")
+            }
+            (None, Some(next)) => format!("schedule {name} makes it next at {next}"),
+            (None, None) => format!("schedule {name} would make it, and is never due again"),
+        };
+        let tick =
+            facts.schedule.last_tick.as_ref().map(|tick| {
+                because(tick.decided_at, format!("schedule {name}: {}", tick_words(tick)))
+            });
+        let mut reasons = vec![because(None, stand)];
+        reasons.extend(tick);
+        reasons.extend(run_reasons(facts));
+        reasons
+    };
+    facts.made_by.iter().flat_map(of_one).collect()
 }
 
 /// What is stored about the partitions.
@@ -208,48 +250,4 @@ fn parts(asset: &AssetRow) -> Vec<Because> {
     let some = asset.counts.iter().filter(|(_, count)| **count > 0);
     some.map(|(state, count)| because(None, format!("{count} partitions {}", word(*state))))
         .collect()
-}
-
-/// Why a schedule ticked, did not, or will.
-pub fn why_schedule(schedule: &ScheduleRow) -> Why {
-    let what = format!("schedule {}", schedule.name);
-    let mut because = Vec::new();
-    match &schedule.enabled_override {
-        Some(word) => {
-            let to = if word.on { "on" } else { "off" };
-            because.push(self::because(word.at, format!("{} switched it {to}", word.by)));
-        }
-        None if !schedule.enabled => {
-            because.push(self::because(None, "its file has it off".to_owned()));
-        }
-        None => {}
-    }
-    let last = schedule.last_tick.as_ref().map(|tick| {
-        let outcome = match tick.status {
-            TickStatus::Launched => format!("requested {} runs", tick.requested),
-            TickStatus::Skipped => match &tick.skipped {
-                Some(reason) => format!("was skipped: {reason}"),
-                None => "was skipped: no reason is stored".to_owned(),
-            },
-            TickStatus::Failed => match &tick.error {
-                Some(error) => format!("failed: {}", error.message),
-                None => "failed: no reason is stored".to_owned(),
-            },
-        };
-        let late = tick.lateness().as_secs();
-        let late = if late > 0 { format!(", {late} s late") } else { String::new() };
-        (tick, format!("its tick of {}{late} {outcome}", tick.nominal))
-    });
-    if let Some((tick, text)) = &last {
-        because.push(self::because(tick.decided_at, text.clone()));
-        let warnings = tick.warnings.iter();
-        because.extend(warnings.map(|it| self::because(tick.decided_at, it.message.clone())));
-    }
-    let answer = match (schedule.enabled, schedule.next_at, &last) {
-        (false, _, _) => "It is off.".to_owned(),
-        (true, Some(next), None) => format!("It has not ticked yet; it is due at {next}."),
-        (true, Some(next), Some((_, text))) => format!("It is due at {next}; {text}."),
-        (true, None, _) => "It is never due again.".to_owned(),
-    };
-    Why { what, answer, because }
 }

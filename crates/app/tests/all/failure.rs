@@ -135,6 +135,54 @@ fn the_example_of_the_page_on_why_says_what_the_page_says() {
     assert!(json["because"].as_array().unwrap().len() >= 4, "{json}");
 }
 
+/// An asset whose schedule's job may not start, because its label is taken.
+const LATE: &str = r#"
+queue:
+  tag_limits: [{ key: vendor, limit_per_value: 1 }]
+assets:
+  orders: { step: { kind: noop } }
+jobs:
+  nightly: { select: orders, tags: { vendor: acme } }
+  holds:
+    tags: { vendor: acme }
+    nodes:
+      - { id: a, type: command, config: { command: "until [ -e go ]; do sleep 0.1; done" } }
+schedules:
+  often: { cron: "* * * * * *", job: nightly, max_active_runs: 1 }
+  never: { cron: "0 0 1 1 *", job: nightly, enabled: false }
+"#;
+
+#[test]
+fn why_an_asset_is_not_made_follows_its_schedule_to_the_run_that_waits() {
+    let project = Project::with(LATE);
+    let server = project.serve();
+    project.run(&["schedule", "stop", "often"]);
+    wait_for("what has ticked before is over", || {
+        (server.in_status("default", "QUEUED") + server.in_status("default", "STARTED") == 0)
+            .then_some(())
+    });
+    let launched = project.run(&["job", "launch", "holds", "--no-wait", "--json"]).json();
+    let holds = launched[0]["run_id"].as_str().unwrap().to_owned();
+    wait_for("the label is taken", || (server.in_status("default", "STARTED") == 1).then_some(()));
+    project.run(&["schedule", "start", "often"]);
+    let limit = format!("waits: limit 1 for tag `vendor=acme` is reached by run {}", short(&holds));
+    for subject in ["orders", "often"] {
+        wait_for("the reason", || {
+            let why = project.json(&["why", subject]);
+            let mut reasons = why["because"].as_array()?.iter();
+            let text = |reason: &Value| reason["text"].as_str().unwrap_or_default().to_owned();
+            reasons.any(|reason| text(reason).ends_with(&limit)).then_some(())
+        });
+    }
+    let said = project.run(&["why", "orders"]).out;
+    assert!(said.contains("schedule never would make it, and is off"), "{said}");
+    assert!(said.contains("schedule often makes it"), "{said}");
+}
+
+fn short(id: &str) -> &str {
+    &id[id.len() - 8..]
+}
+
 fn step<'a>(run: &'a Value, name: &str) -> &'a Value {
     run["steps"].as_array().unwrap().iter().find(|step| step["step"] == name).unwrap()
 }

@@ -232,6 +232,20 @@ schedules:
 }
 
 #[tokio::test]
+async fn a_schedule_that_no_daemon_has_let_tick_is_late_and_says_since_when() {
+    let world = World::with("cron: '@hourly'", "2026-06-01T08:30").await;
+    let why = async || {
+        let tenant = millstream_model::TenantId::default_tenant();
+        world.control().why(&tenant, "it").await.unwrap().answer
+    };
+    assert_eq!(why().await, "It has not ticked yet; it is due at 2026-06-01T09:00:00Z.");
+    world.bench.clock.set(at("2026-06-01T09:00:09"));
+    let late = "It is late: it was due at 2026-06-01T09:00:00Z, 9 s ago, and no daemon has let it \
+                tick.";
+    assert_eq!(why().await, late);
+}
+
+#[tokio::test]
 async fn r186_three_hours_without_a_daemon_make_no_run_one_or_three() {
     for (policy, count) in [("none", 0), ("last", 1), ("all", 3)] {
         let keys = format!("cron: '@hourly', catch_up: {policy}");

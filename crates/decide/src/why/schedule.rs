@@ -1,0 +1,113 @@
+//! Why a schedule ticked, did not, will, or is late; and what became of the runs it asked for.
+
+use std::time::Duration;
+
+use millstream_model::view::{RunRow, ScheduleRow};
+use millstream_model::{RunStatus, TickRow, TickStatus, Timestamp};
+
+use super::{Because, Why, because};
+
+/// How long after its time a tick that nobody has decided is called late.
+const LATE: Duration = Duration::from_secs(5);
+
+/// What is stored about a schedule.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScheduleFacts {
+    /// The schedule.
+    pub schedule: ScheduleRow,
+    /// The runs that its last tick requested, or what tries them again; a few of them.
+    pub runs: Vec<RunRow>,
+    /// When its next tick is due that no daemon has decided; past when none looks.
+    pub due: Option<Timestamp>,
+    /// The time at which this is asked.
+    pub now: Timestamp,
+}
+
+/// Since when a tick is due that nobody has decided, if that is too long ago.
+pub(super) fn late_since(facts: &ScheduleFacts) -> Option<Timestamp> {
+    let due = facts.due.filter(|_| facts.schedule.enabled);
+    due.filter(|due| facts.now >= due.after(LATE))
+}
+
+/// Why a schedule ticked, did not, or will.
+pub fn why_schedule(facts: &ScheduleFacts) -> Why {
+    let schedule = &facts.schedule;
+    let what = format!("schedule {}", schedule.name);
+    let mut reasons = Vec::new();
+    match &schedule.enabled_override {
+        Some(word) => {
+            let to = if word.on { "on" } else { "off" };
+            reasons.push(because(word.at, format!("{} switched it {to}", word.by)));
+        }
+        None if !schedule.enabled => reasons.push(because(None, "its file has it off".to_owned())),
+        None => {}
+    }
+    let last = schedule.last_tick.as_ref().map(|tick| (tick, tick_words(tick)));
+    if let Some((tick, text)) = &last {
+        reasons.push(because(tick.decided_at, text.clone()));
+        let warnings = tick.warnings.iter();
+        reasons.extend(warnings.map(|it| because(tick.decided_at, it.message.clone())));
+    }
+    reasons.extend(run_reasons(facts));
+    let answer = match (late_since(facts), schedule.next_at, &last) {
+        _ if !schedule.enabled => "It is off.".to_owned(),
+        (Some(due), _, _) => {
+            let late = facts.now.since(due).as_secs();
+            format!("It is late: it was due at {due}, {late} s ago, and no daemon has let it tick.")
+        }
+        (None, Some(next), None) => format!("It has not ticked yet; it is due at {next}."),
+        (None, Some(next), Some((_, text))) => format!("It is due at {next}; {text}."),
+        (None, None, _) => "It is never due again.".to_owned(),
+    };
+    Why { what, answer, because: reasons }
+}
+
+/// What a tick came to.
+pub(super) fn tick_words(tick: &TickRow) -> String {
+    let outcome = match tick.status {
+        TickStatus::Launched => format!("requested {} runs", tick.requested),
+        TickStatus::Skipped => match &tick.skipped {
+            Some(reason) => format!("was skipped: {reason}"),
+            None => "was skipped: no reason is stored".to_owned(),
+        },
+        TickStatus::Failed => match &tick.error {
+            Some(error) => format!("failed: {}", error.message),
+            None => "failed: no reason is stored".to_owned(),
+        },
+    };
+    let late = tick.lateness().as_secs();
+    let late = if late > 0 { format!(", {late} s late") } else { String::new() };
+    format!("its tick of {}{late} {outcome}", tick.nominal)
+}
+
+/// What became of the runs of the last tick, where that is not yet what was wanted.
+pub(super) fn run_reasons(facts: &ScheduleFacts) -> Vec<Because> {
+    let told = |run: &RunRow| {
+        let at = run.ended_at.or(run.started_at).unwrap_or(run.queued_at);
+        run_words(run).map(|words| because(at, words))
+    };
+    facts.runs.iter().filter_map(told).collect()
+}
+
+/// Why what a run makes is not there; nothing when it succeeded.
+pub(super) fn run_words(run: &RunRow) -> Option<String> {
+    let short = run.run_id.short();
+    let words = match run.status {
+        RunStatus::Success => return None,
+        RunStatus::Queued | RunStatus::NotStarted => match &run.hold {
+            Some(hold) => format!("run {short} waits: {hold}"),
+            None => format!("run {short} waits in the queue"),
+        },
+        RunStatus::Starting => format!("run {short} is being given to a worker"),
+        RunStatus::Started => {
+            format!("run {short} goes on: {} of {} steps are over", run.steps_done, run.steps_total)
+        }
+        RunStatus::Canceling => format!("run {short} is being canceled"),
+        RunStatus::Canceled => format!("run {short} was canceled"),
+        RunStatus::Failure => {
+            let reason = run.failure.as_deref().unwrap_or("no reason is stored");
+            format!("run {short} failed: {reason}")
+        }
+    };
+    Some(words)
+}
