@@ -1,5 +1,5 @@
 //! Why runs and assets are as they are, in words: made of what is stored, never guessed.
-//! [`schedule`] says it of schedules.
+//! `schedule` says it of schedules.
 //!
 //! `control` loads the facts and asks; pages, the API and `millstream why` show the same answer.
 
