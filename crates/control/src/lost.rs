@@ -114,6 +114,10 @@ impl Control {
         failure: Option<String>,
     ) -> Result<(), StoreError> {
         live::remove(batch, live);
+        let why = match &failure {
+            Some(reason) => format!("the run failed: {reason}"),
+            None => "its worker was lost".to_owned(),
+        };
         let end = RunEnd { status, at: self.now(), failure };
         runs::end(batch, &live.tenant, live.run, &end);
         // Without a worker there was never a step.
@@ -121,7 +125,7 @@ impl Control {
             return Ok(());
         }
         slots::free_all(batch, &live.tenant, live.run);
-        steps::end_open(batch, &live.tenant, live.run, self.now());
+        steps::end_open(batch, (&live.tenant, live.run), &why, self.now());
         let Some(order) = self.store.run_order(&live.tenant, live.run).await? else {
             return Ok(());
         };

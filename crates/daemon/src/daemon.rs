@@ -1,6 +1,6 @@
 //! The loops themselves, and how they end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,8 +75,14 @@ pub struct DaemonHandle {
 /// After a change below a root, files are given this long to be complete before they are read.
 const SETTLE: Duration = Duration::from_millis(50);
 
+/// How often a root that is not there is looked for.
+const ROOT_LOOK: Duration = Duration::from_secs(1);
+
 /// How long a loop waits after a failure of the store.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// The longest time between two looks at runs that may have taken too long.
+const LOSSES_MAX: Duration = Duration::from_secs(1);
 
 /// How often each second the queue is looked at, however much changes.
 const QUEUE_PASS_MIN: Duration = Duration::from_millis(1);
@@ -251,7 +257,8 @@ impl Daemon {
 
     async fn lost_loop(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let mut watch = LostWatch::default();
-        let interval = self.settings.patience.time_to_live / 3;
+        // A timeout is noticed by the next pass that comes.
+        let interval = (self.settings.patience.time_to_live / 3).min(LOSSES_MAX);
         loop {
             self.pulses.beat("losses").await;
             let (launcher, patience) = (&*self.launcher, self.settings.patience);
@@ -330,6 +337,7 @@ impl Daemon {
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
                 () = folder.changed() => {}
+                () = appears(&self.location.root), if !watching => {}
                 () = tokio::time::sleep(self.settings.scan_interval) => continue,
             }
             tokio::time::sleep(SETTLE).await;
@@ -433,4 +441,11 @@ async fn roll_back(control: &Control, body: &str) -> DaemonAnswer<RollbackOutcom
 async fn pause_then(pause: Duration, then: impl Future<Output = ()>) {
     tokio::time::sleep(pause).await;
     then.await;
+}
+
+/// Waits until there is a folder at `root`.
+async fn appears(root: &Path) {
+    while !root.is_dir() {
+        tokio::time::sleep(ROOT_LOOK).await;
+    }
 }

@@ -106,7 +106,8 @@ impl Root {
             sources.look_again();
         }
         if !self.path.is_dir() {
-            return Sighting::Unreadable(format!("{} is no directory", self.path.display()));
+            let reason = "there is no such folder; make it, or name another with DAGS_DIR";
+            return Sighting::Unreadable(reason.to_owned());
         }
         let mut remembered = HashMap::new();
         let walked = walk(&self.path, &mut |found| {

@@ -31,7 +31,7 @@ statements! {
           AND CAST($13 AS TEXT) LIKE '% ' || status || ' %'";
     END_OPEN_STEPS = "
         UPDATE step
-        SET status = 'CANCELED', ended_at = $3, retry_at = NULL, reason = 'its worker was lost'
+        SET status = 'CANCELED', ended_at = $3, retry_at = NULL, reason = CAST($4 AS TEXT)
         WHERE tenant = $1 AND run = $2 AND status IN ('STARTED', 'RETRYING')";
     COUNT_STEPS_OVER = "
         UPDATE run
@@ -129,9 +129,14 @@ pub fn change(batch: &mut Batch, tenant: &TenantId, run: RunId, change: &StepCha
 }
 
 /// Ends the steps of a run that is over and whose worker cannot say what became of them, and
-/// counts them among those that are over.
-pub fn end_open(batch: &mut Batch, tenant: &TenantId, run: RunId, now: Timestamp) {
-    let params = vec![tenant.into(), (&run).into(), now.into()];
+/// counts them among those that are over; `reason` is why.
+pub fn end_open(
+    batch: &mut Batch,
+    (tenant, run): (&TenantId, RunId),
+    reason: &str,
+    now: Timestamp,
+) {
+    let params = vec![tenant.into(), (&run).into(), now.into(), reason.into()];
     batch.push(&END_OPEN_STEPS, params, Expect::Any);
     batch.push(&COUNT_STEPS_OVER, vec![tenant.into(), (&run).into()], Expect::Rows(1));
 }

@@ -56,6 +56,19 @@ fn r158_files_and_folders_that_come_later_are_found_without_a_restart() {
 }
 
 #[test]
+fn a_folder_that_is_made_after_the_start_is_read_before_the_next_scan() {
+    let project = Project::new().variable("DAGS_SCAN_INTERVAL", "3600");
+    let _server = project.serve();
+    let status = project.run(&["definitions", "status"]);
+    assert!(status.out.contains("there is no such folder; make it"), "{status:?}");
+    project.write("dags/first.json", NOOP);
+    wait_for("the job is listed", || {
+        let listed = project.json(&["job", "list"]);
+        (listed.as_array().unwrap().len() == 1).then_some(())
+    });
+}
+
+#[test]
 fn r159_a_bad_interval_is_warned_of_and_the_default_is_used() {
     let project = Project::new().variable("DAGS_SCAN_INTERVAL", "abc");
     project.write("dags/first.json", NOOP);

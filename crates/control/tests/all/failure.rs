@@ -222,7 +222,8 @@ async fn r147_a_worker_that_does_not_stop_in_time_loses_its_canceled_run() {
 async fn r147_a_run_that_goes_on_for_too_long_fails_and_is_retried_as_its_job_says() {
     let timeout = Some(HumanDuration::from_secs(60));
     let bench = bench(JobDef { timeout, ..retried(1, RetryFrom::Failure) }).await;
-    let worker = bench.started("etl").await;
+    let mut worker = bench.started("etl").await;
+    worker.say(vec![step_started("a", 1)]).await.unwrap();
     let mut seen = LostWatch::default();
     for _ in 0..6 {
         assert_eq!(watch(&bench, &mut seen, PATIENCE, 0).await, 0);
@@ -233,6 +234,9 @@ async fn r147_a_run_that_goes_on_for_too_long_fails_and_is_retried_as_its_job_sa
     assert_eq!(row.failure.as_deref(), Some("it has run for longer than its timeout of 1m"));
     let told = bench.told(worker.run()).await;
     assert_eq!(told[told.len() - 2..], ["run_failed", "run_retried"]);
+    let steps = bench.control.store().steps_of_run(&tenant(), worker.run()).await.unwrap();
+    let reasons: Vec<&str> = steps.values().filter_map(|step| step.reason.as_deref()).collect();
+    assert_eq!(reasons, ["the run failed: it has run for longer than its timeout of 1m"]);
     assert!(worker.beat().await.is_err(), "it is fenced");
 }
 

@@ -102,11 +102,12 @@ async fn the_open_steps_of_a_run_that_is_over_are_ended_and_counted(db: Db) {
         apply(&db.store, &tenant, &change(step, event, status, at(1))).await.unwrap();
     }
     let mut batch = Batch::for_tenant(&tenant);
-    steps::end_open(&mut batch, &tenant, run_id(1), at(5));
+    steps::end_open(&mut batch, (&tenant, run_id(1)), "its worker was lost", at(5));
     db.store.apply(batch).await.unwrap();
     let stored = db.store.steps_of_run(&tenant, run_id(1)).await.unwrap();
     assert_eq!((stored[&done].status, stored[&done].ended_at), (S::Success, Some(at(1))));
     assert_eq!((stored[&open].status, stored[&open].ended_at), (S::Canceled, Some(at(5))));
+    assert_eq!(stored[&open].reason.as_deref(), Some("its worker was lost"));
     let row = db.store.run(&tenant, run_id(1)).await.unwrap().unwrap();
     assert_eq!(row.steps_done, 2);
 }
