@@ -233,6 +233,9 @@ impl Control {
         let nominal = nominal.unwrap_or_else(next);
         let asked = match schedule.timing.excluded_by(nominal) {
             Some(by) => Asked::Nothing(SkipReason::Excluded { by: by.to_owned() }),
+            None if !schedule.timing.fires_at(nominal) => {
+                Asked::Nothing(SkipReason::NoTick { next: schedule.timing.next_fire(nominal) })
+            }
             None if !self.may_run(manifest, schedule).await? => {
                 Asked::Nothing(SkipReason::JobDisabled {})
             }

@@ -65,6 +65,11 @@ pub enum SkipReason {
         /// The deadline.
         deadline: HumanDuration,
     },
+    /// It does not fire at this time, which somebody asked about.
+    NoTick {
+        /// When it fires after that, if it does.
+        next: Option<Timestamp>,
+    },
     /// Its day is excluded.
     Excluded {
         /// The calendar or the days.
@@ -240,6 +245,12 @@ impl fmt::Display for SkipReason {
             ),
             Self::TooLate { deadline } => {
                 write!(f, "its time passed more than {deadline} ago (deadline)")
+            }
+            Self::NoTick { next: Some(next) } => {
+                write!(f, "it does not fire at this time; it does at {next}")
+            }
+            Self::NoTick { next: None } => {
+                f.write_str("it does not fire at this time, nor after it")
             }
             Self::Excluded { by } => write!(f, "its day is excluded by {by}"),
             Self::Overlap { active, limit } => {

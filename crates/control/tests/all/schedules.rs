@@ -179,6 +179,11 @@ async fn r030_run_keys_say_what_was_requested_and_nothing_is_requested_twice() {
     assert_eq!(tried.status, TickStatus::Skipped);
     assert!(tried.requests.iter().all(|request| request.is_known) && tried.requests.len() == 3);
     assert_eq!(world.runs("jfk").await.len(), 3, "a test writes nothing");
+    // At any other time there is no such tick.
+    let tried = control.test_schedule(&tenant("jfk"), "daily", Some(at("2026-06-02T03:01"))).await;
+    let tried = tried.unwrap();
+    let next = Some(at("2026-06-03T03:00"));
+    assert_eq!((tried.skipped, tried.requests.len()), (Some(SkipReason::NoTick { next }), 0));
 }
 
 #[tokio::test]

@@ -90,6 +90,11 @@ impl Timing {
         None
     }
 
+    /// Whether `at` is one of its nominal times that are not excluded.
+    pub fn fires_at(&self, at: Timestamp) -> bool {
+        self.next_fire(Timestamp::from_micros(at.as_micros().saturating_sub(1))) == Some(at)
+    }
+
     /// The next `count` nominal times after `after` that are not excluded.
     pub fn upcoming(&self, after: Timestamp, count: usize) -> Vec<Timestamp> {
         std::iter::successors(self.next_fire(after), |at| self.next_fire(*at)).take(count).collect()
