@@ -9,27 +9,39 @@ use crate::client::{Client, encoded};
 use crate::error::AppError;
 use crate::output;
 
-/// Asks every tenant that the command is about, until one knows the subject.
+/// Asks every tenant that the command is about, and prints the answer of the one that knows the
+/// subject; where several do, one has to be named.
 pub(super) async fn run(client: &Client, global: &Global, subject: &str) -> Result<(), AppError> {
-    let mut refusal = None;
+    let (mut refusal, mut knowing) = (None, Vec::new());
     for tenant in listed_tenants(client, global).await? {
         match client.get(&format!("/{tenant}/api/v1/why/{}", encoded(subject))).await {
-            Ok(answer) => {
-                if global.json {
-                    output::json(&answer);
-                } else {
-                    print(&answer);
-                }
-                return Ok(());
-            }
+            Ok(answer) => knowing.push((tenant, answer)),
             Err(error @ AppError::Refused { .. }) => refusal = Some(error),
             Err(error) => return Err(error),
         }
     }
-    Err(refusal.unwrap_or(AppError::Usage {
-        code: millstream_model::ErrorCode::NotFound,
-        message: format!("there is no run, asset or schedule {subject}"),
-    }))
+    match knowing.as_slice() {
+        [(_, answer)] if global.json => output::json(answer),
+        [(_, answer)] => print(answer),
+        [] => {
+            return Err(refusal.unwrap_or(AppError::Usage {
+                code: millstream_model::ErrorCode::NotFound,
+                message: format!("there is no run, asset or schedule {subject}"),
+            }));
+        }
+        several => {
+            let names: Vec<&str> = several.iter().map(|(tenant, _)| tenant.as_str()).collect();
+            return Err(AppError::Usage {
+                code: millstream_model::ErrorCode::TenantUnknown,
+                message: format!(
+                    "there is more than one tenant that has {subject}; name one with \
+                     `--tenant`: {}",
+                    names.join(", ")
+                ),
+            });
+        }
+    }
+    Ok(())
 }
 
 fn print(answer: &Value) {

@@ -71,6 +71,11 @@ fn r035_a_tenant_has_its_own_metrics_and_grains_alone() {
         |tenant| project.json(&["partition", "list", "tenant_grain_metric", "--tenant", tenant]);
     assert_eq!(keys(&of("ewr")), ["ewr::day::flights", "ewr::week::flights"]);
     assert_eq!(keys(&of("jfk")), ["jfk::day::delay", "jfk::day::flights"]);
+    let several = project.run(&["why", "metric_cache"]);
+    assert_eq!(several.code, 2, "{several:?}");
+    assert!(several.err.contains("name one with `--tenant`: ewr, jfk"), "{several:?}");
+    let one = project.run(&["why", "metric_cache", "--tenant", "jfk"]);
+    assert!(one.out.contains("It was never made."), "{one:?}");
     let foreign = ["asset", "materialize", "metric_cache", "--partition", "ewr::day::flights"];
     let refused = project.run(&[&foreign[..], &["--tenant", "jfk"]].concat());
     assert_eq!(refused.code, 1, "{refused:?}");
