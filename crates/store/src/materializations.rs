@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use millstream_model::view::{MadeBy, MaterializationRow, PartitionRow, PartitionState};
-use millstream_model::{AssetKey, PartitionKey, RunId, TenantId, Timestamp};
+use millstream_model::{AssetKey, PartitionKey, PartitionsName, RunId, TenantId, Timestamp};
 
 use crate::batch::Expect;
 use crate::statement::statements;
@@ -72,6 +72,17 @@ statements! {
         SELECT partition_key, state, run, at, reported_by FROM partition_state
         WHERE tenant = $1 AND asset = $2 AND partition_key > $3
         ORDER BY partition_key LIMIT $4";
+    PARTITIONS_MADE = "
+        SELECT partition_key, materialized_at FROM partition_state
+        WHERE tenant = $1 AND asset = $2 AND materialized_at IS NOT NULL
+        ORDER BY partition_key LIMIT $3";
+    PARTITIONS_REMOVED = "
+        SELECT d.partition_key, s.state
+        FROM dynamic_partition d
+        JOIN partition_state s
+          ON s.tenant = d.tenant AND s.asset = $3 AND s.partition_key = d.partition_key
+        WHERE d.tenant = $1 AND d.definition = $2 AND d.removed_at IS NOT NULL
+        ORDER BY d.partition_key LIMIT $4";
     PARTITION_COUNTS = "
         SELECT asset, state, COUNT(*) FROM partition_state
         WHERE tenant = $1 GROUP BY asset, state";
@@ -316,6 +327,31 @@ impl Store {
                 Ok(PartitionRow { partition, state, run_id, at })
             })
             .collect()
+    }
+
+    /// When each partition of an asset was made last, of the first `limit` that ever were.
+    pub async fn partitions_made(
+        &self,
+        tenant: &TenantId,
+        asset: &AssetKey,
+        limit: u32,
+    ) -> Result<BTreeMap<PartitionKey, Timestamp>, StoreError> {
+        let params = vec![tenant.into(), asset.into(), limit.into()];
+        let rows = self.read(Scope::tenant(tenant), &PARTITIONS_MADE, params).await?;
+        rows.into_iter().map(|mut row| Ok((row.parse()?, row.time()?))).collect()
+    }
+
+    /// The states of an asset's touched partitions whose keys were removed from `definition`, of
+    /// at most `limit`.
+    pub async fn partitions_removed(
+        &self,
+        tenant: &TenantId,
+        (asset, definition): (&AssetKey, &PartitionsName),
+        limit: u32,
+    ) -> Result<BTreeMap<PartitionKey, PartitionState>, StoreError> {
+        let params = vec![tenant.into(), definition.into(), asset.into(), limit.into()];
+        let rows = self.read(Scope::tenant(tenant), &PARTITIONS_REMOVED, params).await?;
+        rows.into_iter().map(|mut row| Ok((row.parse()?, row.parse::<StateName>()?.0))).collect()
     }
 
     /// How many touched partitions of each asset are in each state.

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use millstream_model::worker_api::StepProgress;
-use millstream_model::{RunId, StepError, StepEvent, StepKey, StepStatus, TenantId, Timestamp};
+use millstream_model::{
+    JobName, RunId, StepError, StepEvent, StepKey, StepStatus, TenantId, Timestamp,
+};
 
 use crate::batch::Expect;
 use crate::statement::statements;
@@ -49,7 +51,18 @@ statements! {
         SELECT step, status, attempt, started_at, ended_at, retry_at, error, reason, result,
                result_ref
         FROM step WHERE tenant = $1 AND run = $2";
+    ENDS_OF_STEP = "
+        SELECT s.run, r.job, s.status, s.ended_at, s.error, s.reason
+        FROM (SELECT id, job FROM run WHERE tenant = $1 AND id >= $2
+              ORDER BY id DESC LIMIT $4) AS r
+        JOIN step s ON s.tenant = $1 AND s.run = r.id AND s.step = $3
+        WHERE s.status IN ('SUCCESS', 'SKIPPED', 'FAILURE', 'UPSTREAM_FAILED')
+          AND s.ended_at > $5
+        ORDER BY s.run DESC LIMIT $6";
 }
+
+/// Runs that are looked through for those of a step.
+const RUNS_MAX: u32 = 1_000;
 
 /// A step's new state.
 #[derive(Debug, Clone)]
@@ -149,6 +162,34 @@ pub fn keep_done(batch: &mut Batch, tenant: &TenantId, run: RunId, retry: RunId)
     batch.push(&COUNT_STEPS_OVER, vec![tenant.into(), (&retry).into()], Expect::Rows(1));
 }
 
+/// How a step ended in one of the runs that have it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepEnd {
+    /// The run.
+    pub run: RunId,
+    /// Its job, if it is one's.
+    pub job: Option<JobName>,
+    /// How the step ended.
+    pub status: StepStatus,
+    /// When.
+    pub at: Timestamp,
+    /// Why, when it failed.
+    pub error: Option<StepError>,
+    /// Why it was skipped, or what it is blocked by.
+    pub reason: Option<String>,
+}
+
+fn step_end(mut row: Row) -> Result<StepEnd, StoreError> {
+    Ok(StepEnd {
+        run: row.parse()?,
+        job: row.parse_opt()?,
+        status: row.parse()?,
+        at: row.time()?,
+        error: row.json_opt()?,
+        reason: row.text_opt()?,
+    })
+}
+
 fn stored_step(mut row: Row) -> Result<(StepKey, StoredStep), StoreError> {
     let key = row.parse()?;
     let step = StoredStep {
@@ -175,6 +216,27 @@ impl Store {
         let params = vec![tenant.into(), (&run).into()];
         let rows = self.read(Scope::tenant(tenant), &STEPS_OF_RUN, params).await?;
         rows.into_iter().map(stored_step).collect()
+    }
+
+    /// How steps called `step` ended later than `at` in the run `first` and those after it: the
+    /// newest `limit`, newest first, among the newest thousand runs of the tenant.
+    pub async fn ends_of_step(
+        &self,
+        (tenant, step): (&TenantId, &StepKey),
+        (first, at): (Option<RunId>, Timestamp),
+        limit: u32,
+    ) -> Result<Vec<StepEnd>, StoreError> {
+        let first = first.map_or_else(String::new, |run| run.to_string());
+        let params = vec![
+            tenant.into(),
+            first.into(),
+            step.into(),
+            RUNS_MAX.into(),
+            at.into(),
+            limit.into(),
+        ];
+        let rows = self.read(Scope::tenant(tenant), &ENDS_OF_STEP, params).await?;
+        rows.into_iter().map(step_end).collect()
     }
 }
 

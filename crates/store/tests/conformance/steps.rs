@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use millstream_model::view::{MadeBy, MaterializationRow, PartitionState};
 use millstream_model::{
-    AssetKey, PartitionKey, RunId, RunStatus, StepEvent, StepKey, StepStatus, TenantId, Timestamp,
+    AssetKey, PartitionKey, PartitionsName, RunId, RunStatus, StepEvent, StepKey, StepStatus,
+    TenantId, Timestamp,
 };
 use millstream_store::materializations::{self, PartitionChange};
 use millstream_store::runs::{self, RunEnd};
 use millstream_store::steps::{self, StepChange};
-use millstream_store::{Batch, Store, StoreError, live};
+use millstream_store::{Batch, Store, StoreError, live, partitions};
 
 use crate::conformance;
 use crate::databases::Db;
@@ -26,6 +27,8 @@ conformance! {
     a_materialization_is_stored_once_a_run_and_partition,
     a_materialization_that_is_reported_again_takes_the_place_of_the_first,
     a_failed_partition_still_counts_as_touched_once,
+    the_partitions_whose_keys_were_removed_are_known,
+    the_ends_of_a_step_are_those_since_a_run_and_a_time_newest_first,
 }
 
 fn change(step: &StepKey, event: StepEvent, status: StepStatus, at: Timestamp) -> StepChange<'_> {
@@ -254,4 +257,54 @@ async fn a_failed_partition_still_counts_as_touched_once(db: Db) {
     assert_eq!(counts[&asset], BTreeMap::from(expected));
     let rows = db.store.partition_states(&tenant, &asset, "", 10).await.unwrap();
     assert_eq!(rows.iter().map(|row| row.partition.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    let times = db.store.partitions_made(&tenant, &asset, 10).await.unwrap();
+    assert_eq!(times.values().collect::<Vec<_>>(), [&at(1), &at(1)]);
+}
+
+async fn the_partitions_whose_keys_were_removed_are_known(db: Db) {
+    let (tenant, asset): (_, AssetKey) = (tenant("a"), "orders".parse().unwrap());
+    let name: PartitionsName = "shop".parse().unwrap();
+    for key in ["a", "b"] {
+        let partition: PartitionKey = key.parse().unwrap();
+        let mut batch = Batch::for_tenant(&tenant);
+        partitions::add(&mut batch, &tenant, &name, &partition, at(1));
+        let failed = PartitionChange {
+            asset: &asset,
+            partition: &partition,
+            state: PartitionState::Failed,
+            run: run_id(1),
+            reported_by: None,
+            at: at(1),
+        };
+        materializations::change_partition(&mut batch, &tenant, &failed);
+        db.store.apply(batch).await.unwrap();
+    }
+    let mut batch = Batch::for_tenant(&tenant);
+    let gone: PartitionKey = "b".parse().unwrap();
+    partitions::remove(&mut batch, &tenant, &name, &gone, at(2));
+    db.store.apply(batch).await.unwrap();
+    let removed = db.store.partitions_removed(&tenant, (&asset, &name), 10).await.unwrap();
+    assert_eq!(removed, BTreeMap::from([(gone, PartitionState::Failed)]));
+}
+
+async fn the_ends_of_a_step_are_those_since_a_run_and_a_time_newest_first(db: Db) {
+    use {StepEvent as E, StepStatus as S};
+    let (tenant, step): (_, StepKey) = (tenant("a"), "load".parse().unwrap());
+    for number in 1..=4 {
+        queue(&db.store, &tenant, run_id(number)).await;
+        let mut batch = Batch::for_tenant(&tenant);
+        let skipped = change(&step, E::Skipped, S::Skipped, at(i64::from(number)));
+        steps::change(&mut batch, &tenant, run_id(number), &skipped);
+        db.store.apply(batch).await.unwrap();
+    }
+    for (first, since, limit, wanted) in [
+        (None, 0, 10, vec![run_id(4), run_id(3), run_id(2), run_id(1)]),
+        (Some(run_id(3)), 0, 10, vec![run_id(4), run_id(3)]),
+        (Some(run_id(3)), 3, 10, vec![run_id(4)]),
+        (None, 0, 1, vec![run_id(4)]),
+    ] {
+        let of = (&tenant, &step);
+        let ends = db.store.ends_of_step(of, (first, at(since)), limit).await.unwrap();
+        assert_eq!(ends.iter().map(|end| end.run).collect::<Vec<_>>(), wanted);
+    }
 }
