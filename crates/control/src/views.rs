@@ -6,7 +6,8 @@ use millstream_model::view::{
     AssetRow, MaterializationRow, PartitionRow, PartitionState, RunRow, StepRow,
 };
 use millstream_model::{
-    AssetKey, PartitionKey, RunId, RunStatus, StepKey, StepStatus, TenantId, nearest,
+    AssetKey, PartitionKey, PartitionsName, RunId, RunStatus, StepKey, StepStatus, TenantId,
+    nearest,
 };
 use millstream_plan::PlanError;
 use millstream_store::steps::StoredStep;
@@ -14,7 +15,10 @@ use millstream_store::steps::StoredStep;
 use crate::{Control, ControlError};
 
 /// Partitions that an asset's page shows.
-const PARTITIONS_MAX: usize = 5_000;
+pub(crate) const PARTITIONS_MAX: usize = 5_000;
+
+/// Touched partitions of an asset that are read.
+pub(crate) const PARTITIONS_READ: u32 = 5_000;
 
 /// Digits that a short run id has at least.
 const SHORT_MIN: usize = 4;
@@ -121,10 +125,17 @@ impl Control {
                 let mut counts = BTreeMap::new();
                 if let Some(name) = &asset.partitions {
                     counts = touched.get(&asset.key).cloned().unwrap_or_default();
-                    let keys =
-                        self.partition_keys(tenant, name, ("", ""), PARTITIONS_MAX).await?.len();
+                    let keys = self.partition_keys(tenant, name, ("", ""), PARTITIONS_MAX).await?;
+                    if !counts.is_empty() {
+                        let removed = self.removed(tenant, (&asset.key, name), &keys).await?;
+                        for state in removed.values() {
+                            let count = counts.entry(*state).or_default();
+                            *count = count.saturating_sub(1);
+                        }
+                        counts.retain(|_, count| *count > 0);
+                    }
                     let seen: u64 = counts.values().sum();
-                    let keys = u64::try_from(keys).unwrap_or(u64::MAX);
+                    let keys = u64::try_from(keys.len()).unwrap_or(u64::MAX);
                     let missing = counts.entry(PartitionState::Missing).or_insert(0);
                     *missing += keys.saturating_sub(seen);
                 }
@@ -166,7 +177,7 @@ impl Control {
             None => Vec::new(),
             Some(name) => {
                 let keys = self.partition_keys(tenant, name, ("", ""), PARTITIONS_MAX).await?;
-                self.partition_rows(tenant, key, keys).await?
+                self.partition_rows(tenant, (key, name), keys).await?
             }
         };
         Ok(AssetView { asset, feeds, history, partitions })
@@ -175,13 +186,16 @@ impl Control {
     async fn partition_rows(
         &self,
         tenant: &TenantId,
-        asset: &AssetKey,
+        (asset, name): (&AssetKey, &PartitionsName),
         keys: Vec<PartitionKey>,
     ) -> Result<Vec<PartitionRow>, ControlError> {
-        let limit = u32::try_from(PARTITIONS_MAX).unwrap_or(u32::MAX);
-        let touched = self.store.partition_states(tenant, asset, "", limit).await?;
-        let mut rows: BTreeMap<_, _> =
-            touched.into_iter().map(|row| (row.partition.clone(), row)).collect();
+        let touched = self.store.partition_states(tenant, asset, "", PARTITIONS_READ).await?;
+        let removed = self.removed(tenant, (asset, name), &keys).await?;
+        let mut rows: BTreeMap<_, _> = touched
+            .into_iter()
+            .filter(|row| !removed.contains_key(&row.partition))
+            .map(|row| (row.partition.clone(), row))
+            .collect();
         for key in keys {
             rows.entry(key.clone()).or_insert(PartitionRow {
                 partition: key,
@@ -191,6 +205,19 @@ impl Control {
             });
         }
         Ok(rows.into_values().collect())
+    }
+
+    /// The states of the partitions of an asset that somebody removed; `keys` are those that there
+    /// are, some of which may stand in a file as well.
+    pub(crate) async fn removed(
+        &self,
+        tenant: &TenantId,
+        of: (&AssetKey, &PartitionsName),
+        keys: &[PartitionKey],
+    ) -> Result<BTreeMap<PartitionKey, PartitionState>, ControlError> {
+        let mut removed = self.store.partitions_removed(tenant, of, PARTITIONS_READ).await?;
+        removed.retain(|key, _| keys.binary_search(key).is_err());
+        Ok(removed)
     }
 }
 

@@ -6,7 +6,7 @@ use millstream_model::{ErrorCode, EventBody, PlannedRetry, RunStatus, StepError,
 use millstream_testkit::definitions::{file_of_jobs, job, op};
 
 use crate::bench::{
-    Bench, TestWorker, request, started, step_canceled, step_started, step_succeeded,
+    Bench, TestWorker, request, started, step_canceled, step_failed, step_started, step_succeeded,
 };
 use crate::launch::airports;
 
@@ -233,6 +233,23 @@ async fn an_op_may_report_an_asset_that_another_op_of_its_run_has_reported() {
     let view = bench.control.run_view(&worker.claimed.tenant, worker.run()).await.unwrap();
     let versions: Vec<_> = view.materializations.iter().map(|row| &row.data_version).collect();
     assert_eq!(versions, [&Some("v2".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_partition_that_was_removed_is_neither_counted_nor_shown() {
+    let bench = Bench::of(airports()).await;
+    let mut worker = of_partition(&bench, "jfk::a").await;
+    let reason = "step flights failed".to_owned();
+    let failed = vec![step_started("flights", 1), step_failed("flights", 1)];
+    worker.say(failed).await.unwrap();
+    worker.say(vec![EventBody::RunFailed { reason }]).await.unwrap();
+    assert_eq!(state_of(&bench, "jfk::a").await, PartitionState::Failed);
+
+    let (tenant, keys) = (&worker.claimed.tenant, ["jfk::a".parse().unwrap()]);
+    bench.control.remove_partitions(tenant, &"by_airport".parse().unwrap(), &keys).await.unwrap();
+    let view = bench.control.asset_view(tenant, &"flights".parse().unwrap()).await.unwrap();
+    assert_eq!(view.asset.counts.values().sum::<u64>(), 0);
+    assert!(view.partitions.is_empty(), "{:?}", view.partitions);
 }
 
 #[tokio::test]
