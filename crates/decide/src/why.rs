@@ -67,6 +67,7 @@ pub fn why_run(facts: &RunFacts) -> Why {
     // What a retry keeps is older than the retry itself, so what began it is not sorted in.
     reasons.sort_by_key(|reason| reason.at);
     reasons.insert(0, because(run.queued_at, format!("it exists because of {}", run.cause)));
+    reasons.extend(waits(&facts.steps).map(|text| because(None, text)));
     Why { what: format!("run {}", run.run_id.short()), answer: run_answer(facts), because: reasons }
 }
 
@@ -83,7 +84,11 @@ fn run_answer(facts: &RunFacts) -> String {
         },
         RunStatus::Starting => format!("It is being given to worker {}.", run.epoch),
         RunStatus::Started => {
-            format!("It runs: {} of {} steps are over.", run.steps_done, run.steps_total)
+            let over = format!("{} of {} steps are over", run.steps_done, run.steps_total);
+            match waits(&facts.steps).next() {
+                Some(text) => format!("It runs: {over}; {text}."),
+                None => format!("It runs: {over}."),
+            }
         }
         RunStatus::Canceling => "It is being canceled: its worker stops the steps.".to_owned(),
         RunStatus::Success => "It succeeded.".to_owned(),
@@ -118,11 +123,15 @@ fn canceled_by(events: &[Event]) -> Option<&str> {
     })
 }
 
-/// What an event of the control plane's says; what workers say stands with the steps.
+/// What an event of the control plane's says, or one about a worker that was lost; what else
+/// workers say stands with the steps.
 fn event_words(body: &EventBody) -> Option<String> {
     match body {
         EventBody::LaunchFailed { error } => Some(format!("a worker was not launched: {error}")),
         EventBody::WorkerLost { reason } => Some(format!("it was taken from its worker: {reason}")),
+        EventBody::StepLost { step, attempt } => {
+            Some(format!("step {step} was lost with its worker in attempt {attempt}: done again"))
+        }
         EventBody::CancelRequested { by } => Some(format!("{by} asked for its cancel")),
         EventBody::RunRetried { retry, number: 0, .. } => {
             Some(format!("somebody had run {} try it again", retry.short()))
@@ -133,6 +142,15 @@ fn event_words(body: &EventBody) -> Option<String> {
         EventBody::RunGaveUp { reason } => Some(format!("it was given up: {}", reason.in_words())),
         _ => None,
     }
+}
+
+/// What keeps steps that could start: a pool without free slots.
+fn waits(steps: &[StepRow]) -> impl Iterator<Item = String> {
+    let open = |step: &&StepRow| matches!(step.status, StepStatus::Pending | StepStatus::Retrying);
+    let words = |step: &StepRow| {
+        step.reason.as_ref().map(|reason| format!("step {} is {reason}", step.step))
+    };
+    steps.iter().filter(open).filter_map(words)
 }
 
 fn step_words(step: &StepRow) -> Option<Because> {

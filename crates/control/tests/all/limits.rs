@@ -228,6 +228,10 @@ async fn r149_of_ten_steps_two_have_the_slots_and_the_others_say_what_they_wait_
     let view = bench.control.run_view(&default_tenant(), worker.run()).await.unwrap();
     let why = view.steps[5].reason.as_deref().unwrap();
     assert!(why.starts_with("waiting for pool `warehouse` (2 of 2 slots held by `s0` of run"));
+    let answer = bench.control.why(&default_tenant(), &worker.run().to_string()).await.unwrap();
+    let waits = "It runs: 0 of 10 steps are over; step s2 is waiting for pool `warehouse` (2 of 2";
+    assert!(answer.answer.starts_with(waits), "{answer:?}");
+    assert!(answer.because.iter().any(|reason| reason.text == format!("step s5 is {why}")));
 
     worker.say(vec![step_succeeded("s0", 1)]).await.unwrap();
     assert_eq!(granted(&bench, &worker, &all[1..]).await, ["s1", "s2"]);

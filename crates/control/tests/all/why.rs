@@ -62,6 +62,21 @@ async fn a_run_that_waits_for_another_worker_says_what_became_of_the_last() {
 }
 
 #[tokio::test]
+async fn a_run_that_another_worker_took_over_names_the_step_that_is_done_again() {
+    let bench = bench().await;
+    let mut worker = bench.started("etl").await;
+    let run = worker.run();
+    worker.say(vec![step_started("a", 1)]).await.unwrap();
+    bench.lose_silent().await;
+    let mut worker = bench.start_again(run).await;
+    let lost = EventBody::StepLost { step: "a".parse().unwrap(), attempt: 1 };
+    worker.say(vec![lost, step_started("a", 2), step_succeeded("a", 2)]).await.unwrap();
+    let answer = why(&bench, &run.to_string()).await;
+    let again = "step a was lost with its worker in attempt 1: done again";
+    assert!(texts(&answer).contains(&again), "{answer:?}");
+}
+
+#[tokio::test]
 async fn a_canceled_run_names_who_asked_and_an_unknown_name_is_refused() {
     let bench = bench().await;
     let tenant = TenantId::default_tenant();
