@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use millstream_decide::why::Try;
 use millstream_model::view::{
     AssetRow, MaterializationRow, PartitionRow, PartitionState, RunRow, StepRow,
 };
@@ -50,6 +51,8 @@ pub struct AssetView {
     pub history: Vec<MaterializationRow>,
     /// Its partitions, touched or not, in the order of their keys.
     pub partitions: Vec<PartitionRow>,
+    /// Its tries since it was made, newest first; none of an asset with partitions.
+    pub tries: Vec<Try>,
 }
 
 impl Control {
@@ -180,7 +183,8 @@ impl Control {
                 self.partition_rows(tenant, (key, name), keys).await?
             }
         };
-        Ok(AssetView { asset, feeds, history, partitions })
+        let tries = self.tries(tenant, &asset).await?;
+        Ok(AssetView { asset, feeds, history, partitions, tries })
     }
 
     async fn partition_rows(

@@ -3,16 +3,20 @@
 use std::collections::BTreeMap;
 
 use millstream_decide::why::{
-    AssetFacts, RunFacts, ScheduleFacts, Why, why_asset, why_run, why_schedule,
+    AssetFacts, Made, RunFacts, ScheduleFacts, Try, Upstream, Why, why_asset, why_run, why_schedule,
 };
-use millstream_model::view::ScheduleRow;
+use millstream_model::view::{AssetRow, ScheduleRow};
 use millstream_model::{
-    AssetKey, Event, JobShape, Manifest, RunId, TenantId, TickKind, TickSource, Timestamp,
+    AssetKey, Event, JobName, JobShape, Manifest, PartitionKey, RunId, StepKey, StepStatus,
+    TenantId, TickKind, TickSource, Timestamp,
 };
 use millstream_plan::code_version;
 use millstream_plan::selection::select;
+use millstream_store::steps::StepEnd;
 
+use crate::catalog::Catalog;
 use crate::schedule_standing::SCHEDULES_MAX;
+use crate::views::{PARTITIONS_MAX, PARTITIONS_READ};
 use crate::{Control, ControlError};
 
 /// Events that an answer is made of; the first of a run say the most.
@@ -20,6 +24,9 @@ const EVENTS_MAX: u32 = 1_000;
 
 /// Runs of a schedule's last tick that an answer names.
 const RUNS_MAX: usize = 5;
+
+/// Tries of an asset that an answer counts.
+const TRIES_MAX: u32 = 20;
 
 /// Retries of a run that are followed to the one that counts.
 const RETRIES_MAX: usize = 20;
@@ -68,11 +75,18 @@ impl Control {
         let Some(asset) = rows.iter().find(|row| row.asset == *key).cloned() else {
             return Ok(None);
         };
-        let made = |key: &AssetKey| {
-            let row = rows.iter().find(|row| row.asset == *key)?;
-            row.latest.as_ref().map(|latest| latest.at)
-        };
-        let upstream = asset.deps.iter().map(|key| (key.clone(), made(key))).collect();
+        let made = self.partitions_made(tenant, &asset).await?;
+        let mut upstream = Vec::new();
+        for row in rows.iter().filter(|row| asset.deps.contains(&row.asset)) {
+            let of_parts = asset.partitions.is_some() && row.partitions == asset.partitions;
+            let made = if of_parts {
+                Made::Parts(self.partitions_made(tenant, row).await?)
+            } else {
+                Made::Whole(row.latest.as_ref().map(|latest| latest.at))
+            };
+            upstream.push(Upstream { asset: row.asset.clone(), made });
+        }
+        let tries = self.tries(tenant, &asset).await?;
         let catalog = self.catalog().await?;
         let def = catalog
             .manifests()
@@ -86,7 +100,46 @@ impl Control {
                 made_by.push(self.schedule_facts((tenant, &due), schedule).await?);
             }
         }
-        Ok(Some(AssetFacts { asset, upstream, code_version, made_by }))
+        Ok(Some(AssetFacts { asset, made, upstream, tries, code_version, made_by }))
+    }
+
+    /// When each partition that an asset has was made last; nothing for one that is one whole.
+    async fn partitions_made(
+        &self,
+        tenant: &TenantId,
+        asset: &AssetRow,
+    ) -> Result<BTreeMap<PartitionKey, Timestamp>, ControlError> {
+        let Some(name) = &asset.partitions else { return Ok(BTreeMap::new()) };
+        let mut made = self.store.partitions_made(tenant, &asset.asset, PARTITIONS_READ).await?;
+        let keys = self.partition_keys(tenant, name, ("", ""), PARTITIONS_MAX).await?;
+        let removed = self.removed(tenant, (&asset.asset, name), &keys).await?;
+        made.retain(|key, _| !removed.contains_key(key));
+        Ok(made)
+    }
+
+    /// How the step of an asset that is one whole ended in the runs since it was made.
+    pub(crate) async fn tries(
+        &self,
+        tenant: &TenantId,
+        asset: &AssetRow,
+    ) -> Result<Vec<Try>, ControlError> {
+        let (None, Ok(step)) = (&asset.partitions, asset.asset.to_string().parse::<StepKey>())
+        else {
+            return Ok(Vec::new());
+        };
+        let catalog = self.catalog().await?;
+        let latest = asset.latest.as_ref();
+        let since = latest.map_or(Timestamp::from_micros(0), |latest| latest.at);
+        let first = latest.and_then(|latest| latest.made_by.run());
+        let ends = self.store.ends_of_step((tenant, &step), (first, since), TRIES_MAX).await?;
+        // Of a job's own steps one may be called like the asset, and be something else.
+        let ends = ends.into_iter().filter(|end| !has_ops(&catalog, tenant, end.job.as_ref()));
+        let tried = |end: StepEnd| {
+            let blocked = end.reason.filter(|_| end.status == StepStatus::UpstreamFailed);
+            let blocked_by = blocked.and_then(|step| step.parse().ok());
+            Try { run: end.run, status: end.status, at: end.at, error: end.error, blocked_by }
+        };
+        Ok(ends.map(tried).collect())
     }
 
     /// A schedule with the runs of its last tick, or what tries them again.
@@ -122,6 +175,14 @@ impl Control {
         let due = stored.into_iter().filter_map(|(key, (row, _))| Some((key, row.next_due?)));
         Ok(due.collect())
     }
+}
+
+/// Whether the steps of `job` are its own and not those of assets.
+fn has_ops(catalog: &Catalog, tenant: &TenantId, job: Option<&JobName>) -> bool {
+    let Some(name) = job else { return false };
+    let manifests = catalog.manifests().filter(|it| it.tenants.contains_key(tenant));
+    let mut jobs = manifests.filter_map(|manifest| manifest.jobs.get(name));
+    jobs.any(|job| matches!(job.shape, JobShape::Ops(_)))
 }
 
 /// Whether what a schedule requests makes the asset called `key`.

@@ -1,15 +1,16 @@
-//! Why runs and assets are as they are, in words: made of what is stored, never guessed.
-//! `schedule` says it of schedules.
+//! Why runs are as they are, in words: made of what is stored, never guessed.
+//! `asset` says it of assets, `schedule` of schedules.
 //!
 //! `control` loads the facts and asks; pages, the API and `millstream why` show the same answer.
 
-use millstream_model::view::{AssetRow, MadeBy, PartitionState, RunRow, StepRow};
-use millstream_model::{AssetKey, DeadLetter, Event, EventBody, RunStatus, StepStatus, Timestamp};
+use millstream_model::view::{RunRow, StepRow};
+use millstream_model::{DeadLetter, Event, EventBody, RunStatus, StepError, StepStatus, Timestamp};
 use serde::{Deserialize, Serialize};
 
+pub use asset::{AssetFacts, Made, Try, Upstream, tries_words, why_asset};
 pub use schedule::{ScheduleFacts, why_schedule};
-use schedule::{late_since, run_reasons, run_words, tick_words};
 
+mod asset;
 mod schedule;
 
 /// An answer.
@@ -153,13 +154,18 @@ fn waits(steps: &[StepRow]) -> impl Iterator<Item = String> {
     steps.iter().filter(open).filter_map(words)
 }
 
+/// An error in one line, with its code.
+fn error_words(error: Option<&StepError>) -> String {
+    match error {
+        Some(error) => format!("{} [{}]", error.message, error.code.as_str()),
+        None => "no reason is stored".to_owned(),
+    }
+}
+
 fn step_words(step: &StepRow) -> Option<Because> {
     let key = &step.step;
     let reason = step.reason.as_deref().unwrap_or("no reason is stored");
-    let error = step.error.as_ref().map_or_else(
-        || "no reason is stored".to_owned(),
-        |error| format!("{} [{}]", error.message, error.code.as_str()),
-    );
+    let error = error_words(step.error.as_ref());
     let text = match step.status {
         StepStatus::Failure => format!("step {key} failed: {error}"),
         StepStatus::Retrying => {
@@ -172,100 +178,4 @@ fn step_words(step: &StepRow) -> Option<Because> {
         _ => return None,
     };
     Some(because(step.ended_at.or(step.started_at), text))
-}
-
-/// What is stored about an asset.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AssetFacts {
-    /// The asset.
-    pub asset: AssetRow,
-    /// The assets it is made from, with when each was made last.
-    pub upstream: Vec<(AssetKey, Option<Timestamp>)>,
-    /// The version of its code now, where it has a step.
-    pub code_version: Option<String>,
-    /// The schedules that make it.
-    pub made_by: Vec<ScheduleFacts>,
-}
-
-/// Why an asset is as it is: made, stale, missing in parts.
-pub fn why_asset(facts: &AssetFacts) -> Why {
-    let asset = &facts.asset;
-    let what = format!("asset {}", asset.asset);
-    let Some(latest) = &asset.latest else {
-        let answer = format!("It was never made.{}", held_up(facts));
-        let because = parts(asset).into_iter().chain(makers(facts)).collect();
-        return Why { what, answer, because };
-    };
-    let made = match &latest.made_by {
-        MadeBy::Run { run_id, .. } => format!("run {} made it", run_id.short()),
-        MadeBy::Report { reported_by, .. } => format!("{reported_by} reported it"),
-    };
-    let mut because = vec![self::because(latest.at, made)];
-    let mut stale = Vec::new();
-    if facts.code_version.as_ref().is_some_and(|now| *now != latest.code_version) {
-        stale.push(self::because(None, "its code is another now".to_owned()));
-    }
-    // Of a partitioned asset the newest of all parts says nothing about one of them.
-    if asset.partitions.is_none() {
-        for (key, made) in &facts.upstream {
-            if let Some(at) = made.filter(|at| *at > latest.at) {
-                stale.push(self::because(at, format!("{key} was made after it")));
-            }
-        }
-    }
-    let answer = match stale.first() {
-        Some(first) => format!("It is stale: {}.{}", first.text, held_up(facts)),
-        None => "It was made, and nothing stored says that it is stale.".to_owned(),
-    };
-    because.extend(stale);
-    because.extend(parts(asset));
-    because.extend(makers(facts));
-    Why { what, answer, because }
-}
-
-/// What keeps the runs that would make an asset, as a sentence behind another; empty when nothing
-/// does.
-fn held_up(facts: &AssetFacts) -> String {
-    let mut runs = facts.made_by.iter().flat_map(|facts| &facts.runs);
-    match runs.find_map(run_words) {
-        Some(words) => format!(" Of its schedule's last tick {words}."),
-        None => String::new(),
-    }
-}
-
-/// What is stored about the schedules that make an asset.
-fn makers(facts: &AssetFacts) -> Vec<Because> {
-    let of_one = |facts: &ScheduleFacts| {
-        let name = &facts.schedule.name;
-        let stand = match (late_since(facts), facts.schedule.next_at) {
-            _ if !facts.schedule.enabled => format!("schedule {name} would make it, and is off"),
-            (Some(due), _) => {
-                format!("schedule {name} makes it, and is late: it was due at {due}")
-            }
-            (None, Some(next)) => format!("schedule {name} makes it next at {next}"),
-            (None, None) => format!("schedule {name} would make it, and is never due again"),
-        };
-        let tick =
-            facts.schedule.last_tick.as_ref().map(|tick| {
-                because(tick.decided_at, format!("schedule {name}: {}", tick_words(tick)))
-            });
-        let mut reasons = vec![because(None, stand)];
-        reasons.extend(tick);
-        reasons.extend(run_reasons(facts));
-        reasons
-    };
-    facts.made_by.iter().flat_map(of_one).collect()
-}
-
-/// What is stored about the partitions.
-fn parts(asset: &AssetRow) -> Vec<Because> {
-    let word = |state| match state {
-        PartitionState::Failed => "failed when they were made last",
-        PartitionState::Running => "are being made",
-        PartitionState::Missing => "were never made",
-        PartitionState::Materialized => "are made",
-    };
-    let some = asset.counts.iter().filter(|(_, count)| **count > 0);
-    some.map(|(state, count)| because(None, format!("{count} partitions {}", word(*state))))
-        .collect()
 }

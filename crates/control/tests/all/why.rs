@@ -1,10 +1,18 @@
 //! Why runs and assets are as they are, from what is stored.
 
-use millstream_control::{ControlError, Why};
-use millstream_model::{EventBody, JobDef, RetryFrom, RunRetries, TenantId};
-use millstream_testkit::definitions::{file_of_jobs, job, op};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
-use crate::bench::{Bench, started, step_failed, step_started, step_succeeded};
+use millstream_control::{AssetReport, ControlError, MaterializeRequest, Why};
+use millstream_model::{
+    AssetDef, EventBody, FileManifest, JobDef, PartitionKey, PartitionsDef, RetryFrom, RunRetries,
+    TenantId,
+};
+use millstream_testkit::definitions::{asset, file_of_jobs, job, op};
+
+use crate::bench::{
+    Bench, TestWorker, request, started, step_failed, step_started, step_succeeded,
+};
 
 async fn bench() -> Bench {
     let run_retries = Some(RunRetries { max: 1, from: RetryFrom::Failure });
@@ -74,6 +82,109 @@ async fn a_run_that_another_worker_took_over_names_the_step_that_is_done_again()
     let answer = why(&bench, &run.to_string()).await;
     let again = "step a was lost with its worker in attempt 1: done again";
     assert!(texts(&answer).contains(&again), "{answer:?}");
+}
+
+/// Orders of shops, rates that hold for all of them, and what is made of both.
+async fn shops() -> Bench {
+    let by_shop = |asset: AssetDef| AssetDef { partitions: Some("shop".parse().unwrap()), ..asset };
+    let keys = ["a", "b", "c", "d", "e"].map(|key| key.parse().unwrap()).to_vec();
+    let assets = vec![
+        by_shop(asset("orders", &[])),
+        asset("rates", &[]),
+        by_shop(asset("marts", &["orders", "rates"])),
+    ];
+    let partitions = [("shop".parse().unwrap(), PartitionsDef::Static { keys })].into();
+    let jobs = vec![job("other", vec![op("rates", &[])])];
+    Bench::of(FileManifest { assets, partitions, ..file_of_jobs(jobs) }).await
+}
+
+/// Lets a second pass, and has `keys` of `asset` made.
+async fn made(bench: &Bench, asset: &str, keys: &[&str]) {
+    bench.clock.advance(Duration::from_secs(1));
+    let mut partitions: Vec<Option<PartitionKey>> =
+        keys.iter().map(|key| Some(key.parse().unwrap())).collect();
+    if partitions.is_empty() {
+        partitions.push(None);
+    }
+    for partition in partitions {
+        let report = AssetReport {
+            asset: asset.parse().unwrap(),
+            partition,
+            metadata: BTreeMap::new(),
+            data_version: None,
+            code_version: Some("1".to_owned()),
+            key: None,
+        };
+        bench.control.report_asset(&TenantId::default_tenant(), report, "ana").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn of_a_partitioned_asset_the_stale_partitions_are_counted_and_named() {
+    let bench = shops().await;
+    let all = ["a", "b", "c", "d", "e"];
+    for asset in ["orders", "marts"] {
+        made(&bench, asset, &all).await;
+    }
+    let fresh = "It was made, and nothing stored says that it is stale.";
+    assert_eq!(why(&bench, "marts").await.answer, fresh);
+    made(&bench, "orders", &["a", "b"]).await;
+    let stale = "It is stale: orders was made after 2 of its 5 partitions that are made: a, b.";
+    assert_eq!(why(&bench, "marts").await.answer, stale);
+    made(&bench, "marts", &["a"]).await;
+    made(&bench, "rates", &[]).await;
+    let answer = why(&bench, "marts").await;
+    let by_rates = "rates was made after 5 of its 5 partitions that are made: a, b, c and 2 more";
+    assert!(texts(&answer).contains(&by_rates), "{answer:?}");
+    let stale = "It is stale: orders was made after 1 of its 5 partitions that are made: b.";
+    assert_eq!(answer.answer, stale);
+    made(&bench, "marts", &all).await;
+    assert_eq!(why(&bench, "marts").await.answer, fresh);
+}
+
+/// A run whose step `rates` fails.
+async fn fails(bench: &Bench) {
+    let select = "rates".to_owned();
+    let wish = MaterializeRequest { select, partitions: Vec::new(), all_partitions: false };
+    let request = request(&TenantId::default_tenant());
+    let launched = bench.control.materialize(&request, &wish).await.unwrap();
+    failed(bench.start_again(launched.first().unwrap().run_id).await).await;
+}
+
+async fn failed(mut worker: TestWorker<'_>) {
+    let reason = "step rates failed".to_owned();
+    let events = vec![step_started("rates", 1), step_failed("rates", 1)];
+    worker.say(events).await.unwrap();
+    worker.say(vec![EventBody::RunFailed { reason }]).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_asset_whose_newest_tries_failed_says_when_and_why() {
+    let bench = shops().await;
+    let tenant = TenantId::default_tenant();
+    failed(bench.started("other").await).await;
+    let never = "It was never made.";
+    assert_eq!(why(&bench, "rates").await.answer, never, "a job's step of that name is no try");
+    fails(&bench).await;
+    let answer = why(&bench, "rates").await.answer;
+    assert!(answer.starts_with("It was never made. Its last try failed, in run "), "{answer}");
+
+    made(&bench, "rates", &[]).await;
+    let fresh = "It was made, and nothing stored says that it is stale.";
+    assert_eq!(why(&bench, "rates").await.answer, fresh, "what failed before is over");
+    bench.clock.advance(Duration::from_secs(1));
+    fails(&bench).await;
+    bench.clock.advance(Duration::from_secs(1));
+    fails(&bench).await;
+    let view = bench.control.asset_view(&tenant, &"rates".parse().unwrap()).await.unwrap();
+    let newest = view.tries.first().unwrap();
+    let answer = format!(
+        "It was made, but its last 2 tries failed, the newest in run {} at {}: it ended with 1 \
+         [step-exit].",
+        newest.run.short(),
+        bench.control.now()
+    );
+    assert_eq!(why(&bench, "rates").await.answer, answer);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! One asset: what was made last and what was said about it, its partitions, its history.
 
 use askama::Template;
+use millstream_control::{Try, tries_words};
 use millstream_model::view::{AssetRow, MadeBy, MaterializationRow, PartitionRow, PartitionState};
 use millstream_model::{AssetKey, MetadataKind, TenantId, Timestamp};
 
@@ -27,6 +28,8 @@ pub struct AssetPage {
     pub history: Vec<MaterializationRow>,
     /// Its partitions in their order; empty for an asset that is one whole.
     pub partitions: Vec<PartitionRow>,
+    /// Its tries since it was made, newest first; none of an asset with partitions.
+    pub tries: Vec<Try>,
 }
 
 /// The states that the legend of the grid names, worst first.
@@ -109,9 +112,10 @@ pub fn asset(page: AssetPage) -> Html {
     let asset = &page.asset;
     let tenant = &asset.tenant;
     let newest = page.history.first().or(asset.latest.as_ref());
+    let failed = tries_words(&page.tries).map(|_| Badge::partition(PartitionState::Failed));
     Html::render(&Asset {
         key: asset.asset.to_string(),
-        badge: badge(asset),
+        badge: failed.unwrap_or_else(|| badge(asset)),
         verdict: verdict(&page),
         description: asset.description.clone(),
         plots: if asset.partitions.is_none() { Plot::all(&page.history) } else { Vec::new() },
@@ -138,9 +142,11 @@ fn verdict(page: &AssetPage) -> String {
     let newest = page.history.first().or(page.asset.latest.as_ref());
     let when = newest.map(|row| format::relative(page.now, row.at));
     let partitions = counts(&page.asset, " partitions");
+    let tried = tries_words(&page.tries).map(|(_, words)| format!(" Its {words}."));
+    let tried = tried.unwrap_or_default();
     match (when, partitions.is_empty()) {
-        (Some(when), true) => format!("Built {when}."),
-        (None, true) => "Never built.".to_owned(),
+        (Some(when), true) => format!("Built {when}.{tried}"),
+        (None, true) => format!("Never built.{tried}"),
         (Some(when), false) => format!("{partitions} · newest build {when}."),
         (None, false) => format!("{partitions}."),
     }

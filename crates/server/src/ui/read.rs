@@ -229,6 +229,7 @@ pub(crate) async fn asset(
         feeds: view.feeds,
         history: view.history,
         partitions: view.partitions,
+        tries: view.tries,
     }))
 }
 

@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 use millstream_blob::LogStream;
+use millstream_control::Try;
 use millstream_model::view::{FileState, Pin, VersionRow};
 use millstream_model::{ContentHash, ErrorCode};
 use millstream_server::frame::{Section, Theme};
@@ -198,6 +199,11 @@ fn queued_page(theme: Theme) -> Html {
 }
 
 fn asset_page(theme: Theme, index: usize) -> Html {
+    tried_asset(theme, index, Vec::new())
+}
+
+/// The page of an asset since whose last build there were `tries`.
+pub(crate) fn tried_asset(theme: Theme, index: usize, tries: Vec<Try>) -> Html {
     let row = samples::assets().remove(index);
     asset(AssetPage {
         frame: samples::frame(Section::Assets, theme),
@@ -206,6 +212,7 @@ fn asset_page(theme: Theme, index: usize) -> Html {
         asset: row,
         feeds: vec!["snowflake_metric_cache".parse().unwrap()],
         history: (0..12).map(samples::materialization).collect(),
+        tries,
     })
 }
 

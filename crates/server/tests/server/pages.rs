@@ -1,7 +1,8 @@
 //! What holds for every page.
 
-use millstream_model::RunStatus;
+use millstream_control::Try;
 use millstream_model::view::{PartitionState, RunRow};
+use millstream_model::{RunStatus, StepStatus};
 use millstream_server::frame::{Section, Theme};
 use millstream_server::pages::assets::{badge, counts};
 use millstream_server::pages::definitions::{DefinitionsPage, definitions};
@@ -89,6 +90,27 @@ fn an_asset_of_which_partitions_are_missing_says_how_many_and_is_not_ticked() {
     row.counts = [(PartitionState::Missing, 507), (PartitionState::Materialized, 1)].into();
     assert_eq!(badge(&row).word, "Partly built");
     assert_eq!(counts(&row, " partitions"), "1 of 508 partitions built · 507 never built");
+}
+
+#[test]
+fn an_asset_that_was_built_and_whose_last_try_failed_says_both() {
+    let failed = Try {
+        run: crate::samples::failed_run().run_id,
+        status: StepStatus::Failure,
+        at: crate::samples::now(),
+        error: None,
+        blocked_by: None,
+    };
+    let good = Try { status: StepStatus::Skipped, ..failed.clone() };
+    let verdict = |tries| {
+        let page = gallery::tried_asset(Theme::Auto, 0, tries);
+        let text = page.text().split_once("class=\"verdict").unwrap().1.to_owned();
+        text.split_once("</p>").unwrap().0.to_owned()
+    };
+    let bad = verdict(vec![failed.clone()]);
+    assert!(bad.contains("Built ") && bad.contains(" Its last try failed, in run "), "{bad}");
+    let over = verdict(vec![good, failed]);
+    assert!(over.contains("Built ") && !over.contains("failed"), "{over}");
 }
 
 #[test]
