@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use millstream_model::view::PartitionState;
-use millstream_model::{AssetKey, ContentHash, FileManifest, FileVersion, LocationName, Manifest};
+use millstream_model::{
+    AssetKey, ContentHash, FileManifest, FileVersion, LocationName, Manifest, Timestamp,
+};
 use millstream_plan::changes::{Changes, changes};
 
+use crate::retimed::retimed;
 use crate::{Control, ControlError};
 
 /// Definition files as somebody wants them, by name; files that are not named are gone.
@@ -14,6 +17,11 @@ use crate::{Control, ControlError};
 pub struct Proposal {
     /// What each declares; null for one with errors, whose live version then stays.
     pub files: BTreeMap<String, Option<FileManifest>>,
+}
+
+/// What it means to have `new` live instead of `old`, seen at `now`.
+pub fn changes_between(old: &Manifest, new: &Manifest, now: Timestamp) -> Changes {
+    Changes { retimed: retimed(old, new, now), ..changes(old, new) }
 }
 
 impl Control {
@@ -55,7 +63,7 @@ impl Control {
     }
 
     fn compare(&self, old: &Manifest, new: &Manifest) -> Changes {
-        changes(old, new, self.now())
+        changes_between(old, new, self.now())
     }
 
     /// How many materializations of each asset count today: of each tenant, and each partition.

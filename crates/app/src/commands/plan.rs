@@ -2,9 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use millstream_control::{Change, ChangeKind, Changes, Proposal};
+use millstream_control::{Change, ChangeKind, Changes, Proposal, changes_between};
 use millstream_model::{Clock as _, Severity, Timestamp};
-use millstream_plan::changes::changes;
 use serde_json::{Value, json};
 
 use super::files::{self, Files};
@@ -77,7 +76,7 @@ fn against_folder(
 ) -> Result<Changes, AppError> {
     let files = files::read(&[folder.to_owned()], &settings.project_of(folder))?;
     let old = files::together(&files).manifest;
-    Ok(changes(&old, new, SystemClock::start().now()))
+    Ok(changes_between(&old, new, SystemClock::start().now()))
 }
 
 async fn against_live(

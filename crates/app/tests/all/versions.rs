@@ -67,6 +67,17 @@ fn a_plan_without_a_server_loads_nothing() {
     project.write("old/main.yaml", FIRST);
     let planned = project.run(&["definitions", "plan", "--against", "old", "--exit-code"]);
     assert_eq!((planned.code, planned.out.as_str()), (0, "Nothing changes.\n"));
+
+    let schedule =
+        |cron: &str| format!("{FIRST}schedules: {{ s: {{ job: etl, cron: '{cron}' }} }}");
+    project.write("dags/main.yaml", &schedule("0 5 * * *"));
+    project.write("old/main.yaml", &schedule("0 3 * * *"));
+    let planned = project.run(&["definitions", "plan", "--against", "old", "--exit-code"]);
+    assert_eq!(planned.code, 3, "{planned:?}");
+    for part in ["~ schedules s", r#"cron: "0 3 * * *" → "0 5 * * *""#, "schedule s", "T05:00:00Z"]
+    {
+        assert!(planned.out.contains(part), "{part}: {planned:?}");
+    }
 }
 
 #[test]

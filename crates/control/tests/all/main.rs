@@ -3,6 +3,7 @@
 
 mod bench;
 mod cancel;
+mod changes;
 mod failure;
 mod files;
 mod launch;

@@ -6,9 +6,6 @@ use serde_json::Value;
 
 use super::{effects, things};
 
-/// The fire times of a schedule that are shown, of each side.
-pub(crate) const FIRES_SHOWN: usize = 5;
-
 /// The fields of one thing whose change is shown.
 pub(crate) const FIELDS_MAX: usize = 100;
 
@@ -19,7 +16,8 @@ pub struct Changes {
     pub things: Vec<Change>,
     /// The assets whose materializations become stale, in the order of their keys.
     pub stale: Vec<Stale>,
-    /// The schedules that fire at other times than before.
+    /// The schedules that fire at other times than before; unknown here, and filled in by who
+    /// knows the time.
     pub retimed: Vec<Retimed>,
 }
 
@@ -76,7 +74,7 @@ pub struct Stale {
 /// A schedule that fires at other times than before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retimed {
-    /// What it launches.
+    /// The schedule, as it is shown: `job etl` for the one that a job declares for itself.
     pub name: String,
     /// The next times as it was; none when it did not fire.
     pub before: Vec<Timestamp>,
@@ -91,11 +89,11 @@ impl Changes {
     }
 }
 
-/// What it means to have `new` live instead of `old`, seen at `now`.
-pub fn changes(old: &Manifest, new: &Manifest, now: Timestamp) -> Changes {
+/// What it means to have `new` live instead of `old`, save for when schedules fire.
+pub fn changes(old: &Manifest, new: &Manifest) -> Changes {
     Changes {
         things: things::changed(old, new),
         stale: effects::stale(old, new),
-        retimed: effects::retimed(old, new, now),
+        retimed: Vec::new(),
     }
 }

@@ -1,8 +1,8 @@
-//! What a change of definitions does: what it adds, removes and changes, what it makes stale, and
-//! when schedules fire from then on.
+//! What a change of definitions does: what it adds, removes and changes, and what it makes stale.
 //!
-//! Pure: [`changes`] compares two manifests at a time that it is given. `control` asks it for
-//! `millstream definitions plan` and for the difference between two versions of a file.
+//! Pure: [`changes`] compares two manifests. `control` asks it for `millstream definitions plan`
+//! and for the difference between two versions of a file, and adds when schedules fire from then
+//! on.
 //!
 //! **Invariant.** Two equal manifests differ in nothing.
 
@@ -11,3 +11,4 @@ mod effects;
 mod things;
 
 pub use diff::{Change, ChangeKind, Changes, FieldChange, Retimed, Stale, changes};
+pub use things::job_of;

@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use millstream_model::{HandlerDef, Manifest};
+use millstream_model::{
+    CalendarName, DaySpan, HandlerDef, JobDef, Manifest, QueueDef, RateLimit, ScheduleDef,
+    ScheduleTarget, TagLimit, TagValues,
+};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use super::diff::{Change, ChangeKind, FIELDS_MAX, FieldChange};
 
@@ -20,34 +23,146 @@ pub(super) fn changed(old: &Manifest, new: &Manifest) -> Vec<Change> {
     found
 }
 
-/// The sections of a manifest in the order in which they are shown. A new section is a line here.
+/// The sections of a manifest in the order in which they are shown.
 fn sections(manifest: &Manifest) -> Vec<(&'static str, Things)> {
+    // All fields by name, so that a new section does not compile until it is compared.
+    let Manifest {
+        location: _,
+        files: _,
+        tenants,
+        resources,
+        io,
+        handlers,
+        pools,
+        queue,
+        partitions,
+        assets,
+        jobs: _,
+        calendars,
+        schedules: _,
+        sensors,
+    } = manifest;
     vec![
-        ("tenants", named(&manifest.tenants)),
-        ("resources", named(&manifest.resources)),
-        ("io", named(&manifest.io)),
-        ("handlers", handlers(&manifest.handlers)),
-        ("partitions", named(&manifest.partitions)),
-        ("assets", named(&manifest.assets)),
-        ("jobs", named(&manifest.jobs)),
-        ("sensors", named(&manifest.sensors)),
+        ("tenants", named(tenants)),
+        ("resources", named(resources)),
+        ("io", named(io)),
+        ("handlers", by_pattern(handlers)),
+        ("pools", named(pools)),
+        ("queue", limits(queue)),
+        ("partitions", named(partitions)),
+        ("assets", named(assets)),
+        ("jobs", jobs(manifest)),
+        ("calendars", days(calendars)),
+        ("schedules", schedules(manifest)),
+        ("sensors", named(sensors)),
     ]
 }
 
+/// The job that declares `schedule` for itself, if one does.
+pub fn job_of<'m>(manifest: &'m Manifest, schedule: &ScheduleDef) -> Option<&'m JobDef> {
+    let ScheduleTarget::Job(job) = &schedule.target else { return None };
+    let is_own = job.as_str() == schedule.name.as_str();
+    manifest.jobs.get(job).filter(|job| is_own && job.schedule.is_some())
+}
+
 fn named<K: ToString, V: Serialize>(things: &BTreeMap<K, V>) -> Things {
+    things.iter().map(|(name, thing)| (name.to_string(), value_of(thing))).collect()
+}
+
+fn value_of(thing: &impl Serialize) -> Value {
     // A definition came from JSON, so that it always has a JSON form.
-    let value = |thing: &V| serde_json::to_value(thing).unwrap_or_default();
-    things.iter().map(|(name, thing)| (name.to_string(), value(thing))).collect()
+    serde_json::to_value(thing).unwrap_or_default()
 }
 
 /// The handlers by pattern; of two rows with one pattern only the first is ever used.
-fn handlers(rows: &[HandlerDef]) -> Things {
+fn by_pattern(rows: &[HandlerDef]) -> Things {
     let mut things = Things::new();
     for row in rows {
-        let target = serde_json::to_value(&row.target).unwrap_or_default();
-        things.entry(row.pattern.clone()).or_insert(target);
+        things.entry(row.pattern.clone()).or_insert_with(|| value_of(&row.target));
     }
     things
+}
+
+/// What limits the queue, as one thing: each limit under what it counts.
+fn limits(queue: &QueueDef) -> Things {
+    if queue.is_empty() {
+        return Things::new();
+    }
+    let QueueDef { max_concurrent_runs, tag_limits, rate_limits } = queue;
+    let tag = |limit: &TagLimit| match &limit.values {
+        TagValues::All => limit.key.clone(),
+        TagValues::Each => format!("each {}", limit.key),
+        TagValues::One(value) => format!("{}={value}", limit.key),
+    };
+    let rate = |limit: &RateLimit| match (&limit.key, &limit.value) {
+        (Some(key), Some(value)) => format!("{key}={value}"),
+        (Some(key), None) => key.clone(),
+        (None, _) => "all runs".to_owned(),
+    };
+    let value = json!({
+        "max_concurrent_runs": max_concurrent_runs,
+        "tag_limits": numbered(tag_limits, tag),
+        "rate_limits": numbered(rate_limits, rate),
+    });
+    Things::from([("limits".to_owned(), value)])
+}
+
+/// The items by name; the second of a name has its number behind it.
+fn numbered<T: Serialize>(items: &[T], name: impl Fn(&T) -> String) -> Map<String, Value> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    let mut found = Map::new();
+    for item in items {
+        let name = name(item);
+        let count = counts.entry(name.clone()).or_default();
+        *count += 1;
+        let name = if *count == 1 { name } else { format!("{name} ({count})") };
+        found.insert(name, value_of(item));
+    }
+    found
+}
+
+/// The calendars with their days as they are written.
+fn days(calendars: &BTreeMap<CalendarName, Vec<DaySpan>>) -> Things {
+    let days = |spans: &[DaySpan]| spans.iter().map(ToString::to_string).collect::<Vec<_>>();
+    calendars.iter().map(|(name, it)| (name.to_string(), json!({ "days": days(it) }))).collect()
+}
+
+/// The jobs, each with what the schedule that it declares for itself says beside the expression.
+fn jobs(manifest: &Manifest) -> Things {
+    let mut things = named(&manifest.jobs);
+    for schedule in manifest.schedules.values() {
+        let Some(job) = job_of(manifest, schedule) else { continue };
+        let Some(Value::Object(thing)) = things.get_mut(job.name.as_str()) else { continue };
+        let (name, cron) = (schedule.name.clone(), job.schedule.clone().unwrap_or_default());
+        let plain = as_written(&ScheduleDef::of_job(&job.name, name, cron));
+        for (key, value) in as_written(schedule) {
+            if plain.get(&key) != Some(&value) {
+                thing.insert(format!("schedule.{key}"), value);
+            }
+        }
+    }
+    things
+}
+
+/// The schedules that stand by themselves.
+fn schedules(manifest: &Manifest) -> Things {
+    let alone = manifest.schedules.values().filter(|it| job_of(manifest, it).is_none());
+    alone.map(|it| (it.name.to_string(), Value::Object(as_written(it)))).collect()
+}
+
+/// A schedule under the keys of its file: the kinds of its target, expression and switch have none.
+fn as_written(schedule: &ScheduleDef) -> Map<String, Value> {
+    let Value::Object(mut keys) = value_of(schedule) else { return Map::new() };
+    if let Some(Value::Object(target)) = keys.remove("target") {
+        keys.extend(target);
+    }
+    for key in ["cron", "enabled"] {
+        let inner = keys.get(key).and_then(Value::as_object).and_then(|it| it.values().next());
+        if let Some(inner) = inner.cloned() {
+            keys.insert(key.to_owned(), inner);
+        }
+    }
+    keys
 }
 
 fn section(kind: &str, old: &Things, new: &Things, found: &mut Vec<Change>) {
@@ -78,9 +193,7 @@ fn compare(path: String, old: &Value, new: &Value, fields: &mut Vec<FieldChange>
         (Value::Object(old), Value::Object(new)) => {
             let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
             for name in names {
-                let side = |map: &serde_json::Map<String, Value>| {
-                    map.get(name).cloned().unwrap_or(Value::Null)
-                };
+                let side = |map: &Map<String, Value>| map.get(name).cloned().unwrap_or(Value::Null);
                 compare(below(name), &side(old), &side(new), fields);
             }
         }

@@ -1,16 +1,13 @@
 //! What a change of definitions does.
 
-use millstream_model::{
-    AssetDef, CommandLine, CommandStep, FileManifest, JobShape, StepConfig, Timestamp,
-};
+use millstream_model::{AssetDef, CommandLine, CommandStep, FileManifest, JobShape, StepConfig};
 use millstream_plan::changes::{ChangeKind, Changes, changes};
 use serde_json::json;
 
 use crate::{asset, job, manifest, op};
 
 fn between(old: &FileManifest, new: &FileManifest) -> Changes {
-    // A second after the epoch began, a Thursday.
-    changes(&manifest(old), &manifest(new), Timestamp::from_micros(1_000_000))
+    changes(&manifest(old), &manifest(new))
 }
 
 fn assets(assets: Vec<AssetDef>) -> FileManifest {
@@ -105,31 +102,4 @@ fn an_asset_that_is_only_observed_passes_staleness_on_without_being_stale() {
     let found = between(&assets(old), &assets(new));
     let stale: Vec<_> = found.stale.iter().map(|it| it.asset.to_string()).collect();
     assert_eq!(stale, ["a", "c"]);
-}
-
-#[test]
-fn a_schedule_shows_its_next_times_before_and_after() {
-    let found = between(&scheduled("0 6 * * *"), &scheduled("30 6 * * 1"));
-    assert_eq!(found.retimed.len(), 1);
-    let shown = |times: &[Timestamp]| times.first().unwrap().to_string();
-    assert_eq!(found.retimed[0].name, "job etl");
-    assert_eq!(shown(&found.retimed[0].before), "1970-01-01T06:00:00Z");
-    assert_eq!(shown(&found.retimed[0].after), "1970-01-05T06:30:00Z");
-    assert_eq!(found.retimed[0].after.len(), 5);
-}
-
-#[test]
-fn another_way_to_write_the_same_times_moves_no_fire() {
-    let found = between(&scheduled("@daily"), &scheduled("0 0 * * *"));
-    assert_eq!(found.things.len(), 1);
-    assert!(found.retimed.is_empty());
-}
-
-#[test]
-fn a_job_that_is_switched_off_fires_no_more() {
-    let on = scheduled("@daily");
-    let mut off = on.clone();
-    off.jobs[0].enabled = false;
-    let found = between(&on, &off);
-    assert_eq!((found.retimed[0].before.len(), found.retimed[0].after.len()), (5, 0));
 }

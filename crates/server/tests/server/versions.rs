@@ -32,6 +32,10 @@ fn edited() -> FileManifest {
     let mut content = serde_json::to_value(manifest()).unwrap();
     content["tenants"]["jfk"]["database_url"] = json!("postgres://app:0ther@db2/x");
     content["jobs"][0]["schedule"] = json!("@hourly");
+    content["schedules"] = json!([{
+        "name": "production/daily etl", "cron": { "text": "@hourly" }, "timezone": "UTC",
+        "target": { "job": "production/daily etl" }, "enabled": { "fixed": true },
+    }]);
     serde_json::from_value(content).unwrap()
 }
 

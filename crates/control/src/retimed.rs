@@ -1,0 +1,84 @@
+//! The schedules that a change of definitions has fire at other times.
+//!
+//! Pure: [`retimed`] compares two manifests at a time that it is given; [`crate::changes_between`]
+//! asks it. What a schedule's `when`, its switch's template and words given by hand come to is not
+//! known here: such a schedule counts as one that fires.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use millstream_decide::schedule::Timing;
+use millstream_model::{
+    Manifest, ScheduleCron, ScheduleDef, ScheduleTarget, Switch, TenantDef, TenantId, Timestamp,
+};
+use millstream_plan::changes::{Retimed, job_of};
+
+/// The fire times of a schedule that are shown, of each side.
+const FIRES_SHOWN: usize = 5;
+
+/// The fire times that are compared: of a daily schedule those of a year.
+const FIRES_COMPARED: usize = 400;
+
+/// When each schedule is due, by the name that is shown.
+type Timings = BTreeMap<String, Timing>;
+
+/// The schedules whose next fire times after `now` differ, with the first of them; where those are
+/// the same, with the first that differ.
+pub(crate) fn retimed(old: &Manifest, new: &Manifest, now: Timestamp) -> Vec<Retimed> {
+    let (old, new) = (timings(old), timings(new));
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let fires = |side: &Timings, name: &str| {
+        side.get(name).map(|timing| timing.upcoming(now, FIRES_COMPARED)).unwrap_or_default()
+    };
+    names
+        .into_iter()
+        .filter(|name| old.get(*name) != new.get(*name))
+        .filter_map(|name| {
+            let (before, after) = (fires(&old, name), fires(&new, name));
+            if before == after {
+                return None;
+            }
+            let same = before.iter().zip(&after).take_while(|(before, after)| before == after);
+            let first = Some(same.count()).filter(|same| *same >= FIRES_SHOWN).unwrap_or_default();
+            let shown = |times: Vec<_>| times.into_iter().skip(first).take(FIRES_SHOWN).collect();
+            let (before, after) = (shown(before), shown(after));
+            Some(Retimed { name: name.clone(), before, after })
+        })
+        .collect()
+}
+
+/// When what fires by itself does: of a schedule that follows its tenant's, each tenant apart.
+fn timings(manifest: &Manifest) -> Timings {
+    let mut found = Timings::new();
+    for schedule in manifest.schedules.values().filter(|it| is_on(manifest, it)) {
+        let name = match job_of(manifest, schedule) {
+            Some(job) => format!("job {}", job.name),
+            None => format!("schedule {}", schedule.name),
+        };
+        let mut add = |name: String, tenant: &TenantDef| {
+            // What cannot be read was refused when it was loaded.
+            if let Ok(Some(timing)) = Timing::of(schedule, tenant, manifest) {
+                found.insert(name, timing);
+            }
+        };
+        match &schedule.cron {
+            ScheduleCron::Text(_) => add(name, &TenantDef::default()),
+            ScheduleCron::OfTenant => {
+                let tenants = &schedule.tenants;
+                let takes_part = |id: &TenantId| tenants.is_empty() || tenants.contains(id);
+                for (id, tenant) in manifest.enabled_tenants().filter(|(id, _)| takes_part(id)) {
+                    add(format!("{name} in {id}"), tenant);
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Whether a schedule may fire; a job of another file that is not part of this is taken to be on.
+fn is_on(manifest: &Manifest, schedule: &ScheduleDef) -> bool {
+    let may_run = match &schedule.target {
+        ScheduleTarget::Job(job) => manifest.jobs.get(job).is_none_or(|job| job.enabled),
+        ScheduleTarget::Select(_) => true,
+    };
+    may_run && schedule.enabled != Switch::Fixed(false)
+}

@@ -1,0 +1,168 @@
+//! What a change of definitions does, in each section of them.
+
+use millstream_control::{ChangeKind, Changes, changes_between};
+use millstream_definition::parse_file;
+use millstream_model::{ContentHash, FileVersion, Manifest, Timestamp};
+use serde_json::{Value, json};
+
+use crate::bench::location;
+
+/// Something in every section.
+const EVERYTHING: &str = "
+tenants: { jfk: { schedule: '0 1 * * *' } }
+resources: { db: { kind: sqlite, path: shop.db } }
+io: { lake: { kind: json, base: lake } }
+handlers: { 'A.*': { builtin: noop } }
+pools: { slots: 4 }
+queue: { max_concurrent_runs: 35, tag_limits: [{ key: team, value: sec, limit: 2 }] }
+partitions: { grain: { kind: static, keys: [day] } }
+assets: { orders: { group: sales } }
+jobs:
+  etl:
+    nodes: [{ id: clean, type: noop }]
+    schedule: { cron: '0 21 * * *', timezone: Europe/Paris }
+calendars: { holidays: [1970-01-04] }
+schedules:
+  nightly: { job: etl, cron: '0 3 * * *', exclude: [holidays] }
+  own: { job: etl, cron: '{{ tenant.schedule }}' }
+sensors: { after: { kind: run_status, on: [SUCCESS] } }
+";
+
+fn manifest(text: &str) -> Manifest {
+    let parsed = parse_file("all.yaml", text.as_bytes());
+    let content = parsed.manifest.unwrap_or_else(|| panic!("{:#?}", parsed.diagnostics));
+    let version = FileVersion { name: "all.yaml".to_owned(), hash: ContentHash::of(b"all") };
+    Manifest::merge(location(), [(version, &content)])
+}
+
+/// What it does to write `new` in place of `old`, seen a second after the epoch began.
+fn written(old: &str, new: &str) -> Changes {
+    assert_eq!(EVERYTHING.matches(old).count(), 1, "{old}");
+    let (old, new) = (manifest(EVERYTHING), manifest(&EVERYTHING.replace(old, new)));
+    changes_between(&old, &new, Timestamp::from_micros(1_000_000))
+}
+
+/// What fires at other times: its name, and the first time before and after.
+fn retimed(old: &str, new: &str) -> Vec<(String, String, String)> {
+    let first = |times: &[Timestamp]| times.first().map(ToString::to_string).unwrap_or_default();
+    let all = written(old, new).retimed;
+    all.iter().map(|it| (it.name.clone(), first(&it.before), first(&it.after))).collect()
+}
+
+fn row(name: &str, before: &str, after: &str) -> (String, String, String) {
+    let time =
+        |text: &str| if text.is_empty() { String::new() } else { format!("1970-01-{text}Z") };
+    (name.to_owned(), time(before), time(after))
+}
+
+#[test]
+fn a_change_in_any_section_is_seen_with_its_field_as_it_was_and_as_it_is() {
+    let cases: [(&str, &str, &str, &str, Value, Value); 14] = [
+        ("0 1 *", "0 2 *", "tenants jfk", "schedule", json!("0 1 * * *"), json!("0 2 * * *")),
+        ("shop.db", "b.db", "resources db", "path", json!("shop.db"), json!("b.db")),
+        ("base: lake", "base: b", "io lake", "base", json!("lake"), json!("b")),
+        ("builtin: noop", "command: ls", "handlers A.*", "builtin", json!("noop"), Value::Null),
+        ("slots: 4", "slots: 5", "pools slots", "slots", json!(4), json!(5)),
+        ("35", "36", "queue limits", "max_concurrent_runs", json!(35), json!(36)),
+        ("limit: 2", "limit: 3", "queue limits", "tag_limits.team=sec.limit", json!(2), json!(3)),
+        ("[day]", "[hour]", "partitions grain", "keys", json!(["day"]), json!(["hour"])),
+        ("sales", "raw", "assets orders", "group", json!("sales"), json!("raw")),
+        ("0 21", "0 22", "jobs etl", "schedule", json!("0 21 * * *"), json!("0 22 * * *")),
+        (
+            "Europe/Paris",
+            "Asia/Tokyo",
+            "jobs etl",
+            "schedule.timezone",
+            json!("Europe/Paris"),
+            json!("Asia/Tokyo"),
+        ),
+        (
+            "1970-01-04",
+            "1970-01-05",
+            "calendars holidays",
+            "days",
+            json!(["1970-01-04"]),
+            json!(["1970-01-05"]),
+        ),
+        ("0 3", "0 5", "schedules nightly", "cron", json!("0 3 * * *"), json!("0 5 * * *")),
+        (
+            "SUCCESS",
+            "FAILURE",
+            "sensors after",
+            "question.on",
+            json!(["SUCCESS"]),
+            json!(["FAILURE"]),
+        ),
+    ];
+    for (old, new, thing, field, before, after) in cases {
+        let things = written(old, new).things;
+        let shown: Vec<_> = things.iter().map(|it| format!("{} {}", it.kind, it.name)).collect();
+        assert_eq!(shown, [thing], "{things:#?}");
+        assert_eq!(things[0].change, ChangeKind::Changed);
+        let found = things[0].fields.iter().find(|it| it.field == field);
+        let found = found.unwrap_or_else(|| panic!("{field}: {things:#?}"));
+        assert_eq!((&found.before, &found.after), (&before, &after), "{thing}");
+    }
+}
+
+#[test]
+fn each_section_that_comes_or_goes_is_seen() {
+    let (all, none) = (manifest(EVERYTHING), manifest("tenants: { jfk: {} }"));
+    let now = Timestamp::from_micros(1_000_000);
+    for (old, new, change) in [(&all, &none, ChangeKind::Removed), (&none, &all, ChangeKind::Added)]
+    {
+        let things = changes_between(old, new, now).things;
+        let kinds: Vec<_> =
+            things.iter().filter(|it| it.change == change).map(|it| it.kind.as_str()).collect();
+        let sections = [
+            "resources",
+            "io",
+            "handlers",
+            "pools",
+            "queue",
+            "partitions",
+            "assets",
+            "jobs",
+            "calendars",
+            "schedules",
+            "schedules",
+            "sensors",
+        ];
+        assert_eq!(kinds, sections, "the tenant alone is on both sides");
+    }
+    assert!(changes_between(&all, &all, now).is_empty());
+}
+
+#[test]
+fn a_schedule_shows_its_next_times_before_and_after() {
+    let nightly = row("schedule nightly", "01T03:00:00", "01T05:00:00");
+    assert_eq!(retimed("0 3", "0 5"), [nightly]);
+    let etl = row("job etl", "01T20:00:00", "01T12:00:00");
+    assert_eq!(retimed("Europe/Paris", "Asia/Tokyo"), [etl]);
+    let own = row("schedule own in jfk", "01T01:00:00", "01T02:00:00");
+    assert_eq!(retimed("0 1 *", "0 2 *"), [own]);
+    assert_eq!(written("0 3", "0 5").retimed[0].after.len(), 5);
+}
+
+#[test]
+fn another_way_to_write_the_same_times_moves_no_fire() {
+    let found = written("0 3 * * *", "0 3 */1 * *");
+    assert_eq!((found.things.len(), found.retimed.len()), (1, 0));
+}
+
+#[test]
+fn a_day_far_off_that_is_excluded_is_shown_with_the_times_about_it() {
+    let nightly = row("schedule nightly", "20T03:00:00", "21T03:00:00");
+    assert_eq!(retimed("[1970-01-04]", "[1970-01-04, 1970-01-20]"), [nightly]);
+}
+
+#[test]
+fn what_is_switched_off_fires_no_more() {
+    let names = |old: &str, new: &str| -> Vec<String> {
+        let gone = retimed(old, new).into_iter().filter(|(_, _, after)| after.is_empty());
+        gone.map(|(name, _, _)| name).collect()
+    };
+    assert_eq!(names("exclude: [holidays]", "enabled: false"), ["schedule nightly"]);
+    let job = names("    nodes:", "    enabled: false\n    nodes:");
+    assert_eq!(job, ["job etl", "schedule nightly", "schedule own in jfk"]);
+}
