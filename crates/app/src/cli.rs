@@ -107,9 +107,9 @@ pub(crate) enum Command {
     Tenant(TenantCommand),
     /// Bring a Postgres database's schema up to date.
     Migrate {
-        /// The database; `MILLSTREAM_DATABASE_URL` says the same.
+        /// The database; `MILLSTREAM_DATABASE_URL` or `millstream.yaml` may say it too.
         #[arg(long, env = "MILLSTREAM_DATABASE_URL")]
-        database_url: String,
+        database_url: Option<String>,
     },
     /// Measure this machine's limits and Millstream against them.
     #[command(subcommand)]

@@ -27,6 +27,9 @@ const MAX_CONCURRENT_RUNS: u32 = 10;
 /// How often a run is given to a worker before its losses are its failure.
 const LAUNCHES_MAX: u32 = 3;
 
+/// The variable that names the database.
+const DATABASE_URL: &str = "MILLSTREAM_DATABASE_URL";
+
 /// The settings of one instance.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
@@ -83,6 +86,20 @@ impl Settings {
         let file = config_file::read(folder)?;
         let variable = |name: &str| std::env::var(name).ok().or_else(|| file.get(name).cloned());
         Ok(Self::read(folder, variable))
+    }
+
+    /// The Postgres database of the project in `folder`: the one that is `given`, or that of this
+    /// process's environment, or that of the project's file of settings; `None` without one.
+    pub(crate) fn database(
+        folder: &Path,
+        given: Option<String>,
+    ) -> Result<Option<String>, AppError> {
+        let file = config_file::read(folder)?;
+        let given = given.filter(|url| !url.is_empty());
+        Ok(database_url(&|name: &str| match &given {
+            Some(url) if name == DATABASE_URL => Some(url.clone()),
+            _ => std::env::var(name).ok().or_else(|| file.get(name).cloned()),
+        }))
     }
 
     /// The project's folder of the definition files in `folder`: where that is the definitions'
@@ -174,7 +191,7 @@ impl Settings {
 fn database_url(variable: &impl Fn(&str) -> Option<String>) -> Option<String> {
     let said = |name: &str| variable(name).filter(|text| !text.is_empty());
     let (mode, file) = (said("PGSSLMODE"), said("PGSSLROOTCERT"));
-    let url = said("MILLSTREAM_DATABASE_URL")?;
+    let url = said(DATABASE_URL)?;
     Some(with_defaults(&url, mode.as_deref(), file.as_deref()))
 }
 
@@ -308,6 +325,21 @@ mod tests {
         assert_eq!(url(&[database, required]), "postgres://db/x?sslmode=require");
         let own = ("MILLSTREAM_DATABASE_URL", "postgres://db/x?sslmode=verify-full");
         assert_eq!(url(&[own, required]), "postgres://db/x?sslmode=verify-full");
+    }
+
+    #[test]
+    fn the_database_of_the_file_of_settings_counts_unless_another_is_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = |given: Option<&str>| {
+            Settings::database(folder.path(), given.map(str::to_owned)).unwrap()
+        };
+        let other = Some("postgres://db/given".to_owned());
+        assert_eq!(database(Some("postgres://db/given")), other, "without a file");
+        let file = "database_url: postgres://db/file\ndatabase_sslmode: require\n";
+        std::fs::write(folder.path().join(config_file::NAME), file).unwrap();
+        assert_eq!(database(None), Some("postgres://db/file?sslmode=require".to_owned()));
+        let other = Some("postgres://db/given?sslmode=require".to_owned());
+        assert_eq!(database(Some("postgres://db/given")), other);
     }
 
     #[test]

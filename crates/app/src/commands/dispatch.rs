@@ -1,6 +1,7 @@
 //! Which command is which, and the way to the instance that each needs.
 
 use millstream_control::Store;
+use millstream_model::ErrorCode;
 
 use super::{
     asset, daemon, dead_letter, definitions, demo, job, partition, queue, run as run_command,
@@ -20,7 +21,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), AppError> {
             let folder = folder.unwrap_or_else(|| global.dir.clone());
             serve::dev(Settings::of(&folder)?, port).await
         }
-        Command::Migrate { database_url } => migrate(&global, &database_url).await,
+        Command::Migrate { database_url } => migrate(&global, database_url).await,
         Command::Definitions(command) => definitions::run(&global, command).await,
         Command::Schema { kind } => schema::run(kind.as_deref()),
         Command::Worker => worker::run(&global).await,
@@ -77,8 +78,15 @@ pub(super) async fn with_client(
     outcome
 }
 
-async fn migrate(global: &Global, url: &str) -> Result<(), AppError> {
-    let store = crash::armed(Store::connect_postgres(url, 1).await?);
+async fn migrate(global: &Global, given: Option<String>) -> Result<(), AppError> {
+    let url = Settings::database(&global.dir, given)?.ok_or_else(|| AppError::Usage {
+        code: ErrorCode::BadRequest,
+        message: "no Postgres database is named; write `--database-url URL`, set \
+                  MILLSTREAM_DATABASE_URL, or give `database_url` in millstream.yaml (the embedded \
+                  database needs no `migrate`)"
+            .to_owned(),
+    })?;
+    let store = crash::armed(Store::connect_postgres(&url, 1).await?);
     let count = store.migrate().await?;
     if global.json {
         output::json(&serde_json::json!({ "applied": count }));
