@@ -3,6 +3,8 @@
 mod asset;
 mod run;
 mod system;
+#[cfg(test)]
+mod tests;
 mod trigger;
 
 use std::path::PathBuf;

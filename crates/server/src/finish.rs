@@ -173,7 +173,7 @@ fn sentence(message: &str) -> String {
 fn help(code: ErrorCode) -> String {
     match code {
         ErrorCode::DatabaseUnavailable => {
-            "Try again in a moment; `millstream doctor` looks at the database.".to_owned()
+            format!("Try again in a moment; docs/errors/{code}.md says what to look at.")
         }
         ErrorCode::Internal => {
             "Try again; if it fails again, the server's log has more under the request's id."
