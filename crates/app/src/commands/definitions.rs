@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use millstream_model::Severity;
+use millstream_model::view::FileState;
 use serde_json::{Value, json};
 
 use super::answer::{rows, text};
@@ -78,6 +79,7 @@ async fn status(client: &Client, global: &Global) -> Result<(), AppError> {
     if !counts.is_empty() {
         output::line(&format!("In all: {}", counts.join(", ")));
     }
+    show_files(&status);
     if let Some(reason) = status.pointer("/local_source/stale").and_then(Value::as_str) {
         output::line(&format!("STALE: {reason}"));
     }
@@ -105,6 +107,27 @@ async fn status(client: &Client, global: &Global) -> Result<(), AppError> {
         }
     }
     Ok(())
+}
+
+/// Lists the files that versions are kept of.
+fn show_files(status: &Value) {
+    let row = |file: &Value| {
+        let number = file.get("number").and_then(Value::as_u64);
+        let state = file.get("state").cloned().and_then(|it| serde_json::from_value(it).ok());
+        let says = match state {
+            None | Some(FileState::Live) => "",
+            Some(FileState::LastGood) => "its last good version",
+            Some(FileState::Broken) => "no version of it was good",
+            Some(FileState::Stale) => "cannot be seen now",
+            Some(FileState::Deleted) => "deleted",
+        };
+        let version = number.map_or_else(|| "–".to_owned(), |number| format!("v{number}"));
+        vec![text(file, "/name"), version, says.to_owned()]
+    };
+    let files: Vec<Vec<String>> = rows(status, "files").iter().map(row).collect();
+    if !files.is_empty() {
+        output::table(&["FILE", "VERSION", ""], &files);
+    }
 }
 
 async fn scan(client: &Client, global: &Global, accept: bool) -> Result<(), AppError> {

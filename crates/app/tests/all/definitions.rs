@@ -34,6 +34,10 @@ fn r183_the_status_has_the_fields_that_scripts_read() {
     assert_eq!(errors[0]["place"]["line"], 2);
     let text = project.run(&["definitions", "status"]);
     assert!(text.out.contains("broken.json:2:"), "{text:?}");
+    for row in ["FILE               VERSION\n", "below/second.json  v1\n", "broken.json        –  "]
+    {
+        assert!(text.out.contains(row), "{row}: {text:?}");
+    }
 }
 
 #[test]
