@@ -178,12 +178,12 @@ pub enum ControlError {
     },
 
     /// No dynamic partitions of this name.
-    #[error("there are no dynamic partitions called {name}; there are: {known}")]
+    #[error("there are no dynamic partitions called {name}; {}", those(known))]
     PartitionsUnknown {
         /// The name.
         name: PartitionsName,
         /// Those that exist.
-        known: String,
+        known: Vec<PartitionsName>,
     },
 
     /// No definition file of this name was ever seen.
@@ -286,6 +286,15 @@ impl ControlError {
             Self::Illegal(_) => ErrorCode::RunStatus,
         }
     }
+}
+
+/// The names that could have been meant, if there are any.
+fn those(known: &[PartitionsName]) -> String {
+    if known.is_empty() {
+        return "no definition file declares any".to_owned();
+    }
+    let known: Vec<&str> = known.iter().map(PartitionsName::as_str).collect();
+    format!("there are: {}", known.join(", "))
 }
 
 /// A worker's report that was refused.

@@ -107,9 +107,8 @@ impl Control {
                 .manifests()
                 .flat_map(|manifest| &manifest.partitions)
                 .filter(|(_, def)| matches!(def, PartitionsDef::Dynamic(_)))
-                .map(|(name, _)| name.to_string())
-                .collect::<Vec<_>>()
-                .join(", "),
+                .map(|(name, _)| name.clone())
+                .collect(),
         };
         let manifest = catalog.for_partitions(name).ok_or_else(unknown)?;
         let def = manifest.partitions.get(name).ok_or_else(unknown)?;

@@ -1,6 +1,6 @@
 //! Dynamic partitions: added and removed, and whose they are.
 
-use millstream_model::{PartitionKey, PartitionsDef, PartitionsName, TenantId};
+use millstream_model::{FileManifest, PartitionKey, PartitionsDef, PartitionsName, TenantId};
 
 use crate::bench::Bench;
 use crate::launch::airports;
@@ -63,6 +63,17 @@ async fn a_name_that_is_none_is_refused_with_those_that_are() {
     assert_eq!(
         refused.to_string(),
         "there are no dynamic partitions called by_port; there are: by_airport"
+    );
+}
+
+#[tokio::test]
+async fn a_name_where_there_are_no_dynamic_partitions_is_refused_with_just_that() {
+    let bench = Bench::of(FileManifest::default()).await;
+    let (tenant, day) = (TenantId::default_tenant(), "day".parse().unwrap());
+    let refused = bench.control.add_partitions(&tenant, &day, &keys(&["2026-01-01"])).await;
+    assert_eq!(
+        refused.unwrap_err().to_string(),
+        "there are no dynamic partitions called day; no definition file declares any"
     );
 }
 
