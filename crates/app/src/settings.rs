@@ -112,6 +112,25 @@ impl Settings {
         copy.filter(|_| is_copy).map_or_else(|| self.project.clone(), Path::to_owned)
     }
 
+    /// The definitions' folder that `path` is below, this project's or that of a copy of it, and
+    /// its name there; `None` for what no scan of it would find.
+    pub(crate) fn root_of(&self, path: &Path) -> Option<(PathBuf, String)> {
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let folder = real(std::path::absolute(path).ok()?.parent()?);
+        let own = real(&self.dags);
+        let root = if folder.starts_with(&own) {
+            own
+        } else {
+            let below = self.dags.strip_prefix(&self.project).ok()?;
+            let is_copy = |it: &&Path| below.components().count() > 0 && it.ends_with(below);
+            folder.ancestors().find(is_copy)?.to_owned()
+        };
+        let found = folder.join(path.file_name()?);
+        let name = found.strip_prefix(&root).ok()?.to_str()?.to_owned();
+        let is_hidden = name.split('/').any(|part| part.starts_with('.'));
+        (!is_hidden).then_some((root, name))
+    }
+
     /// The settings for `project` under an environment that `variable` looks up.
     pub(crate) fn read(project: &Path, variable: impl Fn(&str) -> Option<String>) -> Self {
         let mut warnings = Vec::new();

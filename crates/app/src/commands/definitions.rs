@@ -1,5 +1,6 @@
 //! `millstream definitions`: status, scan and validate; the other verbs have files of their own.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use millstream_model::Severity;
@@ -151,20 +152,29 @@ async fn scan(client: &Client, global: &Global, accept: bool) -> Result<(), AppE
 
 fn validate(global: &Global, paths: &[PathBuf]) -> Result<(), AppError> {
     let settings = Settings::of(&global.dir)?;
-    let project = match paths {
-        [folder] => settings.project_of(folder),
+    let paths = if paths.is_empty() { std::slice::from_ref(&settings.dags) } else { paths };
+    let (mut roots, mut asked) = (Vec::new(), BTreeSet::new());
+    for path in paths {
+        let (root, names) = files::asked(path, &settings)?;
+        asked.extend(names);
+        if !roots.contains(&root) {
+            roots.push(root);
+        }
+    }
+    let project = match roots.as_slice() {
+        [root] => settings.project_of(root),
         _ => settings.project.clone(),
     };
-    let roots = if paths.is_empty() { vec![settings.dags] } else { paths.to_vec() };
     let files = files::read(&roots, &project)?;
     let check = files::together(&files);
-    let found = files::findings(&files, &check);
+    let mut found = files::findings(&files, &check);
+    found.retain(|found| asked.contains(&found.place.file));
     let errors = found.iter().filter(|found| found.severity == Severity::Error).count();
     if global.json {
-        output::json(&json!({ "files": files.len(), "errors": errors, "diagnostics": found }));
+        output::json(&json!({ "files": asked.len(), "errors": errors, "diagnostics": found }));
     } else {
         files::draw(&files, &found);
-        output::line(&format!("{} file(s) checked, {errors} error(s)", files.len()));
+        output::line(&format!("{} file(s) checked, {errors} error(s)", asked.len()));
     }
     if errors > 0 { Err(AppError::Failed) } else { Ok(()) }
 }

@@ -10,6 +10,7 @@ use millstream_definition::{
 use millstream_model::{ContentHash, Diagnostic};
 
 use crate::error::AppError;
+use crate::settings::Settings;
 use crate::{draw, instance, output};
 
 /// The largest file that is read; the parser refuses smaller ones already.
@@ -25,6 +26,23 @@ pub(super) struct ReadFile {
 
 /// Files by their names below their root.
 pub(super) type Files = BTreeMap<String, ReadFile>;
+
+/// The root of what `path` asks about, and the names of the files that it means.
+///
+/// What lies below the definitions' folder has that as its root, because the files there see each
+/// other. Any other file is alone, and any other folder is the root of all below it.
+pub(super) fn asked(path: &Path, settings: &Settings) -> Result<(PathBuf, Vec<String>), AppError> {
+    let names = |files: Vec<(String, PathBuf)>| files.into_iter().map(|(name, _)| name);
+    match settings.root_of(path) {
+        Some((root, name)) if path.is_file() && is_definition(path) => Ok((root, vec![name])),
+        Some((root, folder)) if path.is_dir() => {
+            let below = format!("{folder}/");
+            let names = names(definition_files(&root)?).filter(|name| name.starts_with(&below));
+            Ok((root, names.collect()))
+        }
+        _ => Ok((path.to_owned(), names(definition_files(path)?).collect())),
+    }
+}
 
 /// The definition files at `roots`, which are files or folders, with their steps' sources below
 /// `project`.

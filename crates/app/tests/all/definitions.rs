@@ -177,6 +177,27 @@ fn the_status_counts_each_kind_of_thing() {
 }
 
 #[test]
+fn a_file_is_validated_with_the_others_of_its_folder_and_its_own_findings_are_shown() {
+    let project = Project::with("assets: { orders: {} }");
+    let uses = "jobs: { etl: { select: orders } }\nschedules: { s: { job: etl, cron: '@daily' } }";
+    project.write("dags/team/uses.yaml", uses);
+    project.write("dags/broken.yaml", "assets: { a: { dep: [b] } }");
+    project.write("branch/dags/assets.yaml", "assets: { orders: {} }");
+    project.write("branch/dags/uses.yaml", uses);
+    project.write("uses.yaml", uses);
+    let validate = |path: &str| project.run(&["definitions", "validate", path]);
+    for path in ["dags/team/uses.yaml", "branch/dags/uses.yaml", "dags/team/../main.yaml"] {
+        let checked = validate(path);
+        assert_eq!((checked.code, checked.out.as_str()), (0, "1 file(s) checked, 0 error(s)\n"));
+    }
+    assert_eq!(validate("uses.yaml").code, 1, "it is in no definitions' folder");
+    let broken = validate("dags/broken.yaml");
+    assert!(broken.out.contains("broken.yaml") && !broken.out.contains("uses"), "{broken:?}");
+    assert_eq!(validate("dags/team").out, "1 file(s) checked, 0 error(s)\n");
+    assert!(validate("dags").out.contains("3 file(s) checked, 1 error(s)"));
+}
+
+#[test]
 fn validate_finds_a_selection_that_selects_nothing() {
     let project = Project::with("jobs: { lost: { select: nothing } }");
     let checked = project.run(&["definitions", "validate"]);
