@@ -30,7 +30,8 @@ sensors: { after: { kind: run_status, on: [SUCCESS] } }
 
 fn manifest(text: &str) -> Manifest {
     let parsed = parse_file("all.yaml", text.as_bytes());
-    let content = parsed.manifest.unwrap_or_else(|| panic!("{:#?}", parsed.diagnostics));
+    assert_eq!(parsed.diagnostics, []);
+    let content = parsed.manifest.unwrap();
     let version = FileVersion { name: "all.yaml".to_owned(), hash: ContentHash::of(b"all") };
     Manifest::merge(location(), [(version, &content)])
 }
