@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -152,4 +153,11 @@ pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T 
         assert!(started.elapsed() < PATIENCE, "waited in vain: {what}");
         std::thread::park_timeout(LOOK_EVERY);
     }
+}
+
+/// The machine, for a test that uses all of it or that measures it: one of them at a time.
+pub(crate) fn machine() -> MutexGuard<'static, ()> {
+    static MACHINE: Mutex<()> = Mutex::new(());
+    // A test that failed leaves nothing behind in it.
+    MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -16,7 +16,7 @@ use millstream_testkit::chance::Chance;
 
 use crate::database::Database;
 use crate::process;
-use crate::project::{Project, wait_for};
+use crate::project::{Project, machine, wait_for};
 use crate::server::Server;
 use deaths::{CASES, Case, Death};
 use scenes::Scene;
@@ -44,6 +44,7 @@ pub(crate) fn number(name: &str, otherwise: u64) -> u64 {
 
 /// Goes through all cases; returns what was tried.
 fn kill_everywhere(name: &str, database: impl Fn() -> Option<Database> + Sync) -> String {
+    let _machine = machine();
     let seeds = number("MILLSTREAM_KILL_SEEDS", 1);
     let mut cases = Vec::new();
     for seed in 1..=seeds {
