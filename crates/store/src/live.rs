@@ -57,13 +57,12 @@ statements! {
         WHERE status = 'QUEUED' ORDER BY priority DESC, run LIMIT $1";
     COUNT_IN_PROGRESS = "
         SELECT COUNT(*) FROM live_run WHERE status <> 'QUEUED'";
+    /// An aggregate: Postgres would answer `EXISTS` by reading all slots into a table of its own.
     RUNS_IN_PROGRESS = "
         SELECT l.tenant, l.run, l.status, l.epoch, l.seq, l.beat, l.cancel_requested, l.worker,
                l.timeout,
-               EXISTS (SELECT 1 FROM slot w
-                       WHERE w.tenant = l.tenant AND w.run = l.run AND w.granted = FALSE)
-               AND NOT EXISTS (SELECT 1 FROM slot h
-                               WHERE h.tenant = l.tenant AND h.run = l.run AND h.granted = TRUE)
+               COALESCE((SELECT MAX(CASE WHEN s.granted THEN 1 ELSE 0 END) = 0 FROM slot s
+                         WHERE s.tenant = l.tenant AND s.run = l.run), FALSE)
         FROM live_run l WHERE l.status <> 'QUEUED' ORDER BY l.run LIMIT $1";
 }
 

@@ -57,6 +57,16 @@ statements! {
     NEWEST_VERSIONS = "
         SELECT asset, partition_key, at, data_version, code_version
         FROM asset_state WHERE tenant = $1 AND asset IN (/*texts $2*/)";
+    PARTITION_VERSIONS = "
+        WITH asked(asset, partition_key) AS (/*pairs $2*/)
+        SELECT s.asset, s.partition_key, s.materialized_at, m.data_version, m.code_version
+        FROM asked AS a
+        CROSS JOIN partition_state AS s
+        LEFT JOIN materialization AS m
+          ON m.tenant = s.tenant AND m.asset = s.asset AND m.run = s.run
+             AND m.partition_key = s.partition_key AND m.at = s.materialized_at
+        WHERE s.tenant = $1 AND s.asset = a.asset AND s.partition_key = a.partition_key
+          AND s.materialized_at IS NOT NULL";
     VERSIONS_OF_ASSET = "
         SELECT at, data_version, code_version
         FROM (SELECT partition_key, run, at, data_version, code_version
@@ -102,6 +112,18 @@ pub struct Versions {
     pub data_version: Option<String>,
     /// The version of the code that made it.
     pub code_version: String,
+}
+
+/// An asset and a partition of it.
+pub type AssetPartition = (AssetKey, PartitionKey);
+
+/// When a partition was made last, and with which versions, as far as its state alone tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PartitionMade {
+    /// As the run says that touched it last.
+    Known(Versions),
+    /// By an earlier run than that: [`Store::versions_of_asset`] knows with which versions.
+    Earlier(Timestamp),
 }
 
 /// Stores a materialization in the history and as the asset's newest.
@@ -281,6 +303,33 @@ impl Store {
             .collect()
     }
 
+    /// How those of `partitions` were made last that ever were.
+    pub async fn partition_versions(
+        &self,
+        tenant: &TenantId,
+        partitions: &[(&AssetKey, &PartitionKey)],
+    ) -> Result<BTreeMap<AssetPartition, PartitionMade>, StoreError> {
+        let params = vec![tenant.into(), json(&partitions)];
+        let rows = self.read(Scope::tenant(tenant), &PARTITION_VERSIONS, params).await?;
+        rows.into_iter()
+            .map(|mut row| {
+                let (asset, key): (AssetKey, PartitionKey) = (row.parse()?, row.parse()?);
+                let (at, data_version, code_version) =
+                    (row.time()?, row.text_opt()?, row.text_opt()?);
+                let made = match code_version {
+                    Some(code_version) => PartitionMade::Known(Versions {
+                        partition: Some(key.clone()),
+                        at,
+                        data_version,
+                        code_version,
+                    }),
+                    None => PartitionMade::Earlier(at),
+                };
+                Ok(((asset, key), made))
+            })
+            .collect()
+    }
+
     /// The versions that an asset, or one partition of it, had at `at`: those of the newest
     /// materialization until then, if it is among the newest thousand of the asset.
     pub async fn versions_of_asset(
@@ -292,7 +341,7 @@ impl Store {
     ) -> Result<Option<Versions>, StoreError> {
         let key = partition.map_or("", PartitionKey::as_str);
         let params = vec![tenant.into(), asset.into(), key.into(), at.into(), VERSIONS_MAX.into()];
-        let rows = self.read_few(Scope::tenant(tenant), &VERSIONS_OF_ASSET, params).await?;
+        let rows = self.read(Scope::tenant(tenant), &VERSIONS_OF_ASSET, params).await?;
         rows.into_iter().next().map(|row| versions(row, partition.cloned())).transpose()
     }
 

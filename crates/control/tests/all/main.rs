@@ -10,6 +10,7 @@ mod launch;
 mod limits;
 mod lost;
 mod partitions;
+mod provenance;
 mod queue;
 mod report;
 mod schedules;

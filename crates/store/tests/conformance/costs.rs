@@ -10,6 +10,7 @@ use crate::on_postgres;
 
 on_postgres! {
     the_rows_that_a_pass_reads_do_not_grow_with_the_runs_that_wait,
+    the_rows_that_a_launch_reads_do_not_grow_with_what_was_made,
 }
 
 /// Runs that wait in a long queue.
@@ -17,6 +18,9 @@ const LONG: u32 = 100_000;
 
 /// Runs in progress beside it.
 const IN_PROGRESS: u32 = 35;
+
+/// What a launch of 200 partitioned assets asks of the past of their partitions.
+const LAUNCH: (&str, &str, u64) = ("PARTITION_VERSIONS", "'t1', $json$", 3 * 200);
 
 /// What a pass asks: the statement, its parameters as SQL, and the most rows that it may read.
 ///
@@ -47,33 +51,77 @@ fn queue_of(count: u32) -> String {
          SELECT 't' || CAST(i % 3 AS TEXT), 'r' || CAST(1000000 + i AS TEXT),
                 CASE WHEN i <= {IN_PROGRESS} THEN 'STARTED' ELSE 'QUEUED' END, 0, -1, 0, 0, i,
                 FALSE, '5000000000-' || CAST(i / 3 % 3 AS TEXT), '{{}}'
-         FROM numbers"
+         FROM numbers;
+         INSERT INTO slot (tenant, run, step, attempt, epoch, pool, slots, priority, asked_at,
+                           granted, hold)
+         SELECT tenant, run, 'a', 1, 1, 'p', 1, 0, queued_at, FALSE, NULL
+         FROM live_run WHERE queued_at <= {count} / 10"
     )
+}
+
+/// `count` partitions of each of ten assets that were made, once each.
+fn made(count: u32) -> String {
+    format!(
+        "WITH RECURSIVE numbers(i) AS
+             (SELECT 0 UNION ALL SELECT i + 1 FROM numbers WHERE i + 1 < {count} * 10)
+         INSERT INTO partition_state (tenant, asset, partition_key, state, run, at,
+                                      materialized_at)
+         SELECT 't1', 'a' || CAST(i % 10 AS TEXT), 'p' || CAST(i / 10 AS TEXT), 'MATERIALIZED',
+                'r' || CAST(i AS TEXT), i, i
+         FROM numbers;
+         INSERT INTO materialization (tenant, asset, partition_key, run, step, at, metadata,
+                                      code_version)
+         SELECT tenant, asset, partition_key, run, 's', at, '{{}}', '1' FROM partition_state"
+    )
+}
+
+/// Twenty partitions of each of the ten assets.
+fn asked() -> String {
+    let pairs = (0..200).map(|i| format!("[\"a{}\",\"p{}\"]", i % 10, i / 10));
+    format!("[{}]", pairs.collect::<Vec<_>>().join(","))
 }
 
 async fn the_rows_that_a_pass_reads_do_not_grow_with_the_runs_that_wait(db: Db) {
     let admin = db.admin().await;
     admin.batch_execute(&queue_of(LONG)).await.unwrap();
-    admin.batch_execute("ANALYZE live_run").await.unwrap();
+    admin.batch_execute("ANALYZE live_run; ANALYZE slot").await.unwrap();
     for (name, params, most) in PASS {
-        let text = statement(name).on_postgres();
         let types = match name {
             "LANE_HEADS" => "(BIGINT, BIGINT, TEXT)",
             "RUNS_AHEAD" => "(TEXT, TEXT, BIGINT)",
             _ => "",
         };
-        admin.batch_execute(&format!("PREPARE {name} {types} AS {text}")).await.unwrap();
-        let params = if params.is_empty() { String::new() } else { format!("({params})") };
-        let asked = format!("EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) EXECUTE {name} {params}");
-        let answer = admin.simple_query(&asked).await.unwrap();
-        let plan = answer.iter().find_map(|message| match message {
-            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
-            _ => None,
-        });
-        let plan: Value = serde_json::from_str(plan.unwrap()).unwrap();
-        let read = rows_read(&plan[0]["Plan"]);
-        assert!(read <= most, "{name} reads {read} rows: {plan:#}");
+        check(&admin, (name, types, params), most).await;
     }
+}
+
+async fn the_rows_that_a_launch_reads_do_not_grow_with_what_was_made(db: Db) {
+    let admin = db.admin().await;
+    admin.batch_execute(&made(LONG / 10)).await.unwrap();
+    admin.batch_execute("ANALYZE partition_state; ANALYZE materialization").await.unwrap();
+    let (name, params, most) = LAUNCH;
+    let params = params.replace("$json$", &format!("'{}'", asked()));
+    check(&admin, (name, "(TEXT, TEXT)", &params), most).await;
+}
+
+/// Asks a statement, and counts the rows that it reads.
+async fn check(
+    admin: &tokio_postgres::Client,
+    (name, types, params): (&str, &str, &str),
+    most: u64,
+) {
+    let text = statement(name).on_postgres();
+    admin.batch_execute(&format!("PREPARE {name} {types} AS {text}")).await.unwrap();
+    let params = if params.is_empty() { String::new() } else { format!("({params})") };
+    let asked = format!("EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) EXECUTE {name} {params}");
+    let answer = admin.simple_query(&asked).await.unwrap();
+    let plan = answer.iter().find_map(|message| match message {
+        tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    });
+    let plan: Value = serde_json::from_str(plan.unwrap()).unwrap();
+    let read = rows_read(&plan[0]["Plan"]);
+    assert!(read <= most, "{name} reads {read} rows: {plan:#}");
 }
 
 /// The rows that a plan's scans of tables have read.
@@ -97,28 +145,43 @@ fn sqlite() -> (TempDir, Connection) {
     (folder, Connection::open(path).unwrap())
 }
 
+/// The steps that a statement takes.
+fn steps(connection: &Connection, name: &str, params: &[&str]) -> i32 {
+    let mut asked = connection.prepare(&statement(name).on_sqlite()).unwrap();
+    for (place, param) in (1..).zip(params) {
+        asked.raw_bind_parameter(place, param.trim_matches('\'')).unwrap();
+    }
+    let mut rows = asked.raw_query();
+    while rows.next().unwrap().is_some() {}
+    drop(rows);
+    asked.get_status(StatementStatus::VmStep)
+}
+
 #[test]
 fn the_steps_that_a_pass_takes_on_sqlite_do_not_grow_with_the_runs_that_wait() {
     let steps_with = |count: u32| -> Vec<i32> {
         let (_folder, connection) = sqlite();
         connection.execute_batch(&queue_of(count)).unwrap();
-        let steps = PASS.iter().map(|(name, params, _)| {
-            let mut asked = connection.prepare(&statement(name).on_sqlite()).unwrap();
-            let params: Vec<&str> = params.split(", ").filter(|param| !param.is_empty()).collect();
-            for (place, param) in (1..).zip(params) {
-                asked.raw_bind_parameter(place, param.trim_matches('\'')).unwrap();
-            }
-            let mut rows = asked.raw_query();
-            while rows.next().unwrap().is_some() {}
-            drop(rows);
-            asked.get_status(StatementStatus::VmStep)
-        });
-        steps.collect()
+        let split = |params: &'static str| params.split(", ").filter(|param| !param.is_empty());
+        let all = PASS.iter();
+        all.map(|(name, params, _)| steps(&connection, name, &split(params).collect::<Vec<_>>()))
+            .collect()
     };
     let (short, long) = (steps_with(LONG / 20), steps_with(LONG));
     for (((name, ..), short), long) in PASS.iter().zip(short).zip(long) {
         assert!(long <= short + short / 10, "{name} takes {long} steps instead of {short}");
     }
+}
+
+#[test]
+fn the_steps_that_a_launch_takes_on_sqlite_do_not_grow_with_what_was_made() {
+    let steps_with = |count: u32| {
+        let (_folder, connection) = sqlite();
+        connection.execute_batch(&made(count)).unwrap();
+        steps(&connection, LAUNCH.0, &["t1", &asked()])
+    };
+    let (short, long) = (steps_with(LONG / 200), steps_with(LONG / 10));
+    assert!(long <= short + short / 10, "{} takes {long} steps instead of {short}", LAUNCH.0);
 }
 
 #[test]
