@@ -26,24 +26,39 @@ type Timings = BTreeMap<String, Timing>;
 pub(crate) fn retimed(old: &Manifest, new: &Manifest, now: Timestamp) -> Vec<Retimed> {
     let (old, new) = (timings(old), timings(new));
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    let fires = |side: &Timings, name: &str| {
-        side.get(name).map(|timing| timing.upcoming(now, FIRES_COMPARED)).unwrap_or_default()
-    };
-    names
-        .into_iter()
-        .filter(|name| old.get(*name) != new.get(*name))
+    let changed = names.into_iter().filter(|name| old.get(*name) != new.get(*name));
+    changed
         .filter_map(|name| {
-            let (before, after) = (fires(&old, name), fires(&new, name));
-            if before == after {
-                return None;
-            }
-            let same = before.iter().zip(&after).take_while(|(before, after)| before == after);
-            let first = Some(same.count()).filter(|same| *same >= FIRES_SHOWN).unwrap_or_default();
-            let shown = |times: Vec<_>| times.into_iter().skip(first).take(FIRES_SHOWN).collect();
-            let (before, after) = (shown(before), shown(after));
-            Some(Retimed { name: name.clone(), before, after })
+            let (before, after) = (old.get(name), new.get(name));
+            let from = first_difference(before, after, now)?;
+            let shown = |timing: Option<&Timing>| {
+                timing.map(|timing| timing.upcoming(from, FIRES_SHOWN)).unwrap_or_default()
+            };
+            Some(Retimed { name: name.clone(), before: shown(before), after: shown(after) })
         })
         .collect()
+}
+
+/// The time after which the fire times of two schedules differ, of those that are compared: `now`
+/// where the first that are shown do.
+///
+/// Both are asked for one time after the other, because most differ in the first.
+fn first_difference(
+    before: Option<&Timing>,
+    after: Option<&Timing>,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let mut before = before.map(|timing| timing.fires(now));
+    let mut after = after.map(|timing| timing.fires(now));
+    let mut same = now;
+    for compared in 0..FIRES_COMPARED {
+        let next = before.as_mut().and_then(Iterator::next);
+        if next != after.as_mut().and_then(Iterator::next) {
+            return Some(if compared < FIRES_SHOWN { now } else { same });
+        }
+        same = next?;
+    }
+    None
 }
 
 /// When what fires by itself does: of a schedule that follows its tenant's, each tenant apart.

@@ -97,7 +97,12 @@ impl Timing {
 
     /// The next `count` nominal times after `after` that are not excluded.
     pub fn upcoming(&self, after: Timestamp, count: usize) -> Vec<Timestamp> {
-        std::iter::successors(self.next_fire(after), |at| self.next_fire(*at)).take(count).collect()
+        self.fires(after).take(count).collect()
+    }
+
+    /// The times after `after` at which it fires, one at a time as they are asked for.
+    pub fn fires(&self, after: Timestamp) -> impl Iterator<Item = Timestamp> {
+        std::iter::successors(self.next_fire(after), |at| self.next_fire(*at))
     }
 
     /// What excludes the day of `at`, if anything does.
