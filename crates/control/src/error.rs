@@ -233,7 +233,8 @@ pub enum ControlError {
 
     /// The number of retries is none.
     #[error(
-        "the tag `{RETRIES_TAG}` cannot be {text:?}; write how often a failed run is tried again"
+        "the tag `{RETRIES_TAG}` cannot be {text:?}; write how often a failed run is tried again, \
+         a whole number up to 1000"
     )]
     Retries {
         /// What was written.

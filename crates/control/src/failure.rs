@@ -244,7 +244,8 @@ impl Control {
     }
 }
 
-/// The retries of a run of `plan` with these labels; a label that is no number was refused before.
+/// The retries of a run of `plan` with these labels; one that is no number was refused before, by
+/// [`crate::launch::numbers_in`] or with the definition.
 fn retries_in(plan: &RunPlan, tags: &BTreeMap<String, String>) -> Option<RunRetries> {
     match retries_of(tags) {
         Ok(Some(max)) => Some(RunRetries {

@@ -164,10 +164,7 @@ impl Control {
         request: &RunRequest,
         plan: RunPlan,
     ) -> Result<Launched, ControlError> {
-        priority_of(&request.tags)
-            .map_err(|text| ControlError::Priority { text: text.to_owned() })?;
-        retries_of(&request.tags)
-            .map_err(|text| ControlError::Retries { text: text.to_owned() })?;
+        numbers_in(&request.tags)?;
         let planned = Planned::new(plan)?;
         let mut batch = Batch::for_tenant(&planned.plan.tenant);
         let mut runs = NewRuns::new(&mut batch, limits);
@@ -289,6 +286,13 @@ fn merged(
     let mut tags = job.clone();
     tags.extend(request.iter().map(|(key, value)| (key.clone(), value.clone())));
     tags
+}
+
+/// Refuses labels that are to be a priority, or a number of retries, and are none.
+pub(crate) fn numbers_in(tags: &BTreeMap<String, String>) -> Result<(), ControlError> {
+    priority_of(tags).map_err(|text| ControlError::Priority { text: text.to_owned() })?;
+    retries_of(tags).map_err(|text| ControlError::Retries { text: text.to_owned() })?;
+    Ok(())
 }
 
 /// The priority of a run of `plan` with these labels; one that is no number was refused before.

@@ -13,7 +13,7 @@ use millstream_store::StoreError;
 use serde_json::{Map, Value};
 
 use crate::Control;
-use crate::launch::Planned;
+use crate::launch::{Planned, numbers_in};
 use crate::sensor_asking::SensorAsking;
 use crate::sensor_replies::Outcome;
 
@@ -41,6 +41,10 @@ impl Control {
                 && !is_job_on(&asking.manifest, &words, job)
             {
                 is_off = true;
+                continue;
+            }
+            if let Err(error) = numbers_in(&request.tags) {
+                draft.warn(request.partition, error.code(), error.to_string());
                 continue;
             }
             let key = (request.target.clone(), request.partition.clone());

@@ -80,7 +80,7 @@ pub(crate) fn check_tag(
         let message = format!("`{RETRIES_TAG}` cannot be `{text}`");
         findings
             .error(ErrorCode::DefinitionValue, field.node.spot, message)
-            .help("write how often a failed run is tried again, like `3`");
+            .help("write how often a failed run is tried again, a whole number up to 1000");
     }
 }
 

@@ -3,6 +3,7 @@
 //! What only the files together can say (does the job exist, are the partitions dynamic) is checked
 //! in [`crate::triggers`].
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use millstream_model::{
@@ -20,7 +21,7 @@ use crate::reader::Reader;
 use crate::schedules::{context, switch, target};
 use crate::steps::{self, Kind as StepKind};
 use crate::webhook::webhook;
-use crate::{template, timing};
+use crate::{queue, template, timing};
 
 /// What a sensor asks, by its word.
 #[derive(Debug, Clone, Copy)]
@@ -332,10 +333,19 @@ fn request(field: &Field<'_>, findings: &mut Findings) -> RequestTemplate {
         target: target(&fields, findings),
         run_key: fields.get("run_key").and_then(|it| it.filled(findings)),
         partition: fields.get("partition").and_then(|it| it.filled(findings)),
-        tags: fields.get("tags").map(|it| it.text_map(findings)).unwrap_or_default(),
+        tags: fields.get("tags").map(|it| tags(&it, findings)).unwrap_or_default(),
         pass_tags: fields.get("pass_tags").map(|it| it.texts(findings)).unwrap_or_default(),
         context: fields.get("context").map(|it| context(&it, findings)).unwrap_or_default(),
     }
+}
+
+/// The labels of a request; what a template comes to is checked at each tick.
+fn tags(field: &Field<'_>, findings: &mut Findings) -> BTreeMap<String, String> {
+    let texts = field.text_map(findings);
+    let fixed = texts.iter().filter(|(_, text)| !text.contains("{{"));
+    let fixed = fixed.map(|(key, text)| (key.clone(), text.clone())).collect();
+    queue::check_tag(field, &fixed, findings);
+    texts
 }
 
 /// The steps that a sensor asks with.

@@ -23,7 +23,7 @@ pub(crate) fn jobs(names: &[&str]) -> String {
     format!("jobs:\n{}", lines.concat())
 }
 
-fn parsed(name: &str, text: &str) -> FileManifest {
+pub(crate) fn parsed(name: &str, text: &str) -> FileManifest {
     let parsed = parse_file(name, text.as_bytes());
     assert_eq!(parsed.diagnostics, [], "{text}");
     parsed.manifest.unwrap()
@@ -301,6 +301,34 @@ async fn r128_a_run_key_that_was_requested_is_listed_with_its_run_in_the_tick() 
     let run = world.requested().await[0].run_id;
     assert_eq!(tick.warnings[0].message, format!("deduplicated: key k, run {run}"));
     assert_eq!(tick.skipped.unwrap().to_string(), "its runs were requested before (run_key)");
+}
+
+#[tokio::test]
+async fn r145_a_request_with_a_label_that_must_be_a_number_and_is_none_is_left_out() {
+    let text = format!(
+        "{}sensors:\n  own: {{kind: command, command: [./x], request: {{job: etl}}}}\n",
+        jobs(&["etl"])
+    );
+    let mut world = World::of(&text).await;
+    let answer = json!({ "cursor": "1", "requests": [
+        { "run_key": "a", "tags": { "dagster/priority": "high" } },
+        { "run_key": "b", "tags": { "dagster/max_retries": "1001" } },
+        { "run_key": "c", "tags": { "dagster/priority": "7" } },
+    ] });
+    assert_eq!(world.answer(answer).await, [SensorTicked::Launched(1)]);
+    let warnings = world.last("own").await.warnings;
+    let said: Vec<&str> = warnings.iter().map(|warning| warning.message.as_str()).collect();
+    assert_eq!(
+        said,
+        [
+            "the tag `dagster/priority` cannot be \"high\"; write a whole number, where higher \
+             goes first",
+            "the tag `dagster/max_retries` cannot be \"1001\"; write how often a failed run is \
+             tried again, a whole number up to 1000",
+        ]
+    );
+    let wrong = json!({ "requests": [{ "tags": { "dagster/priority": "high" } }] });
+    assert_eq!(world.answer(wrong).await, [SensorTicked::Failed]);
 }
 
 #[tokio::test]

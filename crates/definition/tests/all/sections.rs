@@ -408,5 +408,22 @@ fn r145_a_priority_that_is_no_number_is_refused() {
 #[test]
 fn r145_a_number_of_retries_that_is_none_is_refused() {
     let text = "jobs: {a: {select: b, tags: {dagster/max_retries: often}}}\n";
-    assert_eq!(errors("a.yaml", text)[0].message, "`dagster/max_retries` cannot be `often`");
+    let found = errors("a.yaml", text);
+    assert_eq!(found[0].message, "`dagster/max_retries` cannot be `often`");
+    assert!(found[0].help.as_deref().unwrap().ends_with("a whole number up to 1000"));
+}
+
+#[test]
+fn r145_the_labels_that_a_sensor_gives_are_checked_but_for_templates() {
+    let sensor = |tag: &str| {
+        format!(
+            "sensors: {{s: {{kind: command, command: [./x], request: {{select: a, \
+             tags: {{{tag}}}}}}}}}\nassets: {{a: {{step: {{kind: noop}}}}}}\n"
+        )
+    };
+    let found = errors("a.yaml", &sensor("dagster/priority: high"));
+    assert_eq!(found[0].message, "`dagster/priority` cannot be `high`");
+    let found = errors("a.yaml", &sensor("dagster/max_retries: 1001"));
+    assert_eq!(found[0].message, "`dagster/max_retries` cannot be `1001`");
+    load("a.yaml", &sensor("dagster/priority: '{{ tenant.id }}'"));
 }
