@@ -135,8 +135,8 @@ fn source_of(
     }
     let mut before = "";
     arguments.iter().find_map(|word| {
-        // What follows `-o` or `--output` is written.
-        let is_written = before.starts_with("-o") || before.starts_with("--o");
+        // What follows `-o`, `--output` or `--outfile` is written.
+        let is_written = before == "-o" || before.starts_with("--out");
         before = word;
         if is_written || !has_extension(word, SCRIPTS) { None } else { file(word) }
     })
@@ -191,8 +191,9 @@ fn tokens(line: &str) -> Vec<(Range<usize>, Token)> {
     let mut is_escaped = false;
     for (at, letter) in line.char_indices() {
         if is_escaped || quote.is_some() {
-            is_escaped = !is_escaped && letter == '\\' && quote != Some('\'');
-            if !is_escaped && quote == Some(letter) {
+            let escapes = !is_escaped && letter == '\\' && quote != Some('\'');
+            let was_escaped = std::mem::replace(&mut is_escaped, escapes);
+            if !was_escaped && quote == Some(letter) {
                 quote = None;
             }
             continue;
@@ -237,6 +238,8 @@ mod tests {
             (&["bin/tool", "q.sql"], &["bin/tool"]),
             (&["python3", "-u", "etl/load.py", "q.sql"], &["etl/load.py"]),
             (&["psql", "-o", "out.sql", "-f", "q.sql"], &["q.sql"]),
+            (&["node", "--openssl-legacy-provider", "etl/load.py"], &["etl/load.py"]),
+            (&["tool", "--output", "out.sql", "--outfile", "out.sql", "q.sql"], &["q.sql"]),
             (&["echo", "work"], &[]),
             (&["/bin/sh", "../work.sh"], &[]),
             (&["./missing.sh"], &[]),
@@ -257,6 +260,9 @@ mod tests {
             ("cat x | sh work.sh", &["work.sh"]),
             ("cd bin && ./work.sh", &[]),
             ("echo \"a ; ./work.sh\"", &[]),
+            (r#"echo "say \"hi\"" && ./work.sh"#, &["work.sh"]),
+            (r#"echo "ends with \\" && ./work.sh"#, &["work.sh"]),
+            (r"echo 'a \' && ./work.sh", &["work.sh"]),
             ("echo $(./work.sh)", &["work.sh"]),
         ];
         for (line, wanted) in table {
