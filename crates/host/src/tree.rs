@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// The most files and folders of a project that are looked at.
-const ENTRIES_MAX: usize = 20_000;
+pub(crate) const ENTRIES_MAX: usize = 20_000;
 
 /// How deep folders are looked into.
 const DEPTH_MAX: usize = 32;
@@ -30,7 +30,7 @@ pub enum CodeError {
         problem: String,
     },
     /// A file cannot be read or written.
-    #[error("the project's sources cannot be copied: {}", path.display())]
+    #[error("the project's sources cannot be read or copied: {}", path.display())]
     Files {
         /// The file.
         path: PathBuf,
@@ -93,7 +93,11 @@ impl Walk<'_> {
     fn folder(&mut self, folder: &str, depth: usize) -> Result<(), CodeError> {
         let path = self.root.join(folder);
         let failed = |source| CodeError::Files { path: path.clone(), source };
-        for entry in std::fs::read_dir(&path).map_err(failed)? {
+        let entries = match std::fs::read_dir(&path) {
+            Err(error) if depth > 0 && is_no_package(&error) => return Ok(()),
+            entries => entries.map_err(failed)?,
+        };
+        for entry in entries {
             let entry = entry.map_err(failed)?;
             self.entries += 1;
             if self.entries > ENTRIES_MAX {
@@ -115,7 +119,7 @@ impl Walk<'_> {
         let Ok(metadata) = std::fs::metadata(self.root.join(&path)) else { return Ok(()) };
         if metadata.is_dir() {
             let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
-            if !is_link && depth < DEPTH_MAX && self.may_be_package(&path, name) {
+            if !is_link && depth < DEPTH_MAX && may_be_package(self.root, &path, name) {
                 self.folder(&path, depth + 1)?;
             }
         } else if millstream_model::is_python(name) {
@@ -123,13 +127,20 @@ impl Walk<'_> {
         }
         Ok(())
     }
+}
 
-    /// Whether an import can look into the folder: its name is one, and it is no environment.
-    fn may_be_package(&self, path: &str, name: &str) -> bool {
-        let is_name = name.chars().all(|c| c == '_' || c.is_alphanumeric());
-        is_name
-            && name != "node_modules"
-            && name != "__pycache__"
-            && !self.root.join(path).join("pyvenv.cfg").exists()
-    }
+/// Whether a folder that cannot be read is one that no import gets into: it is gone meanwhile, or
+/// it is somebody else's.
+fn is_no_package(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(error.kind(), Kind::NotFound | Kind::NotADirectory | Kind::PermissionDenied)
+}
+
+/// Whether an import can look into the folder: its name is one, and it is no environment.
+pub(crate) fn may_be_package(root: &Path, path: &str, name: &str) -> bool {
+    let is_name = name.chars().all(|c| c == '_' || c.is_alphanumeric());
+    is_name
+        && name != "node_modules"
+        && name != "__pycache__"
+        && !root.join(path).join("pyvenv.cfg").exists()
 }
