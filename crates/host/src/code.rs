@@ -2,48 +2,47 @@
 //!
 //! A copy mirrors the project's folder: the files of the version are copied, and whatever else lies
 //! beside them is a link to the original, so that a path that begins at a file's own folder still
-//! leads somewhere. The hash of the copied files is the version.
+//! leads somewhere. The hash of the copied files is the version. What was copied is remembered, so
+//! that to use a copy again costs a lock and a `stat` of each folder with sources.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{DirEntry, Permissions};
+use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use millstream_model::{ContentHash, SourceFile, SourceSet, is_python};
+use millstream_model::{ContentHash, SourceFile, SourceSet};
 
+use crate::beside::{Beside, Pair};
+use crate::copies::{Copies, InUse, is_whole};
 use crate::tree::{CodeError, PythonFiles, Stamp, python_files};
 
 /// The most bytes that the sources of one version have together.
 pub const CODE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// How many versions are kept; the ones that no run has used for the longest time go.
-const VERSIONS_MAX: usize = 50;
+/// How many sets are remembered, and how many files they have together.
+const SETS_MAX: (usize, usize) = (1_000, 200_000);
 
-/// The most links that a copy has to what lies beside its files.
-const LINKS_MAX: usize = 20_000;
+/// The most folders that are looked at on the spot.
+const READY_MAX: usize = 64;
 
-/// The file in a copy that is written anew when a run uses it.
-const USED: &str = ".used";
-
-/// The sources as of one version.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The sources as of one version. The copy stays where it is until this is dropped.
+#[derive(Debug)]
 pub struct Code {
     /// The version.
     pub hash: ContentHash,
     /// Where the copy is.
     pub root: PathBuf,
     /// What was copied.
-    pub set: SourceSet,
+    pub set: Arc<SourceSet>,
+    _in_use: InUse,
 }
 
-/// Where copies are kept, and the one that was used last.
+/// Where copies are kept, and what is known of them.
 #[derive(Debug)]
 pub struct CodeStore {
-    folder: PathBuf,
+    copies: Copies,
     root: PathBuf,
+    known: Mutex<Sets>,
     last: Mutex<Option<Last>>,
 }
 
@@ -51,112 +50,120 @@ pub struct CodeStore {
 #[derive(Debug)]
 struct Last {
     sources: PythonFiles,
-    code: Arc<Code>,
+    hash: ContentHash,
+}
+
+/// The sets that were used last.
+#[derive(Debug, Default)]
+struct Sets {
+    by_version: HashMap<ContentHash, (u64, Arc<Known>)>,
+    files: usize,
+    uses: u64,
+}
+
+/// A set whose copy was whole when this process first used it.
+#[derive(Debug)]
+struct Known {
+    set: Arc<SourceSet>,
+    beside: Mutex<Beside>,
 }
 
 impl CodeStore {
     /// Keeps copies of the project in `root` below `folder`.
     pub fn new(folder: PathBuf, root: PathBuf) -> Self {
-        Self { folder, root, last: Mutex::default() }
+        let copies = Copies::new(folder);
+        Self { copies, root, known: Mutex::default(), last: Mutex::default() }
     }
 
     /// The project's Python files as they are now, for a step whose definition names no version.
     /// It looks at files, which takes a while: call it where that holds nobody up.
     pub fn pin(&self) -> Result<Arc<Code>, CodeError> {
         let sources = python_files(&self.root, "")?;
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.last);
         if let Some(last) = &*last
             && last.sources == sources
-            && last.code.root.is_dir()
+            && let Some(code) = self.find(&last.hash)?
         {
-            return Ok(Arc::clone(&last.code));
+            return Ok(code);
         }
         let (set, contents) = self.read(&sources)?;
-        let code = match self.find(&set)? {
-            Some(code) => code,
-            None => self.check_out(set, &contents)?,
-        };
-        *last = Some(Last { sources, code: Arc::clone(&code) });
+        let hash = set.hash();
+        let code = self.check_out(&hash, set, &contents)?;
+        *last = Some(Last { sources, hash });
         Ok(code)
     }
 
-    /// The copy of `set`, if there is one already.
-    pub fn find(&self, set: &SourceSet) -> Result<Option<Arc<Code>>, CodeError> {
-        let code = self.code(set.clone());
-        if !code.root.is_dir() {
-            return Ok(None);
-        }
-        self.used(&code).map(Some)
+    /// The copy of `version`, if it was used lately and all is as it was then. This takes so little
+    /// that it holds nobody up.
+    pub fn ready(&self, version: &ContentHash) -> Option<Arc<Code>> {
+        let known = lock(&self.known).get(version)?;
+        let copy = {
+            let beside = known.beside.try_lock().ok().filter(|it| it.len() <= READY_MAX)?;
+            let copy = self.copies.take(version).ok()??;
+            beside.is_current(&self.root, &copy).then_some(copy)?
+        };
+        Some(handed_out(version, &known, copy))
     }
 
-    /// Copies `set`, whose files have `contents`, by their hashes.
+    /// The copy of `version`, if this process knows what is in it.
+    pub fn find(&self, version: &ContentHash) -> Result<Option<Arc<Code>>, CodeError> {
+        let known = lock(&self.known).get(version);
+        known.map_or(Ok(None), |known| self.used(version, &known))
+    }
+
+    /// The copy of `version`, which is `set`, if there is one.
+    pub fn open(
+        &self,
+        version: &ContentHash,
+        set: SourceSet,
+    ) -> Result<Option<Arc<Code>>, CodeError> {
+        let place = self.copies.place(version);
+        if !place.is_dir() {
+            return Ok(None);
+        }
+        if !is_whole(&place, &set) {
+            tracing::warn!("{}: the copy is not whole and is made anew", place.display());
+            self.copies.remove(&place).map_err(|source| files(&place, source))?;
+            return Ok(None);
+        }
+        let beside = Mutex::new(Beside::of(&set));
+        let known = Arc::new(Known { set: Arc::new(set), beside });
+        let code = self.used(version, &known)?;
+        if code.is_some() {
+            lock(&self.known).insert(version.clone(), known);
+        }
+        Ok(code)
+    }
+
+    /// Copies `set`, which is `version` and whose files have `contents`, by their hashes, unless
+    /// there is a copy.
     pub fn check_out(
         &self,
+        version: &ContentHash,
         set: SourceSet,
         contents: &BTreeMap<ContentHash, Vec<u8>>,
     ) -> Result<Arc<Code>, CodeError> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let code = self.code(set);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let new = self.folder.join(format!(".{}-{number}", std::process::id()));
-        let written = write(&new, &code.set, contents).and_then(|()| {
-            // Another worker may have been faster, with the same content.
-            std::fs::rename(&new, &code.root).or_else(|error| {
-                if code.root.is_dir() { std::fs::remove_dir_all(&new) } else { Err(error) }
-            })
-        });
-        written.map_err(|source| files(&new, source))?;
-        self.remove_oldest();
-        self.used(&code)
-    }
-
-    fn code(&self, set: SourceSet) -> Code {
-        let hash = set.hash();
-        let root = self.folder.join(hash.as_str().get(..32).unwrap_or_default());
-        Code { hash, root, set }
-    }
-
-    /// The copy, marked as used and with links to what lies beside its files now.
-    fn used(&self, code: &Code) -> Result<Arc<Code>, CodeError> {
-        let used = code.root.join(USED);
-        std::fs::write(&used, []).map_err(|source| files(&used, source))?;
-        self.link(code).map_err(|source| files(&code.root, source))?;
-        Ok(Arc::new(code.clone()))
-    }
-
-    /// Links what is beside the copied files and no source.
-    fn link(&self, code: &Code) -> io::Result<()> {
-        let copied = &code.set.files;
-        let mut folders = BTreeSet::from([String::new()]);
-        for path in copied.keys() {
-            let above = path.match_indices('/').filter_map(|(end, _)| path.get(..end));
-            folders.extend(above.map(str::to_owned));
+        let place = self.copies.place(version);
+        if let Some(code) = self.open(version, set.clone())? {
+            return Ok(code);
         }
-        let mut links = 0;
-        for folder in &folders {
-            let Ok(entries) = std::fs::read_dir(self.root.join(folder)) else { continue };
-            for name in entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()) {
-                let path =
-                    if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
-                let is_left_out = name.starts_with('.')
-                    || name == "__pycache__"
-                    || (code.set.python && is_python(&name));
-                if is_left_out || copied.contains_key(&path) || folders.contains(&path) {
-                    continue;
-                }
-                links += 1;
-                if links > LINKS_MAX {
-                    return Ok(());
-                }
-                match std::os::unix::fs::symlink(self.root.join(&path), code.root.join(&path)) {
-                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                        return Err(error);
-                    }
-                    _ => {}
-                }
-            }
-        }
-        Ok(())
+        self.copies.make(version, &set, contents).map_err(|source| files(&place, source))?;
+        let gone = || files(&place, io::ErrorKind::NotFound.into());
+        self.open(version, set)?.ok_or_else(gone)
+    }
+
+    /// The copy with links to what lies beside its files now.
+    fn used(&self, version: &ContentHash, known: &Known) -> Result<Option<Arc<Code>>, CodeError> {
+        let failed = |source| files(&self.copies.place(version), source);
+        let Some(copy) = self.copies.take(version).map_err(failed)? else { return Ok(None) };
+        let pair = Pair {
+            project: &self.root,
+            copy: &copy,
+            set: &known.set,
+            copies: self.copies.folder(),
+        };
+        lock(&known.beside).link(&pair).map_err(failed)?;
+        Ok(Some(handed_out(version, known, copy)))
     }
 
     fn read(
@@ -179,39 +186,41 @@ impl CodeStore {
         }
         Ok((set, contents))
     }
+}
 
-    /// Removes the versions beyond those that are kept. One that stays behind harms nobody.
-    fn remove_oldest(&self) {
-        let Ok(entries) = std::fs::read_dir(&self.folder) else { return };
-        let used = |entry: DirEntry| {
-            let used = std::fs::metadata(entry.path().join(USED)).and_then(|it| it.modified());
-            Some((used.ok()?, entry.path()))
-        };
-        let mut versions: Vec<_> = entries.flatten().filter_map(used).collect();
-        versions.sort();
-        let excess = versions.len().saturating_sub(VERSIONS_MAX);
-        for (_, path) in versions.into_iter().take(excess) {
-            std::fs::remove_dir_all(path).ok();
+impl Sets {
+    fn get(&mut self, version: &ContentHash) -> Option<Arc<Known>> {
+        self.uses += 1;
+        let (used, known) = self.by_version.get_mut(version)?;
+        *used = self.uses;
+        Some(Arc::clone(known))
+    }
+
+    fn insert(&mut self, version: ContentHash, known: Arc<Known>) {
+        self.uses += 1;
+        self.files += known.set.files.len();
+        if let Some((_, old)) = self.by_version.insert(version, (self.uses, known)) {
+            self.files -= old.set.files.len();
+        }
+        // The one that was just used is kept, whatever its size.
+        while self.by_version.len() > 1
+            && (self.by_version.len() > SETS_MAX.0 || self.files > SETS_MAX.1)
+        {
+            let oldest = self.by_version.iter().min_by_key(|(_, (used, _))| *used);
+            let Some(oldest) = oldest.map(|(version, _)| version.clone()) else { return };
+            let gone = self.by_version.remove(&oldest);
+            self.files -= gone.map_or(0, |(_, known)| known.set.files.len());
         }
     }
 }
 
-/// Writes the files of `set` below `folder`; nobody is to write to them.
-fn write(
-    folder: &Path,
-    set: &SourceSet,
-    contents: &BTreeMap<ContentHash, Vec<u8>>,
-) -> io::Result<()> {
-    std::fs::create_dir_all(folder)?;
-    for (path, file) in &set.files {
-        let to = folder.join(path);
-        let content = contents.get(&file.content).ok_or(io::ErrorKind::NotFound)?;
-        to.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-        std::fs::write(&to, content)?;
-        let mode = if file.executable { 0o555 } else { 0o444 };
-        std::fs::set_permissions(&to, Permissions::from_mode(mode))?;
-    }
-    Ok(())
+fn handed_out(version: &ContentHash, known: &Known, copy: InUse) -> Arc<Code> {
+    let set = Arc::clone(&known.set);
+    Arc::new(Code { hash: version.clone(), root: copy.root.clone(), set, _in_use: copy })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn files(path: &Path, source: io::Error) -> CodeError {

@@ -8,8 +8,10 @@
 //! **Invariant.** What a run has pinned as its [`Code`] does not change, whatever happens to the
 //! project's files.
 
+mod beside;
 mod channel;
 mod code;
+mod copies;
 mod forks;
 mod interpreter;
 mod protocol;

@@ -40,8 +40,8 @@ pub(crate) struct HostKey {
 pub(crate) enum SourcesError {
     /// They are not where the loader has kept them.
     #[error(
-        "the sources of version {} are not in the instance's folder any more; change the \
-         definition or one of its sources, so that they are stored anew",
+        "the sources of version {} are not in the instance's folder any more; launch anew after a \
+         restart of the server, which stores those of the live version again",
         version.short()
     )]
     Gone {
@@ -102,7 +102,10 @@ impl Python {
         let cell = self.pins.get((run, epoch), version);
         let code = cell.get_or_try_init(|| async {
             if let Some(version) = version {
-                return self.checked_out(version).await;
+                return match self.codes.ready(version) {
+                    Some(code) => Ok(code),
+                    None => self.checked_out(version).await,
+                };
             }
             let codes = Arc::clone(&self.codes);
             blocking(move || codes.pin()).await
@@ -112,12 +115,15 @@ impl Python {
 
     /// The copy of what the loader has kept.
     async fn checked_out(&self, version: &ContentHash) -> Result<Arc<Code>, SourcesError> {
+        let (codes, wanted) = (Arc::clone(&self.codes), version.clone());
+        if let Some(code) = blocking(move || codes.find(&wanted)).await? {
+            return Ok(code);
+        }
         let gone = || SourcesError::Gone { version: version.clone() };
         let set = self.blobs.read_source(version).await?.ok_or_else(gone)?;
         let set: SourceSet = serde_json::from_slice(&set).map_err(|_| gone())?;
-        let codes = Arc::clone(&self.codes);
-        let wanted = set.clone();
-        if let Some(code) = blocking(move || codes.find(&wanted)).await? {
+        let (codes, wanted, files) = (Arc::clone(&self.codes), version.clone(), set.clone());
+        if let Some(code) = blocking(move || codes.open(&wanted, files)).await? {
             return Ok(code);
         }
         let mut contents = BTreeMap::new();
@@ -125,8 +131,8 @@ impl Python {
             let content = self.blobs.read_source(&file.content).await?.ok_or_else(gone)?;
             contents.insert(file.content.clone(), content);
         }
-        let codes = Arc::clone(&self.codes);
-        blocking(move || codes.check_out(set, &contents)).await
+        let (codes, wanted) = (Arc::clone(&self.codes), version.clone());
+        blocking(move || codes.check_out(&wanted, set, &contents)).await
     }
 
     /// The package that processes begin with.

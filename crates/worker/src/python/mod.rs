@@ -12,6 +12,6 @@ mod pool;
 mod start;
 
 pub(crate) use capture::Capture;
-pub(crate) use kept::{HostKey, Python};
+pub(crate) use kept::{HostKey, Python, SourcesError};
 pub(crate) use pool::{ForkHost, Forker, Slot, Warm};
 pub(crate) use start::{StartError, Starting, end_of};

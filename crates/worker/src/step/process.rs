@@ -32,7 +32,8 @@ pub(super) async fn run(
     let (program, args) = match &command.sources.code {
         Some(version) => {
             let code = attempt.code(Some(version)).await?;
-            sources::of_version((program, args), (command, cwd.as_deref()), &code)
+            let step = (command, cwd.as_deref());
+            sources::of_version((program, args), step, (code.root.as_path(), &*code.set))
         }
         None => (program, args),
     };

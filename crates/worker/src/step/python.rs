@@ -20,7 +20,7 @@ use super::gauge::Gauge;
 use super::scratch::Scratch;
 use super::{forked, process, result, warm};
 use crate::pipes::Session;
-use crate::python::{Capture, HostKey, StartError};
+use crate::python::{Capture, HostKey, SourcesError, StartError};
 use crate::supervisor::{EndCause, Ended, ProcessSpec, some_cores};
 
 /// A function with everything that it is called with.
@@ -162,7 +162,11 @@ impl Attempt<'_> {
     /// The run's copy of a version of sources, or of those of now.
     pub(super) async fn code(&self, version: Option<&ContentHash>) -> Result<Arc<Code>, Ending> {
         let run = (self.assignment.run, self.assignment.epoch);
-        self.worker.python.code(run, version).await.map_err(|error| no_code(&error))
+        let code = self.worker.python.code(run, version).await;
+        code.map_err(|error| match error {
+            SourcesError::Gone { .. } => Ending::for_good(ErrorCode::StepLoad, chain(&error)),
+            SourcesError::Blobs(_) | SourcesError::Copy(_) => no_code(&error),
+        })
     }
 
     /// The logs of this attempt, for what comes through pipes.

@@ -4,32 +4,36 @@
 //! The folder that the program works in stays the project's, so that what it reads and writes by
 //! paths of its own is where it always was.
 
-use millstream_host::Code;
-use millstream_model::{CommandLine, CommandStep, below_project, named, shell_commands};
+use std::path::Path;
+
+use millstream_model::{CommandLine, CommandStep, SourceSet, below_project, named, shell_commands};
 
 /// A program with its arguments.
 type Command = (String, Vec<String>);
 
-/// The program and arguments of `step`, which works in `cwd`, with the files of `code` in place of
+/// The program and arguments of `step`, which works in `cwd`, with the files of a copy in place of
 /// the project's: those that the step runs, and those that it names as its sources. Any other word
 /// may be a file that it writes.
 pub(super) fn of_version(
     (program, args): Command,
     (step, cwd): (&CommandStep, Option<&str>),
-    code: &Code,
+    code: (&Path, &SourceSet),
 ) -> Command {
+    let (root, set) = code;
     let is_shell = matches!(step.command, CommandLine::Shell(_));
     let line = match (is_shell, args.as_slice()) {
         (true, [.., line]) => CommandLine::Shell(line.clone()),
         _ => CommandLine::Argv([vec![program.clone()], args.clone()].concat()),
     };
-    let is_copied = |path: &str| code.set.files.contains_key(path);
-    let mut ours = named(&line, cwd, &mut |path| is_copied(path));
-    ours.extend(step.sources.named.iter().filter_map(|path| below_project(cwd, path)));
+    let is_copied = |path: &str| set.files.contains_key(path);
+    let runs = named(&line, cwd, &mut |path| is_copied(path));
+    let sources = step.sources.named.iter().filter_map(|path| below_project(cwd, path));
+    let sources: Vec<_> = sources.collect();
+    let is_ours =
+        |path: &String| runs.contains(path) || sources.iter().any(|source| is_within(path, source));
     let copy = |word: &str| {
-        let path =
-            below_project(cwd, word).filter(|path| is_copied(path) && ours.contains(path))?;
-        Some(code.root.join(path).to_string_lossy().into_owned())
+        let path = below_project(cwd, word).filter(|path| is_copied(path) && is_ours(path))?;
+        Some(root.join(path).to_string_lossy().into_owned())
     };
     if let (CommandLine::Shell(line), [flags @ .., _]) = (&line, args.as_slice()) {
         return (program, [flags, &[in_shell(line, copy)]].concat());
@@ -38,6 +42,11 @@ pub(super) fn of_version(
     // A plain name is looked for on `PATH`, whatever the project has.
     let is_path = program.contains('/');
     (copy(&program).filter(|_| is_path).unwrap_or(program), args)
+}
+
+/// Whether `path` is `source` or, where that is a folder, below it.
+fn is_within(path: &str, source: &str) -> bool {
+    path.strip_prefix(source).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn in_shell(line: &str, copy: impl Fn(&str) -> Option<String>) -> String {
@@ -59,15 +68,15 @@ fn in_shell(line: &str, copy: impl Fn(&str) -> Option<String>) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use millstream_model::{ContentHash, PipesConfig, SourceFile, SourceSet, StepSources};
+    use millstream_model::{ContentHash, PipesConfig, SourceFile, StepSources};
 
     use super::*;
 
-    fn code() -> Code {
+    fn set() -> SourceSet {
         let file = SourceFile { content: ContentHash::of(b""), executable: true };
-        let files = ["work.sh", "etl/load.py"].map(|path| (path.to_owned(), file.clone()));
-        let set = SourceSet { files: files.into(), python: false };
-        Code { hash: set.hash(), root: "/c d".into(), set }
+        let files = ["work.sh", "etl/load.py", "sql/a.sql", "sql/b.sql"];
+        let files = files.map(|path| (path.to_owned(), file.clone()));
+        SourceSet { files: files.into(), python: false }
     }
 
     fn argv(words: &[&str], cwd: Option<&str>, sources: &[&str]) -> Vec<String> {
@@ -91,7 +100,7 @@ mod tests {
         };
         let (program, args) = words.split_first().unwrap();
         let command = (program.clone(), args.to_vec());
-        let (program, args) = of_version(command, (&step, cwd), &code());
+        let (program, args) = of_version(command, (&step, cwd), (Path::new("/c d"), &set()));
         [vec![program], args].concat()
     }
 
@@ -101,6 +110,15 @@ mod tests {
         assert_eq!(argv(&words, Some("etl"), &[]), ["python3", "/c d/etl/load.py", "../work.sh"]);
         let copied = ["python3", "/c d/etl/load.py", "/c d/work.sh"];
         assert_eq!(argv(&words, Some("etl"), &["../work.sh"]), copied);
+    }
+
+    #[test]
+    fn every_file_of_a_folder_among_the_sources_is_the_copy() {
+        let words = ["psql", "-f", "sql/a.sql", "-f", "./sql/b.sql", "sql/new.sql"];
+        let copied = ["psql", "-f", "/c d/sql/a.sql", "-f", "/c d/sql/b.sql", "sql/new.sql"];
+        assert_eq!(argv(&words, None, &["sql"]), copied);
+        let of_the_command = ["psql", "-f", "/c d/sql/a.sql", "-f", "./sql/b.sql", "sql/new.sql"];
+        assert_eq!(argv(&words, None, &["sql/b"]), of_the_command);
     }
 
     #[test]
