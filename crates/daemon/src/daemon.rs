@@ -14,6 +14,7 @@ use millstream_model::{DaemonAnswer, ErrorCode, LocationName, RollbackOutcome};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 
+use crate::answers::Answers;
 use crate::files::Root;
 use crate::lost::lost_pass;
 use crate::passes::{Launch, claim, launch_claimed, schedule_pass};
@@ -233,6 +234,9 @@ impl Daemon {
                     _ = stop.wait_for(|stop| *stop) => break true,
                     () = &mut next => break false,
                     Some(launch) = launches.join_next() => {
+                        if let Err(error) = &launch {
+                            tracing::error!(%error, "a launch has panicked");
+                        }
                         if !matches!(launch, Ok(Launch::Started)) {
                             pause = AFTER_FAILURE;
                         }
@@ -380,13 +384,15 @@ impl Daemon {
     async fn request_loop(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let mut changes = self.control.store().daemon_changes();
         let interval = self.settings.patience.time_to_live / 3;
+        let mut answers = Answers::default();
         loop {
             self.pulses.beat("requests").await;
             changes.mark_unchanged();
             match self.control.open_requests().await {
                 Ok(requests) => {
                     for request in requests {
-                        self.answer(&request).await;
+                        let (daemon, id) = (Arc::clone(&self), request.id.clone());
+                        answers.begin(&id, async move { daemon.answer(&request).await });
                     }
                 }
                 Err(error) => tracing::error!(%error, "requests could not be looked at"),
@@ -395,6 +401,7 @@ impl Daemon {
                 _ = stop.wait_for(|stop| *stop) => break,
                 _ = changes.changed() => {}
                 () = tokio::time::sleep(interval) => {}
+                () = answers.place() => {}
             }
         }
     }

@@ -4,6 +4,7 @@
 //! the time; a notification only says "look now", so a lost one costs a little time and nothing
 //! else. Any number of daemons may run on one store, and any may die between any two statements.
 
+mod answers;
 mod daemon;
 mod direct;
 mod files;
