@@ -49,7 +49,8 @@ impl Readers {
     /// Runs `work` on a free connection, off the async threads.
     ///
     /// The place is waited for by a task: a caller that is not looked at for a while, as one of
-    /// several that another waits for, must not keep it from others.
+    /// several that another waits for, must not keep it from others. With a caller that is gone
+    /// it ends too, and what it waited to read is not read.
     pub(super) async fn with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
@@ -57,7 +58,7 @@ impl Readers {
         let gone = |_| StoreError::Unavailable("the readers have stopped".to_owned());
         let (places, idle) = (Arc::clone(&self.places), Arc::clone(&self.idle));
         let path = self.path.clone();
-        let task = tokio::spawn(async move {
+        let mut waiting = AbortOnDrop(tokio::spawn(async move {
             let place = places.acquire_owned().await.map_err(gone)?;
             let reading = tokio::task::spawn_blocking(move || {
                 let _place = place;
@@ -68,8 +69,17 @@ impl Readers {
                 outcome
             });
             reading.await.map_err(|error| StoreError::Unavailable(error.to_string()))?
-        });
-        task.await.map_err(|error| StoreError::Unavailable(error.to_string()))?
+        }));
+        (&mut waiting.0).await.map_err(|error| StoreError::Unavailable(error.to_string()))?
+    }
+}
+
+/// What ends with whoever waits for it.
+struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -79,6 +89,23 @@ mod tests {
     use std::task::Poll;
 
     use super::*;
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("db");
+        open::writer(&path).unwrap();
+        let readers = Readers::open(&path).unwrap();
+        let places = Arc::clone(&readers.places);
+        let all = places.acquire_many(u32::try_from(READERS_MAX).unwrap()).await.unwrap();
+        let (read, was_read) = tokio::sync::oneshot::channel();
+        let mut waiting = Box::pin(readers.with(move |_| Ok(read.send(()))));
+        let looked = poll_fn(|context| Poll::Ready(waiting.as_mut().poll(context)));
+        assert!(looked.await.is_pending());
+        drop(waiting);
+        drop(all);
+        assert!(was_read.await.is_err());
+    }
 
     #[tokio::test]
     async fn those_who_read_and_are_not_looked_at_keep_no_place_from_others() {
