@@ -1,16 +1,18 @@
 //! What pages and the API show of runs and assets: projections joined with definitions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use millstream_decide::why::Try;
 use millstream_model::view::{
     AssetRow, MaterializationRow, PartitionRow, PartitionState, RunRow, StepRow,
 };
 use millstream_model::{
-    AssetKey, PartitionKey, PartitionsName, RunId, RunStatus, StepKey, StepStatus, TenantId,
-    nearest,
+    AssetKey, Manifest, PartitionKey, PartitionsDef, PartitionsName, RunId, RunStatus, StepKey,
+    StepStatus, TenantId, nearest,
 };
 use millstream_plan::PlanError;
+use millstream_store::materializations::StateCounts;
 use millstream_store::steps::StoredStep;
 
 use crate::{Control, ControlError};
@@ -117,46 +119,70 @@ impl Control {
     /// The assets of a tenant with their newest materializations and counts of partitions.
     pub async fn asset_rows(&self, tenant: &TenantId) -> Result<Vec<AssetRow>, ControlError> {
         let catalog = self.catalog().await?;
+        let manifests = || catalog.manifests().filter(|it| it.tenants.contains_key(tenant));
         let mut latest = self.store.latest_materializations(tenant).await?;
-        let touched = self.store.partition_counts(tenant).await?;
+        let touched = self.touched(tenant, manifests()).await?;
+        let mut keys: BTreeMap<&PartitionsName, u64> = BTreeMap::new();
         let mut rows = Vec::new();
-        for manifest in catalog.manifests() {
-            if !manifest.tenants.contains_key(tenant) {
-                continue;
-            }
-            for asset in manifest.assets.values() {
-                let mut counts = BTreeMap::new();
-                if let Some(name) = &asset.partitions {
-                    counts = touched.get(&asset.key).cloned().unwrap_or_default();
-                    let keys = self.partition_keys(tenant, name, ("", ""), PARTITIONS_MAX).await?;
-                    if !counts.is_empty() {
-                        let removed = self.removed(tenant, (&asset.key, name), &keys).await?;
-                        for state in removed.values() {
-                            let count = counts.entry(*state).or_default();
-                            *count = count.saturating_sub(1);
-                        }
-                        counts.retain(|_, count| *count > 0);
-                    }
-                    let seen: u64 = counts.values().sum();
-                    let keys = u64::try_from(keys.len()).unwrap_or(u64::MAX);
-                    let missing = counts.entry(PartitionState::Missing).or_insert(0);
-                    *missing += keys.saturating_sub(seen);
+        for asset in manifests().flat_map(|manifest| manifest.assets.values()) {
+            let mut counts = BTreeMap::new();
+            if let Some(name) = &asset.partitions {
+                counts = touched.get(&asset.key).cloned().unwrap_or_default();
+                let seen: u64 = counts.values().sum();
+                if !keys.contains_key(name) {
+                    let all = self.partition_keys(tenant, name, ("", ""), PARTITIONS_MAX).await?;
+                    keys.insert(name, u64::try_from(all.len()).unwrap_or(u64::MAX));
                 }
-                rows.push(AssetRow {
-                    tenant: tenant.clone(),
-                    asset: asset.key.clone(),
-                    group: asset.group.clone(),
-                    description: asset.description.clone(),
-                    kinds: asset.kinds.clone(),
-                    owners: asset.owners.clone(),
-                    deps: asset.deps.clone(),
-                    partitions: asset.partitions.clone(),
-                    latest: latest.remove(&asset.key),
-                    counts,
-                });
+                let keys = keys.get(name).copied().unwrap_or_default();
+                *counts.entry(PartitionState::Missing).or_insert(0) += keys.saturating_sub(seen);
             }
+            rows.push(AssetRow {
+                tenant: tenant.clone(),
+                asset: asset.key.clone(),
+                group: asset.group.clone(),
+                description: asset.description.clone(),
+                kinds: asset.kinds.clone(),
+                owners: asset.owners.clone(),
+                deps: asset.deps.clone(),
+                partitions: asset.partitions.clone(),
+                latest: latest.remove(&asset.key),
+                counts,
+            });
         }
         Ok(rows)
+    }
+
+    /// How many partitions of each asset are in each state, without those that were removed.
+    async fn touched<'a>(
+        &self,
+        tenant: &TenantId,
+        manifests: impl Iterator<Item = &'a Arc<Manifest>>,
+    ) -> Result<StateCounts, ControlError> {
+        let mut touched = self.store.partition_counts(tenant).await?;
+        let (mut assets, mut kept) = (Vec::new(), BTreeSet::new());
+        for manifest in manifests {
+            for asset in manifest.assets.values().filter(|it| touched.contains_key(&it.key)) {
+                let Some(name) = &asset.partitions else { continue };
+                // Only of these are keys removed; those that stand in the file stay.
+                if let Some(PartitionsDef::Dynamic(def)) = manifest.partitions.get(name) {
+                    assets.push((&asset.key, name));
+                    kept.extend(def.keys.iter().map(|key| (name, key)));
+                }
+            }
+        }
+        if assets.is_empty() {
+            return Ok(touched);
+        }
+        let kept: Vec<_> = kept.into_iter().collect();
+        for (asset, removed) in self.store.removed_counts(tenant, &assets, &kept).await? {
+            let counts = touched.entry(asset).or_default();
+            for (state, count) in removed {
+                let left = counts.entry(state).or_default();
+                *left = left.saturating_sub(count);
+            }
+            counts.retain(|_, count| *count > 0);
+        }
+        Ok(touched)
     }
 
     /// An asset with its history and partitions, or an error that names the nearest one.

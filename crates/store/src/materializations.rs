@@ -93,6 +93,16 @@ statements! {
           ON s.tenant = d.tenant AND s.asset = $3 AND s.partition_key = d.partition_key
         WHERE d.tenant = $1 AND d.definition = $2 AND d.removed_at IS NOT NULL
         ORDER BY d.partition_key LIMIT $4";
+    REMOVED_COUNTS = "
+        WITH asked(asset, definition) AS (/*pairs $2*/)
+        SELECT s.asset, s.state, COUNT(*)
+        FROM asked AS a
+        CROSS JOIN dynamic_partition AS d
+        JOIN partition_state AS s
+          ON s.tenant = d.tenant AND s.asset = a.asset AND s.partition_key = d.partition_key
+        WHERE d.tenant = $1 AND d.definition = a.definition AND d.removed_at IS NOT NULL
+          AND (d.definition, d.partition_key) NOT IN (/*pairs $3*/)
+        GROUP BY s.asset, s.state";
     PARTITION_COUNTS = "
         SELECT asset, state, COUNT(*) FROM partition_state
         WHERE tenant = $1 GROUP BY asset, state";
@@ -113,6 +123,9 @@ pub struct Versions {
     /// The version of the code that made it.
     pub code_version: String,
 }
+
+/// How many partitions of each asset are in each state.
+pub type StateCounts = BTreeMap<AssetKey, BTreeMap<PartitionState, u64>>;
 
 /// An asset and a partition of it.
 pub type AssetPartition = (AssetKey, PartitionKey);
@@ -259,6 +272,18 @@ fn versions(mut row: Row, partition: Option<PartitionKey>) -> Result<Versions, S
     })
 }
 
+/// The number of partitions in each state, of each asset, from rows that say so.
+fn counts(rows: Vec<Row>) -> Result<StateCounts, StoreError> {
+    let mut counts = StateCounts::new();
+    for mut row in rows {
+        let asset = row.parse()?;
+        let state = row.parse::<StateName>()?.0;
+        let count = u64::from(row.count()?);
+        counts.entry(asset).or_default().insert(state, count);
+    }
+    Ok(counts)
+}
+
 impl Store {
     /// The newest materialization of each asset of a tenant.
     pub async fn latest_materializations(
@@ -403,19 +428,20 @@ impl Store {
         rows.into_iter().map(|mut row| Ok((row.parse()?, row.parse::<StateName>()?.0))).collect()
     }
 
-    /// How many touched partitions of each asset are in each state.
-    pub async fn partition_counts(
+    /// How many touched partitions of each of `assets` are in each state whose keys were removed
+    /// from its definition, but for the keys that a definition has `kept`.
+    pub async fn removed_counts(
         &self,
         tenant: &TenantId,
-    ) -> Result<BTreeMap<AssetKey, BTreeMap<PartitionState, u64>>, StoreError> {
-        let rows = self.read(Scope::tenant(tenant), &PARTITION_COUNTS, vec![tenant.into()]).await?;
-        let mut counts: BTreeMap<AssetKey, BTreeMap<PartitionState, u64>> = BTreeMap::new();
-        for mut row in rows {
-            let asset = row.parse()?;
-            let state = row.parse::<StateName>()?.0;
-            let count = u64::from(row.count()?);
-            counts.entry(asset).or_default().insert(state, count);
-        }
-        Ok(counts)
+        assets: &[(&AssetKey, &PartitionsName)],
+        kept: &[(&PartitionsName, &PartitionKey)],
+    ) -> Result<StateCounts, StoreError> {
+        let params = vec![tenant.into(), json(&assets), json(&kept)];
+        counts(self.read(Scope::tenant(tenant), &REMOVED_COUNTS, params).await?)
+    }
+
+    /// How many touched partitions of each asset are in each state.
+    pub async fn partition_counts(&self, tenant: &TenantId) -> Result<StateCounts, StoreError> {
+        counts(self.read(Scope::tenant(tenant), &PARTITION_COUNTS, vec![tenant.into()]).await?)
     }
 }

@@ -284,7 +284,13 @@ async fn the_partitions_whose_keys_were_removed_are_known(db: Db) {
     partitions::remove(&mut batch, &tenant, &name, &gone, at(2));
     db.store.apply(batch).await.unwrap();
     let removed = db.store.partitions_removed(&tenant, (&asset, &name), 10).await.unwrap();
-    assert_eq!(removed, BTreeMap::from([(gone, PartitionState::Failed)]));
+    assert_eq!(removed, BTreeMap::from([(gone.clone(), PartitionState::Failed)]));
+    let counts = async |kept: &[(&PartitionsName, &PartitionKey)]| {
+        db.store.removed_counts(&tenant, &[(&asset, &name)], kept).await.unwrap()
+    };
+    let one = BTreeMap::from([(PartitionState::Failed, 1)]);
+    assert_eq!(counts(&[]).await, BTreeMap::from([(asset.clone(), one)]));
+    assert_eq!(counts(&[(&name, &gone)]).await, BTreeMap::new());
 }
 
 async fn the_ends_of_a_step_are_those_since_a_run_and_a_time_newest_first(db: Db) {
