@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use millstream_model::view::{MadeBy, MaterializationRow, PartitionState};
 use millstream_model::{
-    AssetKey, ContentHash, Event, EventBody, MetadataValue, PartitionKey, TenantId, Timestamp,
+    AssetKey, ContentHash, Event, EventBody, MetadataValue, PartitionKey, TenantId,
 };
 use millstream_plan::check_made;
 use millstream_store::materializations::{self, PartitionChange};
@@ -105,8 +105,7 @@ impl Control {
         if let Some((key, said)) = &named {
             let (said, reported_by) = (said.clone(), by.clone());
             let report = NamedReport { said, report: id, reported_by, at };
-            let week = i64::try_from(REMEMBERED.as_micros()).unwrap_or(i64::MAX);
-            let forget = Timestamp::from_micros(at.as_micros().saturating_sub(week));
+            let forget = at.before(REMEMBERED);
             reports::keep_name(&mut batch, (tenant, &row.asset, key), &report, forget);
         }
         materializations::insert(&mut batch, tenant, &row);

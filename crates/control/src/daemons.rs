@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use millstream_decide::liveness::{LoopBeat, standing};
-use millstream_model::{DaemonRow, Timestamp};
+use millstream_model::DaemonRow;
 use millstream_store::StoreError;
 use millstream_store::events::PUBLISHER_LEASE;
 use millstream_store::loops::{self, StoredLoop};
@@ -47,10 +47,10 @@ impl Control {
                 daemon: daemon.to_owned(),
                 name: it.name.to_owned(),
                 silence_max: it.silence_max,
-                beat_at: before(now, it.silent_for),
+                beat_at: now.before(it.silent_for),
             })
             .collect();
-        self.store.apply(loops::keep(&stored, before(now, SHOWN_FOR))).await.map(|_| ())
+        self.store.apply(loops::keep(&stored, now.before(SHOWN_FOR))).await.map(|_| ())
     }
 
     /// A daemon ends.
@@ -78,9 +78,4 @@ impl Control {
         }
         Ok(standing(&beats, &holders, self.now()))
     }
-}
-
-fn before(now: Timestamp, length: Duration) -> Timestamp {
-    let micros = i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
-    Timestamp::from_micros(now.as_micros().saturating_sub(micros))
 }

@@ -153,7 +153,7 @@ pub enum ControlError {
     },
 
     /// The key of a report is none.
-    #[error("an idempotency key has between 1 and {limit} bytes")]
+    #[error("an idempotency key has between 1 and {limit} bytes and no control characters")]
     ReportKey {
         /// The most.
         limit: usize,
