@@ -1,5 +1,6 @@
 //! The list of runs: filtered by the URL, a page at a time.
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use askama::Template;
@@ -24,6 +25,8 @@ pub struct RunsPage {
     pub filter: RunFilter,
     /// The runs that pass the filter, newest first.
     pub runs: Vec<RunRow>,
+    /// The run that the page begins behind, if it is not the first page.
+    pub before: Option<RunId>,
     /// The last of them, if there are more after it.
     pub next: Option<RunId>,
 }
@@ -120,7 +123,10 @@ pub fn runs(page: RunsPage) -> Html {
         (_, 0) => format!("{more}{}, none failed", format::plural(shown as u64, "run", "runs")),
         _ => format!("{more}{}, {failed} failed", format::plural(shown as u64, "run", "runs")),
     };
+    // Of a part of the chain nobody could say where all of it is.
+    let is_whole = page.before.is_none() && page.next.is_none() && page.filter.status.is_none();
     if page.filter.tag.is_some()
+        && is_whole
         && let Some(stage) = stage(&page.runs, page.now)
     {
         verdict = format!("{verdict}; {stage}");
@@ -137,11 +143,13 @@ pub fn runs(page: RunsPage) -> Html {
     })
 }
 
-/// Where the chain is that runs of one label make: the oldest that has not succeeded and that
-/// nothing tries again, with why.
+/// Where the chain is that runs of one label make: the oldest that has not succeeded, that nothing
+/// tries again and that no newer run of the same for the same partition stands for, with why.
 fn stage(runs: &[RunRow], now: Timestamp) -> Option<String> {
+    let mut seen = BTreeSet::new();
+    let newest = runs.iter().filter(|run| seen.insert((&run.title, &run.partition)));
     let open = |run: &&RunRow| run.status != RunStatus::Success && run.retried_as.is_none();
-    let run = runs.iter().rev().find(open)?;
+    let run = newest.filter(open).last()?;
     let line = RunLine::new(run, now);
     let word = if run.status.is_terminal() { "stopped at" } else { "now at" };
     let why = if line.why.is_empty() { String::new() } else { format!(": {}", line.why) };

@@ -107,7 +107,8 @@ pub(crate) async fn runs(
         let runs = crate::format::plural(number.into(), "run is", "runs are");
         format!("{runs} queued; partitions of other tenants run there.")
     });
-    Ok(pages::runs::runs(RunsPage { frame, now: state.control.now(), filter, runs, next }))
+    let (now, before) = (state.control.now(), query.before);
+    Ok(pages::runs::runs(RunsPage { frame, now, filter, runs, before, next }))
 }
 
 async fn list(

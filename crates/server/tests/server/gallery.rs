@@ -69,6 +69,7 @@ fn lists(theme: Theme) -> Vec<(&'static str, Html)> {
         now: samples::now(),
         filter: RunFilter::default(),
         runs: samples::runs(),
+        before: None,
         next: Some(samples::run_id(23)),
     };
     let (time, system) = (samples::now(), frame(Section::System));
