@@ -24,7 +24,8 @@ pub struct LoopBeat {
 /// The daemons, by name. `holders` says who holds the leases called as the loops that need one.
 ///
 /// All loops of a daemon are told of by one of them, so that of a process that is gone all are
-/// silent.
+/// silent. One that hangs is told from the others by the clock that timed them all; only whether a
+/// whole daemon is gone compares its clock with `now`.
 pub fn standing(
     beats: &[LoopBeat],
     holders: &BTreeMap<String, String>,
@@ -32,7 +33,10 @@ pub fn standing(
 ) -> Vec<DaemonRow> {
     let mut daemons: BTreeMap<&str, Vec<LoopRow>> = BTreeMap::new();
     for beat in beats {
-        let is_silent = now.since(beat.beat_at) > beat.silence_max;
+        let of_daemon = beats.iter().filter(|other| other.daemon == beat.daemon);
+        let newest = of_daemon.map(|other| other.beat_at).max().unwrap_or(beat.beat_at);
+        let is_gone = now.since(newest) > beat.silence_max;
+        let is_silent = is_gone || newest.since(beat.beat_at) > beat.silence_max;
         daemons.entry(&beat.daemon).or_default().push(LoopRow {
             name: beat.name.clone(),
             state: if is_silent { LoopState::Unhealthy } else { LoopState::Healthy },
@@ -82,8 +86,14 @@ mod tests {
     #[test]
     fn a_loop_is_unhealthy_after_its_limit_and_the_others_are_not() {
         use LoopState::{Healthy, Unhealthy};
-        let beats = [beat("a", "queue", 69), beat("a", "losses", 70)];
+        let beats = [beat("a", "queue", 59), beat("a", "losses", 90)];
         assert_eq!(states(&beats), [("a".to_owned(), Unhealthy, vec![Healthy, Unhealthy])]);
+    }
+
+    #[test]
+    fn a_loop_is_not_silent_because_the_clock_of_its_machine_is_slow() {
+        let beats = [beat("a", "queue", 65), beat("a", "losses", 72)];
+        assert_eq!(states(&beats)[0].1, LoopState::Healthy);
     }
 
     #[test]

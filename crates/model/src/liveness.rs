@@ -19,7 +19,7 @@ pub enum LoopState {
 }
 
 impl LoopState {
-    /// The state, as stored and shown.
+    /// The state, as shown.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Healthy => "healthy",

@@ -47,7 +47,7 @@ pub(crate) async fn server_info(State(state): State<ServerState>) -> Json<serde_
         Ok(_) => "unhealthy",
         Err(_) => "unknown",
     };
-    let is_ok = readiness.database == "ok" && daemons != "unhealthy";
+    let is_ok = readiness.database == "ok" && daemons == "ok";
     let status = if is_ok { "ok" } else { "degraded" };
     Json(json!({
         "name": "millstream",

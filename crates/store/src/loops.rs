@@ -16,7 +16,10 @@ statements! {
         SELECT daemon, name, silence_max, beat_at FROM told WHERE TRUE
         ON CONFLICT (daemon, name) DO UPDATE
         SET silence_max = excluded.silence_max, beat_at = excluded.beat_at";
-    FORGET_LOOPS = "DELETE FROM daemon_loop WHERE beat_at < $1";
+    FORGET_LOOPS = "
+        DELETE FROM daemon_loop
+        WHERE daemon IN (SELECT daemon FROM daemon_loop
+                         GROUP BY daemon HAVING MAX(beat_at) < $1)";
     FORGET_DAEMON = "DELETE FROM daemon_loop WHERE daemon = $1";
     FORGET_DAEMONS = "DELETE FROM daemon_loop";
     LOOPS = "
@@ -37,7 +40,8 @@ pub struct StoredLoop {
     pub beat_at: Timestamp,
 }
 
-/// Stores when `loops` last got around, and forgets those that were silent since `forget`.
+/// Stores when `loops` last got around, and forgets the daemons that were silent since `forget`: a
+/// loop that hangs is known as long as another of its daemon gets around.
 pub fn keep(loops: &[StoredLoop], forget: Timestamp) -> Batch {
     let micros = |length: Duration| i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
     let rows: Vec<_> = loops

@@ -45,16 +45,23 @@ struct LoopLine {
 /// The page.
 pub fn daemons(page: DaemonsPage) -> Html {
     let DaemonsPage { frame, now, daemons } = page;
-    let total = format::plural(daemons.len() as u64, "daemon", "daemons");
-    let all = if are_healthy(&daemons) { "every loop gets around" } else { "something is silent" };
     Html::render(&Daemons {
-        verdict: format!("{total} · {all}"),
+        verdict: verdict(&daemons),
         groups: daemons.iter().map(|daemon| daemon_lines(daemon, now)).collect(),
         equivalent: Equivalent::new()
             .with("This list", "millstream daemon list".to_owned())
             .with("As JSON", "GET /api/v1/daemons".to_owned()),
         frame,
     })
+}
+
+fn verdict(daemons: &[DaemonRow]) -> String {
+    if daemons.is_empty() {
+        return "no daemon: runs wait, and nothing is scheduled".to_owned();
+    }
+    let total = format::plural(daemons.len() as u64, "daemon", "daemons");
+    let all = if are_healthy(daemons) { "every loop gets around" } else { "something is silent" };
+    format!("{total} · {all}")
 }
 
 fn daemon_lines(daemon: &DaemonRow, now: Timestamp) -> DaemonLines {

@@ -7,6 +7,7 @@ use millstream_server::frame::{Section, Theme};
 use millstream_server::pages::assets::{badge, counts};
 use millstream_server::pages::definitions::{DefinitionsPage, definitions};
 use millstream_server::pages::now::unresolved;
+use millstream_server::pages::runs::{RunFilter, RunsPage, runs};
 
 use crate::gallery;
 
@@ -111,6 +112,42 @@ fn an_asset_that_was_built_and_whose_last_try_failed_says_both() {
     assert!(bad.contains("Built ") && bad.contains(" Its last try failed, in run "), "{bad}");
     let over = verdict(vec![good, failed]);
     assert!(over.contains("Built ") && !over.contains("failed"), "{over}");
+}
+
+#[test]
+fn a_chain_has_stopped_at_its_oldest_failure_that_no_newer_run_made_good() {
+    let failed = crate::samples::failed_run();
+    let good = RunRow { status: RunStatus::Success, ..failed.clone() };
+    let other = RunRow { title: "other".to_owned(), ..failed.clone() };
+    let page = RunsPage {
+        frame: crate::samples::frame(Section::Runs, Theme::Auto),
+        now: crate::samples::now(),
+        filter: RunFilter::parse("tag:team=finance"),
+        runs: vec![good, other.clone(), failed],
+        before: None,
+        next: None,
+    };
+    let says = |page: &RunsPage| runs(page.clone()).text().contains("stopped at other (failed)");
+    assert!(says(&page));
+    let of_status = RunFilter::parse("tag:team=finance status:failed");
+    for part in [
+        RunsPage { next: Some(other.run_id), ..page.clone() },
+        RunsPage { before: Some(other.run_id), ..page.clone() },
+        RunsPage { filter: of_status, ..page.clone() },
+    ] {
+        assert!(!says(&part), "of a part nobody could say it");
+    }
+}
+
+#[test]
+fn an_instance_without_daemons_says_that_nothing_goes_on() {
+    let page = millstream_server::pages::daemons::DaemonsPage {
+        frame: crate::samples::frame(Section::System, Theme::Auto),
+        now: crate::samples::now(),
+        daemons: Vec::new(),
+    };
+    let html = millstream_server::pages::daemons::daemons(page);
+    assert!(html.text().contains("no daemon: runs wait, and nothing is scheduled"));
 }
 
 #[test]

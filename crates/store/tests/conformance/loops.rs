@@ -13,6 +13,7 @@ use crate::fixture::at;
 conformance! {
     a_loop_is_kept_once_with_its_newest_time,
     loops_are_forgotten_with_their_daemon_or_after_a_long_silence,
+    a_loop_that_hangs_is_known_as_long_as_its_daemon_lives,
 }
 
 fn beat(daemon: &str, name: &str, beat_at: Timestamp) -> StoredLoop {
@@ -30,6 +31,12 @@ async fn a_loop_is_kept_once_with_its_newest_time(db: Db) {
     db.store.apply(keep(&[beat("a", "queue", at(9))], at(0))).await.unwrap();
     let wanted = [beat("a", "queue", at(9)), beat("a", "scans", at(1))];
     assert_eq!(known(&db.store).await, wanted);
+}
+
+async fn a_loop_that_hangs_is_known_as_long_as_its_daemon_lives(db: Db) {
+    let all = [beat("a", "queue", at(9)), beat("a", "scans", at(1))];
+    db.store.apply(keep(&all, at(8))).await.unwrap();
+    assert_eq!(known(&db.store).await, all);
 }
 
 async fn loops_are_forgotten_with_their_daemon_or_after_a_long_silence(db: Db) {
