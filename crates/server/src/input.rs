@@ -1,8 +1,7 @@
-//! Reading requests: axum's extractors with our own words for what they refuse.
+//! Reading requests: axum's extractors with our own words for what they refuse. JSON is read by
+//! [`Body`](crate::body::Body).
 
 use axum::Form;
-use axum::Json;
-use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
@@ -12,9 +11,6 @@ use serde::de::DeserializeOwned;
 
 use crate::problem::Problem;
 
-/// The body, which is JSON.
-pub(crate) struct Body<T>(pub(crate) T);
-
 /// The fields of a form.
 pub(crate) struct Fields<T>(pub(crate) T);
 
@@ -23,18 +19,6 @@ pub(crate) struct Params<T>(pub(crate) T);
 
 /// The named parts of the path.
 pub(crate) struct Segments<T>(pub(crate) T);
-
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        match Json::<T>::from_request(request, state).await {
-            Ok(Json(value)) => Ok(Self(value)),
-            Err(JsonRejection::BytesRejection(error)) => Err(Problem::of_status(error.status())),
-            Err(error) => Err(Problem::bad_request(error.body_text())),
-        }
-    }
-}
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Fields<T> {
     type Rejection = Problem;

@@ -8,6 +8,7 @@
 mod access;
 mod api;
 pub mod assets;
+mod body;
 mod finish;
 pub mod format;
 pub mod frame;

@@ -11,7 +11,7 @@ use millstream_model::worker_api::{Assignment, Report, ReportAnswer, SlotAnswer,
 use serde::Deserialize;
 
 use crate::access::WorkerRight;
-use crate::input::Body;
+use crate::body::Body;
 use crate::problem::Problem;
 use crate::state::ServerState;
 

@@ -11,7 +11,8 @@ use millstream_model::{AssetKey, MetadataValue, PartitionKey};
 use serde::{Deserialize, Serialize};
 
 use crate::access::Visitor;
-use crate::input::{AssetPath, Body, Segments, asset_key};
+use crate::body::Body;
+use crate::input::{AssetPath, Segments, asset_key};
 use crate::problem::Problem;
 use crate::state::ServerState;
 use crate::ui::act::by_hand;

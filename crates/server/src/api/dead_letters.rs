@@ -8,7 +8,8 @@ use millstream_model::{DeadLetter, RetryFrom, RunId};
 use serde::Deserialize;
 
 use crate::access::Visitor;
-use crate::input::{Body, Params, RunPath, Segments};
+use crate::body::Body;
+use crate::input::{Params, RunPath, Segments};
 use crate::problem::Problem;
 use crate::state::ServerState;
 

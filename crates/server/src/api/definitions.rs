@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::access::Visitor;
-use crate::input::Body;
+use crate::body::Body;
 use crate::mask::masked;
 use crate::problem::Problem;
 use crate::state::ServerState;

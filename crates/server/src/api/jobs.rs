@@ -11,7 +11,8 @@ use millstream_model::{ErrorCode, PartitionKey};
 use serde::Deserialize;
 
 use crate::access::Visitor;
-use crate::input::{Body, JobPath, Segments, job_name};
+use crate::body::Body;
+use crate::input::{JobPath, Segments, job_name};
 use crate::problem::Problem;
 use crate::state::ServerState;
 use crate::ui::act::by_hand;

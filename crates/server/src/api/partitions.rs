@@ -9,7 +9,8 @@ use millstream_model::{ErrorCode, PartitionKey, PartitionsDef, PartitionsName, T
 use serde::{Deserialize, Serialize};
 
 use crate::access::Visitor;
-use crate::input::{Body, Params, Segments, partitions_name};
+use crate::body::Body;
+use crate::input::{Params, Segments, partitions_name};
 use crate::problem::Problem;
 use crate::state::ServerState;
 

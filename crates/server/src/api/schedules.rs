@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::access::Visitor;
 use crate::api::jobs::SwitchBody;
 use crate::api::ticks::TicksQuery;
-use crate::input::{Body, Params, SchedulePath, Segments};
+use crate::body::Body;
+use crate::input::{Params, SchedulePath, Segments};
 use crate::problem::Problem;
 use crate::state::ServerState;
 

@@ -10,7 +10,8 @@ use crate::access::Visitor;
 use crate::api::definitions::wait_for_daemon;
 use crate::api::jobs::SwitchBody;
 use crate::api::ticks::TicksQuery;
-use crate::input::{Body, Params, Segments, SensorPath};
+use crate::body::Body;
+use crate::input::{Params, Segments, SensorPath};
 use crate::problem::Problem;
 use crate::state::ServerState;
 

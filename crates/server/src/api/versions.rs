@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::Visitor;
 use crate::api::definitions::wait_for_daemon;
-use crate::input::{Body, FilePath, Params, Segments};
+use crate::body::Body;
+use crate::input::{FilePath, Params, Segments};
 use crate::mask::masked_changes;
 use crate::problem::Problem;
 use crate::state::ServerState;
