@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::redirect::Policy;
 
@@ -65,11 +66,16 @@ impl Client {
     }
 
     /// Sends `request` and waits for the whole answer.
-    pub async fn send(&self, request: Request<'_>) -> Result<Answer, OutboundError> {
-        match &self.guard {
-            None => Ok(exchange(&self.inner, &request, self.limits).await?.answer),
-            Some(guard) => follow::send(&self.inner, guard, request, self.limits).await,
-        }
+    pub fn send<'a>(
+        &'a self,
+        request: Request<'a>,
+    ) -> BoxFuture<'a, Result<Answer, OutboundError>> {
+        Box::pin(async move {
+            match &self.guard {
+                None => Ok(exchange(&self.inner, &request, self.limits).await?.answer),
+                Some(guard) => follow::send(&self.inner, guard, request, self.limits).await,
+            }
+        })
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use millstream_blob::{LogKey, LogStream};
 use millstream_model::worker_api::Assignment;
 use millstream_model::{ErrorCode, StepConfig, StepError, StepPlan};
@@ -36,33 +37,39 @@ impl Worker {
     ///
     /// A program that leaves no result file has answered with what it printed, if that is JSON.
     /// Dropping the future kills its processes.
-    pub async fn ask(&self, question: &Assignment, seams: &Seams) -> Result<Asked, StepError> {
-        let Some(asked) = question.plan.steps.first() else {
-            return Err(failed("the question has no step".to_owned()));
-        };
-        let _pinned = self.python.pinned(question.run, question.epoch);
-        let scratch = Arc::new(RunScratch::at(self.settings.run_scratch(question)));
-        let steps = RunSteps { worker: Arc::new(self.clone()), scratch };
-        let (_nobody, stop) = watch::channel(false);
-        let (events, mut reports) = mpsc::channel(REPORTS);
-        let order = AttemptOrder {
-            assignment: &Arc::new(question.clone()),
-            step: asked,
-            number: 1,
-            taken: Taken::already(),
-            stop,
-            seams,
-            place: 0,
-            upstream: Vec::new(),
-            events,
-        };
-        let drained = async { while reports.recv().await.is_some() {} };
-        let (done, ()) = tokio::join!(steps.execute(order), drained);
-        let answer = self.answer(question, asked, done.end).await;
-        if let Err(error) = self.blobs.remove_run(&question.tenant, question.run).await {
-            tracing::warn!(%error, "what a question left behind stays");
-        }
-        answer
+    pub fn ask<'a>(
+        &'a self,
+        question: &'a Assignment,
+        seams: &'a Seams,
+    ) -> BoxFuture<'a, Result<Asked, StepError>> {
+        Box::pin(async move {
+            let Some(asked) = question.plan.steps.first() else {
+                return Err(failed("the question has no step".to_owned()));
+            };
+            let _pinned = self.python.pinned(question.run, question.epoch);
+            let scratch = Arc::new(RunScratch::at(self.settings.run_scratch(question)));
+            let steps = RunSteps { worker: Arc::new(self.clone()), scratch };
+            let (_nobody, stop) = watch::channel(false);
+            let (events, mut reports) = mpsc::channel(REPORTS);
+            let order = AttemptOrder {
+                assignment: &Arc::new(question.clone()),
+                step: asked,
+                number: 1,
+                taken: Taken::already(),
+                stop,
+                seams,
+                place: 0,
+                upstream: Vec::new(),
+                events,
+            };
+            let drained = async { while reports.recv().await.is_some() {} };
+            let (done, ()) = tokio::join!(steps.execute(order), drained);
+            let answer = self.answer(question, asked, done.end).await;
+            if let Err(error) = self.blobs.remove_run(&question.tenant, question.run).await {
+                tracing::warn!(%error, "what a question left behind stays");
+            }
+            answer
+        })
     }
 
     async fn answer(

@@ -5,6 +5,7 @@ use std::time::Duration;
 use deadpool_postgres::{
     Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
 };
+use futures_util::future::BoxFuture;
 use millstream_model::chain;
 use millstream_postgres::{Address, AddressError};
 
@@ -59,16 +60,18 @@ pub(super) fn pool(address: Address, connections: usize) -> Result<Pool, StoreEr
         .map_err(|error| StoreError::Unavailable(error.to_string()))
 }
 
-/// A connection of the pool.
-pub(super) async fn get(pool: &Pool) -> Result<Object, StoreError> {
-    pool.get().await.map_err(|error| match error {
-        PoolError::Backend(error) => failure::of("connect", &error).error,
-        PoolError::Timeout(_) => StoreError::Unavailable(format!(
-            "no connection was free within {} s; {} are in use",
-            GET_MAX.as_secs(),
-            pool.status().size
-        )),
-        error => StoreError::Unavailable(error.to_string()),
+/// A connection of the pool; boxed, so that the pool is compiled here alone.
+pub(super) fn get(pool: &Pool) -> BoxFuture<'_, Result<Object, StoreError>> {
+    Box::pin(async move {
+        pool.get().await.map_err(|error| match error {
+            PoolError::Backend(error) => failure::of("connect", &error).error,
+            PoolError::Timeout(_) => StoreError::Unavailable(format!(
+                "no connection was free within {} s; {} are in use",
+                GET_MAX.as_secs(),
+                pool.status().size
+            )),
+            error => StoreError::Unavailable(error.to_string()),
+        })
     })
 }
 

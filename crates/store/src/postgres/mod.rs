@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool};
+use futures_util::future::BoxFuture;
 
 use crate::batch::{Expect, Step};
 use crate::changes::Changes;
@@ -97,28 +98,33 @@ impl Postgres {
     }
 
     /// Makes the trip, again while the failure may be repeated by calls of the kind `call`.
-    async fn with_patience(
-        &self,
-        scope: &Scope,
-        steps: &[Step],
+    ///
+    /// Boxed, so that the driver is compiled here and not in each crate that awaits the store, and
+    /// takes no room in what awaits an embedded database.
+    fn with_patience<'a>(
+        &'a self,
+        scope: &'a Scope,
+        steps: &'a [Step],
         call: Repeat,
-    ) -> Result<Vec<Vec<Row>>, StoreError> {
-        let mut repeats = 0;
-        loop {
-            let failure = match self.trip(scope, steps).await {
-                Ok(rows) => return Ok(rows),
-                Err(failure) => failure,
-            };
-            let may_repeat = failure.repeat == Repeat::Always || failure.repeat == call;
-            if !may_repeat || repeats == REPEATS_MAX {
-                return Err(failure.error);
+    ) -> BoxFuture<'a, Result<Vec<Vec<Row>>, StoreError>> {
+        Box::pin(async move {
+            let mut repeats = 0;
+            loop {
+                let failure = match self.trip(scope, steps).await {
+                    Ok(rows) => return Ok(rows),
+                    Err(failure) => failure,
+                };
+                let may_repeat = failure.repeat == Repeat::Always || failure.repeat == call;
+                if !may_repeat || repeats == REPEATS_MAX {
+                    return Err(failure.error);
+                }
+                tracing::debug!(error = %failure.error, "the trip to the database is made again");
+                // Batches that failed together come back apart, or they would meet again.
+                let turn = self.repeated.fetch_add(1, Ordering::Relaxed) % 16;
+                tokio::time::sleep(REPEAT_WAIT * 2_u32.pow(repeats) + REPEAT_WAIT * turn).await;
+                repeats += 1;
             }
-            tracing::debug!(error = %failure.error, "the trip to the database is made again");
-            // Batches that failed together come back apart, or they would meet again.
-            let turn = self.repeated.fetch_add(1, Ordering::Relaxed) % 16;
-            tokio::time::sleep(REPEAT_WAIT * 2_u32.pow(repeats) + REPEAT_WAIT * turn).await;
-            repeats += 1;
-        }
+        })
     }
 
     async fn trip(&self, scope: &Scope, steps: &[Step]) -> Result<Vec<Vec<Row>>, Failure> {
