@@ -225,6 +225,8 @@ async fn receive_notices(mut child: Child, stdout: ChildStdout, processes: Arc<M
     if let Some(supervisor) = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed())) {
         tokio::task::spawn_blocking(move || orphans::end_all_of(supervisor)).await.ok();
     }
+    // Only now: who hears it may try its step again, and shall not meet what the first try left.
+    lock(&processes).tell_all();
     if let Err(error) = child.wait().await {
         tracing::error!(%error, "the supervisor's end cannot be awaited");
     }
@@ -256,10 +258,13 @@ impl Processes {
     /// The supervisor is gone. One that was killed could not end its groups, so that is done here.
     fn lose(&mut self) {
         self.is_lost = true;
-        for (_, watch) in self.all.drain() {
-            if let Some(group) = watch.group {
-                rustix::process::kill_process_group(group, Signal::KILL).ok();
-            }
+        for group in self.all.values().filter_map(|watch| watch.group) {
+            rustix::process::kill_process_group(group, Signal::KILL).ok();
         }
+    }
+
+    /// Has those who wait hear that the supervisor was lost, which the end of their senders says.
+    fn tell_all(&mut self) {
+        self.all.clear();
     }
 }

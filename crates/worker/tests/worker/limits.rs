@@ -8,7 +8,7 @@ use millstream_model::{
 };
 use millstream_plan::progress::RunOutcome;
 use millstream_worker::RunEnd;
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::bench::{Bench, run_id, run_of, shell};
 use crate::processes::{is_alive, pid_in, until};
@@ -120,6 +120,32 @@ async fn a_process_that_left_its_group_does_not_outlive_its_step() {
     );
     assert_eq!(bench.run(run_of(vec![shell("leave", &line)])).await, succeeded());
     assert!(!is_alive(pid_in(&file).await), "it runs on");
+}
+
+#[tokio::test]
+async fn what_left_its_group_is_gone_when_a_step_hears_that_its_supervisor_was_lost() {
+    let bench = Bench::new();
+    let path = |name: &str| bench.folder.path().join(name);
+    // Many, so that to end them all takes longer than to say that the supervisor is gone.
+    let line = format!(
+        "for i in $(seq 30); do setsid sleep 60 >/dev/null 2>&1 & echo $! >> {}; done; \
+         echo $PPID > {}; wait",
+        path("left").display(),
+        path("supervisor").display()
+    );
+    let killing = async {
+        kill_process(pid_in(&path("supervisor")).await, Signal::KILL).unwrap();
+    };
+    let (end, ()) = tokio::join!(bench.run(run_of(vec![shell("long", &line)])), killing);
+    let left: Vec<Pid> = std::fs::read_to_string(path("left"))
+        .unwrap()
+        .lines()
+        .map(|line| Pid::from_raw(line.parse().unwrap()).unwrap())
+        .filter(|pid| is_alive(*pid))
+        .collect();
+    assert_eq!(left, [], "they run on beside the next try");
+    assert!(matches!(end, RunEnd::Finished(RunOutcome::Failed { .. })), "{end:?}");
+    assert!(bench.control.errors()[0].message.contains("was lost"), "{:?}", bench.control.errors());
 }
 
 #[tokio::test]
