@@ -1,6 +1,6 @@
 //! `millstream definitions`: status, scan and validate; the other verbs have files of their own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use millstream_model::Severity;
@@ -114,20 +114,25 @@ async fn status(client: &Client, global: &Global) -> Result<(), AppError> {
 fn show_files(status: &Value) {
     let row = |file: &Value| {
         let number = file.get("number").and_then(Value::as_u64);
-        let state = file.get("state").cloned().and_then(|it| serde_json::from_value(it).ok());
-        let says = match state {
-            None | Some(FileState::Live) => "",
-            Some(FileState::LastGood) => "its last good version",
-            Some(FileState::Broken) => "no version of it was good",
-            Some(FileState::Stale) => "cannot be seen now",
-            Some(FileState::Deleted) => "deleted",
-        };
+        let state = text(file, "/state");
         let version = number.map_or_else(|| "–".to_owned(), |number| format!("v{number}"));
-        vec![text(file, "/name"), version, says.to_owned()]
+        vec![text(file, "/name"), version, standing(&state).to_owned()]
     };
     let files: Vec<Vec<String>> = rows(status, "files").iter().map(row).collect();
     if !files.is_empty() {
         output::table(&["FILE", "VERSION", ""], &files);
+    }
+}
+
+/// What a file's state amounts to; a state that a newer server knows is shown as it is.
+fn standing(state: &str) -> &str {
+    match serde_json::from_value(state.into()) {
+        Ok(FileState::Live) => "",
+        Ok(FileState::LastGood) => "its last good version",
+        Ok(FileState::Broken) => "no version of it was good",
+        Ok(FileState::Stale) => "cannot be seen now",
+        Ok(FileState::Deleted) => "deleted",
+        Err(_) => state,
     }
 }
 
@@ -153,28 +158,41 @@ async fn scan(client: &Client, global: &Global, accept: bool) -> Result<(), AppE
 fn validate(global: &Global, paths: &[PathBuf]) -> Result<(), AppError> {
     let settings = Settings::of(&global.dir)?;
     let paths = if paths.is_empty() { std::slice::from_ref(&settings.dags) } else { paths };
-    let (mut roots, mut asked) = (Vec::new(), BTreeSet::new());
+    // Names say which file is meant below one root only, so each root is checked by itself.
+    let mut asked: BTreeMap<PathBuf, BTreeSet<String>> = BTreeMap::new();
     for path in paths {
         let (root, names) = files::asked(path, &settings)?;
-        asked.extend(names);
-        if !roots.contains(&root) {
-            roots.push(root);
-        }
+        asked.entry(root).or_default().extend(names);
     }
-    let project = match roots.as_slice() {
-        [root] => settings.project_of(root),
-        _ => settings.project.clone(),
-    };
-    let files = files::read(&roots, &project)?;
-    let check = files::together(&files);
-    let mut found = files::findings(&files, &check);
-    found.retain(|found| asked.contains(&found.place.file));
-    let errors = found.iter().filter(|found| found.severity == Severity::Error).count();
+    let (mut count, mut all) = (0, Vec::new());
+    for (root, names) in asked {
+        let files = files::read(&root, &settings.project_of(&root))?;
+        let check = files::together(&files);
+        let mut found = files::findings(&files, &check);
+        found.retain(|found| names.contains(&found.place.file));
+        if !global.json {
+            files::draw(&files, &found);
+        }
+        count += names.len();
+        all.extend(found.into_iter().cloned());
+    }
+    let errors = all.iter().filter(|found| found.severity == Severity::Error).count();
     if global.json {
-        output::json(&json!({ "files": asked.len(), "errors": errors, "diagnostics": found }));
+        output::json(&json!({ "files": count, "errors": errors, "diagnostics": all }));
     } else {
-        files::draw(&files, &found);
-        output::line(&format!("{} file(s) checked, {errors} error(s)", asked.len()));
+        output::line(&format!("{count} file(s) checked, {errors} error(s)"));
     }
     if errors > 0 { Err(AppError::Failed) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_of_a_newer_server_is_shown_and_does_not_look_live() {
+        assert_eq!(standing("live"), "");
+        assert_eq!(standing("stale"), "cannot be seen now");
+        assert_eq!(standing("quarantined"), "quarantined");
+    }
 }

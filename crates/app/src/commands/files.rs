@@ -44,20 +44,17 @@ pub(super) fn asked(path: &Path, settings: &Settings) -> Result<(PathBuf, Vec<St
     }
 }
 
-/// The definition files at `roots`, which are files or folders, with their steps' sources below
-/// `project`.
-pub(super) fn read(roots: &[PathBuf], project: &Path) -> Result<Files, AppError> {
+/// The definition files at `root`, a file or a folder, with their steps' sources below `project`.
+pub(super) fn read(root: &Path, project: &Path) -> Result<Files, AppError> {
     let mut files = BTreeMap::new();
     let mut sources = Sources::new(project.to_owned());
-    for root in roots {
-        for (name, path) in definition_files(root)? {
-            let content = content(&path)?;
-            let mut parsed = millstream_definition::parse_file(&name, &content);
-            sources.fill(&name, &mut parsed);
-            let hash = parsed.manifest.as_ref().map(millstream_definition::file_hash);
-            let text = String::from_utf8_lossy(&content).into_owned();
-            files.insert(name, ReadFile { text, parsed, hash });
-        }
+    for (name, path) in definition_files(root)? {
+        let content = content(&path)?;
+        let mut parsed = millstream_definition::parse_file(&name, &content);
+        sources.fill(&name, &mut parsed);
+        let hash = parsed.manifest.as_ref().map(millstream_definition::file_hash);
+        let text = String::from_utf8_lossy(&content).into_owned();
+        files.insert(name, ReadFile { text, parsed, hash });
     }
     Ok(files)
 }

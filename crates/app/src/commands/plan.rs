@@ -46,7 +46,7 @@ impl From<bool> for Tells {
 pub(super) async fn run(global: &Global, order: Order) -> Result<(), AppError> {
     let settings = Settings::of(&global.dir)?;
     let folder = order.folder.unwrap_or_else(|| settings.dags.clone());
-    let files = files::read(std::slice::from_ref(&folder), &settings.project_of(&folder))?;
+    let files = files::read(&folder, &settings.project_of(&folder))?;
     let check = files::together(&files);
     let findings = files::findings(&files, &check);
     let errors = findings.iter().filter(|found| found.severity == Severity::Error).count();
@@ -74,7 +74,7 @@ fn against_folder(
     folder: &Path,
     settings: &Settings,
 ) -> Result<Changes, AppError> {
-    let files = files::read(&[folder.to_owned()], &settings.project_of(folder))?;
+    let files = files::read(folder, &settings.project_of(folder))?;
     let old = files::together(&files).manifest;
     Ok(changes_between(&old, new, SystemClock::start().now()))
 }

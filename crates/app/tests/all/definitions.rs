@@ -198,6 +198,22 @@ fn a_file_is_validated_with_the_others_of_its_folder_and_its_own_findings_are_sh
 }
 
 #[test]
+fn files_of_one_name_in_several_folders_are_each_validated() {
+    let project = Project::new();
+    project.write("a/dags/x.yaml", "assets: { a: { dep: [b] } }");
+    project.write("b/dags/x.yaml", "assets: { orders: {} }");
+    project.write("c/x.yaml", "assets: { orders: {} }");
+    let paths = ["a/dags/x.yaml", "b/dags/x.yaml", "c/x.yaml", "b/dags/x.yaml"];
+    let checked = project.run(&[&["definitions", "validate"][..], &paths].concat());
+    assert_eq!(checked.code, 1, "{checked:?}");
+    assert!(checked.out.contains("`dep`"), "{checked:?}");
+    assert!(checked.out.contains("3 file(s) checked, 1 error(s)"), "{checked:?}");
+    let counted = project.run(&[&["definitions", "validate", "--json"][..], &paths].concat());
+    let counted = counted.json();
+    assert_eq!((&counted["files"], &counted["errors"]), (&json!(3), &json!(1)), "{counted}");
+}
+
+#[test]
 fn validate_finds_a_selection_that_selects_nothing() {
     let project = Project::with("jobs: { lost: { select: nothing } }");
     let checked = project.run(&["definitions", "validate"]);
