@@ -11,6 +11,7 @@ use millstream_plan::progress::RunOutcome;
 use millstream_worker::{Canceler, ControlPlane, RunEnd, Seams, Worker};
 use tokio::task::JoinSet;
 
+use super::database::Database;
 use super::folder::Folder;
 use crate::error::AppError;
 use crate::instance::{self, Instance};
@@ -32,10 +33,10 @@ pub(super) struct Bed {
 }
 
 impl Bed {
-    /// An instance over the definition files that `folder` holds, on SQLite or at `postgres`.
-    pub(super) async fn open(folder: Folder, postgres: Option<&str>) -> Result<Self, AppError> {
+    /// An instance over the definition files that `folder` holds, on `database`.
+    pub(super) async fn open(folder: Folder, database: Database<'_>) -> Result<Self, AppError> {
         let mut settings = Settings::read(folder.path(), |_| None);
-        settings.database_url = postgres.map(str::to_owned);
+        settings.database_url = database.url();
         let instance = Instance::open(settings).await?;
         let program = std::env::current_exe()
             .map_err(|source| AppError::Files { path: "/proc/self/exe".into(), source })?;
@@ -175,7 +176,7 @@ fn request() -> RunRequest {
     }
 }
 
-fn not_claimed() -> AppError {
+pub(super) fn not_claimed() -> AppError {
     let what = "the run was not claimed; does a daemon run on this database?".to_owned();
     AppError::Bench { what }
 }

@@ -6,14 +6,15 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 
 use super::bed::{commits_of_rows, micros};
+use super::database::Database;
 use super::figure::{Figure, Unit};
 use super::folder::Folder;
 use super::idle::pss;
 use super::job;
 use super::quick::Size;
 use super::rounds::interleave;
+use super::served::{finished, launch, serve};
 use super::server::Server;
-use super::trigger::{finished, launch, serve};
 use crate::client::Client;
 use crate::error::AppError;
 
@@ -49,10 +50,10 @@ const BEFORE: u32 = 2_000;
 pub(super) async fn runs(
     folder: &Folder,
     size: &Size,
-    postgres: Option<&str>,
+    database: Database<'_>,
 ) -> Result<Vec<Figure>, AppError> {
     folder.define("one.json", &job::noops(1))?;
-    let (served, client) = serve(folder, (PLACES, postgres)).await?;
+    let (served, client) = serve(folder, (PLACES, database)).await?;
     let mut figures = Vec::new();
     for count in size.bursts {
         let outcome = interleave(
@@ -66,7 +67,6 @@ pub(super) async fn runs(
                 Ok(micros(start.elapsed()))
             },
         );
-        let database = if postgres.is_some() { "Postgres" } else { "SQLite" };
         let what = format!(
             "{count} runs at once, trigger to all finished, {database} / {ROWS} rows a run in \
              group commits"
@@ -108,7 +108,7 @@ pub(super) async fn steps(folder: &Folder, size: &Size) -> Result<Figure, AppErr
     let nodes: Vec<Value> =
         (0..STEPS).map(|n| json!({ "id": format!("s{n}"), "type": "noop" })).collect();
     folder.define("wide.json", &json!({ "nodes": nodes }).to_string())?;
-    let (served, client) = serve(folder, (PLACES, None)).await?;
+    let (served, client) = serve(folder, (PLACES, Database::Embedded)).await?;
     let outcome = interleave(
         size.rounds,
         async || commits_of_rows(served.store(), (STEPS, 1), COMMITTERS).await,

@@ -1,6 +1,7 @@
 //! P1: a durable step that does nothing, forty of them one after the other.
 
 use super::bed::{Bed, micros};
+use super::database::Database;
 use super::figure::Figure;
 use super::folder::Folder;
 use super::job;
@@ -11,14 +12,14 @@ use crate::error::AppError;
 /// Steps of the chain.
 const LENGTH: u32 = 40;
 
-/// Measures on the database at `postgres`, or on the embedded one.
+/// Measures on `database`.
 pub(super) async fn measure(
     folder: Folder,
     size: &Size,
-    postgres: Option<&str>,
+    database: Database<'_>,
 ) -> Result<Figure, AppError> {
     folder.define("chain.json", &job::noops(LENGTH as usize))?;
-    let bed = Bed::open(folder, postgres).await?;
+    let bed = Bed::open(folder, database).await?;
     let runs = size.runs;
     let outcome = interleave(
         size.rounds,
@@ -31,9 +32,6 @@ pub(super) async fn measure(
             Ok(took / f64::from(LENGTH * runs))
         },
     );
-    let what = match postgres {
-        None => "durable no-op step of 40 in sequence, SQLite / commit of one row",
-        Some(_) => "durable no-op step of 40 in sequence, Postgres / commit of one row",
-    };
-    Ok(Figure::ratio("P1", what, outcome.await?, (2.0, Some(1.5))))
+    let what = format!("durable no-op step of 40 in sequence, {database} / commit of one row");
+    Ok(Figure::ratio("P1", &what, outcome.await?, (2.0, Some(1.5))))
 }

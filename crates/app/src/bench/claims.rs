@@ -11,7 +11,8 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use millstream_control::{ClaimedRun, Control, QueueLimits, QueueWatch};
 use tokio::task::JoinSet;
 
-use super::bed::{Bed, TIME_TO_LIVE, broken, micros};
+use super::bed::{Bed, TIME_TO_LIVE, broken, micros, not_claimed};
+use super::database::Database;
 use super::figure::{Figure, Unit};
 use super::folder::Folder;
 use super::job;
@@ -28,6 +29,9 @@ const ROUNDS: usize = 3;
 /// The most that a claim may take, in microseconds: 5,000 a second.
 const CLAIM_MAX: f64 = 200.0;
 
+/// How long nobody may claim anything, while runs are to wait, before the measurement is given up.
+const PATIENCE: Duration = Duration::from_mins(1);
+
 /// Between two looks of a claimer that does not have the lease.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
@@ -40,14 +44,14 @@ struct Claimer {
     watch: QueueWatch,
 }
 
-/// Measures on the database at `postgres`, or on the embedded one.
+/// Measures on `database`.
 pub(super) async fn measure(
     folder: Folder,
     size: &Size,
-    postgres: Option<&str>,
+    database: Database<'_>,
 ) -> Result<Figure, AppError> {
     folder.define("one.json", &job::noops(1))?;
-    let bed = Bed::open(folder, postgres).await?;
+    let bed = Bed::open(folder, database).await?;
     bed.control().release_queue("bench").await?;
     let name = |number| Claimer { name: format!("bench-{number}"), watch: QueueWatch::default() };
     let mut claimers: Vec<Claimer> = (0..CLAIMERS).map(name).collect();
@@ -60,14 +64,14 @@ pub(super) async fn measure(
         bed.queue("one", size.claims).await?;
         let start = Instant::now();
         let claimed;
-        (claimers, claimed) = claim(bed.control(), claimers, size.claims as usize).await?;
+        let wanted = (size.claims as usize, PATIENCE);
+        (claimers, claimed) = claim(bed.control(), claimers, wanted).await?;
         each.push(micros(start.elapsed()) / f64::from(size.claims));
         end(bed.control(), &claimed).await?;
     }
     for claimer in claimers {
         bed.control().release_queue(&claimer.name).await?;
     }
-    let database = if postgres.is_some() { "Postgres" } else { "SQLite" };
     let count = size.claims;
     let what = format!("a claim of {count} runs that wait, {CLAIMERS} claimers, {database}");
     Ok(Figure::most("QUEUE", &what, (median(each), Unit::Microseconds), CLAIM_MAX))
@@ -84,11 +88,12 @@ async fn pass(control: &Control, claimers: &mut [Claimer]) -> Result<Vec<Claimed
     Ok(all)
 }
 
-/// Has all claimers claim at once, until `count` runs are claimed.
+/// Has all claimers claim at once, until `count` runs are claimed; gives up when nobody has claimed
+/// any for as long as `patience`, because somebody else takes them.
 async fn claim(
     control: &Control,
     claimers: Vec<Claimer>,
-    count: usize,
+    (count, patience): (usize, Duration),
 ) -> Result<(Vec<Claimer>, Vec<ClaimedRun>), AppError> {
     let so_far = Arc::new(AtomicUsize::new(0));
     let mut claiming = JoinSet::new();
@@ -96,7 +101,16 @@ async fn claim(
         let (control, so_far) = (control.clone(), Arc::clone(&so_far));
         claiming.spawn(async move {
             let (mut mine, limits) = (Vec::new(), QueueLimits::of(None));
-            while so_far.load(Ordering::Relaxed) < count {
+            let (mut seen, mut since) = (0, Instant::now());
+            loop {
+                let now = so_far.load(Ordering::Relaxed);
+                if now >= count {
+                    break;
+                } else if now != seen {
+                    (seen, since) = (now, Instant::now());
+                } else if since.elapsed() > patience {
+                    return Err(not_claimed());
+                }
                 let Claimer { name, watch } = &mut claimer;
                 let claimed = control.claim_runs(name, watch, limits, TIME_TO_LIVE).await?;
                 so_far.fetch_add(claimed.len(), Ordering::Relaxed);
@@ -132,4 +146,21 @@ pub(super) async fn end(control: &Control, claimed: &[ClaimedRun]) -> Result<(),
         failed.map_err(|error| broken(&error))
     });
     stream::iter(ended).buffer_unordered(ENDED_AT_ONCE).try_collect::<Vec<()>>().await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_measurement_whose_runs_somebody_else_claims_is_given_up() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::below(place.path()).unwrap();
+        folder.define("one.json", &job::noops(1)).unwrap();
+        let bed = Bed::open(folder, Database::Embedded).await.unwrap();
+        let claimer = Claimer { name: "bench-0".to_owned(), watch: QueueWatch::default() };
+        let refused = claim(bed.control(), vec![claimer], (1, Duration::ZERO)).await;
+        let told = refused.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(told.contains("does a daemon run on this database?"), "{told}");
+    }
 }

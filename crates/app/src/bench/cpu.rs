@@ -3,6 +3,7 @@
 use rustix::time::{ClockId, clock_gettime};
 
 use super::bed::Bed;
+use super::database::Database;
 use super::figure::{Figure, Unit};
 use super::folder::Folder;
 use super::job;
@@ -13,14 +14,14 @@ use crate::error::AppError;
 /// Steps of the chain.
 const LENGTH: u32 = 40;
 
-/// Measures on the database at `postgres`, or on the embedded one, which this process then is.
+/// Measures on `database`; the embedded one is this process.
 pub(super) async fn measure(
     folder: Folder,
     size: &Size,
-    postgres: Option<&str>,
+    database: Database<'_>,
 ) -> Result<Figure, AppError> {
     folder.define("cpu.json", &job::noops(LENGTH as usize))?;
-    let bed = Bed::open(folder, postgres).await?;
+    let bed = Bed::open(folder, database).await?;
     bed.run("cpu").await?;
     let mut rounds = Vec::with_capacity(size.rounds);
     for _ in 0..size.rounds {
@@ -30,9 +31,9 @@ pub(super) async fn measure(
         }
         rounds.push((processor_micros() - before) / f64::from(LENGTH * size.runs));
     }
-    let (what, most) = match postgres {
-        None => ("processor time of a no-op step, SQLite inside", 300.0),
-        Some(_) => ("processor time of a no-op step, Postgres outside", 200.0),
+    let (what, most) = match database {
+        Database::Embedded => ("processor time of a no-op step, SQLite inside", 300.0),
+        Database::Postgres(_) => ("processor time of a no-op step, Postgres outside", 200.0),
     };
     Ok(Figure::most("P16", what, (median(rounds), Unit::Microseconds), most))
 }

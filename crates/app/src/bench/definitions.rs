@@ -5,6 +5,7 @@ use std::time::Instant;
 use millstream_model::ContentHash;
 
 use super::bed::{Bed, micros};
+use super::database::Database;
 use super::figure::{Figure, Unit};
 use super::folder::Folder;
 use super::job;
@@ -22,7 +23,7 @@ const TIMES: usize = 50;
 /// R199: scan, validation and checksum.
 pub(super) async fn small(folder: Folder) -> Result<Vec<Figure>, AppError> {
     fill(&folder, FILES)?;
-    let mut bed = Bed::open(folder, None).await?;
+    let mut bed = Bed::open(folder, Database::Embedded).await?;
     let mut scans = Vec::new();
     for _ in 0..TIMES {
         let start = Instant::now();
@@ -51,7 +52,7 @@ pub(super) async fn small(folder: Folder) -> Result<Vec<Figure>, AppError> {
 /// R200: thousands of files, and thousands of nodes.
 pub(super) async fn large(folder: Folder, size: &Size) -> Result<Vec<Figure>, AppError> {
     let (files, nodes) = size.load;
-    let mut bed = Bed::open(folder, None).await?;
+    let mut bed = Bed::open(folder, Database::Embedded).await?;
     fill(&bed.folder, files)?;
     let start = Instant::now();
     let report = bed.scan().await?;

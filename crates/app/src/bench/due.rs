@@ -7,6 +7,7 @@ use millstream_model::{JobName, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::bed::{Bed, TIME_TO_LIVE, broken, commits_of_rows};
+use super::database::Database;
 use super::figure::{Figure, Unit};
 use super::folder::Folder;
 use super::quick::Size;
@@ -34,9 +35,9 @@ const ROWS: u32 = 5;
 pub(super) async fn measure(
     folder: Folder,
     size: &Size,
-    postgres: Option<&str>,
+    database: Database<'_>,
 ) -> Result<Vec<Figure>, AppError> {
-    let bed = Bed::open(folder, postgres).await?;
+    let bed = Bed::open(folder, database).await?;
     let mut round = DueRound { bed, watch: TickWatch::default(), ahead: AHEAD };
     let rows = u32::try_from(size.schedules).unwrap_or(u32::MAX).saturating_mul(ROWS);
     let (mut late, mut limits, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
@@ -47,7 +48,6 @@ pub(super) async fn measure(
         limits.push(limit);
         ratios.push(took / limit);
     }
-    let database = if postgres.is_some() { "Postgres" } else { "SQLite" };
     let what = format!("{} schedules due in one second, the last on {database}", size.schedules);
     let limit = format!("{what} / {ROWS} rows for each in one statement");
     let (ours, noisy) = (median(late.clone()), 0);

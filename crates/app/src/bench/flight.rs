@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::bed::{Bed, commits_of_rows, micros};
+use super::database::Database;
 use super::figure::Figure;
 use super::folder::Folder;
 use super::job;
@@ -23,14 +24,14 @@ const ROWS: u32 = 7;
 /// Half of what batched writes of as many rows reach, and three quarters.
 const GATES: (f64, Option<f64>) = (2.0, Some(4.0 / 3.0));
 
-/// Measures on the database at `postgres`, or on the embedded one.
+/// Measures on `database`.
 pub(super) async fn measure(
     folder: Folder,
     size: &Size,
-    postgres: Option<&str>,
+    database: Database<'_>,
 ) -> Result<Figure, AppError> {
     folder.define("flight.json", &job::noops(LENGTH as usize))?;
-    let bed = Bed::open(folder, postgres).await?;
+    let bed = Bed::open(folder, database).await?;
     let steps = size.flights * LENGTH;
     let outcome = interleave(
         size.rounds,
@@ -47,7 +48,6 @@ pub(super) async fn measure(
     );
     let outcome = outcome.await?;
     bed.store().forget_probes().await?;
-    let database = if postgres.is_some() { "Postgres" } else { "SQLite" };
     let what = format!(
         "durable no-op step of {} in flight, {database} / {ROWS} rows in batches as many in flight",
         size.flights

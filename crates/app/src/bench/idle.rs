@@ -29,7 +29,7 @@ pub(super) async fn measure(folder: &Folder, size: &Size) -> Result<Vec<Figure>,
     // A run, so that the supervisor and the caches are there as they are in a server that is used.
     let launched = server.client.post("/default/api/v1/jobs/one/launch", &json!({})).await?;
     let run = launched.get("run_id").and_then(serde_json::Value::as_str).unwrap_or_default();
-    super::trigger::finished(&server.client, run).await?;
+    super::served::finished(&server.client, run).await?;
     tokio::time::sleep(SETTLE).await;
 
     let processes = with_children(server.pid()?)?;

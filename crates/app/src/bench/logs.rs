@@ -8,6 +8,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::bed::{Bed, broken, micros};
+use super::database::Database;
 use super::figure::Figure;
 use super::folder::Folder;
 use super::quick::Size;
@@ -32,7 +33,7 @@ pub(super) async fn measure(folder: Folder, size: &Size) -> Result<Figure, AppEr
     let path = folder.path().join(LINES);
     std::fs::write(&path, &text).map_err(|source| AppError::Files { path, source })?;
     folder.define("logs.json", &job())?;
-    let bed = Bed::open(folder, None).await?;
+    let bed = Bed::open(folder, Database::Embedded).await?;
     let probe = bed.folder.path().join("segments");
     let outcome = interleave(
         size.rounds,

@@ -5,6 +5,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::bed::{Bed, broken, micros};
+use super::database::Database;
 use super::figure::Figure;
 use super::folder::Folder;
 use super::job;
@@ -21,11 +22,11 @@ const PROGRAM: &str = "/bin/true";
 pub(super) async fn measure(
     folder: Folder,
     size: &Size,
-    postgres: Option<&str>,
+    database: Database<'_>,
 ) -> Result<Figure, AppError> {
     let config = json!({ "command": [PROGRAM] });
     folder.define("processes.json", &job::chain(LENGTH as usize, "command", &config))?;
-    let bed = Bed::open(folder, postgres).await?;
+    let bed = Bed::open(folder, database).await?;
     let runs = size.runs;
     let outcome = interleave(
         size.rounds,
@@ -41,7 +42,6 @@ pub(super) async fn measure(
             Ok(took / f64::from(LENGTH * runs))
         },
     );
-    let database = if postgres.is_some() { "Postgres" } else { "SQLite" };
     let what = format!("subprocess step, {database} / spawn and wait + commit");
     Ok(Figure::ratio("P3", &what, outcome.await?, (1.5, Some(1.2))))
 }

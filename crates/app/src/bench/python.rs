@@ -8,6 +8,7 @@ use millstream_host::Interpreters;
 use serde_json::json;
 
 use super::bed::{Bed, broken, micros};
+use super::database::Database;
 use super::figure::{Figure, Unit};
 use super::folder::Folder;
 use super::job;
@@ -77,7 +78,7 @@ impl Ground {
         let env = std::env::vars().collect();
         let python = Interpreters::default().find("python3", &env, folder.path()).await;
         let python = python.map_err(|error| broken(&error))?;
-        let bed = Bed::open(folder, None).await?;
+        let bed = Bed::open(folder, Database::Embedded).await?;
         Ok(Self { bed, python, runs: size.runs, rounds: size.rounds })
     }
 

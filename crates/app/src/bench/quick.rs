@@ -5,6 +5,7 @@ use std::time::Duration;
 use millstream_control::Store;
 use serde_json::json;
 
+use super::database::Database;
 use super::figure::{Figure, HEADS};
 use super::folder::Folder;
 use super::{
@@ -142,57 +143,23 @@ async fn measure(
     postgres: Option<&str>,
 ) -> Result<Vec<Figure>, AppError> {
     let below = || Folder::below(&global.dir);
-    // Each database in turn: the embedded one, and the one that was named.
-    let databases = [None].into_iter().chain(postgres.map(Some));
     let mut figures = Vec::new();
-    match goal {
-        "P1" => {
-            for database in databases {
-                figures.push(chain::measure(below()?, size, database).await?);
-            }
-        }
-        "P2" => {
-            for database in databases {
-                figures.push(flight::measure(below()?, size, database).await?);
-            }
-        }
-        "P3" => {
-            for database in databases {
-                figures.push(process::measure(below()?, size, database).await?);
-            }
-        }
-        "P8" => {
-            for database in databases {
-                figures.extend(trigger::measure(&below()?, size, database).await?);
-            }
-        }
-        "P9" => {
-            for database in databases {
-                figures.extend(burst::runs(&below()?, size, database).await?);
-            }
-            figures.extend(burst::memory(&below()?, size).await?);
-        }
-        "P13" => {
-            for database in databases {
-                figures.extend(due::measure(below()?, size, database).await?);
-            }
-        }
-        "QUEUE" => {
-            for database in databases {
-                figures.push(claims::measure(below()?, size, database).await?);
-            }
-        }
-        "SENSORS" => {
-            for database in databases {
-                figures.extend(sensing::measure(below()?, size, database).await?);
-            }
-        }
-        "P16" => {
-            for database in databases {
-                figures.push(cpu::measure(below()?, size, database).await?);
-            }
-        }
-        _ => figures = measure_embedded(goal, below()?, size).await?,
+    for database in Database::each(postgres) {
+        figures.extend(match goal {
+            "P1" => vec![chain::measure(below()?, size, database).await?],
+            "P2" => vec![flight::measure(below()?, size, database).await?],
+            "P3" => vec![process::measure(below()?, size, database).await?],
+            "P8" => trigger::measure(&below()?, size, database).await?,
+            "P9" => burst::runs(&below()?, size, database).await?,
+            "P13" => due::measure(below()?, size, database).await?,
+            "P16" => vec![cpu::measure(below()?, size, database).await?],
+            "QUEUE" => vec![claims::measure(below()?, size, database).await?],
+            "SENSORS" => sensing::measure(below()?, size, database).await?,
+            _ => return measure_embedded(goal, below()?, size).await,
+        });
+    }
+    if goal == "P9" {
+        figures.extend(burst::memory(&below()?, size).await?);
     }
     Ok(figures)
 }

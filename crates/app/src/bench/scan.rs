@@ -6,6 +6,7 @@ use std::time::Instant;
 use tokio::sync::Mutex;
 
 use super::bed::{Bed, broken, micros};
+use super::database::Database;
 use super::figure::Figure;
 use super::folder::Folder;
 use super::job;
@@ -22,7 +23,7 @@ const SCANS: u32 = 5;
 pub(super) async fn measure(folder: Folder, size: &Size) -> Result<Figure, AppError> {
     fill(&folder, size.files)?;
     let root = folder.path().join("dags");
-    let bed = Mutex::new(Bed::open(folder, None).await?);
+    let bed = Mutex::new(Bed::open(folder, Database::Embedded).await?);
     let outcome = interleave(
         size.rounds,
         async || walks(root.clone()).await,

@@ -9,6 +9,7 @@ use millstream_model::{TenantId, TickSource};
 use serde_json::{Map, Value, json};
 
 use super::bed::{Bed, TIME_TO_LIVE, broken, micros};
+use super::database::Database;
 use super::figure::{Figure, Unit};
 use super::folder::Folder;
 use super::job;
@@ -32,14 +33,14 @@ const LOOK_MAX: f64 = 1_000_000.0;
 /// The most until all of them have their runs in the queue.
 const NEWS_MAX: f64 = 2_000_000.0;
 
-/// Measures on the database at `postgres`, or on the embedded one.
+/// Measures on `database`.
 pub(super) async fn measure(
     folder: Folder,
     size: &Size,
-    postgres: Option<&str>,
+    database: Database<'_>,
 ) -> Result<Vec<Figure>, AppError> {
     define(&folder, size.sensors)?;
-    let mut bed = Bed::open(folder, postgres).await?;
+    let mut bed = Bed::open(folder, database).await?;
     bed.scan().await?;
     let control = bed.control().clone();
     let mut watch = SensorWatch::default();
@@ -68,7 +69,6 @@ pub(super) async fn measure(
         clear(&control, requested).await?;
     }
     control.release_sensors("bench").await?;
-    let database = if postgres.is_some() { "Postgres" } else { "SQLite" };
     let what = |what: &str| format!("{} sensors due at once, {what}, {database}", size.sensors);
     let figure = |of: &str, each, most| {
         Figure::most("SENSORS", &what(of), (median(each), Unit::Microseconds), most)

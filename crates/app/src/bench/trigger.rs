@@ -6,16 +6,15 @@ use millstream_model::Timestamp;
 use serde_json::{Value, json};
 
 use super::bed::{broken, commits, micros};
+use super::database::Database;
 use super::figure::{Figure, Unit};
 use super::folder::Folder;
 use super::job;
 use super::quick::Size;
 use super::rounds::{interleave, median, quantile};
-use crate::cli::Global;
+use super::served::{finished, launch, serve};
 use crate::client::Client;
 use crate::error::AppError;
-use crate::serve::Served;
-use crate::settings::Settings;
 
 /// The longest that one trigger in a hundred may take, in microseconds.
 const P99_MAX: f64 = 10_000.0;
@@ -30,10 +29,10 @@ const QUIET: Duration = Duration::from_millis(5);
 pub(super) async fn measure(
     folder: &Folder,
     size: &Size,
-    postgres: Option<&str>,
+    database: Database<'_>,
 ) -> Result<Vec<Figure>, AppError> {
     folder.define("one.json", &job::noops(1))?;
-    let (served, client) = serve(folder, (PLACES, postgres)).await?;
+    let (served, client) = serve(folder, (PLACES, database)).await?;
     let mut all = Vec::new();
     let outcome = interleave(
         size.rounds,
@@ -59,7 +58,6 @@ pub(super) async fn measure(
     let outcome = outcome.await?;
     served.stop().await;
     let p99 = (quantile(all, 0.99), Unit::Microseconds);
-    let database = if postgres.is_some() { "Postgres" } else { "SQLite" };
     let what = format!("trigger to finished, one no-op, {database}");
     let limit = format!("{what} / HTTP trip + 2 commits + worker trip");
     Ok(vec![
@@ -73,7 +71,7 @@ pub(super) async fn roots(folder: &Folder, size: &Size) -> Result<Vec<Figure>, A
     let node =
         |id: &str| json!({ "id": id, "type": "command", "config": { "command": ["/bin/true"] } });
     folder.define("two.json", &json!({ "nodes": [node("left"), node("right")] }).to_string())?;
-    let (served, client) = serve(folder, (PLACES, None)).await?;
+    let (served, client) = serve(folder, (PLACES, Database::Embedded)).await?;
     let (mut apart, mut seen) = (Vec::new(), Vec::new());
     for _ in 0..size.triggers {
         let start = Instant::now();
@@ -99,42 +97,6 @@ pub(super) async fn roots(folder: &Folder, size: &Size) -> Result<Vec<Figure>, A
         Figure::most("R196", "two independent roots start within", worst(apart), 200_000.0),
         Figure::most("R196", "status of a run seen within", worst(seen), 2_000_000.0),
     ])
-}
-
-/// A server in this process, so that the limit is probed through its writer; and a client to it.
-///
-/// `places` is how many runs may go on at once; the database is the one at `postgres`, or the
-/// embedded one.
-pub(super) async fn serve(
-    folder: &Folder,
-    (places, postgres): (&str, Option<&str>),
-) -> Result<(Served, Client), AppError> {
-    let mut settings = Settings::read(folder.path(), |name| {
-        (name == "MILLSTREAM_MAX_CONCURRENT_RUNS").then(|| places.to_owned())
-    });
-    settings.database_url = postgres.map(str::to_owned);
-    let (served, address) = Served::listen(settings, 0).await?;
-    served.scanned().await;
-    let url = Some(format!("http://{address}"));
-    let global = Global { dir: folder.path().to_owned(), url, tenant: None, json: false };
-    Ok((served, Client::connect(&global).await?))
-}
-
-pub(super) async fn launch(client: &Client, job: &str) -> Result<String, AppError> {
-    let path = format!("/default/api/v1/jobs/{job}/launch");
-    let launched = client.post(&path, &json!({})).await?;
-    let run = launched.get("run_id").and_then(Value::as_str);
-    Ok(run.ok_or_else(|| broken(&"the launch answers no run"))?.to_owned())
-}
-
-/// Waits until the client sees that `run` is over; returns how it is shown.
-pub(super) async fn finished(client: &Client, run: &str) -> Result<Value, AppError> {
-    let path = format!("/default/api/v1/runs/{run}?wait=30");
-    let shown = client.get(&path).await?;
-    match shown.get("status").and_then(Value::as_str) {
-        Some("SUCCESS") => Ok(shown),
-        status => Err(broken(&format!("the run is {status:?} and not SUCCESS"))),
-    }
 }
 
 /// The mean time of a request whose answer costs nothing.
