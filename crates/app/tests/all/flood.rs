@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::process::{children, peak_memory};
-use crate::project::Project;
+use crate::project::{Project, wait_for};
 
 /// The most memory that the server and its supervisor may hold, each.
 const MEMORY_MAX: u64 = 200 << 20;
@@ -13,7 +13,11 @@ fn budget(name: &str, usual: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
-fn definitions(bytes: u64) -> String {
+/// What the flood writes at once, in bytes.
+const PIECE: u64 = 10_000_000;
+
+/// A flood of at least `pieces` pieces, which does not end before it is told, and a run beside it.
+fn definitions(pieces: u64) -> String {
     format!(
         r#"
 jobs:
@@ -21,7 +25,13 @@ jobs:
     nodes:
       - id: talk
         type: command
-        config: {{ command: "until [ -e go ]; do sleep 0.1; done; head -c {bytes} /dev/zero" }}
+        config:
+          command: |
+            until [ -e go ]; do sleep 0.1; done
+            while [ $((n += 1)) -le {pieces} ] || [ ! -e enough ]; do
+              head -c {PIECE} /dev/zero
+              echo >> pieces
+            done
   quiet:
     nodes:
       - {{ id: work, type: command, config: {{ command: "true" }} }}
@@ -29,7 +39,7 @@ jobs:
     )
 }
 
-/// How long the runs beside the flood take, in the middle of `count` of them.
+/// How long the runs beside the flood take, in the middle of `count` of them, of at least one.
 fn neighbours(project: &Project, count: u64) -> Duration {
     let run = |_| {
         let began = Instant::now();
@@ -37,7 +47,7 @@ fn neighbours(project: &Project, count: u64) -> Duration {
         assert_eq!(run["status"], "SUCCESS", "{run}");
         began.elapsed()
     };
-    let mut took: Vec<Duration> = (0..count).map(run).collect();
+    let mut took: Vec<Duration> = (0..count.max(1)).map(run).collect();
     took.sort();
     took[took.len() / 2]
 }
@@ -46,13 +56,23 @@ fn neighbours(project: &Project, count: u64) -> Duration {
 fn g14_a_gigabyte_of_output_is_capped_and_costs_neither_memory_nor_the_runs_beside_it() {
     let bytes = budget("MILLSTREAM_FLOOD_BYTES", 1_000_000_000);
     let count = budget("MILLSTREAM_FLOOD_NEIGHBOURS", 5);
-    let project = Project::with(&definitions(bytes)).variable("MILLSTREAM_OUTPUT_MAX", "8 MiB");
+    let project =
+        Project::with(&definitions(bytes / PIECE)).variable("MILLSTREAM_OUTPUT_MAX", "8 MiB");
     let server = project.serve();
     let alone = neighbours(&project, count);
     let launched = project.json(&["job", "launch", "flood", "--no-wait"]);
     let flood = launched[0]["run_id"].as_str().unwrap();
     project.write("go", "");
+    let log = format!("/default/api/v1/runs/{flood}/logs/talk/1/out");
+    wait_for("the flood's first bytes", || {
+        let (status, text) = server.try_get(&log)?;
+        (status == 200 && !text.is_empty()).then_some(())
+    });
     let beside = neighbours(&project, count);
+    let going = server.get(&format!("/default/api/v1/runs/{flood}"));
+    assert_eq!(going["status"], "STARTED", "the flood was over before the runs beside it were");
+    project.write("enough", "");
+    assert!(beside < alone * 5 + Duration::from_secs(2), "{beside:?} beside it, {alone:?} alone");
     let mut run = server.get(&format!("/default/api/v1/runs/{flood}?wait=30"));
     // A long proof has more to say than fits one wait.
     for _ in 0..bytes / 1_000_000_000 {
@@ -61,6 +81,7 @@ fn g14_a_gigabyte_of_output_is_capped_and_costs_neither_memory_nor_the_runs_besi
         }
     }
     assert_eq!(run["status"], "SUCCESS", "{run}");
+    let bytes = PIECE * u64::try_from(project.read("pieces").lines().count()).unwrap();
     let marks = format!(
         "\n[millstream: output capped at 8 MiB; what follows is dropped]\n\
          [millstream: {} bytes dropped]\n",
