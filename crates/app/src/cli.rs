@@ -5,15 +5,15 @@ mod run;
 mod system;
 #[cfg(test)]
 mod tests;
-mod trigger;
+mod ticking;
 
 use std::path::PathBuf;
 
 pub(crate) use asset::{AssetCommand, PartitionCommand};
 use clap::{Args, Parser, Subcommand};
-pub(crate) use run::{DeadLetterCommand, JobCommand, RetryScope, RunCommand};
+pub(crate) use run::{DeadLetterCommand, JobCommand, Retry, RetryScope, RunCommand};
 pub(crate) use system::{DaemonCommand, QueueCommand};
-pub(crate) use trigger::{ScheduleCommand, SensorCommand};
+pub(crate) use ticking::{Named, Newest, ScheduleCommand, SensorCommand};
 
 /// A data orchestrator: declares, plans, runs and explains assets and jobs.
 #[derive(Debug, Parser)]

@@ -222,5 +222,5 @@ fn refused(status: u16, value: &Value) -> AppError {
     };
     let code = field("code").unwrap_or_else(|| "internal".to_owned());
     let message = field("message").unwrap_or_else(|| format!("the server answered {status}"));
-    AppError::Refused { code, message, help: field("help") }
+    AppError::Refused { status, code, message, help: field("help") }
 }

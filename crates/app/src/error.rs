@@ -41,6 +41,8 @@ pub(crate) enum AppError {
     /// The server refused what was asked for.
     #[error("{message}")]
     Refused {
+        /// The status of its answer.
+        status: u16,
         /// The code.
         code: String,
         /// What it said.
@@ -130,18 +132,23 @@ impl AppError {
             Self::Schema(_) => Some(ErrorCode::DatabaseSchema.to_string()),
             Self::Refused { code, .. } => Some(code.clone()),
             Self::Usage { code, .. } => Some(code.to_string()),
+            Self::Unreachable { .. } => Some(ErrorCode::ServerUnreachable.to_string()),
             Self::Settings { diagnostics, .. } => {
                 diagnostics.first().map(|found| found.code.to_string())
             }
             Self::Files { .. }
             | Self::Port { .. }
-            | Self::Unreachable { .. }
             | Self::Bench { .. }
             | Self::NoProject { .. }
             | Self::Interrupted
             | Self::Different
             | Self::Failed => None,
         }
+    }
+
+    /// Whether the server says that there is no such thing where it was asked for.
+    pub(crate) fn is_unknown(&self) -> bool {
+        matches!(self, Self::Refused { status: 404, .. })
     }
 
     /// The process's exit code: 1 for a failure, 2 for something typed wrong, 3 for a difference

@@ -59,6 +59,11 @@ pub(crate) fn json(value: &impl Serialize) {
     }
 }
 
+/// Prints a value as JSON in one line.
+pub(crate) fn json_line(value: &serde_json::Value) {
+    line(&value.to_string());
+}
+
 /// Prints a remark for people to standard error.
 pub(crate) fn note(text: &str) {
     let mut out = std::io::stderr().lock();

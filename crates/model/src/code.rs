@@ -174,6 +174,8 @@ codes! {
     AddressRefused = "address-refused",
     /// No secret of this name.
     SecretUnknown = "secret-unknown",
+    /// The server that a command was sent to cannot be reached, or gave no answer that it knows.
+    ServerUnreachable = "server-unreachable",
     /// The step needs a resource that the definition does not declare.
     StepResource = "step-resource",
     /// The input that a step reads does not exist yet.

@@ -1,6 +1,10 @@
 //! The commands about jobs, their runs, and the runs that were given up.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
+use millstream_model::RunStatus;
+use millstream_server::pages::runs::status_named;
+
+use super::Named;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum JobCommand {
@@ -23,6 +27,12 @@ pub(crate) enum JobCommand {
     },
     /// List the jobs.
     List,
+    /// Let a job be launched, whatever its file says.
+    Start(Named),
+    /// Keep a job from being launched, whatever its file says.
+    Stop(Named),
+    /// Take back what was said by hand, so that the file's word counts again.
+    Reset(Named),
 }
 
 #[derive(Debug, Subcommand)]
@@ -30,8 +40,8 @@ pub(crate) enum RunCommand {
     /// List the newest runs.
     List {
         /// Only runs in this status, like `FAILURE`.
-        #[arg(long)]
-        status: Option<String>,
+        #[arg(long, value_parser = run_status)]
+        status: Option<RunStatus>,
         /// Only runs of this job.
         #[arg(long)]
         job: Option<String>,
@@ -62,13 +72,7 @@ pub(crate) enum RunCommand {
         tail: Option<u64>,
     },
     /// Try a failed or canceled run again, as a new run.
-    Retry {
-        /// The run's id, or its last 8 digits.
-        run: String,
-        /// What is done again: only what did not succeed, or everything.
-        #[arg(long, value_enum, default_value_t = RetryScope::Failure)]
-        from: RetryScope,
-    },
+    Retry(Retry),
     /// Cancel a run.
     Cancel {
         /// The run's id, or its last 8 digits.
@@ -93,18 +97,22 @@ pub(crate) enum DeadLetterCommand {
         run: String,
     },
     /// Try its run again, as a new run.
-    Retry {
-        /// The run's id, or its last 8 digits.
-        run: String,
-        /// What is done again: only what did not succeed, or everything.
-        #[arg(long, value_enum, default_value_t = RetryScope::Failure)]
-        from: RetryScope,
-    },
+    Retry(Retry),
     /// Put it aside.
     Discard {
         /// The run's id, or its last 8 digits.
         run: String,
     },
+}
+
+/// Which run is tried again, and how much of it.
+#[derive(Debug, Args)]
+pub(crate) struct Retry {
+    /// The run's id, or its last 8 digits.
+    pub(crate) run: String,
+    /// What is done again: only what did not succeed, or everything.
+    #[arg(long, value_enum, default_value_t = RetryScope::Failure)]
+    pub(crate) from: RetryScope,
 }
 
 /// What a retry does again.
@@ -114,4 +122,12 @@ pub(crate) enum RetryScope {
     Failure,
     /// Everything.
     Start,
+}
+
+/// A run's status as an argument.
+fn run_status(text: &str) -> Result<RunStatus, String> {
+    status_named(text).ok_or_else(|| {
+        let known: Vec<&str> = RunStatus::ALL.iter().map(|status| status.as_str()).collect();
+        format!("no run is ever in this status; the statuses are {}", known.join(", "))
+    })
 }

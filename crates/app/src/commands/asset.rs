@@ -160,7 +160,7 @@ async fn show(client: &Client, global: &Global, key: &str) -> Result<(), AppErro
     for tenant in listed_tenants(client, global).await? {
         match client.get(&format!("/{tenant}/api/v1/assets/{}", encoded(key))).await {
             Ok(view) => shown.push(view),
-            Err(error @ AppError::Refused { .. }) => refusal = Some(error),
+            Err(error) if error.is_unknown() => refusal = Some(error),
             Err(error) => return Err(error),
         }
     }

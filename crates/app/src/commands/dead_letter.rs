@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::answer::{rows, text};
 use super::run::find;
 use super::tenants::listed_tenants;
-use crate::cli::{DeadLetterCommand, Global, RetryScope};
+use crate::cli::{DeadLetterCommand, Global, Retry, RetryScope};
 use crate::client::Client;
 use crate::error::AppError;
 use crate::output;
@@ -29,9 +29,9 @@ pub(super) async fn run(
             }
             Ok(())
         }
-        DeadLetterCommand::Retry { run, from } => {
-            let path = path_of(client, global, &run, "dead-letters").await?;
-            post_retry(client, global, &path, from).await
+        DeadLetterCommand::Retry(retry) => {
+            let path = path_of(client, global, &retry.run, "dead-letters").await?;
+            post_retry(client, global, &path, retry.from).await
         }
         DeadLetterCommand::Discard { run } => {
             let path = path_of(client, global, &run, "dead-letters").await?;
@@ -50,11 +50,10 @@ pub(super) async fn run(
 pub(super) async fn retry_run(
     client: &Client,
     global: &Global,
-    run: &str,
-    from: RetryScope,
+    retry: &Retry,
 ) -> Result<(), AppError> {
-    let path = path_of(client, global, run, "runs").await?;
-    post_retry(client, global, &path, from).await
+    let path = path_of(client, global, &retry.run, "runs").await?;
+    post_retry(client, global, &path, retry.from).await
 }
 
 async fn path_of(

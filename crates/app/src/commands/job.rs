@@ -1,4 +1,4 @@
-//! `millstream job`: launch and list.
+//! `millstream job`: launch, list, start and stop.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::answer::{rows, text};
 use super::run::print_outcome;
 use super::tenants::{listed_tenants, one_tenant};
 use super::wait::{Awaited, until_over};
-use crate::cli::{Global, JobCommand};
+use crate::cli::{Global, JobCommand, Named};
 use crate::client::{Client, encoded};
 use crate::error::AppError;
 use crate::output;
@@ -29,7 +29,28 @@ pub(super) async fn run(
             let launched = client.post(&path, &body).await?;
             after_launch(client, global, &[launched], no_wait).await
         }
+        JobCommand::Start(Named { name }) => switch(client, global, (&name, "on")).await,
+        JobCommand::Stop(Named { name }) => switch(client, global, (&name, "off")).await,
+        JobCommand::Reset(Named { name }) => switch(client, global, (&name, "file")).await,
     }
+}
+
+/// Switches a job to `on`, `off` or what its file says, and says what it then is.
+async fn switch(
+    client: &Client,
+    global: &Global,
+    (name, to): (&str, &str),
+) -> Result<(), AppError> {
+    let tenant = one_tenant(client, global).await?;
+    let path = format!("/{tenant}/api/v1/jobs/{}/switch", encoded(name));
+    let job = client.post(&path, &json!({ "to": to })).await?;
+    if global.json {
+        output::json(&job);
+        return Ok(());
+    }
+    let is_on = job.get("enabled").and_then(Value::as_bool).unwrap_or(false);
+    output::line(&format!("Job {name} is {}", if is_on { "on" } else { "off" }));
+    Ok(())
 }
 
 /// Shows what was launched, and unless told otherwise waits for it and shows how it ended.

@@ -27,6 +27,7 @@ pub(super) async fn run(
 ) -> Result<(), AppError> {
     match command {
         RunCommand::List { status, job, tag, limit } => {
+            let status = status.map(|status| status.as_str().to_owned());
             let wanted = [("status", status), ("job", job), ("tag", tag)];
             list(client, global, &wanted, limit).await
         }
@@ -35,7 +36,7 @@ pub(super) async fn run(
             let wanted = Wanted { step: step.as_deref(), follow, tail };
             logs(client, global, &run, wanted).await
         }
-        RunCommand::Retry { run, from } => retry_run(client, global, &run, from).await,
+        RunCommand::Retry(retry) => retry_run(client, global, &retry).await,
         RunCommand::Cancel { run } => {
             let (tenant, found) = find(client, global, &run).await?;
             let path = format!("/{tenant}/api/v1/runs/{}/cancel", text(&found, "/run_id"));
@@ -60,7 +61,7 @@ pub(super) async fn find(
     for tenant in listed_tenants(client, global).await? {
         match client.get(&format!("/{tenant}/api/v1/runs/{}", encoded(run))).await {
             Ok(found) => return Ok((tenant, found)),
-            Err(error @ AppError::Refused { .. }) => refusal = Some(error),
+            Err(error) if error.is_unknown() => refusal = Some(error),
             Err(error) => return Err(error),
         }
     }
@@ -258,6 +259,7 @@ async fn logs(
         read: BTreeMap::new(),
         tail,
         shown: None,
+        as_json: global.json,
     };
     loop {
         let over = matches!(text(&view, "/status").as_str(), "SUCCESS" | "FAILURE" | "CANCELED");
@@ -281,6 +283,16 @@ async fn logs(
     }
 }
 
+/// `bytes` without a character at their end of which more is to come; all of them where there is
+/// nothing else.
+fn whole_characters(bytes: &[u8]) -> &[u8] {
+    let end = match std::str::from_utf8(bytes) {
+        Err(error) if error.error_len().is_none() => error.valid_up_to(),
+        _ => bytes.len(),
+    };
+    bytes.get(..end).filter(|whole| !whole.is_empty()).unwrap_or(bytes)
+}
+
 /// Prints the logs of a run piece by piece, each piece under the name of its log.
 struct LogReader<'a> {
     client: &'a Client,
@@ -291,6 +303,8 @@ struct LogReader<'a> {
     tail: Option<u64>,
     /// The log whose name was printed last, and whether what followed ended its line.
     shown: Option<(String, bool)>,
+    /// Whether each piece is a line of JSON.
+    as_json: bool,
 }
 
 impl LogReader<'_> {
@@ -310,10 +324,24 @@ impl LogReader<'_> {
             if status != 200 || bytes.is_empty() {
                 return Ok(());
             }
-            self.head(&name);
-            output::raw(&bytes);
-            self.shown = Some((name.clone(), bytes.ends_with(b"\n")));
-            let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+            let length = if self.as_json {
+                let text = whole_characters(&bytes);
+                let length = text.len();
+                output::json_line(&json!({
+                    "step": step,
+                    "attempt": attempt,
+                    "stream": stream,
+                    "offset": offset,
+                    "text": String::from_utf8_lossy(text),
+                }));
+                length
+            } else {
+                self.head(&name);
+                output::raw(&bytes);
+                self.shown = Some((name.clone(), bytes.ends_with(b"\n")));
+                bytes.len()
+            };
+            let length = u64::try_from(length).unwrap_or(u64::MAX);
             self.read.insert(name.clone(), offset.saturating_add(length));
         }
     }
@@ -326,5 +354,18 @@ impl LogReader<'_> {
             Some((_, false)) => output::note(&format!("\n==> {name} <==")),
             _ => output::note(&format!("==> {name} <==")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_of_a_log_ends_with_a_whole_character_where_it_can() {
+        assert_eq!(whole_characters("né".as_bytes()), "né".as_bytes());
+        assert_eq!(whole_characters(&"né".as_bytes()[..2]), b"n");
+        assert_eq!(whole_characters(&"é".as_bytes()[..1]), &"é".as_bytes()[..1]);
+        assert_eq!(whole_characters(b"\xff\xfe!"), b"\xff\xfe!");
     }
 }

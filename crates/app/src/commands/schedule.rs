@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::answer::{rows, text};
 use super::ticking::{Kind, last, outcome, standing, state, warn, which};
-use crate::cli::{Global, ScheduleCommand};
+use crate::cli::{Global, Named, Newest, ScheduleCommand};
 use crate::client::Client;
 use crate::error::AppError;
 use crate::output;
@@ -19,13 +19,11 @@ pub(super) async fn run(
 ) -> Result<(), AppError> {
     match command {
         ScheduleCommand::List => list(client, global).await,
-        ScheduleCommand::Show { name } => show(client, global, &name).await,
-        ScheduleCommand::Start { name } => switch(client, global, (&name, "on")).await,
-        ScheduleCommand::Stop { name } => switch(client, global, (&name, "off")).await,
-        ScheduleCommand::Reset { name } => switch(client, global, (&name, "file")).await,
+        ScheduleCommand::Show(Named { name }) => show(client, global, &name).await,
+        ScheduleCommand::Switch(command) => switch(client, global, command.order()).await,
         ScheduleCommand::Preview { name, count } => preview(client, global, &name, count).await,
         ScheduleCommand::Test { name, at } => test(client, global, &name, at).await,
-        ScheduleCommand::Ticks { name, limit } => ticks(client, global, &name, limit).await,
+        ScheduleCommand::Ticks(Newest { name, limit }) => ticks(client, global, &name, limit).await,
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::answer::{rows, text};
 use super::ticking::{Kind, last, outcome, standing, state, warn, which};
-use crate::cli::{Global, SensorCommand};
+use crate::cli::{Global, Named, Newest, SensorCommand};
 use crate::client::{Client, encoded};
 use crate::error::AppError;
 use crate::output;
@@ -18,12 +18,10 @@ pub(super) async fn run(
 ) -> Result<(), AppError> {
     match command {
         SensorCommand::List => list(client, global).await,
-        SensorCommand::Show { name } => show(client, global, &name).await,
-        SensorCommand::Start { name } => switch(client, global, (&name, "on")).await,
-        SensorCommand::Stop { name } => switch(client, global, (&name, "off")).await,
-        SensorCommand::Reset { name } => switch(client, global, (&name, "file")).await,
-        SensorCommand::Test { name } => test(client, global, &name).await,
-        SensorCommand::Ticks { name, limit } => ticks(client, global, &name, limit).await,
+        SensorCommand::Show(Named { name }) => show(client, global, &name).await,
+        SensorCommand::Switch(command) => switch(client, global, command.order()).await,
+        SensorCommand::Test(Named { name }) => test(client, global, &name).await,
+        SensorCommand::Ticks(Newest { name, limit }) => ticks(client, global, &name, limit).await,
         SensorCommand::Cursor { name, set, clear: _ } => {
             set_cursor(client, global, (&name, set)).await
         }

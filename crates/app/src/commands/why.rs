@@ -16,7 +16,7 @@ pub(super) async fn run(client: &Client, global: &Global, subject: &str) -> Resu
     for tenant in listed_tenants(client, global).await? {
         match client.get(&format!("/{tenant}/api/v1/why/{}", encoded(subject))).await {
             Ok(answer) => knowing.push((tenant, answer)),
-            Err(error @ AppError::Refused { .. }) => refusal = Some(error),
+            Err(error) if error.is_unknown() => refusal = Some(error),
             Err(error) => return Err(error),
         }
     }
@@ -52,5 +52,57 @@ fn print(answer: &Value) {
             at => format!("{at}  "),
         };
         output::line(&format!("  {at}{}", text(reason, "/text")));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::extract::Path;
+    use axum::http::StatusCode;
+    use axum::routing::get;
+    use axum::{Json, Router};
+    use millstream_outbound::Limits;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Three tenants: one knows the subject, one does not, and one cannot say.
+    async fn answer(Path((tenant, _)): Path<(String, String)>) -> (StatusCode, Json<Value>) {
+        let refused = |code: &str| json!({ "error": { "code": code, "message": "no" } });
+        match tenant.as_str() {
+            "knows" => (StatusCode::OK, Json(json!({ "what": "a run", "answer": "it waits" }))),
+            "other" => (StatusCode::NOT_FOUND, Json(refused("not-found"))),
+            _ => (StatusCode::SERVICE_UNAVAILABLE, Json(refused("database-unavailable"))),
+        }
+    }
+
+    /// What the command comes to on an instance that has `tenants`.
+    async fn asked(tenants: &[&str]) -> Result<(), AppError> {
+        let listed: Vec<Value> = tenants.iter().map(|id| json!({ "id": id })).collect();
+        let listed = Json(json!({ "tenants": listed }));
+        let router = Router::new()
+            .route("/api/v1/tenants", get(async move || listed))
+            .route("/{tenant}/api/v1/why/{subject}", get(answer));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let second = Duration::from_secs(10);
+        let limits = Limits { connect: second, total: second, answer_max: 1 << 20 };
+        let http = millstream_outbound::Client::direct(limits).unwrap();
+        let client = Client::Remote { http, place: base.clone(), base };
+        let global = Global { dir: ".".into(), url: None, tenant: None, json: true };
+        run(&client, &global, "orders").await
+    }
+
+    #[tokio::test]
+    async fn a_tenant_that_cannot_answer_is_told_of_though_another_one_knows_the_subject() {
+        asked(&["knows", "other"]).await.unwrap();
+        let code = async |tenants: &[&str]| asked(tenants).await.unwrap_err().code();
+        let unavailable = Some("database-unavailable".to_owned());
+        assert_eq!(code(&["other"]).await, Some("not-found".to_owned()));
+        assert_eq!(code(&["broken", "knows"]).await, unavailable);
+        assert_eq!(code(&["knows", "broken"]).await, unavailable);
     }
 }

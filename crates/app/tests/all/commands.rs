@@ -55,6 +55,9 @@ fn exit_codes_say_whether_it_was_done_failed_or_was_not_understood() {
         (vec!["run", "show", "nowhere"], 1),
         (vec!["run", "cancel", "0123abcd"], 1),
         (vec!["definitions", "validate", "nowhere"], 1),
+        (vec!["run", "list", "--url", "http://127.0.0.1:1"], 1),
+        (vec!["run", "list", "--status", "BOGUS"], 2),
+        (vec!["run", "list", "--status", "success"], 0),
         (vec!["job", "launch", "good", "--tag", "no-value"], 2),
         (vec!["job", "launch"], 2),
         (vec!["asset", "materialize"], 2),
@@ -97,9 +100,48 @@ fn programs_find_the_fields_of_jobs_and_runs_that_they_were_promised() {
     for arguments in lists {
         assert!(project.json(&arguments).is_array(), "{arguments:?}");
     }
-    let failed = project.run(&["job", "launch", "nowhere", "--json"]);
-    let error: Value = serde_json::from_str(&failed.err).unwrap();
-    assert_eq!(error["error"]["code"], "job-unknown");
+    let code = |arguments: &[&str]| {
+        let failed = project.run(&[arguments, &["--json"]].concat());
+        let error: Value = serde_json::from_str(&failed.err).unwrap();
+        error["error"]["code"].clone()
+    };
+    assert_eq!(code(&["job", "launch", "nowhere"]), "job-unknown");
+    assert_eq!(code(&["run", "list", "--url", "http://127.0.0.1:1"]), "server-unreachable");
+}
+
+#[test]
+fn programs_read_logs_as_lines_of_json() {
+    let project = Project::with(JOBS);
+    let run = |job: &str| {
+        let launched = project.run(&["job", "launch", job, "--json"]).json();
+        launched["run_id"].as_str().unwrap().to_owned()
+    };
+    let pieces = |run: &str| {
+        let logs = project.run(&["run", "logs", run, "--json"]);
+        assert_eq!((logs.code, logs.err.as_str()), (0, ""), "{logs:?}");
+        let lines = logs.out.lines().map(|line| serde_json::from_str(line).unwrap());
+        lines.collect::<Vec<Value>>()
+    };
+    let said = |step: &str, stream: &str, text: &str| {
+        let whose = json!({ "step": step, "attempt": 1, "stream": stream });
+        let mut piece = whose.as_object().unwrap().clone();
+        piece.extend([("offset".to_owned(), json!(0)), ("text".to_owned(), json!(text))]);
+        Value::Object(piece)
+    };
+    assert_eq!(pieces(&run("good")), [said("say", "out", "hello\n")]);
+    assert_eq!(pieces(&run("bad")), [said("fall", "err", "broken\n")]);
+}
+
+#[test]
+fn a_job_is_stopped_and_started_whatever_its_file_says() {
+    let project = Project::with(JOBS);
+    let switch = |verb: &str, job: &str| project.json(&["job", verb, job])["enabled"].clone();
+    assert_eq!(switch("stop", "good"), false);
+    assert_eq!(project.run(&["job", "launch", "good"]).code, 1);
+    assert_eq!(switch("reset", "good"), true);
+    assert_eq!(project.run(&["job", "start", "off"]).out, "Job off is on\n");
+    assert_eq!(project.run(&["job", "launch", "off"]).code, 0);
+    assert_eq!(switch("reset", "off"), false);
 }
 
 #[test]

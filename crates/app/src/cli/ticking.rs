@@ -1,32 +1,55 @@
 //! The commands about schedules and sensors.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use millstream_model::Timestamp;
+
+/// What a command is about, where its name says which.
+#[derive(Debug, Args)]
+pub(crate) struct Named {
+    /// Its name.
+    pub(crate) name: String,
+}
+
+/// The newest ticks of a schedule or a sensor.
+#[derive(Debug, Args)]
+pub(crate) struct Newest {
+    /// Its name.
+    pub(crate) name: String,
+    /// How many at most.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) limit: u32,
+}
+
+/// Whether a schedule or a sensor ticks.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SwitchCommand {
+    /// Let it tick, whatever its file says.
+    Start(Named),
+    /// Keep it from ticking, whatever its file says.
+    Stop(Named),
+    /// Take back what was said by hand, so that the file's word counts again.
+    Reset(Named),
+}
+
+impl SwitchCommand {
+    /// What is switched, and to which of the API's words.
+    pub(crate) fn order(&self) -> (&str, &'static str) {
+        match self {
+            Self::Start(Named { name }) => (name, "on"),
+            Self::Stop(Named { name }) => (name, "off"),
+            Self::Reset(Named { name }) => (name, "file"),
+        }
+    }
+}
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ScheduleCommand {
     /// List the schedules with their next times and last ticks.
     List,
     /// Show a schedule.
-    Show {
-        /// The schedule.
-        name: String,
-    },
-    /// Let a schedule tick, whatever its file says.
-    Start {
-        /// The schedule.
-        name: String,
-    },
-    /// Keep a schedule from ticking, whatever its file says.
-    Stop {
-        /// The schedule.
-        name: String,
-    },
-    /// Take back what was said by hand, so that the file's word counts again.
-    Reset {
-        /// The schedule.
-        name: String,
-    },
+    Show(Named),
+    #[command(flatten)]
+    Switch(SwitchCommand),
     /// Show when a schedule ticks next.
     Preview {
         /// The schedule.
@@ -44,13 +67,7 @@ pub(crate) enum ScheduleCommand {
         at: Option<Timestamp>,
     },
     /// Show the newest ticks and what came of them.
-    Ticks {
-        /// The schedule.
-        name: String,
-        /// How many at most.
-        #[arg(long, default_value_t = 20)]
-        limit: u32,
-    },
+    Ticks(Newest),
 }
 
 #[derive(Debug, Subcommand)]
@@ -58,38 +75,13 @@ pub(crate) enum SensorCommand {
     /// List the sensors with their last ticks.
     List,
     /// Show a sensor, what it remembers and how far it is behind.
-    Show {
-        /// The sensor.
-        name: String,
-    },
-    /// Let a sensor tick, whatever its file says.
-    Start {
-        /// The sensor.
-        name: String,
-    },
-    /// Keep a sensor from ticking, whatever its file says.
-    Stop {
-        /// The sensor.
-        name: String,
-    },
-    /// Take back what was said by hand, so that the file's word counts again.
-    Reset {
-        /// The sensor.
-        name: String,
-    },
+    Show(Named),
+    #[command(flatten)]
+    Switch(SwitchCommand),
     /// Ask a sensor now and say what its tick would request; nothing is requested.
-    Test {
-        /// The sensor.
-        name: String,
-    },
+    Test(Named),
     /// Show the newest ticks and what came of them.
-    Ticks {
-        /// The sensor.
-        name: String,
-        /// How many at most.
-        #[arg(long, default_value_t = 20)]
-        limit: u32,
-    },
+    Ticks(Newest),
     /// Give a sensor another cursor.
     Cursor {
         /// The sensor.
