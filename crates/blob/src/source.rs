@@ -4,8 +4,10 @@
 //! yet reads them. A content is stored once, however many versions have it, and none is removed:
 //! a rollback may ask for any of them.
 
+use std::collections::BTreeSet;
+use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use millstream_model::ContentHash;
 use tokio::fs;
@@ -14,15 +16,42 @@ use crate::store::{at, write_whole};
 use crate::{BlobError, Blobs};
 
 impl Blobs {
-    /// Stores a source under the hash of its content, unless it is there.
+    /// Stores a source under the hash of its content, unless it is there as it was. It outlives a
+    /// power failure once [`Blobs::sync_sources`] was asked to.
     pub async fn put_source(&self, content: &[u8]) -> Result<ContentHash, BlobError> {
         let hash = ContentHash::of(content);
         let path = self.source_path(&hash);
-        if fs::try_exists(&path).await.map_err(at(&path))? {
+        if fs::read(&path).await.is_ok_and(|there| there == content) {
             return Ok(hash);
         }
         write_whole(&path, content).await.map_err(at(&path))?;
         Ok(hash)
+    }
+
+    /// Those of `wanted`, which are hashes with sizes, that are not here or are not of that size.
+    pub async fn missing_sources(&self, wanted: Vec<(ContentHash, u64)>) -> Vec<ContentHash> {
+        let blobs = self.clone();
+        let is_missing = move |(hash, size): &(ContentHash, u64)| {
+            // What cannot be looked at is written anew, which says why that is so.
+            !std::fs::metadata(blobs.source_path(hash)).is_ok_and(|it| it.len() == *size)
+        };
+        let look = move || wanted.into_iter().filter(is_missing).map(|(hash, _)| hash).collect();
+        in_the_background(look).await
+    }
+
+    /// Waits until the names of these sources are on the disk, as their contents are.
+    pub async fn sync_sources(&self, hashes: &[ContentHash]) -> Result<(), BlobError> {
+        let of_source = |hash: &ContentHash| self.source_path(hash).parent().map(Path::to_owned);
+        let mut folders: BTreeSet<PathBuf> = hashes.iter().filter_map(of_source).collect();
+        if !folders.is_empty() {
+            folders.extend([self.root().to_owned(), self.root().join("sources")]);
+        }
+        let sync = move || {
+            folders.iter().try_for_each(|folder| {
+                File::open(folder).and_then(|it| it.sync_all()).map_err(at(folder))
+            })
+        };
+        in_the_background(sync).await
     }
 
     /// The source with this hash; `None` when it is not here, or not what it was.
@@ -46,6 +75,12 @@ impl Blobs {
     }
 }
 
+/// Does what looks at files where that holds nobody up.
+async fn in_the_background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,8 +94,35 @@ mod tests {
         assert_eq!(blobs.read_source(&hash).await.unwrap().unwrap(), b"echo one");
         std::fs::write(blobs.source_path(&hash), "echo two").unwrap();
         assert_eq!(blobs.read_source(&hash).await.unwrap(), None);
+        blobs.put_source(b"echo one").await.unwrap();
+        assert_eq!(blobs.read_source(&hash).await.unwrap().unwrap(), b"echo one");
+        blobs.sync_sources(std::slice::from_ref(&hash)).await.unwrap();
         let foreign = ContentHash::from_stored("../../secret".to_owned());
         assert_eq!(blobs.read_source(&foreign).await.unwrap(), None);
         assert!(blobs.source_path(&foreign).starts_with(folder.path().join("sources")));
+    }
+    #[tokio::test]
+    async fn a_source_that_is_gone_or_cut_off_is_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = Blobs::folder(folder.path().to_owned());
+        let mut wanted = Vec::new();
+        for content in ["whole", "cut off", "gone"] {
+            let hash = blobs.put_source(content.as_bytes()).await.unwrap();
+            wanted.push((hash, content.len() as u64));
+        }
+        std::fs::write(blobs.source_path(&wanted[1].0), "cut").unwrap();
+        std::fs::remove_file(blobs.source_path(&wanted[2].0)).unwrap();
+        let missing = [wanted[1].0.clone(), wanted[2].0.clone()];
+        assert_eq!(blobs.missing_sources(wanted).await, missing);
+    }
+
+    #[tokio::test]
+    async fn a_source_that_cannot_be_written_leaves_no_draft() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = Blobs::folder(folder.path().to_owned());
+        let path = blobs.source_path(&ContentHash::of(b"echo"));
+        std::fs::create_dir_all(path.join("in the way")).unwrap();
+        blobs.put_source(b"echo").await.unwrap_err();
+        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
     }
 }

@@ -188,11 +188,19 @@ pub(crate) async fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // Another writer of the same has a draft of its own.
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let draft = path.with_added_extension(format!("draft-{}-{number}", std::process::id()));
-    let mut file = fs::File::create(&draft).await?;
-    file.write_all(bytes).await?;
-    // The event that refers to it is durable, so it has to be too.
-    file.sync_all().await?;
-    fs::rename(&draft, path).await
+    let written = async {
+        let mut file = fs::File::create(&draft).await?;
+        file.write_all(bytes).await?;
+        // The event that refers to it is durable, so it has to be too.
+        file.sync_all().await?;
+        fs::rename(&draft, path).await
+    };
+    let written = written.await;
+    if written.is_err() {
+        // What takes space is most needed to go where there is none.
+        fs::remove_file(&draft).await.ok();
+    }
+    written
 }
 
 fn result_reference(key: ResultKey<'_>) -> String {
