@@ -20,7 +20,7 @@ use crate::lost::lost_pass;
 use crate::passes::{Launch, claim, launch_claimed, schedule_pass};
 use crate::pulse::Pulses;
 use crate::rollback::rollback;
-use crate::scan::{ScanReport, scan};
+use crate::scan::{SETTLE, ScanReport, scan};
 use crate::senses::Senses;
 use crate::sensors::{SensorLoop, try_sensor};
 use crate::watch::FolderWatch;
@@ -72,9 +72,6 @@ pub struct DaemonHandle {
     loops: JoinSet<()>,
     scanned: watch::Receiver<bool>,
 }
-
-/// After a change below a root, files are given this long to be complete before they are read.
-const SETTLE: Duration = Duration::from_millis(50);
 
 /// How often a root that is not there is looked for.
 const ROOT_LOOK: Duration = Duration::from_secs(1);

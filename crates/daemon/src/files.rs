@@ -4,7 +4,7 @@
 //! unchanged root costs a walk and a `stat` a file. To the content of a definition file belong the
 //! sources of its steps, see [`crate::sources`].
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fs::{DirEntry, Metadata};
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use millstream_blob::Blobs;
 use millstream_control::Sighting;
 use millstream_definition::ParsedFile;
-use millstream_model::{ContentHash, FileManifest};
+use millstream_model::ContentHash;
 
-use crate::sources::{Need, Sources, StoreSourcesError};
+use crate::sources::{Need, Sources, StoreSourcesError, Watched};
 
 /// The largest file that is read whole; a larger one is reported by its first bytes alone.
 const READ_MAX: u64 = 2 << 20;
@@ -124,6 +124,9 @@ impl Root {
             return Sighting::Unreadable(reason);
         }
         self.remembered = remembered;
+        if let Some(sources) = sources {
+            sources.forget_unseen();
+        }
         let files = self.remembered.iter();
         Sighting::Files(files.map(|(name, file)| (name.clone(), file.checksum.clone())).collect())
     }
@@ -173,24 +176,32 @@ impl Root {
         Ok((checksum, parsed))
     }
 
-    /// Keeps the sources of what a file declares, before that goes live.
+    /// Keeps the sources of a step, before the version that names them goes live.
     pub(crate) async fn keep_sources(
-        &self,
-        content: &mut FileManifest,
+        &mut self,
+        code: &ContentHash,
     ) -> Result<(), StoreSourcesError> {
-        let Some(Kept { sources, blobs }) = &self.sources else { return Ok(()) };
-        let codes: BTreeSet<ContentHash> =
-            content.programs().iter().filter_map(|(_, program)| program.code().cloned()).collect();
-        for code in &codes {
-            sources.store(code, blobs).await?;
+        let Some(Kept { sources, blobs }) = &mut self.sources else { return Ok(()) };
+        sources.store(code, blobs).await
+    }
+
+    /// Keeps the sources of all that the last look has seen, where something of them is lost.
+    pub(crate) async fn keep_seen_sources(&mut self) -> Result<(), StoreSourcesError> {
+        let seen = self.sources.iter().flat_map(|kept| kept.sources.seen());
+        for code in seen.collect::<Vec<_>>() {
+            self.keep_sources(&code).await?;
         }
         Ok(())
     }
 
-    /// The files outside of the root that the last look depended on.
-    pub(crate) fn watched(&self) -> BTreeSet<PathBuf> {
-        let sources = self.sources.iter().flat_map(|kept| kept.sources.watched());
-        sources.filter(|path| !path.starts_with(&self.path)).collect()
+    /// What the last look depended on outside of the root.
+    pub(crate) fn watched(&self) -> Watched {
+        let mut watched = self.sources.as_ref().map(|it| it.sources.watched()).unwrap_or_default();
+        let Watched { files, modules, folders } = &mut watched;
+        for paths in [files, modules, folders] {
+            paths.retain(|path| !path.starts_with(&self.path));
+        }
+        watched
     }
 
     /// The content of the file called `name`.

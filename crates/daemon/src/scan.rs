@@ -3,6 +3,7 @@
 //! The log lines are those of document 004, because people search for them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use millstream_control::{
     Control, Deletions, FileChange, FileOutcome, LocationChange, ScanVerdict, StoreError,
@@ -16,6 +17,7 @@ use millstream_model::{
 };
 
 use crate::files::Root;
+use crate::sources::StoreSourcesError;
 
 /// What a scan found and did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
@@ -32,6 +34,12 @@ pub struct ScanReport {
     pub stale: Option<String>,
 }
 
+/// After a change below a root, files are given this long to be complete before they are read.
+pub(crate) const SETTLE: Duration = Duration::from_millis(50);
+
+/// How often a scan looks whose steps' sources are changed while it looks.
+const LOOKS_MAX: usize = 3;
+
 /// Scans `root` as `location`.
 ///
 /// Crash-safe: what goes live does so in one batch, and a scan that died is done again. Two scans
@@ -42,10 +50,34 @@ pub async fn scan(
     root: &mut Root,
     deletions: Deletions,
 ) -> Result<ScanReport, StoreError> {
+    for _ in 0..LOOKS_MAX {
+        match scan_once(control, location, root, deletions).await? {
+            Scanned::Done(report) => return Ok(report),
+            Scanned::Changed(what) => tracing::debug!("{what}; all is looked at again"),
+        }
+        tokio::time::sleep(SETTLE).await;
+    }
+    tracing::warn!("sources of steps are changed all the time; the next scan tries again");
+    Ok(ScanReport::default())
+}
+
+/// What came of a scan.
+enum Scanned {
+    Done(ScanReport),
+    /// A source was changed meanwhile, so that nothing of what was seen may go live.
+    Changed(StoreSourcesError),
+}
+
+async fn scan_once(
+    control: &Control,
+    location: &LocationName,
+    root: &mut Root,
+    deletions: Deletions,
+) -> Result<Scanned, StoreError> {
     let seen_version = control.location_version(location).await?;
     if let Some(files) = root.unchanged(seen_version) {
         control.apply_scan(&nothing_new(location, seen_version)).await?;
-        return Ok(ScanReport { files, ..ScanReport::default() });
+        return Ok(Scanned::Done(ScanReport { files, ..ScanReport::default() }));
     }
     let sighting = root.look();
     let files = sighting.count();
@@ -59,40 +91,28 @@ pub async fn scan(
             stale: Some(reason.clone()),
         };
         control.apply_scan(&change).await?;
-        return Ok(ScanReport { files, stale: Some(reason), ..ScanReport::default() });
+        let stale = Some(reason);
+        return Ok(Scanned::Done(ScanReport { files, stale, ..ScanReport::default() }));
     }
     if verdict.parse.is_empty() && verdict.deleted.is_empty() {
         control.apply_scan(&nothing_new(location, seen_version)).await?;
-        root.settle(seen_version);
-        return Ok(ScanReport { files, ..ScanReport::default() });
+        match root.keep_seen_sources().await {
+            Ok(()) => root.settle(seen_version),
+            Err(error) => tracing::warn!("{}; the next scan tries again", chain(&error)),
+        }
+        return Ok(Scanned::Done(ScanReport { files, ..ScanReport::default() }));
     }
     let mut scan = Scan { control, location, root, known };
-    let mut changes = scan.changes(&verdict, &sighting.into_files()).await?;
-    keep_sources(root, &mut changes).await;
+    let mut fresh = scan.parse(&scan.worth_parsing(&verdict), &sighting.into_files());
+    if let Err(changed) = scan.keep_sources(&mut fresh).await {
+        return Ok(Scanned::Changed(changed));
+    }
+    let changes = scan.changes(fresh, &verdict).await?;
     let report = summarize(&changes, files);
     let change =
         LocationChange { location: location.clone(), seen_version, files: changes, stale: None };
     control.apply_scan(&change).await?;
-    Ok(report)
-}
-
-/// Keeps the sources of what goes live. A file whose sources cannot be kept does not; the next scan
-/// tries again.
-async fn keep_sources(root: &Root, changes: &mut Vec<FileChange>) {
-    let mut kept = Vec::with_capacity(changes.len());
-    for mut change in changes.drain(..) {
-        let stored = match &mut change.outcome {
-            FileOutcome::Live { content, .. } => root.keep_sources(content).await,
-            FileOutcome::Bad { .. } | FileOutcome::Deleted => Ok(()),
-        };
-        match stored {
-            Ok(()) => kept.push(change),
-            Err(error) => {
-                tracing::warn!("{}: {}; it is looked at again", change.name, chain(&error));
-            }
-        }
-    }
-    *changes = kept;
+    Ok(Scanned::Done(report))
 }
 
 /// A scan that found what is stored: only that it took place is news.
@@ -127,12 +147,39 @@ struct Fresh {
 }
 
 impl Scan<'_> {
+    /// Keeps the sources of what was read, before anything of it is put together: so all of it
+    /// goes live, or what is left out is seen to be. A file whose sources cannot be stored has
+    /// that as its error.
+    async fn keep_sources(
+        &mut self,
+        fresh: &mut BTreeMap<String, Fresh>,
+    ) -> Result<(), StoreSourcesError> {
+        let mut refused: BTreeMap<ContentHash, String> = BTreeMap::new();
+        for (name, file) in fresh {
+            let Some(content) = &mut file.parsed.manifest else { continue };
+            let programs = content.programs();
+            let codes: BTreeSet<ContentHash> =
+                programs.iter().filter_map(|(_, program)| program.code().cloned()).collect();
+            for code in codes {
+                if !refused.contains_key(&code) {
+                    match self.root.keep_sources(&code).await {
+                        Ok(()) => continue,
+                        Err(changed @ StoreSourcesError::Changed(_)) => return Err(changed),
+                        Err(error) => _ = refused.insert(code.clone(), chain(&error)),
+                    }
+                }
+                file.refuse(name, refused.get(&code).map(String::as_str).unwrap_or_default());
+                break;
+            }
+        }
+        Ok(())
+    }
+
     async fn changes(
         &mut self,
+        fresh: BTreeMap<String, Fresh>,
         verdict: &ScanVerdict,
-        checksums: &BTreeMap<String, ContentHash>,
     ) -> Result<Vec<FileChange>, StoreError> {
-        let fresh = self.parse(&self.worth_parsing(verdict), checksums);
         let live = self.control.live_files(self.location).await?;
         let live: BTreeMap<String, (ContentHash, FileManifest)> = live
             .into_iter()
@@ -250,6 +297,21 @@ impl Scan<'_> {
 }
 
 impl Fresh {
+    /// Makes of it a file whose sources cannot be stored, and why.
+    fn refuse(&mut self, name: &str, why: &str) {
+        // No file has this checksum, so that each scan tries again.
+        self.checksum = ContentHash::of(format!("{} not stored", self.checksum).as_bytes());
+        self.version = None;
+        self.parsed.manifest = None;
+        self.parsed.diagnostics.push(Diagnostic {
+            code: ErrorCode::DefinitionSources,
+            severity: Severity::Error,
+            message: why.to_owned(),
+            place: Place { file: name.to_owned(), line: 0, column: 0 },
+            help: Some("each scan tries again".to_owned()),
+        });
+    }
+
     fn version(&self) -> Option<Version<'_>> {
         Some(Version {
             hash: self.version.as_ref()?,

@@ -7,12 +7,12 @@
 //!
 //! **Invariant.** A version goes live only after all of its sources were stored.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use millstream_blob::{BlobError, Blobs};
 use millstream_definition::{ParsedFile, parse_file};
-use millstream_host::{CODE_BYTES_MAX, PythonFiles, Stamp, python_files};
+use millstream_host::{CODE_BYTES_MAX, CodeError, PythonFiles, Stamp, python_files};
 use millstream_model::{
     CommandLine, ContentHash, Diagnostic, ErrorCode, FileManifest, Place, Program, Severity,
     SourceFile, SourceSet, StepSources, below_project, chain, is_python, named,
@@ -26,6 +26,8 @@ const FILES_MAX: usize = 20_000;
 pub struct Sources {
     project: PathBuf,
     known: HashMap<String, (Stamp, SourceFile)>,
+    /// The sets that this process has found to be stored, or has stored.
+    kept: HashSet<ContentHash>,
     look: Look,
 }
 
@@ -33,7 +35,9 @@ pub struct Sources {
 #[derive(Debug, Default)]
 struct Look {
     stamps: HashMap<String, Option<Stamp>>,
-    python: HashMap<String, Result<PythonFiles, String>>,
+    python: HashMap<String, Result<PythonFiles, SourceProblem>>,
+    /// What `sources` names, and the folders below that.
+    named: BTreeSet<String>,
     codes: HashMap<Need, Result<Option<ContentHash>, SourceProblem>>,
     sets: HashMap<ContentHash, SourceSet>,
 }
@@ -46,15 +50,32 @@ pub(crate) struct Need {
     named: Vec<String>,
 }
 
+/// What the sources of a project were found by: a change of any of it is one of theirs.
+#[derive(Debug, Default)]
+pub(crate) struct Watched {
+    /// Files, whether they exist or not.
+    pub(crate) files: BTreeSet<PathBuf>,
+    /// Folders in which each new file in Python is a source.
+    pub(crate) modules: BTreeSet<PathBuf>,
+    /// Folders in which everything is a source.
+    pub(crate) folders: BTreeSet<PathBuf>,
+}
+
 /// Why the sources of a step cannot be kept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum SourceProblem {
     /// What `sources` names does not exist.
     #[error("`sources` names `{0}`, and the project has no such file or folder")]
     Missing(String),
+    /// What `sources` names can be no source.
+    #[error("`sources` names `{0}`, which {1}")]
+    NoSource(String, &'static str),
     /// There is too much of it.
     #[error("its sources are over {0}")]
     TooMuch(String),
+    /// Too much would have to be looked at for the files in Python.
+    #[error("its sources are all files in Python, and {0}")]
+    TooMuchPython(String),
     /// It cannot be read.
     #[error("{0}")]
     Unreadable(String),
@@ -64,11 +85,44 @@ impl SourceProblem {
     fn help(&self) -> &'static str {
         match self {
             Self::Missing(_) => "name files and folders by their paths below the project's folder",
-            Self::TooMuch(_) => {
+            Self::NoSource(..) => {
+                "name files and folders by their paths below the project's folder; a step reads \
+                 hidden files, and those elsewhere, as they are when it starts"
+            }
+            Self::TooMuch(_) | Self::TooMuchPython(_) => {
                 "keep data and large programs outside of the project, or in a folder whose name \
                  begins with a dot, and name them by their whole path"
             }
             Self::Unreadable(_) => "check the rights of the project's files",
+        }
+    }
+
+    /// Why `path`, as it is written below `cwd`, is none below the project.
+    fn no_source(cwd: Option<&str>, path: &str) -> Self {
+        let has = |mark: &str| path.contains(mark) || cwd.is_some_and(|cwd| cwd.contains(mark));
+        let is_whole = path.starts_with('/') || cwd.is_some_and(|cwd| cwd.starts_with('/'));
+        let parts = || cwd.unwrap_or_default().split('/').chain(path.split('/'));
+        let is_hidden = |part: &str| part.starts_with('.') && !matches!(part, "." | "..");
+        let why = if has("{{") || has("{%") {
+            "has a template in it, and that has no value before the step starts"
+        } else if is_whole {
+            "is a whole path"
+        } else if parts().any(is_hidden) {
+            "is hidden"
+        } else {
+            "is not below the project's folder"
+        };
+        Self::NoSource(path.to_owned(), why)
+    }
+}
+
+impl From<&CodeError> for SourceProblem {
+    fn from(error: &CodeError) -> Self {
+        match error {
+            CodeError::TooMuch { problem, .. } => {
+                Self::TooMuchPython(format!("the project {problem}"))
+            }
+            CodeError::Files { .. } => Self::Unreadable(chain(error)),
         }
     }
 }
@@ -79,6 +133,9 @@ pub(crate) enum StoreSourcesError {
     /// A file is another one than was seen; the next look sees that.
     #[error("{0} was changed while it was looked at")]
     Changed(String),
+    /// No file that was looked at has them.
+    #[error("its sources of version {} were not looked at", .0.short())]
+    NotSeen(ContentHash),
     /// The place of sources refused.
     #[error("the sources of its steps cannot be stored")]
     Blobs(#[from] BlobError),
@@ -103,12 +160,20 @@ impl Need {
 impl Sources {
     /// The sources of the project in `project`.
     pub fn new(project: PathBuf) -> Self {
-        Self { project, known: HashMap::new(), look: Look::default() }
+        let (known, kept) = (HashMap::new(), HashSet::new());
+        Self { project, known, kept, look: Look::default() }
     }
 
     /// Begins a new look: every file may be another one than in the last.
     pub fn look_again(&mut self) {
         self.look = Look::default();
+    }
+
+    /// Forgets what the look, which has seen everything, has not seen.
+    pub(crate) fn forget_unseen(&mut self) {
+        let look = &self.look;
+        self.known.retain(|path, _| look.stamps.contains_key(path));
+        self.kept.retain(|code| look.sets.contains_key(code));
     }
 
     /// What the steps in a definition file's content are found by; nothing for most files.
@@ -176,32 +241,58 @@ impl Sources {
         }
     }
 
-    /// Keeps the files of the set with this hash in `blobs`; one of an earlier look is kept there.
+    /// The sets of the look.
+    pub(crate) fn seen(&self) -> Vec<ContentHash> {
+        self.look.sets.keys().cloned().collect()
+    }
+
+    /// Keeps the files of the set with this hash, which the look has seen, in `blobs`. What is
+    /// missing of one that was kept is stored anew; whether something is, is asked once a process.
     pub(crate) async fn store(
-        &self,
+        &mut self,
         code: &ContentHash,
         blobs: &Blobs,
     ) -> Result<(), StoreSourcesError> {
-        let Some(set) = self.look.sets.get(code) else { return Ok(()) };
-        if blobs.read_source(code).await?.is_some() {
+        if self.kept.contains(code) {
             return Ok(());
         }
-        for (path, file) in &set.files {
+        let not_seen = || StoreSourcesError::NotSeen(code.clone());
+        let set = self.look.sets.get(code).ok_or_else(not_seen)?;
+        let size = |path| self.look.stamps.get(path).copied().flatten().map_or(0, |it| it.size());
+        let wanted = set.files.iter().map(|(path, file)| (file.content.clone(), size(path)));
+        let missing = blobs.missing_sources(wanted.collect()).await;
+        let is_missing: HashSet<&ContentHash> = missing.iter().collect();
+        for (path, file) in set.files.iter().filter(|(_, it)| is_missing.contains(&it.content)) {
             let changed = || StoreSourcesError::Changed(path.clone());
-            let content = std::fs::read(self.project.join(path)).map_err(|_| changed())?;
+            let content = tokio::fs::read(self.project.join(path)).await.map_err(|_| changed())?;
             if blobs.put_source(&content).await? != file.content {
                 return Err(changed());
             }
         }
+        blobs.sync_sources(&missing).await?;
         // The set comes last: where it is, all of its files are.
-        blobs.put_source(&set.json()).await?;
+        let list = set.json();
+        if blobs.read_source(code).await?.is_none() {
+            blobs.put_source(&list).await?;
+            blobs.sync_sources(std::slice::from_ref(code)).await?;
+        }
+        self.kept.insert(code.clone());
         Ok(())
     }
 
-    /// The files that the last look depended on, whether they exist or not.
-    pub(crate) fn watched(&self) -> impl Iterator<Item = PathBuf> {
+    /// What the last look depended on.
+    pub(crate) fn watched(&self) -> Watched {
         let python = self.look.python.values().flatten().flat_map(PythonFiles::keys);
-        self.look.stamps.keys().chain(python).map(|path| self.project.join(path))
+        let python: Vec<PathBuf> = python.map(|path| self.project.join(path)).collect();
+        let files = self.look.stamps.keys().chain(&self.look.named);
+        let mut watched = Watched {
+            files: files.map(|path| self.project.join(path)).collect(),
+            modules: self.look.python.keys().map(|it| self.project.join(it)).collect(),
+            folders: self.look.named.iter().map(|it| self.project.join(it)).collect(),
+        };
+        watched.modules.extend(python.iter().filter_map(|it| it.parent()).map(Path::to_owned));
+        watched.files.extend(python);
+        watched
     }
 
     /// The hash of the set that a step needs; none when it has no files of the project's.
@@ -224,14 +315,14 @@ impl Sources {
     fn set(&mut self, need: &Need) -> Result<SourceSet, SourceProblem> {
         let mut paths: BTreeSet<String> = BTreeSet::new();
         for written in &need.named {
-            let missing = || SourceProblem::Missing(written.clone());
-            let path = below_project(need.cwd(), written).ok_or_else(missing)?;
+            let no_source = || SourceProblem::no_source(need.cwd(), written);
+            let path = below_project(need.cwd(), written).ok_or_else(no_source)?;
             if self.project.join(&path).is_dir() {
                 self.below(&path, &mut paths)?;
             } else if self.stamp(&path).is_some() {
                 paths.insert(path);
             } else {
-                return Err(missing());
+                return Err(SourceProblem::Missing(written.clone()));
             }
         }
         if let Some((command, cwd)) = &need.command {
@@ -259,9 +350,9 @@ impl Sources {
     ) -> Result<(), SourceProblem> {
         let project = &self.project;
         let found = self.look.python.entry(folder.to_owned()).or_insert_with(|| {
-            python_files(project, folder).map_err(|error| chain(&error as &dyn std::error::Error))
+            python_files(project, folder).map_err(|error| SourceProblem::from(&error))
         });
-        let found = found.as_ref().map_err(|said| SourceProblem::Unreadable(said.clone()))?;
+        let found = found.as_ref().map_err(SourceProblem::clone)?;
         for (path, stamp) in found {
             self.look.stamps.insert(path.clone(), Some(*stamp));
             paths.insert(path.clone());
@@ -270,9 +361,10 @@ impl Sources {
     }
 
     /// Adds all files below a folder that are not hidden.
-    fn below(&self, folder: &str, paths: &mut BTreeSet<String>) -> Result<(), SourceProblem> {
+    fn below(&mut self, folder: &str, paths: &mut BTreeSet<String>) -> Result<(), SourceProblem> {
         let mut open = vec![folder.to_owned()];
         while let Some(folder) = open.pop() {
+            self.look.named.insert(folder.clone());
             let unreadable =
                 |error: std::io::Error| SourceProblem::Unreadable(format!("`{folder}`: {error}"));
             for entry in std::fs::read_dir(self.project.join(&folder)).map_err(unreadable)? {
@@ -337,4 +429,60 @@ impl Sources {
 fn stamp_of(path: &Path) -> Option<Stamp> {
     let metadata = std::fs::metadata(path).ok()?;
     metadata.is_file().then(|| Stamp::of(&metadata))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A project with a script, the sources of a step that runs it, and their version.
+    fn seen() -> (tempfile::TempDir, Sources, ContentHash) {
+        let project = tempfile::tempdir().unwrap();
+        std::fs::write(project.path().join("work.sh"), "echo one").unwrap();
+        let mut sources = Sources::new(project.path().to_owned());
+        let step = "nodes: [{ id: a, type: command, config: { command: [sh, work.sh] } }]";
+        let [need] = Sources::needs("a.yaml", step.as_bytes()).try_into().unwrap();
+        let version = sources.code(&need).unwrap().unwrap();
+        (project, sources, version)
+    }
+
+    #[tokio::test]
+    async fn a_source_that_is_changed_after_the_look_is_not_stored_as_what_was_seen() {
+        let (project, mut sources, version) = seen();
+        let blobs = Blobs::folder(project.path().join(".millstream"));
+        std::fs::write(project.path().join("work.sh"), "echo two").unwrap();
+        let changed = sources.store(&version, &blobs).await.unwrap_err();
+        assert!(matches!(changed, StoreSourcesError::Changed(path) if path == "work.sh"));
+        assert_eq!(blobs.read_source(&version).await.unwrap(), None);
+
+        std::fs::write(project.path().join("work.sh"), "echo one").unwrap();
+        sources.store(&version, &blobs).await.unwrap();
+        assert!(blobs.read_source(&version).await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_version_that_no_look_has_seen_is_not_taken_for_stored() {
+        let (project, mut sources, version) = seen();
+        let blobs = Blobs::folder(project.path().join(".millstream"));
+        sources.look_again();
+        let refused = sources.store(&version, &blobs).await.unwrap_err();
+        assert!(matches!(refused, StoreSourcesError::NotSeen(_)), "{refused}");
+    }
+
+    #[test]
+    fn what_can_be_no_source_is_told_from_what_does_not_exist() {
+        let table = [
+            (None, ".env", "is hidden"),
+            (Some("a"), "../.config/x", "is hidden"),
+            (None, "/etc/hosts", "is a whole path"),
+            (Some("/srv"), "x.sql", "is a whole path"),
+            (None, "{{ tenant }}.sql", "has a template in it, "),
+            (Some("a"), "../../x", "is not below the project's folder"),
+        ];
+        for (cwd, path, why) in table {
+            assert_eq!(below_project(cwd, path), None, "{path}");
+            let said = SourceProblem::no_source(cwd, path).to_string();
+            assert!(said.starts_with(&format!("`sources` names `{path}`, which {why}")), "{said}");
+        }
+    }
 }

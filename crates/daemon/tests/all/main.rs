@@ -10,4 +10,5 @@ mod launches;
 mod logs;
 mod lost;
 mod scan;
+mod sources;
 mod versions;

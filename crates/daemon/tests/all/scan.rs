@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use millstream_blob::Blobs;
 use millstream_control::{Control, Deletions, Seams, Store};
 use millstream_daemon::{Root, ScanReport, scan};
 use millstream_model::view::{FileRow, FileState};
@@ -35,6 +36,13 @@ impl Folder {
             new.write(name, content);
         }
         new
+    }
+
+    /// The same folder, whose steps' sources lie in it too, as a process that begins sees it.
+    pub(crate) fn with_sources(self) -> Self {
+        let home = self.home.path().to_owned();
+        let blobs = Blobs::folder(home.join(".millstream"));
+        Self { root: Root::new(home.clone()).with_sources(home, blobs), ..self }
     }
 
     pub(crate) fn write(&self, name: &str, content: &str) {
