@@ -23,6 +23,7 @@ pub mod pages;
 pub mod parts;
 mod problem;
 mod routes;
+mod slash;
 mod state;
 mod ui;
 mod worker;

@@ -11,7 +11,7 @@ use millstream_model::{DELIVERY_MAX, Role};
 use crate::access::{self, Gate};
 use crate::guard::Carries;
 use crate::state::ServerState;
-use crate::{api, finish, health, live, ui, worker};
+use crate::{api, finish, health, live, slash, ui, worker};
 
 /// One address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -242,5 +242,6 @@ pub fn router(state: ServerState) -> Router {
             .layer(middleware::from_fn_with_state(gate, access::authorize));
         router = router.route(route.path, handler);
     }
+    let router = router.fallback(slash::without_slash);
     router.layer(middleware::from_fn_with_state(state.clone(), finish::finish)).with_state(state)
 }

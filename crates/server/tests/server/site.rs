@@ -31,6 +31,16 @@ async fn r002_server_info_tells_version_and_status() {
 }
 
 #[tokio::test]
+async fn an_address_with_a_slash_at_its_end_leads_to_the_one_without() {
+    let instance = Instance::new().await;
+    let answer = instance.get("/jfk/runs/?q=status:failed").await;
+    assert_eq!(answer.status, 308);
+    assert_eq!(answer.location(), "/jfk/runs?q=status:failed");
+    assert_eq!(instance.get("/jfk/nothing/there/").await.status, 308);
+    assert_eq!(instance.get("/jfk/nothing/there").await.status, 404);
+}
+
+#[tokio::test]
 async fn r001_every_page_of_the_bar_is_there_and_refers_only_to_files_that_are_served() {
     let instance = Instance::new().await;
     let run = instance.launch().await;
