@@ -1,6 +1,6 @@
 //! Jobs in lists, and switching one on or off by hand.
 
-use millstream_model::view::JobRow;
+use millstream_model::view::{JobRow, ScheduleRow};
 use millstream_model::{ErrorCode, JobDef, JobName, JobShape, LocationName, Manifest, TenantId};
 use millstream_plan::PlanError;
 use millstream_plan::selection::select;
@@ -34,9 +34,12 @@ impl Control {
             for job in manifest.jobs.values() {
                 let word = words.get(&job.name).copied();
                 let enabled = word.unwrap_or(job.enabled);
-                let own = schedules.iter().find(|row| {
-                    row.location == manifest.location && row.name.as_str() == job.name.as_str()
+                let of_job = schedules.iter().filter(|row| {
+                    row.location == manifest.location && row.job.as_ref() == Some(&job.name)
                 });
+                let soonest = |row: &&ScheduleRow| (row.next_at.is_none(), row.next_at);
+                let first = of_job.min_by_key(soonest);
+                let cron = first.map(|row| row.cron.clone());
                 let Some(file) = catalog.file_of_job(&manifest.location, &job.name) else {
                     continue;
                 };
@@ -46,8 +49,8 @@ impl Control {
                     description: job.description.clone(),
                     enabled,
                     enabled_override: word,
-                    schedule: job.schedule.clone(),
-                    next_at: own.filter(|_| enabled).and_then(|own| own.next_at),
+                    schedule: job.schedule.clone().or(cron),
+                    next_at: first.filter(|_| enabled).and_then(|first| first.next_at),
                     steps: match &job.shape {
                         JobShape::Ops(ops) => u32::try_from(ops.len()).unwrap_or(u32::MAX),
                         JobShape::Select(_) => 0,

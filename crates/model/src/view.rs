@@ -343,9 +343,9 @@ pub struct JobRow {
     pub enabled: bool,
     /// What somebody set by hand against the file's word.
     pub enabled_override: Option<bool>,
-    /// Its cron expression.
+    /// The cron expression of its own schedule, or of the one of its schedules that is due first.
     pub schedule: Option<String>,
-    /// When it fires next.
+    /// When the first of its schedules is due.
     pub next_at: Option<Timestamp>,
     /// How many steps it has; 0 for a selection of assets.
     pub steps: u32,
