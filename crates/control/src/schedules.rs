@@ -20,9 +20,24 @@ use crate::{Control, ControlError};
 /// How often a switch is tried while the schedule ticks.
 const TRIES: u32 = 5;
 
+/// A schedule, and when its next undecided tick is due.
+pub(crate) struct DueSchedule {
+    pub(crate) row: ScheduleRow,
+    pub(crate) due: Option<Timestamp>,
+}
+
 impl Control {
     /// The schedules of a tenant, by location and name.
     pub async fn schedule_rows(&self, tenant: &TenantId) -> Result<Vec<ScheduleRow>, ControlError> {
+        let schedules = self.due_schedules_of(tenant).await?;
+        Ok(schedules.into_iter().map(|schedule| schedule.row).collect())
+    }
+
+    /// The schedules of a tenant, by location and name, each with the tick that is due.
+    pub(crate) async fn due_schedules_of(
+        &self,
+        tenant: &TenantId,
+    ) -> Result<Vec<DueSchedule>, ControlError> {
         let catalog = self.catalog().await?;
         let kind = TickKind::Schedule;
         let mut stored = self.store.sources_of_tenant(kind, tenant, SCHEDULES_MAX).await?;
@@ -32,7 +47,9 @@ impl Control {
             for schedule in live.iter().filter(|schedule| schedule.tenant == *tenant) {
                 let source = source_of(manifest, schedule);
                 let stored = stored.remove(&source);
-                rows.push(self.schedule_row(manifest, schedule, stored, last.remove(&source)));
+                let due = stored.as_ref().and_then(|(stored, _)| stored.next_due);
+                let row = self.schedule_row(manifest, schedule, stored, last.remove(&source));
+                rows.push(DueSchedule { row, due });
             }
         }
         Ok(rows)

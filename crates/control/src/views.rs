@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use millstream_decide::why::Try;
+use millstream_decide::why::Tries;
 use millstream_model::view::{
     AssetRow, MaterializationRow, PartitionRow, PartitionState, RunRow, StepRow,
 };
@@ -54,7 +54,7 @@ pub struct AssetView {
     /// Its partitions, touched or not, in the order of their keys.
     pub partitions: Vec<PartitionRow>,
     /// Its tries since it was made, newest first; none of an asset with partitions.
-    pub tries: Vec<Try>,
+    pub tries: Tries,
 }
 
 impl Control {

@@ -3,20 +3,21 @@
 use std::collections::BTreeMap;
 
 use millstream_decide::why::{
-    AssetFacts, Made, RunFacts, ScheduleFacts, Try, Upstream, Why, why_asset, why_run, why_schedule,
+    AssetFacts, Made, OlderParts, PARTITIONS_NAMED, RunFacts, ScheduleFacts, Tries, Try, Upstream,
+    Why, why_asset, why_run, why_schedule,
 };
 use millstream_model::view::{AssetRow, ScheduleRow};
 use millstream_model::{
-    AssetKey, Event, JobName, JobShape, Manifest, PartitionKey, RunId, StepKey, StepStatus,
-    TenantId, TickKind, TickSource, Timestamp,
+    AssetKey, Event, JobName, JobShape, Manifest, PartitionKey, PartitionsDef, RunId, StepKey,
+    StepStatus, TenantId, TickKind, TickSource, Timestamp,
 };
 use millstream_plan::code_version;
 use millstream_plan::selection::select;
+use millstream_store::outdated::PartitionsOf;
 use millstream_store::steps::StepEnd;
 
 use crate::catalog::Catalog;
-use crate::schedule_standing::SCHEDULES_MAX;
-use crate::views::{PARTITIONS_MAX, PARTITIONS_READ};
+use crate::schedules::DueSchedule;
 use crate::{Control, ControlError};
 
 /// Events that an answer is made of; the first of a run say the most.
@@ -27,6 +28,9 @@ const RUNS_MAX: usize = 5;
 
 /// Tries of an asset that an answer counts.
 const TRIES_MAX: u32 = 20;
+
+/// Schedules that make an asset which an answer tells of; the others are counted.
+const SCHEDULES_TOLD: usize = 5;
 
 /// Retries of a run that are followed to the one that counts.
 const RETRIES_MAX: usize = 20;
@@ -45,15 +49,10 @@ impl Control {
         {
             return Ok(why_asset(&facts));
         }
-        match self.schedule_view(tenant, subject).await {
-            Ok(schedule) => {
-                let due = self.due_times(tenant).await?;
-                Ok(why_schedule(&self.schedule_facts((tenant, &due), schedule).await?))
-            }
-            Err(ControlError::ScheduleUnknown { .. }) => {
-                Err(ControlError::SubjectUnknown { subject: subject.to_owned() })
-            }
-            Err(error) => Err(error),
+        let mut schedules = self.due_schedules_of(tenant).await?.into_iter();
+        match schedules.find(|it| it.row.name.as_str() == subject) {
+            Some(schedule) => Ok(why_schedule(&self.schedule_facts(tenant, schedule).await?)),
+            None => Err(ControlError::SubjectUnknown { subject: subject.to_owned() }),
         }
     }
 
@@ -75,46 +74,79 @@ impl Control {
         let Some(asset) = rows.iter().find(|row| row.asset == *key).cloned() else {
             return Ok(None);
         };
-        let made = self.partitions_made(tenant, &asset).await?;
+        let catalog = self.catalog().await?;
+        let parts = Self::partitions_of(&catalog, &asset);
+        let made = match &parts {
+            Some(parts) => self.store.partitions_made(tenant, parts).await?,
+            None => 0,
+        };
         let mut upstream = Vec::new();
         for row in rows.iter().filter(|row| asset.deps.contains(&row.asset)) {
-            let of_parts = asset.partitions.is_some() && row.partitions == asset.partitions;
-            let made = if of_parts {
-                Made::Parts(self.partitions_made(tenant, row).await?)
-            } else {
-                Made::Whole(row.latest.as_ref().map(|latest| latest.at))
+            let at = row.latest.as_ref().map(|latest| latest.at);
+            let made = match &parts {
+                None => Made::Whole(at),
+                Some(parts) => {
+                    // Each partition is made from the one of the same key, or from all there is.
+                    let at = at.filter(|_| row.partitions != asset.partitions);
+                    let from = (&row.asset, at);
+                    let found =
+                        self.store.partitions_outdated(tenant, parts, from, PARTITIONS_NAMED);
+                    Made::After(found.await?.map(|it| OlderParts {
+                        count: it.count,
+                        first: it.first,
+                        newest: it.newest,
+                    }))
+                }
             };
             upstream.push(Upstream { asset: row.asset.clone(), made });
         }
         let tries = self.tries(tenant, &asset).await?;
-        let catalog = self.catalog().await?;
         let def = catalog
             .manifests()
             .filter(|manifest| manifest.tenants.contains_key(tenant))
             .find_map(|manifest| manifest.assets.get(key));
         let code_version = def.filter(|def| def.step.is_some()).map(code_version);
-        let (mut made_by, due) = (Vec::new(), self.due_times(tenant).await?);
-        for schedule in self.schedule_rows(tenant).await? {
-            let manifests = || catalog.manifests().filter(|it| it.location == schedule.location);
-            if manifests().any(|manifest| makes(manifest, &schedule, key)) {
-                made_by.push(self.schedule_facts((tenant, &due), schedule).await?);
-            }
+        let mut makers = self.makers(tenant, &catalog, key).await?;
+        let made_by_more = makers.len().saturating_sub(SCHEDULES_TOLD);
+        makers.truncate(SCHEDULES_TOLD);
+        let mut made_by = Vec::new();
+        for schedule in makers {
+            made_by.push(self.schedule_facts(tenant, schedule).await?);
         }
-        Ok(Some(AssetFacts { asset, made, upstream, tries, code_version, made_by }))
+        Ok(Some(AssetFacts { asset, made, upstream, tries, code_version, made_by, made_by_more }))
     }
 
-    /// When each partition that an asset has was made last; nothing for one that is one whole.
-    async fn partitions_made(
+    /// The partitions that an asset has; nothing for one that is one whole.
+    fn partitions_of<'a>(catalog: &'a Catalog, asset: &'a AssetRow) -> Option<PartitionsOf<'a>> {
+        let name = asset.partitions.as_ref()?;
+        let def = catalog.for_partitions(name).and_then(|manifest| manifest.partitions.get(name));
+        let (definition, kept) = match def {
+            Some(PartitionsDef::Dynamic(def)) => (Some(name), def.keys.as_slice()),
+            _ => (None, &[] as &[PartitionKey]),
+        };
+        Some(PartitionsOf { asset: &asset.asset, definition, kept })
+    }
+
+    /// The schedules that make the asset called `key`, those first that are on and due soonest.
+    async fn makers(
         &self,
         tenant: &TenantId,
-        asset: &AssetRow,
-    ) -> Result<BTreeMap<PartitionKey, Timestamp>, ControlError> {
-        let Some(name) = &asset.partitions else { return Ok(BTreeMap::new()) };
-        let mut made = self.store.partitions_made(tenant, &asset.asset, PARTITIONS_READ).await?;
-        let keys = self.partition_keys(tenant, name, ("", ""), PARTITIONS_MAX).await?;
-        let removed = self.removed(tenant, (&asset.asset, name), &keys).await?;
-        made.retain(|key, _| !removed.contains_key(key));
-        Ok(made)
+        catalog: &Catalog,
+        key: &AssetKey,
+    ) -> Result<Vec<DueSchedule>, ControlError> {
+        // Many schedules request the same, and to find out what that comes to takes a while.
+        let mut known = BTreeMap::new();
+        let mut makers = self.due_schedules_of(tenant).await?;
+        makers.retain(|schedule| {
+            let row = &schedule.row;
+            let requested = (row.location.clone(), row.job.clone(), row.select.clone());
+            *known.entry(requested).or_insert_with(|| {
+                let mut manifests = catalog.manifests().filter(|it| it.location == row.location);
+                manifests.any(|manifest| makes(manifest, row, key))
+            })
+        });
+        makers.sort_by_key(|it| (!it.row.enabled, it.row.next_at.is_none(), it.row.next_at));
+        Ok(makers)
     }
 
     /// How the step of an asset that is one whole ended in the runs since it was made.
@@ -122,31 +154,34 @@ impl Control {
         &self,
         tenant: &TenantId,
         asset: &AssetRow,
-    ) -> Result<Vec<Try>, ControlError> {
+    ) -> Result<Tries, ControlError> {
         let (None, Ok(step)) = (&asset.partitions, asset.asset.to_string().parse::<StepKey>())
         else {
-            return Ok(Vec::new());
+            return Ok(Tries::default());
         };
         let catalog = self.catalog().await?;
         let latest = asset.latest.as_ref();
         let since = latest.map_or(Timestamp::from_micros(0), |latest| latest.at);
         let first = latest.and_then(|latest| latest.made_by.run());
         let ends = self.store.ends_of_step((tenant, &step), (first, since), TRIES_MAX).await?;
+        let looked_since = ends.looked_since.filter(|at| *at > since);
+        let may_be_more = looked_since.is_some() || ends.newest.len() >= TRIES_MAX as usize;
         // Of a job's own steps one may be called like the asset, and be something else.
-        let ends = ends.into_iter().filter(|end| !has_ops(&catalog, tenant, end.job.as_ref()));
+        let ends =
+            ends.newest.into_iter().filter(|end| !has_ops(&catalog, tenant, end.job.as_ref()));
         let tried = |end: StepEnd| {
             let blocked = end.reason.filter(|_| end.status == StepStatus::UpstreamFailed);
             let blocked_by = blocked.and_then(|step| step.parse().ok());
             Try { run: end.run, status: end.status, at: end.at, error: end.error, blocked_by }
         };
-        Ok(ends.map(tried).collect())
+        Ok(Tries { newest: ends.map(tried).collect(), may_be_more, looked_since })
     }
 
     /// A schedule with the runs of its last tick, or what tries them again.
     async fn schedule_facts(
         &self,
-        (tenant, due): (&TenantId, &BTreeMap<TickSource, Timestamp>),
-        schedule: ScheduleRow,
+        tenant: &TenantId,
+        DueSchedule { row: schedule, due }: DueSchedule,
     ) -> Result<ScheduleFacts, ControlError> {
         let (location, name) = (schedule.location.clone(), schedule.name.to_string());
         let source = TickSource { kind: TickKind::Schedule, location, name };
@@ -161,19 +196,7 @@ impl Control {
             }
             runs.extend(run);
         }
-        let due = due.get(&source).copied();
         Ok(ScheduleFacts { schedule, runs, due, now: self.now() })
-    }
-
-    /// When the next undecided tick of each schedule of a tenant is due.
-    async fn due_times(
-        &self,
-        tenant: &TenantId,
-    ) -> Result<BTreeMap<TickSource, Timestamp>, ControlError> {
-        let kind = TickKind::Schedule;
-        let stored = self.store.sources_of_tenant(kind, tenant, SCHEDULES_MAX).await?;
-        let due = stored.into_iter().filter_map(|(key, (row, _))| Some((key, row.next_due?)));
-        Ok(due.collect())
     }
 }
 

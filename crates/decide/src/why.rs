@@ -7,7 +7,9 @@ use millstream_model::view::{RunRow, StepRow};
 use millstream_model::{DeadLetter, Event, EventBody, RunStatus, StepError, StepStatus, Timestamp};
 use serde::{Deserialize, Serialize};
 
-pub use asset::{AssetFacts, Made, Try, Upstream, tries_words, why_asset};
+pub use asset::{
+    AssetFacts, Made, OlderParts, PARTITIONS_NAMED, Tries, Try, Upstream, tries_words, why_asset,
+};
 pub use schedule::{ScheduleFacts, why_schedule};
 
 mod asset;

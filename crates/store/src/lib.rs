@@ -23,6 +23,7 @@ pub mod live;
 pub mod loops;
 pub mod materializations;
 mod migrate;
+pub mod outdated;
 pub mod overrides;
 pub mod partitions;
 pub mod plans;

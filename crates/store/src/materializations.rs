@@ -82,10 +82,6 @@ statements! {
         SELECT partition_key, state, run, at, reported_by FROM partition_state
         WHERE tenant = $1 AND asset = $2 AND partition_key > $3
         ORDER BY partition_key LIMIT $4";
-    PARTITIONS_MADE = "
-        SELECT partition_key, materialized_at FROM partition_state
-        WHERE tenant = $1 AND asset = $2 AND materialized_at IS NOT NULL
-        ORDER BY partition_key LIMIT $3";
     PARTITIONS_REMOVED = "
         SELECT d.partition_key, s.state
         FROM dynamic_partition d
@@ -401,18 +397,6 @@ impl Store {
                 Ok(PartitionRow { partition, state, run_id, at })
             })
             .collect()
-    }
-
-    /// When each partition of an asset was made last, of the first `limit` that ever were.
-    pub async fn partitions_made(
-        &self,
-        tenant: &TenantId,
-        asset: &AssetKey,
-        limit: u32,
-    ) -> Result<BTreeMap<PartitionKey, Timestamp>, StoreError> {
-        let params = vec![tenant.into(), asset.into(), limit.into()];
-        let rows = self.read(Scope::tenant(tenant), &PARTITIONS_MADE, params).await?;
-        rows.into_iter().map(|mut row| Ok((row.parse()?, row.time()?))).collect()
     }
 
     /// The states of an asset's touched partitions whose keys were removed from `definition`, of

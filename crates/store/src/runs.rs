@@ -56,8 +56,11 @@ statements! {
          AND (CAST($5 AS TEXT) IS NULL OR r.partition_key = $5) \
          AND (CAST($6 AS TEXT) IS NULL OR REPLACE(',' || SUBSTR(r.tags, 2), $6, '') \
                                           <> ',' || SUBSTR(r.tags, 2)) \
+         AND r.id >= COALESCE(CAST($8 AS TEXT), '') \
          ORDER BY r.id DESC LIMIT $7"
     );
+    RUN_BEHIND = "
+        SELECT id FROM run WHERE tenant = $1 AND id < $2 ORDER BY id DESC LIMIT 1 OFFSET $3";
     RUN_COUNTS = "
         SELECT COALESCE(l.status, r.status), COUNT(*)
         FROM run r LEFT JOIN live_run l ON l.tenant = r.tenant AND l.run = r.id
@@ -66,6 +69,9 @@ statements! {
         SELECT location, plan_hash, context, queued_at, cause FROM run
         WHERE tenant = $1 AND id = $2";
 }
+
+/// How many runs are searched for those with a label.
+pub const TAG_SEARCH_MAX: u32 = 10_000;
 
 /// A run on its way into the store.
 #[derive(Debug, Clone)]
@@ -234,6 +240,11 @@ pub(crate) fn run_row(row: &mut Row) -> Result<RunRow, StoreError> {
     })
 }
 
+/// What the ids of a page of a list come before: no id begins with a `g`.
+fn first_text(filter: &RunFilter) -> String {
+    filter.before.map_or_else(|| "g".to_owned(), |run| run.to_string())
+}
+
 impl Store {
     /// The run with this id, or `None` if this tenant has none.
     pub async fn run(&self, tenant: &TenantId, run: RunId) -> Result<Option<RunRow>, StoreError> {
@@ -256,25 +267,48 @@ impl Store {
         rows.into_iter().map(|mut row| run_row(&mut row)).collect()
     }
 
-    /// The newest `limit` runs of `tenants` that `filter` lets through, newest first.
+    /// The newest `limit` runs of `tenants` that `filter` lets through, newest first. Those with a
+    /// label are searched for down to [`Store::run_search_end`].
     pub async fn run_list(
         &self,
         tenants: &[TenantId],
         filter: &RunFilter,
         limit: u32,
     ) -> Result<Vec<RunRow>, StoreError> {
-        let before = filter.before.map_or_else(|| "g".to_owned(), |run| run.to_string());
+        let last = self.run_search_end(tenants, filter).await?;
         let params = vec![
             json(&tenants),
-            before.into(),
+            first_text(filter).into(),
             filter.status.as_ref().into(),
             filter.job.as_ref().into(),
             filter.partition.as_ref().into(),
             filter.tag.as_ref().map(TagFilter::stored).into(),
             limit.into(),
+            last.as_ref().into(),
         ];
         let rows = self.read(Scope::Tenants(tenants.to_vec()), &RUN_LIST, params).await?;
         rows.into_iter().map(|mut row| run_row(&mut row)).collect()
+    }
+
+    /// The last run that a list searches for a label: no index knows labels, and the newest
+    /// [`TAG_SEARCH_MAX`] of each tenant are searched. Nothing where all are.
+    pub async fn run_search_end(
+        &self,
+        tenants: &[TenantId],
+        filter: &RunFilter,
+    ) -> Result<Option<RunId>, StoreError> {
+        if filter.tag.is_none() {
+            return Ok(None);
+        }
+        let mut end = None;
+        for tenant in tenants {
+            let first = first_text(filter);
+            let params = vec![tenant.into(), first.into(), (TAG_SEARCH_MAX - 1).into()];
+            let rows = self.read(Scope::tenant(tenant), &RUN_BEHIND, params).await?;
+            let last = rows.into_iter().next().map(|mut row| row.parse()).transpose()?;
+            end = end.max(last);
+        }
+        Ok(end)
     }
 
     /// How many runs of `tenants` are in each status, of those made since `since`.

@@ -48,6 +48,7 @@ pub fn all_statements() -> impl Iterator<Item = &'static Sql> {
         crate::live::ALL,
         crate::loops::ALL,
         crate::materializations::ALL,
+        crate::outdated::ALL,
         crate::overrides::ALL,
         crate::partitions::ALL,
         crate::plans::ALL,

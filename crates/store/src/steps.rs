@@ -47,6 +47,9 @@ statements! {
         SELECT tenant, CAST($3 AS TEXT), step, status, attempt, started_at, ended_at,
                COALESCE(reason, CAST($4 AS TEXT)), result, result_ref
         FROM step WHERE tenant = $1 AND run = $2 AND status IN ('SUCCESS', 'SKIPPED')";
+    LAST_LOOKED_AT = "
+        SELECT id, queued_at FROM run
+        WHERE tenant = $1 AND id >= $2 ORDER BY id DESC LIMIT 1 OFFSET $3";
     STEPS_OF_RUN = "
         SELECT step, status, attempt, started_at, ended_at, retry_at, error, reason, result,
                result_ref
@@ -63,6 +66,15 @@ statements! {
 
 /// Runs that are looked through for those of a step.
 const RUNS_MAX: u32 = 1_000;
+
+/// How steps ended, as far back as was looked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepEnds {
+    /// The newest of them, newest first.
+    pub newest: Vec<StepEnd>,
+    /// When the oldest run was queued that was looked at, where older ones may count too.
+    pub looked_since: Option<Timestamp>,
+}
 
 /// A step's new state.
 #[derive(Debug, Clone)]
@@ -219,24 +231,31 @@ impl Store {
     }
 
     /// How steps called `step` ended later than `at` in the run `first` and those after it: the
-    /// newest `limit`, newest first, among the newest thousand runs of the tenant.
+    /// newest `limit`, among the newest thousand runs of the tenant.
     pub async fn ends_of_step(
         &self,
         (tenant, step): (&TenantId, &StepKey),
         (first, at): (Option<RunId>, Timestamp),
         limit: u32,
-    ) -> Result<Vec<StepEnd>, StoreError> {
-        let first = first.map_or_else(String::new, |run| run.to_string());
+    ) -> Result<StepEnds, StoreError> {
+        let begin = first.map_or_else(String::new, |run| run.to_string());
+        let looked = vec![tenant.into(), begin.as_str().into(), (RUNS_MAX - 1).into()];
         let params = vec![
             tenant.into(),
-            first.into(),
+            begin.into(),
             step.into(),
             RUNS_MAX.into(),
             at.into(),
             limit.into(),
         ];
         let rows = self.read(Scope::tenant(tenant), &ENDS_OF_STEP, params).await?;
-        rows.into_iter().map(step_end).collect()
+        let newest = rows.into_iter().map(step_end).collect::<Result<Vec<_>, _>>()?;
+        let rows = self.read(Scope::tenant(tenant), &LAST_LOOKED_AT, looked).await?;
+        let last = rows.into_iter().next().map(|mut row| Ok((row.parse()?, row.time()?)));
+        let last: Option<Result<(RunId, Timestamp), StoreError>> = last;
+        let last = last.transpose()?;
+        let looked_since = last.filter(|(run, _)| Some(*run) != first).map(|(_, at)| at);
+        Ok(StepEnds { newest, looked_since })
     }
 }
 

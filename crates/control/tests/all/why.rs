@@ -177,7 +177,7 @@ async fn an_asset_whose_newest_tries_failed_says_when_and_why() {
     bench.clock.advance(Duration::from_secs(1));
     fails(&bench).await;
     let view = bench.control.asset_view(&tenant, &"rates".parse().unwrap()).await.unwrap();
-    let newest = view.tries.first().unwrap();
+    let newest = view.tries.newest.first().unwrap();
     let answer = format!(
         "It was made, but its last 2 tries failed, the newest in run {} at {}: it ended with 1 \
          [step-exit].",
@@ -185,6 +185,54 @@ async fn an_asset_whose_newest_tries_failed_says_when_and_why() {
         bench.control.now()
     );
     assert_eq!(why(&bench, "rates").await.answer, answer);
+}
+
+#[tokio::test]
+async fn of_many_tries_that_failed_there_are_at_least_those_that_were_read() {
+    let bench = shops().await;
+    for _ in 0..21 {
+        fails(&bench).await;
+    }
+    let answer = why(&bench, "rates").await.answer;
+    let wanted = "It was never made. Its last tries failed, at least 20, the newest in run ";
+    assert!(answer.starts_with(wanted), "{answer}");
+}
+
+/// An asset that eight schedules request, two of them by a job.
+async fn requested() -> Bench {
+    let lines = (0..6).map(|hour| format!("  s{hour}: {{cron: '0 {hour} * * *', select: a}}\n"));
+    let lines: Vec<String> = lines.collect();
+    let text = format!(
+        "assets: {{a: {{step: {{kind: noop}}}}, b: {{step: {{kind: noop}}}}}}\n\
+         jobs: {{j: {{select: a}}, other: {{select: b}}}}\n\
+         schedules:\n{}  early: {{cron: '30 0 * * *', job: j}}\n  \
+         off: {{cron: '15 0 * * *', job: j, enabled: false}}\n",
+        lines.concat()
+    );
+    Bench::of(crate::sensors::parsed("one.yaml", &text)).await
+}
+
+#[tokio::test]
+async fn of_many_schedules_that_make_an_asset_those_are_told_that_are_due_first() {
+    let bench = requested().await;
+    let answer = why(&bench, "a").await;
+    let told: Vec<&str> = texts(&answer)
+        .into_iter()
+        .filter_map(|text| text.split_once(" makes it next at").map(|(name, _)| name))
+        .collect();
+    assert_eq!(told.len(), 5, "{answer:?}");
+    assert!(told.contains(&"schedule early"), "{told:?}");
+    assert!(texts(&answer).contains(&"3 more schedules make it"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_job_shows_the_schedule_that_requests_it_next_wherever_that_is_declared() {
+    let bench = requested().await;
+    let rows = bench.control.job_rows(&TenantId::default_tenant()).await.unwrap();
+    let shown: Vec<_> =
+        rows.iter().map(|row| (row.name.as_str(), row.schedule.as_deref())).collect();
+    assert_eq!(shown, [("j", Some("30 0 * * *")), ("other", None)]);
+    assert!(rows[0].next_at.is_some());
 }
 
 #[tokio::test]

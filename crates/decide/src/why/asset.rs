@@ -1,7 +1,5 @@
 //! Why an asset is as it is: made, stale, missing in parts, or tried in vain.
 
-use std::collections::BTreeMap;
-
 use millstream_model::view::{AssetRow, MadeBy, PartitionState};
 use millstream_model::{AssetKey, PartitionKey, RunId, StepError, StepKey, StepStatus, Timestamp};
 
@@ -9,24 +7,26 @@ use super::schedule::{ScheduleFacts, late_since, run_reasons, run_words, tick_wo
 use super::{Because, Why, because, error_words};
 
 /// Partitions that one sentence names.
-const NAMED: usize = 3;
+pub const PARTITIONS_NAMED: u32 = 3;
 
 /// What is stored about an asset.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AssetFacts {
     /// The asset.
     pub asset: AssetRow,
-    /// When each of its partitions was made last; empty for an asset that is one whole.
-    pub made: BTreeMap<PartitionKey, Timestamp>,
+    /// How many of its partitions were ever made; none of an asset that is one whole.
+    pub made: u64,
     /// The assets it is made from.
     pub upstream: Vec<Upstream>,
     /// How its step ended in the runs since it was made, newest first; empty for an asset with
     /// partitions, whose states say it.
-    pub tries: Vec<Try>,
+    pub tries: Tries,
     /// The version of its code now, where it has a step.
     pub code_version: Option<String>,
     /// The schedules that make it.
     pub made_by: Vec<ScheduleFacts>,
+    /// How many more schedules make it.
+    pub made_by_more: usize,
 }
 
 /// An asset that another is made from.
@@ -41,20 +41,32 @@ pub struct Upstream {
 /// When something was made that another asset is made from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Made {
-    /// All of it is read; this is when it was made last, if ever.
+    /// The other is one whole; this is when it was made last, if ever.
     Whole(Option<Timestamp>),
-    /// Each partition is made from the one of the same key.
-    Parts(BTreeMap<PartitionKey, Timestamp>),
+    /// The other has partitions; these of them are older, if any.
+    After(Option<OlderParts>),
 }
 
-impl Made {
-    /// When what `partition` is made from was made last.
-    fn under(&self, partition: &PartitionKey) -> Option<Timestamp> {
-        match self {
-            Self::Whole(at) => *at,
-            Self::Parts(parts) => parts.get(partition).copied(),
-        }
-    }
+/// The partitions of an asset that are older than what they are made from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OlderParts {
+    /// How many there are.
+    pub count: u64,
+    /// The first of them, at most [`PARTITIONS_NAMED`].
+    pub first: Vec<PartitionKey>,
+    /// When the newest of what they are made from was made.
+    pub newest: Timestamp,
+}
+
+/// How the step of an asset ended in the runs since it was made, as far back as was looked.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Tries {
+    /// The newest of them, newest first.
+    pub newest: Vec<Try>,
+    /// Whether there may be older ones than these.
+    pub may_be_more: bool,
+    /// Since when the runs were looked at, where there are older ones since it was made.
+    pub looked_since: Option<Timestamp>,
 }
 
 /// How the step of an asset ended in a run.
@@ -78,7 +90,10 @@ pub fn why_asset(facts: &AssetFacts) -> Why {
     let what = format!("asset {}", asset.asset);
     let tried = tries_words(&facts.tries);
     let failed = tried.as_ref().map(|(at, tried)| because(*at, format!("its {tried}")));
-    let rest = failed.into_iter().chain(parts(asset)).chain(makers(facts));
+    let unlooked = facts.tries.looked_since.map(|since| {
+        because(None, format!("only the newest runs were looked at, those since {since}"))
+    });
+    let rest = failed.into_iter().chain(unlooked).chain(parts(asset)).chain(makers(facts));
     let Some(latest) = &asset.latest else {
         let tried = tried.map_or_else(String::new, |(_, words)| format!(" Its {words}."));
         let answer = format!("It was never made.{tried}{}", held_up(facts));
@@ -111,48 +126,40 @@ fn stale(facts: &AssetFacts, made: Timestamp, version: &str) -> Vec<Because> {
     let is_whole = facts.asset.partitions.is_none();
     for upstream in &facts.upstream {
         match &upstream.made {
-            // Of a partitioned asset the newest of all parts says nothing about one of them.
-            _ if !is_whole => stale.extend(stale_parts(&facts.made, upstream)),
-            Made::Whole(Some(at)) if *at > made => {
+            Made::After(Some(older)) => stale.push(stale_parts(facts.made, upstream, older)),
+            Made::Whole(Some(at)) if is_whole && *at > made => {
                 stale.push(because(*at, format!("{} was made after it", upstream.asset)));
             }
-            Made::Whole(_) | Made::Parts(_) => {}
+            Made::Whole(_) | Made::After(None) => {}
         }
     }
     stale
 }
 
-/// Which partitions are older than what `upstream` has for them.
-fn stale_parts(made: &BTreeMap<PartitionKey, Timestamp>, upstream: &Upstream) -> Option<Because> {
-    let mut newer = Vec::new();
-    for (key, at) in made {
-        if let Some(under) = upstream.made.under(key).filter(|under| under > at) {
-            newer.push((under, key.as_str()));
-        }
-    }
-    let last = newer.iter().map(|(at, _)| *at).max()?;
-    let named: Vec<&str> = newer.iter().take(NAMED).map(|(_, key)| *key).collect();
-    let more = match newer.len().saturating_sub(NAMED) {
+/// Which of the `made` partitions are older than what `upstream` has for them.
+fn stale_parts(made: u64, upstream: &Upstream, older: &OlderParts) -> Because {
+    let named: Vec<&str> = older.first.iter().map(PartitionKey::as_str).collect();
+    let more = match older.count.saturating_sub(named.len() as u64) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
     let text = format!(
-        "{} was made after {} of its {} partitions that are made: {}{more}",
+        "{} was made after {} of its {made} partitions that are made: {}{more}",
         upstream.asset,
-        newer.len(),
-        made.len(),
+        older.count,
         named.join(", ")
     );
-    Some(because(last, text))
+    because(older.newest, text)
 }
 
 /// When the newest of `tries` failed, and that it did and why, as words behind "its"; nothing when
 /// the newest did not fail.
-pub fn tries_words(tries: &[Try]) -> Option<(Timestamp, String)> {
+pub fn tries_words(tries: &Tries) -> Option<(Timestamp, String)> {
     let is_failed =
         |tried: &&Try| matches!(tried.status, StepStatus::Failure | StepStatus::UpstreamFailed);
-    let failed = tries.iter().take_while(is_failed).count();
-    let newest = tries.first().filter(is_failed)?;
+    let failed = tries.newest.iter().take_while(is_failed).count();
+    let newest = tries.newest.first().filter(is_failed)?;
+    let is_all = failed == tries.newest.len();
     let reason = match &newest.blocked_by {
         Some(step) => format!("step {step} before it failed"),
         None => error_words(newest.error.as_ref()),
@@ -160,6 +167,11 @@ pub fn tries_words(tries: &[Try]) -> Option<(Timestamp, String)> {
     let (run, at) = (newest.run.short(), newest.at);
     let words = match failed {
         1 => format!("last try failed, in run {run} at {at}: {reason}"),
+        _ if is_all && tries.may_be_more => {
+            format!(
+                "last tries failed, at least {failed}, the newest in run {run} at {at}: {reason}"
+            )
+        }
         _ => format!("last {failed} tries failed, the newest in run {run} at {at}: {reason}"),
     };
     Some((at, words))
@@ -196,7 +208,13 @@ fn makers(facts: &AssetFacts) -> Vec<Because> {
         reasons.extend(run_reasons(facts));
         reasons
     };
-    facts.made_by.iter().flat_map(of_one).collect()
+    let more = match facts.made_by_more {
+        0 => None,
+        1 => Some("1 more schedule makes it".to_owned()),
+        more => Some(format!("{more} more schedules make it")),
+    };
+    let more = more.map(|text| because(None, text));
+    facts.made_by.iter().flat_map(of_one).chain(more).collect()
 }
 
 /// What is stored about the partitions.

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderName;
+use axum::response::{IntoResponse, Response};
 use millstream_control::{ControlError, RunFilter, RunView, TagFilter};
 use millstream_model::view::{EventRow, MaterializationRow, QueueView, RunRow, StepRow};
 use millstream_model::{JobName, PartitionKey, RunId, RunStatus};
@@ -22,6 +24,9 @@ const LIMIT: u32 = 50;
 /// How long an answer waits for a run's end at most.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
+/// The header that names the last run that was searched for a label, where there are older ones.
+const SEARCHED_TO: HeaderName = HeaderName::from_static("millstream-searched-to");
+
 /// Which runs are asked for.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct ListQuery {
@@ -38,7 +43,7 @@ pub(crate) async fn list(
     State(state): State<ServerState>,
     visitor: Visitor,
     Params(query): Params<ListQuery>,
-) -> Result<Json<Vec<RunRow>>, Problem> {
+) -> Result<Response, Problem> {
     let status = match query.status.as_deref() {
         None => None,
         Some(word) => Some(status_named(word).ok_or_else(|| {
@@ -56,8 +61,11 @@ pub(crate) async fn list(
     let filter = RunFilter { status, job, partition, tag, before };
     let limit = query.limit.unwrap_or(LIMIT).min(LIMIT_MAX);
     let tenants = [visitor.tenant()?.clone()];
-    let runs = state.control.store().run_list(&tenants, &filter, limit).await;
-    Ok(Json(runs.map_err(ControlError::from)?))
+    let store = state.control.store();
+    let runs = store.run_list(&tenants, &filter, limit).await.map_err(ControlError::from)?;
+    let end = store.run_search_end(&tenants, &filter).await.map_err(ControlError::from)?;
+    let end = end.map(|run| [(SEARCHED_TO, run.to_string())]);
+    Ok((end, Json(runs)).into_response())
 }
 
 /// The tenant's runs that wait, in their order, and its pools.

@@ -1,7 +1,7 @@
 //! One asset: what was made last and what was said about it, its partitions, its history.
 
 use askama::Template;
-use millstream_control::{Try, tries_words};
+use millstream_control::{Tries, tries_words};
 use millstream_model::view::{AssetRow, MadeBy, MaterializationRow, PartitionRow, PartitionState};
 use millstream_model::{AssetKey, MetadataKind, TenantId, Timestamp};
 
@@ -29,7 +29,7 @@ pub struct AssetPage {
     /// Its partitions in their order; empty for an asset that is one whole.
     pub partitions: Vec<PartitionRow>,
     /// Its tries since it was made, newest first; none of an asset with partitions.
-    pub tries: Vec<Try>,
+    pub tries: Tries,
 }
 
 /// The states that the legend of the grid names, worst first.
@@ -143,7 +143,14 @@ fn verdict(page: &AssetPage) -> String {
     let when = newest.map(|row| format::relative(page.now, row.at));
     let partitions = counts(&page.asset, " partitions");
     let tried = tries_words(&page.tries).map(|(_, words)| format!(" Its {words}."));
-    let tried = tried.unwrap_or_default();
+    let tried = match (tried, page.tries.looked_since) {
+        (Some(tried), _) => tried,
+        (None, Some(since)) => {
+            let since = format::relative(page.now, since);
+            format!(" Its tries until {since} were not looked at.")
+        }
+        (None, None) => String::new(),
+    };
     match (when, partitions.is_empty()) {
         (Some(when), true) => format!("Built {when}.{tried}"),
         (None, true) => format!("Never built.{tried}"),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use askama::Template;
-use millstream_control::TagFilter;
+use millstream_control::{TAG_SEARCH_MAX, TagFilter};
 use millstream_model::view::RunRow;
 use millstream_model::{JobName, RunId, RunStatus, TenantId, Timestamp};
 
@@ -29,6 +29,8 @@ pub struct RunsPage {
     pub before: Option<RunId>,
     /// The last of them, if there are more after it.
     pub next: Option<RunId>,
+    /// The last run that was searched for the label, if there are older ones.
+    pub searched_to: Option<RunId>,
 }
 
 /// Which runs to list, as the one text field of the page says it: `status:failed job:etl`.
@@ -119,6 +121,7 @@ pub fn runs(page: RunsPage) -> Html {
     let shown = page.runs.len();
     let more = if page.next.is_some() { "newest " } else { "" };
     let mut verdict = match (shown, failed) {
+        (0, _) if page.searched_to.is_some() => "no run".to_owned(),
         (0, _) => String::new(),
         (_, 0) => format!("{more}{}, none failed", format::plural(shown as u64, "run", "runs")),
         _ => format!("{more}{}, {failed} failed", format::plural(shown as u64, "run", "runs")),
@@ -131,7 +134,14 @@ pub fn runs(page: RunsPage) -> Html {
     {
         verdict = format!("{verdict}; {stage}");
     }
-    let next = page.next.map(|id| format!("{}&before={id}", query(tenant, &page.filter.text)));
+    let searched_to = page.searched_to.filter(|_| page.next.is_none());
+    if searched_to.is_some() {
+        verdict = format!("{verdict}; {TAG_SEARCH_MAX} runs were searched");
+    }
+    let next = page
+        .next
+        .or(searched_to)
+        .map(|id| format!("{}&before={id}", query(tenant, &page.filter.text)));
     Html::render(&Runs {
         quick: quick(tenant, &page.filter),
         verdict,

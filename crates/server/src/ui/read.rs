@@ -107,8 +107,11 @@ pub(crate) async fn runs(
         let runs = crate::format::plural(number.into(), "run is", "runs are");
         format!("{runs} queued; partitions of other tenants run there.")
     });
+    let tenants = std::slice::from_ref(visit.tenant);
+    let searched_to = state.control.store().run_search_end(tenants, &wanted).await;
+    let searched_to = searched_to.map_err(ControlError::from)?;
     let (now, before) = (state.control.now(), query.before);
-    Ok(pages::runs::runs(RunsPage { frame, now, filter, runs, before, next }))
+    Ok(pages::runs::runs(RunsPage { frame, now, filter, runs, before, next, searched_to }))
 }
 
 async fn list(

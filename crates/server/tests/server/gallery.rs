@@ -2,10 +2,10 @@
 
 use axum::http::StatusCode;
 use millstream_blob::LogStream;
-use millstream_control::Try;
+use millstream_control::{Tries, Try};
 use millstream_model::view::{FileState, Pin, VersionRow};
 use millstream_model::{ContentHash, ErrorCode};
-use millstream_server::frame::{Section, Theme};
+use millstream_server::frame::{Frame, Section, Theme};
 use millstream_server::html::Html;
 use millstream_server::pages::asset::{AssetPage, asset};
 use millstream_server::pages::assets::{AssetsPage, assets};
@@ -43,6 +43,18 @@ pub(crate) fn all(theme: Theme) -> Vec<(&'static str, Html)> {
     pages
 }
 
+fn newest_runs(frame: Frame) -> RunsPage {
+    RunsPage {
+        frame,
+        now: samples::now(),
+        filter: RunFilter::default(),
+        runs: samples::runs(),
+        before: None,
+        searched_to: None,
+        next: Some(samples::run_id(23)),
+    }
+}
+
 fn lists(theme: Theme) -> Vec<(&'static str, Html)> {
     let frame = |section| samples::frame(section, theme);
     let now_page = NowPage {
@@ -64,14 +76,7 @@ fn lists(theme: Theme) -> Vec<(&'static str, Html)> {
         files: Vec::new(),
         ..now_page.clone()
     };
-    let runs_page = RunsPage {
-        frame: frame(Section::Runs),
-        now: samples::now(),
-        filter: RunFilter::default(),
-        runs: samples::runs(),
-        before: None,
-        next: Some(samples::run_id(23)),
-    };
+    let runs_page = newest_runs(frame(Section::Runs));
     let (time, system) = (samples::now(), frame(Section::System));
     let (asset_rows, jobs, files) = (samples::assets(), samples::jobs(), samples::files());
     vec![
@@ -203,8 +208,8 @@ fn asset_page(theme: Theme, index: usize) -> Html {
     tried_asset(theme, index, Vec::new())
 }
 
-/// The page of an asset since whose last build there were `tries`.
-pub(crate) fn tried_asset(theme: Theme, index: usize, tries: Vec<Try>) -> Html {
+/// The page of an asset since whose last build there were these tries.
+pub(crate) fn tried_asset(theme: Theme, index: usize, newest: Vec<Try>) -> Html {
     let row = samples::assets().remove(index);
     asset(AssetPage {
         frame: samples::frame(Section::Assets, theme),
@@ -213,7 +218,7 @@ pub(crate) fn tried_asset(theme: Theme, index: usize, tries: Vec<Try>) -> Html {
         asset: row,
         feeds: vec!["snowflake_metric_cache".parse().unwrap()],
         history: (0..12).map(samples::materialization).collect(),
-        tries,
+        tries: Tries { newest, ..Tries::default() },
     })
 }
 

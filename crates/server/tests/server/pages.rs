@@ -126,9 +126,15 @@ fn a_chain_has_stopped_at_its_oldest_failure_that_no_newer_run_made_good() {
         runs: vec![good, other.clone(), failed],
         before: None,
         next: None,
+        searched_to: None,
     };
     let says = |page: &RunsPage| runs(page.clone()).text().contains("stopped at other (failed)");
     assert!(says(&page));
+    let searched = RunsPage { searched_to: Some(other.run_id), ..page.clone() };
+    assert!(says(&searched), "a chain is no older than what is searched");
+    let html = runs(searched);
+    let older = format!("before={}", other.run_id);
+    assert!(html.text().contains("; 10000 runs were searched") && html.text().contains(&older));
     let of_status = RunFilter::parse("tag:team=finance status:failed");
     for part in [
         RunsPage { next: Some(other.run_id), ..page.clone() },

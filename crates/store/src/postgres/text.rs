@@ -46,11 +46,9 @@ impl Texts {
     }
 }
 
-/// Whether `text` changes nothing; one that begins with `WITH` says so by what it has not.
 fn is_question(text: &str) -> bool {
     let text = text.trim_start();
-    let changes = ["INSERT INTO", "UPDATE ", "DELETE FROM"].iter().any(|word| text.contains(word));
-    text.starts_with("SELECT") || text.starts_with("WITH") && !changes
+    text.starts_with("SELECT") || text.starts_with("WITH RECURSIVE")
 }
 
 /// `text` with a check that it touches `wanted` rows. Its first column is their number; the

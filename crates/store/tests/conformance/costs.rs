@@ -11,6 +11,7 @@ use crate::on_postgres;
 on_postgres! {
     the_rows_that_a_pass_reads_do_not_grow_with_the_runs_that_wait,
     the_rows_that_a_launch_reads_do_not_grow_with_what_was_made,
+    the_rows_that_a_search_for_a_label_reads_do_not_grow_with_the_history,
 }
 
 /// Runs that wait in a long queue.
@@ -21,6 +22,12 @@ const IN_PROGRESS: u32 = 35;
 
 /// What a launch of 200 partitioned assets asks of the past of their partitions.
 const LAUNCH: (&str, &str, u64) = ("PARTITION_VERSIONS", "'t1', $json$", 3 * 200);
+
+/// What a list asks that no run has the label of: how far it searches, and the runs until there.
+const SEARCH: [(&str, &str, u64); 2] = [
+    ("RUN_BEHIND", "'t1', 'z', 9999", 10_001),
+    ("RUN_LIST", "'[\"t1\"]', 'z', NULL, NULL, NULL, ',\"a\":\"b\"', 50, '$last$'", 20_010),
+];
 
 /// What a pass asks: the statement, its parameters as SQL, and the most rows that it may read.
 ///
@@ -75,6 +82,24 @@ fn made(count: u32) -> String {
     )
 }
 
+/// `count` runs of one tenant that are over, each with one label.
+fn history(count: u32) -> String {
+    format!(
+        "WITH RECURSIVE numbers(i) AS
+             (SELECT 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < {count})
+         INSERT INTO run (tenant, id, location, title, status, cause, tags, context, plan_hash,
+                          queued_at, steps_total, steps_done)
+         SELECT 't1', 'r' || CAST(1000000 + i AS TEXT), 'l', 't', 'SUCCESS', '{{}}',
+                '{{\"a\":\"c\"}}', '{{}}', 'h', i, 1, 1
+         FROM numbers"
+    )
+}
+
+/// The last run of `count` that is searched.
+fn last_searched(count: u32) -> String {
+    format!("r{}", 1_000_000 + count - 9_999)
+}
+
 /// Twenty partitions of each of the ten assets.
 fn asked() -> String {
     let pairs = (0..200).map(|i| format!("[\"a{}\",\"p{}\"]", i % 10, i / 10));
@@ -102,6 +127,20 @@ async fn the_rows_that_a_launch_reads_do_not_grow_with_what_was_made(db: Db) {
     let (name, params, most) = LAUNCH;
     let params = params.replace("$json$", &format!("'{}'", asked()));
     check(&admin, (name, "(TEXT, TEXT)", &params), most).await;
+}
+
+async fn the_rows_that_a_search_for_a_label_reads_do_not_grow_with_the_history(db: Db) {
+    let admin = db.admin().await;
+    admin.batch_execute(&history(LONG)).await.unwrap();
+    admin.batch_execute("VACUUM ANALYZE run").await.unwrap();
+    for (name, params, most) in SEARCH {
+        let types = match name {
+            "RUN_BEHIND" => "(TEXT, TEXT, BIGINT)",
+            _ => "(TEXT, TEXT, TEXT, TEXT, TEXT, TEXT, BIGINT, TEXT)",
+        };
+        let params = params.replace("$last$", &last_searched(LONG));
+        check(&admin, (name, types, &params), most).await;
+    }
 }
 
 /// Asks a statement, and counts the rows that it reads.
@@ -148,7 +187,8 @@ fn sqlite() -> (TempDir, Connection) {
 /// The steps that a statement takes.
 fn steps(connection: &Connection, name: &str, params: &[&str]) -> i32 {
     let mut asked = connection.prepare(&statement(name).on_sqlite()).unwrap();
-    for (place, param) in (1..).zip(params) {
+    // What is not bound is null.
+    for (place, param) in (1..).zip(params).filter(|(_, param)| **param != "NULL") {
         asked.raw_bind_parameter(place, param.trim_matches('\'')).unwrap();
     }
     let mut rows = asked.raw_query();
@@ -169,6 +209,24 @@ fn the_steps_that_a_pass_takes_on_sqlite_do_not_grow_with_the_runs_that_wait() {
     };
     let (short, long) = (steps_with(LONG / 20), steps_with(LONG));
     for (((name, ..), short), long) in PASS.iter().zip(short).zip(long) {
+        assert!(long <= short + short / 10, "{name} takes {long} steps instead of {short}");
+    }
+}
+
+#[test]
+fn the_steps_that_a_search_for_a_label_takes_on_sqlite_do_not_grow_with_the_history() {
+    let steps_with = |count: u32| -> Vec<i32> {
+        let (_folder, connection) = sqlite();
+        connection.execute_batch(&history(count)).unwrap();
+        let last = last_searched(count);
+        let all = SEARCH.iter().map(|(name, params, _)| {
+            let params = params.replace("$last$", &last);
+            steps(&connection, name, &params.split(", ").collect::<Vec<_>>())
+        });
+        all.collect()
+    };
+    let (short, long) = (steps_with(LONG / 5), steps_with(LONG));
+    for (((name, ..), short), long) in SEARCH.iter().zip(short).zip(long) {
         assert!(long <= short + short / 10, "{name} takes {long} steps instead of {short}");
     }
 }

@@ -79,6 +79,9 @@ async fn r151_a_list_shows_the_runs_with_a_label_and_no_others(db: Db) {
     assert_eq!(of("ba%ch=b_7").await, [run_id(5)]);
     assert_eq!(of("b").await, []);
     assert_eq!(TagFilter::parse("=b-7"), None);
+    let labelled = RunFilter { tag: TagFilter::parse("b"), ..RunFilter::default() };
+    let all = std::slice::from_ref(&a);
+    assert_eq!(db.store.run_search_end(all, &labelled).await.unwrap(), None, "all are searched");
 }
 
 async fn a_run_of_another_tenant_does_not_exist(db: Db) {

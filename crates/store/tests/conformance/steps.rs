@@ -8,6 +8,7 @@ use millstream_model::{
     TenantId, Timestamp,
 };
 use millstream_store::materializations::{self, PartitionChange};
+use millstream_store::outdated::{Outdated, PartitionsOf};
 use millstream_store::runs::{self, RunEnd};
 use millstream_store::steps::{self, StepChange};
 use millstream_store::{Batch, Store, StoreError, live, partitions};
@@ -257,8 +258,15 @@ async fn a_failed_partition_still_counts_as_touched_once(db: Db) {
     assert_eq!(counts[&asset], BTreeMap::from(expected));
     let rows = db.store.partition_states(&tenant, &asset, "", 10).await.unwrap();
     assert_eq!(rows.iter().map(|row| row.partition.as_str()).collect::<Vec<_>>(), ["a", "b"]);
-    let times = db.store.partitions_made(&tenant, &asset, 10).await.unwrap();
-    assert_eq!(times.values().collect::<Vec<_>>(), [&at(1), &at(1)]);
+    let all = PartitionsOf { asset: &asset, definition: None, kept: &[] };
+    assert_eq!(db.store.partitions_made(&tenant, &all).await.unwrap(), 2);
+    let other = "other".parse().unwrap();
+    let outdated =
+        async |at| db.store.partitions_outdated(&tenant, &all, (&other, at), 1).await.unwrap();
+    assert_eq!(outdated(Some(at(1))).await, None);
+    let first = vec!["a".parse().unwrap()];
+    assert_eq!(outdated(Some(at(2))).await, Some(Outdated { count: 2, newest: at(2), first }));
+    assert_eq!(outdated(None).await, None, "the other was never made");
 }
 
 async fn the_partitions_whose_keys_were_removed_are_known(db: Db) {
@@ -311,6 +319,7 @@ async fn the_ends_of_a_step_are_those_since_a_run_and_a_time_newest_first(db: Db
     ] {
         let of = (&tenant, &step);
         let ends = db.store.ends_of_step(of, (first, at(since)), limit).await.unwrap();
-        assert_eq!(ends.iter().map(|end| end.run).collect::<Vec<_>>(), wanted);
+        assert_eq!(ends.newest.iter().map(|end| end.run).collect::<Vec<_>>(), wanted);
+        assert_eq!(ends.looked_since, None, "there are no older ones");
     }
 }

@@ -1,0 +1,93 @@
+//! Which partitions of an asset were made, and which are older than what they are made from.
+
+use millstream_model::{AssetKey, PartitionKey, PartitionsName, TenantId, Timestamp};
+
+use crate::statement::statements;
+use crate::value::json;
+use crate::{Scope, Store, StoreError, Value};
+
+statements! {
+    PARTITIONS_MADE = "
+        SELECT COUNT(*) FROM partition_state m
+        WHERE m.tenant = $1 AND m.asset = $2 AND m.materialized_at IS NOT NULL
+          AND (m.partition_key IN (/*texts $4*/) OR NOT EXISTS (
+                SELECT 1 FROM dynamic_partition d
+                WHERE d.tenant = m.tenant AND d.definition = $3
+                  AND d.partition_key = m.partition_key AND d.removed_at IS NOT NULL))";
+    PARTITIONS_OUTDATED = "
+        SELECT m.partition_key, COUNT(*) OVER (),
+               MAX(COALESCE(CAST($6 AS BIGINT), u.materialized_at)) OVER ()
+        FROM partition_state m
+        LEFT JOIN partition_state u
+          ON u.tenant = m.tenant AND u.asset = $5 AND u.partition_key = m.partition_key
+        WHERE m.tenant = $1 AND m.asset = $2
+          AND m.materialized_at < COALESCE(CAST($6 AS BIGINT), u.materialized_at)
+          AND (m.partition_key IN (/*texts $4*/) OR NOT EXISTS (
+                SELECT 1 FROM dynamic_partition d
+                WHERE d.tenant = m.tenant AND d.definition = $3
+                  AND d.partition_key = m.partition_key AND d.removed_at IS NOT NULL))
+        ORDER BY m.partition_key LIMIT $7";
+}
+
+/// The partitions of an asset, without those whose keys were removed.
+#[derive(Debug, Clone, Copy)]
+pub struct PartitionsOf<'a> {
+    /// The asset.
+    pub asset: &'a AssetKey,
+    /// The definition that keys are removed from, where they can be.
+    pub definition: Option<&'a PartitionsName>,
+    /// The keys that it has for ever.
+    pub kept: &'a [PartitionKey],
+}
+
+impl PartitionsOf<'_> {
+    fn params(&self, tenant: &TenantId) -> Vec<Value> {
+        let definition = self.definition.map_or("", PartitionsName::as_str);
+        vec![tenant.into(), self.asset.into(), definition.into(), json(&self.kept)]
+    }
+}
+
+/// Partitions that are older than what they are made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outdated {
+    /// How many there are.
+    pub count: u64,
+    /// When the newest of what they are made from was made.
+    pub newest: Timestamp,
+    /// The first of them in the order of their keys.
+    pub first: Vec<PartitionKey>,
+}
+
+impl Store {
+    /// How many partitions of an asset were ever made.
+    pub async fn partitions_made(
+        &self,
+        tenant: &TenantId,
+        of: &PartitionsOf<'_>,
+    ) -> Result<u64, StoreError> {
+        let rows = self.read(Scope::tenant(tenant), &PARTITIONS_MADE, of.params(tenant)).await?;
+        rows.into_iter().next().map_or(Ok(0), |mut row| row.count().map(u64::from))
+    }
+
+    /// The partitions of an asset that are older than what they are made from: at most `limit` of
+    /// them with their number, if there are any.
+    pub async fn partitions_outdated(
+        &self,
+        tenant: &TenantId,
+        of: &PartitionsOf<'_>,
+        upstream: (&AssetKey, Option<Timestamp>),
+        limit: u32,
+    ) -> Result<Option<Outdated>, StoreError> {
+        let mut params = of.params(tenant);
+        params.extend([upstream.0.into(), upstream.1.into(), limit.into()]);
+        let rows = self.read(Scope::tenant(tenant), &PARTITIONS_OUTDATED, params).await?;
+        let mut found: Option<Outdated> = None;
+        for mut row in rows {
+            let key = row.parse()?;
+            let (count, newest) = (u64::from(row.count()?), row.time()?);
+            let found = found.get_or_insert(Outdated { count, newest, first: Vec::new() });
+            found.first.push(key);
+        }
+        Ok(found)
+    }
+}
