@@ -48,7 +48,9 @@ impl Texts {
 
 fn is_question(text: &str) -> bool {
     let text = text.trim_start();
-    text.starts_with("SELECT") || text.starts_with("WITH RECURSIVE")
+    let writes = ["INSERT INTO", "UPDATE ", "DELETE FROM"];
+    text.starts_with("SELECT")
+        || (text.starts_with("WITH") && !writes.iter().any(|write| text.contains(write)))
 }
 
 /// `text` with a check that it touches `wanted` rows. Its first column is their number; the
