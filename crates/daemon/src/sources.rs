@@ -67,9 +67,6 @@ enum SourceProblem {
     /// What `sources` names does not exist.
     #[error("`sources` names `{0}`, and the project has no such file or folder")]
     Missing(String),
-    /// What `sources` names can be no source.
-    #[error("`sources` names `{0}`, which {1}")]
-    NoSource(String, &'static str),
     /// There is too much of it.
     #[error("its sources are over {0}")]
     TooMuch(String),
@@ -85,34 +82,12 @@ impl SourceProblem {
     fn help(&self) -> &'static str {
         match self {
             Self::Missing(_) => "name files and folders by their paths below the project's folder",
-            Self::NoSource(..) => {
-                "name files and folders by their paths below the project's folder; a step reads \
-                 hidden files, and those elsewhere, as they are when it starts"
-            }
             Self::TooMuch(_) | Self::TooMuchPython(_) => {
                 "keep data and large programs outside of the project, or in a folder whose name \
                  begins with a dot, and name them by their whole path"
             }
             Self::Unreadable(_) => "check the rights of the project's files",
         }
-    }
-
-    /// Why `path`, as it is written below `cwd`, is none below the project.
-    fn no_source(cwd: Option<&str>, path: &str) -> Self {
-        let has = |mark: &str| path.contains(mark) || cwd.is_some_and(|cwd| cwd.contains(mark));
-        let is_whole = path.starts_with('/') || cwd.is_some_and(|cwd| cwd.starts_with('/'));
-        let parts = || cwd.unwrap_or_default().split('/').chain(path.split('/'));
-        let is_hidden = |part: &str| part.starts_with('.') && !matches!(part, "." | "..");
-        let why = if has("{{") || has("{%") {
-            "has a template in it, and that has no value before the step starts"
-        } else if is_whole {
-            "is a whole path"
-        } else if parts().any(is_hidden) {
-            "is hidden"
-        } else {
-            "is not below the project's folder"
-        };
-        Self::NoSource(path.to_owned(), why)
     }
 }
 
@@ -315,14 +290,14 @@ impl Sources {
     fn set(&mut self, need: &Need) -> Result<SourceSet, SourceProblem> {
         let mut paths: BTreeSet<String> = BTreeSet::new();
         for written in &need.named {
-            let no_source = || SourceProblem::no_source(need.cwd(), written);
-            let path = below_project(need.cwd(), written).ok_or_else(no_source)?;
+            let missing = || SourceProblem::Missing(written.clone());
+            let path = below_project(need.cwd(), written).ok_or_else(missing)?;
             if self.project.join(&path).is_dir() {
                 self.below(&path, &mut paths)?;
             } else if self.stamp(&path).is_some() {
                 paths.insert(path);
             } else {
-                return Err(SourceProblem::Missing(written.clone()));
+                return Err(missing());
             }
         }
         if let Some((command, cwd)) = &need.command {
@@ -467,22 +442,5 @@ mod tests {
         sources.look_again();
         let refused = sources.store(&version, &blobs).await.unwrap_err();
         assert!(matches!(refused, StoreSourcesError::NotSeen(_)), "{refused}");
-    }
-
-    #[test]
-    fn what_can_be_no_source_is_told_from_what_does_not_exist() {
-        let table = [
-            (None, ".env", "is hidden"),
-            (Some("a"), "../.config/x", "is hidden"),
-            (None, "/etc/hosts", "is a whole path"),
-            (Some("/srv"), "x.sql", "is a whole path"),
-            (None, "{{ tenant }}.sql", "has a template in it, "),
-            (Some("a"), "../../x", "is not below the project's folder"),
-        ];
-        for (cwd, path, why) in table {
-            assert_eq!(below_project(cwd, path), None, "{path}");
-            let said = SourceProblem::no_source(cwd, path).to_string();
-            assert!(said.starts_with(&format!("`sources` names `{path}`, which {why}")), "{said}");
-        }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use millstream_model::{
     AssetKey, CommandLine, CommandStep, ErrorCode, Invocation, LambdaStep, LoadMode, LoadStep,
     LocalStep, NoopStep, PipesChannel, PipesConfig, ReadSource, SqlStep, StepConfig, StepSources,
-    below_project,
+    below_project, why_no_source,
 };
 
 use crate::fields::{Field, Fields, one_of};
@@ -180,7 +180,7 @@ pub(crate) fn sources(
     let Some(field) = fields.get("sources") else { return StepSources::default() };
     let named = field.texts(findings);
     for path in named.iter().filter(|path| below_project(cwd, path).is_none()) {
-        let message = format!("`{path}` is not below the project's folder");
+        let message = format!("`{path}` {}", why_no_source(cwd, path));
         findings
             .error(ErrorCode::DefinitionValue, field.node.spot, message)
             .help("name files and folders by their paths below the project's folder, or the `cwd`");

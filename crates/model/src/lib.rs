@@ -102,6 +102,7 @@ pub use sensor::{
 };
 pub use source::{
     SourceFile, SourceSet, StepSources, below_project, is_python, named, shell_commands,
+    why_no_source,
 };
 pub use status::{
     IllegalTransition, RunEvent, RunStatus, StepEvent, StepStatus, run_status_table,

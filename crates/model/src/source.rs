@@ -98,6 +98,24 @@ pub fn below_project(cwd: Option<&str>, path: &str) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join("/"))
 }
 
+/// Why `path`, as it is written below `cwd`, can be no source: what to say after it where
+/// [`below_project`] finds none.
+pub fn why_no_source(cwd: Option<&str>, path: &str) -> &'static str {
+    let has = |mark: &str| path.contains(mark) || cwd.is_some_and(|cwd| cwd.contains(mark));
+    let is_whole = path.starts_with('/') || cwd.is_some_and(|cwd| cwd.starts_with('/'));
+    let parts = || cwd.unwrap_or_default().split('/').chain(path.split('/'));
+    let is_hidden = |part: &str| part.starts_with('.') && !matches!(part, "." | "..");
+    if has("{{") || has("{%") {
+        "has a template in it, and that has no value before the step starts"
+    } else if is_whole {
+        "is a whole path, and that is read as it is when the step starts"
+    } else if parts().any(is_hidden) {
+        "is hidden, and that is read as it is when the step starts"
+    } else {
+        "is not below the project's folder"
+    }
+}
+
 /// The sources that a command names: of each program that it starts, the program itself where that
 /// is a file of the project, or else the first script among its arguments.
 ///
@@ -284,6 +302,21 @@ mod tests {
         ];
         for (cwd, path, wanted) in table {
             assert_eq!(below_project(cwd, path).as_deref(), wanted, "{cwd:?} {path}");
+        }
+    }
+    #[test]
+    fn what_can_be_no_source_is_told_from_what_is_elsewhere() {
+        let table = [
+            (None, ".env", "is hidden"),
+            (Some("a"), "../.config/x", "is hidden"),
+            (None, "/etc/hosts", "is a whole path"),
+            (Some("/srv"), "x.sql", "is a whole path"),
+            (None, "{{ tenant }}.sql", "has a template in it"),
+            (Some("a"), "../../x", "is not below the project's folder"),
+        ];
+        for (cwd, path, why) in table {
+            assert_eq!(below_project(cwd, path), None, "{path}");
+            assert!(why_no_source(cwd, path).starts_with(why), "{path}");
         }
     }
 }

@@ -91,6 +91,8 @@ const CASES: &[Case] = bad! {
         "`../tasks.py` is not below the project's folder", 3;
     "53_python_no_place.yaml", DefinitionValue,
         "`bin/tasks` is neither a file that ends in `.py` nor a module", 3;
+    "54_hidden_source.yaml", DefinitionValue,
+        "`.env` is hidden, and that is read as it is when the step starts", 3;
 };
 
 #[test]
