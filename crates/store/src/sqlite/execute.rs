@@ -128,6 +128,11 @@ pub(super) fn prepare_all(connection: &Connection) -> Result<usize, StoreError> 
     Ok(count)
 }
 
+/// `text` without its indentation: it is the key of prepared statements, and hashed at each use.
+fn compact(text: &str) -> String {
+    text.split('\n').map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
 /// The text as SQLite takes it, rendered once a thread and statement.
 fn rendered(sql: &'static Sql) -> std::rc::Rc<str> {
     use std::cell::RefCell;
@@ -135,9 +140,10 @@ fn rendered(sql: &'static Sql) -> std::rc::Rc<str> {
     use std::rc::Rc;
 
     thread_local! {
-        static TEXTS: RefCell<HashMap<&'static str, Rc<str>>> = RefCell::default();
+        static TEXTS: RefCell<HashMap<usize, Rc<str>>> = RefCell::default();
     }
     TEXTS.with_borrow_mut(|texts| {
-        texts.entry(sql.text).or_insert_with(|| Dialect::Sqlite.render(sql.text).into()).clone()
+        let text = texts.entry(std::ptr::from_ref(sql).addr());
+        text.or_insert_with(|| compact(&Dialect::Sqlite.render(sql.text)).into()).clone()
     })
 }
