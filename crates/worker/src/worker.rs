@@ -20,7 +20,7 @@ use crate::{Seams, Supervisor};
 /// Executes runs, each within bounds, all through one supervisor.
 #[derive(Debug, Clone)]
 pub struct Worker {
-    pub(crate) settings: WorkerSettings,
+    pub(crate) settings: Arc<WorkerSettings>,
     pub(crate) supervisor: Supervisor,
     pub(crate) blobs: Blobs,
     /// Places for what reads and writes users' data, so that runs do not use up a server's
@@ -197,7 +197,7 @@ impl Worker {
         let python = Arc::new(Python::new(&settings, blobs.clone()));
         let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         Self {
-            settings,
+            settings: Arc::new(settings),
             supervisor,
             blobs,
             connections,

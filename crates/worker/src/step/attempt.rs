@@ -101,33 +101,30 @@ pub(crate) struct RunSteps {
 
 impl StepRunner for RunSteps {
     fn execute<'a>(&'a self, order: AttemptOrder<'a>) -> BoxFuture<'a, AttemptDone> {
+        if !starts_program(order.step) {
+            return Attempt::new(&self.worker, &self.scratch, order).execute().boxed();
+        }
+        let (worker, scratch) = (Arc::clone(&self.worker), Arc::clone(&self.scratch));
+        // What is polled on another thread borrows nothing.
         let AttemptOrder { assignment, step, number, taken, stop, seams, place, upstream, events } =
             order;
-        let (worker, scratch) = (Arc::clone(&self.worker), Arc::clone(&self.scratch));
-        let starts_program = starts_program(step);
         let (assignment, step, seams) = (Arc::clone(assignment), step.clone(), seams.clone());
         let attempt = async move {
-            let attempt = Attempt {
-                worker: &worker,
-                scratch: &scratch,
-                seams: &seams,
-                assignment: &assignment,
-                step: &step,
-                place,
+            let (assignment, step, seams) = (&assignment, &step, &seams);
+            let order = AttemptOrder {
+                assignment,
+                step,
                 number,
-                upstream,
                 taken,
-                began: None,
                 stop,
+                seams,
+                place,
+                upstream,
                 events,
-                has_made_asset: false,
-                usage: Mutex::default(),
-                settings: OnceLock::new(),
             };
-            attempt.execute().boxed().await
+            Attempt::new(&worker, &scratch, order).execute().await
         };
-        let attempt = attempt.boxed();
-        if starts_program { ahead(attempt).boxed() } else { attempt }
+        ahead(attempt.boxed()).boxed()
     }
 }
 
@@ -255,6 +252,28 @@ fn bounded(error: StepError) -> StepError {
     StepError { message: shorten(error.message), detail: error.detail.map(shorten), ..error }
 }
 
+impl<'a> Attempt<'a> {
+    fn new(worker: &'a Worker, scratch: &'a RunScratch, order: AttemptOrder<'a>) -> Self {
+        Self {
+            worker,
+            scratch,
+            seams: order.seams,
+            assignment: order.assignment,
+            step: order.step,
+            place: order.place,
+            number: order.number,
+            upstream: order.upstream,
+            taken: order.taken,
+            began: None,
+            stop: order.stop,
+            usage: Mutex::default(),
+            events: order.events,
+            has_made_asset: false,
+            settings: OnceLock::new(),
+        }
+    }
+}
+
 impl Attempt<'_> {
     async fn execute(mut self) -> AttemptDone {
         let step = self.step.key.clone();
@@ -267,7 +286,11 @@ impl Attempt<'_> {
     }
 
     async fn try_execute(&mut self) -> Result<(AttemptEnd, Option<EventBody>), Ending> {
-        let returned = self.dispatch().await?;
+        let returned = match &self.step.step {
+            StepConfig::Noop(_) => Returned::Value(Value::Null),
+            // Large, and apart from the rest, so that a step which does nothing stays small.
+            _ => self.dispatch().boxed().await?,
+        };
         // It has, unless there was nothing to do but to answer.
         self.begin().await?;
         let kept = match returned {
