@@ -15,6 +15,14 @@ const RUNS_MAX: u32 = 10_000;
 #[derive(Debug, Default)]
 pub struct LostWatch {
     beats: BeatWatch,
+    in_progress: usize,
+}
+
+impl LostWatch {
+    /// Whether the last pass found no run in progress, so that the next may wait for a change.
+    pub fn is_idle(&self) -> bool {
+        self.in_progress == 0
+    }
 }
 
 impl Control {
@@ -29,7 +37,12 @@ impl Control {
         watch: &mut LostWatch,
         patience: Patience,
     ) -> Result<Vec<ClaimedRun>, StoreError> {
-        let in_progress = self.store.runs_in_progress(RUNS_MAX).await?;
+        // Mostly an instance is idle, and one number says so.
+        let in_progress = match self.store.count_in_progress().await? {
+            0 => Vec::new(),
+            _ => self.store.runs_in_progress(RUNS_MAX).await?,
+        };
+        watch.in_progress = in_progress.len();
         let views: Vec<RunInProgress> = in_progress.iter().map(view).collect();
         let lost = watch.beats.lost(&views, self.seams.clock.elapsed(), patience);
         let mut workers = Vec::new();

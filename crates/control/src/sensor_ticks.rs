@@ -29,9 +29,6 @@ use crate::{Control, ControlError, webhooks};
 /// The lease of whoever asks sensors.
 pub(crate) const LEASE: &str = "sensors";
 
-/// Due sensors that one pass looks at.
-const DUE_MAX: u32 = 10_000;
-
 /// What one daemon remembers between its passes over the sensors.
 #[derive(Debug, Default)]
 pub struct SensorWatch {
@@ -88,7 +85,7 @@ impl Control {
         let catalog = self.catalog().await?;
         self.adopt_sensors(&catalog, &mut watch.adopted).await?;
         let now = self.now();
-        let due = self.store.due_sources(TickKind::Sensor, now, DUE_MAX).await?;
+        let due = self.due_sources(TickKind::Sensor, now).await?;
         Ok(SensorPass {
             due: due.into_iter().map(|stored| (stored.tenant, stored.source)).collect(),
             next_due: self.store.next_sensor_after(now).await?,

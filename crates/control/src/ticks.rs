@@ -29,7 +29,7 @@ use crate::{Control, ControlError};
 /// The lease of whoever lets schedules tick.
 pub(crate) const LEASE: &str = "schedules";
 
-/// Due schedules that one pass looks at.
+/// Due schedules, or sensors, that one pass looks at.
 const DUE_MAX: u32 = 10_000;
 
 /// Schedules whose ticks are stored in one batch, unless their runs are more than
@@ -110,7 +110,7 @@ impl Control {
         }
         let catalog = self.catalog().await?;
         self.adopt_schedules(&catalog, &mut watch.adopted).await?;
-        let due = self.store.due_sources(TickKind::Schedule, self.now(), DUE_MAX).await?;
+        let due = self.due_sources(TickKind::Schedule, self.now()).await?;
         let mut pass = TickPass { is_holder: true, ..TickPass::default() };
         if !due.is_empty() {
             let settled = self.settle(&catalog, due).await?;
@@ -119,6 +119,20 @@ impl Control {
         self.forget_old_ticks(&catalog, watch).await?;
         pass.next_due = self.store.next_due(TickKind::Schedule).await?;
         Ok(pass)
+    }
+
+    /// The sources of a kind that are due, the longest due first.
+    pub(crate) async fn due_sources(
+        &self,
+        kind: TickKind,
+        now: Timestamp,
+    ) -> Result<Vec<StoredSource>, StoreError> {
+        // Mostly nothing is due, and one row says so.
+        let next = self.store.next_due(kind).await?;
+        if next.is_none_or(|next| next > now) {
+            return Ok(Vec::new());
+        }
+        self.store.due_sources(kind, now, DUE_MAX).await
     }
 
     /// Gives the lease of schedules back, so that the next daemon need not wait for it.

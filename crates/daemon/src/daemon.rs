@@ -257,18 +257,27 @@ impl Daemon {
     }
 
     async fn lost_loop(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let mut changes = self.control.store().changes();
         let mut watch = LostWatch::default();
+        let idle = self.settings.patience.time_to_live / 3;
         // A timeout is noticed by the next pass that comes.
-        let interval = (self.settings.patience.time_to_live / 3).min(LOSSES_MAX);
+        let interval = idle.min(LOSSES_MAX);
         loop {
             self.pulses.beat("losses").await;
+            changes.mark_unchanged();
             let (launcher, patience) = (&*self.launcher, self.settings.patience);
             if let Err(error) = lost_pass(&self.control, launcher, &mut watch, patience).await {
                 tracing::error!(%error, "the runs in progress could not be looked at");
             }
+            // Where nothing is in progress, nothing is lost before something has changed.
+            let is_idle = watch.is_idle();
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
-                () = tokio::time::sleep(interval) => {}
+                () = pause_then(interval, async { tokio::select! {
+                    _ = changes.changed(), if is_idle => {}
+                    () = tokio::time::sleep(idle.saturating_sub(interval)), if is_idle => {}
+                    else => {}
+                } }) => {}
             }
         }
     }
