@@ -7,6 +7,7 @@ use millstream_model::{Clock, Entropy, RunId, Secrets, Timestamp};
 use millstream_store::Store;
 
 use crate::catalog::CatalogCache;
+use crate::lease::Leases;
 use crate::plans::PlanCache;
 
 /// The seams that a simulation replaces.
@@ -25,6 +26,7 @@ pub struct Control {
     pub(crate) seams: Seams,
     pub(crate) catalogs: Arc<CatalogCache>,
     pub(crate) plans: Arc<PlanCache>,
+    pub(crate) leases: Arc<Leases>,
     pub(crate) token_secret: Arc<OnceLock<String>>,
     pub(crate) env: Arc<BTreeMap<String, String>>,
     /// What deliveries are checked with.
@@ -41,6 +43,7 @@ impl Control {
             seams,
             catalogs: Arc::default(),
             plans: Arc::default(),
+            leases: Arc::default(),
             token_secret: Arc::default(),
             env: Arc::default(),
             secrets: Arc::default(),

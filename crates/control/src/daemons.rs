@@ -38,7 +38,8 @@ impl Control {
         self.store.apply(loops::forget_all()).await.map(|_| ())
     }
 
-    /// Stores how the loops of `daemon` are.
+    /// Stores how the loops of `daemon` are, and raises the leases that they hold in the same
+    /// commit.
     pub async fn keep_loops(&self, daemon: &str, said: &[LoopSaid]) -> Result<(), StoreError> {
         let now = self.now();
         let stored: Vec<StoredLoop> = said
@@ -50,7 +51,21 @@ impl Control {
                 beat_at: now.before(it.silent_for),
             })
             .collect();
-        self.store.apply(loops::keep(&stored, now.before(SHOWN_FOR))).await.map(|_| ())
+        let keep = loops::keep(&stored, now.before(SHOWN_FOR));
+        let elapsed = self.seams.clock.elapsed();
+        let mut batch = keep.clone();
+        let raised = self.leases.raise(&mut batch, daemon, elapsed);
+        match self.store.apply(batch).await {
+            Ok(_) => {
+                raised.done(elapsed);
+                Ok(())
+            }
+            Err(error) if error.is_conflict() && !raised.is_empty() => {
+                raised.doubt();
+                self.store.apply(keep).await.map(|_| ())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// A daemon ends.

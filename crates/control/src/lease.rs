@@ -3,10 +3,11 @@
 //! Called by each pass that needs one. What the holder then writes names the lease's fence, so that
 //! having lost the lease meanwhile does no harm.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use millstream_decide::lease::{LeaseMove, LeaseView, LeaseWatch};
-use millstream_store::{StoreError, leases};
+use millstream_store::{Batch, StoreError, leases};
 
 use crate::Control;
 
@@ -14,21 +15,111 @@ use crate::Control;
 #[derive(Debug, Default)]
 pub(crate) struct HeldLease {
     watch: LeaseWatch,
-    held: Option<(i64, Duration)>,
+    cell: Option<Arc<Cell>>,
 }
+
+/// What a holder and its daemon's signs of life both know of a lease.
+#[derive(Debug)]
+struct Cell {
+    name: String,
+    holder: String,
+    holding: Mutex<Option<Holding>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Holding {
+    fence: i64,
+    time_to_live: Duration,
+    /// When it was raised last, on the process's own clock.
+    raised: Duration,
+    /// When a pass last went by it.
+    used: Duration,
+    /// Whether signs of life raise it, so that passes need not.
+    is_kept: bool,
+}
+
+/// The leases that this process holds, which its daemons' signs of life raise along with them.
+#[derive(Debug, Default)]
+pub(crate) struct Leases(Mutex<Vec<Weak<Cell>>>);
+
+/// Leases that one sign of life raises.
+pub(crate) struct Raised(Vec<(Arc<Cell>, i64)>);
 
 impl HeldLease {
     /// Somebody else may hold it by now: look before the next pass.
     pub(crate) fn doubt(&mut self) {
-        self.held = None;
+        if let Some(cell) = &self.cell {
+            *cell.holding() = None;
+        }
+    }
+}
+
+impl Cell {
+    fn holding(&self) -> MutexGuard<'_, Option<Holding>> {
+        self.holding.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Leases {
+    fn cell(&self, name: &str, holder: &str) -> Arc<Cell> {
+        let (name, holder) = (name.to_owned(), holder.to_owned());
+        let cell = Arc::new(Cell { name, holder, holding: Mutex::default() });
+        let mut cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        cells.retain(|cell| cell.strong_count() > 0);
+        cells.push(Arc::downgrade(&cell));
+        cell
+    }
+
+    /// Adds to `batch` that the leases of `holder` are raised. One that no pass has gone by for
+    /// half of its time-to-live is left to run out: its loop hangs, and another daemon's may not.
+    pub(crate) fn raise(&self, batch: &mut Batch, holder: &str, elapsed: Duration) -> Raised {
+        let cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mine = cells.iter().filter_map(Weak::upgrade).filter(|cell| cell.holder == holder);
+        let raised = mine.filter_map(|cell| {
+            let holding = (*cell.holding())?;
+            let is_used = elapsed.saturating_sub(holding.used) <= holding.time_to_live / 2;
+            is_used.then_some((cell, holding.fence))
+        });
+        let raised: Vec<(Arc<Cell>, i64)> = raised.collect();
+        for (cell, fence) in &raised {
+            batch.append(leases::raise(&cell.name, holder, *fence));
+        }
+        Raised(raised)
+    }
+}
+
+impl Raised {
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// They are raised, as of `elapsed`.
+    pub(crate) fn done(self, elapsed: Duration) {
+        for (cell, fence) in self.0 {
+            if let Some(holding) = &mut *cell.holding()
+                && holding.fence == fence
+            {
+                holding.raised = elapsed;
+                holding.is_kept = true;
+            }
+        }
+    }
+
+    /// One of them is somebody else's: each pass looks for itself.
+    pub(crate) fn doubt(self) {
+        for (cell, _) in self.0 {
+            *cell.holding() = None;
+        }
     }
 }
 
 impl Control {
     /// Holds the lease called `name` if it can be held now; returns its fence.
     ///
-    /// A holder raises it a few times in the time-to-live. What it does in between names the
-    /// fence, so that having lost the lease meanwhile does no harm.
+    /// A holder raises it a few times in the time-to-live, by itself or with its daemon's signs of
+    /// life. What it does in between names the fence, so that having lost the lease meanwhile does
+    /// no harm.
     pub(crate) async fn hold_lease(
         &self,
         name: &str,
@@ -37,13 +128,22 @@ impl Control {
         time_to_live: Duration,
     ) -> Result<Option<i64>, StoreError> {
         let elapsed = self.seams.clock.elapsed();
-        if let Some((fence, raised)) = lease.held
-            && elapsed.saturating_sub(raised) < time_to_live / 4
-        {
-            return Ok(Some(fence));
+        let cell = Arc::clone(lease.cell.get_or_insert_with(|| self.leases.cell(name, me)));
+        if let Some(holding) = &mut *cell.holding() {
+            let fresh = if holding.is_kept { time_to_live / 2 } else { time_to_live / 4 };
+            if elapsed.saturating_sub(holding.raised) < fresh {
+                holding.used = elapsed;
+                return Ok(Some(holding.fence));
+            }
         }
         let fence = self.move_lease(name, me, &mut lease.watch, time_to_live).await?;
-        lease.held = fence.map(|fence| (fence, elapsed));
+        *cell.holding() = fence.map(|fence| Holding {
+            fence,
+            time_to_live,
+            raised: elapsed,
+            used: elapsed,
+            is_kept: false,
+        });
         Ok(fence)
     }
 

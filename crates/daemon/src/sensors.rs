@@ -85,7 +85,7 @@ impl SensorLoop {
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
                 _ = changes.changed() => {}
-                () = tokio::time::sleep(wait) => {}
+                () = tokio::time::sleep(wait.saturating_sub(PASS_MIN)) => {}
                 Some(ended) = running.join_next_with_id() => {
                     free(ended, &mut names, &mut busy);
                 }

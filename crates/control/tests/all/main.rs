@@ -7,6 +7,7 @@ mod changes;
 mod failure;
 mod files;
 mod launch;
+mod leases;
 mod limits;
 mod lost;
 mod partitions;
