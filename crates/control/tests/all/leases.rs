@@ -24,8 +24,10 @@ async fn signs_of_life_raise_the_leases_of_loops_that_get_around_so_that_passes_
     for round in 1..=6 {
         bench.clock.advance(TIME_TO_LIVE / 3);
         bench.control.keep_loops("one", &[]).await.unwrap();
+        let raised = ("one".to_owned(), fence, first + round);
+        assert_eq!(lease(&bench.control).await, raised, "the sign of life has not raised it");
         assert!(pass(&bench, "one", &mut watch).await);
-        assert_eq!(lease(&bench.control).await, ("one".to_owned(), fence, first + round));
+        assert_eq!(lease(&bench.control).await, raised, "the pass has raised it once more");
     }
 }
 
