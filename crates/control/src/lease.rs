@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use millstream_decide::lease::{LeaseMove, LeaseView, LeaseWatch};
+use millstream_decide::lease::{LeaseMove, LeaseUse, LeaseView, LeaseWatch};
 use millstream_store::{Batch, StoreError, leases};
 
 use crate::Control;
@@ -30,12 +30,7 @@ struct Cell {
 struct Holding {
     fence: i64,
     time_to_live: Duration,
-    /// When it was raised last, on the process's own clock.
-    raised: Duration,
-    /// When a pass last went by it.
-    used: Duration,
-    /// Whether signs of life raise it, so that passes need not.
-    is_kept: bool,
+    at: LeaseUse,
 }
 
 /// The leases that this process holds, which its daemons' signs of life raise along with them.
@@ -70,14 +65,13 @@ impl Leases {
         cell
     }
 
-    /// Adds to `batch` that the leases of `holder` are raised. One that no pass has gone by for
-    /// half of its time-to-live is left to run out: its loop hangs, and another daemon's may not.
+    /// Adds to `batch` that the leases of `holder` are raised whose loops get around.
     pub(crate) fn raise(&self, batch: &mut Batch, holder: &str, elapsed: Duration) -> Raised {
         let cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mine = cells.iter().filter_map(Weak::upgrade).filter(|cell| cell.holder == holder);
         let raised = mine.filter_map(|cell| {
             let holding = (*cell.holding())?;
-            let is_used = elapsed.saturating_sub(holding.used) <= holding.time_to_live / 2;
+            let is_used = holding.at.is_used(elapsed, holding.time_to_live);
             is_used.then_some((cell, holding.fence))
         });
         let raised: Vec<(Arc<Cell>, i64)> = raised.collect();
@@ -100,8 +94,7 @@ impl Raised {
             if let Some(holding) = &mut *cell.holding()
                 && holding.fence == fence
             {
-                holding.raised = elapsed;
-                holding.is_kept = true;
+                holding.at = LeaseUse { raised: elapsed, is_kept: true, ..holding.at };
             }
         }
     }
@@ -129,20 +122,17 @@ impl Control {
     ) -> Result<Option<i64>, StoreError> {
         let elapsed = self.seams.clock.elapsed();
         let cell = Arc::clone(lease.cell.get_or_insert_with(|| self.leases.cell(name, me)));
-        if let Some(holding) = &mut *cell.holding() {
-            let fresh = if holding.is_kept { time_to_live / 2 } else { time_to_live / 4 };
-            if elapsed.saturating_sub(holding.raised) < fresh {
-                holding.used = elapsed;
-                return Ok(Some(holding.fence));
-            }
+        if let Some(holding) = &mut *cell.holding()
+            && holding.at.is_fresh(elapsed, time_to_live)
+        {
+            holding.at.used = elapsed;
+            return Ok(Some(holding.fence));
         }
         let fence = self.move_lease(name, me, &mut lease.watch, time_to_live).await?;
         *cell.holding() = fence.map(|fence| Holding {
             fence,
             time_to_live,
-            raised: elapsed,
-            used: elapsed,
-            is_kept: false,
+            at: LeaseUse { raised: elapsed, used: elapsed, is_kept: false },
         });
         Ok(fence)
     }

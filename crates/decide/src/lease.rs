@@ -72,6 +72,31 @@ impl LeaseWatch {
     }
 }
 
+/// When a holder last did what keeps its lease, on the process's own clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseUse {
+    /// When it was raised last.
+    pub raised: Duration,
+    /// When a pass last went by it.
+    pub used: Duration,
+    /// Whether its daemon's signs of life raise it, so that passes need not.
+    pub is_kept: bool,
+}
+
+impl LeaseUse {
+    /// Whether a pass may go by it at `elapsed` without raising it.
+    pub fn is_fresh(&self, elapsed: Duration, time_to_live: Duration) -> bool {
+        let fresh = if self.is_kept { time_to_live / 2 } else { time_to_live / 4 };
+        elapsed.saturating_sub(self.raised) < fresh
+    }
+
+    /// Whether a sign of life at `elapsed` raises it. One that no pass has gone by for half of its
+    /// time-to-live is left to run out: its loop hangs, and another daemon's may not.
+    pub fn is_used(&self, elapsed: Duration, time_to_live: Duration) -> bool {
+        elapsed.saturating_sub(self.used) <= time_to_live / 2
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +121,15 @@ mod tests {
         assert_eq!(watch.decide(Some(&alive), "a", at(115), TTL), LeaseMove::Wait);
         assert_eq!(watch.decide(Some(&alive), "a", at(129), TTL), LeaseMove::Wait);
         assert_eq!(watch.decide(Some(&alive), "a", at(130), TTL), LeaseMove::Take);
+    }
+
+    #[test]
+    fn a_holder_raises_its_lease_in_time_and_signs_of_life_only_what_passes_go_by() {
+        let of_passes = LeaseUse { raised: at(100), used: at(100), is_kept: false };
+        assert!(of_passes.is_fresh(at(103), TTL) && !of_passes.is_fresh(at(104), TTL));
+        let kept = LeaseUse { is_kept: true, ..of_passes };
+        assert!(kept.is_fresh(at(107), TTL) && !kept.is_fresh(at(108), TTL));
+        assert!(kept.is_used(at(107), TTL) && !kept.is_used(at(108), TTL));
     }
 
     #[test]
