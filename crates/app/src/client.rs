@@ -224,3 +224,18 @@ fn refused(status: u16, value: &Value) -> AppError {
     let message = field("message").unwrap_or_else(|| format!("the server answered {status}"));
     AppError::Refused { status, code, message, help: field("help") }
 }
+
+#[cfg(test)]
+impl Client {
+    /// A client of a server with these routes, which ends with the test's runtime.
+    pub(crate) async fn of(router: axum::Router) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let second = std::time::Duration::from_secs(10);
+        let limits =
+            millstream_outbound::Limits { connect: second, total: second, answer_max: 1 << 20 };
+        let http = millstream_outbound::Client::direct(limits).unwrap();
+        Self::Remote { http, place: base.clone(), base }
+    }
+}

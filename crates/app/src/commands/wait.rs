@@ -117,7 +117,6 @@ mod tests {
     use axum::extract::{Query, State};
     use axum::routing::get;
     use axum::{Json, Router};
-    use millstream_outbound::Limits;
 
     use super::*;
 
@@ -139,13 +138,7 @@ mod tests {
     async fn the_server_says_when_a_run_is_over_and_is_asked_once() {
         let seen = Seen::default();
         let router = Router::new().route("/t/api/v1/runs/{run}", get(run)).with_state(seen.clone());
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        let second = Duration::from_secs(10);
-        let limits = Limits { connect: second, total: second, answer_max: 1 << 20 };
-        let http = millstream_outbound::Client::direct(limits).unwrap();
-        let client = Client::Remote { http, place: base.clone(), base };
+        let client = Client::of(router).await;
 
         let one = |run: &str| Awaited { tenant: "t".to_owned(), run: run.to_owned() };
         let runs: Vec<Awaited> = ["1", "2", "3"].map(one).into();

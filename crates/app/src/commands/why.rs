@@ -57,13 +57,11 @@ fn print(answer: &Value) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
 
     use axum::extract::Path;
     use axum::http::StatusCode;
     use axum::routing::get;
     use axum::{Json, Router};
-    use millstream_outbound::Limits;
     use serde_json::json;
 
     use super::*;
@@ -85,13 +83,7 @@ mod tests {
         let router = Router::new()
             .route("/api/v1/tenants", get(async move || listed))
             .route("/{tenant}/api/v1/why/{subject}", get(answer));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        let second = Duration::from_secs(10);
-        let limits = Limits { connect: second, total: second, answer_max: 1 << 20 };
-        let http = millstream_outbound::Client::direct(limits).unwrap();
-        let client = Client::Remote { http, place: base.clone(), base };
+        let client = Client::of(router).await;
         let global = Global { dir: ".".into(), url: None, tenant: None, json: true };
         run(&client, &global, "orders").await
     }
