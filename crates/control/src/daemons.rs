@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use millstream_decide::liveness::{LoopBeat, standing};
 use millstream_model::DaemonRow;
-use millstream_store::StoreError;
 use millstream_store::events::PUBLISHER_LEASE;
 use millstream_store::loops::{self, StoredLoop};
+use millstream_store::{Batch, StoreError};
 
 use crate::{Control, queue, sensor_ticks, ticks};
 
@@ -29,29 +29,21 @@ pub struct LoopSaid {
 }
 
 impl Control {
-    /// A daemon begins: on an embedded database, whoever was there before owned this file and is
-    /// over.
-    pub async fn begin_loops(&self) -> Result<(), StoreError> {
+    /// A daemon begins, and its loops are as `said`: on an embedded database, whoever was there
+    /// before owned this file, is over, and makes room in the same commit.
+    pub async fn begin_loops(&self, daemon: &str, said: &[LoopSaid]) -> Result<(), StoreError> {
         if self.needs_publisher() {
-            return Ok(());
+            return self.keep_loops(daemon, said).await;
         }
-        self.store.apply(loops::forget_all()).await.map(|_| ())
+        let mut batch = loops::forget_all();
+        batch.append(self.told(daemon, said));
+        self.store.apply(batch).await.map(|_| ())
     }
 
     /// Stores how the loops of `daemon` are, and raises the leases that they hold in the same
     /// commit.
     pub async fn keep_loops(&self, daemon: &str, said: &[LoopSaid]) -> Result<(), StoreError> {
-        let now = self.now();
-        let stored: Vec<StoredLoop> = said
-            .iter()
-            .map(|it| StoredLoop {
-                daemon: daemon.to_owned(),
-                name: it.name.to_owned(),
-                silence_max: it.silence_max,
-                beat_at: now.before(it.silent_for),
-            })
-            .collect();
-        let keep = loops::keep(&stored, now.before(SHOWN_FOR));
+        let keep = self.told(daemon, said);
         let elapsed = self.seams.clock.elapsed();
         let mut batch = keep.clone();
         let raised = self.leases.raise(&mut batch, daemon, elapsed);
@@ -66,6 +58,21 @@ impl Control {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// What is written of the loops of `daemon`.
+    fn told(&self, daemon: &str, said: &[LoopSaid]) -> Batch {
+        let now = self.now();
+        let stored: Vec<StoredLoop> = said
+            .iter()
+            .map(|it| StoredLoop {
+                daemon: daemon.to_owned(),
+                name: it.name.to_owned(),
+                silence_max: it.silence_max,
+                beat_at: now.before(it.silent_for),
+            })
+            .collect();
+        loops::keep(&stored, now.before(SHOWN_FOR))
     }
 
     /// A daemon ends.

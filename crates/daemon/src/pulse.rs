@@ -77,12 +77,18 @@ impl Pulses {
         every: Duration,
         mut stop: watch::Receiver<bool>,
     ) {
-        if let Err(error) = self.control.begin_loops().await {
-            tracing::debug!(%error, "older daemons are still listed");
-        }
+        let mut has_begun = false;
         loop {
-            if let Err(error) = self.control.keep_loops(&daemon, &self.said()).await {
-                tracing::warn!(%error, "the daemon's signs of life could not be stored");
+            let told = if has_begun {
+                self.control.keep_loops(&daemon, &self.said()).await
+            } else {
+                self.control.begin_loops(&daemon, &self.said()).await
+            };
+            match told {
+                Ok(()) => has_begun = true,
+                Err(error) => {
+                    tracing::warn!(%error, "the daemon's signs of life could not be stored");
+                }
             }
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,

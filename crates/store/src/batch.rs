@@ -83,6 +83,7 @@ impl Batch {
     pub fn append(&mut self, other: Self) {
         self.steps.extend(other.steps);
         self.wakes_daemon |= other.wakes_daemon;
+        self.grants_slots |= other.grants_slots;
     }
 
     /// Whether there is nothing to do.

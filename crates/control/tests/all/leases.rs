@@ -70,3 +70,18 @@ async fn a_sign_of_life_is_stored_when_a_lease_of_its_daemon_was_lost() {
     assert!(daemons.iter().any(|daemon| daemon.name == "one"), "{daemons:?}");
     assert!(!pass(&bench, "one", &mut watch).await);
 }
+
+#[tokio::test]
+async fn a_daemon_that_begins_on_an_embedded_database_takes_the_place_of_the_one_before() {
+    let bench = Bench::empty().await;
+    let said = |name| millstream_control::LoopSaid {
+        name,
+        silence_max: TIME_TO_LIVE,
+        silent_for: std::time::Duration::ZERO,
+    };
+    bench.control.keep_loops("one", &[said("queue"), said("scans")]).await.unwrap();
+    bench.control.begin_loops("two", &[said("queue")]).await.unwrap();
+    let daemons = bench.control.daemons().await.unwrap();
+    let of = |daemon: &millstream_model::DaemonRow| (daemon.name.clone(), daemon.loops.len());
+    assert_eq!(daemons.iter().map(of).collect::<Vec<_>>(), [("two".to_owned(), 1)]);
+}
