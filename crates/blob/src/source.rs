@@ -1,8 +1,8 @@
 //! Sources of steps, each file under the hash of its content.
 //!
 //! The loader stores them before the version that names them goes live; a worker that has no copy
-//! yet reads them. A content is stored once, however many versions have it, and none is removed:
-//! a rollback may ask for any of them.
+//! yet reads them. A content is stored once, however many versions have it. To store or find one
+//! that is there renews it, so that [`crate::sweep`] leaves it alone for a while.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -13,27 +13,43 @@ use millstream_model::ContentHash;
 use tokio::fs;
 
 use crate::store::{at, write_whole};
+use crate::sweep::renew;
 use crate::{BlobError, Blobs};
 
+/// What there is under a hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeptSource {
+    /// The source.
+    Whole(Vec<u8>),
+    /// Something that has another hash.
+    Damaged,
+    /// Nothing.
+    Gone,
+}
+
 impl Blobs {
-    /// Stores a source under the hash of its content, unless it is there as it was. It outlives a
-    /// power failure once [`Blobs::sync_sources`] was asked to.
+    /// Stores a source under the hash of its content; one that is there as it was is renewed. It
+    /// outlives a power failure once [`Blobs::sync_sources`] was asked to.
     pub async fn put_source(&self, content: &[u8]) -> Result<ContentHash, BlobError> {
         let hash = ContentHash::of(content);
         let path = self.source_path(&hash);
-        if fs::read(&path).await.is_ok_and(|there| there == content) {
+        // Renewed first: what is read afterwards is not removed meanwhile.
+        let renewed = path.clone();
+        let is_renewed = in_the_background(move || renew(&renewed).is_ok()).await;
+        if is_renewed && fs::read(&path).await.is_ok_and(|there| there == content) {
             return Ok(hash);
         }
         write_whole(&path, content).await.map_err(at(&path))?;
         Ok(hash)
     }
 
-    /// Those of `wanted`, which are hashes with sizes, that are not here or are not of that size.
+    /// Those of `wanted`, which are hashes with sizes, that are not here or are not of that size;
+    /// the others are renewed.
     pub async fn missing_sources(&self, wanted: Vec<(ContentHash, u64)>) -> Vec<ContentHash> {
         let blobs = self.clone();
         let is_missing = move |(hash, size): &(ContentHash, u64)| {
-            // What cannot be looked at is written anew, which says why that is so.
-            !std::fs::metadata(blobs.source_path(hash)).is_ok_and(|it| it.len() == *size)
+            // What cannot be renewed is written anew, which says why that is so.
+            !renew(&blobs.source_path(hash)).is_ok_and(|len| len == *size)
         };
         let look = move || wanted.into_iter().filter(is_missing).map(|(hash, _)| hash).collect();
         in_the_background(look).await
@@ -56,15 +72,24 @@ impl Blobs {
 
     /// The source with this hash; `None` when it is not here, or not what it was.
     pub async fn read_source(&self, hash: &ContentHash) -> Result<Option<Vec<u8>>, BlobError> {
+        Ok(match self.look_at_source(hash).await? {
+            KeptSource::Whole(content) => Some(content),
+            KeptSource::Damaged | KeptSource::Gone => None,
+        })
+    }
+
+    /// What there is under this hash.
+    pub async fn look_at_source(&self, hash: &ContentHash) -> Result<KeptSource, BlobError> {
         let path = self.source_path(hash);
         match fs::read(&path).await {
-            Ok(content) => Ok(Some(content).filter(|content| ContentHash::of(content) == *hash)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Ok(content) if ContentHash::of(&content) == *hash => Ok(KeptSource::Whole(content)),
+            Ok(_) => Ok(KeptSource::Damaged),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(KeptSource::Gone),
             Err(error) => Err(at(&path)(error)),
         }
     }
 
-    fn source_path(&self, hash: &ContentHash) -> PathBuf {
+    pub(crate) fn source_path(&self, hash: &ContentHash) -> PathBuf {
         // A hash that came from elsewhere is hashed again, so that it can be no path.
         let is_hash = hash.as_str().bytes().all(|byte| byte.is_ascii_hexdigit());
         let hash = if is_hash { hash.clone() } else { ContentHash::of(hash.as_str().as_bytes()) };
@@ -76,7 +101,9 @@ impl Blobs {
 }
 
 /// Does what looks at files where that holds nobody up.
-async fn in_the_background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) async fn in_the_background<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }

@@ -10,7 +10,7 @@ use millstream_control::{
     QueueWatch, Rollback, TickWatch,
 };
 use millstream_launch::RunLauncher;
-use millstream_model::{DaemonAnswer, ErrorCode, LocationName, RollbackOutcome};
+use millstream_model::{DaemonAnswer, ErrorCode, LocationName, RollbackOutcome, chain};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 
@@ -57,11 +57,11 @@ pub struct Location {
 
 /// One daemon.
 pub struct Daemon {
-    control: Control,
+    pub(crate) control: Control,
     launcher: Arc<dyn RunLauncher>,
-    settings: Settings,
-    location: Location,
-    root: Mutex<Root>,
+    pub(crate) settings: Settings,
+    pub(crate) location: Location,
+    pub(crate) root: Mutex<Root>,
     senses: Option<Senses>,
     pulses: Pulses,
 }
@@ -163,6 +163,7 @@ impl Daemon {
         if daemon.control.needs_publisher() {
             loops.spawn(Arc::clone(&daemon).publish_loop(stopped.clone()));
         }
+        loops.spawn(Arc::clone(&daemon).sweep_loop(stopped.clone()));
         loops.spawn(daemon.scan_loop(stopped, scanned_sender));
         DaemonHandle { stop, loops, scanned }
     }
@@ -430,7 +431,10 @@ impl Daemon {
                 let senses = self.senses.as_ref();
                 serde_json::json!(try_sensor(&self.control, senses, &request.body).await)
             }
-            "rollback" => serde_json::json!(roll_back(&self.control, &request.body).await),
+            "rollback" => {
+                let blobs = &self.location.blobs;
+                serde_json::json!(roll_back(&self.control, blobs, &request.body).await)
+            }
             other => serde_json::json!({ "error": format!("no daemon knows how to {other}") }),
         };
         if let Err(error) = self.control.answer_request(&request.id, &answer.to_string()).await {
@@ -440,14 +444,14 @@ impl Daemon {
 }
 
 /// The answer to a wish for an older version of a file.
-async fn roll_back(control: &Control, body: &str) -> DaemonAnswer<RollbackOutcome> {
+async fn roll_back(control: &Control, blobs: &Blobs, body: &str) -> DaemonAnswer<RollbackOutcome> {
     let wish: Rollback = match serde_json::from_str(body) {
         Ok(wish) => wish,
         Err(error) => return DaemonAnswer::failed(ErrorCode::BadRequest, error.to_string()),
     };
-    match rollback(control, wish).await {
+    match rollback(control, blobs, wish).await {
         Ok(outcome) => DaemonAnswer::Done(outcome),
-        Err(error) => DaemonAnswer::failed(error.code(), error.to_string()),
+        Err(error) => DaemonAnswer::failed(error.code(), chain(&error)),
     }
 }
 

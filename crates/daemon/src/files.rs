@@ -185,6 +185,14 @@ impl Root {
         sources.store(code, blobs).await
     }
 
+    /// Has the next scan look at everything, and renew the sources of all that it sees.
+    pub fn renew_sources(&mut self) {
+        self.settled = None;
+        if let Some(Kept { sources, .. }) = &mut self.sources {
+            sources.forget_kept();
+        }
+    }
+
     /// Keeps the sources of all that the last look has seen, where something of them is lost.
     pub(crate) async fn keep_seen_sources(&mut self) -> Result<(), StoreSourcesError> {
         let seen = self.sources.iter().flat_map(|kept| kept.sources.seen());

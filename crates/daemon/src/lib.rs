@@ -17,6 +17,7 @@ mod scan;
 mod senses;
 mod sensors;
 mod sources;
+mod sweep;
 mod watch;
 
 pub use daemon::{Daemon, DaemonHandle, Location, Settings};
@@ -24,7 +25,8 @@ pub use direct::DirectControlPlane;
 pub use files::Root;
 pub use lost::lost_pass;
 pub use passes::{QueuePass, queue_pass, schedule_pass};
-pub use rollback::rollback;
+pub use rollback::{RollbackError, rollback};
 pub use scan::{ScanReport, scan, wrong_selections};
 pub use senses::Senses;
 pub use sources::Sources;
+pub use sweep::{SweepError, sweep_sources};

@@ -247,12 +247,18 @@ impl Sources {
         blobs.sync_sources(&missing).await?;
         // The set comes last: where it is, all of its files are.
         let list = set.json();
-        if blobs.read_source(code).await?.is_none() {
-            blobs.put_source(&list).await?;
+        let is_new = blobs.read_source(code).await?.is_none();
+        blobs.put_source(&list).await?;
+        if is_new {
             blobs.sync_sources(std::slice::from_ref(code)).await?;
         }
         self.kept.insert(code.clone());
         Ok(())
+    }
+
+    /// Has the sources of all that is seen stored and renewed again.
+    pub(crate) fn forget_kept(&mut self) {
+        self.kept.clear();
     }
 
     /// What the last look depended on.

@@ -14,5 +14,6 @@ pub mod queue;
 pub mod scan;
 pub mod schedule;
 pub mod sensor;
+pub mod sources;
 pub mod template;
 pub mod why;

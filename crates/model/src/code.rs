@@ -82,6 +82,8 @@ codes! {
     DefinitionRollback = "definition-rollback",
     /// The sources of a step are missing, too many, too large or cannot be read.
     DefinitionSources = "definition-sources",
+    /// The sources of an older version of a definition file were removed.
+    DefinitionSourcesGone = "definition-sources-gone",
     /// A template is not valid, or names something that does not exist.
     DefinitionTemplate = "definition-template",
     /// A step's handler is not in the handler table.

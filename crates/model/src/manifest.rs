@@ -81,11 +81,7 @@ impl FileManifest {
         }
         for handler in &mut self.handlers {
             let path = vec!["handler".to_owned(), handler.pattern.clone()];
-            match &mut handler.target {
-                HandlerTarget::Command(step) => found.push((path, Program::Command(step))),
-                HandlerTarget::Python(step) => found.push((path, Program::Python(step))),
-                HandlerTarget::Builtin(_) => {}
-            }
+            found.extend(Program::handling(&mut handler.target).map(|it| (path, it)));
         }
         found
     }
@@ -100,7 +96,15 @@ impl<'a> Program<'a> {
         }
     }
 
-    fn of(step: &'a mut StepConfig) -> Option<Self> {
+    pub(crate) fn handling(target: &'a mut HandlerTarget) -> Option<Self> {
+        match target {
+            HandlerTarget::Command(step) => Some(Self::Command(step)),
+            HandlerTarget::Python(step) => Some(Self::Python(step)),
+            HandlerTarget::Builtin(_) => None,
+        }
+    }
+
+    pub(crate) fn of(step: &'a mut StepConfig) -> Option<Self> {
         match step {
             StepConfig::Command(step) => Some(Self::Command(step)),
             StepConfig::Python(step) => Some(Self::Python(step)),

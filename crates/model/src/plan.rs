@@ -1,14 +1,14 @@
 //! The frozen plan of a run: what its worker does, whatever happens to the definitions meanwhile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::partitions::TimeWindow;
 use crate::{
     AssetKey, ContentHash, HandlerDef, HumanDuration, IoDef, JobName, LocationName, PartitionKey,
-    PoolUse, ResourceDef, ResourceName, RetryPolicy, RunRetries, StepConfig, StepKey, StepLimits,
-    TenantDef, TenantId,
+    PoolUse, Program, ResourceDef, ResourceName, RetryPolicy, RunRetries, StepConfig, StepKey,
+    StepLimits, TenantDef, TenantId,
 };
 
 /// What a run does, step by step. Its JSON, hashed, is its id in the store: equal plans are one.
@@ -145,6 +145,16 @@ impl RunPlan {
     /// The step called `key`.
     pub fn step(&self, key: &StepKey) -> Option<&StepPlan> {
         self.steps.iter().find(|step| &step.key == key)
+    }
+
+    /// The versions of the sources that its steps run.
+    pub fn sources(&mut self) -> BTreeSet<ContentHash> {
+        let programs = self.steps.iter_mut().flat_map(|step| {
+            let handler = step.handler.as_mut();
+            let handling = handler.and_then(|handler| Program::handling(&mut handler.target));
+            Program::of(&mut step.step).into_iter().chain(handling)
+        });
+        programs.filter_map(|program| program.code().cloned()).collect()
     }
 
     /// What pages and lists call this run: its job's name, or its assets.

@@ -55,6 +55,7 @@ statements! {
     QUEUE_HEADS = "
         SELECT tenant, run, priority, queued_at, hold FROM live_run
         WHERE status = 'QUEUED' ORDER BY priority DESC, run LIMIT $1";
+    TENANTS_WITH_RUNS = "SELECT DISTINCT tenant FROM live_run ORDER BY tenant LIMIT $1";
     COUNT_IN_PROGRESS = "
         SELECT COUNT(*) FROM live_run WHERE status <> 'QUEUED'";
     /// An aggregate: Postgres would answer `EXISTS` by reading all slots into a table of its own.
@@ -278,6 +279,12 @@ impl Store {
     pub async fn count_in_progress(&self) -> Result<u32, StoreError> {
         let rows = self.read_few(Scope::Daemon, &COUNT_IN_PROGRESS, Vec::new()).await?;
         rows.into_iter().next().map_or(Ok(0), |mut row| row.count())
+    }
+
+    /// The first `limit` tenants with runs that are not over.
+    pub async fn tenants_with_runs(&self, limit: u32) -> Result<Vec<TenantId>, StoreError> {
+        let rows = self.read(Scope::Daemon, &TENANTS_WITH_RUNS, vec![limit.into()]).await?;
+        rows.into_iter().map(|mut row| row.parse()).collect()
     }
 
     /// The first `limit` runs that a worker should hold.

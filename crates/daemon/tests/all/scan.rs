@@ -19,7 +19,8 @@ const OTHER: &str = r#"{"nodes": [{"id": "b", "type": "noop", "config": {}}]}"#;
 pub(crate) struct Folder {
     pub(crate) home: tempfile::TempDir,
     pub(crate) control: Control,
-    root: Root,
+    pub(crate) clock: Arc<FakeClock>,
+    pub(crate) root: Root,
 }
 
 impl Folder {
@@ -27,11 +28,13 @@ impl Folder {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::in_memory().unwrap();
         let clock = Arc::new(FakeClock::default());
-        let control =
-            Control::new(store, Seams { clock, entropy: Arc::new(SeededEntropy::new(1)) });
+        let control = Control::new(
+            store,
+            Seams { clock: clock.clone(), entropy: Arc::new(SeededEntropy::new(1)) },
+        );
         control.add_location(&location(), "here").await.unwrap();
         let root = Root::new(folder.path().to_owned());
-        let new = Self { home: folder, control, root };
+        let new = Self { home: folder, control, clock, root };
         for (name, content) in files {
             new.write(name, content);
         }

@@ -1,11 +1,16 @@
 //! The sources of steps that a scan keeps before their version goes live.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
-use millstream_model::ErrorCode;
+use millstream_blob::{Blobs, SOURCE_UNUSED};
+use millstream_control::SourcesWatch;
+use millstream_daemon::{RollbackError, SweepError, sweep_sources};
 use millstream_model::view::FileState;
+use millstream_model::{ErrorCode, RollbackOutcome};
 
 use crate::scan::Folder;
+use crate::versions::back;
 
 const STEP: &str = "nodes: [{ id: a, type: command, config: { command: [sh, work.sh] } }]";
 
@@ -66,4 +71,108 @@ async fn sources_that_were_lost_are_stored_anew_by_the_next_process() {
         folder.scan().await;
         assert_eq!(std::fs::read(spoilt).unwrap(), content);
     }
+}
+
+/// A file of 22 versions, of which the first was replaced 31 days ago, and whose sources nobody has
+/// touched for a while.
+async fn of_long_ago() -> Folder {
+    let mut folder = with_script().await;
+    folder.launch("a").await;
+    for version in 2..=22 {
+        folder.write("work.sh", &format!("echo version {version}"));
+        assert_eq!(folder.scan().await.loaded, 1);
+    }
+    folder.clock.advance(Duration::from_hours(31 * 24));
+    age_all(&folder);
+    folder
+}
+
+fn age_all(folder: &Folder) {
+    for file in stored(folder) {
+        age(&file);
+    }
+}
+
+fn age(file: &Path) {
+    let file = std::fs::File::options().write(true).open(file).unwrap();
+    file.set_modified(SystemTime::now() - 2 * SOURCE_UNUSED).unwrap();
+}
+
+/// How many files a look for unwanted sources removes.
+async fn swept(folder: &Folder) -> Result<Option<u64>, SweepError> {
+    let blobs = Blobs::folder(folder.home.path().join(".millstream"));
+    let mut watch = SourcesWatch::default();
+    let time_to_live = Duration::from_secs(30);
+    let swept = sweep_sources(&folder.control, &blobs, ("me", &mut watch), time_to_live).await;
+    swept.map(|swept| swept.map(|swept| swept.removed))
+}
+
+async fn cancel_all(folder: &Folder) {
+    let tenant = millstream_model::TenantId::default_tenant();
+    for run in folder.control.store().queue_heads(10).await.unwrap() {
+        folder.control.cancel(&tenant, run.run, "test").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn sources_of_an_old_version_stay_for_a_run_that_is_not_over_and_go_with_it() {
+    let folder = of_long_ago().await;
+    assert_eq!(stored(&folder).len(), 44);
+    assert_eq!(swept(&folder).await.unwrap(), Some(2), "those of v2: a run has those of v1");
+    cancel_all(&folder).await;
+    assert_eq!(swept(&folder).await.unwrap(), Some(2));
+    assert_eq!(swept(&folder).await.unwrap(), Some(0));
+}
+
+#[tokio::test]
+async fn going_back_to_a_version_whose_sources_are_gone_is_refused_and_keeps_those_it_finds() {
+    let folder = of_long_ago().await;
+    swept(&folder).await.unwrap();
+    let refused = back(&folder, "a.yaml", 2).await.unwrap_err();
+    assert!(matches!(refused, RollbackError::SourcesGone { number: 2, .. }), "{refused}");
+    assert_eq!(refused.code(), ErrorCode::DefinitionSourcesGone);
+    assert_eq!(folder.file("a.yaml").await.number, Some(22));
+    assert!(matches!(back(&folder, "a.yaml", 1).await, Ok(RollbackOutcome::Live { .. })));
+    cancel_all(&folder).await;
+    assert_eq!(swept(&folder).await.unwrap(), Some(0), "v1 is live, and pinned");
+}
+
+#[tokio::test]
+async fn nothing_is_removed_while_a_list_that_is_wanted_is_damaged() {
+    let folder = of_long_ago().await;
+    let is_list = |file: &&PathBuf| std::fs::read_to_string(file).unwrap().starts_with('{');
+    let lists = stored(&folder);
+    for list in lists.iter().filter(is_list) {
+        std::fs::write(list, "{}").unwrap();
+        age(list);
+    }
+    let refused = swept(&folder).await.unwrap_err();
+    assert!(matches!(refused, SweepError::Damaged(_)), "{refused}");
+    assert_eq!(stored(&folder).len(), 44);
+}
+
+#[tokio::test]
+async fn another_daemon_s_look_for_unwanted_sources_is_left_to_it() {
+    let folder = of_long_ago().await;
+    let mut watch = SourcesWatch::default();
+    let time_to_live = Duration::from_secs(30);
+    assert!(folder.control.hold_sources("other", &mut watch, time_to_live).await.unwrap());
+    assert_eq!(swept(&folder).await.unwrap(), None);
+    folder.control.release_sources("other", &mut watch).await.unwrap();
+    assert_eq!(swept(&folder).await.unwrap(), Some(2));
+}
+
+#[tokio::test]
+async fn the_sources_of_what_a_root_holds_are_renewed_and_those_of_what_it_held_are_not() {
+    let mut folder = with_script().await;
+    folder.write("work.sh", "echo two");
+    folder.scan().await;
+    age_all(&folder);
+    folder.root.renew_sources();
+    folder.scan().await;
+    let is_fresh = |file: &&PathBuf| {
+        let modified = std::fs::metadata(file).unwrap().modified().unwrap();
+        modified.elapsed().unwrap() < SOURCE_UNUSED
+    };
+    assert_eq!(stored(&folder).iter().filter(is_fresh).count(), 2, "the script and its list");
 }

@@ -1,7 +1,8 @@
 //! Versions of files: their history, the way back, and what ends it.
 
-use millstream_control::{ControlError, Rollback};
-use millstream_daemon::rollback;
+use millstream_blob::Blobs;
+use millstream_control::Rollback;
+use millstream_daemon::{RollbackError, rollback};
 use millstream_model::RollbackOutcome;
 use millstream_model::view::FileState;
 
@@ -22,9 +23,14 @@ async fn edited_thrice() -> Folder {
     folder
 }
 
-async fn back(folder: &Folder, file: &str, number: u32) -> Result<RollbackOutcome, ControlError> {
+pub(crate) async fn back(
+    folder: &Folder,
+    file: &str,
+    number: u32,
+) -> Result<RollbackOutcome, RollbackError> {
     let wish = Rollback { file: file.to_owned(), number, by: "ana".to_owned() };
-    rollback(&folder.control, wish).await
+    let blobs = Blobs::folder(folder.home.path().join(".millstream"));
+    rollback(&folder.control, &blobs, wish).await
 }
 
 async fn numbers(folder: &Folder) -> Vec<u32> {
@@ -32,7 +38,7 @@ async fn numbers(folder: &Folder) -> Vec<u32> {
     history.versions.iter().map(|version| version.number).collect()
 }
 
-fn is_live(outcome: &Result<RollbackOutcome, ControlError>) -> bool {
+fn is_live(outcome: &Result<RollbackOutcome, RollbackError>) -> bool {
     matches!(outcome, Ok(RollbackOutcome::Live { .. }))
 }
 
@@ -134,7 +140,8 @@ async fn a_version_that_does_not_fit_the_other_files_is_refused_and_changes_noth
 #[tokio::test]
 async fn a_version_or_file_that_does_not_exist_is_named_with_the_way_out() {
     let mut folder = edited_thrice().await;
-    let message = |outcome: Result<RollbackOutcome, ControlError>| outcome.unwrap_err().to_string();
+    let message =
+        |outcome: Result<RollbackOutcome, RollbackError>| outcome.unwrap_err().to_string();
     assert_eq!(
         message(back(&folder, "a.json", 9).await),
         "a.json has no version v9; its newest is v3"

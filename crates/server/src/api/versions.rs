@@ -96,8 +96,8 @@ pub(crate) async fn roll_back(
             let problem = Problem::new(ErrorCode::DefinitionRollback, message);
             Err(Problem { diagnostics, ..problem })
         }
-        DaemonAnswer::Failed { error, .. } => {
-            Err(Problem::new(ErrorCode::DefinitionRollback, error))
+        DaemonAnswer::Failed { error, code } => {
+            Err(Problem::new(code.unwrap_or(ErrorCode::DefinitionRollback), error))
         }
     }
 }

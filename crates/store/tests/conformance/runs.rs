@@ -1,6 +1,8 @@
 //! Runs in lists, and what they were ordered with.
 
-use millstream_model::{HoldReason, PartitionKey, RunId, RunPlan, RunStatus, TenantId};
+use millstream_model::{
+    ContentHash, HoldReason, PartitionKey, RunId, RunPlan, RunStatus, TenantId,
+};
 use millstream_store::overrides::{self, JobOverride};
 use millstream_store::runs::{self, RunEnd, RunFilter, TagFilter};
 use millstream_store::{Batch, Store, live};
@@ -18,6 +20,7 @@ conformance! {
     a_run_ends_once,
     runs_are_counted_by_status_since_a_time,
     a_plan_is_stored_once_and_read_back,
+    the_plans_of_runs_that_are_not_over_are_listed_page_by_page,
     an_override_is_kept_until_it_is_taken_back,
 }
 
@@ -164,4 +167,17 @@ async fn an_override_is_kept_until_it_is_taken_back(db: Db) {
     assert_eq!(words.get(&job), Some(&false));
     db.store.apply(overrides::set(&tenant, &word(None), at(2))).await.unwrap();
     assert!(db.store.job_overrides(&tenant, &location).await.unwrap().is_empty());
+}
+
+async fn the_plans_of_runs_that_are_not_over_are_listed_page_by_page(db: Db) {
+    let (a, b) = (tenant("a"), tenant("b"));
+    assert_eq!(db.store.tenants_with_runs(9).await.unwrap(), []);
+    for (tenant, number) in [(&a, 0), (&a, 1), (&b, 2)] {
+        queue(&db.store, tenant, run_id(number)).await;
+    }
+    assert_eq!(db.store.tenants_with_runs(9).await.unwrap(), [a.clone(), b]);
+    let plan = ContentHash::of(b"plan");
+    let of_a = db.store.plans_of_live_runs(&a, "", 9).await.unwrap();
+    assert_eq!(of_a, std::slice::from_ref(&plan), "its runs have one plan");
+    assert_eq!(db.store.plans_of_live_runs(&a, plan.as_str(), 9).await.unwrap(), []);
 }
