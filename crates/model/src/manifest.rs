@@ -227,8 +227,10 @@ impl Manifest {
         self.handlers.iter().find(|handler| handler.matches(module))
     }
 
-    /// How many there are of each kind of thing, by the name of its section.
+    /// How many there are of each kind of thing, by the name of its section. Of the queue
+    /// its limits are counted.
     pub fn counts(&self) -> Vec<(&'static str, usize)> {
+        let limits = usize::from(self.queue.max_concurrent_runs.is_some());
         vec![
             ("assets", self.assets.len()),
             ("jobs", self.jobs.len()),
@@ -237,6 +239,11 @@ impl Manifest {
             ("io", self.io.len()),
             ("handlers", self.handlers.len()),
             ("tenants", self.tenants.len()),
+            ("schedules", self.schedules.len()),
+            ("sensors", self.sensors.len()),
+            ("calendars", self.calendars.len()),
+            ("pools", self.pools.len()),
+            ("queue", limits + self.queue.tag_limits.len() + self.queue.rate_limits.len()),
         ]
     }
 

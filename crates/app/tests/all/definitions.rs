@@ -165,15 +165,29 @@ fn r200_five_thousand_files_and_a_job_of_ten_thousand_steps_load() {
 
 #[test]
 fn the_status_counts_each_kind_of_thing() {
-    let project =
-        Project::with("assets: { a: {}, b: {} }\npartitions: { p: { kind: static, keys: [x] } }");
-    let status = project.json(&["definitions", "status"]);
-    assert_eq!(
-        (&status["counts"]["assets"], &status["counts"]["partitions"]),
-        (&json!(2), &json!(1))
+    let project = Project::with(
+        "
+assets: { a: {}, b: {} }
+partitions: { p: { kind: static, keys: [x] } }
+jobs:
+  all: { select: \"*\", schedule: \"@daily\" }
+schedules: { weekly: { cron: \"0 6 * * 1\", job: all } }
+sensors: { after: { kind: run_status, job: all, on: [FAILURE], request: { select: b } } }
+calendars: { holidays: [\"2026-12-24\"] }
+pools: { warehouse: 4 }
+queue: { max_concurrent_runs: 5, tag_limits: [{ key: team, limit: 2 }] }
+",
     );
+    let status = project.json(&["definitions", "status"]);
+    let counts = json!({
+        "assets": 2, "calendars": 1, "handlers": 0, "io": 0, "jobs": 1, "partitions": 1,
+        "pools": 1, "queue": 2, "resources": 0, "schedules": 2, "sensors": 1, "tenants": 1,
+    });
+    assert_eq!(status["counts"], counts, "{status:#}");
     let text = project.run(&["definitions", "status"]);
-    assert!(text.out.contains("In all: assets 2, partitions 1, tenants 1"), "{text:?}");
+    let said = "In all: assets 2, calendars 1, jobs 1, partitions 1, pools 1, queue 2, \
+                schedules 2, sensors 1, tenants 1";
+    assert!(text.out.contains(said), "{text:?}");
 }
 
 #[test]
