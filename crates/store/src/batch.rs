@@ -86,6 +86,11 @@ impl Batch {
         self.grants_slots |= other.grants_slots;
     }
 
+    /// How many statements it has.
+    pub fn len(&self) -> usize {
+        self.steps.len()
+    }
+
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()

@@ -64,6 +64,18 @@ impl Sqlite {
         }
     }
 
+    /// As [`Sqlite::apply`] for each of `batches`, in as few commits as hold them.
+    pub(crate) async fn apply_each(&self, batches: Vec<Batch>) -> Vec<Result<Applied, StoreError>> {
+        if let Mode::File { writer, .. } = &self.mode {
+            return writer.apply_each(batches).await;
+        }
+        let mut outcomes = Vec::with_capacity(batches.len());
+        for batch in batches {
+            outcomes.push(self.apply(batch).await);
+        }
+        outcomes
+    }
+
     pub(crate) async fn read(
         &self,
         sql: &'static Sql,

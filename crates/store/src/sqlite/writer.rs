@@ -67,6 +67,34 @@ impl Writer {
         outcome.await.map_err(|_| stopped())?
     }
 
+    /// As [`Writer::apply`] for each of `batches`, in as few commits as hold them.
+    pub(super) async fn apply_each(&self, batches: Vec<Batch>) -> Vec<Answer> {
+        if let Some(connection) = self.shared.at_once() {
+            let batches: Vec<&Batch> = batches.iter().collect();
+            return tokio::task::block_in_place(|| {
+                batches.chunks(GROUP_MAX).flat_map(|group| commit(&connection, group)).collect()
+            });
+        }
+        let mut sent = Vec::with_capacity(batches.len());
+        for batch in batches {
+            self.shared.waiting.fetch_add(1, Ordering::AcqRel);
+            let (answer, outcome) = oneshot::channel();
+            let order = self.send(Order { batch, answer }).await;
+            if order.is_err() {
+                self.shared.waiting.fetch_sub(1, Ordering::AcqRel);
+            }
+            sent.push(order.map(|()| outcome));
+        }
+        let mut answers = Vec::with_capacity(sent.len());
+        for outcome in sent {
+            answers.push(match outcome {
+                Ok(outcome) => outcome.await.unwrap_or_else(|_| Err(stopped())),
+                Err(error) => Err(error),
+            });
+        }
+        answers
+    }
+
     async fn send(&self, order: Order) -> Result<(), StoreError> {
         let orders = self.orders.as_ref().ok_or_else(stopped)?;
         match orders.try_send(order) {
@@ -121,7 +149,10 @@ fn serve(shared: &Shared, orders: &mpsc::Receiver<Order>) {
         let mut group = vec![first];
         group.extend(orders.try_iter().take(GROUP_MAX - 1));
         let count = group.len();
-        commit(&connection, group);
+        let (batches, answers): (Vec<Batch>, Vec<_>) =
+            group.into_iter().map(|order| (order.batch, order.answer)).unzip();
+        let outcomes = commit(&connection, &batches.iter().collect::<Vec<_>>());
+        answers.into_iter().zip(outcomes).for_each(|(answer, outcome)| tell(answer, outcome));
         shared.waiting.fetch_sub(count, Ordering::AcqRel);
     }
 }
@@ -140,40 +171,30 @@ fn alone(connection: &Connection, batch: &Batch) -> Answer {
 
 /// Commits a group in one transaction. A bad batch harms no other; when the commit itself fails,
 /// nothing of the group is stored and all are told.
-fn commit(connection: &Connection, group: Vec<Order>) {
+fn commit(connection: &Connection, group: &[&Batch]) -> Vec<Answer> {
     let outcomes = control(connection, "BEGIN IMMEDIATE")
-        .and_then(|()| in_transaction(connection, &group))
+        .and_then(|()| in_transaction(connection, group))
         .and_then(|outcomes| control(connection, "COMMIT").map(|()| outcomes));
-    match outcomes {
-        Ok(outcomes) => {
-            for (order, outcome) in group.into_iter().zip(outcomes) {
-                tell(order.answer, outcome);
-            }
-        }
-        Err(error) => {
-            tracing::error!(%error, "a commit failed");
-            // Nothing can be done about a failing rollback: the next BEGIN will say so to its
-            // caller.
-            drop(control(connection, "ROLLBACK"));
-            let error = error.to_string();
-            for order in group {
-                tell(order.answer, Err(StoreError::Unavailable(error.clone())));
-            }
-        }
-    }
+    outcomes.unwrap_or_else(|error| {
+        tracing::error!(%error, "a commit failed");
+        // Nothing can be done about a failing rollback: the next BEGIN will say so to its caller.
+        drop(control(connection, "ROLLBACK"));
+        let error = error.to_string();
+        group.iter().map(|_| Err(StoreError::Unavailable(error.clone()))).collect()
+    })
 }
 
 /// Runs the batches of a group: as they are when all can be stored, which is nearly always so, and
 /// otherwise each in a savepoint, which costs a fifth more.
-fn in_transaction(connection: &Connection, group: &[Order]) -> Result<Vec<Answer>, StoreError> {
+fn in_transaction(connection: &Connection, group: &[&Batch]) -> Result<Vec<Answer>, StoreError> {
     let all: Result<Vec<Applied>, StoreError> =
-        group.iter().map(|order| execute::batch(connection, &order.batch)).collect();
+        group.iter().map(|batch| execute::batch(connection, batch)).collect();
     if let Ok(all) = all {
         return Ok(all.into_iter().map(Ok).collect());
     }
     control(connection, "ROLLBACK")?;
     control(connection, "BEGIN IMMEDIATE")?;
-    Ok(group.iter().map(|order| in_savepoint(connection, &order.batch)).collect())
+    Ok(group.iter().map(|batch| in_savepoint(connection, batch)).collect())
 }
 
 fn in_savepoint(connection: &Connection, batch: &Batch) -> Answer {
@@ -216,16 +237,7 @@ mod tests {
             leases::raise("nobody's", "me", 7),
             leases::create("b", "me"),
         ];
-        let (group, answers): (Vec<Order>, Vec<_>) = batches
-            .into_iter()
-            .map(|batch| {
-                let (answer, told) = oneshot::channel();
-                (Order { batch, answer }, told)
-            })
-            .unzip();
-        commit(&connection, group);
-        let told: Vec<Answer> =
-            answers.into_iter().map(|told| told.blocking_recv().unwrap()).collect();
+        let told = commit(&connection, &batches.iter().collect::<Vec<_>>());
         assert!(told[0].is_ok() && told[2].is_ok(), "{told:?}");
         assert!(told[1].as_ref().is_err_and(StoreError::is_conflict), "{told:?}");
         let stored: Vec<String> = connection
@@ -237,5 +249,37 @@ mod tests {
             .unwrap();
         assert_eq!(stored, ["a", "b"]);
         assert!(connection.is_autocommit());
+    }
+
+    /// What a log of the database has grown by: each commit adds each page that it changes.
+    async fn grown_by(path: &std::path::Path, write: impl AsyncFnOnce()) -> u64 {
+        let log = path.with_extension("db-wal");
+        let size = || std::fs::metadata(&log).map_or(0, |log| log.len());
+        let before = size();
+        write().await;
+        size() - before
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn batches_that_are_applied_together_are_one_commit_and_a_bad_one_harms_only_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("some.db");
+        let mut connection = open::writer(&path).unwrap();
+        open::migrate(&mut connection, &|_| ()).unwrap();
+        let writer = Writer::start(connection).unwrap();
+        writer.apply(leases::create("first", "me")).await.unwrap();
+        let one = grown_by(&path, async || {
+            writer.apply(leases::create("one", "me")).await.unwrap();
+        });
+        let one = one.await;
+        let many = grown_by(&path, async || {
+            let mut batches: Vec<Batch> =
+                (0..40).map(|number| leases::create(&format!("l{number}"), "me")).collect();
+            batches.insert(7, leases::raise("nobody's", "me", 7));
+            let told = writer.apply_each(batches).await;
+            let bad: Vec<usize> = (0..41).filter(|number| told[*number].is_err()).collect();
+            assert_eq!(bad, [7], "{told:?}");
+        });
+        assert!(many.await < 3 * one, "40 batches are few commits");
     }
 }
