@@ -5,15 +5,17 @@ use std::sync::Arc;
 
 use millstream_model::worker_api::Assignment;
 use millstream_model::{
-    CommandStep, ContentHash, Manifest, SensorDef, SensorQuestion, StepConfig, TenantId,
-    TickSource, TickWarning, Timestamp,
+    CommandStep, ContentHash, LocationName, Manifest, SensorDef, SensorQuestion, StepConfig,
+    TenantId, TickSource, TickWarning, Timestamp,
 };
 use millstream_plan::plan_question;
 use millstream_store::StoreError;
+use millstream_store::sensors::SensorMemory;
 use serde_json::json;
 
-use crate::Control;
+use crate::sensor_groups::{Sensor, Shared};
 use crate::sensors::TICK;
+use crate::{Catalog, Control};
 
 /// The longest cursor that a program gets as a variable; a longer one stands in its context.
 const VARIABLE_MAX: usize = 100 << 10;
@@ -34,6 +36,7 @@ pub struct SensorAsking {
     pub(crate) manifest: Arc<Manifest>,
     pub(crate) version: ContentHash,
     pub(crate) from: Timestamp,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Control {
@@ -44,16 +47,50 @@ impl Control {
         source: &TickSource,
     ) -> Result<Option<SensorAsking>, StoreError> {
         let catalog = self.catalog().await?;
-        let Some((manifest, live)) = catalog.sensors_of(&source.location) else { return Ok(None) };
-        let Some(sensor) = live.get(tenant, &source.name) else { return Ok(None) };
-        let Some(memory) = self.store.sensor_memory(tenant, source).await? else {
-            return Ok(None);
-        };
+        let memory = self.store.sensor_memory(tenant, source).await?;
+        Ok(self.asked_with(&catalog, (tenant, source), memory))
+    }
+
+    /// As [`Control::begin_sensor`] for each of `sensors`, with one question for each tenant and
+    /// location; what one reads of the log is there for the others.
+    pub(crate) async fn begin_sensors(
+        &self,
+        sensors: &[Sensor],
+    ) -> Result<Vec<Option<SensorAsking>>, StoreError> {
+        let catalog = self.catalog().await?;
+        let mut names: BTreeMap<(&TenantId, &LocationName), Vec<&str>> = BTreeMap::new();
+        for (tenant, source) in sensors {
+            names.entry((tenant, &source.location)).or_default().push(&source.name);
+        }
+        let mut memories = BTreeMap::new();
+        for ((tenant, location), names) in names {
+            let found = self.store.sensor_memories(tenant, location, &names).await?;
+            memories.extend(found.into_iter().map(|(source, it)| ((tenant.clone(), source), it)));
+        }
+        let shared = Arc::<Shared>::default();
+        let begun = sensors.iter().map(|sensor| {
+            let memory = memories.remove(sensor);
+            let asking = self.asked_with(&catalog, (&sensor.0, &sensor.1), memory)?;
+            Some(SensorAsking { shared: Arc::clone(&shared), ..asking })
+        });
+        Ok(begun.collect())
+    }
+
+    /// What a sensor with this memory is asked with; `None` when its definition is another by now.
+    fn asked_with(
+        &self,
+        catalog: &Catalog,
+        (tenant, source): (&TenantId, &TickSource),
+        memory: Option<SensorMemory>,
+    ) -> Option<SensorAsking> {
+        let memory = memory?;
+        let (manifest, live) = catalog.sensors_of(&source.location)?;
+        let sensor = live.get(tenant, &source.name)?;
         if memory.stored.timing != sensor.version {
-            return Ok(None);
+            return None;
         }
         let from = memory.stored.cursor;
-        Ok(Some(SensorAsking {
+        Some(SensorAsking {
             tenant: tenant.clone(),
             source: source.clone(),
             nominal: self.now().max(from.after(TICK)),
@@ -62,7 +99,8 @@ impl Control {
             manifest: Arc::clone(manifest),
             version: sensor.version.clone(),
             from,
-        }))
+            shared: Arc::default(),
+        })
     }
 
     /// The step that answers a sensor's question, as an assignment that is no run's; `None` where

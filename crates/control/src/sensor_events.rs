@@ -17,9 +17,7 @@ use serde_json::{Map, Value, json};
 
 use crate::Control;
 use crate::sensor_asking::SensorAsking;
-
-/// Events that one tick reads.
-const EVENTS_AT_ONCE: u32 = 1_000;
+use crate::sensor_groups::{EVENTS_AT_ONCE, Page};
 
 /// Unread events that are counted for people.
 pub(crate) const LAG_SHOWN: u32 = 10_000;
@@ -76,7 +74,7 @@ fn cursor_at(place: LogPlace) -> String {
 impl Control {
     /// What the log says since the sensor's cursor. One without a cursor begins at the log's end.
     pub(crate) async fn news_for(&self, asking: &SensorAsking) -> Result<News, StoreError> {
-        let upto = self.store.last_position().await?;
+        let upto = self.read_upto(asking).await?;
         let nothing =
             |place| News { found: Vec::new(), cursor: cursor_at(place), is_partial: false };
         let end = LogPlace { position: upto, event: None };
@@ -87,23 +85,21 @@ impl Control {
             return Ok(nothing(end));
         }
         let kinds = kinds_of(&asking.def.question);
-        let page = self.store.news(&asking.tenant, (after, upto), &kinds, EVENTS_AT_ONCE).await?;
+        let read = self.page(asking, (after, upto), &kinds).await?;
+        let Page { rows: page, runs: facts } = &*read;
         let is_partial = page.len() >= EVENTS_AT_ONCE as usize;
-        let read = match page.last() {
+        let place = match page.last() {
             Some(last) if is_partial => LogPlace {
                 position: last.position.unwrap_or(upto),
                 event: Some((last.event.run, last.event.epoch, last.event.seq)),
             },
             _ => end,
         };
-        let runs: BTreeSet<RunId> = page.iter().map(|row| row.event.run).collect();
-        let runs: Vec<RunId> = runs.into_iter().collect();
-        let facts = self.store.runs_with_context(&asking.tenant, &runs).await?;
         let found = match &asking.def.question {
             SensorQuestion::Asset { select: text } => {
                 let assets = select(&asking.manifest, text).unwrap_or_default();
                 let assets: BTreeSet<AssetKey> = assets.into_iter().collect();
-                page.iter().filter_map(|row| asset_found(row, &assets, &facts)).collect()
+                page.iter().filter_map(|row| asset_found(row, &assets, facts)).collect()
             }
             SensorQuestion::RunStatus { job, .. } => {
                 let of_job = |facts: &&RunFacts| job.is_none() || facts.row.job == *job;
@@ -118,7 +114,7 @@ impl Control {
             }
             _ => Vec::new(),
         };
-        Ok(News { found, cursor: cursor_at(read), is_partial })
+        Ok(News { found, cursor: cursor_at(place), is_partial })
     }
 }
 

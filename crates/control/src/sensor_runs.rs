@@ -30,7 +30,7 @@ impl Control {
         if requests.is_empty() {
             return Ok((Vec::new(), false));
         }
-        let words = self.store.job_overrides(&asking.tenant, &asking.manifest.location).await?;
+        let words = self.words_for(asking).await?;
         let existing = self.existing_keys(asking, outcome, &requests).await?;
         let mut plans: BTreeMap<(ScheduleTarget, Option<PartitionKey>), Arc<Planned>> =
             BTreeMap::new();
@@ -48,8 +48,12 @@ impl Control {
                 continue;
             }
             let key = (request.target.clone(), request.partition.clone());
-            if let Some(planned) = plans.get(&key) {
-                runs.push((request, Arc::clone(planned)));
+            let shared = || {
+                let whole = request.partition.is_none();
+                whole.then(|| asking.shared.plan(asking, &request.target)).flatten()
+            };
+            if let Some(planned) = plans.get(&key).cloned().or_else(shared) {
+                runs.push((request, planned));
                 continue;
             }
             let choice = request.partition.as_ref().map(|key| {
@@ -75,6 +79,9 @@ impl Control {
                 }
                 Ok(plan) => {
                     let planned = Arc::new(Planned::new(plan)?);
+                    if request.partition.is_none() {
+                        asking.shared.keep_plan(asking, &request.target, &planned);
+                    }
                     plans.insert(key, Arc::clone(&planned));
                     runs.push((request, planned));
                 }

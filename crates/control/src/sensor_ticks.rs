@@ -12,16 +12,17 @@ use std::time::Duration;
 use millstream_decide::sensor::{Draft, DraftRequest, without_known};
 use millstream_model::view::{SensorTest, TickRequest, TickTest};
 use millstream_model::{
-    ErrorCode, Event, LocationName, SensorDef, SensorQuestion, SkipReason, TenantId, TickKind,
-    TickRun, TickSource, TickStatus, TickWarning, Timestamp,
+    ErrorCode, Event, LocationName, SensorDef, SensorName, SensorQuestion, SkipReason, TenantId,
+    TickKind, TickRun, TickStatus, TickWarning, Timestamp,
 };
 use millstream_store::sensors::{SensorMove, settle};
 use millstream_store::ticks::NewTick;
-use millstream_store::{Batch, StoreError, events, partitions};
+use millstream_store::{Applied, Batch, StoreError, events, partitions};
 
 use crate::launch::{NewRuns, Planned};
 use crate::lease::HeldLease;
 use crate::sensor_asking::SensorAsking;
+use crate::sensor_groups::Sensor;
 use crate::sensor_replies::{Outcome, SensorReply};
 use crate::sensor_runs::run_request;
 use crate::{Control, ControlError, webhooks};
@@ -37,11 +38,13 @@ pub struct SensorWatch {
     adopted: BTreeMap<LocationName, i64>,
 }
 
-/// Who is due.
+/// The sensors that are due.
 #[derive(Debug, Clone, Default)]
 pub struct SensorPass {
-    /// The sensors that are due, the longest due first.
-    pub due: Vec<(TenantId, TickSource)>,
+    /// Those whose question somebody has to answer, the longest due first.
+    pub due: Vec<Sensor>,
+    /// Those that the store alone answers, the longest due first.
+    pub readers: Vec<Sensor>,
     /// When the next of the others is due, as far as is known.
     pub next_due: Option<Timestamp>,
     /// Whether this daemon is the one that asks.
@@ -59,6 +62,39 @@ pub enum SensorTicked {
     Failed,
     /// Nothing was stored: the sensor has ticked, was edited or was switched meanwhile.
     Replaced,
+}
+
+/// A tick on its way into the store.
+pub(crate) struct Settled {
+    pub(crate) batch: Batch,
+    pub(crate) came_to: CameTo,
+}
+
+/// What came of a tick, if it is stored.
+pub(crate) struct CameTo {
+    sensor: (TenantId, SensorName),
+    ticked: SensorTicked,
+    /// What a log says of it.
+    said: Vec<String>,
+}
+
+impl CameTo {
+    /// What came of the tick now that its batch has been applied.
+    pub(crate) fn once(
+        self,
+        applied: Result<Applied, StoreError>,
+    ) -> Result<SensorTicked, StoreError> {
+        match applied {
+            Ok(_) => {}
+            Err(error) if error.is_conflict() => return Ok(SensorTicked::Replaced),
+            Err(error) => return Err(error),
+        }
+        let (tenant, sensor) = &self.sensor;
+        for line in &self.said {
+            tracing::info!(%tenant, %sensor, "{line}");
+        }
+        Ok(self.ticked)
+    }
 }
 
 /// A tick as it would be stored.
@@ -86,8 +122,16 @@ impl Control {
         self.adopt_sensors(&catalog, &mut watch.adopted).await?;
         let now = self.now();
         let due = self.due_sources(TickKind::Sensor, now).await?;
+        let reads_store = |(tenant, source): &Sensor| {
+            let live = catalog.sensors_of(&source.location);
+            let live = live.and_then(|(_, live)| live.get(tenant, &source.name));
+            live.is_some_and(|live| live.def.question.reads_store())
+        };
+        let (readers, due) =
+            due.into_iter().map(|stored| (stored.tenant, stored.source)).partition(reads_store);
         Ok(SensorPass {
-            due: due.into_iter().map(|stored| (stored.tenant, stored.source)).collect(),
+            due,
+            readers,
             next_due: self.store.next_sensor_after(now).await?,
             is_holder: true,
         })
@@ -106,6 +150,16 @@ impl Control {
         asking: &SensorAsking,
         reply: Result<SensorReply, TickWarning>,
     ) -> Result<SensorTicked, StoreError> {
+        let Settled { batch, came_to } = self.settled(asking, reply).await?;
+        came_to.once(self.store.apply(batch).await)
+    }
+
+    /// The batch that stores a tick, and what came of it once that is stored.
+    pub(crate) async fn settled(
+        &self,
+        asking: &SensorAsking,
+        reply: Result<SensorReply, TickWarning>,
+    ) -> Result<Settled, StoreError> {
         let settling = self.settling(asking, reply).await?;
         let catalog = self.catalog().await?;
         let now = self.now();
@@ -150,19 +204,13 @@ impl Control {
         if !queued.is_empty() {
             events::insert(&mut batch, tenant, &self.new_id().to_string(), &queued);
         }
-        match self.store.apply(batch).await {
-            Ok(_) => {}
-            Err(error) if error.is_conflict() => return Ok(SensorTicked::Replaced),
-            Err(error) => return Err(error),
-        }
-        for line in &outcome.said {
-            tracing::info!(%tenant, sensor = %asking.def.name, "{line}");
-        }
-        Ok(match tick.status {
+        let ticked = match tick.status {
             TickStatus::Launched => SensorTicked::Launched(runs.len()),
             TickStatus::Skipped => SensorTicked::Skipped,
             TickStatus::Failed => SensorTicked::Failed,
-        })
+        };
+        let sensor = (tenant.clone(), asking.def.name.clone());
+        Ok(Settled { batch, came_to: CameTo { sensor, ticked, said: outcome.said } })
     }
 
     /// What a tick would come to; nothing is stored.

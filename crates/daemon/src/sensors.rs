@@ -1,17 +1,17 @@
 //! The loop over sensors: who is due is asked beside the others, and none is asked twice at once.
 //!
 //! Asking takes as long as it takes, up to the sensor's timeout; other sensors do not wait for it,
-//! but for the places of their tenant.
+//! but for the places of their tenant. Sensors that the store alone answers tick in groups.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use millstream_control::{Control, SensorTicked, SensorWatch, StoreError};
+use millstream_control::{Control, Sensor, SensorPass, SensorTicked, SensorWatch, StoreError};
 use millstream_model::view::SensorTest;
 use millstream_model::{DaemonAnswer, ErrorCode, TenantId, TickSource, TickWarning};
 use tokio::sync::{Semaphore, watch};
-use tokio::task::{Id, JoinSet};
+use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::Settings;
 use crate::pulse::Pulses;
@@ -23,17 +23,16 @@ const ASKED_AT_ONCE: usize = 32;
 /// Of these, those of one tenant.
 const ASKED_OF_TENANT: usize = 16;
 
-/// Ticks that read the store alone and go on at the same time.
-const READ_AT_ONCE: usize = 8;
+/// Groups of sensors that read the store alone, which go on at the same time, and the sensors of
+/// one.
+const READ_AT_ONCE: usize = 2;
+const GROUP_MAX: usize = 64;
 
 /// The least time between two looks at who is due.
 const PASS_MIN: Duration = Duration::from_millis(50);
 
 /// How long a sensor rests whose tick could not be stored.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
-
-/// A sensor of a tenant.
-type Sensor = (TenantId, TickSource);
 
 /// The loop.
 pub(crate) struct SensorLoop {
@@ -65,18 +64,13 @@ impl SensorLoop {
         };
         let mut changes = self.control.store().daemon_changes();
         let mut watch = SensorWatch::default();
-        let mut busy: BTreeSet<Sensor> = BTreeSet::new();
-        let mut running: JoinSet<()> = JoinSet::new();
-        let mut names: HashMap<Id, Sensor> = HashMap::new();
+        let mut running = Running::default();
         loop {
             self.pulses.beat("sensors").await;
             changes.mark_unchanged();
-            let wait = self.pass(&mut watch, &busy).await;
-            let (due, wait) = wait;
-            for sensor in due {
-                busy.insert(sensor.clone());
-                let one = running.spawn(ticks.clone().tick(sensor.clone()));
-                names.insert(one.id(), sensor);
+            let (due, wait) = self.pass(&mut watch, &running).await;
+            for group in due {
+                running.start(group.clone(), ticks.clone().tick(group));
             }
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
@@ -86,33 +80,31 @@ impl SensorLoop {
                 _ = stop.wait_for(|stop| *stop) => break,
                 _ = changes.changed() => {}
                 () = tokio::time::sleep(wait.saturating_sub(PASS_MIN)) => {}
-                Some(ended) = running.join_next_with_id() => {
-                    free(ended, &mut names, &mut busy);
-                }
+                Some(ended) = running.under_way.join_next_with_id() => running.free(ended),
             }
-            while let Some(ended) = running.try_join_next_with_id() {
-                free(ended, &mut names, &mut busy);
+            while let Some(ended) = running.under_way.try_join_next_with_id() {
+                running.free(ended);
             }
         }
-        running.shutdown().await;
+        running.under_way.shutdown().await;
         if let Err(error) = self.control.release_sensors(&self.settings.name).await {
             tracing::debug!(%error, "the sensors' lease runs out by itself");
         }
     }
 
-    /// Who is due and not being asked, and when to look again at the latest.
+    /// Who is due and not being asked, those that tick together as a group, and when to look again
+    /// at the latest.
     async fn pass(
         &self,
         watch: &mut SensorWatch,
-        busy: &BTreeSet<Sensor>,
-    ) -> (Vec<Sensor>, Duration) {
+        running: &Running,
+    ) -> (Vec<Vec<Sensor>>, Duration) {
         let time_to_live = self.settings.patience.time_to_live;
         match self.control.due_sensors(&self.settings.name, watch, time_to_live).await {
             Ok(pass) => {
                 let idle = time_to_live / 3;
                 let next = pass.next_due.map(|due| due.since(self.control.now()));
-                let due = pass.due.into_iter().filter(|sensor| !busy.contains(sensor)).collect();
-                (due, next.unwrap_or(idle).min(idle))
+                (running.groups(pass), next.unwrap_or(idle).min(idle))
             }
             Err(error) => {
                 tracing::error!(%error, "a pass over the sensors failed; it is repeated");
@@ -122,68 +114,102 @@ impl SensorLoop {
     }
 }
 
-fn free(
-    ended: Result<(Id, ()), tokio::task::JoinError>,
-    names: &mut HashMap<Id, Sensor>,
-    busy: &mut BTreeSet<Sensor>,
-) {
-    let id = match ended {
-        Ok((id, ())) => id,
-        Err(error) => {
-            tracing::error!(%error, "a sensor's tick broke; it is asked again");
-            error.id()
+/// The sensors that tick now.
+#[derive(Default)]
+struct Running {
+    /// Each gives back those that rest before they are looked at again.
+    under_way: JoinSet<Vec<Sensor>>,
+    groups: HashMap<Id, Vec<Sensor>>,
+    busy: BTreeSet<Sensor>,
+    /// Those whose group broke: each ticks alone, so that one of them breaks nothing but itself.
+    alone: BTreeSet<Sensor>,
+}
+
+impl Running {
+    /// Those of a pass that do not tick already, in the groups in which they are to tick.
+    fn groups(&self, pass: SensorPass) -> Vec<Vec<Sensor>> {
+        let is_free = |sensor: &Sensor| !self.busy.contains(sensor);
+        let (alone, together): (Vec<Sensor>, Vec<Sensor>) =
+            pass.readers.into_iter().filter(is_free).partition(|it| self.alone.contains(it));
+        let groups = together.chunks(GROUP_MAX).map(<[Sensor]>::to_vec);
+        let asked = pass.due.into_iter().filter(is_free);
+        groups.chain(alone.into_iter().chain(asked).map(|sensor| vec![sensor])).collect()
+    }
+
+    fn start(
+        &mut self,
+        group: Vec<Sensor>,
+        ticks: impl Future<Output = Vec<Sensor>> + Send + 'static,
+    ) {
+        self.busy.extend(group.iter().cloned());
+        let handle = self.under_way.spawn(ticks);
+        self.groups.insert(handle.id(), group);
+    }
+
+    fn free(&mut self, ended: Result<(Id, Vec<Sensor>), JoinError>) {
+        let (id, resting) = match ended {
+            Ok(ended) => ended,
+            Err(error) => {
+                tracing::error!(%error, "a sensor's tick broke; it is asked again");
+                let group = self.groups.get(&error.id()).into_iter().flatten();
+                self.alone.extend(group.cloned());
+                (error.id(), Vec::new())
+            }
+        };
+        for sensor in self.groups.remove(&id).into_iter().flatten() {
+            self.busy.remove(&sensor);
         }
-    };
-    if let Some(sensor) = names.remove(&id) {
-        busy.remove(&sensor);
+        if !resting.is_empty() {
+            self.start(resting, async {
+                tokio::time::sleep(AFTER_FAILURE).await;
+                Vec::new()
+            });
+        }
     }
 }
 
 impl Ticks {
-    async fn tick(self, (tenant, source): Sensor) {
-        let ticked = self.try_tick(&tenant, &source).await;
-        let name = &source.name;
-        match ticked {
-            Ok(Some(SensorTicked::Launched(runs))) => {
-                tracing::info!(%tenant, sensor = name, runs, "a sensor requested runs");
-            }
-            Ok(Some(SensorTicked::Failed)) => {
-                tracing::warn!(%tenant, sensor = name, "a sensor's tick failed; its page says why");
-            }
-            Ok(Some(SensorTicked::Skipped)) => {}
-            Ok(Some(SensorTicked::Replaced)) => {
-                tracing::debug!(%tenant, sensor = name, "somebody else was faster");
-            }
-            // What is stored and what is defined meet again when the definitions are taken over.
-            Ok(None) => tokio::time::sleep(AFTER_FAILURE).await,
-            Err(error) => {
-                tracing::error!(%tenant, sensor = name, %error, "its tick could not be stored");
-                tokio::time::sleep(AFTER_FAILURE).await;
-            }
-        }
+    /// Has the sensors of a group tick: one that is asked, or some that read the store. Those are
+    /// given back that rest now.
+    async fn tick(self, group: Vec<Sensor>) -> Vec<Sensor> {
+        let ticked = self.try_tick(&group).await;
+        let ticked = group.into_iter().zip(ticked);
+        ticked.filter(|(sensor, ticked)| !told(sensor, ticked)).map(|(sensor, _)| sensor).collect()
     }
 
-    async fn try_tick(
-        &self,
-        tenant: &TenantId,
-        source: &TickSource,
-    ) -> Result<Option<SensorTicked>, StoreError> {
+    /// What came of each.
+    async fn try_tick(&self, group: &[Sensor]) -> Vec<Result<Option<SensorTicked>, StoreError>> {
+        if let [sensor] = group {
+            match self.try_ask(sensor).await {
+                Ok(Asked::Ticked(ticked)) => return vec![Ok(ticked)],
+                Ok(Asked::Reads) => {}
+                Err(error) => return vec![Err(error)],
+            }
+        }
+        // It is never closed.
+        let _place = self.read.acquire().await.ok();
+        self.control.tick_readers(group).await
+    }
+
+    /// Asks a sensor, unless the store alone has the answer.
+    async fn try_ask(&self, (tenant, source): &Sensor) -> Result<Asked, StoreError> {
         let Some(asking) = self.control.begin_sensor(tenant, source).await? else {
-            return Ok(None);
+            return Ok(Asked::Ticked(None));
         };
-        let reads = asking.def.question.reads_store();
-        let places = if reads { vec![Arc::clone(&self.read)] } else { self.places(tenant) };
+        if asking.def.question.reads_store() {
+            return Ok(Asked::Reads);
+        }
         let mut held = Vec::new();
-        for place in places {
+        for place in self.places(tenant) {
             // They are never closed.
             held.extend(place.acquire_owned().await.ok());
         }
         // Time may have passed while it waited for its place.
         let Some(asking) = self.control.begin_sensor(tenant, source).await? else {
-            return Ok(None);
+            return Ok(Asked::Ticked(None));
         };
         let reply = self.senses.reply(&self.control, &asking).await;
-        self.control.settle_sensor(&asking, reply).await.map(Some)
+        self.control.settle_sensor(&asking, reply).await.map(|ticked| Asked::Ticked(Some(ticked)))
     }
 
     /// The places that a question takes: one of its tenant's first, so that a tenant whose
@@ -193,6 +219,40 @@ impl Ticks {
         let new = || Arc::new(Semaphore::new(ASKED_OF_TENANT));
         vec![Arc::clone(all.entry(tenant.clone()).or_insert_with(new)), Arc::clone(&self.asked)]
     }
+}
+
+/// What became of a question.
+enum Asked {
+    /// It was asked, or the sensor is gone or known otherwise by now.
+    Ticked(Option<SensorTicked>),
+    /// Nobody is to be asked.
+    Reads,
+}
+
+/// Says what came of a tick; whether the sensor need not rest.
+fn told(
+    (tenant, TickSource { name, .. }): &Sensor,
+    ticked: &Result<Option<SensorTicked>, StoreError>,
+) -> bool {
+    match ticked {
+        Ok(Some(SensorTicked::Launched(runs))) => {
+            tracing::info!(%tenant, sensor = name, runs, "a sensor requested runs");
+        }
+        Ok(Some(SensorTicked::Failed)) => {
+            tracing::warn!(%tenant, sensor = name, "a sensor's tick failed; its page says why");
+        }
+        Ok(Some(SensorTicked::Skipped)) => {}
+        Ok(Some(SensorTicked::Replaced)) => {
+            tracing::debug!(%tenant, sensor = name, "somebody else was faster");
+        }
+        // What is stored and what is defined meet again when the definitions are taken over.
+        Ok(None) => return false,
+        Err(error) => {
+            tracing::error!(%tenant, sensor = name, %error, "its tick could not be stored");
+            return false;
+        }
+    }
+    true
 }
 
 /// The answer to a wish to try a sensor: what its tick would do.

@@ -9,7 +9,9 @@
 use std::collections::BTreeMap;
 
 use millstream_model::view::{EventRow, RunRow};
-use millstream_model::{ContentHash, Event, EventPosition, RunId, TenantId, TickSource, Timestamp};
+use millstream_model::{
+    ContentHash, Event, EventPosition, LocationName, RunId, TenantId, TickSource, Timestamp,
+};
 
 use crate::batch::Expect;
 use crate::runs::run_row;
@@ -50,6 +52,11 @@ statements! {
         SELECT tenant, kind, location, name, version, timing, cursor_at, next_due, default_on,
                override_on, cursor
         FROM tick_source WHERE tenant = $1 AND kind = $2 AND location = $3 AND name = $4";
+    SENSOR_MEMORIES = "
+        SELECT tenant, kind, location, name, version, timing, cursor_at, next_due, default_on,
+               override_on, cursor
+        FROM tick_source
+        WHERE tenant = $1 AND kind = 'sensor' AND location = $2 AND name IN (/*texts $3*/)";
     SETTLE_SENSOR = "
         UPDATE tick_source SET cursor_at = $7, cursor = $8, next_due = $9
         WHERE tenant = $1 AND kind = $2 AND location = $3 AND name = $4
@@ -99,6 +106,9 @@ statements! {
         FROM run r LEFT JOIN live_run l ON l.tenant = r.tenant AND l.run = r.id
         WHERE r.tenant = $1 AND r.id IN (/*texts $2*/)";
 }
+
+/// Run keys that are looked up on the caller's thread.
+const KEYS_FEW: usize = 16;
 
 /// A sensor as stored, with what it remembers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -229,12 +239,20 @@ impl Store {
         source: &TickSource,
     ) -> Result<Option<SensorMemory>, StoreError> {
         let rows = self.read_few(Scope::tenant(tenant), &SENSOR_MEMORY, key(tenant, source));
-        let first = rows.await?.into_iter().next();
-        first
-            .map(|mut row| {
-                Ok(SensorMemory { stored: stored_source(&mut row)?, cursor: row.text_opt()? })
-            })
-            .transpose()
+        rows.await?.into_iter().next().map(memory).transpose()
+    }
+
+    /// Where those of a location's sensors stand that are called `names`, and what they remember.
+    pub async fn sensor_memories(
+        &self,
+        tenant: &TenantId,
+        location: &LocationName,
+        names: &[&str],
+    ) -> Result<BTreeMap<TickSource, SensorMemory>, StoreError> {
+        let params = vec![tenant.into(), location.into(), json(&names)];
+        let rows = self.read_few(Scope::tenant(tenant), &SENSOR_MEMORIES, params).await?;
+        let keyed = |it: SensorMemory| (it.stored.source.clone(), it);
+        rows.into_iter().map(|row| memory(row).map(keyed)).collect()
     }
 
     /// The runs that a source requested under `run_keys`.
@@ -246,7 +264,12 @@ impl Store {
     ) -> Result<BTreeMap<String, RunId>, StoreError> {
         let mut params = key(tenant, source);
         params.push(json(&run_keys));
-        let rows = self.read(Scope::tenant(tenant), &RUNS_OF_KEYS, params).await?;
+        let scope = Scope::tenant(tenant);
+        let rows = if run_keys.len() > KEYS_FEW {
+            self.read(scope, &RUNS_OF_KEYS, params).await?
+        } else {
+            self.read_few(scope, &RUNS_OF_KEYS, params).await?
+        };
         rows.into_iter().map(|mut row| Ok((row.text()?, row.parse()?))).collect()
     }
 
@@ -302,6 +325,10 @@ impl Store {
             })
             .collect()
     }
+}
+
+fn memory(mut row: Row) -> Result<SensorMemory, StoreError> {
+    Ok(SensorMemory { stored: stored_source(&mut row)?, cursor: row.text_opt()? })
 }
 
 /// The parameters of a question about events.

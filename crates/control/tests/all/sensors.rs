@@ -67,10 +67,10 @@ impl World {
         let mut ticked = Vec::new();
         for (tenant, source) in pass.due {
             let asking = control.begin_sensor(&tenant, &source).await.unwrap().unwrap();
-            let reply =
-                if asking.def.question.reads_store() { Ok(SensorReply::None) } else { reply() };
-            ticked.push(control.settle_sensor(&asking, reply).await.unwrap());
+            ticked.push(control.settle_sensor(&asking, reply()).await.unwrap());
         }
+        let readers = control.tick_readers(&pass.readers).await;
+        ticked.extend(readers.into_iter().map(|ticked| ticked.unwrap().unwrap()));
         ticked
     }
 
@@ -171,6 +171,31 @@ async fn r120_a_run_that_succeeds_requests_exactly_one_run_of_another_job() {
     let Cause::Sensor { name, of, .. } = &requested[0].cause else { unreachable!() };
     assert_eq!((name.as_str(), *of), ("after", Some(run)), "the chain is visible");
     assert_eq!(requested[0].tags["dagster/sensor_name"], "after");
+}
+
+#[tokio::test]
+async fn r120_sensors_that_tick_together_read_the_log_once_and_up_to_one_place() {
+    let sensor = |name: usize| {
+        format!(
+            "  s{name:02}: {{kind: run_status, job: source, on: [SUCCESS], request: {{job: own}}}}\n"
+        )
+    };
+    let sensors: Vec<String> = (0..30).map(sensor).collect();
+    let text = format!("{}sensors:\n{}", jobs(&["source", "own"]), sensors.concat());
+    let mut world = World::of(&text).await;
+    world.events().await;
+    let run = world.launch("source", json!({}), &[]).await;
+    world.succeed(run).await;
+    assert_eq!(world.events().await, [SensorTicked::Launched(1); 30]);
+    assert_eq!(world.requested().await.len(), 30);
+    let stands = (0..30).map(async |name: usize| {
+        let name = format!("s{name:02}");
+        world.control().sensor_stand(&tenant(), &name).await.unwrap().cursor.unwrap()
+    });
+    let mut cursors = futures_util::future::join_all(stands).await;
+    cursors.dedup();
+    assert_eq!(cursors.len(), 1, "what one has queued moves no other's place: {cursors:?}");
+    assert_eq!(world.events().await, [SensorTicked::Skipped; 30]);
 }
 
 #[tokio::test]
