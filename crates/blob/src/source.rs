@@ -5,14 +5,13 @@
 //! that is there renews it, so that [`crate::sweep`] leaves it alone for a while.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use millstream_model::ContentHash;
 use tokio::fs;
 
-use crate::store::{at, write_whole};
+use crate::store::{at, in_the_background, sync_folders, write_whole};
 use crate::sweep::renew;
 use crate::{BlobError, Blobs};
 
@@ -62,12 +61,7 @@ impl Blobs {
         if !folders.is_empty() {
             folders.extend([self.root().to_owned(), self.root().join("sources")]);
         }
-        let sync = move || {
-            folders.iter().try_for_each(|folder| {
-                File::open(folder).and_then(|it| it.sync_all()).map_err(at(folder))
-            })
-        };
-        in_the_background(sync).await
+        sync_folders(folders).await
     }
 
     /// The source with this hash; `None` when it is not here, or not what it was.
@@ -98,14 +92,6 @@ impl Blobs {
             .join(hash.short().get(..2).unwrap_or_default())
             .join(hash.as_str())
     }
-}
-
-/// Does what looks at files where that holds nobody up.
-pub(crate) async fn in_the_background<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> T {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
 #[cfg(test)]

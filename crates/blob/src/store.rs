@@ -1,5 +1,6 @@
 //! Where blobs are and how they are read.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::io::SeekFrom;
 use std::path::{Path, PathBuf};
@@ -131,6 +132,9 @@ impl Blobs {
         let reference = result_reference(key);
         let path = self.root().join(&reference);
         write_whole(&path, json).await.map_err(at(&path))?;
+        // A file whose name is not on the disk is not there after a power failure.
+        let folders = path.ancestors().skip(1).take_while(|it| it.starts_with(self.root()));
+        sync_folders(folders.map(Path::to_owned).collect()).await?;
         Ok(reference)
     }
 
@@ -201,6 +205,24 @@ pub(crate) async fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
         fs::remove_file(&draft).await.ok();
     }
     written
+}
+
+/// Waits until the names in these folders are on the disk.
+pub(crate) async fn sync_folders(folders: BTreeSet<PathBuf>) -> Result<(), BlobError> {
+    let sync = move || {
+        folders.iter().try_for_each(|folder| {
+            std::fs::File::open(folder).and_then(|it| it.sync_all()).map_err(at(folder))
+        })
+    };
+    in_the_background(sync).await
+}
+
+/// Does what looks at files where that holds nobody up.
+pub(crate) async fn in_the_background<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
 fn result_reference(key: ResultKey<'_>) -> String {

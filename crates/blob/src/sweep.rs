@@ -14,8 +14,7 @@ use std::time::Duration;
 
 use millstream_model::ContentHash;
 
-use crate::source::in_the_background;
-use crate::store::at;
+use crate::store::{at, in_the_background};
 use crate::{BlobError, Blobs};
 
 /// How long nobody has stored or renewed a source before it may be removed.
