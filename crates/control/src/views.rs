@@ -90,6 +90,9 @@ impl Control {
         if plan.steps.iter().any(|step| step.pool.is_some()) {
             self.name_pools((tenant, run), &mut steps).await?;
         }
+        if row.status == RunStatus::Started {
+            self.name_places(plan.max_parallel, &mut steps);
+        }
         Ok(RunView { run: row, place, steps, materializations })
     }
 

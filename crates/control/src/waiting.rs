@@ -1,5 +1,6 @@
 //! What waits in a tenant's queue and for its pools, and why.
 
+use millstream_decide::places;
 use millstream_model::view::{PoolRow, PoolStepRow, QueueRow, QueueView, StepRow};
 use millstream_model::{RunId, StepStatus, TenantId};
 use millstream_store::slots::SlotRow;
@@ -59,6 +60,16 @@ impl Control {
             }
         }
         Ok(())
+    }
+
+    /// Says of each step that waits for others of its run to end that it does; pools come first.
+    pub(crate) fn name_places(&self, max_parallel: Option<u32>, steps: &mut [StepRow]) {
+        let mut waits = places::waits(steps, max_parallel, self.now());
+        for step in steps {
+            if let Some(why) = waits.remove(&step.step) {
+                step.reason = Some(why);
+            }
+        }
     }
 }
 

@@ -9,6 +9,7 @@ pub mod lease;
 pub mod liveness;
 pub mod lost;
 pub mod overdue;
+pub mod places;
 pub mod pool;
 pub mod queue;
 pub mod scan;

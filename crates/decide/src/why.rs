@@ -15,6 +15,9 @@ pub use schedule::{ScheduleFacts, why_schedule};
 mod asset;
 mod schedule;
 
+/// Steps that wait which an answer names; the others are counted.
+const WAITS_NAMED: usize = 20;
+
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Why {
@@ -70,7 +73,11 @@ pub fn why_run(facts: &RunFacts) -> Why {
     // What a retry keeps is older than the retry itself, so what began it is not sorted in.
     reasons.sort_by_key(|reason| reason.at);
     reasons.insert(0, because(run.queued_at, format!("it exists because of {}", run.cause)));
-    reasons.extend(waits(&facts.steps).map(|text| because(None, text)));
+    reasons.extend(waits(&facts.steps).take(WAITS_NAMED).map(|text| because(None, text)));
+    let more = waits(&facts.steps).skip(WAITS_NAMED).count();
+    if more > 0 {
+        reasons.push(because(None, format!("{more} more steps wait in the same way")));
+    }
     Why { what: format!("run {}", run.run_id.short()), answer: run_answer(facts), because: reasons }
 }
 
@@ -147,7 +154,7 @@ fn event_words(body: &EventBody) -> Option<String> {
     }
 }
 
-/// What keeps steps that could start: a pool without free slots.
+/// What keeps steps that could start: a pool without free slots, or steps of the same run.
 fn waits(steps: &[StepRow]) -> impl Iterator<Item = String> {
     let open = |step: &&StepRow| matches!(step.status, StepStatus::Pending | StepStatus::Retrying);
     let words = |step: &StepRow| {

@@ -238,6 +238,23 @@ async fn r149_of_ten_steps_two_have_the_slots_and_the_others_say_what_they_wait_
 }
 
 #[tokio::test]
+async fn a_step_that_waits_for_a_place_in_its_run_says_so() {
+    let etl = JobDef { max_parallel: Some(1), ..job("etl", vec![op("a", &[]), op("b", &[])]) };
+    let bench = Bench::of(file_of_jobs(vec![etl])).await;
+    let mut worker = bench.started("etl").await;
+    worker.say(vec![step_started("a", 1)]).await.unwrap();
+    let view = bench.control.run_view(&default_tenant(), worker.run()).await.unwrap();
+    let why = "waiting for a place: 1 of 1 steps of this run are running (max_parallel)";
+    assert_eq!(view.steps[1].reason.as_deref(), Some(why));
+    let answer = bench.control.why(&default_tenant(), &worker.run().to_string()).await.unwrap();
+    assert_eq!(answer.answer, format!("It runs: 0 of 2 steps are over; step b is {why}."));
+
+    worker.say(vec![step_succeeded("a", 1)]).await.unwrap();
+    let view = bench.control.run_view(&default_tenant(), worker.run()).await.unwrap();
+    assert_eq!(view.steps[1].reason, None);
+}
+
+#[tokio::test]
 async fn r149_a_step_that_has_no_slots_cannot_start() {
     let bench = pool_bench(1, vec![pooled("a", 1)]).await;
     let mut worker = bench.started("etl").await;
