@@ -55,12 +55,14 @@ pub enum ControlError {
 
     /// No run, asset or schedule is called so.
     #[error(
-        "there is no run, asset or schedule {subject}; `millstream run list`, `asset list` and \
-         `schedule list` show them"
+        "there is no run, asset or schedule {subject}{near}; `millstream run list`, `asset list` \
+         and `schedule list` show them"
     )]
     SubjectUnknown {
         /// What was asked about.
         subject: String,
+        /// The nearest asset or schedule, as a remark.
+        near: String,
     },
 
     /// The run was never given up.
@@ -178,19 +180,23 @@ pub enum ControlError {
     },
 
     /// No dynamic partitions of this name.
-    #[error("there are no dynamic partitions called {name}; {}", those(known))]
+    #[error("there are no dynamic partitions called {name}{near}; {}", those(known))]
     PartitionsUnknown {
         /// The name.
         name: PartitionsName,
+        /// The nearest known one, as a remark.
+        near: String,
         /// Those that exist.
         known: Vec<PartitionsName>,
     },
 
     /// No definition file of this name was ever seen.
-    #[error("there is no definition file {file}; `millstream definitions status` lists them")]
+    #[error("there is no definition file {file}{near}; `millstream definitions status` lists them")]
     FileUnknown {
         /// The name.
         file: String,
+        /// The nearest known one, as a remark.
+        near: String,
     },
 
     /// The file has no version of this number.

@@ -4,6 +4,7 @@ use millstream_model::{PartitionKey, PartitionsDef, PartitionsName, TenantId, Ti
 use millstream_plan::{PlanError, tenant_of};
 use millstream_store::{Batch, partitions};
 
+use crate::switches::did_you_mean;
 use crate::{Control, ControlError};
 
 /// Keys that one request may add or remove.
@@ -101,14 +102,14 @@ impl Control {
             return Err(ControlError::TooMany { count, what, limit });
         }
         let catalog = self.catalog().await?;
-        let unknown = || ControlError::PartitionsUnknown {
-            name: name.clone(),
-            known: catalog
+        let unknown = || {
+            let dynamic = catalog
                 .manifests()
                 .flat_map(|manifest| &manifest.partitions)
-                .filter(|(_, def)| matches!(def, PartitionsDef::Dynamic(_)))
-                .map(|(name, _)| name.clone())
-                .collect(),
+                .filter(|(_, def)| matches!(def, PartitionsDef::Dynamic(_)));
+            let known: Vec<PartitionsName> = dynamic.map(|(name, _)| name.clone()).collect();
+            let near = did_you_mean(name.as_str(), known.iter().map(PartitionsName::as_str));
+            ControlError::PartitionsUnknown { name: name.clone(), near, known }
         };
         let manifest = catalog.for_partitions(name).ok_or_else(unknown)?;
         let def = manifest.partitions.get(name).ok_or_else(unknown)?;

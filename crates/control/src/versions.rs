@@ -10,6 +10,7 @@ use millstream_model::{ContentHash, FileManifest, LocationName};
 use millstream_store::definitions::{self, StoredFile};
 use millstream_store::{Batch, Scope, StoreError, versions};
 
+use crate::switches::did_you_mean;
 use crate::{Control, ControlError};
 
 /// A definition file with its versions.
@@ -123,13 +124,17 @@ impl Control {
         &self,
         name: &str,
     ) -> Result<(LocationName, i64, StoredFile), ControlError> {
+        let mut others = Vec::new();
         for location in self.store.locations().await? {
-            let files = self.store.definition_files(&location.name).await?;
-            if let Some(file) = files.into_iter().find(|file| file.row.name == name) {
-                return Ok((location.name, location.version, file));
+            for file in self.store.definition_files(&location.name).await? {
+                if file.row.name == name {
+                    return Ok((location.name, location.version, file));
+                }
+                others.push(file.row.name);
             }
         }
-        Err(ControlError::FileUnknown { file: name.to_owned() })
+        let near = did_you_mean(name, others.iter().map(String::as_str));
+        Err(ControlError::FileUnknown { file: name.to_owned(), near })
     }
 }
 

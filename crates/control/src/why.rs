@@ -18,6 +18,7 @@ use millstream_store::steps::StepEnd;
 
 use crate::catalog::Catalog;
 use crate::schedules::DueSchedule;
+use crate::switches::did_you_mean;
 use crate::{Control, ControlError};
 
 /// Events that an answer is made of; the first of a run say the most.
@@ -49,11 +50,27 @@ impl Control {
         {
             return Ok(why_asset(&facts));
         }
-        let mut schedules = self.due_schedules_of(tenant).await?.into_iter();
-        match schedules.find(|it| it.row.name.as_str() == subject) {
-            Some(schedule) => Ok(why_schedule(&self.schedule_facts(tenant, schedule).await?)),
-            None => Err(ControlError::SubjectUnknown { subject: subject.to_owned() }),
+        let mut schedules = self.due_schedules_of(tenant).await?;
+        match schedules.iter().position(|it| it.row.name.as_str() == subject) {
+            Some(place) => {
+                let schedule = schedules.swap_remove(place);
+                Ok(why_schedule(&self.schedule_facts(tenant, schedule).await?))
+            }
+            None => Err(self.subject_unknown(tenant, subject, &schedules).await?),
         }
+    }
+
+    async fn subject_unknown(
+        &self,
+        tenant: &TenantId,
+        subject: &str,
+        schedules: &[DueSchedule],
+    ) -> Result<ControlError, ControlError> {
+        let assets = self.asset_rows(tenant).await?;
+        let assets: Vec<String> = assets.iter().map(|row| row.asset.to_string()).collect();
+        let schedules = schedules.iter().map(|it| it.row.name.as_str());
+        let near = did_you_mean(subject, assets.iter().map(String::as_str).chain(schedules));
+        Ok(ControlError::SubjectUnknown { subject: subject.to_owned(), near })
     }
 
     async fn why_run(&self, tenant: &TenantId, run: RunId) -> Result<Why, ControlError> {

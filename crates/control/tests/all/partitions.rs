@@ -62,7 +62,7 @@ async fn a_name_that_is_none_is_refused_with_those_that_are() {
     let refused = bench.control.add_partitions(&jfk, &name, &keys).await.unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "there are no dynamic partitions called by_port; there are: by_airport"
+        "there are no dynamic partitions called by_port (did you mean by_airport?); there are: by_airport"
     );
 }
 

@@ -120,6 +120,14 @@ async fn made(bench: &Bench, asset: &str, keys: &[&str]) {
 }
 
 #[tokio::test]
+async fn a_name_that_nothing_has_is_compared_with_those_that_there_are() {
+    let bench = shops().await;
+    let unknown = bench.control.why(&TenantId::default_tenant(), "ordrs").await.unwrap_err();
+    let said = unknown.to_string();
+    assert!(said.starts_with("there is no run, asset or schedule ordrs (did you mean orders?)"));
+}
+
+#[tokio::test]
 async fn of_a_partitioned_asset_the_stale_partitions_are_counted_and_named() {
     let bench = shops().await;
     let all = ["a", "b", "c", "d", "e"];

@@ -147,6 +147,8 @@ async fn a_version_or_file_that_does_not_exist_is_named_with_the_way_out() {
         "a.json has no version v9; its newest is v3"
     );
     assert!(message(back(&folder, "b.json", 1).await).contains("no definition file b.json"));
+    let near = message(back(&folder, "a.jsn", 1).await);
+    assert!(near.starts_with("there is no definition file a.jsn (did you mean a.json?)"), "{near}");
     folder.write("b.json", &noop("other"));
     folder.delete("a.json");
     folder.scan().await;
