@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::project::{Project, wait_for};
+use crate::project::{Project, short, wait_for};
 use crate::server::Server;
 
 impl Server {
@@ -45,10 +45,6 @@ impl Server {
         let found = self.get(&format!("/default/api/v1/runs?job={job}&limit=1000"));
         found.as_array().unwrap().iter().rev().cloned().collect()
     }
-}
-
-fn short(id: &str) -> &str {
-    &id[id.len() - 8..]
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
@@ -241,6 +237,7 @@ fn r145_priorities_leave_the_queue_in_order_and_retries_stop_at_their_number() {
     let first = server.launch("usual", &[("dagster/priority", "3")]);
     let shown = server.held(&low).0;
     assert_eq!(shown["kind"], "no_free_slot", "{shown}");
+    server.held(&first);
     let queue = server.get("/default/api/v1/queue");
     assert_eq!(queue["waiting"][0]["run_id"], first.as_str());
 

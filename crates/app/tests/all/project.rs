@@ -155,6 +155,11 @@ pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T 
     }
 }
 
+/// The short form of a run's id.
+pub(crate) fn short(id: &str) -> &str {
+    &id[id.len() - 8..]
+}
+
 /// The machine, for a test that uses all of it or that measures it: one of them at a time.
 pub(crate) fn machine() -> MutexGuard<'static, ()> {
     static MACHINE: Mutex<()> = Mutex::new(());
