@@ -104,6 +104,11 @@ pub(crate) enum Command {
         /// Only this kind of thing, like `asset` or `step_sql`.
         kind: Option<String>,
     },
+    /// Explain the code of an error: its cause, an example and the way out; without one, list all.
+    Errors {
+        /// The code, as in `error[job-unknown]`.
+        code: Option<String>,
+    },
     /// List tenants.
     #[command(subcommand)]
     Tenant(TenantCommand),

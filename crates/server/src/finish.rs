@@ -173,12 +173,12 @@ fn sentence(message: &str) -> String {
 fn help(code: ErrorCode) -> String {
     match code {
         ErrorCode::DatabaseUnavailable => {
-            format!("Try again in a moment; docs/errors/{code}.md says what to look at.")
+            format!("Try again in a moment; `millstream errors {code}` says what to look at.")
         }
         ErrorCode::Internal => {
             "Try again; if it fails again, the server's log has more under the request's id."
                 .to_owned()
         }
-        code => format!("docs/errors/{code}.md has the cause, an example and the way out."),
+        code => format!("`millstream errors {code}` has the cause, an example and the way out."),
     }
 }

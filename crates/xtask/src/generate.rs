@@ -14,6 +14,28 @@ use millstream_model::{ErrorCode, run_status_table, step_status_table};
 /// Where a generated part ends.
 const END: &str = "<!-- end -->";
 
+/// What the source with the pages of codes begins with.
+const ERROR_PAGES: &str = r#"//! The pages of error codes, as `cargo xtask generate` lists them.
+//!
+//! `errors` prints them. A code without a page does not compile.
+
+use millstream_model::ErrorCode;
+
+macro_rules! pages {
+    ($($variant:ident = $slug:literal,)*) => {
+        /// The page that explains `code`.
+        pub(super) fn page(code: ErrorCode) -> &'static str {
+            match code {
+                $(ErrorCode::$variant => {
+                    include_str!(concat!("../../../../docs/errors/", $slug, ".md"))
+                })*
+            }
+        }
+    };
+}
+
+"#;
+
 /// A generated part: the page it stands in, its name, and its text.
 struct Part {
     page: &'static str,
@@ -33,7 +55,16 @@ fn parts(root: &Path) -> anyhow::Result<Vec<Part>> {
 /// The generated files: the path and the whole text.
 fn files() -> anyhow::Result<Vec<(&'static str, String)>> {
     let schema = serde_json::to_string_pretty(&millstream_definition::schema())?;
-    Ok(vec![("docs/reference/definition.schema.json", format!("{schema}\n"))])
+    Ok(vec![
+        ("docs/reference/definition.schema.json", format!("{schema}\n")),
+        ("crates/app/src/commands/error_pages.rs", error_pages()),
+    ])
+}
+
+/// The source that puts the pages of all codes into the program.
+fn error_pages() -> String {
+    let codes = ErrorCode::ALL.iter().map(|code| format!("    {code:?} = \"{code}\",\n"));
+    format!("{ERROR_PAGES}pages! {{\n{}}}\n", codes.collect::<String>())
 }
 
 fn fenced(text: &str) -> String {

@@ -4,8 +4,8 @@ use millstream_control::Store;
 use millstream_model::ErrorCode;
 
 use super::{
-    asset, daemon, dead_letter, definitions, demo, job, partition, queue, run as run_command,
-    schedule, schema, sensor, tenant, why, worker,
+    asset, daemon, dead_letter, definitions, demo, errors, job, partition, queue,
+    run as run_command, schedule, schema, sensor, tenant, why, worker,
 };
 use crate::cli::{BenchCommand, Cli, Command, DaemonCommand, Global, QueueCommand};
 use crate::client::Client;
@@ -23,6 +23,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), AppError> {
         }
         Command::Migrate { database_url } => migrate(&global, database_url).await,
         Command::Definitions(command) => definitions::run(&global, command).await,
+        Command::Errors { code } => errors::run(code.as_deref(), global.json),
         Command::Schema { kind } => schema::run(kind.as_deref()),
         Command::Worker => worker::run(&global).await,
         Command::Job(command) => {

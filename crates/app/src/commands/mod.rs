@@ -7,6 +7,8 @@ mod dead_letter;
 mod definitions;
 mod demo;
 mod dispatch;
+mod error_pages;
+mod errors;
 mod files;
 mod job;
 mod partition;

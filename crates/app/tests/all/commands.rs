@@ -245,3 +245,17 @@ fn a_port_that_is_taken_is_named_with_the_way_out() {
     assert!(refused.err.contains(&server.port().to_string()), "{refused:?}");
     assert!(refused.err.contains("--port"), "{refused:?}");
 }
+
+#[test]
+fn the_page_of_an_error_s_code_is_printed_and_all_codes_are_listed() {
+    let project = Project::new();
+    let page = project.run(&["errors", "job-unknown"]);
+    let written = include_str!("../../../../docs/errors/job-unknown.md");
+    assert_eq!((page.code, page.out.as_str()), (0, written), "{page:?}");
+    let all = project.json(&["errors"]);
+    let says = all.as_array().unwrap().iter().find(|row| row["code"] == "job-unknown").unwrap();
+    assert_eq!(says["says"], "No job of this name.");
+    let unknown = project.run(&["errors", "job-unknwon"]);
+    assert_eq!(unknown.code, 2, "{unknown:?}");
+    assert!(unknown.err.contains("did you mean `job-unknown`?"), "{unknown:?}");
+}

@@ -65,7 +65,7 @@ pub fn error(page: ErrorPage) -> Html {
         nav: page.tenant.as_ref().map(nav).unwrap_or_default(),
         home: page.tenant.as_ref().map_or_else(|| "/".to_owned(), link::now),
         may_pass: status.is_server_error(),
-        explain: !page.help.contains("docs/errors/"),
+        explain: !page.help.contains("millstream errors "),
         page,
     })
     .with_status(status)
