@@ -52,6 +52,9 @@ pub(crate) fn of_job(job: &Fields<'_>, findings: &mut Findings) -> Vec<OpDef> {
         links.edges(&edges, findings);
     }
     links.report_circles(&drafts, findings);
+    for (index, draft) in drafts.iter().enumerate() {
+        links.reads(index, draft, findings);
+    }
     links.ops(drafts)
 }
 
@@ -59,6 +62,7 @@ pub(crate) fn of_job(job: &Fields<'_>, findings: &mut Findings) -> Vec<OpDef> {
 struct Draft<'n> {
     id: &'n str,
     id_spot: Spot,
+    node: &'n Node,
     depends_on: Option<Field<'n>>,
     op: Option<OpDef>,
 }
@@ -84,7 +88,7 @@ impl<'n> Draft<'n> {
         let depends_on = fields.get("depends_on");
         let kind = Kind::named(kind, kind_spot, findings);
         let op = kind.and_then(|kind| op(kind, id, id_spot, fields, findings));
-        Some(Self { id, id_spot, depends_on, op })
+        Some(Self { id, id_spot, node, depends_on, op })
     }
 }
 
@@ -252,6 +256,30 @@ impl<'n> Links<'n> {
         if let Some(list) = self.after.get_mut(from) {
             list.push(to);
         }
+    }
+
+    /// Reports templates that read results of steps which the node does not depend on.
+    fn reads(&self, index: usize, draft: &Draft<'n>, findings: &mut Findings) {
+        let before: BTreeSet<usize> =
+            self.before.get(index).into_iter().flatten().copied().collect();
+        draft.node.for_each_text(&mut |spot, text| {
+            for id in template::upstream_in(text) {
+                let found = self.ids.get(id.as_str());
+                if found.is_some_and(|upstream| before.contains(upstream)) {
+                    continue;
+                }
+                let message = format!(
+                    "Node `{}` reads `upstream.{id}`, which it does not depend on",
+                    draft.id
+                );
+                findings.error(ErrorCode::DefinitionReference, spot, message).help_with(|| {
+                    match found {
+                        Some(_) => format!("add `{id}` to its `depends_on`"),
+                        None => self.meant(&id),
+                    }
+                });
+            }
+        });
     }
 
     fn report_circles(&self, drafts: &[Draft<'n>], findings: &mut Findings) {

@@ -118,6 +118,7 @@ impl<'a> About<'_, 'a> {
             let help = meant(&dep, self.known.asset_names.iter().map(String::as_str));
             self.error(&["asset", &key, "deps", &dep], message, help);
         }
+        self.mapping(asset, &key);
         if let Some(name) = &asset.partitions
             && !self.known.partitions.contains(name.as_str())
         {
@@ -152,6 +153,34 @@ impl<'a> About<'_, 'a> {
             if let StepConfig::Load(load) = step {
                 self.load(load, asset, &path);
             }
+        }
+    }
+
+    /// Reports what the asset reads of which no partition follows from its own: no run of it can be
+    /// planned.
+    fn mapping(&mut self, asset: &AssetDef, key: &str) {
+        let is_known = |by: &PartitionsName| self.known.partitions.contains(by.as_str());
+        if asset.step.is_none() || asset.partitions.as_ref().is_some_and(|own| !is_known(own)) {
+            return;
+        }
+        for dep in &asset.deps {
+            let upstream = self.known.assets.get(dep).and_then(|it| it.partitions.as_ref());
+            let Some(by) = upstream.filter(|by| Some(*by) != asset.partitions.as_ref()) else {
+                continue;
+            };
+            let own = match &asset.partitions {
+                Some(own) => format!("divided by `{own}`"),
+                None => "not divided".to_owned(),
+            };
+            let message = format!(
+                "Asset `{key}` is {own} and depends on `{dep}`, which is divided by `{by}`: no \
+                 partition of it follows"
+            );
+            let help = "give both the same partitions, or let the step read what it needs by \
+                        itself and leave the asset out of `deps`";
+            let (code, path) =
+                (ErrorCode::PartitionMapping, ["asset", key, "deps", &dep.to_string()]);
+            self.tell((code, Severity::Error), &path, message, help.to_owned());
         }
     }
 
@@ -374,16 +403,22 @@ impl<'a> About<'_, 'a> {
     }
 
     fn error(&mut self, path: &[&str], message: String, help: String) {
-        self.tell(Severity::Error, path, message, help);
+        self.tell((ErrorCode::DefinitionReference, Severity::Error), path, message, help);
     }
 
     fn warning(&mut self, path: &[&str], message: String, help: String) {
-        self.tell(Severity::Warning, path, message, help);
+        self.tell((ErrorCode::DefinitionReference, Severity::Warning), path, message, help);
     }
 
-    fn tell(&mut self, severity: Severity, path: &[&str], message: String, help: String) {
+    fn tell(
+        &mut self,
+        (code, severity): (ErrorCode, Severity),
+        path: &[&str],
+        message: String,
+        help: String,
+    ) {
         let diagnostic = Diagnostic {
-            code: ErrorCode::DefinitionReference,
+            code,
             severity,
             message,
             place: self.spot(path).place(self.file.name),

@@ -5,6 +5,8 @@
 //! **Invariant.** Only texts within the bounds of [`too_complex`] reach the template parser: it
 //! recurses once for each `-` or `not` of an expression, and `{{ ----…` would end the stack.
 
+use std::collections::BTreeSet;
+
 use millstream_model::{ErrorCode, nearest};
 use minijinja::Environment;
 
@@ -50,6 +52,23 @@ pub(crate) fn check_setting(node: &Node, findings: &mut Findings) {
             findings.error(ErrorCode::DefinitionTemplate, spot, message).help(help);
         }
     });
+}
+
+/// The steps whose results the template `text` cannot do without, sorted. What has a default, or is
+/// asked whether it is there, can be missing.
+pub(crate) fn upstream_in(text: &str) -> Vec<String> {
+    if !text.contains("upstream.") || !is_template(text) || too_complex(text) {
+        return Vec::new();
+    }
+    if text.contains("default") || text.contains("defined") {
+        return Vec::new();
+    }
+    let environment = Environment::empty();
+    let Ok(template) = environment.template_from_str(text) else { return Vec::new() };
+    let paths = template.undeclared_variables(true);
+    let step = |path: &String| path.strip_prefix("upstream.")?.split('.').next().map(str::to_owned);
+    let steps: BTreeSet<String> = paths.iter().filter_map(step).collect();
+    steps.into_iter().collect()
 }
 
 /// The names that the template `text` looks up, sorted; none after reporting that it is invalid.

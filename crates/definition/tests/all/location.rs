@@ -230,6 +230,64 @@ fn rows_are_only_read_of_assets_that_are_upstream_and_kept() {
 }
 
 #[test]
+fn an_asset_that_reads_one_divided_in_another_way_cannot_be_made_and_says_so() {
+    let head = "partitions: {site: {kind: static, keys: [a]}, day: {kind: static, keys: [b]}}\n\
+                assets:\n  orders: {partitions: site}\n  rates: {}\n  sum: ";
+    let step = "step: {kind: command, command: [sum]}";
+    for (sum, message) in [
+        ("{partitions: site, deps: [orders, rates], STEP}", None),
+        ("{deps: [rates], STEP}", None),
+        // Nothing makes it, so that nothing has to know which partition it is made from.
+        ("{deps: [orders]}", None),
+        (
+            "{deps: [orders], STEP}",
+            Some(
+                "Asset `sum` is not divided and depends on `orders`, which is divided by `site`: \
+                 no partition of it follows",
+            ),
+        ),
+        (
+            "{partitions: day, deps: [orders], STEP}",
+            Some(
+                "Asset `sum` is divided by `day` and depends on `orders`, which is divided by \
+                 `site`: no partition of it follows",
+            ),
+        ),
+    ] {
+        let found = check_new(&[("a.yaml", &format!("{head}{}", sum.replace("STEP", step)))]);
+        let first = errors(&found).first().map(|it| (it.code, it.message.clone()));
+        let wanted = message.map(|message| (ErrorCode::PartitionMapping, message.to_owned()));
+        assert_eq!(first, wanted, "{sum}");
+    }
+}
+
+#[test]
+fn a_template_that_reads_a_step_which_its_node_does_not_depend_on_says_so() {
+    let job = |command: &str, edges: &str| {
+        format!(
+            "nodes:\n  - {{id: one, type: noop}}\n  - {{id: two, type: noop, depends_on: [one]}}\n  \
+             - {{id: sum, type: command, depends_on: [two], config: {{command: [say, \"{command}\"]}}}}\n\
+             edges: {edges}\n"
+        )
+    };
+    let no_edges = "[{from: one, to: two}]";
+    for (command, edges, help) in [
+        ("{{ upstream.two.rows }}", no_edges, None),
+        ("{{ upstream.one.rows }}", "[{from: one, to: sum}]", None),
+        ("{{ upstream.one.rows | default(0) }}", no_edges, None),
+        ("{{ upstream.one.rows }}", no_edges, Some("add `one` to its `depends_on`")),
+        ("{{ upstream.twoo }}", no_edges, Some("did you mean `two`?")),
+    ] {
+        let parsed = millstream_definition::parse_file("a.yaml", job(command, edges).as_bytes());
+        let found = parsed.diagnostics.first();
+        assert_eq!(found.and_then(|it| it.help.as_deref()), help, "{command}: {found:?}");
+        if let Some(found) = found {
+            assert_eq!((found.code, found.place.line), (ErrorCode::DefinitionReference, 4));
+        }
+    }
+}
+
+#[test]
 fn a_load_step_knows_whose_rows_it_loads() {
     let head = "resources: {db: {kind: sqlite, path: w.db}}\n\
                 io: {lake: {kind: csv, base: lake}}\n\
