@@ -7,7 +7,7 @@ use millstream_daemon::{Sources, wrong_selections};
 use millstream_definition::{
     EXTENSIONS, LocationCheck, LocationFile, ParsedFile, Version, check_location,
 };
-use millstream_model::{ContentHash, Diagnostic};
+use millstream_model::{ContentHash, Diagnostic, ErrorCode, FileVersion, Manifest};
 
 use crate::error::AppError;
 use crate::settings::Settings;
@@ -15,6 +15,9 @@ use crate::{draw, instance, output};
 
 /// The largest file that is read; the parser refuses smaller ones already.
 const READ_MAX: u64 = 2 << 20;
+
+/// The codes of what leads nowhere, or in a circle.
+const REFERENCES: [ErrorCode; 2] = [ErrorCode::DefinitionReference, ErrorCode::DefinitionCycle];
 
 /// A file that was read.
 pub(super) struct ReadFile {
@@ -66,19 +69,33 @@ pub(super) fn together(files: &Files) -> LocationCheck {
         .map(|(name, file)| LocationFile { name, newest: version(file), live: None })
         .collect();
     let mut check = check_location(instance::location_name(), &each);
+    let whole = whole(files);
     for (name, file) in files {
         let Some(content) = &file.parsed.manifest else { continue };
-        if check.refused.contains(name) {
-            continue;
-        }
         let sight = (content, Some(&file.parsed.places));
-        let wrong = wrong_selections(&check.manifest, name, sight);
+        let is_refused = check.refused.contains(name);
+        let manifest = if is_refused { &whole } else { &check.manifest };
+        let mut wrong = wrong_selections(manifest, name, sight);
+        if is_refused {
+            // What leads nowhere has been said where it stands.
+            wrong.retain(|it| !REFERENCES.contains(&it.code));
+        }
         if !wrong.is_empty() {
             check.refused.insert(name.clone());
         }
         check.diagnostics.extend(wrong);
     }
     check
+}
+
+/// All that could be read, with what does not fit: a file that is refused is looked at with it, so
+/// that its findings do not come one after the other.
+fn whole(files: &Files) -> Manifest {
+    let read = files.iter().filter_map(|(name, file)| {
+        let version = FileVersion { name: name.clone(), hash: file.hash.clone()? };
+        Some((version, file.parsed.manifest.as_ref()?))
+    });
+    Manifest::merge(instance::location_name(), read)
 }
 
 /// All that is wrong with the files, each alone and together.

@@ -228,6 +228,20 @@ fn files_of_one_name_in_several_folders_are_each_validated() {
 }
 
 #[test]
+fn a_file_that_leads_nowhere_is_told_of_its_selections_too() {
+    let project = Project::with(
+        "assets: { a: { deps: [b] } }\n\
+         jobs: { none: { select: \"group:none\" }, some: { select: a } }\n\
+         schedules: { often: { cron: \"@daily\", job: nome } }",
+    );
+    let checked = project.run(&["definitions", "validate", "--json"]).json();
+    let found = checked["diagnostics"].as_array().unwrap();
+    let codes: Vec<&str> = found.iter().map(|it| it["code"].as_str().unwrap()).collect();
+    let wanted = ["definition-reference", "definition-reference", "selection-empty"];
+    assert_eq!(codes, wanted, "{checked:#}");
+}
+
+#[test]
 fn validate_finds_a_selection_that_selects_nothing() {
     let project = Project::with("jobs: { lost: { select: nothing } }");
     let checked = project.run(&["definitions", "validate"]);
