@@ -1,6 +1,6 @@
 //! A write as a value: statements that are committed together or not at all.
 
-use millstream_model::TenantId;
+use millstream_model::{RunId, TenantId};
 
 use crate::{Row, Sql, Value};
 
@@ -49,12 +49,20 @@ pub struct Batch {
     pub(crate) wakes_daemon: bool,
     /// Whether workers that wait for slots should look.
     pub(crate) grants_slots: bool,
+    /// The runs that are over with it.
+    pub(crate) ends: Vec<RunId>,
 }
 
 impl Batch {
     /// An empty batch over the rows that `scope` names.
     pub fn new(scope: Scope) -> Self {
-        Self { scope, steps: Vec::new(), wakes_daemon: false, grants_slots: false }
+        Self {
+            scope,
+            steps: Vec::new(),
+            wakes_daemon: false,
+            grants_slots: false,
+            ends: Vec::new(),
+        }
     }
 
     /// An empty batch over one tenant's rows.
@@ -83,6 +91,7 @@ impl Batch {
     pub fn append(&mut self, other: Self) {
         self.steps.extend(other.steps);
         self.wakes_daemon |= other.wakes_daemon;
+        self.ends.extend(other.ends);
         self.grants_slots |= other.grants_slots;
     }
 

@@ -1,6 +1,9 @@
-//! Saying "look now" within the process: a few counters that readers wait for.
+//! Saying "look now" within the process: a few counters that readers wait for, and the ends of
+//! single runs.
 
 use tokio::sync::watch;
+
+use crate::ends::Ends;
 
 /// The counters; clones are the same ones.
 #[derive(Debug, Clone)]
@@ -8,6 +11,7 @@ pub(crate) struct Changes {
     all: watch::Sender<i64>,
     daemon: watch::Sender<i64>,
     slots: watch::Sender<i64>,
+    ends: Ends,
 }
 
 impl Changes {
@@ -16,6 +20,7 @@ impl Changes {
             all: watch::Sender::new(0),
             daemon: watch::Sender::new(0),
             slots: watch::Sender::new(0),
+            ends: Ends::default(),
         }
     }
 
@@ -33,6 +38,18 @@ impl Changes {
     /// Slots may have been granted.
     pub(crate) fn granted(&self) {
         count_up(&self.slots);
+    }
+
+    /// The runs whose ends somebody waits for.
+    pub(crate) fn ends(&self) -> &Ends {
+        &self.ends
+    }
+
+    /// Another process has committed something: anything may have happened.
+    pub(crate) fn heard(&self) {
+        self.committed_work();
+        self.granted();
+        self.ends.tell_all();
     }
 
     pub(crate) fn slots(&self) -> watch::Receiver<i64> {

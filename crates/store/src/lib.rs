@@ -15,6 +15,7 @@ pub mod dead_letters;
 pub mod definitions;
 pub mod deliveries;
 mod dialect;
+mod ends;
 mod error;
 pub mod events;
 pub mod instance;
@@ -48,6 +49,7 @@ pub mod versions;
 pub use batch::{Applied, Batch, Expect, Scope};
 #[cfg(debug_assertions)]
 pub use crash::CrashPoint;
+pub use ends::RunWatch;
 pub use error::StoreError;
 pub use migrate::{Migration, SchemaState};
 pub use statement::{Sql, all_statements};

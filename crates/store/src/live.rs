@@ -231,6 +231,7 @@ pub fn remove(batch: &mut Batch, run: &LiveRun) {
     params.extend([run.epoch.into(), (&run.status).into()]);
     batch.push(&REMOVE_LIVE_RUN, params, Expect::Rows(1));
     batch.wakes_daemon = true;
+    batch.ends.push(run.run);
 }
 
 fn live_run(mut row: Row) -> Result<LiveRun, StoreError> {

@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use millstream_model::RunId;
 use tokio::sync::watch;
 
 use crate::changes::Changes;
 use crate::postgres::Postgres;
 use crate::sqlite::Sqlite;
-use crate::{Applied, Batch, Row, SchemaState, Scope, Sql, StoreError, Value};
+use crate::{Applied, Batch, Row, RunWatch, SchemaState, Scope, Sql, StoreError, Value};
 
 /// The database of an instance: an embedded SQLite file, or a Postgres server.
 ///
@@ -133,7 +134,7 @@ impl Store {
         if let Some(crash) = crash {
             crash.reach(crate::crash::Side::Before);
         }
-        let told = (batch.wakes_daemon, batch.grants_slots);
+        let told = Told::of(&batch);
         let applied = match &*self.database {
             Database::Sqlite(sqlite) => sqlite.apply(batch).await,
             Database::Postgres(postgres) => postgres.apply(batch).await,
@@ -142,7 +143,7 @@ impl Store {
         if let Some(crash) = crash {
             crash.reach(crate::crash::Side::After);
         }
-        self.tell(told);
+        self.tell(&told);
         #[cfg(feature = "testing")]
         self.answered().await?;
         Ok(applied)
@@ -158,31 +159,29 @@ impl Store {
             }
             return outcomes;
         }
-        let told = |batch: &Batch| (batch.wakes_daemon, batch.grants_slots);
-        let told: Vec<(bool, bool)> = batches.iter().map(told).collect();
+        let told: Vec<Told> = batches.iter().map(Told::of).collect();
         let outcomes = match &*self.database {
             Database::Sqlite(sqlite) => sqlite.apply_each(batches).await,
             Database::Postgres(postgres) => postgres.apply_each(batches).await,
         };
-        let stored = told.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok());
-        let all = stored.map(|(told, _)| *told).reduce(|all, it| (all.0 | it.0, all.1 | it.1));
-        if let Some(all) = all {
-            self.tell(all);
+        let stored = told.into_iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok());
+        if let Some(all) = stored.map(|(told, _)| told).reduce(Told::and) {
+            self.tell(&all);
         }
         outcomes
     }
 
-    /// Says that something was committed: whether a daemon may have something to do, and whether
-    /// slots may have been granted.
-    fn tell(&self, (wakes_daemon, grants_slots): (bool, bool)) {
-        if wakes_daemon {
+    /// Says that something was committed.
+    fn tell(&self, told: &Told) {
+        if told.wakes_daemon {
             self.changes.committed_work();
         } else {
             self.changes.committed();
         }
-        if grants_slots {
+        if told.grants_slots {
             self.changes.granted();
         }
+        self.changes.ends().tell(&told.ends);
     }
 
     /// Whether each commit is looked at, by a test that stands before the database or ends the
@@ -218,6 +217,11 @@ impl Store {
     /// As [`Store::changes`], but only when attempts may have got the slots they wait for.
     pub fn slot_changes(&self) -> watch::Receiver<i64> {
         self.changes.slots()
+    }
+
+    /// Watches the end of a run: watch first, then look whether it is over, then wait.
+    pub fn watch_end(&self, run: RunId) -> RunWatch {
+        self.changes.ends().of(run)
     }
 
     /// Asks one question.
@@ -262,5 +266,26 @@ impl Store {
     /// Whether the database answers at all.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.setting("ping").await.map(|_| ())
+    }
+}
+
+/// What others are told of a batch once it is committed.
+struct Told {
+    wakes_daemon: bool,
+    grants_slots: bool,
+    ends: Vec<RunId>,
+}
+
+impl Told {
+    fn of(batch: &Batch) -> Self {
+        let Batch { wakes_daemon, grants_slots, ends, .. } = batch;
+        Self { wakes_daemon: *wakes_daemon, grants_slots: *grants_slots, ends: ends.clone() }
+    }
+
+    fn and(mut self, other: Self) -> Self {
+        self.wakes_daemon |= other.wakes_daemon;
+        self.grants_slots |= other.grants_slots;
+        self.ends.extend(other.ends);
+        self
     }
 }

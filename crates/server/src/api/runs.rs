@@ -122,14 +122,13 @@ pub(crate) async fn show(
 /// Waits until `run` is over.
 async fn until_over(state: &ServerState, run: &RunRow) -> Result<(), Problem> {
     let store = state.control.store();
-    // A run that ends gives its place away, which a daemon is told of.
-    let mut changes = store.daemon_changes();
     loop {
-        changes.mark_unchanged();
+        let end = store.watch_end(run.run_id);
         let live = store.live_run(&run.tenant, run.run_id).await.map_err(ControlError::from)?;
-        if live.is_none() || changes.changed().await.is_err() {
+        if live.is_none() {
             return Ok(());
         }
+        end.over().await;
     }
 }
 

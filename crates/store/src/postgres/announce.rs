@@ -90,8 +90,7 @@ async fn listen(
             Some(Ok(AsyncMessage::Notification(heard)))
                 if heard.process_id() == own.load(Ordering::Relaxed) => {}
             Some(Ok(AsyncMessage::Notification(_))) => {
-                changes.committed_work();
-                changes.granted();
+                changes.heard();
             }
             Some(Ok(_)) => {}
             Some(Err(error)) => return error.to_string(),
@@ -110,8 +109,7 @@ async fn announce(
     own.store(backend, Ordering::Relaxed);
     client.batch_execute(LISTEN).await?;
     // Both sides may have missed something while there was no connection.
-    changes.committed_work();
-    changes.granted();
+    changes.heard();
     wanted.notify_one();
     loop {
         wanted.notified().await;
