@@ -9,7 +9,7 @@ use axum::Router;
 use millstream_control::Store;
 use millstream_daemon::DaemonHandle;
 use millstream_model::HumanDuration;
-use millstream_server::{LiveHub, ScanInfo, ServerOptions, ServerState, router};
+use millstream_server::{LiveHub, ScanInfo, ServerOptions, ServerParts, router};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -64,7 +64,7 @@ impl Served {
         }
         let mut instance = Instance::open(settings).await?;
         let live = LiveHub::default();
-        let router = router(ServerState {
+        let router = router(ServerParts {
             control: instance.control.clone(),
             blobs: instance.blobs.clone(),
             live: live.clone(),

@@ -30,4 +30,4 @@ mod worker;
 
 pub use live::LiveHub;
 pub use routes::{Access, ROUTES, Route, RouteId, Verb, router};
-pub use state::{Reach, ScanInfo, ServerOptions, ServerState};
+pub use state::{Reach, ScanInfo, ServerOptions, ServerParts};

@@ -10,7 +10,7 @@ use millstream_model::{DELIVERY_MAX, Role};
 
 use crate::access::{self, Gate};
 use crate::guard::Carries;
-use crate::state::ServerState;
+use crate::state::{ServerParts, ServerState};
 use crate::{api, finish, health, live, slash, ui, worker};
 
 /// One address.
@@ -233,7 +233,8 @@ impl Route {
 }
 
 /// The router of every address in the table.
-pub fn router(state: ServerState) -> Router {
+pub fn router(parts: ServerParts) -> Router {
+    let state = ServerState::of(parts);
     let mut router = Router::new();
     for route in ROUTES {
         let gate = Gate { state: state.clone(), route: *route };

@@ -1,14 +1,35 @@
 //! What every handler works with.
 
+use std::ops::Deref;
+use std::sync::Arc;
+
 use millstream_blob::Blobs;
 use millstream_control::Control;
 use millstream_model::Caller;
 
 use crate::live::LiveHub;
 
-/// What the server knows; clones share it.
+/// What every handler is given: the server's parts, which clones share.
 #[derive(Clone)]
-pub struct ServerState {
+pub(crate) struct ServerState(Arc<ServerParts>);
+
+impl ServerState {
+    /// The state of a server of these parts.
+    pub(crate) fn of(parts: ServerParts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for ServerState {
+    type Target = ServerParts;
+
+    fn deref(&self) -> &ServerParts {
+        &self.0
+    }
+}
+
+/// What the server is made of.
+pub struct ServerParts {
     /// The use cases.
     pub control: Control,
     /// The logs of steps.

@@ -18,7 +18,7 @@ use millstream_model::{
     Caller, Clock, ContentHash, Diagnostic, Entropy, ErrorCode, EventBody, FileManifest, Grant,
     LocationName, Place, Role, RunId, Severity, TenantId, TenantScope, Timestamp,
 };
-use millstream_server::{LiveHub, ScanInfo, ServerOptions, ServerState, router};
+use millstream_server::{LiveHub, ScanInfo, ServerOptions, ServerParts, router};
 use serde_json::json;
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -125,7 +125,7 @@ impl Instance {
         let scan = ScanInfo { interval: Some("30s".to_owned()) };
         let options = ServerOptions { everybody, scan, ..ServerOptions::default() };
         let (control_, blobs_, live_) = (control.clone(), blobs.clone(), live.clone());
-        let state = ServerState { control: control_, blobs: blobs_, live: live_, options };
+        let state = ServerParts { control: control_, blobs: blobs_, live: live_, options };
         control.add_location(&location(), "/project/dags").await.unwrap();
         Self { control, blobs, live, router: router(state), _folder: folder }
     }
@@ -134,7 +134,7 @@ impl Instance {
     pub(crate) fn seen_by(&self, everybody: Caller) -> Router {
         let scan = ScanInfo { interval: Some("30s".to_owned()) };
         let options = ServerOptions { everybody, scan, ..ServerOptions::default() };
-        router(ServerState {
+        router(ServerParts {
             control: self.control.clone(),
             blobs: self.blobs.clone(),
             live: self.live.clone(),
