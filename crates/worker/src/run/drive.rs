@@ -10,7 +10,9 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, future};
 use millstream_model::worker_api::{Assignment, Report, ReportAnswer};
-use millstream_model::{EventBody, StepKey, StepPlan, StepStatus, StepUsage, Timestamp};
+use millstream_model::{
+    EventBody, StepConfig, StepKey, StepPlan, StepStatus, StepUsage, Timestamp,
+};
 use millstream_plan::progress::{AttemptEnd, Progress, ProgressError, RunOutcome};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -26,6 +28,9 @@ const PAUSE_FIRST: Duration = Duration::from_millis(100);
 
 /// The longest wait between two tries.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Steps that go on at once, however few of them do anything.
+const IDLE_MAX: usize = 256;
 
 /// Reports of running attempts that wait to be taken in; further ones wait with their attempts.
 const TOLD_MAX: usize = 64;
@@ -65,6 +70,7 @@ pub async fn drive(
         seams,
         places: places(&assignment),
         pooled: pooled(&assignment),
+        has_idle: assignment.plan.steps.iter().any(is_idle),
         progress,
         results: Results::new(&assignment.plan, earlier),
         outbox: Outbox::default(),
@@ -97,6 +103,11 @@ fn pooled(assignment: &Assignment) -> HashSet<StepKey> {
     steps.map(|step| step.key.clone()).collect()
 }
 
+/// Whether a step neither runs nor keeps anything.
+fn is_idle(step: &StepPlan) -> bool {
+    matches!(step.step, StepConfig::Noop(_)) && step.asset.is_none()
+}
+
 /// A run under way.
 struct Drive<'a> {
     settings: &'a WorkerSettings,
@@ -106,6 +117,8 @@ struct Drive<'a> {
     places: HashMap<StepKey, usize>,
     /// The steps that need slots of a pool.
     pooled: HashSet<StepKey>,
+    /// Whether some of its steps do nothing.
+    has_idle: bool,
     progress: Progress,
     results: Results,
     outbox: Outbox,
@@ -214,6 +227,9 @@ impl<'a> Drive<'a> {
     fn start_ready(&mut self) -> Result<(), ProgressError> {
         let planned = self.assignment.plan.max_parallel.and_then(|max| usize::try_from(max).ok());
         let max_parallel = planned.unwrap_or(self.settings.max_parallel);
+        if planned.is_none() && self.pooled.is_empty() && self.has_idle {
+            return self.start_around_idle(max_parallel);
+        }
         if self.pooled.is_empty() {
             for step in self.progress.ready(self.now(), max_parallel) {
                 self.start(&step)?;
@@ -236,6 +252,27 @@ impl<'a> Drive<'a> {
             self.waiting.add(step, attempt);
         }
         Ok(())
+    }
+
+    /// As [`Drive::start_ready`] where the plan does not say how many steps go on at once: as many
+    /// as there are processors for, and those beside them that need none.
+    fn start_around_idle(&mut self, max_parallel: usize) -> Result<(), ProgressError> {
+        let busy = self.progress.running().filter(|step| !self.is_idle(step)).count();
+        let mut free = max_parallel.max(1).saturating_sub(busy);
+        for step in self.progress.ready(self.now(), IDLE_MAX) {
+            if self.is_idle(&step) {
+                self.start(&step)?;
+            } else if free > 0 {
+                free -= 1;
+                self.start(&step)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a step does nothing at all.
+    fn is_idle(&self, step: &StepKey) -> bool {
+        self.step(step).is_some_and(|(_, step)| is_idle(step))
     }
 
     fn start(&mut self, step: &StepKey) -> Result<(), ProgressError> {

@@ -28,6 +28,20 @@ fn local(key: &str, handler: Option<Builtin>) -> StepPlan {
 }
 
 #[tokio::test]
+async fn steps_that_do_nothing_go_on_together_unless_the_plan_says_how_many_may() {
+    let bench = Bench::new();
+    let steps: Vec<_> = (0..40).map(|number| noop(&format!("s{number}"), &[])).collect();
+    let end = bench.run(run_of(steps.clone())).await;
+    assert_eq!(end, RunEnd::Finished(RunOutcome::Succeeded));
+    assert_eq!(bench.control.report_sizes(), [41, 41]);
+    let bench = Bench::new();
+    let mut run = run_of(steps);
+    run.plan.max_parallel = Some(2);
+    assert_eq!(bench.run(run).await, RunEnd::Finished(RunOutcome::Succeeded));
+    assert_eq!(bench.control.report_sizes()[0], 3);
+}
+
+#[tokio::test]
 async fn a_chain_of_noops_takes_one_report_a_step_and_no_process() {
     let bench = Bench::new();
     let run = run_of(vec![noop("a", &[]), noop("b", &["a"]), noop("c", &["b"])]);
