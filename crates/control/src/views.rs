@@ -64,7 +64,7 @@ impl Control {
         let row = self.store.run(tenant, run).await?.ok_or_else(unknown)?;
         let order = self.store.run_order(tenant, run).await?.ok_or_else(unknown)?;
         let plan = self.plan_of(tenant, run, &order).await?;
-        let mut stored = self.store.steps_of_run(tenant, run).await?;
+        let mut stored = self.store.steps_of_run_with((tenant, run), plan.steps.len()).await?;
         let mut steps: Vec<StepRow> = plan
             .steps
             .iter()

@@ -89,6 +89,9 @@ const QUEUE_PASS_MIN: Duration = Duration::from_millis(1);
 /// due is not kept waiting.
 const TICK_PASS_MIN: Duration = Duration::from_millis(100);
 
+/// The least time between two looks at requests: runs that begin and end wake this loop too.
+const REQUEST_PASS_MIN: Duration = Duration::from_millis(10);
+
 /// Events that are committed within this time are published together.
 const PUBLISH_PASS_MIN: Duration = Duration::from_millis(10);
 
@@ -406,9 +409,11 @@ impl Daemon {
             }
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
-                _ = changes.changed() => {}
-                () = tokio::time::sleep(interval) => {}
-                () = answers.place() => {}
+                () = pause_then(REQUEST_PASS_MIN, async { tokio::select! {
+                    _ = changes.changed() => {}
+                    () = tokio::time::sleep(interval) => {}
+                    () = answers.place() => {}
+                } }) => {}
             }
         }
     }

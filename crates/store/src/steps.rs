@@ -64,6 +64,9 @@ statements! {
         ORDER BY s.run DESC LIMIT $6";
 }
 
+/// Steps of one run that are read on the caller's thread.
+const STEPS_FEW: usize = 64;
+
 /// Runs that are looked through for those of a step.
 const RUNS_MAX: u32 = 1_000;
 
@@ -227,6 +230,20 @@ impl Store {
     ) -> Result<BTreeMap<StepKey, StoredStep>, StoreError> {
         let params = vec![tenant.into(), (&run).into()];
         let rows = self.read(Scope::tenant(tenant), &STEPS_OF_RUN, params).await?;
+        rows.into_iter().map(stored_step).collect()
+    }
+
+    /// As [`Store::steps_of_run`], for a run that has `count` steps.
+    pub async fn steps_of_run_with(
+        &self,
+        (tenant, run): (&TenantId, RunId),
+        count: usize,
+    ) -> Result<BTreeMap<StepKey, StoredStep>, StoreError> {
+        if count > STEPS_FEW {
+            return self.steps_of_run(tenant, run).await;
+        }
+        let params = vec![tenant.into(), (&run).into()];
+        let rows = self.read_few(Scope::tenant(tenant), &STEPS_OF_RUN, params).await?;
         rows.into_iter().map(stored_step).collect()
     }
 
