@@ -39,8 +39,9 @@ statements! {
     EVENT_EXISTS = "
         SELECT seq FROM event WHERE tenant = $1 AND run = $2 AND epoch = $3 AND seq = $4";
     EVENTS_AFTER = "
-        SELECT b.position, e.body FROM event_batch b
-        JOIN event e ON e.tenant = b.tenant AND e.batch = b.id
+        SELECT b.position, e.body
+        FROM /*ordered event_batch b if b.position > $2 AND b.position <= $3 by b.position*/
+        /*each event e if e.tenant = b.tenant by e.batch = b.id*/
         WHERE b.tenant IN (/*texts $1*/) AND b.position > $2 AND b.position <= $3
         ORDER BY b.position, e.run, e.epoch, e.seq";
     BATCH_POSITIONS_AFTER = "

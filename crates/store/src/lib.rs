@@ -52,6 +52,7 @@ pub use crash::CrashPoint;
 pub use ends::RunWatch;
 pub use error::StoreError;
 pub use migrate::{Migration, SchemaState};
+pub use postgres::POSTGRES_OPTIONS;
 pub use statement::{Sql, all_statements};
 pub use store::{Database, Store};
 pub use value::{Row, Value};

@@ -22,7 +22,7 @@ statements! {
         UPDATE live_run
         SET status = 'STARTING', epoch = epoch + 1, seq = -1, beat = 0, hold = NULL,
             worker = 'run-' || run || '-' || CAST(epoch + 1 AS TEXT)
-        WHERE status = 'QUEUED' AND (tenant, run) IN (/*pairs $1*/)
+        WHERE status = 'QUEUED' AND /*among live_run $1 tenant run*/
           AND EXISTS (SELECT 1 FROM lease
                       WHERE name = 'queue' AND holder = $2 AND fence = $3 /*held*/)
         RETURNING tenant, run, epoch";
@@ -163,7 +163,8 @@ pub fn insert(batch: &mut Batch, new: &NewLiveRun<'_>) {
 
 /// Moves `runs` from queued to starting and gives each a new epoch, if the lease still holds.
 ///
-/// Safe to apply from two daemons at once: a run is claimed by exactly one of them. The claimed
+/// Safe to apply from two daemons at once: a run is claimed by exactly one of them. One that is
+/// changed in this moment may be left for the next pass. The claimed
 /// runs are the rows of the batch's first statement; see [`claimed`].
 pub fn claim_queued_runs(runs: &[(TenantId, RunId)], holder: &str, fence: i64) -> Batch {
     let pairs: Vec<[String; 2]> =

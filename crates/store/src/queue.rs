@@ -13,40 +13,45 @@ use crate::value::json;
 use crate::{Batch, Scope, Store, StoreError};
 
 statements! {
+    // The first of an index is asked for by its whole order, which no other index has: for `MIN` a
+    // planner that knows of no rows may as well read all of them.
     LANE_HEADS = "
         WITH RECURSIVE resumed(tenant, lane) AS (/*pairs $3*/),
         waiting(tenant) AS (
-            SELECT MIN(q.tenant) FROM live_run q WHERE q.status = 'QUEUED'
+            SELECT (SELECT q.tenant FROM live_run q WHERE q.status = 'QUEUED'
+                    ORDER BY q.tenant, q.lane, q.run LIMIT 1)
             UNION ALL
-            SELECT (SELECT MIN(q.tenant) FROM live_run q
-                    WHERE q.status = 'QUEUED' AND q.tenant > w.tenant)
-            FROM waiting w WHERE w.tenant IS NOT NULL
-        ),
+            SELECT (SELECT q.tenant FROM live_run q
+                    WHERE q.status = 'QUEUED' AND q.tenant > w.tenant
+                    ORDER BY q.tenant, q.lane, q.run LIMIT 1)
+            FROM waiting w WHERE w.tenant IS NOT NULL),
+        begun(tenant, behind) AS (
+            SELECT w.tenant, COALESCE((SELECT r.lane FROM resumed r WHERE r.tenant = w.tenant), '')
+            FROM waiting w WHERE w.tenant IS NOT NULL),
         lanes(tenant, lane, number) AS (
-            SELECT w.tenant,
-                   (SELECT MIN(q.lane) FROM live_run q
-                    WHERE q.status = 'QUEUED' AND q.tenant = w.tenant
-                      AND q.lane > COALESCE((SELECT r.lane FROM resumed r
-                                             WHERE r.tenant = w.tenant), '')),
-                   CAST(1 AS BIGINT)
-            FROM waiting w WHERE w.tenant IS NOT NULL
+            SELECT b.tenant,
+                   (SELECT q.lane FROM live_run q
+                    WHERE q.status = 'QUEUED' AND q.tenant = b.tenant AND q.lane > b.behind
+                    ORDER BY q.lane, q.run LIMIT 1), CAST(1 AS BIGINT)
+            FROM begun b
             UNION ALL
             SELECT n.tenant,
-                   (SELECT MIN(q.lane) FROM live_run q
-                    WHERE q.status = 'QUEUED' AND q.tenant = n.tenant AND q.lane > n.lane),
-                   n.number + 1
-            FROM lanes n WHERE n.lane IS NOT NULL AND n.number < CAST($2 AS BIGINT)
-        )
+                   (SELECT q.lane FROM live_run q
+                    WHERE q.status = 'QUEUED' AND q.tenant = n.tenant AND q.lane > n.lane
+                    ORDER BY q.lane, q.run LIMIT 1), n.number + 1
+            FROM lanes n WHERE n.lane IS NOT NULL AND n.number < CAST($2 AS BIGINT)),
+        ends(tenant, lane, number, last) AS MATERIALIZED (
+            SELECT n.tenant, n.lane, n.number,
+                   COALESCE((SELECT q.run FROM live_run q
+                             WHERE q.status = 'QUEUED' AND q.tenant = n.tenant AND q.lane = n.lane
+                             ORDER BY q.run LIMIT 1
+                             OFFSET (CAST($1 AS BIGINT) / (SELECT COUNT(lane) FROM lanes))), 'g')
+            FROM lanes n WHERE n.lane IS NOT NULL)
         SELECT h.tenant, h.run, h.priority, h.hold, h.lane, h.tags, (h.again OR h.epoch > 0),
                n.number
-        FROM lanes n
-        JOIN live_run h ON h.status = 'QUEUED' AND h.tenant = n.tenant AND h.lane = n.lane
-        WHERE n.lane IS NOT NULL
-          AND h.run <= COALESCE(
-              (SELECT q.run FROM live_run q
-               WHERE q.status = 'QUEUED' AND q.tenant = n.tenant AND q.lane = n.lane
-               ORDER BY q.run LIMIT 1 OFFSET (CAST($1 AS BIGINT)
-                                                   / (SELECT COUNT(lane) FROM lanes))), 'g')
+        FROM ends n
+        /*each live_run h if h.status = 'QUEUED' AND h.tenant = n.tenant AND h.lane = n.lane
+                             AND h.run <= n.last*/
         ORDER BY h.tenant, h.lane, h.run";
     // Grouped by an expression: by the column alone SQLite would walk over the primary key, and so
     // over all that wait, because it has the right order.
@@ -64,7 +69,7 @@ statements! {
     KEEP_STARTS = "
         INSERT INTO run_start (tenant, run, epoch, at, tags)
         SELECT tenant, run, epoch, CAST($2 AS BIGINT), tags FROM live_run
-        WHERE (tenant, run) IN (/*pairs $1*/) AND status = 'STARTING'
+        WHERE /*among live_run $1 tenant run*/ AND status = 'STARTING'
         ON CONFLICT (tenant, run, epoch) DO NOTHING";
     FORGET_STARTS = "DELETE FROM run_start WHERE at < $1";
     KEEP_SHARES = "
@@ -74,57 +79,62 @@ statements! {
         ON CONFLICT (tenant) DO UPDATE SET served = excluded.served";
     SET_HOLDS = "
         WITH told(tenant, run, hold) AS MATERIALIZED (/*rows $1 text text text*/)
-        UPDATE live_run SET hold = told.hold FROM told
-        WHERE live_run.tenant = told.tenant AND live_run.run = told.run AND status = 'QUEUED'";
+        UPDATE live_run SET hold = told.hold FROM /*keyed live_run told tenant run*/
+        WHERE /*key live_run told tenant run*/ AND status = 'QUEUED'";
     SET_LANES = "
         WITH sorted(tenant, run, lane) AS MATERIALIZED (/*rows $1 text text text*/)
-        UPDATE live_run SET lane = sorted.lane FROM sorted
-        WHERE live_run.tenant = sorted.tenant AND live_run.run = sorted.run
-          AND status = 'QUEUED'";
+        UPDATE live_run SET lane = sorted.lane FROM /*keyed live_run sorted tenant run*/
+        WHERE /*key live_run sorted tenant run*/ AND status = 'QUEUED'";
     FIRST_IN_QUEUE = "
         WITH RECURSIVE lanes(lane) AS (
-            SELECT MIN(q.lane) FROM live_run q WHERE q.status = 'QUEUED' AND q.tenant = $1
+            SELECT (SELECT q.lane FROM live_run q WHERE q.status = 'QUEUED' AND q.tenant = $1
+                    ORDER BY q.lane, q.run LIMIT 1)
             UNION ALL
-            SELECT (SELECT MIN(q.lane) FROM live_run q
-                    WHERE q.status = 'QUEUED' AND q.tenant = $1 AND q.lane > n.lane)
+            SELECT (SELECT q.lane FROM live_run q
+                    WHERE q.status = 'QUEUED' AND q.tenant = $1 AND q.lane > n.lane
+                    ORDER BY q.lane, q.run LIMIT 1)
+            FROM lanes n WHERE n.lane IS NOT NULL
+        ),
+        ends(lane, last) AS MATERIALIZED (
+            SELECT n.lane,
+                   COALESCE((SELECT q.run FROM live_run q
+                             WHERE q.status = 'QUEUED' AND q.tenant = $1 AND q.lane = n.lane
+                             ORDER BY q.run LIMIT 1 OFFSET CAST($2 AS BIGINT)), 'g')
             FROM lanes n WHERE n.lane IS NOT NULL
         )
         SELECT h.run
-        FROM lanes n JOIN live_run h ON h.status = 'QUEUED' AND h.tenant = $1 AND h.lane = n.lane
-        WHERE n.lane IS NOT NULL
-          AND h.run <= COALESCE(
-              (SELECT q.run FROM live_run q
-               WHERE q.status = 'QUEUED' AND q.tenant = $1 AND q.lane = n.lane
-               ORDER BY q.run LIMIT 1 OFFSET CAST($2 AS BIGINT)), 'g')
+        FROM ends n
+        /*each live_run h if h.status = 'QUEUED' AND h.tenant = $1 AND h.lane = n.lane
+                             AND h.run <= n.last*/
         ORDER BY h.priority DESC, h.run LIMIT CAST($2 AS BIGINT)";
     COUNT_WAITING = "
         SELECT COUNT(*) FROM live_run WHERE tenant = $1 AND status = 'QUEUED'";
     // By lane, because a lane begins with its priority and its runs stand in the index by age: what
     // waits behind the run is not looked at.
     RUNS_AHEAD = "
-        WITH RECURSIVE it(run, lane) AS (
-            SELECT r.run, r.lane FROM live_run r
+        WITH RECURSIVE it(run, priority) AS (
+            SELECT r.run, SUBSTR(r.lane, 1, 10) FROM live_run r
             WHERE r.tenant = $1 AND r.run = $2 AND r.status = 'QUEUED'
         ),
         lanes(lane, number, ahead) AS (
-            SELECT (SELECT MIN(q.lane) FROM live_run q
-                    WHERE q.status = 'QUEUED' AND q.tenant = $1),
+            SELECT (SELECT q.lane FROM live_run q WHERE q.status = 'QUEUED' AND q.tenant = $1
+                    ORDER BY q.lane, q.run LIMIT 1),
                    CAST(1 AS BIGINT), CAST(0 AS BIGINT)
             FROM it
             UNION ALL
-            SELECT (SELECT MIN(q.lane) FROM live_run q
-                    WHERE q.status = 'QUEUED' AND q.tenant = $1 AND q.lane > n.lane),
+            SELECT (SELECT q.lane FROM live_run q
+                    WHERE q.status = 'QUEUED' AND q.tenant = $1 AND q.lane > n.lane
+                    ORDER BY q.lane, q.run LIMIT 1),
                    n.number + 1,
                    n.ahead + (SELECT COUNT(*) FROM (
                        SELECT 1 FROM live_run q
                        WHERE q.status = 'QUEUED' AND q.tenant = $1 AND q.lane = n.lane
-                         AND q.run <= CASE WHEN SUBSTR(n.lane, 1, 10) < SUBSTR(i.lane, 1, 10)
-                                           THEN 'g' ELSE i.run END
+                         AND q.run <= CASE WHEN n.lane < i.priority THEN 'g' ELSE i.run END
                        LIMIT CAST($3 AS BIGINT)) AS older)
             FROM lanes n CROSS JOIN it i
             WHERE n.lane IS NOT NULL AND n.number <= CAST($3 AS BIGINT)
               AND n.ahead < CAST($3 AS BIGINT)
-              AND SUBSTR(n.lane, 1, 10) <= SUBSTR(i.lane, 1, 10)
+              AND SUBSTR(n.lane, 1, 10) <= i.priority
         )
         SELECT COALESCE(MAX(ahead), 0) FROM lanes";
 }

@@ -80,9 +80,11 @@ statements! {
         WHERE tenant = $1 AND kind = $2 AND location = $3 AND name = $4
           AND run_key IN (/*texts $5*/)";
     NEWS = "
-        SELECT b.position, e.body FROM event_batch b
-        JOIN event e ON e.tenant = b.tenant AND e.batch = b.id
-        WHERE b.tenant = $1 AND b.position <= $2
+        SELECT b.position, e.body
+        FROM /*ordered event_batch b if b.tenant = $1 AND b.position >= $3
+                                    AND b.position <= $2 by b.position*/
+        /*each event e if e.tenant = b.tenant by e.batch = b.id*/
+        WHERE b.tenant = $1 AND b.position >= $3 AND b.position <= $2
           AND (b.position > $3 OR (b.position = $3
                AND (e.run > $4 OR (e.run = $4 AND (e.epoch > $5 OR (e.epoch = $5
                     AND e.seq > $6))))))
@@ -90,21 +92,25 @@ statements! {
         ORDER BY b.position, e.run, e.epoch, e.seq LIMIT $10";
     COUNT_NEWS = "
         SELECT COUNT(*), MIN(at) FROM (
-            SELECT e.at AS at FROM event_batch b
-            JOIN event e ON e.tenant = b.tenant AND e.batch = b.id
-            WHERE b.tenant = $1 AND b.position <= $2
+            SELECT e.at AS at
+            FROM /*ordered event_batch b if b.tenant = $1 AND b.position >= $3
+                                        AND b.position <= $2 by b.position*/
+            /*each event e if e.tenant = b.tenant by e.batch = b.id*/
+            WHERE b.tenant = $1 AND b.position >= $3 AND b.position <= $2
               AND (b.position > $3 OR (b.position = $3
                    AND (e.run > $4 OR (e.run = $4 AND (e.epoch > $5 OR (e.epoch = $5
                         AND e.seq > $6))))))
               AND (e.body LIKE $7 OR e.body LIKE $8 OR e.body LIKE $9)
             LIMIT $10) AS news";
     RUNS_WITH_CONTEXT = "
+        WITH asked(id) AS (/*texts $2*/)
         SELECT r.tenant, r.id, r.job, r.title, COALESCE(l.status, r.status), r.cause,
                r.partition_key, r.tags, r.queued_at, r.started_at, r.ended_at, r.steps_total,
                r.steps_done + COALESCE(l.steps_done, 0), l.hold, r.failure, COALESCE(l.epoch, 0),
                COALESCE(l.cancel_requested, FALSE), r.retried_as, r.location, r.context
-        FROM run r LEFT JOIN live_run l ON l.tenant = r.tenant AND l.run = r.id
-        WHERE r.tenant = $1 AND r.id IN (/*texts $2*/)";
+        FROM asked a
+        /*each run r if r.tenant = $1 by r.id = a.id*/
+        /*any live_run l if l.tenant = r.tenant AND l.run = r.id*/";
 }
 
 /// Run keys that are looked up on the caller's thread.

@@ -56,7 +56,7 @@ statements! {
         LIMIT $2";
     GRANT_SLOTS = "
         UPDATE slot SET granted = TRUE, hold = NULL
-        WHERE (tenant, run, step) IN (/*rows $1 text text text*/) AND granted = FALSE
+        WHERE /*among slot $1 tenant run step*/ AND granted = FALSE
           AND EXISTS (SELECT 1 FROM lease
                       WHERE name = 'queue' AND holder = $2 AND fence = $3 /*held*/)";
     SET_SLOT_HOLD = "

@@ -58,9 +58,8 @@ statements! {
         WITH given (kind, location, name, timing, old_cursor, new_cursor, next_due) AS MATERIALIZED
             (/*rows $2 text text text text int int int*/)
         UPDATE tick_source SET cursor_at = given.new_cursor, next_due = given.next_due
-        FROM given
-        WHERE tick_source.tenant = $1 AND tick_source.kind = given.kind
-          AND tick_source.location = given.location AND tick_source.name = given.name
+        FROM /*keyed tick_source given tenant=$1 kind location name*/
+        WHERE /*key tick_source given tenant=$1 kind location name*/
           AND tick_source.timing = given.timing AND tick_source.cursor_at = given.old_cursor";
     SWITCH_SOURCE = "
         UPDATE tick_source

@@ -10,6 +10,7 @@
 mod announce;
 mod connect;
 mod failure;
+mod gather;
 mod schema;
 mod text;
 mod trip;
@@ -27,6 +28,7 @@ use crate::changes::Changes;
 use crate::migrate::Witness;
 use crate::{Applied, Batch, Row, SchemaState, Scope, Sql, StoreError, Value};
 use announce::Announcer;
+pub use connect::POSTGRES_OPTIONS;
 use failure::{Failure, Repeat};
 use text::Texts;
 
@@ -81,9 +83,10 @@ impl Postgres {
     /// lost after the server had committed. Whoever applies the batch again must be able to bear
     /// that it is there already, as the keys and fences of our batches are.
     pub(crate) async fn apply(&self, batch: Batch) -> Result<Applied, StoreError> {
-        let rows = self.with_patience(&batch.scope, &batch.steps, Repeat::Always).await?;
+        let (steps, places) = gather::gather(batch.steps, &self.texts);
+        let rows = self.with_patience(&batch.scope, &steps, Repeat::Always).await?;
         self.announcer.announce();
-        Ok(Applied { rows })
+        Ok(Applied { rows: places.apart(rows) })
     }
 
     /// As [`Postgres::apply`] for each of `batches`, some of them at the same time.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use super::gather::{self, ROWS};
 use crate::Sql;
 use crate::batch::{Expect, Step};
 use crate::dialect::Dialect;
@@ -15,6 +16,8 @@ struct Text {
     plain: String,
     /// With the check that it touches one row, which is what most statements must do.
     one: String,
+    /// For [`ROWS`] rows, with the check that it touches them; where it inserts one row of values.
+    many: Option<String>,
 }
 
 impl Texts {
@@ -22,7 +25,8 @@ impl Texts {
         let texts = crate::all_statements().map(|sql| {
             let plain = Dialect::Postgres.render(sql.text);
             let one = counted(&plain, 1);
-            (sql.text, Text { plain, one })
+            let many = gather::rows_of(sql, &plain, ROWS).map(|text| counted(&text, ROWS));
+            (sql.text, Text { plain, one, many })
         });
         Self(texts.collect())
     }
@@ -32,6 +36,7 @@ impl Texts {
         match (self.0.get(step.sql.text), step.expect) {
             (Some(text), Expect::Any) => Cow::Borrowed(&text.plain),
             (Some(text), Expect::Rows(1)) => Cow::Borrowed(&text.one),
+            (Some(Text { many: Some(text), .. }), Expect::Rows(ROWS)) => Cow::Borrowed(text),
             (_, Expect::Any) => Cow::Owned(Dialect::Postgres.render(step.sql.text)),
             (_, Expect::Rows(wanted)) => {
                 Cow::Owned(counted(&Dialect::Postgres.render(step.sql.text), wanted))
@@ -42,7 +47,16 @@ impl Texts {
     /// Every text of `sql` that may ever be prepared.
     pub(super) fn all_of(&self, sql: &Sql) -> Vec<&str> {
         let Some(text) = self.0.get(sql.text) else { return Vec::new() };
-        if is_question(&text.plain) { vec![&text.plain] } else { vec![&text.plain, &text.one] }
+        if is_question(&text.plain) {
+            return vec![&text.plain];
+        }
+        let many = text.many.as_deref();
+        [&text.plain, &text.one].map(String::as_str).into_iter().chain(many).collect()
+    }
+
+    /// Whether `sql` inserts one row of values, and has a text for [`ROWS`] of them.
+    pub(super) fn inserts_one(&self, sql: &Sql) -> bool {
+        self.0.get(sql.text).is_some_and(|text| text.many.is_some())
     }
 }
 

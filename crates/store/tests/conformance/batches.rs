@@ -23,6 +23,7 @@ conformance! {
     a_value_too_many_stores_nothing_of_the_batch,
     a_bad_batch_among_many_harms_only_itself,
     a_batch_of_two_thousand_statements_is_one,
+    many_new_runs_of_a_batch_are_all_stored_or_none,
     an_empty_batch_does_nothing,
     a_commit_is_announced_and_a_refused_batch_is_not,
     a_stored_value_that_is_not_known_is_named_with_its_place,
@@ -150,6 +151,23 @@ async fn a_batch_of_two_thousand_statements_is_one(db: Db) {
     db.store.apply(set).await.unwrap();
     db.store.apply(many("b")).await.unwrap();
     assert!(setting(&db.store, "b1999").await.is_some());
+}
+
+async fn many_new_runs_of_a_batch_are_all_stored_or_none(db: Db) {
+    let tenant = tenant("t1");
+    let with_last = |last: u32| {
+        let runs = (0..120).chain([last]).map(|number| queued(&tenant, run_id(number), 0));
+        runs.fold(Batch::for_tenant(&tenant), |mut batch, run| {
+            batch.append(run);
+            batch
+        })
+    };
+    assert_eq!(duplicate(db.store.apply(with_last(60)).await), "INSERT_RUN");
+    assert_eq!(db.store.count_waiting(&tenant).await.unwrap(), 0);
+    db.store.apply(with_last(120)).await.unwrap();
+    assert_eq!(db.store.count_waiting(&tenant).await.unwrap(), 121);
+    let first = db.store.first_in_queue(&tenant, 200).await.unwrap();
+    assert_eq!(first, (0..=120).map(run_id).collect::<Vec<_>>());
 }
 
 async fn an_empty_batch_does_nothing(db: Db) {

@@ -4,12 +4,16 @@ use millstream_store::{Sql, Store, all_statements};
 use rusqlite::{Connection, StatementStatus};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio_postgres::Client;
 
-use crate::databases::Db;
+use crate::databases::{Db, Role};
 use crate::on_postgres;
 
 on_postgres! {
     the_rows_that_a_pass_reads_do_not_grow_with_the_runs_that_wait,
+    what_was_planned_for_an_empty_queue_reads_no_more_of_a_long_one,
+    what_was_planned_for_a_queue_that_was_counted_at_one_run_reads_no_more_of_a_long_one,
+    what_was_planned_for_an_empty_log_reads_no_more_of_a_long_one,
     the_rows_that_a_launch_reads_do_not_grow_with_what_was_made,
     the_rows_that_a_search_for_a_label_reads_do_not_grow_with_the_history,
 }
@@ -42,6 +46,24 @@ const PASS: [(&str, &str, u64); 6] = [
     ("RUNS_IN_PROGRESS", "10000", 4 * IN_PROGRESS as u64),
     ("FIRST_IN_QUEUE", "'t1', 100", 1_000),
     ("RUNS_AHEAD", "'t1', 'r1000040', 1000", 100),
+];
+
+/// What a pass writes: the statement, its parameters with a list of 35 runs of the front, and the
+/// most rows that it may read: the runs where the list finds them, where they are read and where
+/// they are written, and the lease.
+const CHANGES: [(&str, &str, u64); 3] = [
+    ("CLAIM_QUEUED_RUNS", "$runs$, 'd', 1", 106),
+    ("SET_HOLDS", "$runs$", 105),
+    ("SET_LANES", "$runs$", 105),
+];
+
+/// What a sensor asks about the last hundred batches of the log.
+const NEWS: (&str, &str, u64) = ("NEWS", "'t1', 10000, 9900, '', 0, 0, '%', '%', '%', 50", 202);
+
+/// What readers of the log ask about its last hundred batches, and a sensor about their runs.
+const LOG: [(&str, &str, u64); 2] = [
+    ("EVENTS_AFTER", "'[\"t1\"]', 9900, 10000", 200),
+    ("RUNS_WITH_CONTEXT", "'t1', '[\"r1000001\",\"r1000002\"]'", 4),
 ];
 
 fn statement(name: &str) -> &'static Sql {
@@ -95,6 +117,17 @@ fn history(count: u32) -> String {
     )
 }
 
+/// A published batch with one event of one tenant's for each of `count` runs.
+fn log(count: u32) -> String {
+    format!(
+        "INSERT INTO event_batch (tenant, id, position)
+         SELECT 't1', 'b' || CAST(i AS TEXT), i FROM generate_series(1, {count}) AS i;
+         INSERT INTO event (tenant, run, epoch, seq, batch, at, body)
+         SELECT 't1', 'r' || CAST(1000000 + i AS TEXT), 1, 1, 'b' || CAST(i AS TEXT), i, '{{}}'
+         FROM generate_series(1, {count}) AS i"
+    )
+}
+
 /// The last run of `count` that is searched.
 fn last_searched(count: u32) -> String {
     format!("r{}", 1_000_000 + count - 9_999)
@@ -106,18 +139,107 @@ fn asked() -> String {
     format!("[{}]", pairs.collect::<Vec<_>>().join(","))
 }
 
+/// Runs of the front, as the lists of statements are written, with a third text that some take.
+fn front() -> String {
+    let runs = (1..=35).map(|i| {
+        let i = IN_PROGRESS + i;
+        format!("[\"t{}\",\"r{}\",\"{{}}\"]", i % 3, 1_000_000 + i)
+    });
+    format!("'[{}]'", runs.collect::<Vec<_>>().join(","))
+}
+
+/// All that a pass asks and writes.
+fn pass() -> impl Iterator<Item = Cost> {
+    let runs = front();
+    let all = PASS.into_iter().chain(CHANGES);
+    all.map(move |(name, params, most)| (name, params.replace("$runs$", &runs), most))
+}
+
+/// The queue's lease, without which nothing is claimed; and no statistics but those that are asked
+/// for.
+const PREPARED: &str = "
+    ALTER TABLE live_run SET (autovacuum_enabled = FALSE);
+    ALTER TABLE slot SET (autovacuum_enabled = FALSE);
+    INSERT INTO lease (name, holder, fence, beat) VALUES ('queue', 'd', 1, 0)";
+
 async fn the_rows_that_a_pass_reads_do_not_grow_with_the_runs_that_wait(db: Db) {
     let admin = db.admin().await;
+    admin.batch_execute(PREPARED).await.unwrap();
     admin.batch_execute(&queue_of(LONG)).await.unwrap();
     admin.batch_execute("ANALYZE live_run; ANALYZE slot").await.unwrap();
-    for (name, params, most) in PASS {
-        let types = match name {
-            "LANE_HEADS" => "(BIGINT, BIGINT, TEXT)",
-            "RUNS_AHEAD" => "(TEXT, TEXT, BIGINT)",
-            _ => "",
-        };
-        check(&admin, (name, types, params), most).await;
+    for (name, params, most) in pass() {
+        let client = asking(&db, name).await;
+        prepare(&client, name, &params).await;
+        check(&client, (name, &params), most).await;
     }
+}
+
+async fn what_was_planned_for_an_empty_queue_reads_no_more_of_a_long_one(db: Db) {
+    let admin = db.admin().await;
+    admin.batch_execute(PREPARED).await.unwrap();
+    check_as_planned_before(&db, &admin).await;
+}
+
+async fn what_was_planned_for_a_queue_that_was_counted_at_one_run_reads_no_more_of_a_long_one(
+    db: Db,
+) {
+    let admin = db.admin().await;
+    admin.batch_execute(PREPARED).await.unwrap();
+    let one = "INSERT INTO live_run (tenant, run, status, epoch, seq, beat, priority, queued_at,
+                                     cancel_requested)
+               VALUES ('t1', 'r1', 'STARTED', 1, 0, 0, 0, 0, FALSE)";
+    admin.batch_execute(one).await.unwrap();
+    admin.batch_execute("VACUUM ANALYZE live_run").await.unwrap();
+    admin.batch_execute("VACUUM ANALYZE slot").await.unwrap();
+    check_as_planned_before(&db, &admin).await;
+}
+
+/// Plans all that a pass asks and writes, and then runs it on a long queue.
+async fn check_as_planned_before(db: &Db, admin: &Client) {
+    let planned = planned(db, pass()).await;
+    admin.batch_execute(&queue_of(LONG)).await.unwrap();
+    for (client, name, params, most) in planned {
+        check(&client, (name, &params), most).await;
+    }
+}
+
+/// A statement with its parameters and the most rows that it may read.
+type Cost = (&'static str, String, u64);
+
+/// Plans statements, each on a connection of its own that keeps to what it has planned.
+async fn planned(
+    db: &Db,
+    costs: impl IntoIterator<Item = Cost>,
+) -> Vec<(Client, &'static str, String, u64)> {
+    let mut planned = Vec::new();
+    for (name, params, most) in costs {
+        let client = asking(db, name).await;
+        client.batch_execute("SET plan_cache_mode = force_generic_plan").await.unwrap();
+        prepare(&client, name, &params).await;
+        client.batch_execute(&format!("EXPLAIN {}", execute(name, &params))).await.unwrap();
+        planned.push((client, name, params, most));
+    }
+    planned
+}
+
+async fn what_was_planned_for_an_empty_log_reads_no_more_of_a_long_one(db: Db) {
+    let admin = db.admin().await;
+    let tables = ["event", "event_batch", "run", "live_run"];
+    let unwatched = tables.map(|it| format!("ALTER TABLE {it} SET (autovacuum_enabled = FALSE)"));
+    admin.batch_execute(&unwatched.join(";")).await.unwrap();
+    let planned =
+        planned(&db, LOG.map(|(name, params, most)| (name, params.to_owned(), most))).await;
+    admin.batch_execute(&log(LONG / 10)).await.unwrap();
+    admin.batch_execute(&history(LONG / 10)).await.unwrap();
+    admin.batch_execute(&queue_of(LONG / 10)).await.unwrap();
+    for (client, name, params, most) in planned {
+        check(&client, (name, &params), most).await;
+    }
+    admin.batch_execute("ANALYZE event; ANALYZE event_batch").await.unwrap();
+    let (name, params, most) = NEWS;
+    let client = asking(&db, name).await;
+    prepare(&client, name, params).await;
+    check(&client, (name, params), most).await;
 }
 
 async fn the_rows_that_a_launch_reads_do_not_grow_with_what_was_made(db: Db) {
@@ -126,7 +248,9 @@ async fn the_rows_that_a_launch_reads_do_not_grow_with_what_was_made(db: Db) {
     admin.batch_execute("ANALYZE partition_state; ANALYZE materialization").await.unwrap();
     let (name, params, most) = LAUNCH;
     let params = params.replace("$json$", &format!("'{}'", asked()));
-    check(&admin, (name, "(TEXT, TEXT)", &params), most).await;
+    let client = asking(&db, name).await;
+    prepare(&client, name, &params).await;
+    check(&client, (name, &params), most).await;
 }
 
 async fn the_rows_that_a_search_for_a_label_reads_do_not_grow_with_the_history(db: Db) {
@@ -134,26 +258,51 @@ async fn the_rows_that_a_search_for_a_label_reads_do_not_grow_with_the_history(d
     admin.batch_execute(&history(LONG)).await.unwrap();
     admin.batch_execute("VACUUM ANALYZE run").await.unwrap();
     for (name, params, most) in SEARCH {
-        let types = match name {
-            "RUN_BEHIND" => "(TEXT, TEXT, BIGINT)",
-            _ => "(TEXT, TEXT, TEXT, TEXT, TEXT, TEXT, BIGINT, TEXT)",
-        };
         let params = params.replace("$last$", &last_searched(LONG));
-        check(&admin, (name, types, &params), most).await;
+        let client = asking(&db, name).await;
+        prepare(&client, name, &params).await;
+        check(&client, (name, &params), most).await;
     }
 }
 
-/// Asks a statement, and counts the rows that it reads.
-async fn check(
-    admin: &tokio_postgres::Client,
-    (name, types, params): (&str, &str, &str),
-    most: u64,
-) {
+/// A connection on which a statement is run as the store runs it.
+async fn asking(db: &Db, name: &str) -> Client {
+    let role = match name {
+        "LANE_HEADS" | "COUNT_BY_TENANT" | "COUNTED_RUNS" | "RUNS_IN_PROGRESS" => Role::Daemon,
+        _ if CHANGES.iter().any(|(change, ..)| *change == name) => Role::Daemon,
+        _ => Role::Tenant("t1"),
+    };
+    db.asking(role).await
+}
+
+async fn prepare(client: &Client, name: &str, params: &str) {
+    let types = match name {
+        "LANE_HEADS" => "(BIGINT, BIGINT, TEXT)",
+        "RUNS_AHEAD" | "RUN_BEHIND" | "CLAIM_QUEUED_RUNS" => "(TEXT, TEXT, BIGINT)",
+        "PARTITION_VERSIONS" | "RUNS_WITH_CONTEXT" => "(TEXT, TEXT)",
+        "EVENTS_AFTER" => "(TEXT, BIGINT, BIGINT)",
+        "NEWS" => "(TEXT, BIGINT, BIGINT, TEXT, BIGINT, BIGINT, TEXT, TEXT, TEXT, BIGINT)",
+        "RUN_LIST" => "(TEXT, TEXT, TEXT, TEXT, TEXT, TEXT, BIGINT, TEXT)",
+        "FIRST_IN_QUEUE" => "(TEXT, BIGINT)",
+        _ if params.is_empty() => "",
+        "RUNS_IN_PROGRESS" => "(BIGINT)",
+        _ => "(TEXT)",
+    };
     let text = statement(name).on_postgres();
-    admin.batch_execute(&format!("PREPARE {name} {types} AS {text}")).await.unwrap();
+    client.batch_execute(&format!("PREPARE {name} {types} AS {text}")).await.unwrap();
+}
+
+fn execute(name: &str, params: &str) -> String {
     let params = if params.is_empty() { String::new() } else { format!("({params})") };
-    let asked = format!("EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) EXECUTE {name} {params}");
-    let answer = admin.simple_query(&asked).await.unwrap();
+    format!("EXECUTE {name} {params}")
+}
+
+/// Runs a statement that was prepared, counts the rows that it reads, and takes back what it wrote.
+async fn check(client: &Client, (name, params): (&str, &str), most: u64) {
+    let asked = format!("EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {}", execute(name, params));
+    client.batch_execute("BEGIN").await.unwrap();
+    let answer = client.simple_query(&asked).await.unwrap();
+    client.batch_execute("ROLLBACK").await.unwrap();
     let plan = answer.iter().find_map(|message| match message {
         tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
         _ => None,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use millstream_model::ContentHash;
-use millstream_store::Store;
+use millstream_store::{POSTGRES_OPTIONS, Store};
 use tokio_postgres::config::Host;
 use tokio_postgres::{Client, Config, NoTls};
 
@@ -33,6 +33,13 @@ struct Place {
     login: Config,
 }
 
+/// Whose rows a transaction may touch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Role {
+    Daemon,
+    Tenant(&'static str),
+}
+
 /// Connections of each store: enough for the cases that write at once.
 const CONNECTIONS: usize = 8;
 
@@ -51,6 +58,21 @@ impl Db {
     /// A store with so many connections, on the server.
     pub(crate) async fn with_connections(&self, connections: usize) -> Store {
         self.place.as_ref().unwrap().connect(connections).await
+    }
+
+    /// A plain connection with the settings of the store's, in the role of one of its transactions.
+    pub(crate) async fn asking(&self, role: Role) -> Client {
+        let place = self.place.as_ref().unwrap();
+        let mut config = place.admin.clone();
+        config.dbname(place.login.get_dbname().unwrap()).options(POSTGRES_OPTIONS);
+        let client = client(&config).await;
+        let (role, tenants) = match role {
+            Role::Daemon => ("millstream_daemon", ""),
+            Role::Tenant(tenant) => ("millstream_tenant", tenant),
+        };
+        let enter = format!("SET ROLE {role}; SET millstream.tenants = '{tenants}'");
+        client.batch_execute(&enter).await.unwrap();
+        client
     }
 
     /// A plain connection of a superuser to this database.
