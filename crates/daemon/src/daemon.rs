@@ -193,6 +193,7 @@ impl Daemon {
 
     async fn queue_loop(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let mut changes = self.control.store().daemon_changes();
+        let mut rounds = self.pulses.rounds();
         let mut watch = QueueWatch::default();
         // Tasks of their own: one that waits for the database and is not looked at, because the
         // next pass is under way, would keep the connection that this pass waits for.
@@ -202,10 +203,10 @@ impl Daemon {
         loop {
             self.pulses.beat("queue").await;
             let claims_max = self.settings.limits.claims_max.saturating_sub(launches.len());
-            let idle = if claims_max == 0 {
-                None
-            } else {
+            let is_full = claims_max == 0;
+            if !is_full {
                 changes.mark_unchanged();
+                rounds.mark_seen();
                 match claim(&self.control, &mut watch, &self.settings, claims_max).await {
                     Ok(claimed) => claimed.into_iter().for_each(|run| {
                         launches.spawn(Arc::clone(&self).launch(run));
@@ -215,17 +216,13 @@ impl Daemon {
                         pause = AFTER_FAILURE;
                     }
                 }
-                let beat = self.settings.patience.time_to_live / 3;
-                Some(watch.look_again().map_or(beat, |due| due.min(beat)))
-            };
-            let wait = std::mem::replace(&mut pause, QUEUE_PASS_MIN);
-            let next = pause_then(wait, async {
-                match idle {
-                    Some(idle) => tokio::select! {
-                        _ = changes.changed() => {}
-                        () = tokio::time::sleep(idle) => {}
-                    },
-                    None => std::future::pending().await,
+            }
+            let least = std::mem::replace(&mut pause, QUEUE_PASS_MIN);
+            let next = self.pulses.rest(least, async {
+                tokio::select! {
+                    _ = changes.changed(), if !is_full => {}
+                    () = rounds.next(watch.look_again()), if !is_full => {}
+                    () = std::future::pending(), if is_full => {}
                 }
             });
             let mut next = std::pin::pin!(next);
@@ -241,7 +238,7 @@ impl Daemon {
                         if !matches!(launch, Ok(Launch::Started)) {
                             pause = AFTER_FAILURE;
                         }
-                        if idle.is_none() {
+                        if is_full {
                             break false;
                         }
                     }
@@ -262,13 +259,14 @@ impl Daemon {
 
     async fn lost_loop(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let mut changes = self.control.store().changes();
+        let mut rounds = self.pulses.rounds();
         let mut watch = LostWatch::default();
-        let idle = self.settings.patience.time_to_live / 3;
         // A timeout is noticed by the next pass that comes.
-        let interval = idle.min(LOSSES_MAX);
+        let interval = (self.settings.patience.time_to_live / 3).min(LOSSES_MAX);
         loop {
             self.pulses.beat("losses").await;
             changes.mark_unchanged();
+            rounds.mark_seen();
             let (launcher, patience) = (&*self.launcher, self.settings.patience);
             if let Err(error) = lost_pass(&self.control, launcher, &mut watch, patience).await {
                 tracing::error!(%error, "the runs in progress could not be looked at");
@@ -277,9 +275,9 @@ impl Daemon {
             let is_idle = watch.is_idle();
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
-                () = pause_then(interval, async { tokio::select! {
+                () = self.pulses.rest(interval, async { tokio::select! {
                     _ = changes.changed(), if is_idle => {}
-                    () = tokio::time::sleep(idle.saturating_sub(interval)), if is_idle => {}
+                    () = rounds.next(None), if is_idle => {}
                     else => {}
                 } }) => {}
             }
@@ -289,30 +287,29 @@ impl Daemon {
     /// Wakes when a schedule is due, when something changed, and often enough to keep the lease.
     async fn schedule_loop(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let mut changes = self.control.store().daemon_changes();
+        let mut rounds = self.pulses.rounds();
         let mut watch = TickWatch::default();
-        let idle = self.settings.patience.time_to_live / 3;
         loop {
             self.pulses.beat("schedules").await;
             changes.mark_unchanged();
+            rounds.mark_seen();
             let pass = schedule_pass(&self.control, &mut watch, &self.settings).await;
-            let (pause, wait) = match pass {
-                Ok(pass) if pass.unsettled > 0 => (AFTER_FAILURE, Duration::ZERO),
+            let (least, due) = match pass {
+                Ok(pass) if pass.unsettled > 0 => (AFTER_FAILURE, Some(Duration::ZERO)),
                 Ok(pass) => {
                     let due = pass.next_due.map(|due| due.since(self.control.now()));
-                    let wait = due.unwrap_or(idle).min(idle);
-                    let pause = TICK_PASS_MIN.min(wait);
-                    (pause, wait.saturating_sub(pause))
+                    (due.map_or(TICK_PASS_MIN, |due| due.min(TICK_PASS_MIN)), due)
                 }
                 Err(error) => {
                     tracing::error!(%error, "a pass over the schedules failed; it is repeated");
-                    (AFTER_FAILURE, Duration::ZERO)
+                    (AFTER_FAILURE, Some(Duration::ZERO))
                 }
             };
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
-                () = pause_then(pause, async { tokio::select! {
+                () = self.pulses.rest(least, async { tokio::select! {
                     _ = changes.changed() => {}
-                    () = tokio::time::sleep(wait) => {}
+                    () = rounds.next(due) => {}
                 } }) => {}
             }
         }
@@ -368,11 +365,13 @@ impl Daemon {
 
     async fn publish_loop(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let mut changes = self.control.store().changes();
+        let mut rounds = self.pulses.rounds();
         let mut watch = PublishWatch::default();
         let time_to_live = self.settings.patience.time_to_live;
         loop {
             self.pulses.beat("publisher").await;
             changes.mark_unchanged();
+            rounds.mark_seen();
             let pass = self.control.publish(&self.settings.name, &mut watch, time_to_live);
             let pause = match pass.await {
                 Ok(_) => PUBLISH_PASS_MIN,
@@ -383,9 +382,9 @@ impl Daemon {
             };
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
-                () = pause_then(pause, async { tokio::select! {
+                () = self.pulses.rest(pause, async { tokio::select! {
                     _ = changes.changed() => {}
-                    () = tokio::time::sleep(time_to_live / 3) => {}
+                    () = rounds.next(None) => {}
                 } }) => {}
             }
         }
@@ -393,11 +392,12 @@ impl Daemon {
 
     async fn request_loop(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let mut changes = self.control.store().daemon_changes();
-        let interval = self.settings.patience.time_to_live / 3;
+        let mut rounds = self.pulses.rounds();
         let mut answers = Answers::default();
         loop {
             self.pulses.beat("requests").await;
             changes.mark_unchanged();
+            rounds.mark_seen();
             match self.control.open_requests().await {
                 Ok(requests) => {
                     for request in requests {
@@ -409,9 +409,9 @@ impl Daemon {
             }
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
-                () = pause_then(REQUEST_PASS_MIN, async { tokio::select! {
+                () = self.pulses.rest(REQUEST_PASS_MIN, async { tokio::select! {
                     _ = changes.changed() => {}
-                    () = tokio::time::sleep(interval) => {}
+                    () = rounds.next(None) => {}
                     () = answers.place() => {}
                 } }) => {}
             }
@@ -458,11 +458,6 @@ async fn roll_back(control: &Control, blobs: &Blobs, body: &str) -> DaemonAnswer
         Ok(outcome) => DaemonAnswer::Done(outcome),
         Err(error) => DaemonAnswer::failed(error.code(), chain(&error)),
     }
-}
-
-async fn pause_then(pause: Duration, then: impl Future<Output = ()>) {
-    tokio::time::sleep(pause).await;
-    then.await;
 }
 
 /// Waits until there is a folder at `root`.

@@ -63,24 +63,24 @@ impl SensorLoop {
             read: Arc::new(Semaphore::new(READ_AT_ONCE)),
         };
         let mut changes = self.control.store().daemon_changes();
+        let mut rounds = self.pulses.rounds();
         let mut watch = SensorWatch::default();
         let mut running = Running::default();
         loop {
             self.pulses.beat("sensors").await;
             changes.mark_unchanged();
-            let (due, wait) = self.pass(&mut watch, &running).await;
+            rounds.mark_seen();
+            let (due, next_due) = self.pass(&mut watch, &running).await;
             for group in due {
                 running.start(group.clone(), ticks.clone().tick(group));
             }
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
-                () = tokio::time::sleep(PASS_MIN) => {}
-            }
-            tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => break,
-                _ = changes.changed() => {}
-                () = tokio::time::sleep(wait.saturating_sub(PASS_MIN)) => {}
-                Some(ended) = running.under_way.join_next_with_id() => running.free(ended),
+                () = self.pulses.rest(PASS_MIN, async { tokio::select! {
+                    _ = changes.changed() => {}
+                    () = rounds.next(next_due) => {}
+                    Some(ended) = running.under_way.join_next_with_id() => running.free(ended),
+                } }) => {}
             }
             while let Some(ended) = running.under_way.try_join_next_with_id() {
                 running.free(ended);
@@ -98,17 +98,16 @@ impl SensorLoop {
         &self,
         watch: &mut SensorWatch,
         running: &Running,
-    ) -> (Vec<Vec<Sensor>>, Duration) {
+    ) -> (Vec<Vec<Sensor>>, Option<Duration>) {
         let time_to_live = self.settings.patience.time_to_live;
         match self.control.due_sensors(&self.settings.name, watch, time_to_live).await {
             Ok(pass) => {
-                let idle = time_to_live / 3;
                 let next = pass.next_due.map(|due| due.since(self.control.now()));
-                (running.groups(pass), next.unwrap_or(idle).min(idle))
+                (running.groups(pass), next)
             }
             Err(error) => {
                 tracing::error!(%error, "a pass over the sensors failed; it is repeated");
-                (Vec::new(), AFTER_FAILURE)
+                (Vec::new(), Some(AFTER_FAILURE))
             }
         }
     }
