@@ -101,62 +101,7 @@ pub(crate) struct RunSteps {
 
 impl StepRunner for RunSteps {
     fn execute<'a>(&'a self, order: AttemptOrder<'a>) -> BoxFuture<'a, AttemptDone> {
-        if !starts_program(order.step) {
-            return Attempt::new(&self.worker, &self.scratch, order).execute().boxed();
-        }
-        let (worker, scratch) = (Arc::clone(&self.worker), Arc::clone(&self.scratch));
-        // What is polled on another thread borrows nothing.
-        let AttemptOrder { assignment, step, number, taken, stop, seams, place, upstream, events } =
-            order;
-        let (assignment, step, seams) = (Arc::clone(assignment), step.clone(), seams.clone());
-        let attempt = async move {
-            let (assignment, step, seams) = (&assignment, &step, &seams);
-            let order = AttemptOrder {
-                assignment,
-                step,
-                number,
-                taken,
-                stop,
-                seams,
-                place,
-                upstream,
-                events,
-            };
-            Attempt::new(&worker, &scratch, order).execute().await
-        };
-        ahead(attempt.boxed()).boxed()
-    }
-}
-
-/// Whether `step` starts a program, for which there is more to prepare than to wake a thread.
-fn starts_program(step: &StepPlan) -> bool {
-    match &step.step {
-        StepConfig::Command(_) | StepConfig::Python(_) => true,
-        StepConfig::Local(_) => step.handler.as_ref().is_some_and(|handler| {
-            matches!(handler.target, HandlerTarget::Python(_) | HandlerTarget::Command(_))
-        }),
-        _ => false,
-    }
-}
-
-/// Polls `attempt` once on another thread, and from then on where this is polled: what it prepares
-/// is done while this thread waits for the disk, and nothing changes threads afterwards.
-fn ahead(mut attempt: BoxFuture<'static, AttemptDone>) -> impl Future<Output = AttemptDone> {
-    let begun = tokio::spawn(async move {
-        // It need not be woken: whoever waits for this polls it again.
-        let done = (&mut attempt).now_or_never();
-        (attempt, done)
-    });
-    async move {
-        match begun.await {
-            Ok((_, Some(done))) => done,
-            Ok((attempt, None)) => attempt.await,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime ends, and this with it.
-                Err(_) => std::future::pending().await,
-            },
-        }
+        Attempt::new(&self.worker, &self.scratch, order).execute().boxed()
     }
 }
 

@@ -31,7 +31,12 @@ const LAST_WAIT: Duration = Duration::from_secs(2);
 /// Runs the supervisor until its stdin closes: the body of the hidden subcommand.
 pub fn main() -> ExitCode {
     orphans::accept();
-    let mut supervisor = Serving { watched: Vec::new(), unread: Vec::new(), ledger: Ledger::new() };
+    let mut supervisor = Serving {
+        watched: Vec::new(),
+        unread: Vec::new(),
+        unsaid: Vec::new(),
+        ledger: Ledger::new(),
+    };
     let result = supervisor.run(io::stdin().as_fd());
     supervisor.kill_all();
     match result {
@@ -44,6 +49,9 @@ pub fn main() -> ExitCode {
 struct Serving {
     watched: Vec<Watched>,
     unread: Vec<u8>,
+    /// Notices that are said after the next look: who waits for a process that is over by then is
+    /// not woken twice.
+    unsaid: Vec<u8>,
     ledger: Ledger,
 }
 
@@ -65,6 +73,8 @@ impl Serving {
                     watched.read(source, &mut buffer, wall_clock());
                 }
             }
+            self.advance()?;
+            self.say()?;
             if ready.orders.is_some() {
                 let count = rustix::io::read(orders, &mut buffer)?;
                 if count == 0 {
@@ -72,11 +82,10 @@ impl Serving {
                 }
                 self.obey(buffer.get(..count).unwrap_or_default())?;
             }
-            self.advance()?;
         }
     }
 
-    /// Waits until something can be read or is due.
+    /// Waits until something can be read or is due; looks only, where there is something to say.
     fn wait(&self, orders: BorrowedFd<'_>) -> io::Result<Ready> {
         let mut names = Vec::new();
         let mut all = vec![PollFd::from_borrowed_fd(orders, PollFlags::IN)];
@@ -86,7 +95,10 @@ impl Serving {
                 all.push(PollFd::from_borrowed_fd(pipe, PollFlags::IN));
             }
         }
-        let timeout = self.patience(Instant::now());
+        let is_quiet = self.unsaid.is_empty();
+        let timeout = if is_quiet { self.patience(Instant::now()) } else { Some(Duration::ZERO) };
+        // One that is too long for the kernel is as good as none.
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         match rustix::event::poll(&mut all, timeout.as_ref()) {
             Ok(_) => {}
             Err(Errno::INTR) => return Ok(Ready::default()),
@@ -100,13 +112,13 @@ impl Serving {
     }
 
     /// How long nothing will be due; `None` for ever.
-    fn patience(&self, now: Instant) -> Option<Timespec> {
+    fn patience(&self, now: Instant) -> Option<Duration> {
         let due = self.watched.iter().filter_map(Watched::due_at).min();
         let asked = self.watched.iter().any(Watched::needs_asking).then(|| now + ASK_EVERY);
         let is_left = |it: &Watched| it.is_draining() && it.has_orphans();
         let left = self.watched.iter().any(is_left).then(|| now + REAP_EVERY);
         let next = [due, asked, left].into_iter().flatten().min()?;
-        Timespec::try_from(next.saturating_duration_since(now)).ok()
+        Some(next.saturating_duration_since(now))
     }
 
     /// Carries out the orders that `bytes` completes.
@@ -124,7 +136,7 @@ impl Serving {
                         }
                         Err(error) => Notice::Refused { id, message: error.to_string() },
                     };
-                    tell(&notice)?;
+                    self.note(&notice)?;
                 }
                 Order::Stop { id, grace } => {
                     if let Some(watched) = self.watched.iter_mut().find(|w| w.id() == id) {
@@ -163,7 +175,25 @@ impl Serving {
             }
             None => true,
         });
-        notices.iter().try_for_each(tell)
+        notices.iter().try_for_each(|notice| self.note(notice))
+    }
+
+    /// Keeps a notice until the next thing is said.
+    fn note(&mut self, notice: &Notice) -> io::Result<()> {
+        serde_json::to_writer(&mut self.unsaid, notice)?;
+        self.unsaid.push(b'\n');
+        Ok(())
+    }
+
+    /// Sends the notices. An error means that the worker is gone, which ends the supervisor.
+    fn say(&mut self) -> io::Result<()> {
+        if self.unsaid.is_empty() {
+            return Ok(());
+        }
+        let mut out = io::stdout().lock();
+        out.write_all(&self.unsaid)?;
+        self.unsaid.clear();
+        out.flush()
     }
 
     /// Looks at what the processes have become and what they use.
@@ -199,15 +229,6 @@ impl Serving {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
-}
-
-/// Sends one notice. An error means that the worker is gone, which ends the supervisor.
-fn tell(notice: &Notice) -> io::Result<()> {
-    let mut line = serde_json::to_vec(notice)?;
-    line.push(b'\n');
-    let mut out = io::stdout().lock();
-    out.write_all(&line)?;
-    out.flush()
 }
 
 fn wall_clock() -> Timestamp {
