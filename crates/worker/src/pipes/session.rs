@@ -93,12 +93,11 @@ impl Session {
         };
         let mut set = |name: &str, value: &str| {
             if let Entry::Vacant(place) = env.entry(name.to_owned()) {
-                place.insert(bootstrap::encode(value)?);
+                place.insert(bootstrap::encode(value));
             }
-            io::Result::Ok(())
         };
-        set(bootstrap::CONTEXT, &context)?;
-        set(bootstrap::MESSAGES, &messages.to_string())?;
+        set(bootstrap::CONTEXT, &context);
+        set(bootstrap::MESSAGES, &messages.to_string());
         Ok(Some(Self {
             channel,
             file: Arc::new(file),
