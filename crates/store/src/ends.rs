@@ -1,4 +1,5 @@
-//! Saying that a run is over to those who wait for that run, and to nobody else.
+//! Saying that a run is over to those who wait for that run, and to nobody else of this process.
+//! What another process commits is announced without names, and everybody looks.
 //!
 //! The store tells after the commit that takes the run out of the live ones. Whoever waits watches
 //! first and looks then, so that no end is missed in between.
@@ -17,7 +18,7 @@ impl Ends {
     /// Watches the end of `run`.
     pub(crate) fn of(&self, run: RunId) -> RunWatch {
         let told = self.lock().entry(run).or_insert_with(|| watch::Sender::new(())).subscribe();
-        RunWatch { told, ends: self.clone(), run }
+        RunWatch { told: Some(told), ends: self.clone(), run }
     }
 
     /// These runs are over.
@@ -45,7 +46,8 @@ impl Ends {
 /// One who waits for the end of a run.
 #[derive(Debug)]
 pub struct RunWatch {
-    told: watch::Receiver<()>,
+    /// Nothing only while this is dropped.
+    told: Option<watch::Receiver<()>>,
     ends: Ends,
     run: RunId,
 }
@@ -53,17 +55,19 @@ pub struct RunWatch {
 impl RunWatch {
     /// Waits until the run is over, or may be: then look, with a new watch.
     pub async fn over(mut self) {
-        // Nothing is ever sent: the sender goes.
-        if self.told.changed().await.is_err() {}
+        if let Some(told) = &mut self.told {
+            // Nothing is ever sent: the sender goes.
+            told.changed().await.ok();
+        }
     }
 }
 
 impl Drop for RunWatch {
     fn drop(&mut self) {
         let mut waited_for = self.ends.lock();
-        // This one still counts, unless it was told: then the sender is another's.
-        let mine = usize::from(self.told.has_changed().is_ok());
-        if waited_for.get(&self.run).is_some_and(|told| told.receiver_count() <= mine) {
+        // While the ends are held, so that of two who go at once the second sees that it is last.
+        drop(self.told.take());
+        if waited_for.get(&self.run).is_some_and(|told| told.receiver_count() == 0) {
             waited_for.remove(&self.run);
         }
     }

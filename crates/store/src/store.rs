@@ -138,7 +138,12 @@ impl Store {
         let applied = match &*self.database {
             Database::Sqlite(sqlite) => sqlite.apply(batch).await,
             Database::Postgres(postgres) => postgres.apply(batch).await,
-        }?;
+        };
+        if matches!(applied, Err(StoreError::Unavailable(_))) {
+            // It may be committed for all that, and whoever repeats it then has nothing to write.
+            self.tell(&told);
+        }
+        let applied = applied?;
         #[cfg(debug_assertions)]
         if let Some(crash) = crash {
             crash.reach(crate::crash::Side::After);

@@ -2,9 +2,10 @@
 //!
 //! Called by `apply` before a batch is sent: a statement for each row costs the server twice what
 //! the rows cost it. It changes nothing about what a batch means: it holds where each single
-//! statement would hold, and what each gave back is found at its old place.
+//! statement would hold, no row goes past a statement that names its table, and what each gave
+//! back is found at its old place.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::text::Texts;
 use crate::batch::{Expect, Step};
@@ -31,6 +32,14 @@ pub(super) fn gather(steps: Vec<Step>, texts: &Texts) -> (Vec<Step>, Places) {
     let mut waiting: HashMap<&'static str, Vec<(usize, Step)>> = HashMap::new();
     for (place, step) in steps.into_iter().enumerate() {
         if step.expect != Expect::Rows(1) || !texts.inserts_one(step.sql) {
+            // It may see the rows of a table that it names: those after it stay after it.
+            waiting.retain(|text, group| {
+                let is_seen = texts.may_see(step.sql, table_of(text));
+                if is_seen {
+                    gathered.append(group);
+                }
+                !is_seen
+            });
             gathered.push((place, step));
             continue;
         }
@@ -58,6 +67,20 @@ impl Places {
         }
         apart
     }
+}
+
+/// The table that `text` inserts into.
+fn table_of(text: &str) -> &str {
+    text.split_whitespace().nth(2).unwrap_or_default()
+}
+
+/// The tables that `text` reads or writes: what follows the words that tables follow.
+pub(super) fn tables_in(text: &str) -> HashSet<String> {
+    let is_name = |it: char| it.is_ascii_alphanumeric() || it == '_';
+    let words: Vec<&str> = text.split(|it| !is_name(it)).filter(|it| !it.is_empty()).collect();
+    let places = ["FROM", "JOIN", "INTO", "UPDATE", "ONLY", "USING"];
+    let pairs = words.iter().zip(words.iter().skip(1));
+    pairs.filter(|(word, _)| places.contains(word)).map(|(_, it)| (*it).to_owned()).collect()
 }
 
 /// One statement for the rows of all, where the first of them stood.
@@ -137,6 +160,25 @@ mod tests {
         assert_eq!(sent[2].params[1], Value::Int(i64::from(ROWS)));
         assert_eq!(places.moved.as_ref().and_then(|it| it.last()), Some(&(count - 1)));
         assert_eq!(places.apart(vec![Vec::new(); sent.len()]).len(), count);
+    }
+
+    #[test]
+    fn no_row_goes_past_a_statement_that_sees_its_table() {
+        let texts = Texts::new();
+        let find = |name: &str| crate::all_statements().find(|sql| sql.name == name).unwrap();
+        let step =
+            |name: &str, expect| Step { sql: find(name), params: vec![1_i64.into()], expect };
+        let mut steps = Vec::new();
+        for _ in 0..ROWS {
+            steps.push(step("DELETE_MATERIALIZATION", Expect::Any));
+            steps.push(step("INSERT_MATERIALIZATION", Expect::Rows(1)));
+        }
+        let (sent, _) = gather(steps.clone(), &texts);
+        assert_eq!(sent, steps);
+        let tables =
+            tables_in("WITH a AS (SELECT 1 FROM one JOIN two ON TRUE) UPDATE three SET b = 1");
+        let wanted = ["one", "two", "three"].map(str::to_owned);
+        assert_eq!(tables, wanted.into());
     }
 
     #[test]

@@ -42,8 +42,8 @@ const REPEAT_WAIT: Duration = Duration::from_millis(2);
 /// server's own time-out for a statement is shorter.
 const TRIP_MAX: Duration = Duration::from_secs(45);
 
-/// Batches of one caller's that are on their way at the same time.
-const APPLIED_AT_ONCE: usize = 8;
+/// Batches of one caller's that are on their way at the same time; each has a connection.
+const APPLIED_AT_ONCE: usize = 4;
 
 /// A Postgres database.
 pub struct Postgres {

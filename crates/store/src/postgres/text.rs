@@ -1,7 +1,7 @@
 //! Statements as Postgres takes them, rendered once.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::gather::{self, ROWS};
 use crate::Sql;
@@ -18,6 +18,8 @@ struct Text {
     one: String,
     /// For [`ROWS`] rows, with the check that it touches them; where it inserts one row of values.
     many: Option<String>,
+    /// The tables that it reads or writes.
+    tables: HashSet<String>,
 }
 
 impl Texts {
@@ -26,7 +28,8 @@ impl Texts {
             let plain = Dialect::Postgres.render(sql.text);
             let one = counted(&plain, 1);
             let many = gather::rows_of(sql, &plain, ROWS).map(|text| counted(&text, ROWS));
-            (sql.text, Text { plain, one, many })
+            let tables = gather::tables_in(&plain);
+            (sql.text, Text { plain, one, many, tables })
         });
         Self(texts.collect())
     }
@@ -52,6 +55,11 @@ impl Texts {
         }
         let many = text.many.as_deref();
         [&text.plain, &text.one].map(String::as_str).into_iter().chain(many).collect()
+    }
+
+    /// Whether `sql` may see or change rows of `table`.
+    pub(super) fn may_see(&self, sql: &Sql, table: &str) -> bool {
+        self.0.get(sql.text).is_none_or(|text| text.tables.contains(table))
     }
 
     /// Whether `sql` inserts one row of values, and has a text for [`ROWS`] of them.

@@ -27,6 +27,7 @@ conformance! {
     the_versions_of_an_asset_are_those_of_its_partition_at_a_time,
     a_materialization_is_stored_once_a_run_and_partition,
     a_materialization_that_is_reported_again_takes_the_place_of_the_first,
+    many_materializations_that_are_reported_again_in_one_batch_are_all_there,
     a_failed_partition_still_counts_as_touched_once,
     the_partitions_whose_keys_were_removed_are_known,
     the_ends_of_a_step_are_those_since_a_run_and_a_time_newest_first,
@@ -229,6 +230,22 @@ async fn a_materialization_that_is_reported_again_takes_the_place_of_the_first(d
     let of_run = db.store.materializations_of_run(&tenant, run_id(1), 10).await.unwrap();
     assert_eq!(of_run, std::slice::from_ref(&second));
     assert_eq!(db.store.latest_materializations(&tenant).await.unwrap()[&asset], second);
+}
+
+/// On Postgres many inserts of a batch go out as one, which none of the deletions may follow.
+async fn many_materializations_that_are_reported_again_in_one_batch_are_all_there(db: Db) {
+    let (tenant, asset): (_, AssetKey) = (tenant("a"), "orders".parse().unwrap());
+    for second in [1, 2] {
+        let mut batch = Batch::for_tenant(&tenant);
+        for number in 0..60 {
+            let row = made(&asset, Some(&format!("p{number}")), run_id(1), at(second));
+            materializations::replace(&mut batch, &tenant, &row);
+        }
+        db.store.apply(batch).await.unwrap();
+        let of_run = db.store.materializations_of_run(&tenant, run_id(1), 100).await.unwrap();
+        assert_eq!(of_run.len(), 60);
+        assert!(of_run.iter().all(|row| row.at == at(second)));
+    }
 }
 
 async fn a_failed_partition_still_counts_as_touched_once(db: Db) {
