@@ -260,6 +260,10 @@ impl<'n> Links<'n> {
 
     /// Reports templates that read results of steps which the node does not depend on.
     fn reads(&self, index: usize, draft: &Draft<'n>, findings: &mut Findings) {
+        // A handler has its config as it is written.
+        if draft.op.as_ref().is_some_and(|op| matches!(op.step, StepConfig::Local(_))) {
+            return;
+        }
         let before: BTreeSet<usize> =
             self.before.get(index).into_iter().flatten().copied().collect();
         draft.node.for_each_text(&mut |spot, text| {

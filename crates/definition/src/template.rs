@@ -54,13 +54,13 @@ pub(crate) fn check_setting(node: &Node, findings: &mut Findings) {
     });
 }
 
-/// The steps whose results the template `text` cannot do without, sorted. What has a default, or is
-/// asked whether it is there, can be missing.
+/// The steps whose results the template `text` cannot do without, sorted. What has a default, is
+/// asked whether it is there, or stands in a branch, can be missing.
 pub(crate) fn upstream_in(text: &str) -> Vec<String> {
     if !text.contains("upstream.") || !is_template(text) || too_complex(text) {
         return Vec::new();
     }
-    if text.contains("default") || text.contains("defined") {
+    if ["{%", "default", "d(", "defined", " if "].iter().any(|word| text.contains(word)) {
         return Vec::new();
     }
     let environment = Environment::empty();

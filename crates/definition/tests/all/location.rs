@@ -275,6 +275,9 @@ fn a_template_that_reads_a_step_which_its_node_does_not_depend_on_says_so() {
         ("{{ upstream.two.rows }}", no_edges, None),
         ("{{ upstream.one.rows }}", "[{from: one, to: sum}]", None),
         ("{{ upstream.one.rows | default(0) }}", no_edges, None),
+        ("{{ upstream.one | d(0) }}", no_edges, None),
+        ("{% if trigger.full %}{{ upstream.one.rows }}{% endif %}", no_edges, None),
+        ("{{ upstream.one.rows if trigger.full else 0 }}", no_edges, None),
         ("{{ upstream.one.rows }}", no_edges, Some("add `one` to its `depends_on`")),
         ("{{ upstream.twoo }}", no_edges, Some("did you mean `two`?")),
     ] {
@@ -285,6 +288,14 @@ fn a_template_that_reads_a_step_which_its_node_does_not_depend_on_says_so() {
             assert_eq!((found.code, found.place.line), (ErrorCode::DefinitionReference, 4));
         }
     }
+}
+
+#[test]
+fn what_a_handler_is_given_as_it_is_written_is_no_template_of_ours() {
+    let job = "nodes:\n  - {id: one, type: noop}\n  - {id: mail, type: local, config: \
+               {module: My.Say, body: \"{{ upstream.one.rows }}\"}}\nedges: []\n";
+    let parsed = millstream_definition::parse_file("a.yaml", job.as_bytes());
+    assert_eq!(parsed.diagnostics, []);
 }
 
 #[test]
