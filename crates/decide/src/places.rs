@@ -17,8 +17,11 @@ pub fn waits(
     max_parallel: Option<u32>,
     now: Timestamp,
 ) -> BTreeMap<StepKey, String> {
-    let running = steps.iter().filter(|step| step.status == StepStatus::Started).count();
-    let pooled = steps.iter().filter(|step| is_open(step) && step.reason.is_some()).count();
+    // Where the plan does not say how many may go on, one that does nothing takes no place.
+    let needs_place = |step: &&StepRow| max_parallel.is_some() || step.kind != "noop";
+    let counted: Vec<&StepRow> = steps.iter().filter(needs_place).collect();
+    let running = counted.iter().filter(|step| step.status == StepStatus::Started).count();
+    let pooled = counted.iter().filter(|step| is_open(step) && step.reason.is_some()).count();
     let taken = running + pooled;
     // How many a worker runs at once by itself is not stored: its first place is never missing.
     let places = max_parallel.map_or(1, |max| usize::try_from(max).unwrap_or(usize::MAX));
@@ -27,14 +30,14 @@ pub fn waits(
     }
     let over: BTreeSet<&StepKey> =
         steps.iter().filter(|step| step.status.is_terminal()).map(|step| &step.step).collect();
-    let waits = |step: &&StepRow| {
+    let waits = |step: &&&StepRow| {
         is_open(step)
             && step.reason.is_none()
             && step.retry_at.is_none_or(|at| at <= now)
             && step.depends_on.iter().all(|upstream| over.contains(upstream))
     };
     let why = words(taken, pooled, max_parallel);
-    steps.iter().filter(waits).map(|step| (step.step.clone(), why.clone())).collect()
+    counted.iter().filter(waits).map(|step| (step.step.clone(), why.clone())).collect()
 }
 
 fn is_open(step: &StepRow) -> bool {
@@ -61,7 +64,7 @@ mod tests {
     fn step(name: &str, status: StepStatus) -> StepRow {
         StepRow {
             step: name.parse().unwrap(),
-            kind: "noop".to_owned(),
+            kind: "command".to_owned(),
             depends_on: Vec::new(),
             status,
             attempt: 0,
@@ -115,6 +118,21 @@ mod tests {
         ];
         assert_eq!(names(&waits(&steps, Some(1), at(5))), ["after_b"]);
         assert_eq!(names(&waits(&steps, Some(1), at(9))), ["after_b", "again"]);
+    }
+
+    #[test]
+    fn a_step_that_does_nothing_takes_no_place_unless_the_plan_counts_it() {
+        let noop = |name, status| StepRow { kind: "noop".to_owned(), ..step(name, status) };
+        let steps = [
+            noop("idle", StepStatus::Started),
+            noop("next", StepStatus::Pending),
+            step("a", StepStatus::Pending),
+        ];
+        assert!(waits(&steps, None, at(0)).is_empty(), "nothing takes a place");
+        assert_eq!(names(&waits(&steps, Some(1), at(0))), ["a", "next"]);
+        let [idle, next, _] = steps;
+        let busy = [idle, next, step("a", StepStatus::Started), step("b", StepStatus::Pending)];
+        assert_eq!(names(&waits(&busy, None, at(0))), ["b"]);
     }
 
     #[test]
