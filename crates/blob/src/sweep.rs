@@ -86,8 +86,14 @@ fn sweep(
     for path in entries(shard)? {
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
         if let Some(name) = name.strip_prefix(GONE) {
-            // A process that removed it has ended on the way, or is just about to.
-            rename(&path, &shard.join(name))?;
+            // A process that removed it has ended on the way, or is just about to. One that was
+            // stored again since is newer.
+            let stored = shard.join(name);
+            if stored.exists() {
+                removed(&path)?;
+            } else {
+                rename(&path, &stored)?;
+            }
             continue;
         }
         // A name with a dot is that of a draft, which nobody wants.
@@ -210,6 +216,21 @@ mod tests {
         std::fs::rename(&path, gone).unwrap();
         blobs.sweep_sources([cut_off.clone()].into()).await.unwrap();
         assert_eq!(blobs.read_source(&cut_off).await.unwrap().unwrap(), b"cut off");
+    }
+
+    #[tokio::test]
+    async fn a_source_that_was_stored_again_is_not_replaced_by_the_one_that_was_to_go() {
+        let (_folder, blobs) = blobs();
+        let again = old(&blobs, "again").await;
+        let path = blobs.source_path(&again);
+        let gone = path.with_file_name(format!("{GONE}{}", again.as_str()));
+        std::fs::rename(&path, &gone).unwrap();
+        blobs.put_source(b"again").await.unwrap();
+        // The new one is too young to go; with the time of the old one it would.
+        for _ in 0..2 {
+            blobs.sweep_sources(BTreeSet::new()).await.unwrap();
+            assert!(is_there(&blobs, &again) && !gone.exists());
+        }
     }
 
     #[tokio::test]

@@ -120,7 +120,7 @@ struct Running {
     under_way: JoinSet<Vec<Sensor>>,
     groups: HashMap<Id, Vec<Sensor>>,
     busy: BTreeSet<Sensor>,
-    /// Those whose group broke: each ticks alone, so that one of them breaks nothing but itself.
+    /// Those whose group broke: each ticks alone until it has done so once without breaking.
     alone: BTreeSet<Sensor>,
 }
 
@@ -146,6 +146,7 @@ impl Running {
     }
 
     fn free(&mut self, ended: Result<(Id, Vec<Sensor>), JoinError>) {
+        let is_broken = ended.is_err();
         let (id, resting) = match ended {
             Ok(ended) => ended,
             Err(error) => {
@@ -156,6 +157,9 @@ impl Running {
             }
         };
         for sensor in self.groups.remove(&id).into_iter().flatten() {
+            if !is_broken {
+                self.alone.remove(&sensor);
+            }
             self.busy.remove(&sensor);
         }
         if !resting.is_empty() {

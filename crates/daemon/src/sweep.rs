@@ -92,19 +92,21 @@ impl Daemon {
                 _ = stop.wait_for(|stop| *stop) => return,
                 () = tokio::time::sleep(wait) => {}
             }
-            wait = LOOK_INTERVAL;
-            self.sweep_once(&mut watch).await;
+            let is_done = self.sweep_once(&mut watch).await;
+            // The lease of a daemon that is gone is there to be had before the next day.
+            wait = if is_done { LOOK_INTERVAL } else { FIRST_LOOK };
         }
     }
 
-    /// Renews the sources of all that the root holds, then removes those that nobody wants.
-    async fn sweep_once(&self, watch: &mut SourcesWatch) {
+    /// Renews the sources of all that the root holds, then removes those that nobody wants. Says
+    /// whether it has looked.
+    async fn sweep_once(&self, watch: &mut SourcesWatch) -> bool {
         let mut root = self.root.lock().await;
         root.renew_sources();
         let renewed = scan(&self.control, &self.location.name, &mut root, Deletions::Guarded);
         if let Err(error) = renewed.await {
             tracing::error!(%error, "no sources were removed, because they could not be renewed");
-            return;
+            return false;
         }
         let (blobs, me) = (&self.location.blobs, self.settings.name.as_str());
         let time_to_live = self.settings.patience.time_to_live;
@@ -112,11 +114,13 @@ impl Daemon {
             Ok(Some(swept)) if swept.removed > 0 => {
                 let SweptSources { removed, bytes } = swept;
                 tracing::info!(removed, bytes, "sources that no version wants were removed");
+                true
             }
-            Ok(_) => {}
+            Ok(swept) => swept.is_some(),
             Err(error) => {
                 let error = chain(&error);
                 tracing::error!(error, "no sources were removed; the next day tries again");
+                true
             }
         }
     }

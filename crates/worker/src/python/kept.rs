@@ -40,8 +40,8 @@ pub(crate) struct HostKey {
 pub(crate) enum SourcesError {
     /// They are not where the loader has kept them.
     #[error(
-        "the sources of version {} are not in the instance's folder any more; launch anew after a \
-         restart of the server, which stores those of the live version again",
+        "the sources of version {} are not in the instance's folder any more; launch the job anew, \
+         and should that say so too, restart the server: it stores those of the live version again",
         version.short()
     )]
     Gone {
