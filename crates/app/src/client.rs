@@ -17,7 +17,7 @@ pub(crate) use millstream_server::link::segment as encoded;
 
 use crate::cli::Global;
 use crate::error::AppError;
-use crate::serve::Served;
+use crate::serve::{OWNED_PAUSE, OWNED_TRIES, Served};
 use crate::settings::Settings;
 
 /// The most that an answer may hold.
@@ -48,6 +48,15 @@ pub(crate) enum Client {
     Here(Box<Served>),
 }
 
+/// What a command needs of the instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Errand {
+    /// Answers alone.
+    Asks,
+    /// Runs that it launches and waits for.
+    Runs,
+}
+
 /// What came back.
 struct Answer {
     status: u16,
@@ -58,9 +67,9 @@ struct Answer {
 
 impl Client {
     /// The way to the instance that `global` names: its URL, the server of its folder, or this
-    /// process, which then does the work itself.
-    pub(crate) async fn connect(global: &Global) -> Result<Self, AppError> {
-        Self::connect_with(global, |_| {}).await
+    /// process, which then does the work itself; runs are begun there only for `errand`.
+    pub(crate) async fn connect(global: &Global, errand: Errand) -> Result<Self, AppError> {
+        Self::connect_with(global, |settings| settings.runs = errand == Errand::Runs).await
     }
 
     async fn connect_with(
@@ -74,17 +83,29 @@ impl Client {
         let mut settings = Settings::of(&global.dir)?;
         adjust(&mut settings);
         let socket = settings.socket();
-        if tokio::net::UnixStream::connect(&socket).await.is_ok() {
-            let place = socket.display().to_string();
-            let http = http(Some(&socket))?;
-            return Ok(Self::Remote { http, base: "http://localhost".to_owned(), place });
+        let mut tries = OWNED_TRIES;
+        loop {
+            if tokio::net::UnixStream::connect(&socket).await.is_ok() {
+                let place = socket.display().to_string();
+                let http = http(Some(&socket))?;
+                return Ok(Self::Remote { http, base: "http://localhost".to_owned(), place });
+            }
+            match Served::start(settings.clone()).await {
+                // Its owner is about to serve, or about to end.
+                Err(error) if error.is_owned() && tries > 0 => tries -= 1,
+                started => return Ok(Self::Here(Box::new(started?))),
+            }
+            tokio::time::sleep(OWNED_PAUSE).await;
         }
-        Ok(Self::Here(Box::new(Served::start(settings).await?)))
     }
 
     /// The same, to look only: where no server runs, no definition file is loaded on the way.
     pub(crate) async fn connect_to_look(global: &Global) -> Result<Self, AppError> {
-        Self::connect_with(global, |settings| settings.scans = false).await
+        Self::connect_with(global, |settings| {
+            settings.scans = false;
+            settings.runs = false;
+        })
+        .await
     }
 
     /// Whether the work is done in this process, so that it ends with the command.

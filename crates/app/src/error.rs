@@ -125,6 +125,11 @@ fn schema_text(state: SchemaState) -> String {
 }
 
 impl AppError {
+    /// Whether another process owns the embedded database.
+    pub(crate) fn is_owned(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Owned { .. }))
+    }
+
     /// The code of the page that explains it, where there is one.
     pub(crate) fn code(&self) -> Option<String> {
         match self {

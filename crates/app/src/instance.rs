@@ -17,6 +17,7 @@ use crate::clock::SystemClock;
 use crate::crash;
 use crate::entropy::SystemEntropy;
 use crate::error::AppError;
+use crate::output;
 use crate::settings::{LauncherKind, Settings};
 
 /// Connections to Postgres that one process opens at most.
@@ -94,6 +95,7 @@ impl Instance {
             scan_interval: self.settings.scan_interval,
             scans: self.settings.scans,
             ticks: purpose == Purpose::Serve,
+            runs: self.settings.runs,
         };
         let daemon = Daemon::new(self.control.clone(), launcher, settings, location);
         Ok(crash::frozen(daemon).asking(self.senses()?).start())
@@ -137,6 +139,17 @@ impl Instance {
                 }))
             }
         }
+    }
+
+    /// Waits until the workers that are tasks of this process are done.
+    pub(crate) async fn finish_workers(&self) {
+        let Some(launcher) = &self.local else { return };
+        let count = launcher.running();
+        if count > 0 {
+            let runs = if count == 1 { "1 other run" } else { &format!("{count} other runs") };
+            output::note(&format!("Waiting for {runs} that this command has begun."));
+        }
+        launcher.finish().await;
     }
 
     /// Ends the workers that are tasks of this process, as the end of the process would.

@@ -22,8 +22,15 @@ use crate::settings::{LauncherKind, Settings};
 /// How long requests may go on after the server was told to end.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// How often a database that another process owns is tried again: most commands take less.
+pub(crate) const OWNED_TRIES: u32 = 60;
+
+/// The pause between two tries.
+pub(crate) const OWNED_PAUSE: Duration = Duration::from_millis(50);
+
 /// An instance with its daemon, and routes to it.
 pub(crate) struct Served {
+    purpose: Purpose,
     instance: Instance,
     daemon: DaemonHandle,
     router: Router,
@@ -62,7 +69,11 @@ impl Served {
         for warning in &settings.warnings {
             tracing::warn!("{warning}");
         }
-        let mut instance = Instance::open(settings).await?;
+        let mut instance = match purpose {
+            Purpose::Serve => open_once_free(settings).await?,
+            // Its owner may serve by then, so that there is somebody to ask.
+            Purpose::Command => Instance::open(settings).await?,
+        };
         let live = LiveHub::default();
         let router = router(ServerParts {
             control: instance.control.clone(),
@@ -101,7 +112,7 @@ impl Served {
             (None, address) => address.map_or_else(String::new, |it| format!("http://{it}")),
         };
         let daemon = instance.start_daemon(&url, purpose).await?;
-        Ok(Self { instance, daemon, router, live, listeners, stop, socket })
+        Ok(Self { purpose, instance, daemon, router, live, listeners, stop, socket })
     }
 
     /// The routes, for requests in this process.
@@ -121,7 +132,8 @@ impl Served {
         if scanned.wait_for(|done| *done).await.is_err() {}
     }
 
-    /// Ends the server, the daemon and the workers of this process, in this order.
+    /// Ends the server, the daemon and the workers of this process, in this order. What a command
+    /// has begun comes to its end first.
     pub(crate) async fn stop(mut self) {
         self.stop.send_replace(true);
         self.live.close();
@@ -131,6 +143,9 @@ impl Served {
         }
         self.listeners.abort_all();
         self.daemon.stop().await;
+        if self.purpose == Purpose::Command {
+            self.instance.finish_workers().await;
+        }
         self.instance.stop_workers().await;
         if let Some(socket) = self.socket
             && let Err(error) = std::fs::remove_file(socket)
@@ -138,6 +153,18 @@ impl Served {
         {
             tracing::debug!(%error, "the commands' socket stays behind");
         }
+    }
+}
+
+/// Opens the instance, after the commands that own its database for a moment.
+async fn open_once_free(settings: Settings) -> Result<Instance, AppError> {
+    let mut tries = OWNED_TRIES;
+    loop {
+        match Instance::open(settings.clone()).await {
+            Err(error) if error.is_owned() && tries > 0 => tries -= 1,
+            opened => return opened,
+        }
+        tokio::time::sleep(OWNED_PAUSE).await;
     }
 }
 

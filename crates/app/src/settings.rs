@@ -41,6 +41,8 @@ pub(crate) struct Settings {
     pub(crate) scan_interval: Duration,
     /// Whether it is scanned at all.
     pub(crate) scans: bool,
+    /// Whether runs that wait are started.
+    pub(crate) runs: bool,
     /// The Postgres database, or the embedded one when absent.
     pub(crate) database_url: Option<String>,
     /// Runs in progress at once.
@@ -180,6 +182,7 @@ impl Settings {
             dags: project.join(dags),
             scan_interval,
             scans: variable("DAGS_ENABLED").is_none_or(|text| text == "true"),
+            runs: true,
             database_url: database_url(&variable),
             queue: QueueLimits { raised_by_definitions: !is_set, ..QueueLimits::of(Some(runs)) },
             time_to_live,

@@ -82,12 +82,14 @@ pub enum ControlError {
     },
 
     /// The job is switched off.
-    #[error("job {job} is disabled{by}; enable it on its page or in its file")]
+    #[error("job {job} is disabled{by}; {way}")]
     JobDisabled {
         /// The job.
         job: String,
         /// Who said so, when it was not the file.
         by: &'static str,
+        /// What switches it on.
+        way: &'static str,
     },
 
     /// No schedule of this name.

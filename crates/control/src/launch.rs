@@ -68,10 +68,16 @@ impl Control {
         let word = self.store.job_overrides(tenant, &manifest.location).await?.get(job).copied();
         match (word, def.enabled) {
             (Some(true), _) | (None, true) => Ok(()),
-            (Some(false), _) => {
-                Err(ControlError::JobDisabled { job: job.to_string(), by: " by hand" })
-            }
-            (None, false) => Err(ControlError::JobDisabled { job: job.to_string(), by: "" }),
+            (Some(false), _) => Err(ControlError::JobDisabled {
+                job: job.to_string(),
+                by: " by hand",
+                way: "`millstream job start` or its page switches it on",
+            }),
+            (None, false) => Err(ControlError::JobDisabled {
+                job: job.to_string(),
+                by: "",
+                way: "`enabled` in its file, `millstream job start` or its page switches it on",
+            }),
         }
     }
 

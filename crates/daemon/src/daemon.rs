@@ -40,6 +40,9 @@ pub struct Settings {
     pub scans: bool,
     /// Whether schedules tick: not where a daemon is there for one command.
     pub ticks: bool,
+    /// Whether runs that wait are started: not where a daemon is there for one command that waits
+    /// for none, because their workers would end with it.
+    pub runs: bool,
 }
 
 /// A code location of files.
@@ -151,7 +154,9 @@ impl Daemon {
         let (name, time_to_live) = (&daemon.settings.name, daemon.settings.patience.time_to_live);
         let pulses = daemon.pulses.clone();
         loops.spawn(pulses.tell(name.clone(), time_to_live / 3, stopped.clone()));
-        loops.spawn(Arc::clone(&daemon).queue_loop(stopped.clone()));
+        if daemon.settings.runs {
+            loops.spawn(Arc::clone(&daemon).queue_loop(stopped.clone()));
+        }
         loops.spawn(Arc::clone(&daemon).lost_loop(stopped.clone()));
         if daemon.settings.ticks {
             loops.spawn(Arc::clone(&daemon).schedule_loop(stopped.clone()));
@@ -175,7 +180,8 @@ impl Daemon {
     /// get around at least three times in each, and a scan once in its interval.
     fn expect_loops(&self) {
         let silence_max = self.settings.patience.time_to_live * 2;
-        let mut names = vec!["queue", "losses", "requests"];
+        let mut names = vec!["losses", "requests"];
+        names.extend(self.settings.runs.then_some("queue"));
         if self.settings.ticks {
             names.push("schedules");
             names.extend(self.senses.as_ref().map(|_| "sensors"));

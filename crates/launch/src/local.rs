@@ -48,6 +48,25 @@ impl LocalLauncher {
         }
     }
 
+    /// How many workers are not done.
+    pub fn running(&self) -> usize {
+        let mut workers = self.lock();
+        workers.forget_done();
+        workers.set.len()
+    }
+
+    /// Waits until all workers are done. Nothing may be launched meanwhile.
+    pub async fn finish(&self) {
+        let mut set = std::mem::take(&mut self.lock().set);
+        while let Some(done) = set.join_next().await {
+            if let Err(error) = done
+                && !error.is_cancelled()
+            {
+                tracing::error!(%error, "a worker broke; its run will be found lost");
+            }
+        }
+    }
+
     /// Ends all workers at once, as the end of the process would, and waits until they are gone.
     pub async fn shut_down(&self) {
         let mut set = {
@@ -93,6 +112,11 @@ impl LocalLauncher {
 impl Workers {
     /// Whether the worker called `name` is at work, after forgetting those that are done.
     fn is_running(&mut self, name: &WorkerName) -> bool {
+        self.forget_done();
+        self.running.contains_key(name)
+    }
+
+    fn forget_done(&mut self) {
         while let Some(done) = self.set.try_join_next() {
             match done {
                 Ok(name) => {
@@ -103,7 +127,6 @@ impl Workers {
                 Err(error) => tracing::error!(%error, "a worker broke; its run will be found lost"),
             }
         }
-        self.running.contains_key(name)
     }
 }
 

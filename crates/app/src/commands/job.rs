@@ -7,9 +7,15 @@ use super::run::print_outcome;
 use super::tenants::{listed_tenants, one_tenant};
 use super::wait::{Awaited, until_over};
 use crate::cli::{Global, JobCommand, Named};
-use crate::client::{Client, encoded};
+use crate::client::{Client, Errand, encoded};
 use crate::error::AppError;
 use crate::output;
+
+/// What `command` needs of the instance.
+pub(super) fn errand(command: &JobCommand) -> Errand {
+    let waits = matches!(command, JobCommand::Launch { no_wait: false, .. });
+    if waits { Errand::Runs } else { Errand::Asks }
+}
 
 pub(super) async fn run(
     client: &Client,

@@ -178,6 +178,37 @@ fn a_run_that_is_not_waited_for_starts_when_a_server_does() {
     drop(server);
 }
 
+const ONCE: &str = r#"
+jobs:
+  once: { nodes: [{ id: a, type: command, config: { command: "echo begun >> begun; sleep 0.5" } }] }
+  good: { nodes: [{ id: a, type: noop }] }
+"#;
+
+#[test]
+fn a_command_that_waits_for_no_run_begins_none_and_one_that_does_ends_what_it_has_begun() {
+    let project = Project::with(ONCE);
+    let queued = project.json(&["job", "launch", "once", "--no-wait"]);
+    let run = queued[0]["run_id"].as_str().unwrap();
+    for _ in 0..3 {
+        assert_eq!(project.json(&["run", "list"])[0]["status"], "QUEUED");
+    }
+    assert!(!project.path("begun").exists());
+    assert_eq!(project.json(&["job", "launch", "good"])["status"], "SUCCESS");
+    assert_eq!(project.json(&["run", "show", run])["status"], "SUCCESS");
+    assert_eq!(std::fs::read_to_string(project.path("begun")).unwrap(), "begun\n");
+}
+
+#[test]
+fn a_server_that_starts_while_a_command_owns_the_database_waits_for_it() {
+    let project = Project::with(ONCE);
+    let mut command = project.command(&["job", "launch", "once"]).spawn().unwrap();
+    wait_for("its step", || project.path("begun").exists().then_some(()));
+    let server = project.serve();
+    assert!(command.wait().unwrap().success());
+    assert_eq!(project.json(&["run", "list"])[0]["status"], "SUCCESS");
+    drop(server);
+}
+
 #[test]
 fn logs_are_read_while_a_run_goes_on_and_cancel_ends_it() {
     let project = Project::with(JOBS);

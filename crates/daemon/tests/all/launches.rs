@@ -61,6 +61,7 @@ async fn r015_four_slow_launches_overlap() {
         scan_interval: Duration::from_mins(10),
         scans: false,
         ticks: false,
+        runs: true,
     };
     let location = Location {
         name,

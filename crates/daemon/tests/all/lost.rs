@@ -57,6 +57,7 @@ async fn r021_a_worker_that_never_starts_is_stopped_and_its_run_fails_and_frees_
         scan_interval: start,
         scans: false,
         ticks: false,
+        runs: true,
     };
     let launcher = NeverStarts::default();
     let request = RunRequest {

@@ -218,6 +218,7 @@ impl<'a> World<'a> {
             scan_interval: Duration::from_secs(1),
             scans: false,
             ticks: false,
+            runs: true,
         };
         let machines = self.machines.clone();
         let (queue, launcher) = (control.clone(), self.launcher.clone());
