@@ -4,6 +4,7 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use millstream_blob::Blobs;
 use millstream_control::{Control, SchemaState, Seams, Store};
@@ -22,6 +23,9 @@ use crate::settings::{LauncherKind, Settings};
 
 /// Connections to Postgres that one process opens at most.
 const CONNECTIONS_MAX: usize = 16;
+
+/// How long the end of a command may take before it says what it waits for.
+const TIDYING_MAX: Duration = Duration::from_millis(500);
 
 /// The name of the code location that a project's own files form.
 const LOCATION: &str = "project";
@@ -145,11 +149,13 @@ impl Instance {
     pub(crate) async fn finish_workers(&self) {
         let Some(launcher) = &self.local else { return };
         let count = launcher.running();
-        if count > 0 {
+        let mut finish = std::pin::pin!(launcher.finish());
+        // A worker whose run is over tidies up for a moment.
+        if tokio::time::timeout(TIDYING_MAX, &mut finish).await.is_err() {
             let runs = if count == 1 { "1 other run" } else { &format!("{count} other runs") };
             output::note(&format!("Waiting for {runs} that this command has begun."));
+            finish.await;
         }
-        launcher.finish().await;
     }
 
     /// Ends the workers that are tasks of this process, as the end of the process would.
