@@ -398,7 +398,8 @@ fn play_game(game: &Game) -> (Log, RunOutcome) {
     let mut log = Log::default();
     let mut run = begin(&plan);
     for (count, chosen) in game.moves.iter().enumerate() {
-        if game.worker_lost_at == Some(count) {
+        // A run that is canceled and loses its worker is canceled then, and given to no other.
+        if game.worker_lost_at == Some(count) && !log.canceled {
             let (next, events) = Progress::new(&plan, &log.left());
             log.read(&events);
             run = next;
