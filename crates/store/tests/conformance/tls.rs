@@ -5,10 +5,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use millstream_model::ErrorCode;
-use millstream_store::{Store, StoreError};
+use millstream_store::{Batch, Scope, Store, StoreError};
 use tempfile::TempDir;
 
 use crate::databases;
+use crate::fixture::SET;
 
 /// A server that takes encrypted connections alone; it ends with the value.
 struct Server {
@@ -175,7 +176,9 @@ async fn r008_a_database_is_reached_encrypted_as_its_address_asks() {
              `sslrootcert`"
         );
     }
-    // What others announce comes over a connection of its own, which begins with one look.
+    // What others announce comes over a connection of its own.
+    let committed = Batch::new(Scope::Instance).then_one(&SET, vec!["a".into(), "1".into()]);
+    store.apply(committed).await.unwrap();
     hears(changes).await;
 }
 
