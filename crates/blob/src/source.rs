@@ -20,8 +20,8 @@ use crate::{BlobError, Blobs};
 pub enum KeptSource {
     /// The source.
     Whole(Vec<u8>),
-    /// Something that has another hash.
-    Damaged,
+    /// Something that has another hash, in this file.
+    Damaged(PathBuf),
     /// Nothing.
     Gone,
 }
@@ -68,7 +68,7 @@ impl Blobs {
     pub async fn read_source(&self, hash: &ContentHash) -> Result<Option<Vec<u8>>, BlobError> {
         Ok(match self.look_at_source(hash).await? {
             KeptSource::Whole(content) => Some(content),
-            KeptSource::Damaged | KeptSource::Gone => None,
+            KeptSource::Damaged(_) | KeptSource::Gone => None,
         })
     }
 
@@ -77,13 +77,14 @@ impl Blobs {
         let path = self.source_path(hash);
         match fs::read(&path).await {
             Ok(content) if ContentHash::of(&content) == *hash => Ok(KeptSource::Whole(content)),
-            Ok(_) => Ok(KeptSource::Damaged),
+            Ok(_) => Ok(KeptSource::Damaged(path)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(KeptSource::Gone),
             Err(error) => Err(at(&path)(error)),
         }
     }
 
-    pub(crate) fn source_path(&self, hash: &ContentHash) -> PathBuf {
+    /// The file that holds the source with this hash, if any does.
+    pub fn source_path(&self, hash: &ContentHash) -> PathBuf {
         // A hash that came from elsewhere is hashed again, so that it can be no path.
         let is_hash = hash.as_str().bytes().all(|byte| byte.is_ascii_hexdigit());
         let hash = if is_hash { hash.clone() } else { ContentHash::of(hash.as_str().as_bytes()) };

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::fs::{File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_model::ContentHash;
@@ -35,20 +36,22 @@ pub struct SweptSources {
 impl Blobs {
     /// Removes all sources but those of `wanted`, which are files and lists, and those in use.
     ///
-    /// Crash-safe: what is left under another name has its own again after the next removal.
+    /// Crash-safe: what is left under another name has its own again after the next removal. Who
+    /// no longer waits for it has it end with the folder it is at, of the 256 that there may be.
     pub async fn sweep_sources(
         &self,
         wanted: BTreeSet<ContentHash>,
     ) -> Result<SweptSources, BlobError> {
         let folder = self.root().join("sources");
-        in_the_background(move || {
-            let mut swept = SweptSources::default();
-            for shard in entries(&folder)? {
-                sweep(&shard, &wanted, &mut swept)?;
-            }
-            Ok(swept)
-        })
-        .await
+        let wanted = Arc::new(wanted);
+        let mut swept = SweptSources::default();
+        for shard in in_the_background(move || entries(&folder)).await? {
+            let wanted = Arc::clone(&wanted);
+            let of_shard = in_the_background(move || sweep(&shard, &wanted)).await?;
+            swept.removed += of_shard.removed;
+            swept.bytes += of_shard.bytes;
+        }
+        Ok(swept)
     }
 
     /// Renews sources, so that they are not removed for a while; false when one of them is gone.
@@ -78,11 +81,8 @@ pub(crate) fn renew(path: &Path) -> io::Result<u64> {
     std::fs::metadata(path).map(|it| it.len())
 }
 
-fn sweep(
-    shard: &Path,
-    wanted: &BTreeSet<ContentHash>,
-    swept: &mut SweptSources,
-) -> Result<(), BlobError> {
+fn sweep(shard: &Path, wanted: &BTreeSet<ContentHash>) -> Result<SweptSources, BlobError> {
+    let mut swept = SweptSources::default();
     for path in entries(shard)? {
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
         if let Some(name) = name.strip_prefix(GONE) {
@@ -112,7 +112,7 @@ fn sweep(
             _ => {}
         }
     }
-    Ok(())
+    Ok(swept)
 }
 
 /// The paths in a folder; none when there is no such folder.

@@ -23,6 +23,7 @@ use crate::rollback::rollback;
 use crate::scan::{SETTLE, ScanReport, scan};
 use crate::senses::Senses;
 use crate::sensors::{SensorLoop, try_sensor};
+use crate::sweep::FIRST_LOOK;
 use crate::watch::FolderWatch;
 
 /// How a daemon works.
@@ -171,7 +172,7 @@ impl Daemon {
         if daemon.control.needs_publisher() {
             loops.spawn(Arc::clone(&daemon).publish_loop(stopped.clone()));
         }
-        loops.spawn(Arc::clone(&daemon).sweep_loop(stopped.clone()));
+        loops.spawn(Arc::clone(&daemon).sweep_loop(FIRST_LOOK, stopped.clone()));
         loops.spawn(daemon.scan_loop(stopped, scanned_sender));
         DaemonHandle { stop, loops, scanned }
     }

@@ -29,4 +29,4 @@ pub use rollback::{RollbackError, rollback};
 pub use scan::{ScanReport, scan, wrong_selections};
 pub use senses::Senses;
 pub use sources::Sources;
-pub use sweep::{SweepError, sweep_sources};
+pub use sweep::{SweepError, Swept, sweep_sources};

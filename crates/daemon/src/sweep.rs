@@ -1,9 +1,11 @@
 //! The loop that removes stored sources that nothing wants any more, with a look each day.
 //!
-//! **Invariant.** Nothing is removed unless all that is wanted was read: a list that is there and
-//! cannot be read might name any source.
+//! **Invariant.** Nothing is removed unless all lists that can be used were read: one in a form
+//! that is not known here might name any source. One that is damaged is of no use to any step, and
+//! what restores it restores its sources too: it keeps nothing from being removed, and is told.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,10 +18,19 @@ use crate::Daemon;
 use crate::scan::scan;
 
 /// How long after its begin a daemon looks first: not where it is there for one command.
-const FIRST_LOOK: Duration = Duration::from_mins(10);
+pub(crate) const FIRST_LOOK: Duration = Duration::from_mins(10);
 
 /// How often it looks from then on.
 const LOOK_INTERVAL: Duration = Duration::from_hours(24);
+
+/// What a look at the sources has come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Swept {
+    /// What was removed.
+    pub sources: SweptSources,
+    /// The files of lists that are wanted and damaged.
+    pub damaged: Vec<PathBuf>,
+}
 
 /// Why no sources were removed.
 #[derive(Debug, thiserror::Error)]
@@ -33,13 +44,22 @@ pub enum SweepError {
     /// The place of sources refused.
     #[error(transparent)]
     Blobs(#[from] BlobError),
-    /// A list that is wanted cannot be read.
-    #[error("the list of sources {} is damaged, so nothing is removed", .0.short())]
-    Damaged(ContentHash),
+    /// A list that is whole has a form that this version does not know.
+    #[error(
+        "the list of sources in {path} has a form that this version does not know; have daemons \
+         run the version that wrote it, or a later one"
+    )]
+    Unknown {
+        /// Its file.
+        path: PathBuf,
+        /// What is not known about it.
+        #[source]
+        source: serde_json::Error,
+    },
 }
 
 /// Removes the sources in `blobs` that are not wanted, as the daemon called `me`; nothing when
-/// another daemon does.
+/// another daemon does, or once `stop` is true.
 ///
 /// Crash-safe: what was not removed is removed by the next look.
 pub async fn sweep_sources(
@@ -47,52 +67,66 @@ pub async fn sweep_sources(
     blobs: &Blobs,
     (me, watch): (&str, &mut SourcesWatch),
     time_to_live: Duration,
-) -> Result<Option<SweptSources>, SweepError> {
+    stop: &mut watch::Receiver<bool>,
+) -> Result<Option<Swept>, SweepError> {
     if !control.hold_sources(me, watch, time_to_live).await? {
         return Ok(None);
     }
-    let swept = async {
-        let wanted = wanted(control, blobs).await?;
-        Ok(Some(blobs.sweep_sources(wanted).await?))
+    let sweep = async {
+        let (wanted, damaged) = wanted(control, blobs).await?;
+        let sources = blobs.sweep_sources(wanted).await?;
+        Ok(Some(Swept { sources, damaged }))
     };
-    let swept = swept.await;
+    let swept = tokio::select! {
+        biased;
+        _ = stop.wait_for(|stop| *stop) => Ok(None),
+        swept = sweep => swept,
+    };
     control.release_sources(me, watch).await?;
     swept
 }
 
-/// The lists that are wanted, and what they name. One that is gone names nothing: its files are of
-/// no use without it.
-async fn wanted(control: &Control, blobs: &Blobs) -> Result<BTreeSet<ContentHash>, SweepError> {
+/// The lists that are wanted, with what they name, and the files of those that are damaged. One
+/// that is gone or damaged names nothing: its files are of no use without it.
+async fn wanted(
+    control: &Control,
+    blobs: &Blobs,
+) -> Result<(BTreeSet<ContentHash>, Vec<PathBuf>), SweepError> {
     let lists = control.wanted_sources().await?;
-    let mut wanted = lists.clone();
+    let (mut wanted, mut damaged) = (lists.clone(), Vec::new());
     for list in lists {
-        let damaged = || SweepError::Damaged(list.clone());
         match blobs.look_at_source(&list).await? {
             KeptSource::Gone => {}
-            KeptSource::Damaged => return Err(damaged()),
+            KeptSource::Damaged(path) => damaged.push(path),
             KeptSource::Whole(content) => {
-                let set: SourceSet = serde_json::from_slice(&content).map_err(|_| damaged())?;
+                let set: SourceSet = serde_json::from_slice(&content).map_err(|source| {
+                    SweepError::Unknown { path: blobs.source_path(&list), source }
+                })?;
                 wanted.extend(set.files.into_values().map(|file| file.content));
             }
         }
     }
-    Ok(wanted)
+    Ok((wanted, damaged))
 }
 
 impl Daemon {
-    /// Looks each day, as long as the daemon scans its root.
-    pub(crate) async fn sweep_loop(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+    /// Looks after `first_look` and each day from then on, as long as the daemon scans its root.
+    pub(crate) async fn sweep_loop(
+        self: Arc<Self>,
+        first_look: Duration,
+        mut stop: watch::Receiver<bool>,
+    ) {
         if !self.settings.scans {
             return;
         }
         let mut watch = SourcesWatch::default();
-        let mut wait = FIRST_LOOK;
+        let mut wait = first_look;
         loop {
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
                 () = tokio::time::sleep(wait) => {}
             }
-            let is_done = self.sweep_once(&mut watch).await;
+            let is_done = self.sweep_once(&mut watch, &mut stop).await;
             // The lease of a daemon that is gone is there to be had before the next day.
             wait = if is_done { LOOK_INTERVAL } else { FIRST_LOOK };
         }
@@ -100,28 +134,169 @@ impl Daemon {
 
     /// Renews the sources of all that the root holds, then removes those that nobody wants. Says
     /// whether it has looked.
-    async fn sweep_once(&self, watch: &mut SourcesWatch) -> bool {
-        let mut root = self.root.lock().await;
-        root.renew_sources();
-        let renewed = scan(&self.control, &self.location.name, &mut root, Deletions::Guarded);
-        if let Err(error) = renewed.await {
+    async fn sweep_once(&self, watch: &mut SourcesWatch, stop: &mut watch::Receiver<bool>) -> bool {
+        if let Err(error) = self.renew_sources().await {
             tracing::error!(%error, "no sources were removed, because they could not be renewed");
             return false;
         }
         let (blobs, me) = (&self.location.blobs, self.settings.name.as_str());
         let time_to_live = self.settings.patience.time_to_live;
-        match sweep_sources(&self.control, blobs, (me, watch), time_to_live).await {
-            Ok(Some(swept)) if swept.removed > 0 => {
-                let SweptSources { removed, bytes } = swept;
-                tracing::info!(removed, bytes, "sources that no version wants were removed");
+        match sweep_sources(&self.control, blobs, (me, watch), time_to_live, stop).await {
+            Ok(Some(swept)) => {
+                say(&swept);
                 true
             }
-            Ok(swept) => swept.is_some(),
+            Ok(None) => false,
             Err(error) => {
                 let error = chain(&error);
                 tracing::error!(error, "no sources were removed; the next day tries again");
                 true
             }
         }
+    }
+
+    /// Has the root to itself for one scan alone: what it stores afterwards is young, and stays.
+    async fn renew_sources(&self) -> Result<(), StoreError> {
+        let mut root = self.root.lock().await;
+        root.renew_sources();
+        scan(&self.control, &self.location.name, &mut root, Deletions::Guarded).await.map(|_| ())
+    }
+}
+
+fn say(swept: &Swept) {
+    let Swept { sources: SweptSources { removed, bytes }, damaged } = swept;
+    if *removed > 0 {
+        tracing::info!(removed, bytes, "sources that no version wants were removed");
+    }
+    if let Some(first) = damaged.first() {
+        tracing::warn!(
+            "{} lists of sources are damaged, the first in {}: runs of their versions fail, until \
+             the folder of sources is restored from a backup or the files of the versions are \
+             scanned again",
+            damaged.len(),
+            first.display()
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::process::Command;
+    use std::time::SystemTime;
+
+    use futures_util::FutureExt as _;
+    use futures_util::future::BoxFuture;
+    use millstream_blob::SOURCE_UNUSED;
+    use millstream_control::{Patience, QueueLimits, Seams, Store};
+    use millstream_launch::{ClaimedRun, LaunchError, RunLauncher, WorkerName};
+    use millstream_testkit::chance::SeededEntropy;
+    use millstream_testkit::time::FakeClock;
+
+    use super::*;
+    use crate::{Location, Settings};
+
+    const STEP: &str = "nodes: [{ id: a, type: command, config: { command: [sh, work.sh] } }]";
+
+    struct NoLauncher;
+
+    impl RunLauncher for NoLauncher {
+        fn launch(&self, run: ClaimedRun) -> BoxFuture<'_, Result<WorkerName, LaunchError>> {
+            std::future::ready(Ok(run.worker_name())).boxed()
+        }
+
+        fn stop<'a>(&'a self, _worker: &'a WorkerName) -> BoxFuture<'a, ()> {
+            std::future::ready(()).boxed()
+        }
+    }
+
+    /// A daemon of a project with a script of two versions, whose sources nobody has touched for
+    /// two weeks; and one source that nobody wants.
+    struct Bed {
+        home: tempfile::TempDir,
+        daemon: Arc<Daemon>,
+        /// The list of the first version.
+        list: PathBuf,
+        unwanted: PathBuf,
+    }
+
+    async fn bed() -> Bed {
+        let home = tempfile::tempdir().unwrap();
+        let seams = Seams {
+            clock: Arc::new(FakeClock::default()),
+            entropy: Arc::new(SeededEntropy::new(1)),
+        };
+        let control = Control::new(Store::in_memory().unwrap(), seams);
+        let (name, root) = ("project".parse().unwrap(), home.path().to_owned());
+        control.add_location(&name, "here").await.unwrap();
+        let blobs = Blobs::folder(root.join(".millstream"));
+        let settings = Settings {
+            name: "one".to_owned(),
+            limits: QueueLimits::of(None),
+            patience: Patience::new(Duration::from_mins(10), 1),
+            scan_interval: Duration::from_mins(10),
+            scans: true,
+            ticks: false,
+            runs: false,
+        };
+        let location = Location { name, root: root.clone(), project: root, blobs: blobs.clone() };
+        let daemon = Arc::new(Daemon::new(control, Arc::new(NoLauncher), settings, location));
+        std::fs::write(home.path().join("a.yaml"), STEP).unwrap();
+        let mut lists = Vec::new();
+        for version in 1..=2 {
+            let script = format!("echo version {version}");
+            std::fs::write(home.path().join("work.sh"), script).unwrap();
+            daemon.renew_sources().await.unwrap();
+            let wanted = wanted(&daemon.control, &blobs).await.unwrap().0.into_iter();
+            let paths = wanted.map(|hash| blobs.source_path(&hash));
+            lists.extend(paths.filter(|path| std::fs::read(path).unwrap().starts_with(b"{")));
+        }
+        let unwanted = blobs.put_source(b"unwanted").await.unwrap();
+        let unwanted = blobs.source_path(&unwanted);
+        age(&unwanted);
+        let list = lists.into_iter().next().unwrap();
+        Bed { home, daemon, list, unwanted }
+    }
+
+    fn age(path: &Path) {
+        let old = SystemTime::now() - 2 * SOURCE_UNUSED;
+        std::fs::File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_loop_removes_what_nobody_wants_and_ends_when_it_is_told() {
+        let Bed { home: _home, daemon, unwanted, .. } = bed().await;
+        let (stop, stopped) = watch::channel(false);
+        let sweeping = tokio::spawn(daemon.sweep_loop(Duration::ZERO, stopped));
+        let gone = async {
+            while unwanted.exists() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), gone).await.unwrap();
+        stop.send_replace(true);
+        tokio::time::timeout(Duration::from_secs(30), sweeping).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_look_that_takes_long_leaves_the_root_to_others_and_ends_when_it_is_told() {
+        let Bed { home: _home, daemon, list, unwanted } = bed().await;
+        // A list that nobody has written yet: whoever reads it waits.
+        std::fs::remove_file(&list).unwrap();
+        assert!(Command::new("mkfifo").arg(&list).status().unwrap().success());
+        let (stop, mut stopped) = watch::channel(false);
+        let looking = Arc::clone(&daemon);
+        let looking = tokio::spawn(async move {
+            let mut watch = SourcesWatch::default();
+            looking.sweep_once(&mut watch, &mut stopped).await
+        });
+        let open = move || std::fs::File::options().write(true).open(list);
+        let held = tokio::task::spawn_blocking(open).await.unwrap().unwrap();
+        assert!(daemon.root.try_lock().is_ok(), "it is being read, and the root is free");
+        stop.send_replace(true);
+        let has_looked = tokio::time::timeout(Duration::from_secs(30), looking).await;
+        assert!(!has_looked.unwrap().unwrap());
+        assert!(unwanted.exists());
+        drop(held);
     }
 }

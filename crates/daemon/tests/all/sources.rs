@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use millstream_blob::{Blobs, SOURCE_UNUSED};
-use millstream_control::SourcesWatch;
-use millstream_daemon::{RollbackError, SweepError, sweep_sources};
+use millstream_control::{LocationChange, SourcesWatch};
+use millstream_daemon::{RollbackError, SweepError, Swept, sweep_sources};
 use millstream_model::view::FileState;
-use millstream_model::{ErrorCode, RollbackOutcome};
+use millstream_model::{ErrorCode, Program, RollbackOutcome, chain};
+use millstream_testkit::definitions::live;
+use tokio::sync::watch;
 
 use crate::scan::Folder;
 use crate::versions::back;
@@ -98,13 +100,21 @@ fn age(file: &Path) {
     file.set_modified(SystemTime::now() - 2 * SOURCE_UNUSED).unwrap();
 }
 
-/// How many files a look for unwanted sources removes.
+fn blobs(folder: &Folder) -> Blobs {
+    Blobs::folder(folder.home.path().join(".millstream"))
+}
+
+/// What a look for unwanted sources comes to.
+async fn look(folder: &Folder) -> Result<Option<Swept>, SweepError> {
+    let (mut watch, time_to_live) = (SourcesWatch::default(), Duration::from_secs(30));
+    let (_never, mut stop) = watch::channel(false);
+    let me = ("me", &mut watch);
+    sweep_sources(&folder.control, &blobs(folder), me, time_to_live, &mut stop).await
+}
+
+/// How many files it removes.
 async fn swept(folder: &Folder) -> Result<Option<u64>, SweepError> {
-    let blobs = Blobs::folder(folder.home.path().join(".millstream"));
-    let mut watch = SourcesWatch::default();
-    let time_to_live = Duration::from_secs(30);
-    let swept = sweep_sources(&folder.control, &blobs, ("me", &mut watch), time_to_live).await;
-    swept.map(|swept| swept.map(|swept| swept.removed))
+    look(folder).await.map(|swept| swept.map(|swept| swept.sources.removed))
 }
 
 async fn cancel_all(folder: &Folder) {
@@ -138,17 +148,56 @@ async fn going_back_to_a_version_whose_sources_are_gone_is_refused_and_keeps_tho
 }
 
 #[tokio::test]
-async fn nothing_is_removed_while_a_list_that_is_wanted_is_damaged() {
-    let folder = of_long_ago().await;
-    let is_list = |file: &&PathBuf| std::fs::read_to_string(file).unwrap().starts_with('{');
-    let lists = stored(&folder);
-    for list in lists.iter().filter(is_list) {
-        std::fs::write(list, "{}").unwrap();
-        age(list);
+async fn a_damaged_list_is_told_with_its_file_and_keeps_only_itself() {
+    let mut folder = with_script().await;
+    let before = stored(&folder);
+    for version in 2..=3 {
+        folder.write("work.sh", &format!("echo version {version}"));
+        folder.scan().await;
     }
-    let refused = swept(&folder).await.unwrap_err();
-    assert!(matches!(refused, SweepError::Damaged(_)), "{refused}");
-    assert_eq!(stored(&folder).len(), 44);
+    age_all(&folder);
+    let is_list = |file: &&PathBuf| std::fs::read_to_string(file).unwrap().starts_with('{');
+    let list = before.iter().find(is_list).unwrap();
+    std::fs::write(list, "{}").unwrap();
+    age(list);
+    let swept = look(&folder).await.unwrap().unwrap();
+    assert_eq!((swept.sources.removed, &swept.damaged), (1, &vec![list.clone()]));
+    assert_eq!(stored(&folder).len(), 5, "the script of v1 alone is gone");
+}
+
+#[tokio::test]
+async fn nothing_is_removed_while_a_list_has_a_form_that_is_not_known() {
+    let folder = of_long_ago().await;
+    let location = "project".parse().unwrap();
+    let files = folder.control.live_files(&location).await.unwrap();
+    let (_, mut content) = files.into_iter().next().unwrap();
+    let later = blobs(&folder).put_source(b"[\"of a later version\"]").await.unwrap();
+    for (_, program) in content.programs() {
+        match program {
+            Program::Command(step) => step.sources.code = Some(later.clone()),
+            Program::Python(step) => step.sources.code = Some(later.clone()),
+        }
+    }
+    let seen_version = folder.control.location_version(&location).await.unwrap();
+    let files = vec![live("a.yaml", content)];
+    let change = LocationChange { location, seen_version, files, stale: None };
+    folder.control.apply_scan(&change).await.unwrap();
+    let refused = look(&folder).await.unwrap_err();
+    let path = blobs(&folder).source_path(&later).display().to_string();
+    let told = chain(&refused);
+    assert!(told.contains(&path) && told.contains("a later one"), "{told}");
+    assert_eq!(stored(&folder).len(), 45);
+}
+
+#[tokio::test]
+async fn a_look_that_is_to_stop_removes_nothing_and_leaves_the_next_to_whoever_comes() {
+    let folder = of_long_ago().await;
+    let (mut watch, time_to_live) = (SourcesWatch::default(), Duration::from_secs(30));
+    let (_stopped, mut stop) = watch::channel(true);
+    let (blobs, me) = (blobs(&folder), ("other", &mut watch));
+    let stopped = sweep_sources(&folder.control, &blobs, me, time_to_live, &mut stop);
+    assert_eq!(stopped.await.unwrap(), None);
+    assert_eq!(swept(&folder).await.unwrap(), Some(2));
 }
 
 #[tokio::test]
