@@ -7,6 +7,7 @@ use millstream_model::{
     Timestamp,
 };
 
+use super::ready::Need;
 use super::state::{Progress, ProgressError, StepState};
 
 /// How an attempt ended, as the worker saw it.
@@ -45,7 +46,7 @@ impl Progress {
             let status = state.status;
             let may_start = match status {
                 StepStatus::Retrying => state.due <= now,
-                _ => self.ready.contains(&place),
+                _ => self.ready.of(state.need).contains(&place),
             };
             if !may_start {
                 return Err(ProgressError::NotReady { step: step.clone(), status });
@@ -72,7 +73,10 @@ impl Progress {
         random: f64,
     ) -> Result<Vec<EventBody>, ProgressError> {
         let place = self.known_place(step)?;
-        if self.status(step) == Some(StepStatus::Pending) && !self.ready.contains(&place) {
+        let is_held = |state: &StepState| {
+            state.status == StepStatus::Pending && !self.ready.of(state.need).contains(&place)
+        };
+        if self.steps.get(place).is_some_and(is_held) {
             let status = StepStatus::Pending;
             return Err(ProgressError::NotReady { step: step.clone(), status });
         }
@@ -180,21 +184,28 @@ impl Progress {
         event: StepEvent,
     ) -> Result<(), IllegalTransition> {
         let Some(state) = self.steps.get_mut(place) else { return Ok(()) };
-        let from = state.status;
+        let (from, need) = (state.status, state.need);
+        let idle = usize::from(need == Need::Nothing);
         let to = from.after(event)?;
         state.status = to;
         match from {
             StepStatus::Pending => {
-                self.ready.remove(&place);
+                self.ready.of_mut(need).remove(&place);
             }
-            StepStatus::Started => self.running -= 1,
+            StepStatus::Started => {
+                self.running -= 1;
+                self.running_idle -= idle;
+            }
             StepStatus::Retrying => {
                 self.waiting.remove(&(state.due, place));
             }
             _ => {}
         }
         match to {
-            StepStatus::Started => self.running += 1,
+            StepStatus::Started => {
+                self.running += 1;
+                self.running_idle += idle;
+            }
             StepStatus::Retrying => {
                 self.waiting.insert((state.due, place));
             }

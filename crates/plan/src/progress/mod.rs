@@ -13,8 +13,10 @@
 //! The whole of a run costs time in proportion to its steps and dependencies.
 
 mod advance;
+mod ready;
 mod spread;
 mod state;
 
 pub use advance::AttemptEnd;
+pub use ready::Need;
 pub use state::{Progress, ProgressError, RunOutcome};

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 use millstream_model::{EventBody, StepEvent, StepKey, StepStatus};
 
+use super::ready::Need;
 use super::state::{Failure, Progress};
 
 impl Progress {
@@ -68,8 +69,9 @@ impl Progress {
             if state.missing > 0 || state.status != StepStatus::Pending {
                 return None;
             }
+            let need = state.need;
             let Some(skipped) = self.skipped_above(place) else {
-                self.ready.insert(place);
+                self.ready.of_mut(need).insert(place);
                 return None;
             };
             let reason = format!("upstream `{skipped}` was skipped");
@@ -108,15 +110,16 @@ impl Progress {
             let (status, attempt) = (state.status, state.attempt);
             match status {
                 StepStatus::Pending if state.missing == 0 => {
-                    self.ready.insert(place);
+                    self.ready.of_mut(state.need).insert(place);
                 }
                 StepStatus::Pending => {}
                 StepStatus::Retrying => {
                     self.waiting.insert((state.due, place));
                 }
                 StepStatus::Started => {
-                    let step = state.key.clone();
+                    let (step, is_idle) = (state.key.clone(), state.need == Need::Nothing);
                     self.running += 1;
+                    self.running_idle += usize::from(is_idle);
                     if self.change(place, StepEvent::WorkerLost).is_ok() {
                         events.push(EventBody::StepLost { step, attempt });
                     }

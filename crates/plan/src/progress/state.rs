@@ -7,17 +7,21 @@ use millstream_model::{
     EventBody, IllegalTransition, RetryPolicy, RunPlan, StepKey, StepStatus, Timestamp,
 };
 
+use super::ready::{Need, Ready};
+
 /// The progress of one run.
 #[derive(Debug, Clone)]
 pub struct Progress {
     pub(super) steps: Vec<StepState>,
     places: HashMap<StepKey, usize>,
-    /// Pending steps that nothing keeps from starting, by their place in the plan.
-    pub(super) ready: BTreeSet<usize>,
+    /// Pending steps that nothing keeps from starting.
+    pub(super) ready: Ready,
     /// Steps that wait for another attempt, by when it is due.
     pub(super) waiting: BTreeSet<(Timestamp, usize)>,
     /// Steps whose attempt goes on.
     pub(super) running: usize,
+    /// Those of them that need nothing.
+    pub(super) running_idle: usize,
     /// Steps that are in no terminal status.
     pub(super) unfinished: usize,
     /// Whether the run is to stop.
@@ -30,6 +34,7 @@ pub struct Progress {
 #[derive(Debug, Clone)]
 pub(super) struct StepState {
     pub(super) key: StepKey,
+    pub(super) need: Need,
     pub(super) status: StepStatus,
     /// The last attempt that started; 0 before the first.
     pub(super) attempt: u32,
@@ -118,6 +123,7 @@ impl Progress {
             .iter()
             .map(|step| StepState {
                 key: step.key.clone(),
+                need: Need::of(step),
                 status: StepStatus::Pending,
                 attempt: 0,
                 retry: step.retry.clone(),
@@ -144,9 +150,10 @@ impl Progress {
             unfinished: steps.len(),
             steps,
             places,
-            ready: BTreeSet::new(),
+            ready: Ready::default(),
             waiting: BTreeSet::new(),
             running: 0,
+            running_idle: 0,
             canceled: false,
             failure: None,
         }
@@ -156,9 +163,27 @@ impl Progress {
     /// are due again first, then steps in the order of the plan.
     pub fn ready(&self, now: Timestamp, max_parallel: usize) -> Vec<StepKey> {
         let free = max_parallel.max(1).saturating_sub(self.running);
-        let due = self.waiting.iter().take_while(|(at, _)| *at <= now).map(|(_, place)| place);
-        due.chain(&self.ready)
-            .take(free)
+        self.ready_for(&[Need::Place, Need::Slots, Need::Nothing], now, free)
+    }
+
+    /// The first `most` steps that may start at `now` of those that need one of `needs`: attempts
+    /// that are due again first, then steps in the order of the plan. An attempt that is due again
+    /// takes a place, whatever its step does.
+    pub fn ready_for(&self, needs: &[Need], now: Timestamp, most: usize) -> Vec<StepKey> {
+        let may_repeat = needs.iter().any(|need| *need != Need::Nothing);
+        let is_wanted = |place: &&usize| {
+            self.steps.get(**place).is_some_and(|step| match step.need {
+                Need::Slots => needs.contains(&Need::Slots),
+                Need::Place | Need::Nothing => needs.contains(&Need::Place),
+            })
+        };
+        let due = self.waiting.iter().take_while(|(at, _)| may_repeat && *at <= now);
+        let mut first: Vec<usize> =
+            needs.iter().flat_map(|need| self.ready.of(*need).iter().take(most)).copied().collect();
+        first.sort_unstable();
+        let due = due.map(|(_, place)| place).filter(is_wanted);
+        due.chain(&first)
+            .take(most)
             .filter_map(|place| self.steps.get(*place))
             .map(|step| step.key.clone())
             .collect()
@@ -201,6 +226,16 @@ impl Progress {
     /// The steps whose attempt goes on, in the order of the plan.
     pub fn running(&self) -> impl Iterator<Item = &StepKey> {
         self.steps.iter().filter(|step| step.status == StepStatus::Started).map(|step| &step.key)
+    }
+
+    /// How many steps' attempts go on.
+    pub fn running_count(&self) -> usize {
+        self.running
+    }
+
+    /// How many of them need nothing.
+    pub fn running_idle_count(&self) -> usize {
+        self.running_idle
     }
 
     /// Whether the run was asked to stop.

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use millstream_model::worker_api::StepProgress;
 use millstream_model::{
-    Backoff, ErrorCode, EventBody, HumanDuration, RetryPolicy, RunPlan, StepError, StepKey,
-    StepStatus, Timestamp,
+    Backoff, CommandStep, ErrorCode, EventBody, HumanDuration, RetryPolicy, RunPlan, StepConfig,
+    StepError, StepKey, StepStatus, Timestamp,
 };
-use millstream_plan::progress::{AttemptEnd, Progress, ProgressError, RunOutcome};
+use millstream_plan::progress::{AttemptEnd, Need, Progress, ProgressError, RunOutcome};
 use proptest::prelude::*;
 
 use crate::plan_of;
@@ -193,6 +193,55 @@ fn no_more_steps_start_than_may_go_on_at_once() {
     run.start(&key("b"), START).unwrap();
     assert_eq!(run.ready(START, 2), []);
     assert_eq!(run.running().count(), 2);
+}
+
+/// `count` commands and then one step that does nothing.
+fn many(count: usize) -> RunPlan {
+    let names: Vec<String> = (0..=count).map(|number| format!("s{number}")).collect();
+    let steps: Vec<(&str, &[&str])> = names.iter().map(|name| (name.as_str(), &[][..])).collect();
+    let mut plan = plan_of(&steps, &RetryPolicy::NEVER);
+    let command: CommandStep =
+        serde_json::from_value(serde_json::json!({ "command": ["true"] })).unwrap();
+    for step in &mut plan.steps[..count] {
+        step.step = StepConfig::Command(command.clone());
+    }
+    plan
+}
+
+#[test]
+fn a_step_that_needs_nothing_is_found_behind_ten_thousand_that_wait_for_a_place() {
+    let mut run = begin(&many(10_000));
+    assert_eq!(run.ready_for(&[Need::Nothing], START, 1), [key("s10000")]);
+    let both = run.ready_for(&[Need::Place, Need::Nothing], START, 2);
+    assert_eq!(both, [key("s0"), key("s1")], "in the order of the plan");
+    run.start(&key("s10000"), START).unwrap();
+    assert_eq!((run.running_count(), run.running_idle_count()), (1, 1));
+    assert_eq!(run.ready_for(&[Need::Nothing], START, 9), []);
+    run.finish(&key("s10000"), succeeded(), START, 0.5).unwrap();
+    assert_eq!((run.running_count(), run.running_idle_count()), (0, 0));
+}
+
+#[test]
+fn each_of_ten_thousand_steps_is_told_once_to_who_starts_all_that_it_is_told() {
+    let mut run = begin(&many(10_000));
+    let (mut told, mut places) = (0, Vec::new());
+    while run.outcome().is_none() {
+        for step in run.ready_for(&[Need::Place], START, 4 - places.len()) {
+            told += 1;
+            run.start(&step, START).unwrap();
+            places.push(step);
+        }
+        let idle = run.ready_for(&[Need::Nothing], START, 256);
+        told += idle.len();
+        for step in idle {
+            run.start(&step, START).unwrap();
+            run.finish(&step, succeeded(), START, 0.5).unwrap();
+        }
+        if let Some(step) = places.pop() {
+            run.finish(&step, succeeded(), START, 0.5).unwrap();
+        }
+    }
+    assert_eq!(told, 10_001);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! It decides nothing about steps: `plan::progress` says what may start and what follows.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +10,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, future};
 use millstream_model::worker_api::{Assignment, Report, ReportAnswer};
-use millstream_model::{
-    EventBody, StepConfig, StepKey, StepPlan, StepStatus, StepUsage, Timestamp,
-};
-use millstream_plan::progress::{AttemptEnd, Progress, ProgressError, RunOutcome};
+use millstream_model::{EventBody, StepKey, StepPlan, StepStatus, StepUsage, Timestamp};
+use millstream_plan::progress::{AttemptEnd, Need, Progress, ProgressError, RunOutcome};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::outbox::Outbox;
@@ -29,7 +27,7 @@ const PAUSE_FIRST: Duration = Duration::from_millis(100);
 /// The longest wait between two tries.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// Steps that go on at once, however few of them do anything.
+/// Steps that do nothing and go on at once.
 const IDLE_MAX: usize = 256;
 
 /// Reports of running attempts that wait to be taken in; further ones wait with their attempts.
@@ -69,8 +67,6 @@ pub async fn drive(
         steps,
         seams,
         places: places(&assignment),
-        pooled: pooled(&assignment),
-        has_idle: assignment.plan.steps.iter().any(is_idle),
         progress,
         results: Results::new(&assignment.plan, earlier),
         outbox: Outbox::default(),
@@ -98,16 +94,6 @@ fn places(assignment: &Assignment) -> HashMap<StepKey, usize> {
     keys.map(|(place, step)| (step.key.clone(), place)).collect()
 }
 
-fn pooled(assignment: &Assignment) -> HashSet<StepKey> {
-    let steps = assignment.plan.steps.iter().filter(|step| step.pool.is_some());
-    steps.map(|step| step.key.clone()).collect()
-}
-
-/// Whether a step neither runs nor keeps anything.
-fn is_idle(step: &StepPlan) -> bool {
-    matches!(step.step, StepConfig::Noop(_)) && step.asset.is_none()
-}
-
 /// A run under way.
 struct Drive<'a> {
     settings: &'a WorkerSettings,
@@ -115,10 +101,6 @@ struct Drive<'a> {
     seams: &'a Seams,
     assignment: &'a Arc<Assignment>,
     places: HashMap<StepKey, usize>,
-    /// The steps that need slots of a pool.
-    pooled: HashSet<StepKey>,
-    /// Whether some of its steps do nothing.
-    has_idle: bool,
     progress: Progress,
     results: Results,
     outbox: Outbox,
@@ -224,55 +206,41 @@ impl<'a> Drive<'a> {
         Some(next.since(now))
     }
 
+    /// Starts what may start and has its place. Where the plan does not say how many steps go on
+    /// at once, they are as many as there are processors for; and beside them go on up to
+    /// [`IDLE_MAX`] of those that need none.
     fn start_ready(&mut self) -> Result<(), ProgressError> {
+        let now = self.now();
         let planned = self.assignment.plan.max_parallel.and_then(|max| usize::try_from(max).ok());
-        let max_parallel = planned.unwrap_or(self.settings.max_parallel);
-        if planned.is_none() && self.pooled.is_empty() && self.has_idle {
-            return self.start_around_idle(max_parallel);
+        let max_parallel = planned.unwrap_or(self.settings.max_parallel).max(1);
+        let (plain, beside) = match planned {
+            Some(_) => (&[Need::Place, Need::Nothing][..], 0),
+            None => (&[Need::Place][..], self.progress.running_idle_count()),
+        };
+        let going = self.progress.running_count().saturating_sub(beside) + self.waiting.len();
+        let mut free = max_parallel.saturating_sub(going);
+        // What needs no slots goes first: what needs some would keep its place while it waits.
+        for step in self.progress.ready_for(plain, now, free) {
+            self.start(&step)?;
+            free = free.saturating_sub(1);
         }
-        if self.pooled.is_empty() {
-            for step in self.progress.ready(self.now(), max_parallel) {
+        if planned.is_none() {
+            let idle_max = IDLE_MAX.saturating_sub(beside);
+            for step in self.progress.ready_for(&[Need::Nothing], now, idle_max) {
                 self.start(&step)?;
             }
+        }
+        if free == 0 {
             return Ok(());
         }
-        let going = self.progress.running().count() + self.waiting.len();
-        let mut free = max_parallel.max(1).saturating_sub(going);
-        let ready = self.progress.ready(self.now(), usize::MAX);
-        // What needs no slots goes first: what needs some would keep its place while it waits.
-        let (pooled, plain): (Vec<_>, Vec<_>) =
-            ready.into_iter().partition(|step| self.pooled.contains(step));
-        for step in plain.into_iter().take(free) {
-            self.start(&step)?;
-            free -= 1;
-        }
-        let pooled = pooled.into_iter().filter(|step| !self.waiting.has(step));
-        for step in pooled.take(free).collect::<Vec<_>>() {
+        // Those that wait for slots already are ready still.
+        let pooled = self.progress.ready_for(&[Need::Slots], now, free + self.waiting.len());
+        let new = pooled.into_iter().filter(|step| !self.waiting.has(step)).take(free);
+        for step in new.collect::<Vec<_>>() {
             let attempt = self.progress.attempt(&step).unwrap_or(0).saturating_add(1);
             self.waiting.add(step, attempt);
         }
         Ok(())
-    }
-
-    /// As [`Drive::start_ready`] where the plan does not say how many steps go on at once: as many
-    /// as there are processors for, and those beside them that need none.
-    fn start_around_idle(&mut self, max_parallel: usize) -> Result<(), ProgressError> {
-        let busy = self.progress.running().filter(|step| !self.is_idle(step)).count();
-        let mut free = max_parallel.max(1).saturating_sub(busy);
-        for step in self.progress.ready(self.now(), IDLE_MAX) {
-            if self.is_idle(&step) {
-                self.start(&step)?;
-            } else if free > 0 {
-                free -= 1;
-                self.start(&step)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether a step does nothing at all.
-    fn is_idle(&self, step: &StepKey) -> bool {
-        self.step(step).is_some_and(|(_, step)| is_idle(step))
     }
 
     fn start(&mut self, step: &StepKey) -> Result<(), ProgressError> {

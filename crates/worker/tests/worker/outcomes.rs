@@ -42,6 +42,20 @@ async fn steps_that_do_nothing_go_on_together_unless_the_plan_says_how_many_may(
 }
 
 #[tokio::test]
+async fn steps_that_do_nothing_go_on_beside_those_that_wait_for_a_place() {
+    let bench = Bench::new();
+    let mut steps: Vec<_> = (0..300).map(|number| shell(&format!("s{number}"), "true")).collect();
+    steps.extend((0..300).map(|number| noop(&format!("n{number}"), &[])));
+    assert_eq!(bench.run(run_of(steps)).await, RunEnd::Finished(RunOutcome::Succeeded));
+    let told = bench.control.told();
+    let place = |word: &str| told.iter().position(|it| it == word).unwrap();
+    let until = &told[..place("step_succeeded n0")];
+    let together = until.iter().filter(|it| it.starts_with("step_started n")).count();
+    assert_eq!(together, 256, "as many as go on at once");
+    assert!(place("step_succeeded n299") < place("step_started s299"));
+}
+
+#[tokio::test]
 async fn a_chain_of_noops_takes_one_report_a_step_and_no_process() {
     let bench = Bench::new();
     let run = run_of(vec![noop("a", &[]), noop("b", &["a"]), noop("c", &["b"])]);
