@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use futures_util::{StreamExt as _, stream};
 use millstream_model::RunId;
 use tokio::sync::watch;
 
@@ -10,6 +11,10 @@ use crate::changes::Changes;
 use crate::postgres::Postgres;
 use crate::sqlite::Sqlite;
 use crate::{Applied, Batch, Row, RunWatch, SchemaState, Scope, Sql, StoreError, Value};
+
+/// Batches of one caller's that are on their way to a server at the same time; each has a
+/// connection.
+const APPLIED_AT_ONCE: usize = 4;
 
 /// The database of an instance: an embedded SQLite file, or a Postgres server.
 ///
@@ -126,54 +131,95 @@ impl Store {
         if batch.is_empty() {
             return Ok(Applied::default());
         }
-        #[cfg(feature = "testing")]
-        let batch = self.interpose(batch).await?;
-        #[cfg(debug_assertions)]
-        let crash = self.crash.as_ref().filter(|crash| crash.is_in(&batch));
-        #[cfg(debug_assertions)]
-        if let Some(crash) = crash {
-            crash.reach(crate::crash::Side::Before);
-        }
-        let told = Told::of(&batch);
+        let (batch, told) = self.before(batch).await?;
         let applied = match &*self.database {
             Database::Sqlite(sqlite) => sqlite.apply(batch).await,
             Database::Postgres(postgres) => postgres.apply(batch).await,
         };
-        if matches!(applied, Err(StoreError::Unavailable(_))) {
-            // It may be committed for all that, and whoever repeats it then has nothing to write.
+        if may_be_stored(&applied) {
             self.tell(&told);
         }
-        let applied = applied?;
-        #[cfg(debug_assertions)]
-        if let Some(crash) = crash {
-            crash.reach(crate::crash::Side::After);
-        }
-        self.tell(&told);
-        #[cfg(feature = "testing")]
-        self.answered().await?;
-        Ok(applied)
+        self.after(applied, &told).await
     }
 
     /// Commits each of `batches` for itself, as [`Store::apply`] does, in as few commits as the
     /// database can: what became of each, in their order. One that fails harms no other.
     pub async fn apply_each(&self, batches: Vec<Batch>) -> Vec<Result<Applied, StoreError>> {
-        if self.is_watched() || batches.len() < 2 {
-            let mut outcomes = Vec::with_capacity(batches.len());
-            for batch in batches {
-                outcomes.push(self.apply(batch).await);
+        match &*self.database {
+            Database::Sqlite(sqlite) => self.apply_group(sqlite, batches).await,
+            Database::Postgres(_) => {
+                let applied = batches.into_iter().map(|batch| self.apply(batch));
+                stream::iter(applied).buffered(APPLIED_AT_ONCE).collect().await
             }
-            return outcomes;
         }
-        let told: Vec<Told> = batches.iter().map(Told::of).collect();
-        let outcomes = match &*self.database {
-            Database::Sqlite(sqlite) => sqlite.apply_each(batches).await,
-            Database::Postgres(postgres) => postgres.apply_each(batches).await,
-        };
-        let stored = told.into_iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok());
-        if let Some(all) = stored.map(|(told, _)| told).reduce(Told::and) {
+    }
+
+    /// Commits `batches` together, but for those that do not get as far as the database.
+    async fn apply_group(
+        &self,
+        sqlite: &Sqlite,
+        batches: Vec<Batch>,
+    ) -> Vec<Result<Applied, StoreError>> {
+        let mut outcomes = Vec::with_capacity(batches.len());
+        let (mut group, mut places) = (Vec::new(), Vec::new());
+        for (place, batch) in batches.into_iter().enumerate() {
+            match self.before(batch).await {
+                Ok((batch, told)) => {
+                    group.push(batch);
+                    places.push((place, told));
+                    outcomes.push(Ok(Applied::default()));
+                }
+                Err(error) => outcomes.push(Err(error)),
+            }
+        }
+        let applied = sqlite.apply_each(group).await;
+        let due = places.iter().zip(&applied).filter(|(_, applied)| may_be_stored(applied));
+        if let Some(all) = due.map(|((_, told), _)| told.clone()).reduce(Told::and) {
             self.tell(&all);
         }
+        for ((place, told), applied) in places.into_iter().zip(applied) {
+            let outcome = self.after(applied, &told).await;
+            if let Some(at) = outcomes.get_mut(place) {
+                *at = outcome;
+            }
+        }
         outcomes
+    }
+
+    /// What comes before a batch reaches the database: a test's faults, and a crash on purpose.
+    #[cfg_attr(not(feature = "testing"), expect(clippy::unused_async, reason = "a test's waits"))]
+    async fn before(&self, batch: Batch) -> Result<(Batch, Told), StoreError> {
+        #[cfg(feature = "testing")]
+        let batch = self.interpose(batch).await?;
+        #[cfg_attr(not(debug_assertions), expect(unused_mut, reason = "no release crashes"))]
+        let mut told = Told::of(&batch);
+        #[cfg(debug_assertions)]
+        if let Some(crash) = self.crash.as_ref().filter(|crash| crash.is_in(&batch)) {
+            crash.reach(crate::crash::Side::Before);
+            told.crash = Some(crash.clone());
+        }
+        Ok((batch, told))
+    }
+
+    /// What comes after the database has answered.
+    #[cfg_attr(
+        not(feature = "testing"),
+        expect(clippy::unused_async, clippy::unused_self, reason = "a test's waits")
+    )]
+    #[cfg_attr(not(debug_assertions), expect(unused_variables, reason = "no release crashes"))]
+    async fn after(
+        &self,
+        applied: Result<Applied, StoreError>,
+        told: &Told,
+    ) -> Result<Applied, StoreError> {
+        let applied = applied?;
+        #[cfg(debug_assertions)]
+        if let Some(crash) = &told.crash {
+            crash.reach(crate::crash::Side::After);
+        }
+        #[cfg(feature = "testing")]
+        self.answered().await?;
+        Ok(applied)
     }
 
     /// Says that something was committed.
@@ -187,20 +233,6 @@ impl Store {
             self.changes.granted();
         }
         self.changes.ends().tell(&told.ends);
-    }
-
-    /// Whether each commit is looked at, by a test that stands before the database or ends the
-    /// process at one.
-    fn is_watched(&self) -> bool {
-        #[cfg(feature = "testing")]
-        if self.interposer.is_some() {
-            return true;
-        }
-        #[cfg(debug_assertions)]
-        if self.crash.is_some() {
-            return true;
-        }
-        false
     }
 
     /// Whether committed events get their position from a publisher, and not in their own commit.
@@ -275,16 +307,26 @@ impl Store {
 }
 
 /// What others are told of a batch once it is committed.
+#[derive(Clone)]
 struct Told {
     wakes_daemon: bool,
     grants_slots: bool,
     ends: Vec<RunId>,
+    /// Whether this is the batch of a crash on purpose.
+    #[cfg(debug_assertions)]
+    crash: Option<crate::CrashPoint>,
 }
 
 impl Told {
     fn of(batch: &Batch) -> Self {
         let Batch { wakes_daemon, grants_slots, ends, .. } = batch;
-        Self { wakes_daemon: *wakes_daemon, grants_slots: *grants_slots, ends: ends.clone() }
+        Self {
+            wakes_daemon: *wakes_daemon,
+            grants_slots: *grants_slots,
+            ends: ends.clone(),
+            #[cfg(debug_assertions)]
+            crash: None,
+        }
     }
 
     fn and(mut self, other: Self) -> Self {
@@ -293,4 +335,10 @@ impl Told {
         self.ends.extend(other.ends);
         self
     }
+}
+
+/// Whether others are to look: also where nobody knows whether it is committed, because who repeats
+/// it then has nothing to write.
+fn may_be_stored(applied: &Result<Applied, StoreError>) -> bool {
+    matches!(applied, Ok(_) | Err(StoreError::Unavailable(_)))
 }

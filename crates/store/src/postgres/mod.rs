@@ -21,7 +21,6 @@ use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool};
 use futures_util::future::BoxFuture;
-use futures_util::{StreamExt as _, stream};
 
 use crate::batch::{Expect, Step};
 use crate::changes::Changes;
@@ -41,9 +40,6 @@ const REPEAT_WAIT: Duration = Duration::from_millis(2);
 /// The longest that one trip may take: beyond it the server, or the way to it, is gone. The
 /// server's own time-out for a statement is shorter.
 const TRIP_MAX: Duration = Duration::from_secs(45);
-
-/// Batches of one caller's that are on their way at the same time; each has a connection.
-const APPLIED_AT_ONCE: usize = 4;
 
 /// A Postgres database.
 pub struct Postgres {
@@ -87,12 +83,6 @@ impl Postgres {
         let rows = self.with_patience(&batch.scope, &steps, Repeat::Always).await?;
         self.announcer.announce();
         Ok(Applied { rows: places.apart(rows) })
-    }
-
-    /// As [`Postgres::apply`] for each of `batches`, some of them at the same time.
-    pub(crate) async fn apply_each(&self, batches: Vec<Batch>) -> Vec<Result<Applied, StoreError>> {
-        let applied = batches.into_iter().map(|batch| self.apply(batch));
-        stream::iter(applied).buffered(APPLIED_AT_ONCE).collect().await
     }
 
     pub(crate) async fn read(

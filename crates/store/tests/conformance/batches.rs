@@ -22,6 +22,7 @@ conformance! {
     a_taken_key_is_told_from_a_defect,
     a_value_too_many_stores_nothing_of_the_batch,
     a_bad_batch_among_many_harms_only_itself,
+    batches_applied_together_stand_or_fall_each_for_itself_and_answer_in_their_order,
     a_batch_of_two_thousand_statements_is_one,
     many_new_runs_of_a_batch_are_all_stored_or_none,
     an_empty_batch_does_nothing,
@@ -135,6 +136,43 @@ async fn a_bad_batch_among_many_harms_only_itself(db: Db) {
         assert_eq!(stored, number % 5 != 0, "batch {number}");
         assert_eq!(setting(&db.store, &format!("k{number}")).await.is_some(), stored);
     }
+}
+
+async fn batches_applied_together_stand_or_fall_each_for_itself_and_answer_in_their_order(db: Db) {
+    let one = |number: usize| {
+        let (key, value) = (format!("k{number}"), number.to_string());
+        let batch = instance()
+            .then_one(&SET, vec![key.as_str().into(), "0".into()])
+            .then_one(&RETURNED, vec![key.as_str().into(), value.as_str().into()]);
+        match number % 50 {
+            7 => batch.then_one(&CHANGE, vec!["missing".into(), "1".into()]),
+            11 => batch.then_one(&SET, vec!["there".into(), "1".into()]),
+            13 => batch.then_one(&SET, vec!["one".into(), "too".into(), "many".into()]),
+            _ => batch,
+        }
+    };
+    let set = instance().then_one(&SET, vec!["there".into(), "1".into()]);
+    db.store.apply(set).await.unwrap();
+    // More than one commit of the embedded database holds.
+    let outcomes = db.store.apply_each((0..300).map(one).collect()).await;
+    assert_eq!(outcomes.len(), 300);
+    for (number, outcome) in outcomes.into_iter().enumerate() {
+        let key = format!("k{number}");
+        let stored = setting(&db.store, &key).await;
+        match number % 50 {
+            7 => assert_eq!(conflict(outcome), "CHANGE"),
+            11 => assert_eq!(duplicate(outcome), "SET"),
+            13 => drop(refused(outcome)),
+            _ => {
+                let mut row = outcome.unwrap().rows(1).remove(0);
+                assert_eq!(row.text().unwrap(), key);
+                assert_eq!(stored, Some(number.to_string()));
+                continue;
+            }
+        }
+        assert_eq!(stored, None, "{key}");
+    }
+    assert!(db.store.apply_each(Vec::new()).await.is_empty());
 }
 
 async fn a_batch_of_two_thousand_statements_is_one(db: Db) {

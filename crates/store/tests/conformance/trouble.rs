@@ -10,6 +10,7 @@ use crate::on_postgres;
 
 on_postgres! {
     after_every_connection_was_cut_reads_and_writes_go_on,
+    of_batches_applied_together_whose_connections_are_cut_each_is_whole_or_absent,
     a_commit_of_another_process_is_heard,
     announcements_are_heard_again_after_their_connection_was_cut,
     a_lock_that_is_not_given_and_a_pool_that_is_empty_are_unavailable,
@@ -41,6 +42,34 @@ async fn after_every_connection_was_cut_reads_and_writes_go_on(db: Db) {
         // A read is made again by itself; a write whose connection breaks says what it knows.
         assert_eq!(db.store.setting(&keys[0]).await.unwrap().as_deref(), Some("1"));
     }
+}
+
+async fn of_batches_applied_together_whose_connections_are_cut_each_is_whole_or_absent(db: Db) {
+    let batch = |key: &String| set(key).then_one(&SET, vec![format!("{key}+").into(), "1".into()]);
+    let mut unknown = 0;
+    for round in 0..10 {
+        let keys: Vec<String> = (0..40).map(|number| format!("{round}.{number}")).collect();
+        let applied = db.store.apply_each(keys.iter().map(batch).collect());
+        let (outcomes, ()) = tokio::join!(applied, cut_connections(&db));
+        for (key, outcome) in keys.iter().zip(outcomes) {
+            let first = db.store.setting(key).await.unwrap();
+            let last = db.store.setting(&format!("{key}+")).await.unwrap();
+            assert_eq!(first, last, "half of {key} is stored");
+            if outcome.is_ok() {
+                assert!(first.is_some(), "{key} is gone");
+                continue;
+            }
+            assert_unavailable(&outcome);
+            unknown += 1;
+            // Who does not know whether it is stored applies it again, and hears which.
+            match db.store.apply(batch(key)).await {
+                Ok(_) => assert_eq!(first, None),
+                Err(StoreError::Duplicate { .. }) => assert!(first.is_some()),
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+    }
+    assert!(unknown > 0, "no connection was cut while it was used");
 }
 
 async fn a_commit_of_another_process_is_heard(db: Db) {

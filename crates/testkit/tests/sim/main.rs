@@ -18,6 +18,7 @@ mod jobs;
 mod launcher;
 mod mistakes;
 mod network;
+mod sensing;
 mod slots;
 mod steps;
 mod ticking;
@@ -31,6 +32,7 @@ use std::time::Duration;
 use clock::Measure;
 use millstream_testkit::chance::Chance;
 use millstream_testkit::ticks::TickVerdict;
+use sensing::{SensePlan, simulate_sensors};
 use ticking::{TickPlan, simulate_ticks};
 use world::{Broken, Outcome, Plan, Scarce, Victims, simulate};
 
@@ -157,4 +159,21 @@ fn g1_whatever_goes_wrong_every_tick_is_launched_once_and_soon_after_healing() {
     }
     let simulated = schedules * count;
     println!("G1: {simulated} schedules, {all} (after healing at most 30 s)");
+}
+
+/// The sensors and their trouble in the simulation of one seed.
+fn sensing(seed: u64) -> SensePlan {
+    let rates = Rates::draw(&mut Chance::new(seed ^ 0x5eed));
+    let trouble = Duration::from_mins(number("MILLSTREAM_SIM_MINUTES").unwrap_or(10));
+    SensePlan { seed, rates, trouble, mistakes: &[] }
+}
+
+#[test]
+fn g1_whatever_goes_wrong_sensors_that_tick_together_request_each_run_once() {
+    let mut requested = 0;
+    for seed in seeds(number("MILLSTREAM_SIM_SENSE_SEEDS").unwrap_or(6)) {
+        requested += simulate_sensors(&sensing(seed)).unwrap();
+    }
+    assert!(requested > 0);
+    println!("G1: {requested} runs requested by sensors that tick together, each once");
 }

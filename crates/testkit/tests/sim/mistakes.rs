@@ -4,6 +4,7 @@ use millstream_store::Sql;
 
 use crate::clock::Measure;
 use crate::faults::Rates;
+use crate::sensing::{SensePlan, simulate_sensors};
 use crate::ticking::{TickPlan, simulate_ticks};
 use crate::world::{Plan, Scarce, simulate};
 
@@ -75,6 +76,21 @@ static LOOKUP_THEN_INSERT: [&Sql; 3] = [
         name: "INSERT_TICK_RUNS",
         text: "INSERT OR IGNORE INTO tick_run (tenant, kind, location, name, run_key, nominal, \
                run, partition_key) /*rows $1 text text text text text int text text*/",
+    },
+];
+
+/// A sensor's tick that asks neither what the cursor was nor whether the tick is there.
+static SENSED_TWICE: [&Sql; 2] = [
+    &Sql {
+        name: "SETTLE_SENSOR",
+        text: "UPDATE tick_source SET cursor_at = $7, cursor = $8, next_due = $9 \
+               WHERE tenant = $1 AND kind = $2 AND location = $3 AND name = $4 \
+                 AND timing = $5 AND $6 >= 0",
+    },
+    &Sql {
+        name: "INSERT_TICK_RUNS",
+        text: "INSERT OR IGNORE INTO tick_run (tenant, kind, location, name, run_key, nominal, \
+               run, partition_key) /*rows $1 text text text text int text text*/",
     },
 ];
 
@@ -263,5 +279,13 @@ fn g9_g19_a_label_limit_that_is_looked_up_and_then_acted_on_is_found() {
         let plan = Plan { mistakes, ..busy(seed, Scarce::Labels) };
         let found = simulate(&plan).err().map(|broken| broken.what);
         found.filter(|what| what.contains("runs have the label"))
+    });
+}
+
+#[test]
+fn g19_a_sensor_whose_tick_does_not_ask_for_its_cursor_is_found() {
+    must_be_found("a sensor's tick without its cursor", |seed, program| {
+        let (rates, mistakes) = (PAUSES_AT_CALLS, program.mistakes(&SENSED_TWICE));
+        simulate_sensors(&SensePlan { rates, mistakes, ..crate::sensing(seed) }).err()
     });
 }
