@@ -110,11 +110,12 @@ statements! {
     COUNT_WAITING = "
         SELECT COUNT(*) FROM live_run WHERE tenant = $1 AND status = 'QUEUED'";
     // By lane, because a lane begins with its priority and its runs stand in the index by age: what
-    // waits behind the run is not looked at.
+    // waits behind the run is not looked at. The run itself is found by its key: with its plain
+    // status, Postgres may look for it among all entries of the lanes.
     RUNS_AHEAD = "
         WITH RECURSIVE it(run, priority) AS (
             SELECT r.run, SUBSTR(r.lane, 1, 10) FROM live_run r
-            WHERE r.tenant = $1 AND r.run = $2 AND r.status = 'QUEUED'
+            WHERE r.tenant = $1 AND r.run = $2 AND r.status || '' = 'QUEUED'
         ),
         lanes(lane, number, ahead) AS (
             SELECT (SELECT q.lane FROM live_run q WHERE q.status = 'QUEUED' AND q.tenant = $1

@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
+use millstream_model::{ContentHash, TickKind, TickSource, Timestamp};
+use millstream_store::sources::{self, CursorMove};
 use millstream_store::{Batch, Scope, Sql, Store, StoreError, instance};
 
 use crate::databases::Db;
-use crate::fixture::{CHANGE, SET, assert_unavailable, refused};
+use crate::fixture::{CHANGE, SET, assert_unavailable, conflict, refused, tenant};
 use crate::on_postgres;
 
 on_postgres! {
     after_every_connection_was_cut_reads_and_writes_go_on,
     of_batches_applied_together_whose_connections_are_cut_each_is_whole_or_absent,
+    cursors_that_another_process_writes_meanwhile_all_move_as_decided_or_none_does,
     a_commit_of_another_process_is_heard,
     announcements_are_heard_again_after_their_connection_was_cut,
     a_lock_that_is_not_given_and_a_pool_that_is_empty_are_unavailable,
@@ -70,6 +73,61 @@ async fn of_batches_applied_together_whose_connections_are_cut_each_is_whole_or_
         }
     }
     assert!(unknown > 0, "no connection was cut while it was used");
+}
+
+async fn cursors_that_another_process_writes_meanwhile_all_move_as_decided_or_none_does(db: Db) {
+    let (admin, mut other) = (db.admin().await, db.admin().await);
+    let sources = "DELETE FROM tick_source;
+        INSERT INTO tick_source (tenant, kind, location, name, version, timing, cursor_at,
+                                 default_on)
+        SELECT 'a', 'schedule', 'project', name, 1, 'v', 1, TRUE
+        FROM (VALUES ('one'), ('two'), ('three')) AS names(name)";
+    let moves = ["one", "two", "three"].map(|name| CursorMove {
+        source: TickSource {
+            kind: TickKind::Schedule,
+            location: "project".parse().unwrap(),
+            name: name.to_owned(),
+        },
+        timing: ContentHash::from_stored("v".to_owned()),
+        from: Timestamp::from_micros(1),
+        to: Timestamp::from_micros(9),
+        next_due: None,
+    });
+    for (change, is_kept) in
+        [("cursor_at = 7", true), ("version = 2", true), ("cursor_at = 7", false)]
+    {
+        admin.batch_execute(sources).await.unwrap();
+        let writer = other.transaction().await.unwrap();
+        let write = format!("UPDATE tick_source SET {change} WHERE name = 'two'");
+        writer.batch_execute(&write).await.unwrap();
+        let mut batch = Batch::for_tenant(&tenant("a"));
+        sources::move_cursors(&mut batch, &tenant("a"), &moves);
+        let meeting = async {
+            let waiting = "SELECT COUNT(*) FROM pg_stat_activity
+                WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            while admin.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) < 1 {
+                tokio::task::yield_now().await;
+            }
+            if is_kept { writer.commit().await } else { writer.rollback().await }.unwrap();
+        };
+        let (outcome, ()) = tokio::join!(db.store.apply(batch), meeting);
+        let cursors = "SELECT cursor_at FROM tick_source ORDER BY name = 'two', name";
+        let cursors: Vec<i64> =
+            admin.query(cursors, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
+        match (change, is_kept, outcome.is_ok()) {
+            // What was decided for another cursor is not stored, and neither is the rest.
+            ("cursor_at = 7", true, false) => assert_eq!(cursors, [1, 1, 7]),
+            ("cursor_at = 7", false, true) | ("version = 2", true, true) => {
+                assert_eq!(cursors, [9, 9, 9]);
+            }
+            // A row that was written meanwhile may count as missed; nothing is half done then.
+            ("version = 2", true, false) => assert_eq!(cursors, [1, 1, 1]),
+            _ => panic!("{change}, kept {is_kept}: {outcome:?}"),
+        }
+        if outcome.is_err() {
+            assert_eq!(conflict(outcome), "MOVE_CURSORS");
+        }
+    }
 }
 
 async fn a_commit_of_another_process_is_heard(db: Db) {
