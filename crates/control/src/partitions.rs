@@ -1,7 +1,7 @@
 //! Partition keys: which exist, and adding and removing dynamic ones.
 
 use millstream_model::{PartitionKey, PartitionsDef, PartitionsName, TenantId, Timestamp};
-use millstream_plan::{PlanError, tenant_of};
+use millstream_plan::{PlanError, parts_of, tenant_of};
 use millstream_store::{Batch, partitions};
 
 use crate::switches::did_you_mean;
@@ -117,7 +117,7 @@ impl Control {
             return Err(unknown());
         }
         for key in keys {
-            def.parse_key(key).map_err(PlanError::from)?;
+            parts_of((name, def), key, self.now())?;
             let owner = tenant_of(manifest, name, key)?;
             if let Some(owner) = owner.filter(|owner| owner != tenant) {
                 let (key, tenant) = (key.clone(), tenant.clone());

@@ -48,7 +48,11 @@ pub enum PlanError {
         known: Vec<AssetKey>,
     },
     /// No partition has this key.
-    #[error("there is no partition `{key}` in `{partitions}`{}", Near(.near))]
+    #[error(
+        "there is no partition `{key}` in `{partitions}`{}; `millstream partition list \
+         {partitions}` lists them",
+        Near(.near)
+    )]
     PartitionUnknown {
         /// What was asked for.
         key: PartitionKey,
@@ -57,11 +61,22 @@ pub enum PlanError {
         /// Keys that are there and look like it.
         near: Vec<PartitionKey>,
     },
-    /// The key does not have the form of its definition.
-    #[error(transparent)]
-    PartitionForm(#[from] PartitionKeyError),
+    /// The key does not have the form of its definition. How the text begins is fixed: scripts
+    /// look for it.
+    #[error("{problem}; keys of `{partitions}` look like `{form}`")]
+    PartitionForm {
+        /// What is wrong.
+        problem: PartitionKeyError,
+        /// The definition.
+        partitions: PartitionsName,
+        /// How its keys look.
+        form: String,
+    },
     /// What was asked for is divided and no partition was named.
-    #[error("`{asset}` is partitioned by `{partitions}`; name the partition to make")]
+    #[error(
+        "`{asset}` is partitioned by `{partitions}`; name the partition to make, as `--partition \
+         KEY`: `millstream partition list {partitions}` lists them"
+    )]
     PartitionNeeded {
         /// The first asset that needs one.
         asset: AssetKey,
@@ -175,7 +190,7 @@ impl PlanError {
             Self::JobUnknown { .. } => ErrorCode::JobUnknown,
             Self::AssetUnknown { .. } => ErrorCode::AssetUnknown,
             Self::PartitionUnknown { .. } => ErrorCode::PartitionUnknown,
-            Self::PartitionForm(_) | Self::PartitionOfOther { .. } => ErrorCode::PartitionKey,
+            Self::PartitionForm { .. } | Self::PartitionOfOther { .. } => ErrorCode::PartitionKey,
             Self::PartitionNeeded { .. }
             | Self::PartitionNotTaken { .. }
             | Self::PartitionsDiffer { .. } => ErrorCode::PartitionNeeded,

@@ -21,5 +21,5 @@ mod wanted;
 pub use assets::{check_made, code_version, plan_assets, plan_selection};
 pub use error::PlanError;
 pub use job::{plan_job, plan_question};
-pub use partition::{PartitionChoice, tenant_of};
+pub use partition::{PartitionChoice, parts_of, tenant_of};
 pub use wanted::{WantedKeys, dimension_names, wanted_keys};

@@ -41,12 +41,24 @@ pub fn tenant_of(
 ) -> Result<Option<TenantId>, PlanError> {
     let Some(def) = manifest.partitions.get(partitions) else { return Ok(None) };
     let Some(dimension) = def.tenant_dimension() else { return Ok(None) };
-    let parts = def.parse_key(key)?;
+    let parts = parts_of((partitions, def), key, Timestamp::from_micros(0))?;
     let Some(text) = parts.get(dimension.as_str()) else { return Ok(None) };
     let tenant: TenantId =
         text.parse().map_err(|_| PlanError::TenantUnknown { tenant: text.clone() })?;
     enabled_tenant(manifest, &tenant)?;
     Ok(Some(tenant))
+}
+
+/// The parts of `key` by dimension; the error shows how keys of the definition look at `now`.
+pub fn parts_of(
+    (name, def): (&PartitionsName, &PartitionsDef),
+    key: &PartitionKey,
+    now: Timestamp,
+) -> Result<BTreeMap<String, String>, PlanError> {
+    def.parse_key(key).map_err(|problem| {
+        let (partitions, form) = (name.clone(), def.form(now));
+        PlanError::PartitionForm { problem, partitions, form }
+    })
 }
 
 /// What the definitions say of `tenant`, which must be declared and enabled.
@@ -68,7 +80,7 @@ pub(crate) fn check_choice(
     (name, def): (&PartitionsName, &PartitionsDef),
     choice: &PartitionChoice,
 ) -> Result<BTreeMap<String, String>, PlanError> {
-    let dimensions = def.parse_key(&choice.key)?;
+    let dimensions = parts_of((name, def), &choice.key, choice.now)?;
     if let Some(owner) = tenant_of(manifest, name, &choice.key)?
         && owner != *tenant
     {

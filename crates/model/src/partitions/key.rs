@@ -36,6 +36,29 @@ impl PartitionsDef {
         }
     }
 
+    /// How keys look, for whoever wrote one that lacks the form: the key of a window of time that
+    /// exists at `now`, a key of a list, or the names of the parts where there are several.
+    pub fn form(&self, now: Timestamp) -> String {
+        match self {
+            Self::Static { keys } => keys.first().map_or_else(|| "KEY".to_owned(), key_text),
+            Self::TimeWindow(def) => {
+                let windows = def.windows().ok();
+                let key = windows.and_then(|windows| windows.key_of(windows.sample(now)?));
+                key.as_ref().map_or_else(|| "KEY".to_owned(), key_text)
+            }
+            Self::Dynamic(dynamic) if dynamic.dimensions.is_empty() => "KEY".to_owned(),
+            Self::Dynamic(dynamic) => {
+                let names: Vec<&str> =
+                    dynamic.dimensions.iter().map(DimensionName::as_str).collect();
+                names.join(&dynamic.separator)
+            }
+            Self::Multi { dimensions } => {
+                let forms: Vec<String> = dimensions.values().map(|def| def.form(now)).collect();
+                forms.join(&DIMENSION_SEPARATOR.to_string())
+            }
+        }
+    }
+
     /// The dimension that holds the tenant, if the definition names one.
     pub fn tenant_dimension(&self) -> Option<&DimensionName> {
         match self {
@@ -113,6 +136,10 @@ impl PartitionsDef {
             })
             .collect()
     }
+}
+
+fn key_text(key: &PartitionKey) -> String {
+    key.to_string()
 }
 
 impl DynamicPartitions {

@@ -1,6 +1,6 @@
 //! The keys that a definition has: page by page, counted, and those near a wrong one.
 
-use super::{DIMENSION_SEPARATOR, PartitionKey, PartitionsDef};
+use super::{DIMENSION_SEPARATOR, PartitionKey, PartitionsDef, TimeWindow};
 use crate::Timestamp;
 
 /// Most keys that are looked at for one answer.
@@ -75,9 +75,11 @@ impl PartitionsDef {
             Self::TimeWindow(def) => {
                 let Ok(windows) = def.windows() else { return Vec::new() };
                 // Of a window out of range the nearer end; of any other text the latest key.
-                let too_early = windows.window_of(key).is_some_and(|window| window.end <= now);
-                let window =
-                    if too_early { windows.existing(now, None).next() } else { windows.last(now) };
+                let first = windows.existing(now, None).next();
+                let is_before = |first: &TimeWindow| {
+                    windows.window_of(key).is_some_and(|window| window.start < first.start)
+                };
+                let window = first.filter(is_before).or_else(|| windows.last(now));
                 window.and_then(|window| windows.key_of(window)).into_iter().collect()
             }
             Self::Multi { .. } => likely(key, &self.keys(now, None, COMPARED_MAX)),

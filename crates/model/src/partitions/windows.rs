@@ -114,6 +114,11 @@ impl Windows {
         self.holding(before).filter(|window| self.has_window(*window, now))
     }
 
+    /// A window that shows how keys look: the last that exists at `now`, or the first of all.
+    pub fn sample(&self, now: Timestamp) -> Option<TimeWindow> {
+        self.last(now).or_else(|| self.holding(self.first))
+    }
+
     /// The place of a window among all windows of its cadence, counted from 1970. It never moves,
     /// even when the definition's start does, and no other window ever has it.
     pub fn ordinal_of(&self, key: &PartitionKey) -> Option<i64> {

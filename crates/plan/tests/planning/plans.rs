@@ -223,7 +223,7 @@ fn r034_an_unknown_key_is_answered_with_near_ones_and_nothing_is_planned() {
     assert_eq!(
         error.to_string(),
         "there is no partition `jfk::day::fligths` in `keys`; near it are `jfk::day::flights`, \
-         `lga::day::flights`, `jfk::week::flights`"
+         `lga::day::flights`, `jfk::week::flights`; `millstream partition list keys` lists them"
     );
     asked.added.insert(asked.key.clone());
     assert!(plan(&asked).is_ok(), "the store has added it");
@@ -236,16 +236,27 @@ fn a_day_that_is_not_over_has_no_partition_yet() {
     let error = refresh(&all, "jfk", Some("2025-07-10")).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "there is no partition `2025-07-10` in `days`; near it are `2025-07-09`"
+        "there is no partition `2025-07-10` in `days`; near it are `2025-07-09`; `millstream \
+         partition list days` lists them"
     );
 }
 
 #[test]
-fn r031_a_key_without_the_form_is_refused_with_the_fixed_words() {
-    let all = partitioned(&[("keys", by_tenant())], None);
-    let error = refresh(&all, "jfk", Some("broken")).unwrap_err();
-    assert_eq!(error.to_string(), "Invalid partition key format: broken");
-    assert_eq!(error.code(), ErrorCode::PartitionKey);
+fn r031_a_key_without_the_form_is_refused_with_the_fixed_words_and_shows_the_form() {
+    let said = |name: &str, def: PartitionsDef, key: &str| {
+        let all = partitioned(&[(name, def)], None);
+        let error = refresh(&all, "jfk", Some(key)).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::PartitionKey);
+        error.to_string()
+    };
+    assert_eq!(
+        said("keys", by_tenant(), "broken"),
+        "Invalid partition key format: broken; keys of `keys` look like `tenant::grain::metric`"
+    );
+    assert_eq!(
+        said("days", by_day(), "9.7.2025"),
+        "Invalid partition key format: 9.7.2025; keys of `days` look like `2025-07-09`"
+    );
 }
 
 #[test]
