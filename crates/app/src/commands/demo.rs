@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use millstream_model::Clock as _;
+use millstream_model::{Clock as _, ErrorCode};
 use serde_json::{Value, json};
 
 use super::answer::{rows, text};
@@ -33,16 +33,20 @@ const FILES: &[(&str, &[u8])] = &[
     ),
 ];
 
+/// Names of a folder's content that a refusal lists.
+const NAMES_SHOWN: usize = 5;
+
 /// Unpacks the example, runs all of it and shows the result; then serves the pages, unless it is
 /// told to end.
 pub(super) async fn run(folder: &Path, port: u16, exit: bool) -> Result<(), AppError> {
     let clock = SystemClock::start();
-    unpack(folder)?;
     let settings = Settings::read(folder, |name| match name {
         // The example lies where it was unpacked, whatever the surroundings say.
         "DAGS_DIR" | "DAGS_ENABLED" | "MILLSTREAM_DATABASE_URL" => None,
         other => std::env::var(other).ok(),
     });
+    check_free(folder, &settings)?;
+    unpack(folder)?;
     let (served, address) = Served::listen(settings, port).await?;
     served.scanned().await;
     let client = Client::Here(Box::new(served));
@@ -119,6 +123,47 @@ async fn show(client: &Client, all: &[String]) -> Result<(), AppError> {
     let heads = ["AIRPORT", "FLIGHTS", "MEAN DELAY (MIN)", "CANCELLED", "PERIOD", "METRIC TABLES"];
     output::table(&heads, &table);
     Ok(())
+}
+
+/// Whether the example may lie in `folder`: where there is nothing yet, or it lies there already,
+/// and no server runs. Nothing has been written by then.
+fn check_free(folder: &Path, settings: &Settings) -> Result<(), AppError> {
+    let refused = |message: String| AppError::Usage { code: ErrorCode::BadRequest, message };
+    let place = folder.display();
+    if std::os::unix::net::UnixStream::connect(settings.socket()).is_ok() {
+        return Err(refused(format!(
+            "a server runs on {place}; end it, or name another folder: `millstream demo FOLDER`"
+        )));
+    }
+    let failed = |source| AppError::Files { path: folder.to_owned(), source };
+    let mut names = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(error)),
+        Ok(entries) => entries
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect::<Result<Vec<String>, std::io::Error>>()
+            .map_err(failed)?,
+    };
+    if names.is_empty() || is_the_demo(folder) {
+        return Ok(());
+    }
+    names.sort();
+    names.truncate(NAMES_SHOWN);
+    Err(refused(format!(
+        "{place} is not the demo's folder: there is {}; name one that is new or empty: \
+         `millstream demo FOLDER`",
+        names.join(", ")
+    )))
+}
+
+/// Whether the example lies in `folder`, or part of it: how its first file begins says so.
+fn is_the_demo(folder: &Path) -> bool {
+    let Some((name, content)) = FILES.first() else { return false };
+    let begin = |bytes: &[u8]| {
+        bytes.split(|byte| *byte == b'\n').take(3).map(<[u8]>::to_vec).collect::<Vec<_>>()
+    };
+    let there = std::fs::read(folder.join(name)).unwrap_or_default();
+    begin(&there) == begin(content)
 }
 
 /// Writes the example's files that are not there yet, so that what somebody changed stays.
