@@ -38,6 +38,7 @@ mod schedule;
 mod seam;
 mod secret;
 mod sensor;
+mod shell;
 mod source;
 mod status;
 mod step;
@@ -100,6 +101,7 @@ pub use sensor::{
     CURSOR_MAX, FileQuestion, PartitionSync, PartitionsChange, REQUESTS_MAX, RequestTemplate,
     SENSOR_EVERY, SENSOR_TIMEOUT, SensorAnswer, SensorDef, SensorQuestion, SensorRequest,
 };
+pub use shell::shell_word;
 pub use source::{
     SourceFile, SourceSet, StepSources, below_project, is_python, named, shell_commands,
     why_no_source,

@@ -47,7 +47,7 @@ statements! {
         WHERE tenant = $1 AND id = $2 AND ended_at IS NULL";
     RUN = run_columns!("WHERE r.tenant = $1 AND r.id = $2");
     RUN_BY_SHORT_ID = run_columns!(
-        "WHERE r.tenant IN (/*texts $1*/) AND r.id LIKE $2 ORDER BY r.id DESC LIMIT 2"
+        "WHERE r.tenant IN (/*texts $1*/) AND r.id LIKE $2 ORDER BY r.id DESC LIMIT 6"
     );
     RUN_LIST = run_columns!(
         "WHERE r.tenant IN (/*texts $1*/) AND r.id < $2 \
@@ -253,7 +253,7 @@ impl Store {
         rows.into_iter().next().map(|mut row| run_row(&mut row)).transpose()
     }
 
-    /// The runs, at most two, whose id ends with `short`: two mean that it is ambiguous.
+    /// The newest runs, at most six, whose id ends with `short`: two mean that it is ambiguous.
     pub async fn runs_by_short_id(
         &self,
         tenants: &[TenantId],

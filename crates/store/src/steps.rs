@@ -47,6 +47,9 @@ statements! {
         SELECT tenant, CAST($3 AS TEXT), step, status, attempt, started_at, ended_at,
                COALESCE(reason, CAST($4 AS TEXT)), result, result_ref
         FROM step WHERE tenant = $1 AND run = $2 AND status IN ('SUCCESS', 'SKIPPED')";
+    STEP_COUNTS = "
+        SELECT run, status, COUNT(*) FROM step
+        WHERE tenant = $1 AND run IN (/*texts $2*/) GROUP BY run, status";
     LAST_LOOKED_AT = "
         SELECT id, queued_at FROM run
         WHERE tenant = $1 AND id >= $2 ORDER BY id DESC LIMIT 1 OFFSET $3";
@@ -69,6 +72,9 @@ const STEPS_FEW: usize = 64;
 
 /// Runs that are looked through for those of a step.
 const RUNS_MAX: u32 = 1_000;
+
+/// How many steps of a run are in which status.
+pub type StepCounts = BTreeMap<StepStatus, u32>;
 
 /// How steps ended, as far back as was looked.
 #[derive(Debug, Clone, PartialEq)]
@@ -245,6 +251,25 @@ impl Store {
         let params = vec![tenant.into(), (&run).into()];
         let rows = self.read_few(Scope::tenant(tenant), &STEPS_OF_RUN, params).await?;
         rows.into_iter().map(stored_step).collect()
+    }
+
+    /// How many steps of each of `runs` are in which status; those that are pending and were never
+    /// tried are not counted.
+    pub async fn step_counts(
+        &self,
+        tenant: &TenantId,
+        runs: &[RunId],
+    ) -> Result<BTreeMap<RunId, StepCounts>, StoreError> {
+        let mut counts: BTreeMap<RunId, StepCounts> = BTreeMap::new();
+        if runs.is_empty() {
+            return Ok(counts);
+        }
+        let params = vec![tenant.into(), json(&runs)];
+        for mut row in self.read(Scope::tenant(tenant), &STEP_COUNTS, params).await? {
+            let (run, status) = (row.parse()?, row.parse()?);
+            counts.entry(run).or_default().insert(status, row.count()?);
+        }
+        Ok(counts)
     }
 
     /// How steps called `step` ended later than `at` in the run `first` and those after it: the

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use millstream_model::{ByteSize, HumanDuration, StepUsage};
+use millstream_model::{ByteSize, Clock as _, HumanDuration, StepUsage, Timestamp, shell_word};
+use millstream_server::format;
 use serde_json::{Value, json};
 
 use super::answer::{rows, text};
@@ -11,6 +12,7 @@ use super::dead_letter::retry_run;
 use super::tenants::listed_tenants;
 use crate::cli::{Global, RunCommand};
 use crate::client::{Client, Method, encoded};
+use crate::clock::SystemClock;
 use crate::error::AppError;
 use crate::output;
 
@@ -95,6 +97,7 @@ async fn list(
         output::json(&runs);
         return Ok(());
     }
+    let now = SystemClock::start().now();
     let table: Vec<Vec<String>> = runs
         .iter()
         .map(|run| {
@@ -104,19 +107,42 @@ async fn list(
                 text(run, "/tenant"),
                 text(run, "/title"),
                 text(run, "/partition"),
-                format!("{}/{}", text(run, "/steps_done"), text(run, "/steps_total")),
+                steps(run),
+                took(run, now),
                 text(run, "/queued_at"),
                 why(run),
             ]
         })
         .collect();
-    let heads = ["STATUS", "RUN", "TENANT", "WHAT", "PARTITION", "STEPS", "QUEUED", "WHY"];
+    let heads =
+        ["STATUS", "RUN", "TENANT", "WHAT", "PARTITION", "STEPS", "DURATION", "QUEUED", "WHY"];
     output::table(&heads, &table);
     Ok(())
 }
 
+/// How many of a run's steps are done, and how many failed: those that never ran are neither.
+fn steps(run: &Value) -> String {
+    let count = |status: &str| run.pointer(&format!("/step_counts/{status}"))?.as_u64();
+    let [done, skipped, failed] =
+        ["SUCCESS", "SKIPPED", "FAILURE"].map(|status| count(status).unwrap_or(0));
+    let of_all = format!("{}/{}", done + skipped, text(run, "/steps_total"));
+    if failed > 0 { format!("{of_all}, {failed} failed") } else { of_all }
+}
+
+/// How long a run took, or has been going on; `–` before it starts.
+fn took(run: &Value, now: Timestamp) -> String {
+    let at = |name: &str| {
+        serde_json::from_value::<Timestamp>(run.get(name).cloned().unwrap_or_default()).ok()
+    };
+    let since = |start: Timestamp| at("ended_at").unwrap_or(now).since(start);
+    at("started_at").map_or_else(|| "–".to_owned(), |start| format::took(since(start)))
+}
+
 /// Why a run failed or waits; `–` when there is nothing to explain.
 pub(super) fn why(run: &Value) -> String {
+    if let Some(waits) = run.get("waits").and_then(Value::as_str) {
+        return waits.to_owned();
+    }
     match (run.get("failure"), run.get("hold_text").or_else(|| run.get("hold"))) {
         (Some(Value::String(failure)), _) => failure.clone(),
         (_, Some(Value::String(hold))) => hold.clone(),
@@ -219,10 +245,20 @@ pub(super) fn print_outcome(view: &Value) {
         .collect();
     output::table(&["  STEP STATUS", "STEP", "ATTEMPT", "WHY"], &steps);
     for step in rows(view, "steps") {
-        let Some(detail) = step.pointer("/error/detail").and_then(Value::as_str) else { continue };
-        output::line(&format!("  {}:", text(step, "/step")));
-        for line in detail.lines() {
-            output::line(&format!("    {line}"));
+        let name = text(step, "/step");
+        if let Some(detail) = step.pointer("/error/detail").and_then(Value::as_str) {
+            output::line(&format!("  {name}:"));
+            for line in detail.lines() {
+                output::line(&format!("    {line}"));
+            }
+        }
+        let attempt = step.get("attempt").and_then(Value::as_u64).unwrap_or(0);
+        let has_output = ["command", "python", "local"].contains(&text(step, "/kind").as_str());
+        if text(step, "/status") == "FAILURE" && attempt > 0 && has_output {
+            let (run, word) = (short(&text(run, "/run_id")), shell_word(&name));
+            output::line(&format!(
+                "  what {name} has written: `millstream run logs {run} --step {word}`"
+            ));
         }
     }
 }

@@ -62,7 +62,8 @@ pub(crate) async fn list(
     let limit = query.limit.unwrap_or(LIMIT).min(LIMIT_MAX);
     let tenants = [visitor.tenant()?.clone()];
     let store = state.control.store();
-    let runs = store.run_list(&tenants, &filter, limit).await.map_err(ControlError::from)?;
+    let [tenant] = &tenants;
+    let runs = state.control.listed_runs(tenant, &filter, limit).await?;
     let end = store.run_search_end(&tenants, &filter).await.map_err(ControlError::from)?;
     let end = end.map(|run| [(SEARCHED_TO, run.to_string())]);
     Ok((end, Json(runs)).into_response())

@@ -1,14 +1,14 @@
 //! A definition file: its versions, which of them is live, and the way back to another.
 
 use askama::Template;
-use millstream_model::Timestamp;
 use millstream_model::view::{FileRow, FileState, VersionRow};
+use millstream_model::{Timestamp, shell_word};
 
 use crate::format::{self, Moment};
 use crate::frame::Frame;
 use crate::html::Html;
 use crate::link;
-use crate::parts::{Badge, Equivalent, shell_word};
+use crate::parts::{Badge, Equivalent};
 
 /// What the page shows.
 #[derive(Debug, Clone)]

@@ -1,8 +1,8 @@
 //! One job: its schedule and switch, its steps as they last ran, a form that launches it.
 
 use askama::Template;
-use millstream_model::Timestamp;
 use millstream_model::view::{JobRow, RunRow, StepRow};
+use millstream_model::{Timestamp, shell_word};
 
 use crate::format;
 use crate::frame::Frame;
@@ -10,7 +10,7 @@ use crate::html::Html;
 use crate::link;
 use crate::pages::automation::{Decided, JobLine};
 use crate::pages::gantt::Gantt;
-use crate::parts::{Badge, Equivalent, RunLine, RunTable, shell_word};
+use crate::parts::{Badge, Equivalent, RunLine, RunTable};
 
 /// What the page shows.
 #[derive(Debug, Clone)]

@@ -6,13 +6,13 @@ use std::str::FromStr;
 use askama::Template;
 use millstream_control::{TAG_SEARCH_MAX, TagFilter};
 use millstream_model::view::RunRow;
-use millstream_model::{JobName, RunId, RunStatus, TenantId, Timestamp};
+use millstream_model::{JobName, RunId, RunStatus, TenantId, Timestamp, shell_word};
 
 use crate::format;
 use crate::frame::Frame;
 use crate::html::Html;
 use crate::link;
-use crate::parts::{Equivalent, RunLine, RunTable, shell_word};
+use crate::parts::{Equivalent, RunLine, RunTable};
 
 /// What the page shows.
 #[derive(Debug, Clone)]

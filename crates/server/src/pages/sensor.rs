@@ -2,14 +2,14 @@
 
 use askama::Template;
 use millstream_model::view::{SensorRow, SensorStand, SensorTest};
-use millstream_model::{TenantId, TickRow, Timestamp};
+use millstream_model::{TenantId, TickRow, Timestamp, shell_word};
 
 use crate::format::{self, Moment};
 use crate::frame::Frame;
 use crate::html::Html;
 use crate::link;
 use crate::pages::automation::Decided;
-use crate::parts::{Badge, Equivalent, TickName, TickTable, shell_word, why, with_word};
+use crate::parts::{Badge, Equivalent, TickName, TickTable, why, with_word};
 
 /// Requests of a test that are shown.
 const REQUESTS_SHOWN: usize = 20;

@@ -2,13 +2,13 @@
 
 use askama::Template;
 use millstream_control::Why;
-use millstream_model::Timestamp;
+use millstream_model::{Timestamp, shell_word};
 
 use crate::format::Moment;
 use crate::frame::Frame;
 use crate::html::Html;
 use crate::link;
-use crate::parts::{Equivalent, shell_word};
+use crate::parts::Equivalent;
 
 /// What the page shows.
 #[derive(Debug, Clone)]

@@ -31,24 +31,3 @@ impl Default for Equivalent {
         Self::new()
     }
 }
-
-/// `text` as one word of a shell command.
-pub fn shell_word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,|".contains(c);
-    if !text.is_empty() && text.chars().all(|c| plain(c) && c != '|') {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_shell_would_split_or_expand_is_quoted() {
-        assert_eq!(shell_word("jfk::day::flights"), "jfk::day::flights");
-        assert_eq!(shell_word("a|b c"), "'a|b c'");
-        assert_eq!(shell_word("it's"), r"'it'\''s'");
-    }
-}

@@ -9,7 +9,7 @@ mod run_table;
 mod tick_table;
 
 pub use badge::{Badge, Built, Switch};
-pub use equivalent::{Equivalent, shell_word};
+pub use equivalent::Equivalent;
 pub use glyph::{Glyph, Tone};
 pub use metadata::Shown;
 pub use plot::Plot;

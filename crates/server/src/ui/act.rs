@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::Redirect;
 use millstream_control::{Control, Deletions, Launched, MaterializeRequest, Rollback};
 use millstream_model::view::PartitionState;
-use millstream_model::{Caller, PartitionKey, RunRequest, TenantId};
+use millstream_model::{Caller, PartitionKey, RunRequest, TenantId, shell_word};
 use serde::Deserialize;
 
 use crate::access::Visitor;
@@ -15,7 +15,6 @@ use crate::input::{
     AssetPath, Fields, FilePath, JobPath, RunPath, Segments, asset_key, job_name, partition_key,
 };
 use crate::link;
-use crate::parts::shell_word;
 use crate::problem::Problem;
 use crate::state::ServerState;
 use crate::ui::read::job_row;

@@ -19,6 +19,7 @@ use crate::fixture::{at, claimed, conflict, duplicate, queue, run_id, tenant};
 
 conformance! {
     a_step_keeps_its_first_start_and_its_last_outcome,
+    the_steps_of_several_runs_are_counted_by_status,
     a_step_changes_only_from_a_status_it_can_leave,
     a_step_that_never_started_cannot_succeed,
     the_open_steps_of_a_run_that_is_over_are_ended_and_counted,
@@ -75,6 +76,20 @@ async fn a_step_keeps_its_first_start_and_its_last_outcome(db: Db) {
     let stored = &stored[&step];
     assert_eq!((stored.started_at, stored.ended_at), (Some(at(0)), Some(at(3))));
     assert_eq!((stored.status, &stored.result), (S::Success, &result));
+}
+
+async fn the_steps_of_several_runs_are_counted_by_status(db: Db) {
+    use {StepEvent as E, StepStatus as S};
+    let tenant = tenant("a");
+    let keys: [StepKey; 3] = ["a", "b", "c"].map(|key| key.parse().unwrap());
+    for key in &keys {
+        apply(&db.store, &tenant, &change(key, E::Started, S::Started, at(1))).await.unwrap();
+    }
+    apply(&db.store, &tenant, &change(&keys[0], E::Succeeded, S::Success, at(2))).await.unwrap();
+    let counts = db.store.step_counts(&tenant, &[run_id(1), run_id(2)]).await.unwrap();
+    let of_one = BTreeMap::from([(S::Success, 1), (S::Started, 2)]);
+    assert_eq!(counts, BTreeMap::from([(run_id(1), of_one)]));
+    assert_eq!(db.store.step_counts(&tenant, &[]).await.unwrap(), BTreeMap::new());
 }
 
 async fn a_step_changes_only_from_a_status_it_can_leave(db: Db) {
