@@ -82,9 +82,9 @@ pub(crate) enum Command {
     /// List, show, retry and cancel runs, and read their logs.
     #[command(subcommand)]
     Run(RunCommand),
-    /// Say why a run, an asset or a schedule is as it is.
+    /// Say why a run, an asset, a schedule, a sensor or a job is as it is.
     Why {
-        /// The run's id or its last 8 digits, the asset's key, or the schedule's name.
+        /// The run's id or its last 8 digits, the asset's key, or the name of one of the others.
         subject: String,
     },
     /// List, show, retry and discard runs that were given up.

@@ -1,12 +1,16 @@
 //! What a use case can refuse, sorted by what the caller can do.
 
 use millstream_decide::condition::ConditionError;
+use millstream_model::view::RunRow;
 use millstream_model::{
     AssetKey, Closed, ErrorCode, IllegalTransition, PRIORITY_TAG, PartitionsName, RETRIES_TAG,
     RunId, RunStatus, TenantId,
 };
 use millstream_plan::PlanError;
 use millstream_store::StoreError;
+
+/// Runs that an error names which could have been meant.
+const CANDIDATES: usize = 5;
 
 /// A use case that was refused or failed.
 #[derive(Debug, thiserror::Error)]
@@ -26,11 +30,28 @@ pub enum ControlError {
         run: String,
     },
 
-    /// Two runs end with the same digits.
-    #[error("more than one run ends with {short}; give the whole id")]
+    /// Too few digits to mean a run.
+    #[error(
+        "{text} is too short for a run: give its id, or at least its last {min} digits, as \
+         `millstream run list` shows them"
+    )]
+    RunShort {
+        /// What was given.
+        text: String,
+        /// How many digits are needed.
+        min: usize,
+    },
+
+    /// Several runs end with the same digits.
+    #[error(
+        "more than one run ends with {short}; give more digits or the whole id: {}",
+        candidates(runs)
+    )]
     RunAmbiguous {
         /// The short form.
         short: String,
+        /// The newest of them.
+        runs: Vec<RunRow>,
     },
 
     /// The run is over, or not yet begun.
@@ -53,15 +74,15 @@ pub enum ControlError {
         retry: RunId,
     },
 
-    /// No run, asset or schedule is called so.
+    /// No run, asset, schedule, sensor or job is called so.
     #[error(
-        "there is no run, asset or schedule {subject}{near}; `millstream run list`, `asset list` \
-         and `schedule list` show them"
+        "there is no run, asset, schedule, sensor or job {subject}{near}; `millstream run list`, \
+         `asset list`, `schedule list`, `sensor list` and `job list` show them"
     )]
     SubjectUnknown {
         /// What was asked about.
         subject: String,
-        /// The nearest asset or schedule, as a remark.
+        /// The nearest name, as a remark.
         near: String,
     },
 
@@ -267,7 +288,9 @@ impl ControlError {
         match self {
             Self::Store(error) => error.code(),
             Self::Plan(error) => error.code(),
-            Self::RunUnknown { .. } | Self::RunAmbiguous { .. } => ErrorCode::RunUnknown,
+            Self::RunUnknown { .. } | Self::RunShort { .. } | Self::RunAmbiguous { .. } => {
+                ErrorCode::RunUnknown
+            }
             Self::RunStatus { .. } | Self::RunRetried { .. } | Self::DeadLetterClosed { .. } => {
                 ErrorCode::RunStatus
             }
@@ -295,6 +318,15 @@ impl ControlError {
             Self::Illegal(_) => ErrorCode::RunStatus,
         }
     }
+}
+
+/// The runs that could have been meant, as far as an error names them.
+fn candidates(runs: &[RunRow]) -> String {
+    let named = runs.iter().take(CANDIDATES);
+    let named: Vec<String> =
+        named.map(|run| format!("{} ({}, {})", run.run_id, run.title, run.status)).collect();
+    let more = if runs.len() > CANDIDATES { " and more" } else { "" };
+    format!("{}{more}", named.join(", "))
 }
 
 /// The names that could have been meant, if there are any.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use millstream_decide::schedule::{Look, adopt};
 use millstream_model::view::ScheduleRow;
 use millstream_model::{
-    Manifest, ScheduleTarget, TenantId, TickKind, TickRow, TickSource, Timestamp,
+    JobName, Manifest, ScheduleTarget, TenantId, TickKind, TickRow, TickSource, Timestamp,
 };
 use millstream_store::sources::{self, SourceWord, StoredSource};
 
@@ -44,11 +44,13 @@ impl Control {
         let mut last = self.store.last_ticks(tenant, kind, SCHEDULES_MAX).await?;
         let mut rows = Vec::new();
         for (manifest, _, live) in catalog.schedules() {
+            let words = self.store.job_overrides(tenant, &manifest.location).await?;
             for schedule in live.iter().filter(|schedule| schedule.tenant == *tenant) {
                 let source = source_of(manifest, schedule);
                 let stored = stored.remove(&source);
                 let due = stored.as_ref().and_then(|(stored, _)| stored.next_due);
-                let row = self.schedule_row(manifest, schedule, stored, last.remove(&source));
+                let mut row = self.schedule_row(manifest, schedule, stored, last.remove(&source));
+                row.job_off = row.job.as_ref().is_some_and(|job| !is_job_on(manifest, &words, job));
                 rows.push(DueSchedule { row, due });
             }
         }
@@ -87,6 +89,7 @@ impl Control {
             enabled,
             enabled_default,
             enabled_override,
+            job_off: false,
             next_at: if enabled { schedule.timing.next_fire(after) } else { None },
             last_tick,
         }
@@ -175,4 +178,10 @@ impl Control {
         }
         Err(ControlError::ScheduleContended { schedule: name.to_owned() })
     }
+}
+
+/// Whether `job` may run: by what somebody said, or else by its file.
+fn is_job_on(manifest: &Manifest, words: &BTreeMap<JobName, bool>, job: &JobName) -> bool {
+    let word = words.get(job).copied();
+    word.unwrap_or_else(|| manifest.jobs.get(job).is_some_and(|job| job.enabled))
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use millstream_decide::why::Tries;
+use millstream_decide::why::{Tries, missing_words};
 use millstream_model::view::{
     AssetRow, MaterializationRow, PartitionRow, PartitionState, RunRow, StepRow,
 };
@@ -14,7 +14,9 @@ use millstream_model::{
 use millstream_plan::PlanError;
 use millstream_store::materializations::StateCounts;
 use millstream_store::steps::StoredStep;
+use serde::Serialize;
 
+use crate::why::maker;
 use crate::{Control, ControlError};
 
 /// Partitions that an asset's page shows.
@@ -55,6 +57,17 @@ pub struct AssetView {
     pub partitions: Vec<PartitionRow>,
     /// Its tries since it was made, newest first; none of an asset with partitions.
     pub tries: Tries,
+    /// Those of what it is made from that were never made, each with what makes it.
+    pub never_made: Vec<NeverMade>,
+}
+
+/// An asset that was never made and that another is made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NeverMade {
+    /// The asset.
+    pub asset: AssetKey,
+    /// That it was never made, and the command that makes it.
+    pub text: String,
 }
 
 impl Control {
@@ -108,14 +121,17 @@ impl Control {
             return Err(unknown());
         }
         // The short form is the end of an id: hexadecimal digits, and enough of them to mean one.
-        if text.len() < SHORT_MIN || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        if !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(unknown());
         }
-        let mut found = self.store.runs_by_short_id(tenants, text).await?;
-        match (found.pop(), found.pop()) {
-            (Some(row), None) => Ok(row),
-            (None, _) => Err(unknown()),
-            (Some(_), Some(_)) => Err(ControlError::RunAmbiguous { short: text.to_owned() }),
+        if text.len() < SHORT_MIN {
+            return Err(ControlError::RunShort { text: text.to_owned(), min: SHORT_MIN });
+        }
+        let runs = self.store.runs_by_short_id(tenants, text).await?;
+        match runs.as_slice() {
+            [] => Err(unknown()),
+            [row] => Ok(row.clone()),
+            _ => Err(ControlError::RunAmbiguous { short: text.to_owned(), runs }),
         }
     }
 
@@ -198,6 +214,8 @@ impl Control {
         let feeds =
             rows.iter().filter(|row| row.deps.contains(key)).map(|row| row.asset.clone()).collect();
         let known: Vec<AssetKey> = rows.iter().map(|row| row.asset.clone()).collect();
+        let deps = rows.iter().find(|row| row.asset == *key).map(|row| row.deps.clone());
+        let never_made = self.never_made(tenant, &rows, &deps.unwrap_or_default()).await?;
         let Some(asset) = rows.into_iter().find(|row| row.asset == *key) else {
             let likely = known.iter().map(ToString::to_string).collect::<Vec<_>>();
             let likely = nearest(&key.to_string(), likely.iter().map(String::as_str));
@@ -213,7 +231,23 @@ impl Control {
             }
         };
         let tries = self.tries(tenant, &asset).await?;
-        Ok(AssetView { asset, feeds, history, partitions, tries })
+        Ok(AssetView { asset, feeds, history, partitions, tries, never_made })
+    }
+
+    /// Those of `deps` that were never made, each with what makes it.
+    async fn never_made(
+        &self,
+        tenant: &TenantId,
+        rows: &[AssetRow],
+        deps: &[AssetKey],
+    ) -> Result<Vec<NeverMade>, ControlError> {
+        let catalog = self.catalog().await?;
+        let never = rows.iter().filter(|row| row.latest.is_none() && deps.contains(&row.asset));
+        let told = |row: &AssetRow| NeverMade {
+            asset: row.asset.clone(),
+            text: missing_words(&row.asset, maker(&catalog, tenant, row)),
+        };
+        Ok(never.map(told).collect())
     }
 
     async fn partition_rows(

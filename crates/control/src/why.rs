@@ -1,22 +1,25 @@
-//! Why: loads what is stored about a run, an asset or a schedule, and has `decide` say it.
+//! Why: loads what is stored about a run, an asset, a schedule, a sensor or a job, and has `decide`
+//! say it.
 
 use std::collections::BTreeMap;
 
 use millstream_decide::why::{
-    AssetFacts, Made, OlderParts, PARTITIONS_NAMED, RunFacts, ScheduleFacts, Tries, Try, Upstream,
-    Why, why_asset, why_run, why_schedule,
+    AssetFacts, JobFacts, Made, Maker, OlderParts, PARTITIONS_NAMED, RunFacts, ScheduleFacts,
+    SensorFacts, Tries, Try, Upstream, Why, why_asset, why_job, why_run, why_schedule, why_sensor,
 };
-use millstream_model::view::{AssetRow, ScheduleRow};
+use millstream_model::view::{AssetRow, JobRow, RunRow, ScheduleRow, SensorRow};
 use millstream_model::{
-    AssetKey, Event, JobName, JobShape, Manifest, PartitionKey, PartitionsDef, RunId, StepKey,
-    StepStatus, TenantId, TickKind, TickSource, Timestamp,
+    AssetKey, Event, JobName, JobShape, Manifest, PartitionKey, PartitionsDef, RunId, RunStatus,
+    StepKey, StepStatus, TenantId, TickKind, TickSource, Timestamp,
 };
 use millstream_plan::code_version;
 use millstream_plan::selection::select;
 use millstream_store::outdated::PartitionsOf;
+use millstream_store::runs::RunFilter;
 use millstream_store::steps::StepEnd;
 
 use crate::catalog::Catalog;
+use crate::live_sensors::tick_source;
 use crate::schedules::DueSchedule;
 use crate::switches::did_you_mean;
 use crate::{Control, ControlError};
@@ -25,7 +28,7 @@ use crate::{Control, ControlError};
 const EVENTS_MAX: u32 = 1_000;
 
 /// Runs of a schedule's last tick that an answer names.
-const RUNS_MAX: usize = 5;
+const RUNS_MAX: u32 = 5;
 
 /// Tries of an asset that an answer counts.
 const TRIES_MAX: u32 = 20;
@@ -37,12 +40,12 @@ const SCHEDULES_TOLD: usize = 5;
 const RETRIES_MAX: usize = 20;
 
 impl Control {
-    /// Why what `subject` names is as it is: a run's id or its last digits, an asset's key, or a
-    /// schedule's name, looked for in this order.
+    /// Why what `subject` names is as it is: a run's id or its last digits, an asset's key, or the
+    /// name of a schedule, a sensor or a job, looked for in this order.
     pub async fn why(&self, tenant: &TenantId, subject: &str) -> Result<Why, ControlError> {
         match self.find_run(std::slice::from_ref(tenant), subject).await {
             Ok(run) => return self.why_run(tenant, run.run_id).await,
-            Err(ControlError::RunUnknown { .. }) => {}
+            Err(ControlError::RunUnknown { .. } | ControlError::RunShort { .. }) => {}
             Err(error) => return Err(error),
         }
         if let Ok(key) = subject.parse::<AssetKey>()
@@ -51,26 +54,52 @@ impl Control {
             return Ok(why_asset(&facts));
         }
         let mut schedules = self.due_schedules_of(tenant).await?;
-        match schedules.iter().position(|it| it.row.name.as_str() == subject) {
-            Some(place) => {
-                let schedule = schedules.swap_remove(place);
-                Ok(why_schedule(&self.schedule_facts(tenant, schedule).await?))
-            }
-            None => Err(self.subject_unknown(tenant, subject, &schedules).await?),
+        if let Some(place) = schedules.iter().position(|it| it.row.name.as_str() == subject) {
+            let schedule = schedules.swap_remove(place);
+            return Ok(why_schedule(&self.schedule_facts(tenant, schedule).await?));
         }
+        let mut names: Vec<String> = schedules.iter().map(|it| it.row.name.to_string()).collect();
+        let sensors = self.sensor_rows(tenant).await?;
+        names.extend(sensors.iter().map(|row| row.name.to_string()));
+        if let Some(sensor) = sensors.into_iter().find(|row| row.name.as_str() == subject) {
+            return Ok(why_sensor(&self.sensor_facts(tenant, sensor).await?));
+        }
+        let jobs = self.job_rows(tenant).await?;
+        names.extend(jobs.iter().map(|row| row.name.to_string()));
+        if let Some(job) = jobs.into_iter().find(|row| row.name.as_str() == subject) {
+            let schedules = schedules.into_iter().map(|it| it.row).collect();
+            return Ok(why_job(&self.job_facts(tenant, job, schedules).await?));
+        }
+        let assets = self.asset_rows(tenant).await?;
+        names.extend(assets.iter().map(|row| row.asset.to_string()));
+        let near = did_you_mean(subject, names.iter().map(String::as_str));
+        Err(ControlError::SubjectUnknown { subject: subject.to_owned(), near })
     }
 
-    async fn subject_unknown(
+    async fn sensor_facts(
         &self,
         tenant: &TenantId,
-        subject: &str,
-        schedules: &[DueSchedule],
-    ) -> Result<ControlError, ControlError> {
-        let assets = self.asset_rows(tenant).await?;
-        let assets: Vec<String> = assets.iter().map(|row| row.asset.to_string()).collect();
-        let schedules = schedules.iter().map(|it| it.row.name.as_str());
-        let near = did_you_mean(subject, assets.iter().map(String::as_str).chain(schedules));
-        Ok(ControlError::SubjectUnknown { subject: subject.to_owned(), near })
+        sensor: SensorRow,
+    ) -> Result<SensorFacts, ControlError> {
+        let stand = self.sensor_stand(tenant, sensor.name.as_str()).await?;
+        let source = tick_source(&sensor.location, sensor.name.as_str());
+        let runs = self.runs_of_last_tick(tenant, &source).await?;
+        Ok(SensorFacts { sensor, stand, runs, now: self.now() })
+    }
+
+    async fn job_facts(
+        &self,
+        tenant: &TenantId,
+        job: JobRow,
+        mut schedules: Vec<ScheduleRow>,
+    ) -> Result<JobFacts, ControlError> {
+        schedules.retain(|it| it.location == job.location && it.job.as_ref() == Some(&job.name));
+        let of_job = RunFilter { job: Some(job.name.clone()), ..RunFilter::default() };
+        let queued = RunFilter { status: Some(RunStatus::Queued), ..of_job.clone() };
+        let tenants = std::slice::from_ref(tenant);
+        let newest = self.store.run_list(tenants, &of_job, 1).await?.pop();
+        let waiting = self.store.run_list(tenants, &queued, RUNS_MAX).await?;
+        Ok(JobFacts { job, newest, waiting, schedules })
     }
 
     async fn why_run(&self, tenant: &TenantId, run: RunId) -> Result<Why, ControlError> {
@@ -100,11 +129,12 @@ impl Control {
         let mut upstream = Vec::new();
         for row in rows.iter().filter(|row| asset.deps.contains(&row.asset)) {
             let at = row.latest.as_ref().map(|latest| latest.at);
-            let made = match &parts {
-                None => Made::Whole(at),
-                Some(parts) => {
+            let made = match (&parts, at) {
+                (_, None) => Made::Never(maker(&catalog, tenant, row)),
+                (None, Some(at)) => Made::Whole(at),
+                (Some(parts), Some(at)) => {
                     // Each partition is made from the one of the same key, or from all there is.
-                    let at = at.filter(|_| row.partitions != asset.partitions);
+                    let at = Some(at).filter(|_| row.partitions != asset.partitions);
                     let from = (&row.asset, at);
                     let found =
                         self.store.partitions_outdated(tenant, parts, from, PARTITIONS_NAMED);
@@ -202,8 +232,18 @@ impl Control {
     ) -> Result<ScheduleFacts, ControlError> {
         let (location, name) = (schedule.location.clone(), schedule.name.to_string());
         let source = TickSource { kind: TickKind::Schedule, location, name };
-        let ticks = self.store.ticks(tenant, &source, None, 1).await?;
-        let requested = ticks.into_iter().flat_map(|tick| tick.runs).take(RUNS_MAX);
+        let runs = self.runs_of_last_tick(tenant, &source).await?;
+        Ok(ScheduleFacts { schedule, runs, due, now: self.now() })
+    }
+
+    /// The first runs of the last tick of `source`, or what tries them again.
+    async fn runs_of_last_tick(
+        &self,
+        tenant: &TenantId,
+        source: &TickSource,
+    ) -> Result<Vec<RunRow>, ControlError> {
+        let ticks = self.store.ticks(tenant, source, None, 1).await?;
+        let requested = ticks.into_iter().flat_map(|tick| tick.runs).take(RUNS_MAX as usize);
         let mut runs = Vec::new();
         for requested in requested {
             let mut run = self.store.run(tenant, requested.run_id).await?;
@@ -213,7 +253,18 @@ impl Control {
             }
             runs.extend(run);
         }
-        Ok(ScheduleFacts { schedule, runs, due, now: self.now() })
+        Ok(runs)
+    }
+}
+
+/// What could make an asset that was never made.
+pub(crate) fn maker(catalog: &Catalog, tenant: &TenantId, row: &AssetRow) -> Maker {
+    let mut manifests = catalog.manifests().filter(|it| it.tenants.contains_key(tenant));
+    let def = manifests.find_map(|manifest| manifest.assets.get(&row.asset));
+    match (def.is_some_and(|def| def.step.is_some()), &row.partitions) {
+        (false, _) => Maker::Elsewhere,
+        (true, None) => Maker::Step,
+        (true, Some(_)) => Maker::StepOfPartitions,
     }
 }
 

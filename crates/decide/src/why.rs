@@ -1,5 +1,5 @@
 //! Why runs are as they are, in words: made of what is stored, never guessed.
-//! `asset` says it of assets, `schedule` of schedules.
+//! `asset` says it of assets, `schedule` of schedules, `sensor` of sensors, `job` of jobs.
 //!
 //! `control` loads the facts and asks; pages, the API and `millstream why` show the same answer.
 
@@ -8,12 +8,17 @@ use millstream_model::{DeadLetter, Event, EventBody, RunStatus, StepError, StepS
 use serde::{Deserialize, Serialize};
 
 pub use asset::{
-    AssetFacts, Made, OlderParts, PARTITIONS_NAMED, Tries, Try, Upstream, tries_words, why_asset,
+    AssetFacts, Made, Maker, OlderParts, PARTITIONS_NAMED, Tries, Try, Upstream, missing_words,
+    tries_words, why_asset,
 };
+pub use job::{JobFacts, why_job};
 pub use schedule::{ScheduleFacts, why_schedule};
+pub use sensor::{SensorFacts, why_sensor};
 
 mod asset;
+mod job;
 mod schedule;
+mod sensor;
 
 /// Steps that wait which an answer names; the others are counted.
 const WAITS_NAMED: usize = 20;

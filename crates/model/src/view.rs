@@ -85,10 +85,20 @@ pub struct ScheduleRow {
     pub enabled_default: bool,
     /// What somebody says against the file, by whom and since when.
     pub enabled_override: Option<SwitchWord>,
+    /// Whether its job is switched off, so that its ticks run nothing.
+    #[serde(default)]
+    pub job_off: bool,
     /// When it ticks next.
     pub next_at: Option<Timestamp>,
     /// Its last tick.
     pub last_tick: Option<TickRow>,
+}
+
+impl ScheduleRow {
+    /// The job that keeps it from running anything, because that is switched off.
+    pub fn stopped_by(&self) -> Option<&JobName> {
+        self.job.as_ref().filter(|_| self.job_off)
+    }
 }
 
 /// A sensor of a tenant.

@@ -75,6 +75,7 @@ pub(crate) async fn finish(
                 problem = problem.message, "a request failed");
         }
         let tenant = tenant_of(uri.path(), problem.code);
+        let problem = with_broken_files(&state, problem, uri.path()).await;
         response = shown(&problem, (&id, tenant), reader);
     }
     let headers = response.headers_mut();
@@ -88,6 +89,35 @@ pub(crate) async fn finish(
         headers.insert(REQUEST_ID, value);
     }
     response
+}
+
+/// Adds to the refusal of a name that nothing has which definition files are broken: it may stand
+/// in one of them.
+async fn with_broken_files(state: &ServerState, problem: Problem, path: &str) -> Problem {
+    let is_of_name = match problem.code {
+        ErrorCode::JobUnknown
+        | ErrorCode::AssetUnknown
+        | ErrorCode::ScheduleUnknown
+        | ErrorCode::SensorUnknown => true,
+        ErrorCode::NotFound => path.contains("/why/"),
+        _ => false,
+    };
+    if !is_of_name {
+        return problem;
+    }
+    // Where the files cannot be read there is only less to add.
+    let broken = state.control.broken_files().await.unwrap_or_default();
+    let Some(first) = broken.first() else { return problem };
+    let (files, are) = match broken.len() {
+        1 => (format!("file {first}"), "is"),
+        many => (format!("files {first} and {} more", many - 1), "are"),
+    };
+    let message = format!(
+        "{}; the definition {files} {are} broken, and what is new there is not loaded: `millstream \
+         definitions status` shows why",
+        problem.message
+    );
+    Problem { message, ..problem }
 }
 
 async fn answer(work: impl Future<Output = Response>) -> Result<Response, Problem> {

@@ -70,6 +70,7 @@ fn status_of(code: ErrorCode) -> StatusCode {
         C::NotFound
         | C::JobUnknown
         | C::ScheduleUnknown
+        | C::SensorUnknown
         | C::AssetUnknown
         | C::PartitionUnknown
         | C::TenantUnknown

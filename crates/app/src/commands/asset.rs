@@ -190,6 +190,9 @@ async fn show(client: &Client, global: &Global, key: &str) -> Result<(), AppErro
             text(view, "/group"),
             text(view, "/description")
         ));
+        for missing in rows(view, "never_made") {
+            output::line(&format!("  made from {}", text(missing, "/text")));
+        }
         for made in rows(view, "history") {
             let by = match made.get("reported_by").and_then(Value::as_str) {
                 Some(name) => format!("reported by {name}"),

@@ -4,7 +4,7 @@ use millstream_model::Timestamp;
 use serde_json::{Value, json};
 
 use super::answer::{rows, text};
-use super::ticking::{Kind, last, outcome, standing, state, warn, which};
+use super::ticking::{Kind, last, outcome, standing, state, stopped, warn, which};
 use crate::cli::{Global, Named, Newest, ScheduleCommand};
 use crate::client::Client;
 use crate::error::AppError;
@@ -89,6 +89,9 @@ async fn switch(
     } else {
         let next = text(&row, "/next_at");
         output::line(&format!("{} is {}; next: {next}", text(&row, "/name"), state(&row)));
+        if let Some(words) = stopped(&row) {
+            output::note(&format!("Its job {words}."));
+        }
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! What `millstream schedule` and `millstream sensor` do alike: both tick, and are switched.
 
+use millstream_model::shell_word;
 use serde_json::{Value, json};
 
 use super::answer::{rows, text};
@@ -70,16 +71,28 @@ impl Kind {
     }
 }
 
-/// Whether it is on, and whose word that is.
+/// Whether it is on, whose word that is, and whether its job is off, so that it runs nothing.
 pub(super) fn state(row: &Value) -> &'static str {
-    let is_on = row.get("enabled").and_then(Value::as_bool).unwrap_or(false);
+    let says = |name: &str| row.get(name).and_then(Value::as_bool).unwrap_or(false);
     let by_hand = !row.get("enabled_override").is_none_or(Value::is_null);
-    match (is_on, by_hand) {
-        (true, false) => "on",
-        (false, false) => "off",
-        (true, true) => "on (by hand)",
-        (false, true) => "off (by hand)",
+    match (says("enabled"), by_hand, says("job_off")) {
+        (true, false, false) => "on",
+        (true, false, true) => "on (job off)",
+        (true, true, false) => "on (by hand)",
+        (true, true, true) => "on (by hand, job off)",
+        (false, false, _) => "off",
+        (false, true, _) => "off (by hand)",
     }
+}
+
+/// That the job of a schedule is off, and what switches it on; nothing when it is not.
+pub(super) fn stopped(row: &Value) -> Option<String> {
+    let is_off = row.get("job_off").and_then(Value::as_bool).unwrap_or(false);
+    let job = text(row, "/job");
+    let word = shell_word(&job);
+    is_off.then(|| {
+        format!("{job} is off, so that nothing runs: `millstream job start {word}` switches it on")
+    })
 }
 
 /// The lines on whether it is on, by whose word, and what its file says.
@@ -93,6 +106,7 @@ pub(super) fn standing(row: &Value) -> Vec<(&'static str, String)> {
         let (by, at) = (text(word, "/by"), text(word, "/at"));
         lines.push(("by hand", format!("{}, said by {by} at {at}", on_off(word.get("on")))));
     }
+    lines.extend(stopped(row).map(|words| ("job", words)));
     lines.push(("next", text(row, "/next_at")));
     lines.push(("last tick", last(row)));
     lines

@@ -1,4 +1,4 @@
-//! `millstream why`: why a run, an asset or a schedule is as it is.
+//! `millstream why`: why a run, an asset, a schedule, a sensor or a job is as it is.
 
 use serde_json::Value;
 
@@ -26,7 +26,7 @@ pub(super) async fn run(client: &Client, global: &Global, subject: &str) -> Resu
         [] => {
             return Err(refusal.unwrap_or(AppError::Usage {
                 code: millstream_model::ErrorCode::NotFound,
-                message: format!("there is no run, asset or schedule {subject}"),
+                message: format!("there is no run, asset, schedule, sensor or job {subject}"),
             }));
         }
         several => {

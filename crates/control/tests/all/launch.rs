@@ -1,8 +1,10 @@
 //! A wish becomes a run in the queue.
 
+use std::collections::BTreeMap;
+
 use millstream_control::{ControlError, MaterializeRequest};
 use millstream_model::view::PartitionState;
-use millstream_model::{ErrorCode, FileManifest, RunStatus, TenantId};
+use millstream_model::{ErrorCode, FileManifest, RunId, RunStatus, TenantId};
 use millstream_testkit::definitions::{
     asset, file_of_jobs, job, live, op, partitions_by_tenant, with_tenants,
 };
@@ -168,4 +170,33 @@ async fn a_selection_of_nothing_is_refused_in_its_own_words() {
     let refused = bench.control.materialize(&request, &nothing).await.unwrap_err();
     assert_eq!(refused.code(), ErrorCode::SelectionEmpty);
     assert!(refused.to_string().contains("`group:none`"), "{refused}");
+}
+
+#[tokio::test]
+async fn of_runs_that_end_alike_each_is_named_and_too_few_digits_are_said_to_be_so() {
+    let bench = Bench::of(file_of_jobs(vec![job("etl", vec![op("a", &[])])])).await;
+    let tenants = [TenantId::default_tenant()];
+    let end = |run: RunId| run.to_string().split_off(32);
+    let mut known = BTreeMap::new();
+    let (first, second) = loop {
+        let run = bench.launch("etl").await;
+        if let Some(other) = known.insert(end(run), run) {
+            break (other, run);
+        }
+    };
+    let said = async |text: &str| {
+        let refused = bench.control.find_run(&tenants, text).await.unwrap_err();
+        assert_eq!(refused.code(), ErrorCode::RunUnknown);
+        refused.to_string()
+    };
+    let ambiguous = said(&end(first)).await;
+    let both = format!("{second} (etl, QUEUED), {first} (etl, QUEUED)");
+    assert!(
+        ambiguous.ends_with(&format!("give more digits or the whole id: {both}")),
+        "{ambiguous}"
+    );
+    assert!(bench.control.find_run(&tenants, &first.short()).await.is_ok());
+    let short = "12 is too short for a run: give its id, or at least its last 4 digits";
+    assert!(said("12").await.starts_with(short));
+    assert!(said("nowhere").await.starts_with("there is no run nowhere"));
 }

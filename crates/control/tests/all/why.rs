@@ -11,7 +11,7 @@ use millstream_model::{
 use millstream_testkit::definitions::{asset, file_of_jobs, job, op};
 
 use crate::bench::{
-    Bench, TestWorker, request, started, step_failed, step_started, step_succeeded,
+    Bench, TestWorker, location, request, started, step_failed, step_started, step_succeeded,
 };
 
 async fn bench() -> Bench {
@@ -124,7 +124,10 @@ async fn a_name_that_nothing_has_is_compared_with_those_that_there_are() {
     let bench = shops().await;
     let unknown = bench.control.why(&TenantId::default_tenant(), "ordrs").await.unwrap_err();
     let said = unknown.to_string();
-    assert!(said.starts_with("there is no run, asset or schedule ordrs (did you mean orders?)"));
+    let none = "there is no run, asset, schedule, sensor or job ordrs (did you mean orders?)";
+    assert!(said.starts_with(none), "{said}");
+    let unknown = bench.control.why(&TenantId::default_tenant(), "othr").await.unwrap_err();
+    assert!(unknown.to_string().contains("(did you mean other?)"), "{unknown}");
 }
 
 #[tokio::test]
@@ -252,4 +255,92 @@ async fn a_canceled_run_names_who_asked_and_an_unknown_name_is_refused() {
     assert_eq!(why(&bench, &run.to_string()).await.answer, "It was canceled by ben.");
     let unknown = bench.control.why(&tenant, "nothing").await;
     assert!(matches!(unknown, Err(ControlError::SubjectUnknown { .. })));
+}
+
+/// An instance with a job, a schedule that runs it, and a sensor that asks nobody.
+async fn automated() -> Bench {
+    let text = "jobs: {etl: {nodes: [{id: a, type: noop}]}}\n\
+                schedules: {hourly: {cron: '0 * * * *', job: etl}}\n\
+                sensors: {ended: {kind: run_status, on: [FAILURE], enabled: false}}\n";
+    Bench::of(crate::sensors::parsed("one.yaml", text)).await
+}
+
+async fn switch_job(bench: &Bench, on: Option<bool>) {
+    let (tenant, job) = (TenantId::default_tenant(), "etl".parse().unwrap());
+    bench.control.override_job(&tenant, (&location(), &job), on, "ana").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_schedule_whose_job_is_off_says_so_and_what_switches_it_on() {
+    let bench = automated().await;
+    let rows = bench.control.schedule_rows(&TenantId::default_tenant()).await.unwrap();
+    assert!(rows[0].enabled && !rows[0].job_off);
+    switch_job(&bench, Some(false)).await;
+    let rows = bench.control.schedule_rows(&TenantId::default_tenant()).await.unwrap();
+    assert!(rows[0].enabled && rows[0].job_off);
+    let answer = why(&bench, "hourly").await;
+    let stopped = "its job etl is switched off, so that its ticks run nothing: `millstream job \
+                   start etl` switches it on";
+    assert!(answer.answer.starts_with(&format!("It is on, but {stopped}. ")), "{answer:?}");
+    assert!(texts(&answer).contains(&stopped), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_job_says_whether_it_is_on_how_its_newest_run_ended_and_what_asks_for_it() {
+    let bench = automated().await;
+    let never = why(&bench, "etl").await;
+    assert_eq!(
+        (never.what.as_str(), never.answer.as_str()),
+        ("job etl", "It is on, and never ran.")
+    );
+    assert!(texts(&never)[0].starts_with("schedule hourly runs it next at "), "{never:?}");
+    let mut worker = bench.started("etl").await;
+    let run = worker.run().short();
+    let reason = "step a failed".to_owned();
+    let events = vec![step_started("a", 1), step_failed("a", 1), EventBody::RunFailed { reason }];
+    worker.say(events).await.unwrap();
+    let failed = why(&bench, "etl").await;
+    assert_eq!(failed.answer, format!("It is on: its newest run {run} failed: step a failed."));
+    switch_job(&bench, Some(false)).await;
+    let off = why(&bench, "etl").await;
+    assert_eq!(off.answer, "It is off: `millstream job start etl` switches it on.");
+    assert_eq!(texts(&off)[0], "somebody switched it off");
+}
+
+#[tokio::test]
+async fn a_sensor_says_whether_it_is_on_and_by_whose_word() {
+    let bench = automated().await;
+    let off = why(&bench, "ended").await;
+    assert_eq!(off.what, "sensor ended");
+    assert_eq!(off.answer, "It is off: `millstream sensor start ended` switches it on.");
+    assert_eq!(texts(&off), ["its file has it off"]);
+    let tenant = TenantId::default_tenant();
+    bench.control.switch_sensor(&tenant, "ended", (Some(true), "ana")).await.unwrap();
+    bench.clock.advance(Duration::from_secs(1));
+    let on = why(&bench, "ended").await;
+    assert_eq!(on.answer, "It has not ticked yet; it is asked at the next look.");
+    assert_eq!(texts(&on), ["ana switched it on"]);
+}
+
+#[tokio::test]
+async fn what_an_asset_is_made_from_and_was_never_made_is_named_with_what_makes_it() {
+    let bench = shops().await;
+    let answer = why(&bench, "marts").await;
+    let never = "It was never made, nor were orders and 1 more that it is made from.";
+    assert_eq!(answer.answer, never);
+    let missing = [
+        "orders was never made: `millstream asset materialize orders --partition KEY` makes one \
+         of it",
+        "rates was never made: `millstream asset materialize rates` makes it",
+    ];
+    for text in missing {
+        assert!(texts(&answer).contains(&text), "{answer:?}");
+    }
+    made(&bench, "rates", &[]).await;
+    let answer = why(&bench, "marts").await.answer;
+    assert_eq!(answer, "It was never made, nor was orders, which it is made from.");
+    let key = "marts".parse().unwrap();
+    let view = bench.control.asset_view(&TenantId::default_tenant(), &key).await.unwrap();
+    let told: Vec<&str> = view.never_made.iter().map(|it| it.text.as_str()).collect();
+    assert_eq!(told, &missing[..1]);
 }

@@ -1,9 +1,13 @@
 //! Why an asset is as it is: made, stale, missing in parts, or tried in vain.
 
 use millstream_model::view::{AssetRow, MadeBy, PartitionState};
-use millstream_model::{AssetKey, PartitionKey, RunId, StepError, StepKey, StepStatus, Timestamp};
+use millstream_model::{
+    AssetKey, PartitionKey, RunId, StepError, StepKey, StepStatus, Timestamp, shell_word,
+};
 
-use super::schedule::{ScheduleFacts, late_since, run_reasons, run_words, tick_words};
+use super::schedule::{
+    ScheduleFacts, late_since, run_words, runs_words, stopped_words, tick_words,
+};
 use super::{Because, Why, because, error_words};
 
 /// Partitions that one sentence names.
@@ -41,10 +45,23 @@ pub struct Upstream {
 /// When something was made that another asset is made from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Made {
-    /// The other is one whole; this is when it was made last, if ever.
-    Whole(Option<Timestamp>),
+    /// It was never made.
+    Never(Maker),
+    /// The other is one whole; this is when it was made last.
+    Whole(Timestamp),
     /// The other has partitions; these of them are older, if any.
     After(Option<OlderParts>),
+}
+
+/// What could make an asset that was never made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Maker {
+    /// Its step.
+    Step,
+    /// Its step, a partition at a time.
+    StepOfPartitions,
+    /// Nothing here: somebody reports it.
+    Elsewhere,
 }
 
 /// The partitions of an asset that are older than what they are made from.
@@ -93,10 +110,13 @@ pub fn why_asset(facts: &AssetFacts) -> Why {
     let unlooked = facts.tries.looked_since.map(|since| {
         because(None, format!("only the newest runs were looked at, those since {since}"))
     });
-    let rest = failed.into_iter().chain(unlooked).chain(parts(asset)).chain(makers(facts));
+    let missing = missing(facts).map(|text| because(None, text));
+    let rest = failed.into_iter().chain(unlooked).chain(missing);
+    let rest = rest.chain(parts(asset)).chain(makers(facts));
     let Some(latest) = &asset.latest else {
         let tried = tried.map_or_else(String::new, |(_, words)| format!(" Its {words}."));
-        let answer = format!("It was never made.{tried}{}", held_up(facts));
+        let missing = never_made(facts);
+        let answer = format!("It was never made{missing}.{tried}{}", held_up(facts));
         return Why { what, answer, because: rest.collect() };
     };
     let made = match &latest.made_by {
@@ -127,10 +147,10 @@ fn stale(facts: &AssetFacts, made: Timestamp, version: &str) -> Vec<Because> {
     for upstream in &facts.upstream {
         match &upstream.made {
             Made::After(Some(older)) => stale.push(stale_parts(facts.made, upstream, older)),
-            Made::Whole(Some(at)) if is_whole && *at > made => {
+            Made::Whole(at) if is_whole && *at > made => {
                 stale.push(because(*at, format!("{} was made after it", upstream.asset)));
             }
-            Made::Whole(_) | Made::After(None) => {}
+            Made::Never(_) | Made::Whole(_) | Made::After(None) => {}
         }
     }
     stale
@@ -177,6 +197,41 @@ pub fn tries_words(tries: &Tries) -> Option<(Timestamp, String)> {
     Some((at, words))
 }
 
+/// Which of what an asset is made from was never made, as words behind "It was never made".
+fn never_made(facts: &AssetFacts) -> String {
+    let never = |it: &&Upstream| matches!(it.made, Made::Never(_));
+    let mut names = facts.upstream.iter().filter(never).map(|it| it.asset.to_string());
+    match (names.next(), names.count()) {
+        (None, _) => String::new(),
+        (Some(name), 0) => format!(", nor was {name}, which it is made from"),
+        (Some(name), 1) => format!(", nor were {name} and 1 more that it is made from"),
+        (Some(name), more) => format!(", nor were {name} and {more} more that it is made from"),
+    }
+}
+
+/// What of an asset's upstream was never made, each with the command that makes it.
+fn missing(facts: &AssetFacts) -> impl Iterator<Item = String> {
+    facts.upstream.iter().filter_map(|it| {
+        let Made::Never(maker) = it.made else { return None };
+        Some(missing_words(&it.asset, maker))
+    })
+}
+
+/// That an asset was never made, and the command that makes it.
+pub fn missing_words(asset: &AssetKey, maker: Maker) -> String {
+    let word = shell_word(&asset.to_string());
+    let way = match maker {
+        Maker::Step => format!("`millstream asset materialize {word}` makes it"),
+        Maker::StepOfPartitions => {
+            format!("`millstream asset materialize {word} --partition KEY` makes one of it")
+        }
+        Maker::Elsewhere => {
+            format!("it has no step here, and `millstream asset report {word}` says that it is")
+        }
+    };
+    format!("{asset} was never made: {way}")
+}
+
 /// What keeps the runs that would make an asset, as a sentence behind another; empty when nothing
 /// does.
 fn held_up(facts: &AssetFacts) -> String {
@@ -196,6 +251,10 @@ fn makers(facts: &AssetFacts) -> Vec<Because> {
             (Some(due), _) => {
                 format!("schedule {name} makes it, and is late: it was due at {due}")
             }
+            _ if facts.schedule.job_off => {
+                let stopped = stopped_words(&facts.schedule).unwrap_or_default();
+                format!("schedule {name} would make it, but {stopped}")
+            }
             (None, Some(next)) => format!("schedule {name} makes it next at {next}"),
             (None, None) => format!("schedule {name} would make it, and is never due again"),
         };
@@ -205,7 +264,7 @@ fn makers(facts: &AssetFacts) -> Vec<Because> {
             });
         let mut reasons = vec![because(None, stand)];
         reasons.extend(tick);
-        reasons.extend(run_reasons(facts));
+        reasons.extend(runs_words(&facts.runs));
         reasons
     };
     let more = match facts.made_by_more {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use millstream_model::view::{RunRow, ScheduleRow};
-use millstream_model::{RunStatus, TickRow, TickStatus, Timestamp};
+use millstream_model::view::{RunRow, ScheduleRow, SwitchWord};
+use millstream_model::{RunStatus, TickRow, TickStatus, Timestamp, shell_word};
 
 use super::{Because, Why, because};
 
@@ -34,23 +34,23 @@ pub fn why_schedule(facts: &ScheduleFacts) -> Why {
     let schedule = &facts.schedule;
     let what = format!("schedule {}", schedule.name);
     let mut reasons = Vec::new();
-    match &schedule.enabled_override {
-        Some(word) => {
-            let to = if word.on { "on" } else { "off" };
-            reasons.push(because(word.at, format!("{} switched it {to}", word.by)));
-        }
-        None if !schedule.enabled => reasons.push(because(None, "its file has it off".to_owned())),
-        None => {}
-    }
+    reasons.extend(switch_words(schedule.enabled, schedule.enabled_override.as_ref()));
+    let stopped = stopped_words(schedule);
+    reasons.extend(stopped.clone().map(|text| because(None, text)));
     let last = schedule.last_tick.as_ref().map(|tick| (tick, tick_words(tick)));
     if let Some((tick, text)) = &last {
         reasons.push(because(tick.decided_at, text.clone()));
         let warnings = tick.warnings.iter();
         reasons.extend(warnings.map(|it| because(tick.decided_at, it.message.clone())));
     }
-    reasons.extend(run_reasons(facts));
+    reasons.extend(runs_words(&facts.runs));
+    let stopped = stopped.filter(|_| schedule.enabled);
+    let stopped = stopped.map_or_else(String::new, |text| format!("It is on, but {text}. "));
     let answer = match (late_since(facts), schedule.next_at, &last) {
-        _ if !schedule.enabled => "It is off.".to_owned(),
+        _ if !schedule.enabled => {
+            let word = shell_word(schedule.name.as_str());
+            format!("It is off: `millstream schedule start {word}` switches it on.")
+        }
         (Some(due), _, _) => {
             let late = facts.now.since(due).as_secs();
             format!("It is late: it was due at {due}, {late} s ago, and no daemon has let it tick.")
@@ -59,7 +59,29 @@ pub fn why_schedule(facts: &ScheduleFacts) -> Why {
         (None, Some(next), Some((_, text))) => format!("It is due at {next}; {text}."),
         (None, None, _) => "It is never due again.".to_owned(),
     };
-    Why { what, answer, because: reasons }
+    Why { what, answer: format!("{stopped}{answer}"), because: reasons }
+}
+
+/// Who has switched something, or that its file has it off; nothing when it is on by its file.
+pub(super) fn switch_words(enabled: bool, word: Option<&SwitchWord>) -> Option<Because> {
+    match word {
+        Some(word) => {
+            let to = if word.on { "on" } else { "off" };
+            Some(because(word.at, format!("{} switched it {to}", word.by)))
+        }
+        None if !enabled => Some(because(None, "its file has it off".to_owned())),
+        None => None,
+    }
+}
+
+/// That the job of a schedule is off, and what switches it on; nothing when it is not.
+pub(super) fn stopped_words(schedule: &ScheduleRow) -> Option<String> {
+    let job = schedule.stopped_by()?;
+    let word = shell_word(job.as_str());
+    Some(format!(
+        "its job {job} is switched off, so that its ticks run nothing: `millstream job start \
+         {word}` switches it on"
+    ))
 }
 
 /// What a tick came to.
@@ -81,12 +103,12 @@ pub(super) fn tick_words(tick: &TickRow) -> String {
 }
 
 /// What became of the runs of the last tick, where that is not yet what was wanted.
-pub(super) fn run_reasons(facts: &ScheduleFacts) -> Vec<Because> {
+pub(super) fn runs_words(runs: &[RunRow]) -> Vec<Because> {
     let told = |run: &RunRow| {
         let at = run.ended_at.or(run.started_at).unwrap_or(run.queued_at);
         run_words(run).map(|words| because(at, words))
     };
-    facts.runs.iter().filter_map(told).collect()
+    runs.iter().filter_map(told).collect()
 }
 
 /// Why what a run makes is not there; nothing when it succeeded.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use millstream_control::{AssetReport, Launched, MaterializeRequest};
+use millstream_control::{AssetReport, Launched, MaterializeRequest, NeverMade};
 use millstream_model::view::{AssetRow, MaterializationRow, PartitionRow};
 use millstream_model::{AssetKey, MetadataValue, PartitionKey};
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,7 @@ pub(crate) struct AssetAnswer {
     feeds: Vec<AssetKey>,
     history: Vec<MaterializationRow>,
     partition_rows: Vec<PartitionRow>,
+    never_made: Vec<NeverMade>,
 }
 
 /// One asset.
@@ -47,6 +48,7 @@ pub(crate) async fn show(
         feeds: view.feeds,
         history: view.history,
         partition_rows: view.partitions,
+        never_made: view.never_made,
     }))
 }
 

@@ -1,4 +1,4 @@
-//! Why: one question about a run, an asset or a schedule, whichever the text names.
+//! Why: one question about a run, an asset, a schedule, a sensor or a job, whichever is named.
 
 use axum::Json;
 use axum::extract::State;

@@ -1,9 +1,9 @@
 //! One asset: what was made last and what was said about it, its partitions, its history.
 
 use askama::Template;
-use millstream_control::{Tries, tries_words};
+use millstream_control::{NeverMade, Tries, tries_words};
 use millstream_model::view::{AssetRow, MadeBy, MaterializationRow, PartitionRow, PartitionState};
-use millstream_model::{AssetKey, MetadataKind, TenantId, Timestamp};
+use millstream_model::{AssetKey, MetadataKind, TenantId, Timestamp, shell_word};
 
 use crate::format::{self, Moment};
 use crate::frame::Frame;
@@ -11,7 +11,7 @@ use crate::html::Html;
 use crate::link;
 use crate::pages::assets::{badge, counts};
 use crate::pages::matrix::{CELLS_MAX, Matrix, number_in};
-use crate::parts::{Badge, Equivalent, Plot, Shown, shell_word};
+use crate::parts::{Badge, Equivalent, Plot, Shown};
 
 /// What the page shows.
 #[derive(Debug, Clone)]
@@ -30,6 +30,8 @@ pub struct AssetPage {
     pub partitions: Vec<PartitionRow>,
     /// Its tries since it was made, newest first; none of an asset with partitions.
     pub tries: Tries,
+    /// Those of what it is made from that were never made.
+    pub never_made: Vec<NeverMade>,
 }
 
 /// The states that the legend of the grid names, worst first.
@@ -151,11 +153,17 @@ fn verdict(page: &AssetPage) -> String {
         }
         (None, None) => String::new(),
     };
-    match (when, partitions.is_empty()) {
+    let verdict = match (when, partitions.is_empty()) {
         (Some(when), true) => format!("Built {when}.{tried}"),
         (None, true) => format!("Never built.{tried}"),
         (Some(when), false) => format!("{partitions} · newest build {when}."),
         (None, false) => format!("{partitions}."),
+    };
+    let names: Vec<String> = page.never_made.iter().map(|it| it.asset.to_string()).collect();
+    match names.as_slice() {
+        [] => verdict,
+        [only] => format!("{verdict} {only}, which it is made from, was never built."),
+        all => format!("{verdict} Of what it is made from, never built: {}.", all.join(", ")),
     }
 }
 

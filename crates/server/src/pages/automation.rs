@@ -65,6 +65,8 @@ pub struct ScheduleLine {
     pub badge: Badge,
     /// Who decided that.
     pub decided: Decided,
+    /// Whether its job is off, so that it runs nothing.
+    pub job_off: bool,
     /// What it runs.
     pub target: String,
     /// When it is due.
@@ -96,6 +98,7 @@ impl ScheduleLine {
             href: link::schedule(tenant, &row.name),
             badge: Badge::switch(row.enabled.into()),
             decided: if by_hand { Decided::Override } else { Decided::File },
+            job_off: row.job_off,
             target,
             when: format!("{} {}", row.cron, row.timezone),
             next: row.next_at.map(|at| Moment::relative(now, at)),
@@ -112,7 +115,11 @@ impl ScheduleLine {
 
     /// What the page says about the switch, beside its state.
     pub fn word(&self) -> &'static str {
-        self.decided.word()
+        match (self.job_off, self.decided) {
+            (true, Decided::File) => "job off",
+            (true, Decided::Override) => "by hand, job off",
+            (false, decided) => decided.word(),
+        }
     }
 }
 

@@ -2,14 +2,14 @@
 
 use askama::Template;
 use millstream_model::view::{ScheduleRow, TickTest};
-use millstream_model::{TickRow, Timestamp};
+use millstream_model::{TenantId, TickRow, Timestamp, shell_word};
 
 use crate::format::{self, Moment};
 use crate::frame::Frame;
 use crate::html::Html;
 use crate::link;
 use crate::pages::automation::{Decided, ScheduleLine, partitions_of};
-use crate::parts::{Badge, Equivalent, TickName, TickTable, shell_word, with_word};
+use crate::parts::{Badge, Equivalent, TickName, TickTable, with_word};
 
 /// Requests of a test that are shown.
 const REQUESTS_SHOWN: usize = 20;
@@ -78,7 +78,7 @@ pub fn schedule(page: SchedulePage) -> Html {
         facts: facts(row),
         test_action: link::schedule_test(tenant, &row.name),
         why: link::why(tenant, row.name.as_str()),
-        equivalent: Equivalent::new()
+        equivalent: switch_of_job(row, tenant)
             .with("Start and stop it", command("start"))
             .with("Its next times", command("preview"))
             .with("Its ticks", command("ticks"))
@@ -90,12 +90,24 @@ pub fn schedule(page: SchedulePage) -> Html {
     })
 }
 
+/// What switches the job on, where that is what keeps it from running anything.
+fn switch_of_job(row: &ScheduleRow, tenant: &TenantId) -> Equivalent {
+    let Some(job) = row.stopped_by() else { return Equivalent::new() };
+    let job = shell_word(job.as_str());
+    Equivalent::new()
+        .with("Switch its job on", format!("millstream job start {job} --tenant {tenant}"))
+}
+
 fn verdict(row: &ScheduleRow, now: Timestamp) -> String {
     let (cron, zone) = (&row.cron, &row.timezone);
     let when = match row.next_at {
         Some(at) => format!("Ticks at {cron} {zone}, next {}", format::relative(now, at)),
         None if row.enabled => format!("Ticks at {cron} {zone}, but never again"),
         None => format!("Would tick at {cron} {zone}, but is off"),
+    };
+    let when = match row.stopped_by() {
+        Some(job) => format!("{when}; its job {job} is off, so that nothing runs"),
+        None => when,
     };
     with_word(&when, row.enabled_override.as_ref(), row.enabled_default.into())
 }

@@ -219,6 +219,7 @@ pub(crate) fn tried_asset(theme: Theme, index: usize, newest: Vec<Try>) -> Html 
         feeds: vec!["snowflake_metric_cache".parse().unwrap()],
         history: (0..12).map(samples::materialization).collect(),
         tries: Tries { newest, ..Tries::default() },
+        never_made: Vec::new(),
     })
 }
 

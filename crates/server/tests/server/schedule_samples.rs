@@ -25,6 +25,7 @@ pub(crate) fn rows() -> Vec<ScheduleRow> {
         enabled: true,
         enabled_default: true,
         enabled_override: None,
+        job_off: false,
         next_at: Some(now().after(Duration::from_hours(3))),
         last_tick: ticks().into_iter().next(),
     };

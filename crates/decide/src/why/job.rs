@@ -1,0 +1,79 @@
+//! Why a job runs, waits or does not: its switch, its newest run, and what asks for it.
+
+use millstream_model::view::{JobRow, RunRow, ScheduleRow};
+use millstream_model::{RunStatus, shell_word};
+
+use super::schedule::run_words;
+use super::{Because, Why, because};
+
+/// What is stored about a job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobFacts {
+    /// The job.
+    pub job: JobRow,
+    /// Its newest run, if it ever ran.
+    pub newest: Option<RunRow>,
+    /// The first of its runs that wait, at most as many as are told.
+    pub waiting: Vec<RunRow>,
+    /// The schedules that run it.
+    pub schedules: Vec<ScheduleRow>,
+}
+
+/// Why a job runs, waits or does not.
+pub fn why_job(facts: &JobFacts) -> Why {
+    let job = &facts.job;
+    let mut reasons = Vec::new();
+    match job.enabled_override {
+        Some(on) => {
+            let to = if on { "on" } else { "off" };
+            reasons.push(because(None, format!("somebody switched it {to}")));
+        }
+        None if !job.enabled => reasons.push(because(None, "its file has it off".to_owned())),
+        None => {}
+    }
+    let newest = facts.newest.as_ref().map(|run| (run, newest_words(run)));
+    if let Some((run, words)) = &newest {
+        reasons.push(because(run.ended_at.or(run.started_at).unwrap_or(run.queued_at), {
+            words.clone()
+        }));
+    }
+    let is_newest = |run: &&RunRow| newest.as_ref().is_some_and(|(it, _)| it.run_id == run.run_id);
+    let waiting = facts.waiting.iter().filter(|run| !is_newest(run));
+    reasons.extend(waiting.filter_map(|run| Some(because(run.queued_at, run_words(run)?))));
+    reasons.extend(facts.schedules.iter().map(schedule_words));
+    let answer = match newest {
+        _ if !job.enabled => {
+            let word = shell_word(job.name.as_str());
+            format!("It is off: `millstream job start {word}` switches it on.")
+        }
+        None => "It is on, and never ran.".to_owned(),
+        Some((_, words)) => format!("It is on: {words}."),
+    };
+    Why { what: format!("job {}", job.name), answer, because: reasons }
+}
+
+/// What became of the newest run.
+fn newest_words(run: &RunRow) -> String {
+    let words = run_words(run).unwrap_or_else(|| match run.ended_at {
+        Some(at) => format!("run {} succeeded at {at}", run.run_id.short()),
+        None => format!("run {} succeeded", run.run_id.short()),
+    });
+    let retry = match (run.status, run.retried_as) {
+        (RunStatus::Failure, Some(retry)) => format!(", and run {} tries it again", retry.short()),
+        _ => String::new(),
+    };
+    format!("its newest {words}{retry}")
+}
+
+fn schedule_words(schedule: &ScheduleRow) -> Because {
+    let name = &schedule.name;
+    let text = match schedule.next_at {
+        _ if !schedule.enabled => format!("schedule {name} would run it, and is off"),
+        Some(next) if schedule.job_off => {
+            format!("schedule {name} ticks at {next}, and runs nothing while the job is off")
+        }
+        Some(next) => format!("schedule {name} runs it next at {next}"),
+        None => format!("schedule {name} would run it, and is never due again"),
+    };
+    because(None, text)
+}

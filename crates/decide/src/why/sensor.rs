@@ -1,0 +1,59 @@
+//! Why a sensor ticked, did not, or will; and what became of the runs it asked for.
+
+use millstream_model::view::{RunRow, SensorRow, SensorStand};
+use millstream_model::{TickStatus, Timestamp, shell_word};
+
+use super::schedule::{runs_words, switch_words, tick_words};
+use super::{Why, because};
+
+/// What is stored about a sensor.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SensorFacts {
+    /// The sensor.
+    pub sensor: SensorRow,
+    /// What it remembers, and what waits for it.
+    pub stand: SensorStand,
+    /// The runs that its last tick requested, or what tries them again; a few of them.
+    pub runs: Vec<RunRow>,
+    /// The time at which this is asked.
+    pub now: Timestamp,
+}
+
+/// Why a sensor ticked, did not, or will.
+pub fn why_sensor(facts: &SensorFacts) -> Why {
+    let sensor = &facts.sensor;
+    let word = shell_word(sensor.name.as_str());
+    let mut reasons = Vec::new();
+    reasons.extend(switch_words(sensor.enabled, sensor.enabled_override.as_ref()));
+    let last = sensor.last_tick.as_ref().map(|tick| (tick, tick_words(tick)));
+    if let Some((tick, text)) = &last {
+        reasons.push(because(tick.decided_at, text.clone()));
+        let warnings = tick.warnings.iter();
+        reasons.extend(warnings.map(|it| because(tick.decided_at, it.message.clone())));
+    }
+    reasons.extend(runs_words(&facts.runs));
+    if let Some(lag) = facts.stand.lag.filter(|lag| lag.events > 0) {
+        let text = match sensor.kind.as_str() {
+            "webhook" => format!("{} deliveries wait for it", lag.events),
+            _ => format!("{} events wait for it", lag.events),
+        };
+        reasons.push(because(lag.since, text));
+    }
+    let next = match sensor.next_at {
+        Some(next) if next <= facts.now => "it is asked at the next look".to_owned(),
+        Some(next) => format!("it is asked at {next} at the latest"),
+        None => "no daemon has looked at it yet".to_owned(),
+    };
+    let answer = match &last {
+        _ if !sensor.enabled => {
+            format!("It is off: `millstream sensor start {word}` switches it on.")
+        }
+        None => format!("It has not ticked yet; {next}."),
+        Some((tick, text)) if tick.status == TickStatus::Failed => {
+            let ticks = format!("`millstream sensor ticks {word}` shows the ones before");
+            format!("It fails: {text}; {next}. {ticks}.")
+        }
+        Some((_, text)) => format!("It is on: {text}; {next}."),
+    };
+    Why { what: format!("sensor {}", sensor.name), answer, because: reasons }
+}
