@@ -15,6 +15,17 @@ pub(crate) fn armed(store: Store) -> Store {
     store.crashing_at(purpose::point())
 }
 
+/// Has somebody die in the middle of a write of users' data, if the environment names a point of
+/// one.
+#[cfg(debug_assertions)]
+pub(crate) fn arm_writes() {
+    purpose::arm_writes();
+}
+
+/// Nobody dies.
+#[cfg(not(debug_assertions))]
+pub(crate) fn arm_writes() {}
+
 /// Opens the embedded database at `path`, armed in the same way while its schema is brought up to
 /// date.
 #[cfg(debug_assertions)]
@@ -61,6 +72,13 @@ mod purpose {
         let of_worker = std::env::var("MILLSTREAM_CRASH_OF").is_ok_and(|who| who == "worker");
         let crash = if of_worker { kill_workers } else { kill_this };
         CrashPoint::parse(&point?, crash)
+    }
+
+    /// The same in the middle of a write: what names no such point is none there.
+    pub(super) fn arm_writes() {
+        if let Ok(point) = std::env::var("MILLSTREAM_CRASH_AT") {
+            millstream_io::crash_at(&point, kill_this);
+        }
     }
 
     /// Ends this process without a word to anybody, as `kill -9` does.

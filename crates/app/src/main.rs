@@ -39,6 +39,7 @@ fn main() -> ExitCode {
             return ExitCode::from(if asked { 0 } else { 2 });
         }
     };
+    crash::arm_writes();
     // These are the product's own child processes: single-threaded, and without a runtime.
     match &cli.command {
         Command::Supervisor => return millstream_worker::supervisor::main(),

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use millstream_model::ErrorCode;
 use serde_json::Value;
 
+use crate::crash::reach;
 use crate::sql::JSON_MAX;
 use crate::table::{csv_columns, csv_error, csv_reader};
 use crate::writer::Writer;
@@ -163,10 +164,13 @@ impl FileIo {
             FileForm::Json => writer.json(content)?,
             FileForm::Csv => Some(writer.csv(content)?),
         };
+        reach("file:begun");
         let (bytes, hash) = writer.finish()?;
 
         temporary.as_file().sync_all().map_err(failed)?;
+        reach("file:written");
         temporary.persist(&path).map_err(|error| failed(error.error))?;
+        reach("file:placed");
         // The rename itself is only on disk once its folder is.
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
         Ok(Stored { place: Place::File(path), bytes, rows, hash, notes: Vec::new() })

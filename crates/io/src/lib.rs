@@ -9,6 +9,7 @@
 
 pub mod aws;
 mod columns;
+mod crash;
 mod files;
 pub mod http;
 mod identifier;
@@ -22,6 +23,8 @@ mod table;
 mod tables;
 mod writer;
 
+#[cfg(debug_assertions)]
+pub use crash::crash_at;
 pub use files::{Content, FileForm, FileIo, IoError, Loaded};
 pub use identifier::{IdentifierError, quote_identifier};
 pub use kinds::{IoManager, IoSettings, Output, Place, RunChild, Stored, open};

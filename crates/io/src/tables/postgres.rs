@@ -12,6 +12,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Transaction};
 
 use crate::columns::{Column, Shape};
+use crate::crash::reach;
 use crate::sql::{CancelOnDrop, Cell, RowsWriter, SqlError, connect, postgres_said};
 use crate::tables::change::{Change, PARTITION, Present, change};
 use crate::tables::ledger::{self, Entry, LEDGER};
@@ -44,13 +45,17 @@ pub async fn write_postgres(write: &TableWrite) -> Result<Written, TableIoError>
     let was_whole = was.is_some_and(|entry| entry.partition == ledger::WHOLE);
     let change = change(write, present.as_deref(), &wanted, was_whole)?;
     let filled = into.prepare(write, &change, &wanted).await?;
+    reach("table:emptied");
     let kept = change.left(present);
     into.copy(write, &filled, wanted, kept).await?;
     into.finish(write, &change, &filled).await?;
+    reach("table:filled");
     if let Some(keeper) = &write.keeper {
         into.record(keeper, &shape, &change).await?;
     }
+    reach("table:recorded");
     transaction.commit().await.map_err(failed)?;
+    reach("table:stored");
     cancel.disarm();
     Ok(shape.into())
 }

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params_from_iter};
 use serde_json::Value;
 
 use crate::columns::{Column, Shape, endless};
+use crate::crash::reach;
 use crate::sql::{RowsWriter, SqlError, bound, open_sqlite, sqlite_said};
 use crate::tables::change::{Change, PARTITION, Present, change};
 use crate::tables::ledger::{self, Entry, LEDGER};
@@ -29,11 +30,15 @@ pub fn write_sqlite(write: &TableWrite) -> Result<Written, TableIoError> {
     let was_whole = was.is_some_and(|entry| entry.partition == ledger::WHOLE);
     let change = change(write, present.as_deref(), &wanted, was_whole)?;
     into.carry_out(write, &change, &wanted)?;
+    reach("table:emptied");
     into.insert(write, &wanted, &change.left(present))?;
+    reach("table:filled");
     if let Some(keeper) = &write.keeper {
         into.record(keeper, &shape, &change)?;
     }
+    reach("table:recorded");
     into.run("written", "COMMIT")?;
+    reach("table:stored");
     Ok(shape.into())
 }
 

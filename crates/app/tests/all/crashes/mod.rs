@@ -8,6 +8,7 @@
 
 mod deaths;
 pub(crate) mod scenes;
+mod writes;
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
