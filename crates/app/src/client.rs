@@ -8,6 +8,7 @@ use axum::body::Body;
 use http_body_util::BodyExt as _;
 use millstream_outbound::{Body as Sent, Limits, OutboundError, Request};
 use serde_json::Value;
+use tokio::sync::OnceCell;
 use tower::ServiceExt as _;
 
 /// The method of a request.
@@ -44,8 +45,18 @@ pub(crate) enum Client {
         /// Where it is, for people.
         place: String,
     },
+    /// The server of the folder, or a command that serves it while it goes on.
+    Folder(Box<Folder>),
     /// This process itself.
     Here(Box<Served>),
+}
+
+/// The way to whoever serves a folder; once nobody does, this process takes its place.
+pub(crate) struct Folder {
+    http: millstream_outbound::Client,
+    place: String,
+    settings: Settings,
+    here: OnceCell<Served>,
 }
 
 /// What a command needs of the instance.
@@ -87,8 +98,8 @@ impl Client {
         loop {
             if tokio::net::UnixStream::connect(&socket).await.is_ok() {
                 let place = socket.display().to_string();
-                let http = http(Some(&socket))?;
-                return Ok(Self::Remote { http, base: "http://localhost".to_owned(), place });
+                let (http, here) = (http(Some(&socket))?, OnceCell::new());
+                return Ok(Self::Folder(Box::new(Folder { http, place, settings, here })));
             }
             match Served::start(settings.clone()).await {
                 // Its owner is about to serve, or about to end.
@@ -110,13 +121,23 @@ impl Client {
 
     /// Whether the work is done in this process, so that it ends with the command.
     pub(crate) fn is_here(&self) -> bool {
-        matches!(self, Self::Here(_))
+        match self {
+            Self::Remote { .. } => false,
+            Self::Folder(folder) => folder.here.initialized(),
+            Self::Here(_) => true,
+        }
     }
 
     /// Ends what this process has started.
     pub(crate) async fn close(self) {
-        if let Self::Here(served) = self {
-            served.stop().await;
+        match self {
+            Self::Remote { .. } => {}
+            Self::Folder(folder) => {
+                if let Some(served) = folder.here.into_inner() {
+                    served.stop().await;
+                }
+            }
+            Self::Here(served) => served.stop().await,
         }
     }
 
@@ -173,14 +194,11 @@ impl Client {
         body: Option<&Value>,
     ) -> Result<Answer, AppError> {
         match self {
-            Self::Remote { http, base, .. } => {
-                let url = format!("{base}{path}");
-                let body = body.map(|body| Sent::json(body.to_string().into_bytes()));
-                let request = Request { method, url: &url, headers: &[], body };
-                let answer = http.send(request).await.map_err(|error| self.unreachable(&error))?;
-                let log_size = answer.header(LOG_SIZE).and_then(|size| size.parse().ok());
-                Ok(Answer { status: answer.status, log_size, bytes: answer.body })
+            Self::Remote { http, base, place } => {
+                let sent = send(http, &format!("{base}{path}"), method, body).await;
+                sent.map_err(|error| unreachable(place, &error))
             }
+            Self::Folder(folder) => folder.answer(method, path, body).await,
             Self::Here(served) => in_process(served.router(), method, path, body).await,
         }
     }
@@ -189,13 +207,75 @@ impl Client {
     pub(crate) fn place(&self) -> &str {
         match self {
             Self::Remote { place, .. } => place,
-            Self::Here(_) => "this process",
+            Self::Folder(folder) if !folder.here.initialized() => &folder.place,
+            Self::Folder(_) | Self::Here(_) => "this process",
+        }
+    }
+}
+
+impl Folder {
+    /// Asks whoever serves the folder. Where that one ends before it answers, what only looks is
+    /// asked again, and what was not sent is sent again.
+    async fn answer(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, AppError> {
+        let url = format!("http://localhost{path}");
+        let mut tries = OWNED_TRIES;
+        loop {
+            if let Some(served) = self.here.get() {
+                return in_process(served.router(), method, path, body).await;
+            }
+            let error = match send(&self.http, &url, method, body).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let is_gone = matches!(error, OutboundError::NoAnswer { .. });
+            let is_harmless = error.is_unsent() || matches!(method, Method::Get);
+            if !is_gone || tries == 0 {
+                return Err(unreachable(&self.place, &error));
+            }
+            if !is_harmless {
+                let problem = format!(
+                    "{}; it may have done what it was asked before it ended: look before you \
+                     repeat the command",
+                    millstream_model::chain(&error)
+                );
+                return Err(AppError::Unreachable { place: self.place.clone(), problem });
+            }
+            tries -= 1;
+            self.take_over().await?;
         }
     }
 
-    fn unreachable(&self, error: &OutboundError) -> AppError {
-        unreachable(self.place(), error)
+    /// Serves the folder here, unless another process does by now.
+    async fn take_over(&self) -> Result<(), AppError> {
+        if tokio::net::UnixStream::connect(self.settings.socket()).await.is_err() {
+            let start = || Served::start(self.settings.clone());
+            match self.here.get_or_try_init(start).await {
+                Ok(_) => return Ok(()),
+                // Its owner is about to serve, or about to end.
+                Err(error) if error.is_owned() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        tokio::time::sleep(OWNED_PAUSE).await;
+        Ok(())
     }
+}
+
+async fn send(
+    http: &millstream_outbound::Client,
+    url: &str,
+    method: Method,
+    body: Option<&Value>,
+) -> Result<Answer, OutboundError> {
+    let body = body.map(|body| Sent::json(body.to_string().into_bytes()));
+    let answer = http.send(Request { method, url, headers: &[], body }).await?;
+    let log_size = answer.header(LOG_SIZE).and_then(|size| size.parse().ok());
+    Ok(Answer { status: answer.status, log_size, bytes: answer.body })
 }
 
 fn unreachable(place: &str, error: &OutboundError) -> AppError {

@@ -63,6 +63,11 @@ pub enum OutboundError {
 }
 
 impl OutboundError {
+    /// Whether nobody was there to send the request to, so that nothing was done.
+    pub fn is_unsent(&self) -> bool {
+        matches!(self, Self::NoAnswer { source, .. } if source.is_connect())
+    }
+
     /// Whether the same request may be answered later.
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::NoAnswer { .. } | Self::TooSlow { .. })

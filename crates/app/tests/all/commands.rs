@@ -235,6 +235,34 @@ fn logs_are_read_while_a_run_goes_on_and_cancel_ends_it() {
     assert_eq!(project.run(&["run", "cancel", run]).code, 1, "it is over");
 }
 
+const WAITS: &str = r#"
+jobs:
+  waits:
+    nodes:
+      - id: a
+        type: command
+        config: { command: "echo > begun; while [ ! -e go ]; do sleep 0.02; done" }
+"#;
+
+#[test]
+fn a_command_whose_server_ends_goes_on_by_itself() {
+    let project = Project::with(WAITS).variable("MILLSTREAM_LEASE", "1s");
+    let server = project.serve();
+    let mut command = project
+        .command(&["job", "launch", "waits", "--json"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for("the step", || project.path("begun").exists().then_some(()));
+    server.kill();
+    project.write("go", "");
+    let stdout = std::io::read_to_string(command.stdout.take().unwrap()).unwrap();
+    assert!(command.wait().unwrap().success(), "{stdout}");
+    let run: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(run["status"], "SUCCESS", "{run:#}");
+    assert_eq!(project.json(&["run", "list"]).as_array().unwrap().len(), 1);
+}
+
 #[test]
 fn commands_go_through_the_socket_of_the_folders_server_which_is_its_owners_alone() {
     let project = Project::with(JOBS);
