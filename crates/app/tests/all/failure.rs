@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::project::{Project, short, wait_for};
 use crate::server::Server;
+use crate::steps::step;
 
 /// A job whose second step fails until a file is there, and one that never ends by itself.
 const JOBS: &str = r#"
@@ -177,8 +178,4 @@ fn why_an_asset_is_not_made_follows_its_schedule_to_the_run_that_waits() {
     let said = project.run(&["why", "orders"]).out;
     assert!(said.contains("schedule never would make it, and is off"), "{said}");
     assert!(said.contains("schedule often makes it"), "{said}");
-}
-
-fn step<'a>(run: &'a Value, name: &str) -> &'a Value {
-    run["steps"].as_array().unwrap().iter().find(|step| step["step"] == name).unwrap()
 }

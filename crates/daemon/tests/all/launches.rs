@@ -6,14 +6,13 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use millstream_blob::Blobs;
-use millstream_control::{Control, LocationChange, Patience, QueueLimits, Seams, Store};
+use millstream_control::{Patience, QueueLimits};
 use millstream_daemon::{Daemon, Location, Settings};
 use millstream_launch::{ClaimedRun, LaunchError, RunLauncher, WorkerName};
-use millstream_model::{RunRequest, TenantId};
-use millstream_testkit::chance::SeededEntropy;
-use millstream_testkit::definitions::{file_of_jobs, job, live, op};
 use millstream_testkit::time::FakeClock;
 use tokio::sync::{Barrier, Notify};
+
+use crate::instance::{request, with_job};
 
 /// Launches that go on at once.
 const TOGETHER: usize = 4;
@@ -42,16 +41,7 @@ impl RunLauncher for Slow {
 
 #[tokio::test]
 async fn r015_four_slow_launches_overlap() {
-    let clock = Arc::new(FakeClock::default());
-    let seams = Seams { clock, entropy: Arc::new(SeededEntropy::new(1)) };
-    let control = Control::new(Store::in_memory().unwrap(), seams);
-    let name: millstream_model::LocationName = "local".parse().unwrap();
-    control.add_location(&name, "/definitions").await.unwrap();
-    let file = live("defs.yaml", file_of_jobs(vec![job("etl", vec![op("a", &[])])]));
-    let seen_version = control.location_version(&name).await.unwrap();
-    let location = name.clone();
-    let change = LocationChange { location, seen_version, files: vec![file], stale: None };
-    control.apply_scan(&change).await.unwrap();
+    let control = with_job(Arc::new(FakeClock::default())).await;
 
     let launcher = Arc::new(Slow { together: Barrier::new(TOGETHER), all_begun: Notify::new() });
     let settings = Settings {
@@ -64,7 +54,7 @@ async fn r015_four_slow_launches_overlap() {
         runs: true,
     };
     let location = Location {
-        name,
+        name: "local".parse().unwrap(),
         root: "/definitions".into(),
         project: "/".into(),
         blobs: Blobs::folder("/nowhere".into()),
@@ -72,14 +62,7 @@ async fn r015_four_slow_launches_overlap() {
     let daemon = Daemon::new(control.clone(), launcher.clone(), settings, location).start();
     // One after the other, so that each is claimed by a pass of its own.
     for _ in 0..TOGETHER {
-        let request = RunRequest {
-            tenant: TenantId::default_tenant(),
-            cause: Control::by_hand("ana"),
-            partition: None,
-            context: serde_json::Map::new(),
-            tags: std::collections::BTreeMap::new(),
-        };
-        control.launch_job(&request, &"etl".parse().unwrap()).await.unwrap();
+        control.launch_job(&request(), &"etl".parse().unwrap()).await.unwrap();
     }
     let all_begun = launcher.all_begun.notified();
     tokio::time::timeout(Duration::from_secs(30), all_begun).await.expect("they overlap");

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use millstream_control::{Control, LostWatch, Patience, QueueLimits, QueueWatch, Seams, Store};
+use millstream_control::{LostWatch, Patience, QueueLimits, QueueWatch};
 use millstream_daemon::{Settings, lost_pass, queue_pass};
 use millstream_launch::{ClaimedRun, LaunchError, RunLauncher, WorkerName};
-use millstream_model::{RunRequest, RunStatus, TenantId};
-use millstream_testkit::chance::SeededEntropy;
-use millstream_testkit::definitions::{file_of_jobs, job, live, op};
+use millstream_model::RunStatus;
 use millstream_testkit::time::FakeClock;
+
+use crate::instance::{request, with_job};
 
 /// A launcher whose workers are accepted and never start.
 #[derive(Default)]
@@ -35,19 +35,7 @@ impl RunLauncher for NeverStarts {
 #[tokio::test]
 async fn r021_a_worker_that_never_starts_is_stopped_and_its_run_fails_and_frees_its_place() {
     let clock = Arc::new(FakeClock::default());
-    let seams = Seams { clock: clock.clone(), entropy: Arc::new(SeededEntropy::new(1)) };
-    let control = Control::new(Store::in_memory().unwrap(), seams);
-    let location = "local".parse().unwrap();
-    control.add_location(&location, "/definitions").await.unwrap();
-    let file = live("defs.yaml", file_of_jobs(vec![job("etl", vec![op("a", &[])])]));
-    let seen_version = control.location_version(&location).await.unwrap();
-    let change = millstream_control::LocationChange {
-        location,
-        seen_version,
-        files: vec![file],
-        stale: None,
-    };
-    control.apply_scan(&change).await.unwrap();
+    let control = with_job(clock.clone()).await;
 
     let start = Duration::from_mins(10);
     let settings = Settings {
@@ -60,13 +48,7 @@ async fn r021_a_worker_that_never_starts_is_stopped_and_its_run_fails_and_frees_
         runs: true,
     };
     let launcher = NeverStarts::default();
-    let request = RunRequest {
-        tenant: TenantId::default_tenant(),
-        cause: Control::by_hand("ana"),
-        partition: None,
-        context: serde_json::Map::new(),
-        tags: std::collections::BTreeMap::new(),
-    };
+    let request = request();
     let etl = "etl".parse().unwrap();
     let run = control.launch_job(&request, &etl).await.unwrap().run_id;
     let waits = control.launch_job(&request, &etl).await.unwrap().run_id;
