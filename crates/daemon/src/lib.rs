@@ -18,6 +18,7 @@ mod senses;
 mod sensors;
 mod sources;
 mod sweep;
+mod together;
 mod watch;
 
 pub use daemon::{Daemon, DaemonHandle, Location, Settings};
@@ -26,7 +27,8 @@ pub use files::Root;
 pub use lost::lost_pass;
 pub use passes::{QueuePass, queue_pass, schedule_pass};
 pub use rollback::{RollbackError, rollback};
-pub use scan::{ScanReport, scan, wrong_selections};
+pub use scan::{ScanReport, scan};
 pub use senses::Senses;
 pub use sources::Sources;
 pub use sweep::{SweepError, Swept, sweep_sources};
+pub use together::together;

@@ -7,7 +7,7 @@ use millstream_control::{Control, ControlError, Rollback, RollbackPlan, StoreErr
 use millstream_definition::{LocationFile, Version, check_location};
 use millstream_model::{ContentHash, Diagnostic, ErrorCode, RollbackOutcome, SourceSet};
 
-use crate::scan::wrong_selections;
+use crate::together::wrong_selections;
 
 /// Why a file cannot go back to a version.
 #[derive(Debug, thiserror::Error)]
@@ -85,15 +85,16 @@ async fn check(
         .filter(|(version, _)| version.name != name)
         .map(|(version, manifest)| {
             let live = Version { hash: &version.hash, manifest, places: None };
-            LocationFile { name: &version.name, newest: Some(live), live: Some(live) }
+            LocationFile { name: &version.name, newest: Some(live), draft: None, live: Some(live) }
         })
         .collect();
     let wanted = Version { hash: &plan.version.hash, manifest: &plan.content, places: None };
-    files.push(LocationFile { name, newest: Some(wanted), live: None });
+    files.push(LocationFile { name, newest: Some(wanted), draft: None, live: None });
     let checked = check_location(plan.location.clone(), &files);
     let wrong = wrong_selections(&checked.manifest, name, (&plan.content, None));
     let refused = checked.refused.contains(name) || !wrong.is_empty();
-    Ok((refused, checked.diagnostics.into_iter().chain(wrong).collect()))
+    let waiting = checked.waiting.into_iter().map(|it| it.diagnostic);
+    Ok((refused, checked.diagnostics.into_iter().chain(waiting).chain(wrong).collect()))
 }
 
 /// Renews a list of sources with all that it names, so that none of it is removed until its version

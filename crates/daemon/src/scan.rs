@@ -9,15 +9,15 @@ use millstream_control::{
     Control, Deletions, FileChange, FileOutcome, LocationChange, ScanVerdict, StoreError,
     StoredFile,
 };
-use millstream_definition::{LocationFile, ParsedFile, Places, Version, check_location, file_hash};
+use millstream_definition::{Draft, LocationFile, ParsedFile, Places, Version, file_hash};
 use millstream_model::view::FileState;
 use millstream_model::{
-    ContentHash, Diagnostic, ErrorCode, FileManifest, JobDef, LocationName, Manifest, Place,
-    ScheduleDef, SensorDef, Severity, chain,
+    ContentHash, Diagnostic, ErrorCode, FileManifest, LocationName, Place, Severity, chain,
 };
 
 use crate::files::Root;
 use crate::sources::StoreSourcesError;
+use crate::together::together;
 
 /// What a scan found and did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
@@ -237,24 +237,24 @@ impl Scan<'_> {
             .iter()
             .map(|name| LocationFile {
                 name: name.as_str(),
-                newest: fresh
-                    .get(*name)
-                    .and_then(Fresh::version)
-                    .or_else(|| live_version(live, name)),
+                newest: match fresh.get(*name) {
+                    Some(fresh) => fresh.version(),
+                    None => live_version(live, name),
+                },
+                draft: fresh.get(*name).and_then(Fresh::draft),
                 live: live_version(live, name),
             })
             .collect();
-        let check = check_location(self.location.clone(), &files);
+        let check = together(self.location.clone(), &files);
+        let waiting = check.waiting.iter().map(|it| &it.diagnostic);
+        let between: Vec<&Diagnostic> = check.diagnostics.iter().chain(waiting).collect();
         let mut changes = Vec::new();
         for (name, file) in fresh {
             let mut diagnostics = file.parsed.diagnostics.clone();
-            let between = check.diagnostics.iter().filter(|found| found.place.file == name);
-            diagnostics.extend(between.cloned());
-            let wrong = file.parsed.manifest.as_ref().map_or_else(Vec::new, |content| {
-                wrong_selections(&check.manifest, &name, (content, Some(&file.parsed.places)))
-            });
-            let refused = check.refused.contains(&name) || !wrong.is_empty();
-            diagnostics.extend(wrong);
+            let of_file = between.iter().filter(|found| found.place.file == name);
+            diagnostics.extend(of_file.map(|found| (*found).clone()));
+            diagnostics.sort_by(|a, b| a.place.cmp(&b.place));
+            let refused = check.refused.contains(&name);
             let outcome = match (file.parsed.manifest, file.version) {
                 (Some(content), Some(version)) if !refused => FileOutcome::Live {
                     checksum: file.checksum,
@@ -302,14 +302,17 @@ impl Fresh {
         // No file has this checksum, so that each scan tries again.
         self.checksum = ContentHash::of(format!("{} not stored", self.checksum).as_bytes());
         self.version = None;
-        self.parsed.manifest = None;
-        self.parsed.diagnostics.push(Diagnostic {
+        self.parsed.refuse(vec![Diagnostic {
             code: ErrorCode::DefinitionSources,
             severity: Severity::Error,
             message: why.to_owned(),
             place: Place { file: name.to_owned(), line: 0, column: 0 },
             help: Some("each scan tries again".to_owned()),
-        });
+        }]);
+    }
+
+    fn draft(&self) -> Option<(&Draft, &Places)> {
+        Some((self.parsed.draft.as_ref()?, &self.parsed.places))
     }
 
     fn version(&self) -> Option<Version<'_>> {
@@ -319,53 +322,6 @@ impl Fresh {
             places: Some(&self.parsed.places),
         })
     }
-}
-
-/// What is wrong with the selections of a file's jobs, schedules and sensors, among all assets.
-pub fn wrong_selections(
-    manifest: &Manifest,
-    name: &str,
-    (content, places): (&FileManifest, Option<&Places>),
-) -> Vec<Diagnostic> {
-    let problem = |job: &JobDef| {
-        let (code, message) = Control::selection_problem(manifest, job)?;
-        let (line, column) = places.map_or((0, 0), |places| places.job(job.name.as_str()));
-        Some(Diagnostic {
-            code,
-            severity: Severity::Error,
-            message: format!("job {}: {message}", job.name),
-            place: Place { file: name.to_owned(), line, column },
-            help: None,
-        })
-    };
-    let schedules = content.schedules.iter();
-    let of_schedule = |schedule: &ScheduleDef| {
-        let problem = Control::schedule_problem(manifest, schedule)?;
-        let (line, column) =
-            places.map_or((0, 0), |places| places.schedule(schedule.name.as_str(), problem.key));
-        Some(Diagnostic {
-            code: problem.code,
-            severity: Severity::Error,
-            message: problem.message,
-            place: Place { file: name.to_owned(), line, column },
-            help: problem.help,
-        })
-    };
-    let sensors = content.sensors.iter();
-    let of_sensor = |sensor: &SensorDef| {
-        let problem = Control::sensor_problem(manifest, sensor)?;
-        let (line, column) =
-            places.map_or((0, 0), |places| places.sensor(sensor.name.as_str(), problem.key));
-        Some(Diagnostic {
-            code: problem.code,
-            severity: Severity::Error,
-            message: problem.message,
-            place: Place { file: name.to_owned(), line, column },
-            help: problem.help,
-        })
-    };
-    let jobs = content.jobs.iter().filter_map(problem);
-    jobs.chain(schedules.filter_map(of_schedule)).chain(sensors.filter_map(of_sensor)).collect()
 }
 
 fn live_version<'a>(
@@ -394,5 +350,5 @@ fn unreadable(name: &str, error: &std::io::Error) -> ParsedFile {
         place: Place { file: name.to_owned(), line: 0, column: 0 },
         help: Some("check the file's rights; it is read again at the next scan".to_owned()),
     };
-    ParsedFile { manifest: None, places: Places::default(), diagnostics: vec![diagnostic] }
+    ParsedFile::unread(diagnostic)
 }

@@ -181,9 +181,10 @@ impl Sources {
 
     /// Writes into the steps of a file the versions of their sources, or what is wrong with them.
     pub fn fill(&mut self, name: &str, parsed: &mut ParsedFile) {
-        let ParsedFile { manifest, places, diagnostics } = parsed;
-        let Some(content) = manifest else { return };
-        let before = diagnostics.len();
+        let ParsedFile { manifest, draft, places, .. } = parsed;
+        let draft = draft.as_mut().map(|draft| &mut draft.content);
+        let Some(content) = manifest.as_mut().or(draft) else { return };
+        let mut errors = Vec::new();
         for (path, program) in content.programs() {
             let code = self.code(&Need::of(&program));
             let sources: &mut StepSources = match program {
@@ -201,7 +202,7 @@ impl Sources {
                         [kind, name, ..] => format!("The {kind} `{name}`: {problem}"),
                         _ => problem.to_string(),
                     };
-                    diagnostics.push(Diagnostic {
+                    errors.push(Diagnostic {
                         code: ErrorCode::DefinitionSources,
                         severity: Severity::Error,
                         message,
@@ -211,9 +212,7 @@ impl Sources {
                 }
             }
         }
-        if diagnostics.len() > before {
-            *manifest = None;
-        }
+        parsed.refuse(errors);
     }
 
     /// The sets of the look.

@@ -31,7 +31,9 @@ pub(crate) fn section(field: &Field<'_>, reader: &mut Reader) {
         let key: Option<AssetKey> = parsed(entry.name, entry.name_spot, &mut reader.findings);
         let what = format!("asset `{}`", entry.name);
         let fields = Fields::open_or_empty(entry.node, &what, ASSET.keys, &mut reader.findings);
-        if let (Some(key), Some(fields)) = (key, fields) {
+        // What is no object counts as declared: those who refer to it are not wrong.
+        let fields = fields.unwrap_or_else(|| Fields::none(&what, entry.node.spot));
+        if let Some(key) = key {
             if !seen.insert(key.clone()) {
                 refuse_twin(&key, &entry, reader);
             }

@@ -67,9 +67,14 @@ impl<'n> Fields<'n> {
         findings: &mut Findings,
     ) -> Option<Self> {
         if node.value == Value::Null {
-            return Some(Self { what: what.to_owned(), spot: node.spot, list: Vec::new() });
+            return Some(Self::none(what, node.spot));
         }
         Self::open(node, what, known, findings)
+    }
+
+    /// No fields at all.
+    pub(crate) fn none(what: &str, spot: Spot) -> Self {
+        Self { what: what.to_owned(), spot, list: Vec::new() }
     }
 
     /// Reports each key that is not in `known`.

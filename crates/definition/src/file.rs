@@ -2,6 +2,7 @@
 
 use millstream_model::{ContentHash, Diagnostic, ErrorCode, FileManifest, is_library};
 
+use crate::draft::{self, Draft};
 use crate::fields::{Field, Fields, unknown_key};
 use crate::finding::{Findings, Spot};
 use crate::places::Places;
@@ -13,15 +14,38 @@ use crate::{
 
 /// What a file says, or why it says nothing.
 ///
-/// **Invariant.** `manifest` is `None` exactly when a diagnostic is an error.
+/// **Invariant.** `manifest` is `None` exactly when a diagnostic is an error, and `draft` is `None`
+/// exactly when none is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ParsedFile {
     /// What the file declares.
     pub manifest: Option<FileManifest>,
+    /// What could be read of a file that has errors.
+    pub draft: Option<Draft>,
     /// Where it declares it.
     pub places: Places,
     /// What is wrong with it, in the order of its lines.
     pub diagnostics: Vec<Diagnostic>,
+}
+
+impl ParsedFile {
+    /// A file of which nothing could be read; `diagnostic`, an error, says why.
+    pub fn unread(diagnostic: Diagnostic) -> Self {
+        let draft = Some(Draft::unread());
+        let (places, diagnostics) = (Places::default(), vec![diagnostic]);
+        Self { manifest: None, draft, places, diagnostics }
+    }
+
+    /// Adds errors that only show beyond the file itself, so that its content is not used.
+    pub fn refuse(&mut self, errors: Vec<Diagnostic>) {
+        if errors.is_empty() {
+            return;
+        }
+        self.diagnostics.extend(errors);
+        if let Some(content) = self.manifest.take() {
+            self.draft = Some(Draft { content, ..Draft::default() });
+        }
+    }
 }
 
 /// The file name extensions that are definition files.
@@ -54,11 +78,31 @@ const LATER_SECTIONS: &[&str] = &["checks", "alerts"];
 /// All findings come at once; content that is not even JSON or YAML has one.
 pub fn parse_file(path: &str, content: &[u8]) -> ParsedFile {
     let mut reader = Reader::new(path);
-    if let Some(root) = tree(path, content, &mut reader.findings) {
-        read(path, &root, &mut reader);
+    let root = tree(path, content, &mut reader.findings);
+    if let Some(root) = &root {
+        read(path, root, &mut reader);
     }
-    let manifest = (reader.findings.error_count() == 0).then_some(reader.manifest);
-    ParsedFile { manifest, places: reader.places, diagnostics: reader.findings.finish() }
+    let Reader { findings, manifest, places } = reader;
+    if findings.error_count() == 0 {
+        let diagnostics = findings.finish();
+        return ParsedFile { manifest: Some(manifest), draft: None, places, diagnostics };
+    }
+    let draft = match &root {
+        Some(root) => {
+            let mut doubtful = draft::doubtful(root, &findings);
+            if root.entry("nodes").is_some() {
+                doubtful.insert("job", stem(path));
+            }
+            Draft { content: manifest, doubtful, is_unread: false }
+        }
+        None => Draft::unread(),
+    };
+    ParsedFile { manifest: None, draft: Some(draft), places, diagnostics: findings.finish() }
+}
+
+/// What a file in document 004's format calls its job: its path without the extension.
+pub(crate) fn stem(path: &str) -> &str {
+    path.rsplit_once('.').map_or(path, |(stem, _)| stem)
 }
 
 /// The version of a file: the hash of what it declares, however that is written.
@@ -99,9 +143,11 @@ fn read(path: &str, root: &Node, reader: &mut Reader) {
         return;
     };
     let is_section = |key: &str| SECTIONS.iter().any(|(name, _)| *name == key);
-    let has_sections = entries
-        .iter()
-        .any(|entry| is_section(&entry.key) || LATER_SECTIONS.contains(&entry.key.as_str()));
+    let has_sections = entries.iter().any(|entry| {
+        is_section(&entry.key)
+            || LATER_SECTIONS.contains(&entry.key.as_str())
+            || draft::is_meant_as_section(entry)
+    });
     match root.entry("nodes") {
         Some(nodes) if is_library => {
             let message = "A file whose name begins with `_` is a library, and no job";

@@ -110,6 +110,17 @@ impl Findings {
         self.errors
     }
 
+    /// Whether an error stands at `from` or after it and before `to`, or may: those beyond the
+    /// bound have no place.
+    pub(crate) fn has_error_within(&self, from: Spot, to: Option<Spot>) -> bool {
+        let is_within = |place: &Place| {
+            let spot = Spot { line: place.line, column: place.column };
+            spot >= from && to.is_none_or(|to| spot < to)
+        };
+        let mut errors = self.list.iter().filter(|it| it.severity == Severity::Error);
+        self.left_out > 0 || errors.any(|error| is_within(&error.place))
+    }
+
     /// All findings in the order of the file.
     pub(crate) fn finish(mut self) -> Vec<Diagnostic> {
         self.list.sort_by(|a, b| a.place.cmp(&b.place));

@@ -7,6 +7,7 @@ use millstream_model::{
 };
 
 use crate::fields::{Field, Fields, parsed};
+use crate::file::stem;
 use crate::finding::{Findings, Spot};
 use crate::keys::jobs::{JOB, JOB_FILE, RUN_RETRIES};
 use crate::ops;
@@ -29,7 +30,7 @@ const FROM: &[(&str, RetryFrom)] = &[("failure", RetryFrom::Failure), ("start", 
 pub(crate) fn of_file(path: &str, root: &Node, reader: &mut Reader) {
     let known = JOB_FILE.keys;
     let Some(fields) = Fields::open(root, "job file", known, &mut reader.findings) else { return };
-    let stem = path.rsplit_once('.').map_or(path, |(stem, _)| stem);
+    let stem = stem(path);
     let name: Option<JobName> = parsed(stem, Spot::FILE, &mut reader.findings);
     if let Some(field) = fields.get("name")
         && field.str(&mut reader.findings).is_some_and(|written| written != stem)

@@ -78,7 +78,10 @@ fn report(text: &str, error: &ParseError, findings: &mut Findings) {
             ParseErrorKind::ExpectedComma => "separate the two values by a comma",
             ParseErrorKind::UnterminatedObject => "close the object that starts here by `}`",
             ParseErrorKind::UnterminatedArray => "close the list that starts here by `]`",
-            _ => "the text is read as strict JSON; this is the first place that is none",
+            _ => {
+                "the text is read as strict JSON; this is the first place that is none: is a quote \
+                 or a comma missing before it?"
+            }
         });
 }
 

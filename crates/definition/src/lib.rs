@@ -4,12 +4,16 @@
 //! file, [`check_location`] puts the files of a code location together. Pure: paths and text are
 //! arguments, nothing here reads a file, the environment or a clock.
 //!
-//! **Invariant.** A file's manifest is there exactly when none of its diagnostics is an error.
+//! **Invariant.** A file's manifest is there exactly when none of its diagnostics is an error; its
+//! draft, which nothing but findings is made of, is there otherwise.
 //! **Invariant.** No content makes a function here panic, recurse without bound or report more than
 //! a bounded number of diagnostics.
 
 mod assets;
+mod blame;
+mod circles;
 mod cron;
+mod draft;
 mod fields;
 mod file;
 mod finding;
@@ -36,6 +40,7 @@ mod sensors;
 mod settings;
 mod source;
 mod steps;
+mod telling;
 mod template;
 mod timing;
 mod tree;
@@ -43,8 +48,9 @@ mod triggers;
 mod webhook;
 mod yaml;
 
+pub use draft::Draft;
 pub use file::{EXTENSIONS, ParsedFile, file_hash, parse_file};
-pub use location::{LocationCheck, LocationFile, Version, check_location};
+pub use location::{LocationCheck, LocationFile, Version, Waiting, check_location};
 pub use places::Places;
 pub use plain::plain_settings;
 pub use schema::{schema, schema_names, schema_of};

@@ -4,6 +4,11 @@
 //! others falls back to its live version, or is left out, and its findings say why; the others are
 //! used. The checks that make a file not fit are in [`crate::names`] and [`crate::references`].
 //!
+//! What is decided and what is told are two looks. The first sees only what can be used, and blames
+//! in rounds. The second sees everything that authors wrote, files with errors included, so that
+//! all findings come at once and nothing that a broken file declares is called unknown: see
+//! [`crate::telling`].
+//!
 //! **Invariant.** A version that is live already never gives way to a new one of another file.
 
 use std::collections::BTreeSet;
@@ -12,10 +17,12 @@ use millstream_model::{
     ContentHash, Diagnostic, FileManifest, FileVersion, LocationName, Manifest, Severity,
 };
 
+use crate::draft::{Draft, Names};
 use crate::finding::bounded;
 use crate::names;
 use crate::places::Places;
 use crate::references;
+use crate::telling;
 
 /// One content of a file that is good in itself.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +42,8 @@ pub struct LocationFile<'a> {
     pub name: &'a str,
     /// Its newest content, unless that has errors of its own.
     pub newest: Option<Version<'a>>,
+    /// What is known of its newest content where that has errors of its own.
+    pub draft: Option<(&'a Draft, &'a Places)>,
     /// The version that is live now.
     pub live: Option<Version<'a>>,
 }
@@ -50,56 +59,153 @@ pub struct LocationCheck {
     pub refused: BTreeSet<String>,
     /// What is wrong between the files; each names the file that it is about.
     pub diagnostics: Vec<Diagnostic>,
+    /// Which files are not used although nothing is wrong with them.
+    pub waiting: Vec<Waiting>,
 }
 
-/// A file with the version of it that is tried.
+/// A file that needs what another declares whose content is not used.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Waiting {
+    /// The files that have to be corrected.
+    pub on: Vec<String>,
+    /// Says so, as an error of the file that waits.
+    pub diagnostic: Diagnostic,
+}
+
+/// A file with the content of it that is looked at.
+#[derive(Clone)]
 pub(crate) struct Tried<'a> {
     pub(crate) name: &'a str,
-    pub(crate) version: Version<'a>,
+    pub(crate) manifest: &'a FileManifest,
+    pub(crate) places: Option<&'a Places>,
     pub(crate) is_live: bool,
+    /// What is known of its newest content where that has errors.
+    pub(crate) draft: Option<&'a Draft>,
+    hash: Option<&'a ContentHash>,
     live: Option<Version<'a>>,
 }
 
-/// A finding about the file at this index.
-pub(crate) type Finding = (usize, Diagnostic);
+/// A finding between files.
+#[derive(Debug, Clone)]
+pub(crate) struct Finding {
+    /// The file that it is about, by its index.
+    pub(crate) file: usize,
+    pub(crate) diagnostic: Diagnostic,
+    /// The kind and the name of the thing that no file declares, where that is what is wrong.
+    pub(crate) lacks: Option<(&'static str, String)>,
+}
+
+/// What the first look decides.
+pub(crate) struct Settled<'a> {
+    used: Vec<Tried<'a>>,
+    pub(crate) refused: BTreeSet<String>,
+    /// What made it refuse files, and what is wrong with those that are used.
+    pub(crate) findings: Vec<Diagnostic>,
+    /// Those of them that lack a thing, with its kind and name.
+    pub(crate) lacks: Vec<(Diagnostic, (&'static str, String))>,
+}
 
 /// Puts `files` together as `location`.
 pub fn check_location(location: LocationName, files: &[LocationFile<'_>]) -> LocationCheck {
-    let mut tried: Vec<Tried<'_>> = files.iter().filter_map(Tried::first).collect();
-    tried.sort_by_key(|file| file.name);
-    let mut refused = BTreeSet::new();
-    let mut diagnostics = Vec::new();
-    loop {
-        // Names first: which thing a reference means is known once names are unique.
-        let mut findings = names::check(&tried);
-        if !blames_a_new_version(&findings, &tried) {
-            findings.extend(references::check(&tried));
-        }
-        if !blames_a_new_version(&findings, &tried) {
-            diagnostics.extend(findings.into_iter().map(|(_, diagnostic)| diagnostic));
-            break;
-        }
-        fall_back(findings, &mut tried, &mut refused, &mut diagnostics);
+    let mut written: Vec<Tried<'_>> = files.iter().filter_map(Tried::written).collect();
+    written.sort_by_key(|file| file.name);
+    let (mut found, mut doubts) = names::check(&written);
+    for draft in written.iter().filter_map(|file| file.draft) {
+        doubts.extend(&draft.doubtful);
     }
-    let versions = tried.iter().map(|file| {
-        let hash = file.version.hash.clone();
-        (FileVersion { name: file.name.to_owned(), hash }, file.version.manifest)
+    let is_plain = found.is_empty() && written.iter().all(|file| file.draft.is_none());
+    found.extend(references::check(&written, &doubts));
+    let settled = if is_plain && !blames_a_new_version(&found, &written) {
+        Settled::of(written.clone(), found.clone())
+    } else {
+        settle(files)
+    };
+    let (diagnostics, waiting) = telling::tell(&written, found, &settled);
+    let versions = settled.used.iter().filter_map(|file| {
+        let hash = file.hash?.clone();
+        Some((FileVersion { name: file.name.to_owned(), hash }, file.manifest))
     });
     let manifest = Manifest::merge(location, versions);
-    LocationCheck { manifest, refused, diagnostics: bounded(diagnostics) }
+    let Settled { refused, .. } = settled;
+    LocationCheck { manifest, refused, diagnostics: bounded(diagnostics), waiting }
+}
+
+/// Decides which content of each file is used.
+fn settle<'a>(files: &[LocationFile<'a>]) -> Settled<'a> {
+    let mut tried: Vec<Tried<'a>> = files.iter().filter_map(Tried::usable).collect();
+    tried.sort_by_key(|file| file.name);
+    let mut settled = Settled::of(Vec::new(), Vec::new());
+    loop {
+        // Names first: which thing a reference means is known once names are unique.
+        let (mut findings, _) = names::check(&tried);
+        if !blames_a_new_version(&findings, &tried) {
+            findings.extend(references::check(&tried, &Names::default()));
+        }
+        if !blames_a_new_version(&findings, &tried) {
+            settled.add(findings);
+            settled.used = tried;
+            return settled;
+        }
+        fall_back(findings, &mut tried, &mut settled);
+    }
 }
 
 impl<'a> Tried<'a> {
+    fn of(name: &'a str, version: Version<'a>) -> Self {
+        let Version { hash, manifest, places } = version;
+        let (hash, is_live) = (Some(hash), false);
+        Self { name, manifest, places, is_live, draft: None, hash, live: None }
+    }
+
     /// The newest content of `file`, or the live version when that cannot be used.
-    fn first(file: &LocationFile<'a>) -> Option<Self> {
+    fn usable(file: &LocationFile<'a>) -> Option<Self> {
         let version = file.newest.or(file.live)?;
         let is_live = file.live.is_some_and(|live| live.hash == version.hash);
-        Some(Self { name: file.name, version, is_live, live: file.live })
+        Some(Self { is_live, live: file.live, ..Self::of(file.name, version) })
+    }
+
+    /// The newest content of `file`, with errors or without; the live version where nothing of that
+    /// could be read.
+    fn written(file: &LocationFile<'a>) -> Option<Self> {
+        let (None, Some((draft, places))) = (file.newest, file.draft) else {
+            return Self::usable(file);
+        };
+        match Self::usable(file) {
+            Some(live) if draft.is_unread => Some(Self { draft: Some(draft), ..live }),
+            _ => Some(Self {
+                name: file.name,
+                manifest: &draft.content,
+                places: Some(places),
+                is_live: false,
+                draft: Some(draft),
+                hash: None,
+                live: file.live,
+            }),
+        }
+    }
+}
+
+impl<'a> Settled<'a> {
+    fn of(used: Vec<Tried<'a>>, findings: Vec<Finding>) -> Self {
+        let (refused, lacks) = (BTreeSet::new(), Vec::new());
+        let mut settled = Self { used, refused, findings: Vec::new(), lacks };
+        settled.add(findings);
+        settled
+    }
+
+    fn add(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        for Finding { diagnostic, lacks, .. } in findings {
+            match lacks {
+                Some(thing) => self.lacks.push((diagnostic, thing)),
+                None => self.findings.push(diagnostic),
+            }
+        }
     }
 }
 
 fn is_blame(finding: &Finding, tried: &[Tried<'_>]) -> bool {
-    finding.1.severity == Severity::Error && tried.get(finding.0).is_some_and(|file| !file.is_live)
+    finding.diagnostic.severity == Severity::Error
+        && tried.get(finding.file).is_some_and(|file| !file.is_live)
 }
 
 fn blames_a_new_version(findings: &[Finding], tried: &[Tried<'_>]) -> bool {
@@ -107,19 +213,11 @@ fn blames_a_new_version(findings: &[Finding], tried: &[Tried<'_>]) -> bool {
 }
 
 /// Replaces each new version that has errors by the live one, or drops the file.
-fn fall_back(
-    findings: Vec<Finding>,
-    tried: &mut Vec<Tried<'_>>,
-    refused: &mut BTreeSet<String>,
-    diagnostics: &mut Vec<Diagnostic>,
-) {
-    let mut blamed = BTreeSet::new();
-    for finding in findings {
-        if is_blame(&finding, tried) {
-            blamed.insert(finding.0);
-            diagnostics.push(finding.1);
-        }
-    }
+fn fall_back(findings: Vec<Finding>, tried: &mut Vec<Tried<'_>>, settled: &mut Settled<'_>) {
+    let (blaming, _): (Vec<_>, Vec<_>) =
+        findings.into_iter().partition(|finding| is_blame(finding, tried));
+    let blamed: BTreeSet<usize> = blaming.iter().map(|finding| finding.file).collect();
+    settled.add(blaming);
     let mut index = 0;
     tried.retain_mut(|file| {
         let is_blamed = blamed.contains(&index);
@@ -127,10 +225,9 @@ fn fall_back(
         if !is_blamed {
             return true;
         }
-        refused.insert(file.name.to_owned());
+        settled.refused.insert(file.name.to_owned());
         let Some(live) = file.live else { return false };
-        file.version = live;
-        file.is_live = true;
+        *file = Tried { is_live: true, live: file.live, ..Tried::of(file.name, live) };
         true
     });
 }

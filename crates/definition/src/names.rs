@@ -5,24 +5,29 @@ use std::collections::BTreeMap;
 
 use millstream_model::{Diagnostic, ErrorCode, FileManifest, Severity, is_library};
 
+use crate::draft::Names;
 use crate::finding::Spot;
 use crate::location::{Finding, Tried};
 
 /// A kind of thing and the name of one.
 type Name<'a> = (&'static str, Cow<'a, str>);
 
-/// Reports each name that another file keeps: a live version before a new one, a library before
-/// other files, then by file name.
-pub(crate) fn check(files: &[Tried<'_>]) -> Vec<Finding> {
+/// Reports each name that another file keeps: a live version before a new one, one that has errors
+/// after others, a library before other files, then by file name. Answers with those names too.
+pub(crate) fn check(files: &[Tried<'_>]) -> (Vec<Finding>, Names) {
     let mut order: Vec<(usize, &Tried<'_>)> = files.iter().enumerate().collect();
-    order.sort_by_key(|(_, file)| (!file.is_live, !is_library(file.name), file.name));
+    order.sort_by_key(|(_, file)| {
+        (!file.is_live, file.draft.is_some(), !is_library(file.name), file.name)
+    });
     let mut owners: BTreeMap<Name<'_>, &str> = BTreeMap::new();
-    let mut findings = Vec::new();
+    let (mut findings, mut contested) = (Vec::new(), Names::default());
     for (index, file) in order {
-        for name in names(file.version.manifest) {
+        for name in declared(file.manifest) {
             match owners.get(&name) {
                 Some(owner) if *owner != file.name => {
-                    findings.push((index, taken(file, &name, owner)));
+                    contested.insert(name.0, &name.1);
+                    let diagnostic = taken(file, &name, owner);
+                    findings.push(Finding { file: index, diagnostic, lacks: None });
                 }
                 Some(_) => {}
                 None => {
@@ -31,10 +36,11 @@ pub(crate) fn check(files: &[Tried<'_>]) -> Vec<Finding> {
             }
         }
     }
-    findings
+    (findings, contested)
 }
 
-fn names(manifest: &FileManifest) -> impl Iterator<Item = Name<'_>> {
+/// What a file declares, by kind and name.
+pub(crate) fn declared(manifest: &FileManifest) -> impl Iterator<Item = Name<'_>> {
     let assets = manifest.assets.iter().map(|asset| ("asset", asset.key.to_string().into()));
     let jobs = manifest.jobs.iter().map(|job| ("job", job.name.as_str().into()));
     let partitions = manifest.partitions.keys().map(|name| ("partitions", name.as_str().into()));
@@ -55,7 +61,7 @@ fn taken(file: &Tried<'_>, (kind, name): &Name<'_>, owner: &str) -> Diagnostic {
         "io" => "IO manager",
         other => other,
     };
-    let spot = file.version.places.map_or(Spot::FILE, |places| places.spot(&[kind, name]));
+    let spot = file.places.map_or(Spot::FILE, |places| places.spot(&[kind, name]));
     Diagnostic {
         code: ErrorCode::DefinitionNameTaken,
         severity: Severity::Error,

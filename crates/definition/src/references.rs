@@ -9,8 +9,9 @@ use millstream_model::{
     Severity, StepConfig, TableIo, nearest,
 };
 
+use crate::circles;
+use crate::draft::Names;
 use crate::finding::Spot;
-use crate::graph;
 use crate::location::{Finding, Tried};
 use crate::partitions::CADENCES;
 use crate::sensors::step_of;
@@ -22,24 +23,25 @@ const COMPARED_MAX: usize = 1_000;
 /// The findings about missing handlers of one file.
 const HANDLER_FINDINGS_MAX: usize = 3;
 
-/// Reports each reference that leads nowhere, and each circle of assets.
-pub(crate) fn check(files: &[Tried<'_>]) -> Vec<Finding> {
-    let known = Known::new(files);
+/// Reports each reference that leads nowhere, and each circle of assets. Things in `doubts` are
+/// declared, and nothing else of them is certain: no finding is made of what they are.
+pub(crate) fn check(files: &[Tried<'_>], doubts: &Names) -> Vec<Finding> {
+    let known = Known::new(files, doubts);
     let mut findings = Vec::new();
     for (index, file) in files.iter().enumerate() {
         let mut about = About { index, file, known: &known, findings: &mut findings };
-        for asset in &file.version.manifest.assets {
+        for asset in &file.manifest.assets {
             about.asset(asset);
         }
         about.io();
         about.jobs();
-        for sensor in &file.version.manifest.sensors {
+        for sensor in &file.manifest.sensors {
             about.sensor(sensor);
         }
         about.handlers();
     }
-    triggers::check(files, &mut findings);
-    circles(files, &mut findings);
+    triggers::check(files, doubts, &mut findings);
+    circles::check(files, &mut findings);
     findings
 }
 
@@ -56,11 +58,14 @@ struct Known<'a> {
     /// The first asset of each table, by IO manager and by name without regard to case.
     kept: BTreeMap<(&'a str, String), &'a AssetKey>,
     handlers: Vec<&'a HandlerDef>,
+    /// Whether a file that could not be read may have handlers.
+    is_unread: bool,
+    doubts: &'a Names,
 }
 
 impl<'a> Known<'a> {
-    fn new(files: &[Tried<'a>]) -> Self {
-        let manifests = || files.iter().map(|file| file.version.manifest);
+    fn new(files: &[Tried<'a>], doubts: &'a Names) -> Self {
+        let manifests = || files.iter().map(|file| file.manifest);
         let all_assets = || manifests().flat_map(|manifest| &manifest.assets);
         let mut known = Self {
             assets: all_assets().map(|asset| (&asset.key, asset)).collect(),
@@ -84,6 +89,8 @@ impl<'a> Known<'a> {
                 .collect(),
             kept: BTreeMap::new(),
             handlers: manifests().flat_map(|manifest| &manifest.handlers).collect(),
+            is_unread: files.iter().any(|file| file.draft.is_some_and(|it| it.is_unread)),
+            doubts,
         };
         for asset in all_assets() {
             if let Some(place) = known.table_of(asset) {
@@ -116,7 +123,7 @@ impl<'a> About<'_, 'a> {
             let dep = dep.to_string();
             let message = format!("Asset `{key}` depends on `{dep}`, which no file declares");
             let help = meant(&dep, self.known.asset_names.iter().map(String::as_str));
-            self.error(&["asset", &key, "deps", &dep], message, help);
+            self.missing(("asset", &dep), &["asset", &key, "deps", &dep], message, help);
         }
         self.mapping(asset, &key);
         if let Some(name) = &asset.partitions
@@ -129,7 +136,8 @@ impl<'a> About<'_, 'a> {
             } else {
                 meant(name.as_str(), self.known.partitions.iter().copied())
             };
-            self.error(&["asset", &key, "partitions"], message, help);
+            let thing = ("partitions", name.as_str());
+            self.missing(thing, &["asset", &key, "partitions"], message, help);
         }
         if let Some(name) = &asset.io
             && !self.known.io.contains(name.as_str())
@@ -137,7 +145,7 @@ impl<'a> About<'_, 'a> {
             let message =
                 format!("Asset `{key}` names the IO manager `{name}`, which no file declares");
             let help = meant(name.as_str(), self.known.io.iter().copied());
-            self.error(&["asset", &key, "io"], message, help);
+            self.missing(("io", name.as_str()), &["asset", &key, "io"], message, help);
         }
         if let Some(pool) = &asset.pool {
             self.pool(pool, &["asset", &key, "pool"], &format!("Asset `{key}`"));
@@ -145,6 +153,9 @@ impl<'a> About<'_, 'a> {
         if let Some(step) = &asset.step {
             let path = ["asset", &key, "step"];
             self.step(step, &path, &format!("Asset `{key}`"));
+            if self.known.doubts.has("asset", &key) {
+                return;
+            }
             let deps: BTreeSet<&AssetKey> = asset.deps.iter().collect();
             for upstream in step.reads().into_iter().filter(|upstream| !deps.contains(upstream)) {
                 let message = format!("Asset `{key}` reads `{upstream}` without depending on it");
@@ -160,10 +171,14 @@ impl<'a> About<'_, 'a> {
     /// planned.
     fn mapping(&mut self, asset: &AssetDef, key: &str) {
         let is_known = |by: &PartitionsName| self.known.partitions.contains(by.as_str());
-        if asset.step.is_none() || asset.partitions.as_ref().is_some_and(|own| !is_known(own)) {
+        let doubts = self.known.doubts;
+        if asset.step.is_none()
+            || doubts.has("asset", key)
+            || asset.partitions.as_ref().is_some_and(|own| !is_known(own))
+        {
             return;
         }
-        for dep in &asset.deps {
+        for dep in asset.deps.iter().filter(|dep| !doubts.has("asset", &dep.to_string())) {
             let upstream = self.known.assets.get(dep).and_then(|it| it.partitions.as_ref());
             let Some(by) = upstream.filter(|by| Some(*by) != asset.partitions.as_ref()) else {
                 continue;
@@ -185,7 +200,7 @@ impl<'a> About<'_, 'a> {
     }
 
     fn jobs(&mut self) {
-        for job in &self.file.version.manifest.jobs {
+        for job in &self.file.manifest.jobs {
             let JobShape::Ops(ops) = &job.shape else { continue };
             for op in ops {
                 let path = ["job", job.name.as_str(), op.id.as_str()];
@@ -237,7 +252,8 @@ impl<'a> About<'_, 'a> {
             let message =
                 format!("{who} names the partitions `{}`, which no file declares", sync.partitions);
             let help = meant(sync.partitions.as_str(), self.known.partitions.iter().copied());
-            self.error(&["sensor", name, "partitions"], message, help);
+            let thing = ("partitions", sync.partitions.as_str());
+            self.missing(thing, &["sensor", name, "partitions"], message, help);
         }
     }
 
@@ -252,9 +268,9 @@ impl<'a> About<'_, 'a> {
         if found.is_none() {
             let message = format!("{who} names the resource `{name}`, which no file declares");
             let help = meant(name.as_str(), self.known.resources.keys().copied());
-            self.error(path, message, help);
+            self.missing(("resource", name.as_str()), path, message, help);
         }
-        found
+        found.filter(|_| !self.known.doubts.has("resource", name.as_str()))
     }
 
     /// Reports a resource that is no HTTP service.
@@ -280,8 +296,9 @@ impl<'a> About<'_, 'a> {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("say how many steps it lets run: `pools: {{{name}: 4}}`"),
                 };
-                self.error(path, message, help);
+                self.missing(("pool", name), path, message, help);
             }
+            Some(_) if self.known.doubts.has("pool", name) => {}
             // A pool of no slots is closed for now, which is no mistake of the step's.
             Some(PoolDef { slots: 0, .. }) => {}
             Some(PoolDef { slots, .. }) if *slots < needs => {
@@ -303,14 +320,19 @@ impl<'a> About<'_, 'a> {
 
     /// An asset whose rows are read must be kept somewhere.
     fn kept(&mut self, upstream: &AssetKey, path: &[&str], who: &str) {
-        let problem = match self.known.assets.get(upstream) {
-            None => "which no file declares",
-            Some(AssetDef { io: None, .. }) => "which no IO manager keeps",
-            Some(_) => return,
-        };
-        let message = format!("{who} reads the asset `{upstream}`, {problem}");
-        let help = "an asset whose rows are read has a `step` with rows and an `io`";
-        self.error(path, message, help.to_owned());
+        let key = upstream.to_string();
+        let help = "an asset whose rows are read has a `step` with rows and an `io`".to_owned();
+        match self.known.assets.get(upstream) {
+            None => {
+                let message = format!("{who} reads the asset `{key}`, which no file declares");
+                self.missing(("asset", &key), path, message, help);
+            }
+            Some(AssetDef { io: None, .. }) if !self.known.doubts.has("asset", &key) => {
+                let message = format!("{who} reads the asset `{key}`, which no IO manager keeps");
+                self.error(path, message, help);
+            }
+            Some(_) => {}
+        }
     }
 
     /// What a load step leaves to be known from its asset.
@@ -343,13 +365,13 @@ impl<'a> About<'_, 'a> {
 
     /// The resources of IO managers, and assets that would share a table.
     fn io(&mut self) {
-        for (name, io) in &self.file.version.manifest.io {
+        for (name, io) in &self.file.manifest.io {
             if let Some(resource) = io.resource() {
                 let who = format!("IO manager `{name}`");
                 self.database(resource, &["io", name.as_str()], [&who, "keeps tables in"]);
             }
         }
-        for asset in &self.file.version.manifest.assets {
+        for asset in &self.file.manifest.assets {
             let Some(place) = self.known.table_of(asset) else { continue };
             if let Some(first) = self.known.kept.get(&place).filter(|first| **first != &asset.key) {
                 let message = format!(
@@ -364,7 +386,7 @@ impl<'a> About<'_, 'a> {
 
     /// Warns of modules that the handler table does not resolve; runs of their steps will fail.
     fn handlers(&mut self) {
-        let manifest = self.file.version.manifest;
+        let manifest = self.file.manifest;
         let of_jobs = manifest.jobs.iter().flat_map(|job| {
             let ops = match &job.shape {
                 JobShape::Ops(ops) => ops.as_slice(),
@@ -380,6 +402,9 @@ impl<'a> About<'_, 'a> {
                 missing.entry(step.module.as_str()).or_insert(path);
             }
         }
+        if self.known.is_unread || self.known.doubts.any("handler") {
+            return;
+        }
         missing.retain(|module, _| !self.known.handlers.iter().any(|row| row.matches(module)));
         let total = missing.len();
         for (module, path) in missing.into_iter().take(HANDLER_FINDINGS_MAX) {
@@ -394,12 +419,29 @@ impl<'a> About<'_, 'a> {
                     "say what it runs: `handlers: {{\"{module}\": {{command: [./run.sh]}}}}`"
                 )),
             };
-            self.findings.push((self.index, diagnostic));
+            self.findings.push(Finding { file: self.index, diagnostic, lacks: None });
         }
     }
 
     fn spot(&self, path: &[&str]) -> Spot {
-        self.file.version.places.map_or(Spot::FILE, |places| places.spot(path))
+        self.file.places.map_or(Spot::FILE, |places| places.spot(path))
+    }
+
+    /// Reports that no file declares a thing, given by its kind and name.
+    fn missing(
+        &mut self,
+        (kind, name): (&'static str, &str),
+        path: &[&str],
+        message: String,
+        help: String,
+    ) {
+        if self.known.doubts.has(kind, name) {
+            return;
+        }
+        self.error(path, message, help);
+        if let Some(finding) = self.findings.last_mut() {
+            finding.lacks = Some((kind, name.to_owned()));
+        }
     }
 
     fn error(&mut self, path: &[&str], message: String, help: String) {
@@ -424,7 +466,7 @@ impl<'a> About<'_, 'a> {
             place: self.spot(path).place(self.file.name),
             help: Some(help),
         };
-        self.findings.push((self.index, diagnostic));
+        self.findings.push(Finding { file: self.index, diagnostic, lacks: None });
     }
 }
 
@@ -433,50 +475,5 @@ pub(crate) fn meant<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Str
     match nearest(name, known.take(COMPARED_MAX)) {
         Some(near) => format!("did you mean `{near}`?"),
         None => "declare it in a file of this root".to_owned(),
-    }
-}
-
-/// Reports each circle of assets to every file with a new version that takes part in it.
-fn circles(files: &[Tried<'_>], findings: &mut Vec<Finding>) {
-    let assets: Vec<(usize, &AssetDef)> = files
-        .iter()
-        .enumerate()
-        .flat_map(|(index, file)| file.version.manifest.assets.iter().map(move |a| (index, a)))
-        .collect();
-    let numbers: BTreeMap<&AssetKey, usize> =
-        assets.iter().enumerate().map(|(number, (_, asset))| (&asset.key, number)).collect();
-    let mut after = vec![Vec::new(); assets.len()];
-    for (number, (_, asset)) in assets.iter().enumerate() {
-        for upstream in asset.deps.iter().filter_map(|dep| numbers.get(dep)) {
-            if let Some(list) = after.get_mut(*upstream) {
-                list.push(number);
-            }
-        }
-    }
-    for circle in graph::circles(&after) {
-        let members: Vec<(usize, String)> = circle
-            .iter()
-            .filter_map(|number| assets.get(*number))
-            .map(|(index, asset)| (*index, asset.key.to_string()))
-            .collect();
-        let names: Vec<&str> = members.iter().map(|(_, name)| name.as_str()).collect();
-        let path = graph::path_text(&names);
-        let mut told = BTreeSet::new();
-        for (index, name) in &members {
-            let Some(file) = files.get(*index) else { continue };
-            if file.is_live || !told.insert(*index) {
-                continue;
-            }
-            let places = file.version.places;
-            let spot = places.map_or(Spot::FILE, |places| places.spot(&["asset", name]));
-            let diagnostic = Diagnostic {
-                code: ErrorCode::DefinitionCycle,
-                severity: Severity::Error,
-                message: format!("Assets depend on each other in a circle: {path}"),
-                place: spot.place(file.name),
-                help: Some("remove one of these dependencies".to_owned()),
-            };
-            findings.push((*index, diagnostic));
-        }
     }
 }

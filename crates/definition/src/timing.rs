@@ -20,7 +20,11 @@ pub(crate) const BACKOFFS: &[(&str, Backoff)] = &[
 /// The timeout in `fields`: seconds, or text like `5m`.
 pub(crate) fn timeout(fields: &Fields<'_>, findings: &mut Findings) -> Option<HumanDuration> {
     let field = fields.get("timeout")?;
-    longer_than_0(&field, "leave it out for a step without a time limit", findings)
+    longer_than_0(
+        &field,
+        "leave it out for 24 hours (5 minutes for `lambda`), or write a long one like `7d`",
+        findings,
+    )
 }
 
 /// A duration that is not 0; `help` says what to do instead of writing 0.

@@ -10,6 +10,7 @@ use millstream_model::{
     ScheduleTarget, SensorDef, SensorQuestion, Severity, TenantId,
 };
 
+use crate::draft::Names;
 use crate::finding::Spot;
 use crate::location::{Finding, Tried};
 use crate::references::meant;
@@ -20,12 +21,14 @@ struct Known<'a> {
     calendars: BTreeSet<&'a str>,
     tenants: BTreeSet<&'a str>,
     follows_tenants: bool,
+    /// What is declared, and nothing else of it is certain.
+    doubts: &'a Names,
 }
 
 /// Reports each reference of a schedule that leads nowhere, and tenants' schedules that none
 /// follows.
-pub(crate) fn check(files: &[Tried<'_>], findings: &mut Vec<Finding>) {
-    let manifests = || files.iter().map(|file| file.version.manifest);
+pub(crate) fn check(files: &[Tried<'_>], doubts: &Names, findings: &mut Vec<Finding>) {
+    let manifests = || files.iter().map(|file| file.manifest);
     let schedules = || manifests().flat_map(|manifest| &manifest.schedules);
     let jobs = manifests().flat_map(|manifest| &manifest.jobs);
     let calendars = manifests().flat_map(|manifest| manifest.calendars.keys());
@@ -34,14 +37,17 @@ pub(crate) fn check(files: &[Tried<'_>], findings: &mut Vec<Finding>) {
         jobs: jobs.map(|job| (job.name.as_str(), &job.shape)).collect(),
         calendars: calendars.map(CalendarName::as_str).collect(),
         tenants: tenants.map(TenantId::as_str).collect(),
-        follows_tenants: schedules().any(|schedule| schedule.cron == ScheduleCron::OfTenant),
+        follows_tenants: schedules().any(|schedule| schedule.cron == ScheduleCron::OfTenant)
+            || doubts.any("schedule")
+            || files.iter().any(|file| file.draft.is_some_and(|it| it.is_unread)),
+        doubts,
     };
     for (index, file) in files.iter().enumerate() {
         let mut about = About { index, file, known: &known, findings };
-        for schedule in &file.version.manifest.schedules {
+        for schedule in &file.manifest.schedules {
             about.schedule(schedule);
         }
-        for sensor in &file.version.manifest.sensors {
+        for sensor in &file.manifest.sensors {
             about.sensor(sensor);
         }
         about.tenants();
@@ -72,7 +78,8 @@ impl About<'_, '_> {
                     Some(_) => meant(calendar.as_str(), self.known.calendars.iter().copied()),
                     None => format!("write it: `calendars: {{ {calendar}: [2026-12-25] }}`"),
                 };
-                self.error(&["schedule", name, "exclude"], message, help);
+                let thing = ("calendar", calendar.as_str());
+                self.missing(thing, &["schedule", name, "exclude"], message, help);
             }
         }
         self.known_tenants(("schedule", name), &schedule.tenants);
@@ -93,7 +100,7 @@ impl About<'_, '_> {
                 let message =
                     format!("Sensor `{name}` names the job `{job}`, which no file declares");
                 let help = meant(job.as_str(), self.known.jobs.keys().copied());
-                self.error(&["sensor", name, key], message, help);
+                self.missing(("job", job.as_str()), &["sensor", name, key], message, help);
             }
         }
         self.known_tenants(("sensor", name), &sensor.tenants);
@@ -107,7 +114,8 @@ impl About<'_, '_> {
                 let message =
                     format!("{what} `{name}` names the tenant `{tenant}`, which no file declares");
                 let help = meant(tenant.as_str(), self.known.tenants.iter().copied());
-                self.error(&[kind, name, "tenants"], message, help);
+                let thing = ("tenant", tenant.as_str());
+                self.missing(thing, &[kind, name, "tenants"], message, help);
             }
         }
     }
@@ -119,8 +127,9 @@ impl About<'_, '_> {
                 let message =
                     format!("Schedule `{name}` names the job `{job}`, which no file declares");
                 let help = meant(job.as_str(), self.known.jobs.keys().copied());
-                self.error(&["schedule", name, "job"], message, help);
+                self.missing(("job", job.as_str()), &["schedule", name, "job"], message, help);
             }
+            Some(_) if self.known.doubts.has("job", job.as_str()) => {}
             Some(JobShape::Ops(_)) if schedule.partitions.is_some() => {
                 let message =
                     format!("Schedule `{name}` selects partitions of `{job}`, a job of ops");
@@ -143,7 +152,7 @@ impl About<'_, '_> {
         if self.known.follows_tenants {
             return;
         }
-        let tenants = &self.file.version.manifest.tenants;
+        let tenants = &self.file.manifest.tenants;
         let Some((id, _)) = tenants.iter().find(|(_, tenant)| tenant.schedule.is_some()) else {
             return;
         };
@@ -158,11 +167,28 @@ impl About<'_, '_> {
                     .to_owned(),
             ),
         };
-        self.findings.push((self.index, diagnostic));
+        self.findings.push(Finding { file: self.index, diagnostic, lacks: None });
     }
 
     fn spot(&self, path: &[&str]) -> Spot {
-        self.file.version.places.map_or(Spot::FILE, |places| places.spot(path))
+        self.file.places.map_or(Spot::FILE, |places| places.spot(path))
+    }
+
+    /// Reports that no file declares a thing, given by its kind and name.
+    fn missing(
+        &mut self,
+        (kind, name): (&'static str, &str),
+        path: &[&str],
+        message: String,
+        help: String,
+    ) {
+        if self.known.doubts.has(kind, name) {
+            return;
+        }
+        self.error(path, message, help);
+        if let Some(finding) = self.findings.last_mut() {
+            finding.lacks = Some((kind, name.to_owned()));
+        }
     }
 
     fn error(&mut self, path: &[&str], message: String, help: String) {
@@ -173,6 +199,6 @@ impl About<'_, '_> {
             place: self.spot(path).place(self.file.name),
             help: Some(help),
         };
-        self.findings.push((self.index, diagnostic));
+        self.findings.push(Finding { file: self.index, diagnostic, lacks: None });
     }
 }

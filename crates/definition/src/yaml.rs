@@ -6,6 +6,7 @@
 use millstream_model::ErrorCode;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
 
+use crate::blame::{self, Blame};
 use crate::finding::{Findings, Spot};
 use crate::json::too_deep;
 use crate::source::DEPTH_MAX;
@@ -27,19 +28,18 @@ pub(crate) fn parse(text: &str, findings: &mut Findings) -> Option<Node> {
 
 /// The same where there may be nothing, which is null.
 pub(crate) fn parse_any(text: &str, findings: &mut Findings) -> Option<Node> {
-    let mut builder = Builder { open: Vec::new(), root: None, documents: 0, findings };
+    let mut builder = Builder { text, open: Vec::new(), root: None, documents: 0, findings };
     let mut parser = Parser::new_from_str(text);
     while let Some(next) = parser.next_event() {
         match next {
             Ok((event, span)) => builder.event(event, span)?,
             Err(error) => {
-                let message = format!("YAML parse error: {}", error.info());
-                let spot = spot_of(error.marker());
-                builder.findings.error(ErrorCode::DefinitionYaml, spot, message).help(
-                    "this is the first place that is not YAML; often the indentation before it \
-                     or a missing space after `:` is to blame",
-                );
-                return None;
+                builder.refuse(
+                    spot_of(error.marker()),
+                    error.info(),
+                    "this is the first place that is not YAML; often the indentation before it, \
+                     a missing space after `:` or a `: ` in a value without quotes is to blame",
+                )?;
             }
         }
     }
@@ -58,6 +58,7 @@ enum Open {
 }
 
 struct Builder<'f> {
+    text: &'f str,
     open: Vec<Open>,
     root: Option<Node>,
     documents: usize,
@@ -94,8 +95,11 @@ impl Builder<'_> {
         }
     }
 
+    /// Reports what is no YAML that is read here: by its likely cause, or else as `what`.
     fn refuse(&mut self, spot: Spot, what: &str, help: &str) -> Option<()> {
-        let message = format!("YAML parse error: {what}");
+        let as_seen = || Blame { spot, message: what.to_owned(), help: help.to_owned() };
+        let Blame { spot, message, help } = blame::of(self.text, spot).unwrap_or_else(as_seen);
+        let message = format!("YAML parse error: {message}");
         self.findings.error(ErrorCode::DefinitionYaml, spot, message).help(help);
         None
     }

@@ -168,8 +168,7 @@ fn validate(global: &Global, paths: &[PathBuf]) -> Result<(), AppError> {
     for (root, names) in asked {
         let files = files::read(&root, &settings.project_of(&root))?;
         let check = files::together(&files);
-        let mut found = files::findings(&files, &check);
-        found.retain(|found| names.contains(&found.place.file));
+        let found = files::findings(&files, &check, |file| names.contains(file));
         if !global.json {
             files::draw(&files, &found);
         }
@@ -177,10 +176,15 @@ fn validate(global: &Global, paths: &[PathBuf]) -> Result<(), AppError> {
         all.extend(found.into_iter().cloned());
     }
     let errors = all.iter().filter(|found| found.severity == Severity::Error).count();
+    let warnings = all.len() - errors;
     if global.json {
-        output::json(&json!({ "files": count, "errors": errors, "diagnostics": all }));
+        output::json(&json!({
+            "files": count, "errors": errors, "warnings": warnings, "diagnostics": all,
+        }));
     } else {
-        output::line(&format!("{count} file(s) checked, {errors} error(s)"));
+        let and_warnings =
+            if warnings > 0 { format!(", {warnings} warning(s)") } else { String::new() };
+        output::line(&format!("{count} file(s) checked, {errors} error(s){and_warnings}"));
     }
     if errors > 0 { Err(AppError::Failed) } else { Ok(()) }
 }

@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use millstream_daemon::{Sources, wrong_selections};
-use millstream_definition::{
-    EXTENSIONS, LocationCheck, LocationFile, ParsedFile, Version, check_location,
-};
-use millstream_model::{ContentHash, Diagnostic, ErrorCode, FileVersion, Manifest};
+use millstream_daemon::Sources;
+use millstream_definition::{EXTENSIONS, LocationCheck, LocationFile, ParsedFile, Version};
+use millstream_model::{ContentHash, Diagnostic};
 
 use crate::error::AppError;
 use crate::settings::Settings;
@@ -15,9 +13,6 @@ use crate::{draw, instance, output};
 
 /// The largest file that is read; the parser refuses smaller ones already.
 const READ_MAX: u64 = 2 << 20;
-
-/// The codes of what leads nowhere, or in a circle.
-const REFERENCES: [ErrorCode; 2] = [ErrorCode::DefinitionReference, ErrorCode::DefinitionCycle];
 
 /// A file that was read.
 pub(super) struct ReadFile {
@@ -66,42 +61,31 @@ pub(super) fn read(root: &Path, project: &Path) -> Result<Files, AppError> {
 pub(super) fn together(files: &Files) -> LocationCheck {
     let each: Vec<LocationFile<'_>> = files
         .iter()
-        .map(|(name, file)| LocationFile { name, newest: version(file), live: None })
+        .map(|(name, file)| LocationFile {
+            name,
+            newest: version(file),
+            draft: file.parsed.draft.as_ref().map(|draft| (draft, &file.parsed.places)),
+            live: None,
+        })
         .collect();
-    let mut check = check_location(instance::location_name(), &each);
-    let whole = whole(files);
-    for (name, file) in files {
-        let Some(content) = &file.parsed.manifest else { continue };
-        let sight = (content, Some(&file.parsed.places));
-        let is_refused = check.refused.contains(name);
-        let manifest = if is_refused { &whole } else { &check.manifest };
-        let mut wrong = wrong_selections(manifest, name, sight);
-        if is_refused {
-            // What leads nowhere has been said where it stands.
-            wrong.retain(|it| !REFERENCES.contains(&it.code));
-        }
-        if !wrong.is_empty() {
-            check.refused.insert(name.clone());
-        }
-        check.diagnostics.extend(wrong);
-    }
-    check
+    millstream_daemon::together(instance::location_name(), &each)
 }
 
-/// All that could be read, with what does not fit: a file that is refused is looked at with it, so
-/// that its findings do not come one after the other.
-fn whole(files: &Files) -> Manifest {
-    let read = files.iter().filter_map(|(name, file)| {
-        let version = FileVersion { name: name.clone(), hash: file.hash.clone()? };
-        Some((version, file.parsed.manifest.as_ref()?))
-    });
-    Manifest::merge(instance::location_name(), read)
-}
-
-/// All that is wrong with the files, each alone and together.
-pub(super) fn findings<'f>(files: &'f Files, check: &'f LocationCheck) -> Vec<&'f Diagnostic> {
+/// All that is wrong with the files that are `asked` about, each alone and together, by place.
+///
+/// That one of them waits for others is only said where those are not asked about too.
+pub(super) fn findings<'f>(
+    files: &'f Files,
+    check: &'f LocationCheck,
+    asked: impl Fn(&str) -> bool,
+) -> Vec<&'f Diagnostic> {
     let alone = files.values().flat_map(|file| &file.parsed.diagnostics);
-    alone.chain(&check.diagnostics).collect()
+    let waits = check.waiting.iter().filter(|it| !it.on.iter().any(|file| asked(file)));
+    let waits = waits.map(|it| &it.diagnostic);
+    let mut all: Vec<&Diagnostic> = alone.chain(&check.diagnostics).chain(waits).collect();
+    all.retain(|found| asked(&found.place.file));
+    all.sort_by(|a, b| a.place.cmp(&b.place));
+    all
 }
 
 /// Shows findings with the lines that they are about.

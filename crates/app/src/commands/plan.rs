@@ -48,7 +48,7 @@ pub(super) async fn run(global: &Global, order: Order) -> Result<(), AppError> {
     let folder = order.folder.unwrap_or_else(|| settings.dags.clone());
     let files = files::read(&folder, &settings.project_of(&folder))?;
     let check = files::together(&files);
-    let findings = files::findings(&files, &check);
+    let findings = files::findings(&files, &check, |_| true);
     let errors = findings.iter().filter(|found| found.severity == Severity::Error).count();
     let changes = match &order.against {
         Some(against) => against_folder(&check.manifest, against, &settings)?,

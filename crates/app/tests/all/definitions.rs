@@ -237,8 +237,36 @@ fn a_file_that_leads_nowhere_is_told_of_its_selections_too() {
     let checked = project.run(&["definitions", "validate", "--json"]).json();
     let found = checked["diagnostics"].as_array().unwrap();
     let codes: Vec<&str> = found.iter().map(|it| it["code"].as_str().unwrap()).collect();
-    let wanted = ["definition-reference", "definition-reference", "selection-empty"];
+    let wanted = ["definition-reference", "selection-empty", "definition-reference"];
     assert_eq!(codes, wanted, "{checked:#}");
+}
+
+#[test]
+fn a_file_that_waits_for_a_broken_one_is_told_apart_from_a_wrong_one() {
+    let project = Project::with("assets: { orders: { timeout: soon } }");
+    project.write(
+        "dags/needs.yaml",
+        "assets: { sum: { deps: [orders] } }\njobs: { j: { select: orders+ } }",
+    );
+    project.write("dags/picks.yaml", "jobs: { etl: { select: orders+ } }");
+    let all = project.run(&["definitions", "validate"]);
+    assert!(all.out.ends_with("3 file(s) checked, 1 error(s)\n"), "{all:?}");
+    let waits = "What this selects is declared in `main.yaml`, which has errors";
+    let one = project.run(&["definitions", "validate", "dags/picks.yaml", "--json"]).json();
+    assert_eq!(one["diagnostics"][0]["message"], waits, "{one:#}");
+    let status = project.json(&["definitions", "status"]);
+    let said: Vec<&str> = status["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["message"].as_str().unwrap())
+        .collect();
+    let timeout = "duration \"soon\" is not understood; write it like `30s`, `5m` or `2h 30m`";
+    let needs = "The asset `orders` is declared in `main.yaml`, which has errors";
+    assert_eq!(said, [timeout, needs, waits]);
+
+    project.write("dags/main.yaml", "assets: { orders: {} }");
+    assert_eq!(project.json(&["definitions", "status"])["errors"], json!([]));
 }
 
 #[test]

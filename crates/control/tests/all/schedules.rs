@@ -44,7 +44,7 @@ fn parsed(name: &str, text: &str) -> FileManifest {
     let content = parsed.manifest.unwrap();
     let hash = file_hash(&content);
     let version = Version { hash: &hash, manifest: &content, places: None };
-    let file = LocationFile { name, newest: Some(version), live: None };
+    let file = LocationFile { name, newest: Some(version), draft: None, live: None };
     let manifest = check_location(location(), &[file]).manifest;
     for schedule in manifest.schedules.values() {
         let problem = Control::schedule_problem(&manifest, schedule);

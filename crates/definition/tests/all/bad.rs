@@ -93,6 +93,18 @@ const CASES: &[Case] = bad! {
         "`bin/tasks` is neither a file that ends in `.py` nor a module", 3;
     "54_hidden_source.yaml", DefinitionValue,
         "`.env` is hidden, and that is read as it is when the step starts", 3;
+    "55_template_without_quotes.yaml", DefinitionYaml,
+        "YAML parse error: a value that holds a template must stand in quotes", 5;
+    "56_open_quote.yaml", DefinitionYaml,
+        "YAML parse error: the quote that opens here is not closed on its line", 2;
+    "57_open_bracket.yaml", DefinitionYaml,
+        "YAML parse error: the `{` that opens here is not closed", 3;
+    "58_section_in_the_singular.yaml", DefinitionUnknownKey,
+        "Unknown key `asset` in the definition file", 1;
+    "59_at_without_quotes.yaml", DefinitionYaml,
+        "YAML parse error: a value cannot begin with `@`", 2;
+    "60_quote_that_ends_in_the_next.yaml", DefinitionYaml,
+        "YAML parse error: the quote that opens here is not closed on its line", 3;
 };
 
 #[test]
@@ -152,8 +164,30 @@ fn r172_an_edge_that_leads_nowhere_is_named_with_the_node_it_may_have_meant() {
 fn an_unknown_key_names_the_nearest_known_one() {
     let found = help("nodes: [{id: a, type: noop}]\nshedule: '@daily'");
     assert!(found.starts_with("did you mean `schedule`?"), "{found}");
+    for (section, meant) in [
+        ("asset: {a: {}}", "assets"),
+        ("job: {a: {select: '*'}}", "jobs"),
+        ("schedule: {a: {cron: '@daily', job: b}}", "schedules"),
+        ("resource: {a: {kind: sqlite, path: a.db}}", "resources"),
+    ] {
+        let [found] = &errors("a.yaml", section)[..] else { panic!("{section}") };
+        let help = found.help.as_deref().unwrap();
+        assert!(help.starts_with(&format!("did you mean `{meant}`?")), "{section}: {help}");
+    }
     let found = help("alerts: {}");
     assert!(found.contains("`assets`, `partitions`, `jobs`, `resources`"), "{found}");
+}
+
+#[test]
+fn a_template_without_quotes_is_shown_as_it_is_to_be_written() {
+    let found = help("nodes:\n  - {id: a, type: command, config: {command: {{ run.id }} }}");
+    assert!(found.contains("`\"{{ run.id }}\"`"), "{found}");
+}
+
+#[test]
+fn a_timeout_of_0_is_told_what_leaving_it_out_means() {
+    let found = help("nodes: [{id: a, type: noop, timeout: 0}]");
+    assert!(found.starts_with("leave it out for 24 hours"), "{found}");
 }
 
 #[test]

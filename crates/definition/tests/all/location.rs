@@ -1,7 +1,8 @@
 //! Files put together: who keeps a name, what references lead to, which versions are used.
 
 use millstream_definition::{
-    LocationCheck, LocationFile, ParsedFile, Version, check_location, file_hash, parse_file,
+    Draft, LocationCheck, LocationFile, ParsedFile, Places, Version, check_location, file_hash,
+    parse_file,
 };
 use millstream_model::{CommandLine, ContentHash, Diagnostic, ErrorCode, HandlerTarget, Severity};
 
@@ -10,8 +11,8 @@ struct Content(ParsedFile, ContentHash);
 
 fn content(name: &str, text: &str) -> Content {
     let parsed = parse_file(name, text.as_bytes());
-    assert_eq!(parsed.diagnostics, [], "{name}");
-    let hash = file_hash(parsed.manifest.as_ref().unwrap());
+    assert_eq!(parsed.draft.is_some(), !parsed.diagnostics.is_empty(), "{name}: {parsed:#?}");
+    let hash = parsed.manifest.as_ref().map_or_else(|| ContentHash::of(b""), file_hash);
     Content(parsed, hash)
 }
 
@@ -20,10 +21,14 @@ impl Content {
         let Self(parsed, hash) = self;
         Some(Version { hash, manifest: parsed.manifest.as_ref()?, places: Some(&parsed.places) })
     }
+
+    fn draft(&self) -> Option<(&Draft, &Places)> {
+        Some((self.0.draft.as_ref()?, &self.0.places))
+    }
 }
 
 /// Checks files given as (name, newest text, live text).
-fn check(files: &[(&str, Option<&str>, Option<&str>)]) -> LocationCheck {
+pub(crate) fn check(files: &[(&str, Option<&str>, Option<&str>)]) -> LocationCheck {
     let contents: Vec<(&str, Option<Content>, Option<Content>)> = files
         .iter()
         .map(|(name, newest, live)| {
@@ -35,6 +40,7 @@ fn check(files: &[(&str, Option<&str>, Option<&str>)]) -> LocationCheck {
         .map(|(name, newest, live)| LocationFile {
             name,
             newest: newest.as_ref().and_then(Content::version),
+            draft: newest.as_ref().and_then(Content::draft),
             live: live.as_ref().and_then(Content::version),
         })
         .collect();
@@ -153,7 +159,13 @@ fn a_refused_file_takes_new_ones_along_that_need_it_and_no_others() {
         ("d.yaml", Some("assets: {w: {deps: [x]}}"), None),
     ]);
     let files: Vec<&str> = errors(&found).iter().map(|it| it.place.file.as_str()).collect();
-    assert_eq!(files, ["b.yaml", "c.yaml"]);
+    assert_eq!(files, ["b.yaml"]);
+    let [waits] = &found.waiting[..] else { panic!("{:#?}", found.waiting) };
+    assert_eq!(
+        (&waits.diagnostic.place.file[..], &waits.on[..]),
+        ("c.yaml", &["b.yaml".into()][..])
+    );
+    assert!(found.refused.contains("c.yaml"));
     let live: Vec<&str> = found.manifest.files.iter().map(|it| it.name.as_str()).collect();
     assert_eq!(live, ["a.yaml", "d.yaml"]);
 }

@@ -8,6 +8,7 @@
 )]
 
 mod bad;
+mod broken;
 mod dags;
 mod docs;
 mod http;

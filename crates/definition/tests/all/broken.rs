@@ -1,0 +1,135 @@
+//! Files with errors among others: all findings come at once, and nothing that a broken file
+//! declares is called unknown.
+
+use millstream_definition::LocationCheck;
+use millstream_model::{ErrorCode, Severity};
+
+use crate::location::{check, check_new};
+
+/// The file, the line and the message of each finding between files.
+fn found(check: &LocationCheck) -> Vec<(&str, u32, &str)> {
+    let each = check.diagnostics.iter();
+    each.map(|it| (it.place.file.as_str(), it.place.line, it.message.as_str())).collect()
+}
+
+/// The same of the files that wait for others.
+fn waiting(check: &LocationCheck) -> Vec<(&str, u32, &str)> {
+    let each = check.waiting.iter().map(|it| &it.diagnostic);
+    each.map(|it| (it.place.file.as_str(), it.place.line, it.message.as_str())).collect()
+}
+
+#[test]
+fn a_bad_value_hides_no_reference_and_no_circle_of_its_file() {
+    let text = "assets:\n  orders: {timeout: soon, deps: [nowhere]}\n  a: {deps: [b]}\n  \
+                b: {deps: [a]}\nschedules:\n  nightly: {cron: '@daily', job: none}\n";
+    let check = check_new(&[("a.yaml", text)]);
+    let wanted = [
+        ("a.yaml", 2, "Asset `orders` depends on `nowhere`, which no file declares"),
+        ("a.yaml", 3, "Assets depend on each other in a circle: a → b → a"),
+        ("a.yaml", 6, "Schedule `nightly` names the job `none`, which no file declares"),
+    ];
+    assert_eq!(found(&check), wanted);
+}
+
+#[test]
+fn a_file_that_needs_what_a_broken_one_declares_waits_and_is_told_so_once() {
+    let broken = "assets: {orders: {timeout: soon}, items: 5}\n\
+                  partitions: {day: {kind: daily, start: never}}\n\
+                  jobs: {etl: {select: 7}}\nresources: {db: {kind: nothing}}\npools: {p: many}\n\
+                  tenants: {t1: 5}\ncalendars: {off: 5}\nio: {lake: 5}\n";
+    let needs = "assets:\n  sum:\n    deps: [orders, items]\n    partitions: day\n    io: lake\n\
+                 \x20   pool: p\n    step: {kind: sql, resource: db, statements: select 1}\n\
+                 schedules:\n  s: {cron: '@daily', job: etl, tenants: [t1], \
+                 exclude: off}\n";
+    let check = check_new(&[("broken.yaml", broken), ("needs.yaml", needs)]);
+    assert_eq!(found(&check), []);
+    let wanted = "The asset `items`, the asset `orders`, the calendar `off` and 6 more are \
+                  declared in `broken.yaml`, which has errors";
+    assert_eq!(waiting(&check), [("needs.yaml", 3, wanted)]);
+    assert_eq!(check.waiting[0].on, ["broken.yaml"]);
+    assert!(check.refused.contains("needs.yaml"));
+}
+
+#[test]
+fn what_a_broken_file_lacks_is_told_of_those_who_wait_for_it_too() {
+    let needs = "assets: {sum: {deps: [orders, lost]}}";
+    let check = check_new(&[("broken.yaml", "assets: {orders: {retry: {}}}"), ("n.yaml", needs)]);
+    assert_eq!(
+        found(&check),
+        [("n.yaml", 1, "Asset `sum` depends on `lost`, which no file declares")]
+    );
+    assert_eq!(waiting(&check).len(), 1);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named_as_one_that_may_declare_what_is_missing() {
+    let needs = "assets:\n  sum: {deps: [orders, items, parts, lost]}\n";
+    let check = check_new(&[("broken.yaml", "assets: {orders: {}"), ("needs.yaml", needs)]);
+    let wanted = "The asset `items`, the asset `lost`, the asset `orders` and 1 more are declared \
+                  in no file that can be read; `broken.yaml`, which cannot be read, may declare \
+                  them";
+    assert_eq!(found(&check), [("needs.yaml", 2, wanted)]);
+    assert_eq!(waiting(&check), []);
+}
+
+#[test]
+fn nothing_is_said_of_the_content_of_what_could_not_be_read() {
+    let broken = "assets:\n  rows: {io: 5, step: {kind: sql, resource: db, statements: select 1}}\n\
+                  resources: {db: {kind: sqlite, path: a.db}}\nhandlers: {'App.*': {comand: [x]}}\n\
+                  pools: {p: {slots: none}}\nio: {lake: {kind: csv, base: lake}}\n";
+    let reads = "assets:\n  sum:\n    deps: [rows]\n    io: lake\n    pool: {name: p, slots: 9}\n\
+                 \x20   step: {kind: sql, resource: db, statements: select 1, \
+                 read: {r: {asset: rows}}}\n\
+                 \x20 own: {step: {kind: local, module: App.Own}}\n";
+    let check = check_new(&[("broken.yaml", broken), ("reads.yaml", reads)]);
+    assert_eq!(found(&check), []);
+    assert_eq!(waiting(&check).len(), 1);
+}
+
+#[test]
+fn names_and_references_are_told_at_once() {
+    let check = check_new(&[
+        ("a.yaml", "assets: {x: {}}"),
+        ("b.yaml", "assets: {x: {}, y: {deps: [lost]}}"),
+        ("c.yaml", "assets: {z: {deps: [gone]}}"),
+    ]);
+    let codes: Vec<(&str, ErrorCode)> =
+        check.diagnostics.iter().map(|it| (it.place.file.as_str(), it.code)).collect();
+    let (taken, lost) = (ErrorCode::DefinitionNameTaken, ErrorCode::DefinitionReference);
+    assert_eq!(codes, [("b.yaml", taken), ("b.yaml", lost), ("c.yaml", lost)]);
+}
+
+#[test]
+fn a_name_in_a_broken_file_takes_nothing_from_a_good_one() {
+    let check = check_new(&[
+        ("a.yaml", "assets: {x: {timeout: soon}}"),
+        ("b.yaml", "assets: {x: {}, y: {deps: [x]}}"),
+    ]);
+    let wanted = "The asset `x` is already declared in `b.yaml`";
+    assert_eq!(found(&check), [("a.yaml", 1, wanted)]);
+    assert!(check.refused.is_empty());
+    assert_eq!(check.manifest.assets.len(), 2);
+}
+
+#[test]
+fn what_is_live_of_a_broken_file_can_be_referred_to() {
+    let broken = Some("assets: {x: {timeout: soon}}");
+    let check = check(&[
+        ("a.yaml", broken, Some("assets: {x: {}, w: {}}")),
+        ("b.yaml", Some("assets: {y: {deps: [x, w]}}"), None),
+    ]);
+    assert_eq!((found(&check), waiting(&check)), (vec![], vec![]));
+    assert_eq!(check.manifest.assets.len(), 3);
+}
+
+#[test]
+fn a_live_file_whose_newest_content_cannot_be_read_still_declares_what_it_did() {
+    let check = check(&[
+        ("a.yaml", Some("assets: {x: {}"), Some("assets: {x: {}}")),
+        ("b.yaml", Some("assets: {y: {deps: [x, z]}}"), None),
+    ]);
+    let [(file, _, message)] = found(&check)[..] else { panic!("{:#?}", check.diagnostics) };
+    assert_eq!(file, "b.yaml");
+    assert!(message.starts_with("The asset `z` is declared in no file"), "{message}");
+    assert!(check.diagnostics.iter().all(|it| it.severity == Severity::Error));
+}
