@@ -147,7 +147,8 @@ pub(crate) enum DefinitionsCommand {
     },
     /// Check definition files without loading them.
     Validate {
-        /// Files or folders; the project's definition folder when none is given.
+        /// Files or folders, by their paths from here or below the definitions' folder; that whole
+        /// folder when none is given.
         paths: Vec<PathBuf>,
     },
     /// Show what a change of the files would add, remove, make stale and re-time.
@@ -163,12 +164,12 @@ pub(crate) enum DefinitionsCommand {
     },
     /// List the versions of a file.
     History {
-        /// The file, as `definitions status` names it.
+        /// The file: its path from here, or below the definitions' folder.
         file: String,
     },
     /// Show what is different between two versions of a file.
     Diff {
-        /// The file.
+        /// The file: its path from here, or below the definitions' folder.
         file: String,
         /// The older version, like `v1`.
         from: VersionNumber,
@@ -177,7 +178,7 @@ pub(crate) enum DefinitionsCommand {
     },
     /// Go back to a version of a file until the file's content changes.
     Rollback {
-        /// The file.
+        /// The file: its path from here, or below the definitions' folder.
         file: String,
         /// The version, like `v1`.
         version: VersionNumber,

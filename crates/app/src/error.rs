@@ -87,6 +87,20 @@ pub(crate) enum AppError {
         folder: PathBuf,
     },
 
+    /// No file or folder of definitions has the name that was typed.
+    #[error(
+        "there is no file or folder {}{near}; name it by its path from here, or by its path below \
+         {}", path.display(), dags.display()
+    )]
+    NoDefinitions {
+        /// What was named.
+        path: PathBuf,
+        /// The nearest known name, as a remark.
+        near: String,
+        /// The definitions' folder.
+        dags: PathBuf,
+    },
+
     /// The project's file of settings has errors.
     #[error("{} has errors{}", config_file::NAME, drawn(text, diagnostics))]
     Settings {
@@ -145,6 +159,7 @@ impl AppError {
             | Self::Port { .. }
             | Self::Bench { .. }
             | Self::NoProject { .. }
+            | Self::NoDefinitions { .. }
             | Self::Interrupted
             | Self::Different
             | Self::Failed => None,

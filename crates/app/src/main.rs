@@ -16,6 +16,7 @@ mod error;
 mod failure;
 mod instance;
 mod logging;
+mod no_definitions;
 mod output;
 mod serve;
 mod settings;

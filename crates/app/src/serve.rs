@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 
 use crate::error::AppError;
 use crate::instance::{Instance, Purpose};
+use crate::no_definitions;
 use crate::output;
 use crate::settings::{LauncherKind, Settings};
 
@@ -170,8 +171,12 @@ async fn open_once_free(settings: Settings) -> Result<Instance, AppError> {
 
 /// Serves a project until the process is told to end.
 pub(crate) async fn dev(settings: Settings, port: u16) -> Result<(), AppError> {
+    let notice = no_definitions::notice(&settings);
     let (served, address) = Served::listen(settings, port).await?;
     output::line(&format!("Serving on http://{address}"));
+    if let Some(notice) = notice {
+        output::line(&notice);
+    }
     ended().await;
     served.stop().await;
     Ok(())

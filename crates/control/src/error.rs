@@ -214,7 +214,10 @@ pub enum ControlError {
     },
 
     /// No definition file of this name was ever seen.
-    #[error("there is no definition file {file}{near}; `millstream definitions status` lists them")]
+    #[error(
+        "there is no definition file {file}{near}; a file is named by its path below the \
+         definitions' folder, and `millstream definitions status` lists them"
+    )]
     FileUnknown {
         /// The name.
         file: String,

@@ -103,8 +103,13 @@ impl Control {
         let mut batch = Batch::new(Scope::Instance);
         definitions::raise_location(&mut batch, &plan.location, plan.seen_version);
         let mut file = plan.file.clone();
-        file.row.state = FileState::Live;
-        file.row.diagnostics = Vec::new();
+        // What the file holds stays as wrong as it was, and is told beside what is live now.
+        if matches!(file.row.state, FileState::Broken | FileState::LastGood) {
+            file.row.state = FileState::LastGood;
+        } else {
+            file.row.state = FileState::Live;
+            file.row.diagnostics = Vec::new();
+        }
         file.row.loaded_at = Some(now);
         file.row.version = Some(plan.version.hash.clone());
         if plan.is_newest {

@@ -15,11 +15,15 @@ use millstream_definition::{ParsedFile, parse_file};
 use millstream_host::{CODE_BYTES_MAX, CodeError, PythonFiles, Stamp, python_files};
 use millstream_model::{
     CommandLine, ContentHash, Diagnostic, ErrorCode, FileManifest, Place, Program, Severity,
-    SourceFile, SourceSet, StepSources, below_project, chain, is_python, named,
+    SourceFile, SourceSet, StepSources, below_project, chain, is_python, missing_source, named,
 };
 
 /// Files that the sources of one step may be.
 const FILES_MAX: usize = 20_000;
+
+/// The way out for a step whose own file is not there; the project's folder follows.
+const MISSING_HELP: &str = "its steps fail until the file is there; a path begins at the step's \
+                            `cwd`, or else at the project's folder";
 
 /// The sources of a project's steps.
 #[derive(Debug)]
@@ -179,13 +183,25 @@ impl Sources {
         if text == bytes.as_str() { bytes.clone() } else { ContentHash::of(text.as_bytes()) }
     }
 
-    /// Writes into the steps of a file the versions of their sources, or what is wrong with them.
+    /// Writes into the steps of a file the versions of their sources, or what is wrong with them;
+    /// warns of a step whose own file is not there.
     pub fn fill(&mut self, name: &str, parsed: &mut ParsedFile) {
-        let ParsedFile { manifest, draft, places, .. } = parsed;
+        let ParsedFile { manifest, draft, places, diagnostics, .. } = parsed;
         let draft = draft.as_mut().map(|draft| &mut draft.content);
         let Some(content) = manifest.as_mut().or(draft) else { return };
         let mut errors = Vec::new();
         for (path, program) in content.programs() {
+            let place = {
+                let (line, column) = places.program(&path);
+                Place { file: name.to_owned(), line, column }
+            };
+            diagnostics.extend(self.missing(&program).map(|file| Diagnostic {
+                code: ErrorCode::DefinitionSources,
+                severity: Severity::Warning,
+                message: about(&path, &format!("the project has no file `{file}`")),
+                place: place.clone(),
+                help: Some(format!("{MISSING_HELP} {}", self.project.display())),
+            }));
             let code = self.code(&Need::of(&program));
             let sources: &mut StepSources = match program {
                 Program::Command(step) => &mut step.sources,
@@ -193,26 +209,32 @@ impl Sources {
             };
             match code {
                 Ok(code) => sources.code = code,
-                Err(problem) => {
-                    let (line, column) = places.program(&path);
-                    let message = match path.as_slice() {
-                        [_, job, node] if node != "step" => {
-                            format!("Node `{node}` of `{job}`: {problem}")
-                        }
-                        [kind, name, ..] => format!("The {kind} `{name}`: {problem}"),
-                        _ => problem.to_string(),
-                    };
-                    errors.push(Diagnostic {
-                        code: ErrorCode::DefinitionSources,
-                        severity: Severity::Error,
-                        message,
-                        place: Place { file: name.to_owned(), line, column },
-                        help: Some(problem.help().to_owned()),
-                    });
-                }
+                Err(problem) => errors.push(Diagnostic {
+                    code: ErrorCode::DefinitionSources,
+                    severity: Severity::Error,
+                    message: about(&path, &problem.to_string()),
+                    place,
+                    help: Some(problem.help().to_owned()),
+                }),
             }
         }
         parsed.refuse(errors);
+    }
+
+    /// The file that `program` is, where the project has none of that name.
+    fn missing(&mut self, program: &Program<'_>) -> Option<String> {
+        match program {
+            Program::Command(step) => {
+                missing_source(&step.command, step.cwd.as_deref(), &mut |path| {
+                    self.stamp(path).is_some()
+                })
+            }
+            Program::Python(step) => {
+                let (file, _) = step.function.rsplit_once(':')?;
+                let file = below_project(None, file).filter(|file| is_python(file))?;
+                self.stamp(&file).is_none().then_some(file)
+            }
+        }
     }
 
     /// The sets of the look.
@@ -403,6 +425,15 @@ impl Sources {
         let project = &self.project;
         let look = || stamp_of(&project.join(path));
         *self.look.stamps.entry(path.to_owned()).or_insert_with(look)
+    }
+}
+
+/// `problem` with the step or handler at `path` that has it.
+fn about(path: &[String], problem: &str) -> String {
+    match path {
+        [_, job, node] if node != "step" => format!("Node `{node}` of `{job}`: {problem}"),
+        [kind, name, ..] => format!("The {kind} `{name}`: {problem}"),
+        _ => problem.to_owned(),
     }
 }
 

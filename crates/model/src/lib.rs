@@ -103,8 +103,8 @@ pub use sensor::{
 };
 pub use shell::shell_word;
 pub use source::{
-    SourceFile, SourceSet, StepSources, below_project, is_python, named, shell_commands,
-    why_no_source,
+    SourceFile, SourceSet, StepSources, below_project, is_python, missing_source, named,
+    shell_commands, why_no_source,
 };
 pub use status::{
     IllegalTransition, RunEvent, RunStatus, StepEvent, StepStatus, run_status_table,

@@ -160,6 +160,41 @@ fn source_of(
     })
 }
 
+/// The file of the project that a command begins with, by its path there, where it is none: the
+/// program that is started, or the script that a known interpreter is given.
+///
+/// Of a line for the shell only the first command is looked at: it may make what others run.
+pub fn missing_source(
+    command: &CommandLine,
+    cwd: Option<&str>,
+    is_file: &mut dyn FnMut(&str) -> bool,
+) -> Option<String> {
+    let words: Vec<&str> = match command {
+        CommandLine::Argv(words) => words.iter().map(String::as_str).collect(),
+        CommandLine::Shell(line) => {
+            let first = shell_commands(line).into_iter().next()?;
+            first.into_iter().filter_map(|range| line.get(range)).collect()
+        }
+    };
+    let (program, arguments) = words.split_first()?;
+    let name = program.rsplit_once('/').map_or(*program, |(_, name)| name);
+    let stem = name.trim_end_matches(|letter: char| letter.is_ascii_digit() || letter == '.');
+    let meant = if program.contains('/') && !program.starts_with('/') {
+        program
+    } else if INTERPRETERS.contains(&stem) {
+        arguments.iter().find(|word| !word.starts_with('-'))?
+    } else {
+        return None;
+    };
+    let is_script = meant == program || has_extension(meant, SCRIPTS);
+    below_project(cwd, meant).filter(|path| is_script && !is_file(path))
+}
+
+/// The programs whose first argument is a script.
+const INTERPRETERS: &[&str] = &[
+    "sh", "bash", "zsh", "dash", "ksh", "python", "node", "ruby", "perl", "php", "Rscript", "lua",
+];
+
 /// The plain words of a line for the shell, by the commands that they belong to.
 ///
 /// A word with anything in it that the shell reads (quotes, variables, patterns) is left out, and
@@ -266,6 +301,31 @@ mod tests {
         for (words, wanted) in table {
             let words = words.iter().map(|word| (*word).to_owned()).collect();
             assert_eq!(found(&CommandLine::Argv(words)), *wanted, "{wanted:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_a_command_begins_with_is_missed_and_nothing_that_only_might_be_one() {
+        let files = ["work.sh", "etl/load.py"];
+        let argv = |line: &str| CommandLine::Argv(line.split(' ').map(str::to_owned).collect());
+        let shell = |line: &str| CommandLine::Shell(line.to_owned());
+        for (command, wanted) in [
+            (argv("./gone.sh 1"), Some("gone.sh")),
+            (argv("python3 -u etl/gone.py"), Some("etl/gone.py")),
+            (argv("sh gone.sh work.sh"), Some("gone.sh")),
+            (shell("bash gone.sh && ./made.sh"), Some("gone.sh")),
+            (shell("make && ./made.sh"), None),
+            (argv("./work.sh gone.sh"), None),
+            (argv("python3 etl/load.py gone.py"), None),
+            (argv("python3 -m etl"), None),
+            (argv("sh -c exit"), None),
+            (argv("psql -f gone.sql"), None),
+            (argv("/bin/gone.sh"), None),
+            (argv(".venv/bin/python x"), None),
+            (argv("./{{ name }}.sh"), None),
+        ] {
+            let found = missing_source(&command, None, &mut |path| files.contains(&path));
+            assert_eq!(found.as_deref(), wanted, "{command:?}");
         }
     }
 

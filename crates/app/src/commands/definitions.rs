@@ -30,14 +30,16 @@ pub(super) async fn run(global: &Global, command: DefinitionsCommand) -> Result<
             plan::run(global, order).await
         }
         DefinitionsCommand::History { file } => {
+            let file = files::name_of(global, &file)?;
             with_client(global, async |client| versions::history(client, global, &file).await).await
         }
         DefinitionsCommand::Diff { file, from, to } => {
-            let pair = (from, to);
+            let (file, pair) = (files::name_of(global, &file)?, (from, to));
             with_client(global, async |client| versions::diff(client, global, &file, pair).await)
                 .await
         }
         DefinitionsCommand::Rollback { file, version } => {
+            let file = files::name_of(global, &file)?;
             with_client(global, async |client| {
                 versions::rollback(client, global, &file, version).await
             })
@@ -99,12 +101,15 @@ async fn status(client: &Client, global: &Global) -> Result<(), AppError> {
     }
     for file in rows(&status, "files") {
         let name = text(file, "/name");
-        if text(file, "/state") == "last_good" {
-            output::line(&format!("{name}: the last good version stays live"));
-        }
+        let is_broken = text(file, "/state") == "last_good";
         if let Some(pin) = file.get("pin").filter(|pin| pin.is_object()) {
             let (number, by) = (text(pin, "/number"), text(pin, "/by"));
-            output::line(&format!("{name}: {by} went back to v{number}, until its next change"));
+            let and_broken = if is_broken { "; what it holds has the errors above" } else { "" };
+            output::line(&format!(
+                "{name}: {by} went back to v{number}, until its next change{and_broken}"
+            ));
+        } else if is_broken {
+            output::line(&format!("{name}: the last good version stays live"));
         }
     }
     Ok(())
@@ -116,7 +121,9 @@ fn show_files(status: &Value) {
         let number = file.get("number").and_then(Value::as_u64);
         let state = text(file, "/state");
         let version = number.map_or_else(|| "–".to_owned(), |number| format!("v{number}"));
-        vec![text(file, "/name"), version, standing(&state).to_owned()]
+        let is_pinned = file.get("pin").is_some_and(Value::is_object);
+        let says = if is_pinned { "somebody went back to it" } else { standing(&state) };
+        vec![text(file, "/name"), version, says.to_owned()]
     };
     let files: Vec<Vec<String>> = rows(status, "files").iter().map(row).collect();
     if !files.is_empty() {
@@ -161,7 +168,8 @@ fn validate(global: &Global, paths: &[PathBuf]) -> Result<(), AppError> {
     // Names say which file is meant below one root only, so each root is checked by itself.
     let mut asked: BTreeMap<PathBuf, BTreeSet<String>> = BTreeMap::new();
     for path in paths {
-        let (root, names) = files::asked(path, &settings)?;
+        let path = files::found(path, &settings)?;
+        let (root, names) = files::asked(&path, &settings)?;
         asked.entry(root).or_default().extend(names);
     }
     let (mut count, mut all) = (0, Vec::new());

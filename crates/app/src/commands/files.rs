@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use millstream_daemon::Sources;
 use millstream_definition::{EXTENSIONS, LocationCheck, LocationFile, ParsedFile, Version};
-use millstream_model::{ContentHash, Diagnostic};
+use millstream_model::{ContentHash, Diagnostic, nearest};
 
+use crate::cli::Global;
 use crate::error::AppError;
 use crate::settings::Settings;
 use crate::{draw, instance, output};
@@ -24,6 +25,36 @@ pub(super) struct ReadFile {
 
 /// Files by their names below their root.
 pub(super) type Files = BTreeMap<String, ReadFile>;
+
+/// What a server calls the file that `typed` names: by its path as it is typed, or by that below
+/// the definitions' folder.
+pub(super) fn name_of(global: &Global, typed: &str) -> Result<String, AppError> {
+    if global.url.is_some() && !global.dir.is_dir() {
+        return Ok(typed.to_owned());
+    }
+    let settings = Settings::of(&global.dir)?;
+    let path = Path::new(typed);
+    let own = settings.dags.canonicalize().unwrap_or_else(|_| settings.dags.clone());
+    let below = settings.root_of(path).filter(|(root, _)| *root == own);
+    let is_name = !path.exists() && settings.dags.join(path).exists();
+    Ok(below.filter(|_| !is_name).map_or_else(|| typed.to_owned(), |(_, name)| name))
+}
+
+/// The file or folder that `path` names: as it is typed, or below the definitions' folder.
+pub(super) fn found(path: &Path, settings: &Settings) -> Result<PathBuf, AppError> {
+    let below = settings.dags.join(path);
+    match (path.exists(), below.exists()) {
+        (true, _) => return Ok(path.to_owned()),
+        (false, true) => return Ok(below),
+        (false, false) => {}
+    }
+    let known = definition_files(&settings.dags).unwrap_or_default();
+    let name = settings.root_of(path).map_or_else(|| path.display().to_string(), |(_, name)| name);
+    let near = nearest(&name, known.iter().map(|(name, _)| name.as_str()));
+    let near = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
+    let (path, dags) = (path.to_owned(), settings.dags.clone());
+    Err(AppError::NoDefinitions { path, near, dags })
+}
 
 /// The root of what `path` asks about, and the names of the files that it means.
 ///

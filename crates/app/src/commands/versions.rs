@@ -75,6 +75,9 @@ pub(super) async fn rollback(
     } else {
         output::line(&format!("{file} is at v{number}, its newest, and follows its content."));
     }
+    if answer.pointer("/file/state").and_then(serde_json::Value::as_str) == Some("last_good") {
+        output::line("What the file holds has errors; `millstream definitions status` shows them.");
+    }
     for warning in rows(&answer, "warnings") {
         output::line(&format!("warning: {}", text(warning, "/message")));
     }

@@ -1,7 +1,9 @@
 //! Definition files from the outside: found, dropped in, refused, and switched off.
 
 use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
@@ -267,6 +269,90 @@ fn a_file_that_waits_for_a_broken_one_is_told_apart_from_a_wrong_one() {
 
     project.write("dags/main.yaml", "assets: { orders: {} }");
     assert_eq!(project.json(&["definitions", "status"])["errors"], json!([]));
+}
+
+#[test]
+fn a_step_whose_file_is_not_there_is_warned_of_until_it_is() {
+    let project = Project::with(
+        "assets:\n  a: { step: { kind: python, function: \"tasks.py:make\" } }\n\
+         \u{20} b: { step: { kind: command, command: [sh, gone.sh] } }\n\
+         handlers: { Report: { command: [./report.sh] } }\n",
+    );
+    let checked = project.run(&["definitions", "validate", "--json"]);
+    assert_eq!(checked.code, 0, "{checked:?}");
+    let checked = checked.json();
+    let found = checked["diagnostics"].as_array().unwrap();
+    let said: Vec<(u64, &str)> = found
+        .iter()
+        .map(|it| (it["place"]["line"].as_u64().unwrap(), it["message"].as_str().unwrap()))
+        .collect();
+    let wanted = [
+        (2, "The asset `a`: the project has no file `tasks.py`"),
+        (3, "The asset `b`: the project has no file `gone.sh`"),
+        (4, "The handler `Report`: the project has no file `report.sh`"),
+    ];
+    assert_eq!(said, wanted, "{checked:#}");
+    let text = project.run(&["definitions", "validate"]);
+    assert!(text.out.ends_with("1 file(s) checked, 0 error(s), 3 warning(s)\n"), "{text:?}");
+    for file in ["tasks.py", "gone.sh", "report.sh"] {
+        project.write(file, "");
+    }
+    let text = project.run(&["definitions", "validate"]);
+    assert_eq!(text.out, "1 file(s) checked, 0 error(s)\n");
+}
+
+#[test]
+fn a_file_is_named_by_its_path_from_here_or_below_the_definitions_folder() {
+    let project = Project::new();
+    project.write("dags/team/etl.json", NOOP);
+    for file in ["dags/team/etl.json", "team/etl.json", "./dags/team/../team/etl.json"] {
+        let checked = project.run(&["definitions", "validate", file]);
+        assert_eq!(checked.out, "1 file(s) checked, 0 error(s)\n", "{file}: {checked:?}");
+        let history = project.run(&["definitions", "history", file]);
+        assert!(history.out.contains("v1"), "{file}: {history:?}");
+        let back = project.run(&["definitions", "rollback", file, "v1"]);
+        assert_eq!(back.code, 0, "{file}: {back:?}");
+    }
+    for command in ["validate", "history"] {
+        let wrong = project.run(&["definitions", command, "dags/team/elt.json"]);
+        assert_ne!(wrong.code, 0, "{wrong:?}");
+        assert!(wrong.err.contains("did you mean team/etl.json?"), "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_way_back_shows_what_is_live_and_what_is_wrong_with_the_file() {
+    let project = Project::new();
+    for content in [NOOP, &NOOP.replace("\"a\"", "\"b\""), "{"] {
+        project.write("dags/etl.json", content);
+        project.json(&["definitions", "status"]);
+    }
+    let back = project.run(&["definitions", "rollback", "etl.json", "v1"]);
+    assert!(back.out.contains("What the file holds has errors"), "{back:?}");
+    let status = project.run(&["definitions", "status"]).out;
+    assert!(status.contains("JSON parse error"), "{status}");
+    let live = "etl.json: developer went back to v1, until its next change; \
+                what it holds has the errors above";
+    assert!(status.contains(live), "{status}");
+}
+
+#[test]
+fn a_server_without_a_folder_of_definitions_says_where_it_looked_and_which_has_one() {
+    let project = Project::new();
+    project.write("dags/etl.json", NOOP);
+    project.write("deep/er/x.txt", "");
+    let within = project.path("deep/er");
+    let folder = within.to_str().unwrap();
+    let mut command = project.command(&["dev", folder, "--port", "0"]);
+    let mut server = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let lines = BufReader::new(server.stdout.take().unwrap()).lines();
+    let said = lines.take(2).map(Result::unwrap).collect::<Vec<_>>().join("\n");
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let looked = format!("there is no folder {}", within.join("dags").display());
+    assert!(said.contains(&looked), "{said}");
+    let advice = format!("to serve that project: millstream dev {}", project.path("").display());
+    assert!(said.contains(advice.trim_end_matches('/')), "{said}");
 }
 
 #[test]

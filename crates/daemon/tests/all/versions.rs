@@ -110,11 +110,19 @@ async fn a_way_back_from_a_broken_file_is_not_undone_by_the_next_scan() {
     let mut folder = edited_thrice().await;
     folder.write("a.json", "{");
     folder.scan().await;
+    let wrong = folder.file("a.json").await.diagnostics;
     assert!(is_live(&back(&folder, "a.json", 2).await));
+    for _ in 0..2 {
+        let row = folder.file("a.json").await;
+        assert_eq!((row.state, row.number), (FileState::LastGood, Some(2)));
+        assert_eq!((row.pin.map(|pin| pin.number), &row.diagnostics), (Some(2), &wrong));
+        assert_eq!(folder.steps("a").await, ["two"]);
+        folder.scan().await;
+    }
+    folder.write("a.json", &noop("four"));
     folder.scan().await;
     let row = folder.file("a.json").await;
-    assert_eq!((row.state, row.number), (FileState::Live, Some(2)));
-    assert_eq!(folder.steps("a").await, ["two"]);
+    assert_eq!((row.state, row.pin, row.diagnostics), (FileState::Live, None, vec![]));
 }
 
 #[tokio::test]

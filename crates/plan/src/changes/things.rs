@@ -127,9 +127,15 @@ fn days(calendars: &BTreeMap<CalendarName, Vec<DaySpan>>) -> Things {
     calendars.iter().map(|(name, it)| (name.to_string(), json!({ "days": days(it) }))).collect()
 }
 
-/// The jobs, each with what the schedule that it declares for itself says beside the expression.
+/// The jobs, each under the keys of its file, with what the schedule that it declares for itself
+/// says beside the expression.
 fn jobs(manifest: &Manifest) -> Things {
     let mut things = named(&manifest.jobs);
+    for thing in things.values_mut().filter_map(Value::as_object_mut) {
+        let Some(Value::Object(shape)) = thing.remove("shape") else { continue };
+        let written = |key: String| if key == "ops" { "nodes".to_owned() } else { key };
+        thing.extend(shape.into_iter().map(|(key, value)| (written(key), value)));
+    }
     for schedule in manifest.schedules.values() {
         let Some(job) = job_of(manifest, schedule) else { continue };
         let Some(Value::Object(thing)) = things.get_mut(job.name.as_str()) else { continue };

@@ -63,7 +63,7 @@ fn a_field_of_an_op_is_found_below_the_ops_id() {
         serde_json::from_value(json!({ "kind": "command", "command": command })).unwrap()
     };
     let found = between(&ops(step("./a.sh")), &ops(step("./b.sh")));
-    assert_eq!(found.things[0].fields[0].field, "shape.ops.load.step.command");
+    assert_eq!(found.things[0].fields[0].field, "nodes.load.step.command");
 }
 
 #[test]
