@@ -149,6 +149,26 @@ impl Bed {
     pub(super) async fn commits(&self, count: u32) -> Result<f64, AppError> {
         commits(self.store(), count).await
     }
+
+    /// The mean time of `count` turns of `act` and one durable commit of one row, in microseconds:
+    /// what a program takes that does these and nothing else.
+    pub(super) async fn turns(
+        &self,
+        count: u32,
+        mut act: impl FnMut() -> Result<(), AppError> + Send + 'static,
+    ) -> Result<f64, AppError> {
+        let store = self.store().clone();
+        let probing = tokio::spawn(async move {
+            let start = Instant::now();
+            for mark in 0..count {
+                // It blocks a thread of the runtime, which has nothing else to do.
+                act()?;
+                store.probe_commit(mark.into()).await?;
+            }
+            Ok::<_, AppError>(micros(start.elapsed()) / f64::from(count))
+        });
+        probing.await.map_err(|error| broken(&error))?
+    }
 }
 
 /// The mean time of `count` durable commits of one row, one after the other, in microseconds.

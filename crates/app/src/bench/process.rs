@@ -1,10 +1,8 @@
 //! P3: a step that is a process, through the supervisor.
 
-use std::time::Instant;
-
 use serde_json::json;
 
-use super::bed::{Bed, broken, micros};
+use super::bed::{Bed, micros};
 use super::database::Database;
 use super::figure::Figure;
 use super::folder::Folder;
@@ -30,10 +28,7 @@ pub(super) async fn measure(
     let runs = size.runs;
     let outcome = interleave(
         size.rounds,
-        async || {
-            let spawns = spawns(LENGTH * runs).await?;
-            Ok(spawns + bed.commits(LENGTH * runs).await?)
-        },
+        async || bed.turns(LENGTH * runs, spawn).await,
         async || {
             let mut took = 0.0;
             for _ in 0..runs {
@@ -46,18 +41,9 @@ pub(super) async fn measure(
     Ok(Figure::ratio("P3", &what, outcome.await?, (1.5, Some(1.2))))
 }
 
-/// The mean time of starting `count` processes one after the other and waiting for each.
-async fn spawns(count: u32) -> Result<f64, AppError> {
-    let spawning = tokio::task::spawn_blocking(move || {
-        let start = Instant::now();
-        for _ in 0..count {
-            std::process::Command::new(PROGRAM)
-                .env_clear()
-                .stdin(std::process::Stdio::null())
-                .status()?;
-        }
-        Ok::<_, std::io::Error>(micros(start.elapsed()) / f64::from(count))
-    });
-    let outcome = spawning.await.map_err(|error| broken(&error))?;
-    outcome.map_err(|source| AppError::Files { path: PROGRAM.into(), source })
+/// Starts a process and waits for its end.
+fn spawn() -> Result<(), AppError> {
+    let mut command = std::process::Command::new(PROGRAM);
+    let ended = command.env_clear().stdin(std::process::Stdio::null()).status();
+    ended.map(|_| ()).map_err(|source| AppError::Files { path: PROGRAM.into(), source })
 }

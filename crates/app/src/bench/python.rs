@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use millstream_host::Interpreters;
 use serde_json::json;
@@ -12,7 +12,7 @@ use super::database::Database;
 use super::figure::{Figure, Unit};
 use super::folder::Folder;
 use super::job;
-use super::python_probe::{Echo, forks};
+use super::python_probe::Answering;
 use super::quick::Size;
 use super::rounds::{Outcome, interleave, median};
 use crate::error::AppError;
@@ -91,9 +91,19 @@ impl Ground {
         Ok(took / f64::from(length * self.runs))
     }
 
-    /// The mean time of one commit.
-    async fn commit(&self) -> Result<f64, AppError> {
-        self.bed.commits(LENGTH * self.runs).await
+    /// The mean time of a trip to `program` and one commit, in turns.
+    async fn limit(&self, program: &Arc<Mutex<Answering>>) -> Result<f64, AppError> {
+        let program = Arc::clone(program);
+        let trip = move || program.lock().unwrap_or_else(PoisonError::into_inner).trip();
+        self.bed.turns(LENGTH * self.runs, trip).await
+    }
+
+    /// The mean time of a step of `job`, and what a program of the same kind and a commit take.
+    async fn outcome(&self, job: &str, program: Answering) -> Result<Outcome, AppError> {
+        let program = Arc::new(Mutex::new(program));
+        let (limit, ours) =
+            (async || self.limit(&program).await, async || self.step(job, LENGTH).await);
+        interleave(self.rounds, limit, ours).await
     }
 
     /// The median time of forty short functions.
@@ -116,17 +126,7 @@ impl Ground {
 /// P4: forks of a process that has imported the code.
 pub(super) async fn fork(folder: Folder, size: &Size) -> Result<Vec<Figure>, AppError> {
     let ground = Ground::open(folder, size).await?;
-    let (count, python) = (LENGTH * size.runs, ground.python.clone());
-    let outcome: Outcome = interleave(
-        size.rounds,
-        async || {
-            let python = python.clone();
-            let probe = tokio::task::spawn_blocking(move || forks(&python, count));
-            Ok(probe.await.map_err(|error| broken(&error))?? + ground.commit().await?)
-        },
-        async || ground.step("fork", LENGTH).await,
-    )
-    .await?;
+    let outcome = ground.outcome("fork", Answering::by_forks(&ground.python)?).await?;
     let what = "Python step in a fork / fork, JSON, reap + commit";
     let ratio = Figure::ratio("P4", what, outcome, (1.5, Some(1.3)));
     Ok([ratio].into_iter().chain(ground.short_figure(0).await?).collect())
@@ -135,21 +135,7 @@ pub(super) async fn fork(folder: Folder, size: &Size) -> Result<Vec<Figure>, App
 /// P5: a warm process.
 pub(super) async fn warm(folder: Folder, size: &Size) -> Result<Vec<Figure>, AppError> {
     let ground = Ground::open(folder, size).await?;
-    let count = LENGTH * size.runs;
-    let echo = std::sync::Arc::new(std::sync::Mutex::new(Echo::start(&ground.python)?));
-    let outcome = interleave(
-        size.rounds,
-        async || {
-            let echo = std::sync::Arc::clone(&echo);
-            let probe = tokio::task::spawn_blocking(move || {
-                let mut echo = echo.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                echo.trips(count)
-            });
-            Ok(probe.await.map_err(|error| broken(&error))?? + ground.commit().await?)
-        },
-        async || ground.step("warm", LENGTH).await,
-    )
-    .await?;
+    let outcome = ground.outcome("warm", Answering::itself(&ground.python)?).await?;
     let what = "Python step in a warm process / JSON round trip + commit";
     let ratio = Figure::ratio("P5", what, outcome, (2.0, Some(1.5)));
     Ok([ratio].into_iter().chain(ground.short_figure(1).await?).collect())
@@ -158,13 +144,12 @@ pub(super) async fn warm(folder: Folder, size: &Size) -> Result<Vec<Figure>, App
 /// P6: a process of its own.
 pub(super) async fn cold(folder: Folder, size: &Size) -> Result<Figure, AppError> {
     let ground = Ground::open(folder, size).await?;
-    let (count, python) = (COLD_LENGTH * size.runs, ground.python.clone());
+    let python = ground.python.clone();
     let outcome = interleave(
         size.rounds,
         async || {
             let python = python.clone();
-            let probe = tokio::task::spawn_blocking(move || starts(&python, count));
-            Ok(probe.await.map_err(|error| broken(&error))?? + ground.commit().await?)
+            ground.bed.turns(COLD_LENGTH * size.runs, move || start(&python)).await
         },
         async || ground.step("cold", COLD_LENGTH).await,
     )
@@ -192,13 +177,10 @@ pub(super) async fn long(folder: Folder, size: &Size) -> Result<Figure, AppError
     Ok(Figure::most("P7", what, (median(shares), Unit::Percent), 1.0))
 }
 
-/// The mean time of starting Python with what any step needs, and waiting for its end.
-fn starts(python: &Path, count: u32) -> Result<f64, AppError> {
-    let start = Instant::now();
-    for _ in 0..count {
-        let mut command = Command::new(python);
-        command.args(["-I", "-c", "import json"]).env_clear().stdin(Stdio::null());
-        command.status().map_err(|source| AppError::Files { path: python.to_owned(), source })?;
-    }
-    Ok(micros(start.elapsed()) / f64::from(count))
+/// Starts Python with what any step needs, and waits for its end.
+fn start(python: &Path) -> Result<(), AppError> {
+    let mut command = Command::new(python);
+    command.args(["-I", "-c", "import json"]).env_clear().stdin(Stdio::null());
+    let ended = command.status();
+    ended.map(|_| ()).map_err(|source| AppError::Files { path: python.to_owned(), source })
 }

@@ -3,28 +3,29 @@
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Instant;
 
-use super::bed::{broken, micros};
+use super::bed::broken;
 use crate::error::AppError;
 
-/// Forks, has the child send a little JSON, and reaps it; prints the mean time in microseconds.
+/// For each line of JSON: forks, has the child send a little JSON, reaps it, and answers with that.
 const FORKS: &str = r#"
-import gc, json, os, sys, time
-count = int(sys.argv[1])
+import gc, json, os
 gc.collect(); gc.freeze()
-start = time.perf_counter()
-for _ in range(count):
+while True:
+    data = os.read(0, 65536)
+    if not data:
+        break
+    json.loads(data)
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.write(write, json.dumps({"done": True}).encode())
         os._exit(0)
     os.close(write)
-    json.loads(os.read(read, 65536))
+    result = os.read(read, 65536)
     os.close(read)
     os.waitpid(pid, 0)
-print((time.perf_counter() - start) / count * 1e6)
+    os.write(1, result + b"\n")
 "#;
 
 /// Answers each line of JSON with one.
@@ -38,28 +39,29 @@ while True:
     os.write(1, json.dumps({"done": True}).encode() + b"\n")
 "#;
 
-/// The mean time of `count` forks.
-pub(super) fn forks(python: &Path, count: u32) -> Result<f64, AppError> {
-    let mut command = Command::new(python);
-    command.args(["-I", "-c", FORKS, &count.to_string()]).env_clear().stdin(Stdio::null());
-    let output = command.output().map_err(|source| no_python(python, source))?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    text.trim().parse().map_err(|_| broken(&String::from_utf8_lossy(&output.stderr)))
-}
-
-/// A program that answers.
+/// A program that answers lines.
 #[derive(Debug)]
-pub(super) struct Echo {
+pub(super) struct Answering {
     path: PathBuf,
     child: Child,
     orders: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
 }
 
-impl Echo {
-    pub(super) fn start(python: &Path) -> Result<Self, AppError> {
+impl Answering {
+    /// One that answers by itself.
+    pub(super) fn itself(python: &Path) -> Result<Self, AppError> {
+        Self::start(python, ECHO)
+    }
+
+    /// One that has a fork of its own make each answer.
+    pub(super) fn by_forks(python: &Path) -> Result<Self, AppError> {
+        Self::start(python, FORKS)
+    }
+
+    fn start(python: &Path, source: &str) -> Result<Self, AppError> {
         let mut command = Command::new(python);
-        command.args(["-I", "-c", ECHO]).env_clear();
+        command.args(["-I", "-c", source]).env_clear();
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(|source| no_python(python, source))?;
         let (orders, answers) = (child.stdin.take(), child.stdout.take());
@@ -68,23 +70,20 @@ impl Echo {
         Ok(Self { path: python.to_owned(), child, orders, answers })
     }
 
-    /// The mean time of `count` round trips.
-    pub(super) fn trips(&mut self, count: u32) -> Result<f64, AppError> {
-        let start = Instant::now();
-        for _ in 0..count {
-            self.trip().map_err(|source| no_python(&self.path, source))?;
-        }
-        Ok(micros(start.elapsed()) / f64::from(count))
+    /// One line there and one back.
+    pub(super) fn trip(&mut self) -> Result<(), AppError> {
+        self.exchange().map_err(|source| no_python(&self.path, source))
     }
 
-    fn trip(&mut self) -> io::Result<()> {
+    fn exchange(&mut self) -> io::Result<()> {
         let Some(orders) = &mut self.orders else { return Err(io::ErrorKind::BrokenPipe.into()) };
         orders.write_all(b"{\"function\": \"nothing\", \"context\": {}}\n")?;
-        self.answers.read_line(&mut String::new()).map(|_| ())
+        let answered = self.answers.read_line(&mut String::new())?;
+        if answered == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
     }
 }
 
-impl Drop for Echo {
+impl Drop for Answering {
     fn drop(&mut self) {
         // It ends with its input.
         self.orders = None;
