@@ -3,6 +3,7 @@
 //! The kernel gives it every descendant whose parent has ended, also those that left their group
 //! with `setsid`. Each belongs to a step, and goes with it.
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use super::kernel;
@@ -49,6 +50,9 @@ pub(super) fn accept() {
 
 /// Gives each orphan to the step that it belongs to, and ends those whose step is over.
 pub(super) fn adopt(watched: &mut [Watched]) {
+    if has_no_children() {
+        return;
+    }
     let own = rustix::process::getpid();
     for orphan in kernel::children(own) {
         if watched.iter().any(|it| it.is_known(orphan)) {
@@ -61,6 +65,12 @@ pub(super) fn adopt(watched: &mut [Watched]) {
             is_reaped(orphan);
         }
     }
+}
+
+/// Whether this process has no children at all, which is cheaper to ask than who they are.
+fn has_no_children() -> bool {
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    matches!(rustix::process::waitid(WaitId::All, look), Err(Errno::CHILD))
 }
 
 fn owner(watched: &mut [Watched], orphan: Pid) -> Option<&mut Watched> {

@@ -47,6 +47,8 @@ pub(super) struct Watched {
     /// The processor time of what was reaped.
     reaped: Duration,
     may_have_ended: bool,
+    /// Whether the kernel knows that it goes before the server.
+    is_offered: bool,
 }
 
 /// What all processes under watch share.
@@ -107,7 +109,6 @@ impl Watched {
         drop(narrowed);
         let group = Pid::from_child(&child);
         narrow::seal(group, &spec.limits);
-        kernel::offer_to_oom_killer(group);
         let log = |path: &Path| LogWriter::new(path.to_owned()).up_to(spec.output_max);
         let tap = |stream| {
             let tap = spec.tap.as_ref().filter(|tap| tap.stream == stream);
@@ -133,6 +134,7 @@ impl Watched {
             orphans: Vec::new(),
             reaped: Duration::ZERO,
             may_have_ended: false,
+            is_offered: false,
         })
     }
 
@@ -308,6 +310,11 @@ impl Watched {
             self.reaped += ledger.reaped.more();
             self.blame_machine(exit, ledger);
             self.phase = Phase::Draining { exit, until: now + DRAIN };
+        }
+        if !self.is_offered && !self.is_draining() {
+            // Not at its start: many are over by now.
+            kernel::offer_to_oom_killer(self.group);
+            self.is_offered = true;
         }
         self.is_draining()
     }
