@@ -24,11 +24,16 @@ impl Dialect {
     /// - `/*each table alias if condition*/`: joins the rows of `table` that a row before it finds;
     ///   `/*any table alias if condition*/` keeps the row that finds none. Where several indexes
     ///   could serve, `by column = value` behind the condition names the one that has that column.
-    /// - `/*ordered table alias if condition by column*/` stands first after `FROM`: the rows of
-    ///   `table` in the order of this column's index. The condition stands again after `WHERE`.
+    /// - `/*log b e if condition*/` stands after `FROM`: the batches `b` that meet the condition, in
+    ///   the order of their positions, each with its events `e`. The condition stands again after
+    ///   `WHERE`.
+    /// - `/*batch b of e*/`: joins the batch of the event `e`, which has its position.
+    /// - `/*batches*/`: the table that has the positions, and `/*batch*/` its column that names a
+    ///   batch; `/*positions*/` selects them, each once.
     /// - `/*held*/`: keeps the rows that a subquery found as they are until the commit.
-    /// - `/*position column*/` and `/*position value*/`: the position of an event batch that is
-    ///   being stored, where the one that stores it also gives it.
+    /// - `/*new batch*/`: stores the row of an event batch, where there is one.
+    /// - `/*position column*/` and `/*position of $n, $m*/`: the position of an event of the tenant's
+    ///   `$n` batch `$m` that is being stored, where the one that stores it also gives it.
     /// - `/*setting name*/`: what the server has of this setting; an embedded database has neither.
     /// - `/*arrival*/`: the column that tells the order in which rows were written.
     pub(crate) fn render(self, text: &str) -> String {
@@ -76,21 +81,25 @@ impl Dialect {
             (_, "key") => self.key(argument),
             (_, "each") => self.each(argument),
             (_, "any") => self.any(argument),
-            (_, "ordered") => self.ordered(argument),
+            (_, "log") => self.log(argument),
+            (_, "batch" | "batches" | "positions" | "new") => self.batches(name, argument),
             // One writer needs no lock: nobody is between its statements.
             (Self::Sqlite, "held") => String::new(),
             (Self::Postgres, "held") => "FOR SHARE".to_owned(),
             (Self::Sqlite, "position") if argument == "column" => ", position".to_owned(),
-            (Self::Sqlite, "position") => {
-                ", (SELECT COALESCE(MAX(position), 0) + 1 FROM event_batch)".to_owned()
-            }
+            // That of the last event, if it is of the same batch, or the next.
+            (Self::Sqlite, "position") => format!(
+                ", COALESCE((SELECT position + ((tenant, batch) <> ({})) FROM event \
+                 ORDER BY position DESC LIMIT 1), 1)",
+                argument.trim_start_matches("of ")
+            ),
             // A publisher gives it, and nobody else may.
             (Self::Postgres, "position") => String::new(),
             // It is opened so that each commit is on the disk.
             (Self::Sqlite, "setting") => "'on'".to_owned(),
             (Self::Postgres, "setting") => format!("current_setting('{argument}')"),
             // Its writer gives positions itself, so nobody asks.
-            (Self::Sqlite, "arrival") => "id".to_owned(),
+            (Self::Sqlite, "arrival") => "rowid".to_owned(),
             (Self::Postgres, "arrival") => "arrival".to_owned(),
             // No SQL: preparing every statement in a test finds it.
             _ => format!("there is no hole {hole}"),
@@ -172,14 +181,50 @@ impl Dialect {
         }
     }
 
-    fn ordered(self, argument: &str) -> String {
-        let (argument, column) = argument.split_once(" by ").unwrap_or((argument, ""));
-        let (table, alias, condition, _) = looked_up(argument);
+    fn log(self, argument: &str) -> String {
+        let (names, condition) = argument.split_once(" if ").unwrap_or((argument, "TRUE"));
+        let (batch, event) = names.split_once(' ').unwrap_or((names, names));
+        let events = format!("event {event} if {event}.tenant = {batch}.tenant");
         match self {
-            Self::Sqlite => format!("{table} {alias}"),
+            Self::Sqlite => {
+                format!("event {batch} CROSS JOIN event {event} ON {event}.rowid = {batch}.rowid")
+            }
             Self::Postgres => format!(
-                "(SELECT {alias}.* FROM {table} {alias} WHERE {condition} \
-                 ORDER BY {column} OFFSET 0) AS {alias}"
+                "(SELECT {batch}.* FROM event_batch {batch} WHERE {condition} \
+                 ORDER BY {batch}.position OFFSET 0) AS {batch} {}",
+                self.each(&format!("{events} by {event}.batch = {batch}.id"))
+            ),
+        }
+    }
+
+    /// What names the batches of events: rows of their own where a publisher gives positions, and
+    /// where the writer does, the events of each.
+    fn batches(self, name: &str, argument: &str) -> String {
+        let filled = match (self, name, argument) {
+            (Self::Sqlite, "batches", _) => "event",
+            (Self::Postgres, "batches", _) => "event_batch",
+            (Self::Sqlite, "positions", _) => "SELECT DISTINCT position FROM event",
+            (Self::Postgres, "positions", _) => "SELECT position FROM event_batch",
+            // One that is the last one's namesake would share its position.
+            (Self::Sqlite, "new", _) => {
+                "SELECT 1 WHERE ($1, $2) IS NOT \
+                 (SELECT tenant, batch FROM event ORDER BY position DESC LIMIT 1)"
+            }
+            (Self::Postgres, "new", _) => "INSERT INTO event_batch (tenant, id) VALUES ($1, $2)",
+            (Self::Sqlite, _, "") => "batch",
+            (Self::Postgres, _, "") => "id",
+            (_, _, names) => return self.batch_of(names),
+        };
+        filled.to_owned()
+    }
+
+    fn batch_of(self, names: &str) -> String {
+        let (batch, event) = names.split_once(" of ").unwrap_or((names, names));
+        match self {
+            Self::Sqlite => format!("JOIN event {batch} ON {batch}.rowid = {event}.rowid"),
+            Self::Postgres => format!(
+                "JOIN event_batch {batch} \
+                 ON {batch}.tenant = {event}.tenant AND {batch}.id = {event}.batch"
             ),
         }
     }

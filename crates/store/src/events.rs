@@ -14,25 +14,22 @@ use crate::value::json;
 use crate::{Batch, Row, Scope, Store, StoreError, leases};
 
 statements! {
-    INSERT_EVENT_BATCH = "
-        INSERT INTO event_batch (tenant, id /*position column*/)
-        VALUES ($1, $2 /*position value*/)";
+    INSERT_EVENT_BATCH = "/*new batch*/";
     INSERT_EVENT = "
-        INSERT INTO event (tenant, run, epoch, seq, batch, at, body)
-        VALUES ($1, $2, $3, $4, $5, $6, $7)";
-    ANY_UNPUBLISHED = "SELECT id FROM event_batch WHERE position IS NULL LIMIT 1";
+        INSERT INTO event (tenant, run, epoch, seq, batch, at, body /*position column*/)
+        VALUES ($1, $2, $3, $4, $5, $6, $7 /*position of $1, $5*/)";
+    ANY_UNPUBLISHED = "SELECT tenant FROM /*batches*/ WHERE position IS NULL LIMIT 1";
     PUBLISH_EVENT_BATCHES = "
-        UPDATE event_batch SET position = fresh.place
-        FROM (SELECT tenant AS of_tenant, id AS of_id,
-                     (SELECT COALESCE(MAX(position), 0) FROM event_batch)
+        UPDATE /*batches*/ SET position = fresh.place
+        FROM (SELECT tenant AS of_tenant, /*batch*/ AS of_batch,
+                     (SELECT COALESCE(MAX(position), 0) FROM /*batches*/)
                      + ROW_NUMBER() OVER (ORDER BY /*arrival*/) AS place
-              FROM event_batch WHERE position IS NULL ORDER BY /*arrival*/ LIMIT $1) AS fresh
-        WHERE tenant = fresh.of_tenant AND id = fresh.of_id
+              FROM /*batches*/ WHERE position IS NULL ORDER BY /*arrival*/ LIMIT $1) AS fresh
+        WHERE tenant = fresh.of_tenant AND /*batch*/ = fresh.of_batch
         RETURNING position";
-    LAST_POSITION = "SELECT COALESCE(MAX(position), 0) FROM event_batch";
+    LAST_POSITION = "SELECT COALESCE(MAX(position), 0) FROM /*batches*/";
     RUN_EVENTS = "
-        SELECT b.position, e.body FROM event e
-        JOIN event_batch b ON b.tenant = e.tenant AND b.id = e.batch
+        SELECT b.position, e.body FROM event e /*batch b of e*/
         WHERE e.tenant = $1 AND e.run = $2
           AND (b.position > $3 OR (b.position = $3 AND e.seq > $4))
         ORDER BY b.position, e.seq LIMIT $5";
@@ -40,13 +37,11 @@ statements! {
         SELECT seq FROM event WHERE tenant = $1 AND run = $2 AND epoch = $3 AND seq = $4";
     EVENTS_AFTER = "
         SELECT b.position, e.body
-        FROM /*ordered event_batch b if b.position > $2 AND b.position <= $3 by b.position*/
-        /*each event e if e.tenant = b.tenant by e.batch = b.id*/
+        FROM /*log b e if b.position > $2 AND b.position <= $3*/
         WHERE b.tenant IN (/*texts $1*/) AND b.position > $2 AND b.position <= $3
         ORDER BY b.position, e.run, e.epoch, e.seq";
     BATCH_POSITIONS_AFTER = "
-        SELECT position FROM event_batch
-        WHERE tenant IN (/*texts $1*/) AND position > $2 ORDER BY position LIMIT $3";
+        /*positions*/ WHERE tenant IN (/*texts $1*/) AND position > $2 ORDER BY position LIMIT $3";
 }
 
 /// The lease of the one that publishes.

@@ -122,6 +122,13 @@ pub(crate) static MIGRATIONS: &[Migration] = &[
         sqlite: "",
         postgres: "",
     },
+    Migration {
+        version: 13,
+        name: "0013_log",
+        up: "",
+        sqlite: include_str!("../migrations/0013_log/sqlite.sql"),
+        postgres: "",
+    },
 ];
 
 /// Who is told the name of a migration between its statements and its commit: a test that ends the

@@ -81,9 +81,7 @@ statements! {
           AND run_key IN (/*texts $5*/)";
     NEWS = "
         SELECT b.position, e.body
-        FROM /*ordered event_batch b if b.tenant = $1 AND b.position >= $3
-                                    AND b.position <= $2 by b.position*/
-        /*each event e if e.tenant = b.tenant by e.batch = b.id*/
+        FROM /*log b e if b.tenant = $1 AND b.position >= $3 AND b.position <= $2*/
         WHERE b.tenant = $1 AND b.position >= $3 AND b.position <= $2
           AND (b.position > $3 OR (b.position = $3
                AND (e.run > $4 OR (e.run = $4 AND (e.epoch > $5 OR (e.epoch = $5
@@ -93,9 +91,7 @@ statements! {
     COUNT_NEWS = "
         SELECT COUNT(*), MIN(at) FROM (
             SELECT e.at AS at
-            FROM /*ordered event_batch b if b.tenant = $1 AND b.position >= $3
-                                        AND b.position <= $2 by b.position*/
-            /*each event e if e.tenant = b.tenant by e.batch = b.id*/
+            FROM /*log b e if b.tenant = $1 AND b.position >= $3 AND b.position <= $2*/
             WHERE b.tenant = $1 AND b.position >= $3 AND b.position <= $2
               AND (b.position > $3 OR (b.position = $3
                    AND (e.run > $4 OR (e.run = $4 AND (e.epoch > $5 OR (e.epoch = $5

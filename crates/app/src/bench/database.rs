@@ -12,6 +12,15 @@ pub(super) enum Database<'url> {
 }
 
 impl<'url> Database<'url> {
+    /// Rows that a batch of events has beside those of its events: the one whose position a
+    /// publisher sets.
+    pub(super) fn batch_rows(self) -> u32 {
+        match self {
+            Self::Embedded => 0,
+            Self::Postgres(_) => 1,
+        }
+    }
+
     /// Each in turn: the embedded one, and the one at `postgres` where that was named.
     pub(super) fn each(postgres: Option<&'url str>) -> impl Iterator<Item = Self> {
         [Self::Embedded].into_iter().chain(postgres.map(Self::Postgres))

@@ -129,16 +129,20 @@ mod tests {
         let batches = "INSERT INTO event_batch (tenant, id, position)
                        VALUES ('a', 'two', 2), ('a', 'one', 1), ('b', 'one', 3)";
         connection.execute_batch(batches).unwrap();
+        let events = "INSERT INTO event (tenant, run, epoch, seq, batch, at, body)
+                      VALUES ('a', 'r', 1, 1, 'one', 7, ''), ('a', 'r', 1, 2, 'two', 7, ''),
+                             ('a', 'r', 1, 3, 'two', 7, ''), ('b', 'r', 1, 1, 'one', 7, '')";
+        connection.execute_batch(events).unwrap();
         let steps = "INSERT INTO step (tenant, run, step, status, attempt, started_at, error)
                      VALUES ('a', 'r', 'load', 'FAILURE', 2, 7, '{}')";
         connection.execute_batch(steps).unwrap();
 
         migrate(&mut connection, &|_| ()).unwrap();
 
-        let positions = "SELECT group_concat(tenant || '.' || id || '=' || position, ' ')
-                         FROM (SELECT * FROM event_batch ORDER BY position)";
+        let positions = "SELECT group_concat(tenant || seq || '.' || batch || '=' || position, ' ')
+                         FROM (SELECT * FROM event ORDER BY position, seq)";
         let positions: String = connection.query_row(positions, [], |row| row.get(0)).unwrap();
-        assert_eq!(positions, "a.one=1 a.two=2 b.one=3");
+        assert_eq!(positions, "a1.one=1 a2.two=2 a3.two=2 b1.one=3");
         let step = "SELECT run || step || status || attempt || started_at || error FROM step";
         let step: String = connection.query_row(step, [], |row| row.get(0)).unwrap();
         assert_eq!(step, "rloadFAILURE27{}");

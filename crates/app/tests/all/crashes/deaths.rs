@@ -130,7 +130,7 @@ pub(super) const CASES: &[Case] = &[
     // The schema: the first tables, tables that are made anew, and the last change.
     migration("0001_start"),
     migration("0009_fewer_pages"),
-    migration("0012_loops"),
+    migration("0013_log"),
     // Workers, between what they say and what they hear.
     worker(Scene::Chain, "before:run_started", SUCCESS),
     worker(Scene::Chain, "after:run_started", SUCCESS),
