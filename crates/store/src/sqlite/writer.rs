@@ -3,9 +3,14 @@
 //!
 //! While nobody else writes, the way to another thread and back would take longer than the commit
 //! itself, so the caller makes it. As soon as batches wait, they are what comes next.
+//!
+//! The caller's thread is one of a runtime's, and what else that would do goes to another thread
+//! meanwhile, which costs both of them more than a quick commit does. So it stays where the commit
+//! is small and the one before was quick: a disk that becomes slow holds it up once.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -19,6 +24,12 @@ const WAITING_MAX: usize = 1_024;
 
 /// Batches in one commit, so that none waits long for its answer.
 const GROUP_MAX: usize = 256;
+
+/// The longest that a commit takes which a thread of a runtime may wait for beside its other work.
+const QUICK_MAX: Duration = Duration::from_millis(2);
+
+/// The most statements of such a commit.
+const SMALL_MAX: usize = 64;
 
 type Answer = Result<Applied, StoreError>;
 
@@ -38,13 +49,36 @@ struct Shared {
     connection: Mutex<Connection>,
     /// Batches on their way to the thread or with it.
     waiting: AtomicUsize,
+    pace: Pace,
+}
+
+/// How long the last commit took that a caller made, in microseconds; unknown is for ever.
+struct Pace(AtomicU64);
+
+impl Pace {
+    fn unknown() -> Self {
+        Self(AtomicU64::new(u64::MAX))
+    }
+
+    fn note(&self, took: Duration) {
+        self.0.store(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Whether a thread of a runtime may wait for a batch of so many statements.
+    fn is_quick(&self, statements: usize) -> bool {
+        let last = Duration::from_micros(self.0.load(Ordering::Relaxed));
+        statements <= SMALL_MAX && last <= QUICK_MAX
+    }
 }
 
 impl Writer {
     pub(super) fn start(connection: Connection) -> Result<Self, StoreError> {
         let (sender, orders) = mpsc::sync_channel(WAITING_MAX);
-        let shared =
-            Arc::new(Shared { connection: Mutex::new(connection), waiting: AtomicUsize::new(0) });
+        let shared = Arc::new(Shared {
+            connection: Mutex::new(connection),
+            waiting: AtomicUsize::new(0),
+            pace: Pace::unknown(),
+        });
         let of_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
@@ -55,7 +89,15 @@ impl Writer {
 
     pub(super) async fn apply(&self, batch: Batch) -> Answer {
         if let Some(connection) = self.shared.at_once() {
-            return tokio::task::block_in_place(|| alone(&connection, &batch));
+            let began = Instant::now();
+            let commit = || alone(&connection, &batch);
+            let answer = if self.shared.pace.is_quick(batch.steps.len()) {
+                commit()
+            } else {
+                tokio::task::block_in_place(commit)
+            };
+            self.shared.pace.note(began.elapsed());
+            return answer;
         }
         self.shared.waiting.fetch_add(1, Ordering::AcqRel);
         let (answer, outcome) = oneshot::channel();
@@ -249,6 +291,16 @@ mod tests {
             .unwrap();
         assert_eq!(stored, ["a", "b"]);
         assert!(connection.is_autocommit());
+    }
+
+    #[test]
+    fn a_thread_waits_for_small_batches_alone_and_only_while_commits_are_quick() {
+        let pace = Pace::unknown();
+        assert!(!pace.is_quick(1), "nothing is known of the disk yet");
+        pace.note(QUICK_MAX);
+        assert!(pace.is_quick(SMALL_MAX) && !pace.is_quick(SMALL_MAX + 1));
+        pace.note(QUICK_MAX * 2);
+        assert!(!pace.is_quick(1));
     }
 
     /// What a log of the database has grown by: each commit adds each page that it changes.
