@@ -4,7 +4,7 @@ use millstream_decide::condition::ConditionError;
 use millstream_model::view::RunRow;
 use millstream_model::{
     AssetKey, Closed, ErrorCode, IllegalTransition, PRIORITY_TAG, PartitionsName, RETRIES_TAG,
-    RunId, RunStatus, TenantId,
+    RunId, RunStatus, TenantId, shell_word,
 };
 use millstream_plan::PlanError;
 use millstream_store::StoreError;
@@ -142,6 +142,19 @@ pub enum ControlError {
     SensorContended {
         /// The sensor.
         sensor: String,
+    },
+
+    /// No delivery of this name waits for the sensor.
+    #[error(
+        "no delivery {delivery} waits for sensor {sensor}; `millstream sensor deliveries {}` lists \
+         those that do",
+        shell_word(sensor)
+    )]
+    DeliveryUnknown {
+        /// The sensor.
+        sensor: String,
+        /// The name.
+        delivery: String,
     },
 
     /// The delivery does not say what it is called, where it has to.
@@ -297,7 +310,9 @@ impl ControlError {
             Self::RunStatus { .. } | Self::RunRetried { .. } | Self::DeadLetterClosed { .. } => {
                 ErrorCode::RunStatus
             }
-            Self::DeadLetterUnknown { .. } | Self::SubjectUnknown { .. } => ErrorCode::NotFound,
+            Self::DeadLetterUnknown { .. }
+            | Self::SubjectUnknown { .. }
+            | Self::DeliveryUnknown { .. } => ErrorCode::NotFound,
             Self::JobDisabled { .. } => ErrorCode::JobDisabled,
             Self::TenantUnknown { .. } => ErrorCode::TenantUnknown,
             Self::PartitionsUnknown { .. } => ErrorCode::PartitionUnknown,

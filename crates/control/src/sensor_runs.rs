@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use millstream_decide::sensor::{Draft, DraftRequest};
+use millstream_decide::sensor::{Draft, DraftRequest, named};
 use millstream_model::{
     Cause, ErrorCode, JobName, Manifest, PartitionKey, PartitionsDef, RunRequest, ScheduleTarget,
 };
@@ -44,7 +44,8 @@ impl Control {
                 continue;
             }
             if let Err(error) = numbers_in(&request.tags) {
-                draft.warn(request.partition, error.code(), error.to_string());
+                let message = named(request.delivery.as_deref(), error.to_string());
+                draft.warn(request.partition, error.code(), message);
                 continue;
             }
             let key = (request.target.clone(), request.partition.clone());
@@ -75,6 +76,7 @@ impl Control {
                 // A partition of another tenant is that tenant's to ask for.
                 Ok(plan) if plan.tenant != asking.tenant => {
                     let message = format!("the partition belongs to tenant {}", plan.tenant);
+                    let message = named(request.delivery.as_deref(), message);
                     draft.warn(request.partition, ErrorCode::PartitionUnknown, message);
                 }
                 Ok(plan) => {
@@ -85,7 +87,10 @@ impl Control {
                     plans.insert(key, Arc::clone(&planned));
                     runs.push((request, planned));
                 }
-                Err(error) => draft.warn(request.partition, error.code(), error.to_string()),
+                Err(error) => {
+                    let message = named(request.delivery.as_deref(), error.to_string());
+                    draft.warn(request.partition, error.code(), message);
+                }
             }
         }
         Ok((runs, is_off))

@@ -20,7 +20,7 @@ use crate::switches::{Switched, did_you_mean};
 use crate::{Control, ControlError};
 
 /// How often a change is tried while the sensor ticks.
-const TRIES: u32 = 5;
+pub(crate) const TRIES: u32 = 5;
 
 impl Control {
     /// The sensors of a tenant, by location and name.

@@ -9,6 +9,9 @@ use serde_json::Value;
 /// How much work one template may be.
 const FUEL: u64 = 50_000;
 
+/// Missing names that one error names.
+const MISSING_NAMED: usize = 3;
+
 /// The longest text that a template may give.
 const TEXT_MAX: usize = 1 << 20;
 
@@ -51,7 +54,7 @@ impl<'a> Templates<'a> {
         let text = self
             .environment
             .render_str(template, Serde(self.names))
-            .map_err(|error| told(template, &error))?;
+            .map_err(|error| self.told(template, &error))?;
         if text.len() > TEXT_MAX {
             let problem = "it gives more than 1 MiB of text".to_owned();
             return Err(TemplateError { template: template.to_owned(), problem });
@@ -92,11 +95,39 @@ impl<'a> Templates<'a> {
                 let undefined = || Error::from(ErrorKind::UndefinedError);
                 if value.is_undefined() { Err(undefined()) } else { Ok(value) }
             })
-            .map_err(|error| told(text, &error))?;
+            .map_err(|error| self.told(text, &error))?;
         serde_json::to_value(&value).map_err(|error| {
             let problem = format!("it gives no JSON: {error}");
             TemplateError { template: text.to_owned(), problem }
         })
+    }
+
+    fn told(&self, template: &str, error: &Error) -> TemplateError {
+        let problem = match (error.kind(), error.detail()) {
+            (_, Some(detail)) => detail.to_owned(),
+            (ErrorKind::UndefinedError, None) => match self.missing(template).as_slice() {
+                [] => "it names something that is not there".to_owned(),
+                names => format!("it names what is not there: `{}`", names.join("` or `")),
+            },
+            (kind, None) => kind.to_string(),
+        };
+        TemplateError { template: template.chars().take(200).collect(), problem }
+    }
+
+    /// The names in `template` that are not there, each up to the part that is missing.
+    fn missing(&self, template: &str) -> Vec<String> {
+        let Ok(parsed) = self.environment.template_from_str(template) else { return Vec::new() };
+        let is_built_in = |name: &str| self.environment.globals().any(|(global, _)| global == name);
+        let mut names: Vec<String> = parsed
+            .undeclared_variables(true)
+            .iter()
+            .filter(|path| !is_built_in(path))
+            .filter_map(|path| missing_part(self.names, path))
+            .collect();
+        names.sort();
+        names.dedup();
+        names.truncate(MISSING_NAMED);
+        names
     }
 }
 
@@ -110,13 +141,18 @@ fn expression(text: &str) -> Option<&str> {
     (!inner.contains("{{") && !inner.contains("}}")).then_some(inner)
 }
 
-fn told(template: &str, error: &Error) -> TemplateError {
-    let problem = match (error.kind(), error.detail()) {
-        (_, Some(detail)) => detail.to_owned(),
-        (ErrorKind::UndefinedError, None) => "it names something that is not there".to_owned(),
-        (kind, None) => kind.to_string(),
-    };
-    TemplateError { template: template.chars().take(200).collect(), problem }
+/// `path`, as in `delivery.body.order`, up to the first part that `names` lacks.
+fn missing_part(names: &Value, path: &str) -> Option<String> {
+    let mut value = names;
+    let mut seen = Vec::new();
+    for part in path.split('.') {
+        seen.push(part);
+        match value.get(part) {
+            Some(inner) => value = inner,
+            None => return Some(seen.join(".")),
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -147,5 +183,19 @@ mod tests {
         let names = json!({ "item": { "name": "{{ env.SECRET }}" }, "env": { "SECRET": "x" } });
         let text = Templates::over(&names).text("{{ item.name }}").unwrap();
         assert_eq!(text, "{{ env.SECRET }}");
+    }
+
+    #[test]
+    fn a_name_that_is_not_there_is_said_up_to_the_part_that_is_missing() {
+        let names = json!({ "delivery": { "body": { "ref": "main" } } });
+        let fill = Templates::over(&names);
+        let problem = |template: &str| fill.text(template).unwrap_err().problem;
+        assert_eq!(
+            problem("order-{{ delivery.body.order.id }}"),
+            "it names what is not there: `delivery.body.order`"
+        );
+        assert_eq!(problem("{{ event }}"), "it names what is not there: `event`");
+        let of_json = fill.json(&json!("{{ delivery.body.z }}")).unwrap_err().problem;
+        assert_eq!(of_json, "it names what is not there: `delivery.body.z`");
     }
 }

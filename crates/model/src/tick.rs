@@ -111,6 +111,13 @@ pub enum SkipReason {
         /// How many there are now.
         total: u32,
     },
+    /// It did not tick: somebody dropped a delivery that waited for it.
+    Dropped {
+        /// The delivery.
+        delivery: String,
+        /// Who.
+        by: String,
+    },
     /// What it says itself.
     Said {
         /// Its words.
@@ -266,6 +273,7 @@ impl fmt::Display for SkipReason {
             Self::Synced { added, deleted, total } => {
                 write!(f, "partitions: added={added} deleted={deleted} total={total}")
             }
+            Self::Dropped { delivery, by } => write!(f, "{by} dropped the delivery {delivery}"),
             Self::Said { reason } => f.write_str(reason),
         }
     }

@@ -145,6 +145,10 @@ routes! {
     SensorTest Post "/{tenant}/api/v1/sensors/{sensor}/test" LAUNCHER => post(api::sensors::test);
     SensorSwitch Post "/{tenant}/api/v1/sensors/{sensor}/switch" EDITOR
         => post(api::sensors::switch);
+    SensorDeliveries Get "/{tenant}/api/v1/sensors/{sensor}/deliveries" VIEWER
+        => get(api::sensors::deliveries);
+    SensorDrop Post "/{tenant}/api/v1/sensors/{sensor}/deliveries/drop" EDITOR
+        => post(api::sensors::drop_delivery);
     SensorCursor Post "/{tenant}/api/v1/sensors/{sensor}/cursor" EDITOR
         => post(api::sensors::set_cursor);
     Runs Get "/{tenant}/api/v1/runs" VIEWER => get(api::runs::list);

@@ -44,6 +44,13 @@ statements! {
           ON d.tenant = $1 AND d.location = $2 AND d.sensor = $3 AND d.id = w.id
         WHERE CAST(w.before_it AS BIGINT) < $4
         ORDER BY d.received_at, d.id";
+    LIST_DELIVERIES = "
+        SELECT id, received_at, size FROM delivery
+        WHERE tenant = $1 AND location = $2 AND sensor = $3 AND taken_at IS NULL
+        ORDER BY received_at, id LIMIT $4";
+    DELIVERY_WAITS = "
+        SELECT id FROM delivery
+        WHERE tenant = $1 AND location = $2 AND sensor = $3 AND id = $4 AND taken_at IS NULL";
     COUNT_DELIVERIES = "
         SELECT COUNT(*), MIN(received_at) FROM (
             SELECT received_at FROM delivery
@@ -69,6 +76,17 @@ pub struct StoredDelivery {
     pub headers: serde_json::Value,
     /// Its body.
     pub body: String,
+}
+
+/// A delivery that waits for its sensor, without what it says.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct WaitingDelivery {
+    /// What it is called.
+    pub delivery: String,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// How long its body is.
+    pub bytes: u32,
 }
 
 /// What became of a delivery on its way into the store.
@@ -171,6 +189,37 @@ impl Store {
                 Ok(StoredDelivery { id, received_at, headers, body })
             })
             .collect()
+    }
+
+    /// The first `limit` deliveries that wait for a sensor, in the order in which they came.
+    pub async fn list_deliveries(
+        &self,
+        tenant: &TenantId,
+        source: &TickSource,
+        limit: u32,
+    ) -> Result<Vec<WaitingDelivery>, StoreError> {
+        let mut params = key(tenant, source);
+        params.push(limit.into());
+        let rows = self.read(Scope::tenant(tenant), &LIST_DELIVERIES, params).await?;
+        rows.into_iter()
+            .map(|mut row| {
+                let (delivery, received_at) = (row.text()?, row.time()?);
+                Ok(WaitingDelivery { delivery, received_at, bytes: row.count()? })
+            })
+            .collect()
+    }
+
+    /// Whether the delivery called `id` waits for a sensor.
+    pub async fn delivery_waits(
+        &self,
+        tenant: &TenantId,
+        source: &TickSource,
+        id: &str,
+    ) -> Result<bool, StoreError> {
+        let mut params = key(tenant, source);
+        params.push(id.into());
+        let found = self.read_few(Scope::tenant(tenant), &DELIVERY_WAITS, params).await?;
+        Ok(!found.is_empty())
     }
 
     /// How many deliveries wait for a sensor, at most `limit`, and when the first came.

@@ -82,6 +82,15 @@ pub(crate) enum SensorCommand {
     Test(Named),
     /// Show the newest ticks and what came of them.
     Ticks(Newest),
+    /// List the deliveries that wait for a webhook's sensor.
+    Deliveries(Newest),
+    /// Drop a delivery that waits, so that the sensor does not read it any more.
+    Drop {
+        /// The sensor.
+        name: String,
+        /// The delivery, as `sensor deliveries` and the ticks name it.
+        delivery: String,
+    },
     /// Give a sensor another cursor.
     Cursor {
         /// The sensor.

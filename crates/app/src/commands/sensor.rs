@@ -1,5 +1,6 @@
 //! `millstream sensor`: list, show, start, stop, try, look back, and set what one remembers.
 
+use millstream_model::shell_word;
 use serde_json::{Value, json};
 
 use super::answer::{rows, text};
@@ -22,6 +23,12 @@ pub(super) async fn run(
         SensorCommand::Switch(command) => switch(client, global, command.order()).await,
         SensorCommand::Test(Named { name }) => test(client, global, &name).await,
         SensorCommand::Ticks(Newest { name, limit }) => ticks(client, global, &name, limit).await,
+        SensorCommand::Deliveries(Newest { name, limit }) => {
+            deliveries(client, global, (&name, limit)).await
+        }
+        SensorCommand::Drop { name, delivery } => {
+            drop_delivery(client, global, (&name, &delivery)).await
+        }
         SensorCommand::Cursor { name, set, clear: _ } => {
             set_cursor(client, global, (&name, set)).await
         }
@@ -73,7 +80,13 @@ async fn show(client: &Client, global: &Global, name: &str) -> Result<(), AppErr
     }
     say("cursor", &text(&row, "/cursor"));
     if let Some(lag) = row.get("lag").filter(|lag| !lag.is_null()) {
-        say("lag", &format!("{} events not read yet", text(lag, "/events")));
+        let count = text(lag, "/events");
+        if text(&row, "/kind") == "webhook" {
+            let word = shell_word(&text(&row, "/name"));
+            say("lag", &format!("{count} deliveries wait: `millstream sensor deliveries {word}`"));
+        } else {
+            say("lag", &format!("{count} events not read yet"));
+        }
     }
     Ok(())
 }
@@ -149,6 +162,39 @@ async fn set_cursor(
         output::json(&stand);
     } else {
         output::line(&format!("{name} remembers: {}", text(&stand, "/cursor")));
+    }
+    Ok(())
+}
+
+async fn deliveries(
+    client: &Client,
+    global: &Global,
+    (name, limit): (&str, u32),
+) -> Result<(), AppError> {
+    let address = SENSORS.address(client, global, name).await?;
+    let waiting = client.get(&format!("{address}/deliveries?limit={limit}")).await?;
+    if global.json {
+        output::json(&waiting);
+        return Ok(());
+    }
+    let line = |row| ["/delivery", "/received_at", "/bytes"].map(|name| text(row, name)).to_vec();
+    let table: Vec<Vec<String>> = rows(&waiting, "deliveries").iter().map(line).collect();
+    output::table(&["DELIVERY", "RECEIVED", "BYTES"], &table);
+    Ok(())
+}
+
+async fn drop_delivery(
+    client: &Client,
+    global: &Global,
+    (name, delivery): (&str, &str),
+) -> Result<(), AppError> {
+    let path = format!("{}/deliveries/drop", SENSORS.address(client, global, name).await?);
+    let stand = client.post(&path, &json!({ "delivery": delivery })).await?;
+    if global.json {
+        output::json(&stand);
+    } else {
+        let left = text(&stand, "/lag/events");
+        output::line(&format!("The delivery {delivery} is dropped; {left} wait for {name}"));
     }
     Ok(())
 }

@@ -93,6 +93,33 @@ async fn what_does_not_fit_is_read_and_said_and_what_cannot_be_requested_waits()
 }
 
 #[tokio::test]
+async fn a_delivery_that_can_never_be_requested_is_named_with_what_it_lacks_and_dropped() {
+    let mut world = world().await;
+    world.events().await;
+    send(&world, "a", r#"{"branch": "main"}"#).await;
+    assert_eq!(world.events().await, [SensorTicked::Failed]);
+    let failed = world.last("pushed").await.error.unwrap().message;
+    assert!(failed.starts_with("delivery a: "), "{failed}");
+    assert!(failed.ends_with("it names what is not there: `delivery.body.ref`"), "{failed}");
+
+    let (control, tenant) = (world.control().clone(), TenantId::default_tenant());
+    let waiting = control.waiting_deliveries(&tenant, "pushed", 10).await.unwrap();
+    let told: Vec<(&str, u32)> =
+        waiting.iter().map(|it| (it.delivery.as_str(), it.bytes)).collect();
+    assert_eq!(told, [("a", 18)]);
+    let dropped = async |id: &str| control.drop_delivery(&tenant, "pushed", (id, "ana")).await;
+    assert_eq!(dropped("b").await.unwrap_err().code(), ErrorCode::NotFound);
+    dropped("a").await.unwrap();
+    assert_eq!(dropped("a").await.unwrap_err().code(), ErrorCode::NotFound);
+    let said = world.last("pushed").await.skipped.unwrap().to_string();
+    assert_eq!(said, "ana dropped the delivery a");
+    assert!(send(&world, "a", r#"{"ref": "main"}"#).await, "its name is known");
+    assert_eq!(world.events().await, [], "nothing waits");
+    send(&world, "c", r#"{"ref": "main"}"#).await;
+    assert_eq!(world.events().await, [SensorTicked::Launched(1)]);
+}
+
+#[tokio::test]
 async fn a_delivery_without_the_secret_and_one_to_nowhere_are_told_apart_by_nobody() {
     let world = world().await;
     let control = world.control();

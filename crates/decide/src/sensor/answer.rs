@@ -36,6 +36,8 @@ pub struct DraftRequest {
     pub context: serde_json::Map<String, serde_json::Value>,
     /// The run that it reacts to.
     pub of: Option<RunId>,
+    /// The delivery that it reacts to.
+    pub delivery: Option<String>,
 }
 
 /// The requests of a sensor's own answer, or what is wrong with the answer.
@@ -92,6 +94,7 @@ pub fn of_answer(
             tags: request.tags.clone(),
             context: context.clone(),
             of: None,
+            delivery: None,
         });
     }
     Ok(draft)

@@ -25,6 +25,21 @@ pub struct Found {
     pub of: Option<RunId>,
 }
 
+impl Found {
+    /// Its name, if it is a delivery.
+    fn delivery(&self) -> Option<String> {
+        self.names.get("delivery").map(|_| self.key.clone())
+    }
+}
+
+/// What is wrong, with the delivery that it is about, if it is about one.
+pub fn named(delivery: Option<&str>, problem: String) -> String {
+    match delivery {
+        Some(id) => format!("delivery {id}: {problem}"),
+        None => problem,
+    }
+}
+
 /// An answer that is a table, `{"columns": […], "rows": [[…]]}`, as a list of objects; any other as
 /// it is.
 pub(super) fn listed(answer: Value) -> Value {
@@ -84,7 +99,8 @@ pub fn draft(def: &SensorDef, found: &[Found], base: &Map<String, Value>) -> Dra
                     continue;
                 }
                 Err(error) => {
-                    draft.warn(None, ErrorCode::DefinitionTemplate, error.to_string());
+                    let message = named(thing.delivery().as_deref(), error.to_string());
+                    draft.warn(None, ErrorCode::DefinitionTemplate, message);
                     continue;
                 }
             }
@@ -98,7 +114,10 @@ pub fn draft(def: &SensorDef, found: &[Found], base: &Map<String, Value>) -> Dra
                 draft.warn(request.partition, ErrorCode::RunKeyKnown, message);
             }
             Ok(None) => draft.unfit("the sensor requests no run: it has no `request`".to_owned()),
-            Err(problem) => draft.warn(None, ErrorCode::DefinitionTemplate, problem),
+            Err(problem) => {
+                let message = named(thing.delivery().as_deref(), problem);
+                draft.warn(None, ErrorCode::DefinitionTemplate, message);
+            }
         }
     }
     draft
@@ -153,6 +172,7 @@ fn request(
         tags,
         context: fill.object(&template.context).map_err(told)?,
         of: thing.of,
+        delivery: thing.delivery(),
     }))
 }
 

@@ -12,7 +12,7 @@ mod standing;
 mod sync;
 
 pub use answer::{Draft, DraftRequest, WARNINGS_MAX, of_answer, without_known};
-pub use draft::{Found, draft, rows};
+pub use draft::{Found, draft, named, rows};
 pub use files::{FILES_MAX, FileSeen, matches, new_files};
 pub use standing::{forgets, version};
 pub use sync::{SyncPlan, keys_of_rows, sync};

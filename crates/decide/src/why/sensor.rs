@@ -34,7 +34,11 @@ pub fn why_sensor(facts: &SensorFacts) -> Why {
     reasons.extend(runs_words(&facts.runs));
     if let Some(lag) = facts.stand.lag.filter(|lag| lag.events > 0) {
         let text = match sensor.kind.as_str() {
-            "webhook" => format!("{} deliveries wait for it", lag.events),
+            "webhook" => format!(
+                "{} deliveries wait for it: `millstream sensor deliveries {word}` lists them, and \
+                 `millstream sensor drop {word} DELIVERY` drops one",
+                lag.events
+            ),
             _ => format!("{} events wait for it", lag.events),
         };
         reasons.push(because(lag.since, text));

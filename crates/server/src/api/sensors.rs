@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use millstream_control::WaitingDelivery;
 use millstream_model::view::{SensorRow, SensorStand, SensorTest};
 use millstream_model::{DaemonAnswer, ErrorCode, TenantId, TickRow};
 use serde::{Deserialize, Serialize};
@@ -118,5 +119,47 @@ pub(crate) async fn set_cursor(
 ) -> Result<Json<SensorStand>, Problem> {
     let (tenant, name) = (visitor.tenant()?, &path.sensor);
     state.control.set_sensor_cursor(tenant, name, body.cursor.as_deref()).await?;
+    Ok(Json(state.control.sensor_stand(tenant, name).await?))
+}
+
+/// How many deliveries are asked for.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct DeliveriesQuery {
+    limit: Option<u32>,
+}
+
+/// Most deliveries in one answer, and how many when nothing else is asked for.
+const DELIVERIES: (u32, u32) = (1_000, 50);
+
+/// The deliveries that wait for a sensor, in the order in which they came.
+pub(crate) async fn deliveries(
+    State(state): State<ServerState>,
+    visitor: Visitor,
+    Segments(path): Segments<SensorPath>,
+    Params(query): Params<DeliveriesQuery>,
+) -> Result<Json<Vec<WaitingDelivery>>, Problem> {
+    let (most, usual) = DELIVERIES;
+    let limit = query.limit.unwrap_or(usual).min(most);
+    let (tenant, name) = (visitor.tenant()?, &path.sensor);
+    Ok(Json(state.control.waiting_deliveries(tenant, name, limit).await?))
+}
+
+/// Which delivery is dropped.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DropBody {
+    delivery: String,
+}
+
+/// Drops a delivery that waits; answers with what is left.
+pub(crate) async fn drop_delivery(
+    State(state): State<ServerState>,
+    visitor: Visitor,
+    Segments(path): Segments<SensorPath>,
+    Body(body): Body<DropBody>,
+) -> Result<Json<SensorStand>, Problem> {
+    let (tenant, name) = (visitor.tenant()?, &path.sensor);
+    let which = (body.delivery.as_str(), visitor.caller.name.as_str());
+    state.control.drop_delivery(tenant, name, which).await?;
     Ok(Json(state.control.sensor_stand(tenant, name).await?))
 }

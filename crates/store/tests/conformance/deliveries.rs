@@ -16,6 +16,7 @@ conformance! {
     deliveries_are_read_in_the_order_in_which_they_came_up_to_so_many_bytes,
     a_delivery_that_is_sent_again_is_known_even_once_it_was_taken,
     a_delivery_is_taken_by_one_tick,
+    what_waits_is_listed_in_its_order_and_found_by_its_name,
     what_there_is_no_room_for_is_not_kept,
     a_delivery_wakes_its_sensor_no_earlier_than_it_may_tick,
 }
@@ -128,4 +129,18 @@ async fn a_delivery_wakes_its_sensor_no_earlier_than_it_may_tick(db: Db) {
     assert_eq!(next().await.unwrap(), Some(at(101)), "it ticked half a second ago");
     keep(&db.store, &tenant, &delivery("y", at(300), "")).await;
     assert_eq!(next().await.unwrap(), Some(at(101)), "it is due already");
+}
+
+async fn what_waits_is_listed_in_its_order_and_found_by_its_name(db: Db) {
+    let tenant = tenant("a");
+    for it in [delivery("b", at(20), "22"), delivery("a", at(10), "1"), delivery("c", at(5), "")] {
+        keep(&db.store, &tenant, &it).await;
+    }
+    db.store.apply(taken(&tenant, &["c"], at(30))).await.unwrap();
+    let listed = db.store.list_deliveries(&tenant, &source(), 10).await.unwrap();
+    let told: Vec<_> = listed.iter().map(|it| (it.delivery.as_str(), it.bytes)).collect();
+    assert_eq!(told, [("a", 1), ("b", 2)]);
+    assert_eq!(db.store.list_deliveries(&tenant, &source(), 1).await.unwrap(), listed[..1]);
+    assert!(db.store.delivery_waits(&tenant, &source(), "b").await.unwrap());
+    assert!(!db.store.delivery_waits(&tenant, &source(), "c").await.unwrap());
 }
