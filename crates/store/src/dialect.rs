@@ -187,7 +187,11 @@ impl Dialect {
         let events = format!("event {event} if {event}.tenant = {batch}.tenant");
         match self {
             Self::Sqlite => {
-                format!("event {batch} CROSS JOIN event {event} ON {event}.rowid = {batch}.rowid")
+                // Without statistics it would go over all that the tenant has.
+                format!(
+                    "event {batch} INDEXED BY event_by_position \
+                     CROSS JOIN event {event} ON {event}.rowid = {batch}.rowid"
+                )
             }
             Self::Postgres => format!(
                 "(SELECT {batch}.* FROM event_batch {batch} WHERE {condition} \
@@ -203,7 +207,9 @@ impl Dialect {
         let filled = match (self, name, argument) {
             (Self::Sqlite, "batches", _) => "event",
             (Self::Postgres, "batches", _) => "event_batch",
-            (Self::Sqlite, "positions", _) => "SELECT DISTINCT position FROM event",
+            (Self::Sqlite, "positions", _) => {
+                "SELECT DISTINCT position FROM event INDEXED BY event_by_position"
+            }
             (Self::Postgres, "positions", _) => "SELECT position FROM event_batch",
             // One that is the last one's namesake would share its position.
             (Self::Sqlite, "new", _) => {

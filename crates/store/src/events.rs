@@ -50,7 +50,8 @@ pub const PUBLISHER_LEASE: &str = "publisher";
 /// Batches that are published at once, so that the lease's row is not held for long.
 const PUBLISHED_MAX: u32 = 1_000;
 
-/// Stores `events`, which must all be of one tenant, as one batch with the id `id`.
+/// Stores `events`, which must all be of one tenant, as one batch with the id `id`, which no other
+/// batch may have had.
 pub fn insert(batch: &mut Batch, tenant: &TenantId, id: &str, events: &[Event]) {
     batch.push(&INSERT_EVENT_BATCH, vec![tenant.into(), id.into()], Expect::Rows(1));
     for event in events {

@@ -8,8 +8,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::text::Texts;
+use crate::Row;
 use crate::batch::{Expect, Step};
-use crate::{Row, Sql};
 
 /// The rows of one statement; those left over have one each, so that few texts are prepared.
 pub(super) const ROWS: u32 = 50;
@@ -93,9 +93,9 @@ fn together(steps: Vec<(usize, Step)>) -> Option<(usize, Step)> {
 }
 
 /// `text`, which inserts one row of values, for `rows` rows; nothing when it does something else.
-pub(super) fn rows_of(sql: &Sql, text: &str, rows: u32) -> Option<String> {
+pub(super) fn rows_of(text: &str, rows: u32) -> Option<String> {
     let (head, row) = text.split_once("VALUES (")?;
-    let is_plain = sql.text.trim_start().starts_with("INSERT INTO")
+    let is_plain = text.trim_start().starts_with("INSERT INTO")
         && !["SELECT", "ON CONFLICT", "RETURNING"].iter().any(|word| text.contains(word));
     let params = row.split('$').skip(1).filter_map(leading_number).max()?;
     let all = (0..rows).map(|number| format!("({}", shifted(row, number as usize * params)));
@@ -124,7 +124,7 @@ fn leading_number(part: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Value;
+    use crate::{Sql, Value};
 
     static ADD: Sql =
         Sql { name: "ADD", text: "INSERT INTO a (b, c, d) VALUES ($1, 'X', CAST($2 AS BIGINT))" };
@@ -132,13 +132,13 @@ mod tests {
 
     #[test]
     fn one_row_of_values_is_written_for_many() {
-        let text = rows_of(&ADD, ADD.text, 2).unwrap();
+        let text = rows_of(ADD.text, 2).unwrap();
         assert_eq!(
             text,
             "INSERT INTO a (b, c, d) VALUES ($1, 'X', CAST($2 AS BIGINT)), \
              ($3, 'X', CAST($4 AS BIGINT))"
         );
-        assert_eq!(rows_of(&TAKE, TAKE.text, 2), None);
+        assert_eq!(rows_of(TAKE.text, 2), None);
     }
 
     #[test]

@@ -27,7 +27,7 @@ impl Texts {
         let texts = crate::all_statements().map(|sql| {
             let plain = Dialect::Postgres.render(sql.text);
             let one = counted(&plain, 1);
-            let many = gather::rows_of(sql, &plain, ROWS).map(|text| counted(&text, ROWS));
+            let many = gather::rows_of(&plain, ROWS).map(|text| counted(&text, ROWS));
             let tables = gather::tables_in(&plain);
             (sql.text, Text { plain, one, many, tables })
         });

@@ -470,6 +470,36 @@ fn the_steps_that_a_search_for_a_label_takes_on_sqlite_do_not_grow_with_the_hist
 }
 
 #[test]
+fn the_steps_that_a_reader_of_the_log_takes_on_sqlite_do_not_grow_with_the_log() {
+    let steps_with = |count: u32| -> Vec<i32> {
+        let (_folder, connection) = sqlite();
+        let log = format!(
+            "WITH RECURSIVE numbers(i) AS
+                 (SELECT 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < {count})
+             INSERT INTO event (tenant, run, epoch, seq, batch, at, body, position)
+             SELECT 't1', 'r' || CAST(1000000 + i AS TEXT), 1, 1, 'b' || CAST(i AS TEXT), i, '{{}}', i
+             FROM numbers"
+        );
+        connection.execute_batch(&log).unwrap();
+        let (from, upto) = ((count - 5).to_string(), count.to_string());
+        let news = ["t1", &upto, &from, "", "0", "0", "%", "", "", "10"];
+        [
+            steps(&connection, "EVENTS_AFTER", &["[\"t1\"]", &from, &upto]),
+            steps(&connection, "BATCH_POSITIONS_AFTER", &["[\"t1\"]", &from, "10"]),
+            steps(&connection, "LAST_POSITION", &[]),
+            steps(&connection, "NEWS", &news),
+            steps(&connection, "COUNT_NEWS", &news),
+        ]
+        .into()
+    };
+    let (short, long) = (steps_with(LONG / 1_000), steps_with(LONG / 10));
+    assert!(short.iter().all(|steps| *steps > 10), "{short:?}");
+    for (place, (short, long)) in short.into_iter().zip(long).enumerate() {
+        assert!(long <= short + short / 10, "{place}: {long} steps instead of {short}");
+    }
+}
+
+#[test]
 fn the_steps_that_a_launch_takes_on_sqlite_do_not_grow_with_what_was_made() {
     let steps_with = |count: u32| {
         let (_folder, connection) = sqlite();
