@@ -6,7 +6,8 @@
 //!
 //! The caller's thread is one of a runtime's, and what else that would do goes to another thread
 //! meanwhile, which costs both of them more than a quick commit does. So it stays where the commit
-//! is small and the one before was quick: a disk that becomes slow holds it up once.
+//! is small and the one before was quick, and lets others go first after it: what a disk that becomes
+//! slow holds up is one commit, and now and then the moving of the log into the file is in one.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -17,7 +18,8 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::oneshot;
 
 use super::execute;
-use crate::{Applied, Batch, StoreError};
+use crate::batch::Expect;
+use crate::{Applied, Batch, StoreError, Value};
 
 /// Batches waiting for the writer; more than these and the sender waits.
 const WAITING_MAX: usize = 1_024;
@@ -28,8 +30,8 @@ const GROUP_MAX: usize = 256;
 /// The longest that a commit takes which a thread of a runtime may wait for beside its other work.
 const QUICK_MAX: Duration = Duration::from_millis(2);
 
-/// The most statements of such a commit.
-const SMALL_MAX: usize = 64;
+/// The most rows that such a commit changes, and the most bytes that they hold.
+const SMALL_MAX: (u64, usize) = (64, 1 << 16);
 
 type Answer = Result<Applied, StoreError>;
 
@@ -64,11 +66,27 @@ impl Pace {
         self.0.store(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// Whether a thread of a runtime may wait for a batch of so many statements.
-    fn is_quick(&self, statements: usize) -> bool {
+    /// Whether a thread of a runtime may wait for `batch`.
+    fn is_quick(&self, batch: &Batch) -> bool {
         let last = Duration::from_micros(self.0.load(Ordering::Relaxed));
-        statements <= SMALL_MAX && last <= QUICK_MAX
+        last <= QUICK_MAX && is_small(batch)
     }
+}
+
+/// Whether a batch says of all its statements that they change few rows.
+fn is_small(batch: &Batch) -> bool {
+    let (rows_max, bytes_max) = SMALL_MAX;
+    let mut left = rows_max;
+    let mut bytes = 0;
+    for step in &batch.steps {
+        let Expect::Rows(rows) = step.expect else { return false };
+        let Some(less) = left.checked_sub(u64::from(rows).max(1)) else { return false };
+        left = less;
+        let texts =
+            step.params.iter().map(|it| if let Value::Text(it) = it { it.len() } else { 0 });
+        bytes += texts.sum::<usize>();
+    }
+    bytes <= bytes_max
 }
 
 impl Writer {
@@ -88,15 +106,10 @@ impl Writer {
     }
 
     pub(super) async fn apply(&self, batch: Batch) -> Answer {
-        if let Some(connection) = self.shared.at_once() {
-            let began = Instant::now();
-            let commit = || alone(&connection, &batch);
-            let answer = if self.shared.pace.is_quick(batch.steps.len()) {
-                commit()
-            } else {
-                tokio::task::block_in_place(commit)
-            };
-            self.shared.pace.note(began.elapsed());
+        if let Some((answer, was_quick)) = self.shared.commit_at_once(&batch) {
+            if was_quick {
+                tokio::task::yield_now().await;
+            }
             return answer;
         }
         self.shared.waiting.fetch_add(1, Ordering::AcqRel);
@@ -153,6 +166,18 @@ impl Writer {
 }
 
 impl Shared {
+    /// Commits `batch` on this thread if nobody else writes; says too whether all that the thread
+    /// would do else has waited for that.
+    fn commit_at_once(&self, batch: &Batch) -> Option<(Answer, bool)> {
+        let connection = self.at_once()?;
+        let began = Instant::now();
+        let commit = || alone(&connection, batch);
+        let is_quick = self.pace.is_quick(batch);
+        let answer = if is_quick { commit() } else { tokio::task::block_in_place(commit) };
+        self.pace.note(began.elapsed());
+        Some((answer, is_quick))
+    }
+
     /// The connection, when nobody uses it and nobody waits for it, and when this thread may
     /// block: that of a runtime with several.
     fn at_once(&self) -> Option<MutexGuard<'_, Connection>> {
@@ -295,12 +320,46 @@ mod tests {
 
     #[test]
     fn a_thread_waits_for_small_batches_alone_and_only_while_commits_are_quick() {
+        static ANY: crate::Sql = crate::Sql { name: "ANY", text: "DELETE FROM lease" };
+        let of = |count: usize| {
+            (0..count).fold(Batch::new(crate::Scope::Instance), |batch, _| {
+                batch.then_one(&ANY, vec!["x".into()])
+            })
+        };
+        let most = usize::try_from(SMALL_MAX.0).unwrap();
         let pace = Pace::unknown();
-        assert!(!pace.is_quick(1), "nothing is known of the disk yet");
+        assert!(!pace.is_quick(&of(1)), "nothing is known of the disk yet");
         pace.note(QUICK_MAX);
-        assert!(pace.is_quick(SMALL_MAX) && !pace.is_quick(SMALL_MAX + 1));
+        assert!(pace.is_quick(&of(most)) && !pace.is_quick(&of(most + 1)));
+        assert!(!pace.is_quick(&of(1).then(&ANY, Vec::new())), "it may be any number of rows");
+        let long = "x".repeat(SMALL_MAX.1 + 1);
+        assert!(!pace.is_quick(&of(1).then_one(&ANY, vec![long.into()])));
         pace.note(QUICK_MAX * 2);
-        assert!(!pace.is_quick(1));
+        assert!(!pace.is_quick(&of(1)));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn quick_commits_in_a_row_let_others_go_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut connection = open::writer(&folder.path().join("some.db")).unwrap();
+        open::migrate(&mut connection, &|_| ()).unwrap();
+        let writer = Arc::new(Writer::start(connection).unwrap());
+        let (tell, told) = oneshot::channel();
+        let committing = tokio::spawn(async move {
+            let mut told = told;
+            for number in 0..1_000 {
+                // However slow this machine is: what matters is what comes after a quick one.
+                writer.shared.pace.note(Duration::ZERO);
+                writer.apply(leases::create(&format!("l{number}"), "me")).await.unwrap();
+                if told.try_recv().is_ok() {
+                    return number;
+                }
+            }
+            1_000
+        });
+        let telling = tokio::spawn(async move { tell.send(()).unwrap() });
+        telling.await.unwrap();
+        assert!(committing.await.unwrap() < 1_000, "the other task was not looked at");
     }
 
     /// What a log of the database has grown by: each commit adds each page that it changes.
