@@ -1,6 +1,7 @@
 //! How a command reaches an instance: over the socket of the folder's server, over a URL, or,
 //! when no server runs, through the same routes in this process.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::Router;
@@ -8,7 +9,6 @@ use axum::body::Body;
 use http_body_util::BodyExt as _;
 use millstream_outbound::{Body as Sent, Limits, OutboundError, Request};
 use serde_json::Value;
-use tokio::sync::OnceCell;
 use tower::ServiceExt as _;
 
 /// The method of a request.
@@ -51,12 +51,11 @@ pub(crate) enum Client {
     Here(Box<Served>),
 }
 
-/// The way to whoever serves a folder; once nobody does, this process takes its place.
+/// The way to whoever serves a folder, also when that is another process by now.
 pub(crate) struct Folder {
     http: millstream_outbound::Client,
     place: String,
-    settings: Settings,
-    here: OnceCell<Served>,
+    socket: PathBuf,
 }
 
 /// What a command needs of the instance.
@@ -98,8 +97,8 @@ impl Client {
         loop {
             if tokio::net::UnixStream::connect(&socket).await.is_ok() {
                 let place = socket.display().to_string();
-                let (http, here) = (http(Some(&socket))?, OnceCell::new());
-                return Ok(Self::Folder(Box::new(Folder { http, place, settings, here })));
+                let http = http(Some(&socket))?;
+                return Ok(Self::Folder(Box::new(Folder { http, place, socket })));
             }
             match Served::start(settings.clone()).await {
                 // Its owner is about to serve, or about to end.
@@ -122,8 +121,7 @@ impl Client {
     /// Whether the work is done in this process, so that it ends with the command.
     pub(crate) fn is_here(&self) -> bool {
         match self {
-            Self::Remote { .. } => false,
-            Self::Folder(folder) => folder.here.initialized(),
+            Self::Remote { .. } | Self::Folder(_) => false,
             Self::Here(_) => true,
         }
     }
@@ -131,12 +129,7 @@ impl Client {
     /// Ends what this process has started.
     pub(crate) async fn close(self) {
         match self {
-            Self::Remote { .. } => {}
-            Self::Folder(folder) => {
-                if let Some(served) = folder.here.into_inner() {
-                    served.stop().await;
-                }
-            }
+            Self::Remote { .. } | Self::Folder(_) => {}
             Self::Here(served) => served.stop().await,
         }
     }
@@ -207,15 +200,17 @@ impl Client {
     pub(crate) fn place(&self) -> &str {
         match self {
             Self::Remote { place, .. } => place,
-            Self::Folder(folder) if !folder.here.initialized() => &folder.place,
-            Self::Folder(_) | Self::Here(_) => "this process",
+            Self::Folder(folder) => &folder.place,
+            Self::Here(_) => "this process",
         }
     }
 }
 
 impl Folder {
-    /// Asks whoever serves the folder. Where that one ends before it answers, what only looks is
-    /// asked again, and what was not sent is sent again.
+    /// Asks whoever serves the folder. Where that one ends before it answers, the next one is asked
+    /// what only looks, and what was not sent.
+    ///
+    /// This process never takes its place: it would keep a server out that is started again.
     async fn answer(
         &self,
         method: Method,
@@ -225,44 +220,42 @@ impl Folder {
         let url = format!("http://localhost{path}");
         let mut tries = OWNED_TRIES;
         loop {
-            if let Some(served) = self.here.get() {
-                return in_process(served.router(), method, path, body).await;
-            }
             let error = match send(&self.http, &url, method, body).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            let is_gone = matches!(error, OutboundError::NoAnswer { .. });
-            let is_harmless = error.is_unsent() || matches!(method, Method::Get);
-            if !is_gone || tries == 0 {
+            if !matches!(error, OutboundError::NoAnswer { .. }) {
                 return Err(unreachable(&self.place, &error));
             }
+            let is_harmless = error.is_unsent() || matches!(method, Method::Get);
             if !is_harmless {
-                let problem = format!(
-                    "{}; it may have done what it was asked before it ended: look before you \
-                     repeat the command",
-                    millstream_model::chain(&error)
-                );
-                return Err(AppError::Unreachable { place: self.place.clone(), problem });
+                let help = "it may have done what it was asked before it ended: look before you \
+                            repeat the command";
+                return Err(self.gone(&error, help));
             }
-            tries -= 1;
-            self.take_over().await?;
+            if !self.is_served_again(&mut tries).await {
+                let help = "the process that served the folder has ended, and no other has begun \
+                            to: repeat the command, or start the server again";
+                return Err(self.gone(&error, help));
+            }
         }
     }
 
-    /// Serves the folder here, unless another process does by now.
-    async fn take_over(&self) -> Result<(), AppError> {
-        if tokio::net::UnixStream::connect(self.settings.socket()).await.is_err() {
-            let start = || Served::start(self.settings.clone());
-            match self.here.get_or_try_init(start).await {
-                Ok(_) => return Ok(()),
-                // Its owner is about to serve, or about to end.
-                Err(error) if error.is_owned() => {}
-                Err(error) => return Err(error),
+    fn gone(&self, error: &OutboundError, help: &str) -> AppError {
+        let problem = format!("{}; {help}", millstream_model::chain(error));
+        AppError::Unreachable { place: self.place.clone(), problem }
+    }
+
+    /// Waits until a process serves the folder, or as long as one takes that starts.
+    async fn is_served_again(&self, tries: &mut u32) -> bool {
+        while *tries > 0 {
+            *tries -= 1;
+            if tokio::net::UnixStream::connect(&self.socket).await.is_ok() {
+                return true;
             }
+            tokio::time::sleep(OWNED_PAUSE).await;
         }
-        tokio::time::sleep(OWNED_PAUSE).await;
-        Ok(())
+        false
     }
 }
 

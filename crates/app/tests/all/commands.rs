@@ -245,7 +245,7 @@ jobs:
 "#;
 
 #[test]
-fn a_command_whose_server_ends_goes_on_by_itself() {
+fn a_command_whose_server_is_started_again_goes_on() {
     let project = Project::with(WAITS).variable("MILLSTREAM_LEASE", "1s");
     let server = project.serve();
     let mut command = project
@@ -255,12 +255,31 @@ fn a_command_whose_server_ends_goes_on_by_itself() {
         .unwrap();
     wait_for("the step", || project.path("begun").exists().then_some(()));
     server.kill();
+    let _server = project.serve();
     project.write("go", "");
     let stdout = std::io::read_to_string(command.stdout.take().unwrap()).unwrap();
     assert!(command.wait().unwrap().success(), "{stdout}");
     let run: Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!(run["status"], "SUCCESS", "{run:#}");
     assert_eq!(project.json(&["run", "list"]).as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_command_whose_server_ends_for_good_says_so_and_leaves_the_folder_to_others() {
+    let project = Project::with(WAITS).variable("MILLSTREAM_LEASE", "1s");
+    let server = project.serve();
+    let mut command = project
+        .command(&["job", "launch", "waits"])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for("the step", || project.path("begun").exists().then_some(()));
+    server.kill();
+    let stderr = std::io::read_to_string(command.stderr.take().unwrap()).unwrap();
+    assert!(!command.wait().unwrap().success());
+    assert!(stderr.contains("start the server again"), "{stderr}");
+    project.write("go", "");
 }
 
 #[test]
