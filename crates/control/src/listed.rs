@@ -1,7 +1,7 @@
 //! Runs in lists for the API and the command line: each with how its steps stand, and what those
 //! of a run that goes on wait for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_model::view::RunRow;
 use millstream_model::{HoldReason, PoolName, RunId, RunStatus, TenantId};
@@ -14,6 +14,9 @@ use crate::{Control, ControlError};
 /// Steps of a tenant that hold slots or wait for some which are looked at.
 const SLOTS_MAX: u32 = 1_000;
 
+/// Steps that are counted for one list.
+const COUNTED_MAX: u64 = 20_000;
+
 /// A run in a list.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ListedRun {
@@ -21,10 +24,21 @@ pub struct ListedRun {
     #[serde(flatten)]
     pub run: RunRow,
     /// How many of its steps are in which status. Those that wait for others before them stand in
-    /// none.
-    pub step_counts: StepCounts,
+    /// none. Nothing where the newer runs of the list have 20,000 steps and more.
+    pub step_counts: Option<StepCounts>,
     /// What a step of it waits for while the run goes on, where that is a pool.
     pub waits: Option<String>,
+}
+
+/// The runs whose steps are counted: the first, as long as they have few enough together.
+fn counted(runs: &[RunRow]) -> BTreeSet<RunId> {
+    let mut left = COUNTED_MAX;
+    let fits = |run: &&RunRow| {
+        let rest = left.checked_sub(u64::from(run.steps_total));
+        left = rest.unwrap_or_default();
+        rest.is_some()
+    };
+    runs.iter().take_while(fits).map(|run| run.run_id).collect()
 }
 
 impl Control {
@@ -36,7 +50,7 @@ impl Control {
         limit: u32,
     ) -> Result<Vec<ListedRun>, ControlError> {
         let runs = self.store.run_list(std::slice::from_ref(tenant), filter, limit).await?;
-        let ids: Vec<RunId> = runs.iter().map(|run| run.run_id).collect();
+        let ids = counted(&runs);
         let mut counts = self.store.step_counts(tenant, &ids).await?;
         let goes_on = |run: &RunRow| run.status == RunStatus::Started;
         let mut waits = if runs.iter().any(goes_on) {
@@ -45,7 +59,9 @@ impl Control {
             BTreeMap::new()
         };
         let listed = |run: RunRow| ListedRun {
-            step_counts: counts.remove(&run.run_id).unwrap_or_default(),
+            step_counts: ids
+                .contains(&run.run_id)
+                .then(|| counts.remove(&run.run_id).unwrap_or_default()),
             waits: waits.remove(&run.run_id).filter(|_| goes_on(&run)),
             run,
         };
@@ -71,5 +87,39 @@ impl Control {
             waits.entry(slot.run).or_insert(text);
         }
         Ok(waits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use millstream_model::{Cause, Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn the_steps_of_the_first_runs_are_counted_as_long_as_they_are_few() {
+        let run = |number: u64, steps_total: u32| RunRow {
+            tenant: TenantId::default_tenant(),
+            run_id: format!("01a20242-9dc6-7a2f-9ea8-{number:012}").parse().unwrap(),
+            job: None,
+            title: String::new(),
+            status: RunStatus::Success,
+            cause: Cause::User { name: "ana".to_owned() },
+            partition: None,
+            tags: BTreeMap::new(),
+            queued_at: Timestamp::from_micros(0),
+            started_at: None,
+            ended_at: None,
+            steps_total,
+            steps_done: 0,
+            hold: None,
+            failure: None,
+            epoch: 1,
+            cancel_requested: false,
+            retried_as: None,
+        };
+        let runs = [run(1, 10_000), run(2, 10_000), run(3, 1), run(4, 0)];
+        let first: Vec<RunId> = runs[..2].iter().map(|run| run.run_id).collect();
+        assert_eq!(counted(&runs).into_iter().collect::<Vec<_>>(), first);
     }
 }

@@ -1,6 +1,6 @@
 //! Steps of runs: a projection of their events. A step without a row is pending.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_model::worker_api::StepProgress;
 use millstream_model::{
@@ -258,7 +258,7 @@ impl Store {
     pub async fn step_counts(
         &self,
         tenant: &TenantId,
-        runs: &[RunId],
+        runs: &BTreeSet<RunId>,
     ) -> Result<BTreeMap<RunId, StepCounts>, StoreError> {
         let mut counts: BTreeMap<RunId, StepCounts> = BTreeMap::new();
         if runs.is_empty() {

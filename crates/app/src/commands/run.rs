@@ -120,12 +120,17 @@ async fn list(
     Ok(())
 }
 
-/// How many of a run's steps are done, and how many failed: those that never ran are neither.
+/// How many of a run's steps are done, and how many failed: those that never ran are neither. Long
+/// lists do not count them to their end.
 fn steps(run: &Value) -> String {
     let count = |status: &str| run.pointer(&format!("/step_counts/{status}"))?.as_u64();
     let [done, skipped, failed] =
         ["SUCCESS", "SKIPPED", "FAILURE"].map(|status| count(status).unwrap_or(0));
-    let of_all = format!("{}/{}", done + skipped, text(run, "/steps_total"));
+    let total = text(run, "/steps_total");
+    if run.get("step_counts").is_none_or(Value::is_null) {
+        return format!("–/{total}");
+    }
+    let of_all = format!("{}/{total}", done + skipped);
     if failed > 0 { format!("{of_all}, {failed} failed") } else { of_all }
 }
 

@@ -86,10 +86,10 @@ async fn the_steps_of_several_runs_are_counted_by_status(db: Db) {
         apply(&db.store, &tenant, &change(key, E::Started, S::Started, at(1))).await.unwrap();
     }
     apply(&db.store, &tenant, &change(&keys[0], E::Succeeded, S::Success, at(2))).await.unwrap();
-    let counts = db.store.step_counts(&tenant, &[run_id(1), run_id(2)]).await.unwrap();
+    let counts = db.store.step_counts(&tenant, &[run_id(1), run_id(2)].into()).await.unwrap();
     let of_one = BTreeMap::from([(S::Success, 1), (S::Started, 2)]);
     assert_eq!(counts, BTreeMap::from([(run_id(1), of_one)]));
-    assert_eq!(db.store.step_counts(&tenant, &[]).await.unwrap(), BTreeMap::new());
+    assert_eq!(db.store.step_counts(&tenant, &[].into()).await.unwrap(), BTreeMap::new());
 }
 
 async fn a_step_changes_only_from_a_status_it_can_leave(db: Db) {
