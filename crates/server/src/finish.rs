@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use millstream_model::{ErrorCode, TenantId};
+use millstream_model::{ErrorCode, Role, TenantId};
 
 use crate::frame::Theme;
 use crate::guard;
@@ -92,7 +92,7 @@ pub(crate) async fn finish(
 }
 
 /// Adds to the refusal of a name that nothing has which definition files are broken: it may stand
-/// in one of them.
+/// in one of them. Files are the instance's, so it is said where everybody may look at that.
 async fn with_broken_files(state: &ServerState, problem: Problem, path: &str) -> Problem {
     let is_of_name = match problem.code {
         ErrorCode::JobUnknown
@@ -102,11 +102,13 @@ async fn with_broken_files(state: &ServerState, problem: Problem, path: &str) ->
         ErrorCode::NotFound => path.contains("/why/"),
         _ => false,
     };
-    if !is_of_name {
+    let may_look = state.options.everybody.instance_role() >= Some(Role::Viewer);
+    if !is_of_name || !may_look {
         return problem;
     }
-    // Where the files cannot be read there is only less to add.
-    let broken = state.control.broken_files().await.unwrap_or_default();
+    // Where the files cannot be read in time there is only less to add.
+    let broken = tokio::time::timeout(TIME_LIMIT, state.control.broken_files()).await;
+    let broken = broken.ok().and_then(Result::ok).unwrap_or_default();
     let Some(first) = broken.first() else { return problem };
     let (files, are) = match broken.len() {
         1 => (format!("file {first}"), "is"),
