@@ -128,6 +128,8 @@ impl Serving {
             let line: Vec<u8> = self.unread.drain(..=end).collect();
             match serde_json::from_slice(&line)? {
                 Order::Spawn { id, spec } => {
+                    // To start this one takes long enough for the one before to have children.
+                    self.watched.iter_mut().for_each(Watched::offer);
                     let notice = match Watched::spawn(id, &spec, Instant::now()) {
                         Ok(watched) => {
                             let pid = watched.pid();

@@ -311,12 +311,18 @@ impl Watched {
             self.blame_machine(exit, ledger);
             self.phase = Phase::Draining { exit, until: now + DRAIN };
         }
-        if !self.is_offered && !self.is_draining() {
-            // Not at its start: many are over by now.
-            kernel::offer_to_oom_killer(self.group);
-            self.is_offered = true;
+        if !self.is_draining() {
+            self.offer();
         }
         self.is_draining()
+    }
+
+    /// Has the kernel choose it before the server when memory runs out. Not at its start: many are
+    /// over by the next look.
+    pub(super) fn offer(&mut self) {
+        if !std::mem::replace(&mut self.is_offered, true) {
+            kernel::offer_to_oom_killer(self.group);
+        }
     }
 
     /// Notes that the kernel ended the process for want of memory, if that is what happened.
