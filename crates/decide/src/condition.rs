@@ -7,6 +7,8 @@ use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 use serde_json::Value;
 
+use crate::template;
+
 /// How much work one condition may be.
 const FUEL: u64 = 10_000;
 
@@ -29,9 +31,10 @@ pub fn holds(condition: &str, names: &Value) -> Result<bool, ConditionError> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
     environment.set_fuel(Some(FUEL));
-    let said = environment
-        .render_str(condition, Serde(names))
-        .map_err(|error| fail(error.detail().unwrap_or("cannot be evaluated").to_owned()))?;
+    let said = environment.render_str(condition, Serde(names)).map_err(|error| {
+        let problem = template::problem(&environment, (condition, names), &error);
+        fail(format!("cannot be evaluated: {problem}"))
+    })?;
     let word = said.trim().to_lowercase();
     if YES.contains(&word.as_str()) {
         return Ok(true);

@@ -103,32 +103,43 @@ impl<'a> Templates<'a> {
     }
 
     fn told(&self, template: &str, error: &Error) -> TemplateError {
-        let problem = match (error.kind(), error.detail()) {
-            (_, Some(detail)) => detail.to_owned(),
-            (ErrorKind::UndefinedError, None) => match self.missing(template).as_slice() {
-                [] => "it names something that is not there".to_owned(),
-                names => format!("it names what is not there: `{}`", names.join("` or `")),
-            },
-            (kind, None) => kind.to_string(),
-        };
+        let problem = problem(&self.environment, (template, self.names), error);
         TemplateError { template: template.chars().take(200).collect(), problem }
     }
+}
 
-    /// The names in `template` that are not there, each up to the part that is missing.
-    fn missing(&self, template: &str) -> Vec<String> {
-        let Ok(parsed) = self.environment.template_from_str(template) else { return Vec::new() };
-        let is_built_in = |name: &str| self.environment.globals().any(|(global, _)| global == name);
-        let mut names: Vec<String> = parsed
-            .undeclared_variables(true)
-            .iter()
-            .filter(|path| !is_built_in(path))
-            .filter_map(|path| missing_part(self.names, path))
-            .collect();
-        names.sort();
-        names.dedup();
-        names.truncate(MISSING_NAMED);
-        names
+/// What is wrong with `template`, which was rendered with `names`.
+pub(crate) fn problem(
+    environment: &Environment<'_>,
+    (template, names): (&str, &Value),
+    error: &Error,
+) -> String {
+    match (error.kind(), error.detail()) {
+        (_, Some(detail)) => detail.to_owned(),
+        (ErrorKind::UndefinedError, None) => {
+            match missing(environment, template, names).as_slice() {
+                [] => "it names something that is not there".to_owned(),
+                names => format!("it names what is not there: `{}`", names.join("` or `")),
+            }
+        }
+        (kind, None) => kind.to_string(),
     }
+}
+
+/// The names in `template` that are not there, each up to the part that is missing.
+fn missing(environment: &Environment<'_>, template: &str, names: &Value) -> Vec<String> {
+    let Ok(parsed) = environment.template_from_str(template) else { return Vec::new() };
+    let is_built_in = |name: &str| environment.globals().any(|(global, _)| global == name);
+    let mut missing: Vec<String> = parsed
+        .undeclared_variables(true)
+        .iter()
+        .filter(|path| !is_built_in(path))
+        .filter_map(|path| missing_part(names, path))
+        .collect();
+    missing.sort();
+    missing.dedup();
+    missing.truncate(MISSING_NAMED);
+    missing
 }
 
 fn is_template(text: &str) -> bool {
