@@ -180,8 +180,8 @@ impl Control {
     }
 }
 
-/// Whether `job` may run: by what somebody said, or else by its file.
+/// Whether `job` may run: by what somebody said, or else by its file. One that is gone is not off.
 fn is_job_on(manifest: &Manifest, words: &BTreeMap<JobName, bool>, job: &JobName) -> bool {
     let word = words.get(job).copied();
-    word.unwrap_or_else(|| manifest.jobs.get(job).is_some_and(|job| job.enabled))
+    word.unwrap_or_else(|| manifest.jobs.get(job).is_none_or(|job| job.enabled))
 }

@@ -43,11 +43,13 @@ impl Control {
     /// Why what `subject` names is as it is: a run's id or its last digits, an asset's key, or the
     /// name of a schedule, a sensor or a job, looked for in this order.
     pub async fn why(&self, tenant: &TenantId, subject: &str) -> Result<Why, ControlError> {
-        match self.find_run(std::slice::from_ref(tenant), subject).await {
+        let unclear = match self.find_run(std::slice::from_ref(tenant), subject).await {
             Ok(run) => return self.why_run(tenant, run.run_id).await,
-            Err(ControlError::RunUnknown { .. } | ControlError::RunShort { .. }) => {}
+            Err(ControlError::RunUnknown { .. } | ControlError::RunShort { .. }) => None,
+            // Something else may have these digits as its name.
+            Err(error @ ControlError::RunAmbiguous { .. }) => Some(error),
             Err(error) => return Err(error),
-        }
+        };
         if let Ok(key) = subject.parse::<AssetKey>()
             && let Some(facts) = self.asset_facts(tenant, &key).await?
         {
@@ -69,6 +71,9 @@ impl Control {
         if let Some(job) = jobs.into_iter().find(|row| row.name.as_str() == subject) {
             let schedules = schedules.into_iter().map(|it| it.row).collect();
             return Ok(why_job(&self.job_facts(tenant, job, schedules).await?));
+        }
+        if let Some(error) = unclear {
+            return Err(error);
         }
         let assets = self.asset_rows(tenant).await?;
         names.extend(assets.iter().map(|row| row.asset.to_string()));

@@ -13,7 +13,7 @@ pub struct JobFacts {
     pub job: JobRow,
     /// Its newest run, if it ever ran.
     pub newest: Option<RunRow>,
-    /// The first of its runs that wait, at most as many as are told.
+    /// The newest of its runs that wait, at most as many as are told.
     pub waiting: Vec<RunRow>,
     /// The schedules that run it.
     pub schedules: Vec<ScheduleRow>,
