@@ -24,7 +24,7 @@ impl Dialect {
     /// - `/*each table alias if condition*/`: joins the rows of `table` that a row before it finds;
     ///   `/*any table alias if condition*/` keeps the row that finds none. Where several indexes
     ///   could serve, `by column = value` behind the condition names the one that has that column.
-    /// - `/*log b e if condition*/` stands after `FROM`: the batches `b` that meet the condition, in
+    /// - `/*log b e if condition*/` stands after `FROM`: the batches `b` that meet the condition in
     ///   the order of their positions, each with its events `e`. The condition stands again after
     ///   `WHERE`.
     /// - `/*batch b of e*/`: joins the batch of the event `e`, which has its position.
@@ -32,8 +32,8 @@ impl Dialect {
     ///   batch; `/*positions*/` selects them, each once.
     /// - `/*held*/`: keeps the rows that a subquery found as they are until the commit.
     /// - `/*new batch*/`: stores the row of an event batch, where there is one.
-    /// - `/*position column*/` and `/*position of $n, $m*/`: the position of an event of the tenant's
-    ///   `$n` batch `$m` that is being stored, where the one that stores it also gives it.
+    /// - `/*position column*/` and `/*position of $n, $m*/`: the position of an event of the batch
+    ///   `$m` of tenant `$n` that is being stored, where the one that stores it also gives it.
     /// - `/*setting name*/`: what the server has of this setting; an embedded database has neither.
     /// - `/*arrival*/`: the column that tells the order in which rows were written.
     pub(crate) fn render(self, text: &str) -> String {

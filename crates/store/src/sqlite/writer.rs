@@ -6,8 +6,8 @@
 //!
 //! The caller's thread is one of a runtime's, and what else that would do goes to another thread
 //! meanwhile, which costs both of them more than a quick commit does. So it stays where the commit
-//! is small and the one before was quick, and lets others go first after it: what a disk that becomes
-//! slow holds up is one commit, and now and then the moving of the log into the file is in one.
+//! is small and the one before was quick, and lets others go first after it. A disk that becomes
+//! slow holds it up for one commit, and now and then SQLite moves its log into the file within one.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};

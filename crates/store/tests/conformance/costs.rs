@@ -477,7 +477,8 @@ fn the_steps_that_a_reader_of_the_log_takes_on_sqlite_do_not_grow_with_the_log()
             "WITH RECURSIVE numbers(i) AS
                  (SELECT 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < {count})
              INSERT INTO event (tenant, run, epoch, seq, batch, at, body, position)
-             SELECT 't1', 'r' || CAST(1000000 + i AS TEXT), 1, 1, 'b' || CAST(i AS TEXT), i, '{{}}', i
+             SELECT 't1', 'r' || CAST(1000000 + i AS TEXT), 1, 1, 'b' || CAST(i AS TEXT), i,
+                    '{{}}', i
              FROM numbers"
         );
         connection.execute_batch(&log).unwrap();

@@ -15,6 +15,7 @@ const SEAMS: &[(&str, &str)] = &[
     ("crates/xtask/", "measures its stages"),
     ("crates/worker/src/supervisor/serve.rs", "a child process that watches real processes"),
     ("crates/io/src/sql/", "a child process that measures a user's statement"),
+    ("crates/store/src/sqlite/writer.rs", "what a commit takes says which thread makes the next"),
 ];
 /// Where printing is the purpose.
 const PRINTERS: &[&str] = &["crates/app/", "crates/xtask/", "/bench/"];
