@@ -10,7 +10,17 @@ use crate::StoreError;
 
 /// The lock on a database file; dropping it gives the file free.
 pub(super) struct Owner {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        // To close it would not do: a process that is just being started has it open as well, until
+        // it becomes another program.
+        if let Err(error) = flock(&self.file, FlockOperation::Unlock) {
+            tracing::warn!(%error, "the lock on the database stays until this process ends");
+        }
+    }
 }
 
 impl Owner {
@@ -40,7 +50,7 @@ impl Owner {
         file.set_len(0).map_err(failed)?;
         file.rewind().map_err(failed)?;
         writeln!(file, "{}", std::process::id()).map_err(failed)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 }
 
@@ -48,4 +58,20 @@ fn lock_path(database: &Path) -> PathBuf {
     let mut name = database.file_name().unwrap_or_default().to_owned();
     name.push(".lock");
     database.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_free_at_once_though_a_process_that_starts_has_it_open_still() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("some.db");
+        let owner = Owner::take(&database).unwrap();
+        let of_a_child = owner.file.try_clone().unwrap();
+        drop(owner);
+        Owner::take(&database).unwrap();
+        drop(of_a_child);
+    }
 }
