@@ -103,8 +103,9 @@ static DOUBLE_RETRY: [&Sql; 2] = [
     },
     &Sql {
         name: "INSERT_EVENT",
-        text: "INSERT OR IGNORE INTO event (tenant, run, epoch, seq, batch, at, body) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        text: "INSERT OR IGNORE INTO event (tenant, run, epoch, seq, batch, at, body \
+                                            /*position column*/) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7 /*position of $1, $5*/)",
     },
 ];
 
