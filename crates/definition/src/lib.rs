@@ -33,6 +33,7 @@ mod python;
 mod queue;
 mod reader;
 mod references;
+mod reporter;
 mod schedules;
 mod schema;
 mod secret;

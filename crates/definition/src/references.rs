@@ -4,16 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_model::{
-    AssetDef, AssetKey, Diagnostic, ErrorCode, HandlerDef, IoName, JobShape, LoadMode, LoadStep,
+    AssetDef, AssetKey, ErrorCode, HandlerDef, IoName, JobShape, LoadMode, LoadStep,
     PartitionsName, PoolDef, PoolUse, ResourceDef, ResourceName, SensorDef, SensorQuestion,
     Severity, StepConfig, TableIo, nearest,
 };
 
 use crate::circles;
 use crate::draft::Names;
-use crate::finding::Spot;
 use crate::location::{Finding, Tried};
 use crate::partitions::CADENCES;
+use crate::reporter::Reporter;
 use crate::sensors::step_of;
 use crate::triggers;
 
@@ -26,10 +26,11 @@ const HANDLER_FINDINGS_MAX: usize = 3;
 /// Reports each reference that leads nowhere, and each circle of assets. Things in `doubts` are
 /// declared, and nothing else of them is certain: no finding is made of what they are.
 pub(crate) fn check(files: &[Tried<'_>], doubts: &Names) -> Vec<Finding> {
-    let known = Known::new(files, doubts);
+    let known = Known::new(files);
     let mut findings = Vec::new();
     for (index, file) in files.iter().enumerate() {
-        let mut about = About { index, file, known: &known, findings: &mut findings };
+        let report = Reporter { index, file, doubts, findings: &mut findings };
+        let mut about = About { known: &known, report };
         for asset in &file.manifest.assets {
             about.asset(asset);
         }
@@ -60,11 +61,10 @@ struct Known<'a> {
     handlers: Vec<&'a HandlerDef>,
     /// Whether a file that could not be read may have handlers.
     is_unread: bool,
-    doubts: &'a Names,
 }
 
 impl<'a> Known<'a> {
-    fn new(files: &[Tried<'a>], doubts: &'a Names) -> Self {
+    fn new(files: &[Tried<'a>]) -> Self {
         let manifests = || files.iter().map(|file| file.manifest);
         let all_assets = || manifests().flat_map(|manifest| &manifest.assets);
         let mut known = Self {
@@ -90,7 +90,6 @@ impl<'a> Known<'a> {
             kept: BTreeMap::new(),
             handlers: manifests().flat_map(|manifest| &manifest.handlers).collect(),
             is_unread: files.iter().any(|file| file.draft.is_some_and(|it| it.is_unread)),
-            doubts,
         };
         for asset in all_assets() {
             if let Some(place) = known.table_of(asset) {
@@ -110,10 +109,8 @@ impl<'a> Known<'a> {
 
 /// The findings about one file.
 struct About<'f, 'a> {
-    index: usize,
-    file: &'f Tried<'a>,
     known: &'f Known<'a>,
-    findings: &'f mut Vec<Finding>,
+    report: Reporter<'f, 'a>,
 }
 
 impl<'a> About<'_, 'a> {
@@ -123,7 +120,7 @@ impl<'a> About<'_, 'a> {
             let dep = dep.to_string();
             let message = format!("Asset `{key}` depends on `{dep}`, which no file declares");
             let help = meant(&dep, self.known.asset_names.iter().map(String::as_str));
-            self.missing(("asset", &dep), &["asset", &key, "deps", &dep], message, help);
+            self.report.missing(("asset", &dep), &["asset", &key, "deps", &dep], message, help);
         }
         self.mapping(asset, &key);
         if let Some(name) = &asset.partitions
@@ -137,7 +134,7 @@ impl<'a> About<'_, 'a> {
                 meant(name.as_str(), self.known.partitions.iter().copied())
             };
             let thing = ("partitions", name.as_str());
-            self.missing(thing, &["asset", &key, "partitions"], message, help);
+            self.report.missing(thing, &["asset", &key, "partitions"], message, help);
         }
         if let Some(name) = &asset.io
             && !self.known.io.contains(name.as_str())
@@ -145,7 +142,7 @@ impl<'a> About<'_, 'a> {
             let message =
                 format!("Asset `{key}` names the IO manager `{name}`, which no file declares");
             let help = meant(name.as_str(), self.known.io.iter().copied());
-            self.missing(("io", name.as_str()), &["asset", &key, "io"], message, help);
+            self.report.missing(("io", name.as_str()), &["asset", &key, "io"], message, help);
         }
         if let Some(pool) = &asset.pool {
             self.pool(pool, &["asset", &key, "pool"], &format!("Asset `{key}`"));
@@ -153,13 +150,13 @@ impl<'a> About<'_, 'a> {
         if let Some(step) = &asset.step {
             let path = ["asset", &key, "step"];
             self.step(step, &path, &format!("Asset `{key}`"));
-            if self.known.doubts.has("asset", &key) {
+            if self.report.doubts.has("asset", &key) {
                 return;
             }
             let deps: BTreeSet<&AssetKey> = asset.deps.iter().collect();
             for upstream in step.reads().into_iter().filter(|upstream| !deps.contains(upstream)) {
                 let message = format!("Asset `{key}` reads `{upstream}` without depending on it");
-                self.error(&path, message, format!("add `{upstream}` to its `deps`"));
+                self.report.error(&path, message, format!("add `{upstream}` to its `deps`"));
             }
             if let StepConfig::Load(load) = step {
                 self.load(load, asset, &path);
@@ -171,7 +168,7 @@ impl<'a> About<'_, 'a> {
     /// planned.
     fn mapping(&mut self, asset: &AssetDef, key: &str) {
         let is_known = |by: &PartitionsName| self.known.partitions.contains(by.as_str());
-        let doubts = self.known.doubts;
+        let doubts = self.report.doubts;
         if asset.step.is_none()
             || doubts.has("asset", key)
             || asset.partitions.as_ref().is_some_and(|own| !is_known(own))
@@ -195,12 +192,12 @@ impl<'a> About<'_, 'a> {
                         itself and leave the asset out of `deps`";
             let (code, path) =
                 (ErrorCode::PartitionMapping, ["asset", key, "deps", &dep.to_string()]);
-            self.tell((code, Severity::Error), &path, message, help.to_owned());
+            self.report.tell((code, Severity::Error), &path, message, help.to_owned());
         }
     }
 
     fn jobs(&mut self) {
-        for job in &self.file.manifest.jobs {
+        for job in &self.report.file.manifest.jobs {
             let JobShape::Ops(ops) = &job.shape else { continue };
             for op in ops {
                 let path = ["job", job.name.as_str(), op.id.as_str()];
@@ -212,7 +209,7 @@ impl<'a> About<'_, 'a> {
                     let message = format!("Node `{}` loads rows and is no asset", op.id);
                     let help = "a step of kind `load` belongs to an asset, which says in `deps` \
                                 whose rows it loads";
-                    self.error(&path, message, help.to_owned());
+                    self.report.error(&path, message, help.to_owned());
                 }
             }
         }
@@ -253,7 +250,7 @@ impl<'a> About<'_, 'a> {
                 format!("{who} names the partitions `{}`, which no file declares", sync.partitions);
             let help = meant(sync.partitions.as_str(), self.known.partitions.iter().copied());
             let thing = ("partitions", sync.partitions.as_str());
-            self.missing(thing, &["sensor", name, "partitions"], message, help);
+            self.report.missing(thing, &["sensor", name, "partitions"], message, help);
         }
     }
 
@@ -268,9 +265,9 @@ impl<'a> About<'_, 'a> {
         if found.is_none() {
             let message = format!("{who} names the resource `{name}`, which no file declares");
             let help = meant(name.as_str(), self.known.resources.keys().copied());
-            self.missing(("resource", name.as_str()), path, message, help);
+            self.report.missing(("resource", name.as_str()), path, message, help);
         }
-        found.filter(|_| !self.known.doubts.has("resource", name.as_str()))
+        found.filter(|_| !self.report.doubts.has("resource", name.as_str()))
     }
 
     /// Reports a resource that is no HTTP service.
@@ -280,7 +277,7 @@ impl<'a> About<'_, 'a> {
             Some(_) => {
                 let message = format!("{who} sends a request to `{name}`, which is a database");
                 let help = "name a resource of kind `http`, or use a step of kind `sql`";
-                self.error(path, message, help.to_owned());
+                self.report.error(path, message, help.to_owned());
             }
         }
     }
@@ -296,14 +293,14 @@ impl<'a> About<'_, 'a> {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("say how many steps it lets run: `pools: {{{name}: 4}}`"),
                 };
-                self.missing(("pool", name), path, message, help);
+                self.report.missing(("pool", name), path, message, help);
             }
-            Some(_) if self.known.doubts.has("pool", name) => {}
+            Some(_) if self.report.doubts.has("pool", name) => {}
             // A pool of no slots is closed for now, which is no mistake of the step's.
             Some(PoolDef { slots: 0, .. }) => {}
             Some(PoolDef { slots, .. }) if *slots < needs => {
                 let message = format!("{who} needs {needs} slots of the pool `{name}`");
-                self.error(path, message, format!("the pool has {slots}"));
+                self.report.error(path, message, format!("the pool has {slots}"));
             }
             Some(_) => {}
         }
@@ -314,7 +311,7 @@ impl<'a> About<'_, 'a> {
         if let Some(ResourceDef::Http(_)) = self.resource(name, path, who) {
             let message = format!("{who} {does} `{name}`, which is no database");
             let help = "name a resource of kind `sqlite` or `postgres`";
-            self.error(path, message, help.to_owned());
+            self.report.error(path, message, help.to_owned());
         }
     }
 
@@ -325,11 +322,11 @@ impl<'a> About<'_, 'a> {
         match self.known.assets.get(upstream) {
             None => {
                 let message = format!("{who} reads the asset `{key}`, which no file declares");
-                self.missing(("asset", &key), path, message, help);
+                self.report.missing(("asset", &key), path, message, help);
             }
-            Some(AssetDef { io: None, .. }) if !self.known.doubts.has("asset", &key) => {
+            Some(AssetDef { io: None, .. }) if !self.report.doubts.has("asset", &key) => {
                 let message = format!("{who} reads the asset `{key}`, which no IO manager keeps");
-                self.error(path, message, help);
+                self.report.error(path, message, help);
             }
             Some(_) => {}
         }
@@ -347,7 +344,7 @@ impl<'a> About<'_, 'a> {
                     "Asset `{key}` loads the rows of one asset, and depends on {count} of them"
                 );
                 let help = "name it: `asset: orders`, and have it among the `deps`";
-                self.error(path, message, help.to_owned());
+                self.report.error(path, message, help.to_owned());
             }
         }
         let is_one_table = !load.table.contains("{{") && !load.table.contains("{%");
@@ -359,19 +356,19 @@ impl<'a> About<'_, 'a> {
             );
             let help = "put the partition into the name, as in `orders_{{ partition }}`, or \
                         keep the asset in an `io` of kind `table`, which keeps all partitions";
-            self.warning(path, message, help.to_owned());
+            self.report.warning(path, message, help.to_owned());
         }
     }
 
     /// The resources of IO managers, and assets that would share a table.
     fn io(&mut self) {
-        for (name, io) in &self.file.manifest.io {
+        for (name, io) in &self.report.file.manifest.io {
             if let Some(resource) = io.resource() {
                 let who = format!("IO manager `{name}`");
                 self.database(resource, &["io", name.as_str()], [&who, "keeps tables in"]);
             }
         }
-        for asset in &self.file.manifest.assets {
+        for asset in &self.report.file.manifest.assets {
             let Some(place) = self.known.table_of(asset) else { continue };
             if let Some(first) = self.known.kept.get(&place).filter(|first| **first != &asset.key) {
                 let message = format!(
@@ -379,14 +376,14 @@ impl<'a> About<'_, 'a> {
                     asset.key, place.1
                 );
                 let help = "give one of them another name or another `io`".to_owned();
-                self.error(&["asset", &asset.key.to_string(), "io"], message, help);
+                self.report.error(&["asset", &asset.key.to_string(), "io"], message, help);
             }
         }
     }
 
     /// Warns of modules that the handler table does not resolve; runs of their steps will fail.
     fn handlers(&mut self) {
-        let manifest = self.file.manifest;
+        let manifest = self.report.file.manifest;
         let of_jobs = manifest.jobs.iter().flat_map(|job| {
             let ops = match &job.shape {
                 JobShape::Ops(ops) => ops.as_slice(),
@@ -402,7 +399,7 @@ impl<'a> About<'_, 'a> {
                 missing.entry(step.module.as_str()).or_insert(path);
             }
         }
-        if self.known.is_unread || self.known.doubts.any("handler") {
+        if self.known.is_unread || self.report.doubts.any("handler") {
             return;
         }
         missing.retain(|module, _| !self.known.handlers.iter().any(|row| row.matches(module)));
@@ -410,63 +407,12 @@ impl<'a> About<'_, 'a> {
         for (module, path) in missing.into_iter().take(HANDLER_FINDINGS_MAX) {
             let rest = total.saturating_sub(HANDLER_FINDINGS_MAX);
             let more = if rest > 0 { format!(" (and {rest} more)") } else { String::new() };
-            let diagnostic = Diagnostic {
-                code: ErrorCode::HandlerUnknown,
-                severity: Severity::Warning,
-                message: format!("No handler is called `{module}`{more}; its steps will fail"),
-                place: self.spot(&path).place(self.file.name),
-                help: Some(format!(
-                    "say what it runs: `handlers: {{\"{module}\": {{command: [./run.sh]}}}}`"
-                )),
-            };
-            self.findings.push(Finding { file: self.index, diagnostic, lacks: None });
+            let message = format!("No handler is called `{module}`{more}; its steps will fail");
+            let help =
+                format!("say what it runs: `handlers: {{\"{module}\": {{command: [./run.sh]}}}}`");
+            let kind = (ErrorCode::HandlerUnknown, Severity::Warning);
+            self.report.tell(kind, &path, message, help);
         }
-    }
-
-    fn spot(&self, path: &[&str]) -> Spot {
-        self.file.places.map_or(Spot::FILE, |places| places.spot(path))
-    }
-
-    /// Reports that no file declares a thing, given by its kind and name.
-    fn missing(
-        &mut self,
-        (kind, name): (&'static str, &str),
-        path: &[&str],
-        message: String,
-        help: String,
-    ) {
-        if self.known.doubts.has(kind, name) {
-            return;
-        }
-        self.error(path, message, help);
-        if let Some(finding) = self.findings.last_mut() {
-            finding.lacks = Some((kind, name.to_owned()));
-        }
-    }
-
-    fn error(&mut self, path: &[&str], message: String, help: String) {
-        self.tell((ErrorCode::DefinitionReference, Severity::Error), path, message, help);
-    }
-
-    fn warning(&mut self, path: &[&str], message: String, help: String) {
-        self.tell((ErrorCode::DefinitionReference, Severity::Warning), path, message, help);
-    }
-
-    fn tell(
-        &mut self,
-        (code, severity): (ErrorCode, Severity),
-        path: &[&str],
-        message: String,
-        help: String,
-    ) {
-        let diagnostic = Diagnostic {
-            code,
-            severity,
-            message,
-            place: self.spot(path).place(self.file.name),
-            help: Some(help),
-        };
-        self.findings.push(Finding { file: self.index, diagnostic, lacks: None });
     }
 }
 

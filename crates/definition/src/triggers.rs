@@ -6,14 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_model::{
-    CalendarName, Diagnostic, ErrorCode, Exclusion, JobName, JobShape, ScheduleCron, ScheduleDef,
-    ScheduleTarget, SensorDef, SensorQuestion, Severity, TenantId,
+    CalendarName, Exclusion, JobName, JobShape, ScheduleCron, ScheduleDef, ScheduleTarget,
+    SensorDef, SensorQuestion, TenantId,
 };
 
 use crate::draft::Names;
-use crate::finding::Spot;
 use crate::location::{Finding, Tried};
 use crate::references::meant;
+use crate::reporter::Reporter;
 
 /// Everything that schedules refer to.
 struct Known<'a> {
@@ -21,8 +21,6 @@ struct Known<'a> {
     calendars: BTreeSet<&'a str>,
     tenants: BTreeSet<&'a str>,
     follows_tenants: bool,
-    /// What is declared, and nothing else of it is certain.
-    doubts: &'a Names,
 }
 
 /// Reports each reference of a schedule that leads nowhere, and tenants' schedules that none
@@ -40,10 +38,10 @@ pub(crate) fn check(files: &[Tried<'_>], doubts: &Names, findings: &mut Vec<Find
         follows_tenants: schedules().any(|schedule| schedule.cron == ScheduleCron::OfTenant)
             || doubts.any("schedule")
             || files.iter().any(|file| file.draft.is_some_and(|it| it.is_unread)),
-        doubts,
     };
     for (index, file) in files.iter().enumerate() {
-        let mut about = About { index, file, known: &known, findings };
+        let report = Reporter { index, file, doubts, findings };
+        let mut about = About { known: &known, report };
         for schedule in &file.manifest.schedules {
             about.schedule(schedule);
         }
@@ -56,10 +54,8 @@ pub(crate) fn check(files: &[Tried<'_>], doubts: &Names, findings: &mut Vec<Find
 
 /// The findings about one file.
 struct About<'f, 'a> {
-    index: usize,
-    file: &'f Tried<'a>,
     known: &'f Known<'a>,
-    findings: &'f mut Vec<Finding>,
+    report: Reporter<'f, 'a>,
 }
 
 impl About<'_, '_> {
@@ -79,7 +75,7 @@ impl About<'_, '_> {
                     None => format!("write it: `calendars: {{ {calendar}: [2026-12-25] }}`"),
                 };
                 let thing = ("calendar", calendar.as_str());
-                self.missing(thing, &["schedule", name, "exclude"], message, help);
+                self.report.missing(thing, &["schedule", name, "exclude"], message, help);
             }
         }
         self.known_tenants(("schedule", name), &schedule.tenants);
@@ -100,7 +96,7 @@ impl About<'_, '_> {
                 let message =
                     format!("Sensor `{name}` names the job `{job}`, which no file declares");
                 let help = meant(job.as_str(), self.known.jobs.keys().copied());
-                self.missing(("job", job.as_str()), &["sensor", name, key], message, help);
+                self.report.missing(("job", job.as_str()), &["sensor", name, key], message, help);
             }
         }
         self.known_tenants(("sensor", name), &sensor.tenants);
@@ -115,7 +111,7 @@ impl About<'_, '_> {
                     format!("{what} `{name}` names the tenant `{tenant}`, which no file declares");
                 let help = meant(tenant.as_str(), self.known.tenants.iter().copied());
                 let thing = ("tenant", tenant.as_str());
-                self.missing(thing, &[kind, name, "tenants"], message, help);
+                self.report.missing(thing, &[kind, name, "tenants"], message, help);
             }
         }
     }
@@ -127,14 +123,19 @@ impl About<'_, '_> {
                 let message =
                     format!("Schedule `{name}` names the job `{job}`, which no file declares");
                 let help = meant(job.as_str(), self.known.jobs.keys().copied());
-                self.missing(("job", job.as_str()), &["schedule", name, "job"], message, help);
+                self.report.missing(
+                    ("job", job.as_str()),
+                    &["schedule", name, "job"],
+                    message,
+                    help,
+                );
             }
-            Some(_) if self.known.doubts.has("job", job.as_str()) => {}
+            Some(_) if self.report.doubts.has("job", job.as_str()) => {}
             Some(JobShape::Ops(_)) if schedule.partitions.is_some() => {
                 let message =
                     format!("Schedule `{name}` selects partitions of `{job}`, a job of ops");
                 let help = "only assets have partitions; leave `partitions` out";
-                self.error(&["schedule", name, "partitions"], message, help.to_owned());
+                self.report.error(&["schedule", name, "partitions"], message, help.to_owned());
             }
             Some(_) => {}
         }
@@ -143,7 +144,7 @@ impl About<'_, '_> {
         if !is_own && self.known.jobs.contains_key(name) {
             let message = format!("Schedule `{name}` of job `{job}` has the name of another job");
             let help = "give it a name of its own: a job's own schedule is named after the job";
-            self.error(&["schedule", name], message, help.to_owned());
+            self.report.error(&["schedule", name], message, help.to_owned());
         }
     }
 
@@ -152,53 +153,13 @@ impl About<'_, '_> {
         if self.known.follows_tenants {
             return;
         }
-        let tenants = &self.file.manifest.tenants;
+        let tenants = &self.report.file.manifest.tenants;
         let Some((id, _)) = tenants.iter().find(|(_, tenant)| tenant.schedule.is_some()) else {
             return;
         };
-        let diagnostic = Diagnostic {
-            code: ErrorCode::DefinitionReference,
-            severity: Severity::Warning,
-            message: format!("Tenant `{id}` has a `schedule` that no schedule follows"),
-            place: self.spot(&["tenant", id.as_str()]).place(self.file.name),
-            help: Some(
-                "say what runs then: `schedules: { per_tenant: { cron: \"{{ tenant.schedule }}\", \
-                 job: etl } }`"
-                    .to_owned(),
-            ),
-        };
-        self.findings.push(Finding { file: self.index, diagnostic, lacks: None });
-    }
-
-    fn spot(&self, path: &[&str]) -> Spot {
-        self.file.places.map_or(Spot::FILE, |places| places.spot(path))
-    }
-
-    /// Reports that no file declares a thing, given by its kind and name.
-    fn missing(
-        &mut self,
-        (kind, name): (&'static str, &str),
-        path: &[&str],
-        message: String,
-        help: String,
-    ) {
-        if self.known.doubts.has(kind, name) {
-            return;
-        }
-        self.error(path, message, help);
-        if let Some(finding) = self.findings.last_mut() {
-            finding.lacks = Some((kind, name.to_owned()));
-        }
-    }
-
-    fn error(&mut self, path: &[&str], message: String, help: String) {
-        let diagnostic = Diagnostic {
-            code: ErrorCode::DefinitionReference,
-            severity: Severity::Error,
-            message,
-            place: self.spot(path).place(self.file.name),
-            help: Some(help),
-        };
-        self.findings.push(Finding { file: self.index, diagnostic, lacks: None });
+        let message = format!("Tenant `{id}` has a `schedule` that no schedule follows");
+        let help = "say what runs then: \
+                    `schedules: { per_tenant: { cron: \"{{ tenant.schedule }}\", job: etl } }`";
+        self.report.warning(&["tenant", id.as_str()], message, help.to_owned());
     }
 }
