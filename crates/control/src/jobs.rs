@@ -1,24 +1,25 @@
 //! Jobs in lists, and switching one on or off by hand.
 
 use millstream_model::view::{JobRow, ScheduleRow};
-use millstream_model::{ErrorCode, JobDef, JobName, JobShape, LocationName, Manifest, TenantId};
+use millstream_model::{JobDef, JobName, JobShape, LocationName, Manifest, TenantId};
 use millstream_plan::PlanError;
 use millstream_plan::selection::select;
 use millstream_store::overrides::{self, JobOverride};
 
-use crate::{Control, ControlError};
+use crate::{Control, ControlError, DefinitionProblem};
 
 impl Control {
-    /// What is wrong with the selection of a job, if it has one and something is: the code, and
-    /// the sentence that says it. It is asked when definitions are loaded.
-    pub fn selection_problem(manifest: &Manifest, job: &JobDef) -> Option<(ErrorCode, String)> {
+    /// What is wrong with the selection of a job, if it has one and something is; it is asked when
+    /// definitions are loaded.
+    pub fn selection_problem(manifest: &Manifest, job: &JobDef) -> Option<DefinitionProblem> {
         let JobShape::Select(selection) = &job.shape else { return None };
         let error = match select(manifest, selection) {
             Ok(assets) if !assets.is_empty() => return None,
             Ok(_) => PlanError::SelectionEmpty { selection: selection.clone() },
             Err(error) => error,
         };
-        Some((error.code(), error.to_string()))
+        let message = format!("job {}: {error}", job.name);
+        Some(DefinitionProblem { key: "select", code: error.code(), message, help: None })
     }
 
     /// The jobs of a tenant, by location and name.

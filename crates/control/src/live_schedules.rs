@@ -11,7 +11,7 @@ use millstream_model::{
 use millstream_plan::selection::select;
 use millstream_plan::{PlanError, dimension_names};
 
-use crate::Control;
+use crate::{Control, DefinitionProblem};
 
 /// The names in templates of ticks beside dimensions and forms of a date.
 const TEMPLATE_NAMES: [&str; 4] = ["tenant", "schedule", "job", "partition"];
@@ -93,23 +93,10 @@ pub(crate) fn division<'a>(
     Ok(made.filter(|asset| asset.step.is_some()).find_map(|asset| asset.partitions.as_ref()))
 }
 
-/// What is wrong with a schedule, and with which of its keys.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScheduleProblem {
-    /// The key that it is about.
-    pub key: &'static str,
-    /// The stable code.
-    pub code: ErrorCode,
-    /// What is wrong.
-    pub message: String,
-    /// The way out.
-    pub help: Option<String>,
-}
-
 impl Control {
     /// What is wrong with a schedule among all the definitions of its location; it is asked when
     /// definitions are loaded.
-    pub fn schedule_problem(manifest: &Manifest, def: &ScheduleDef) -> Option<ScheduleProblem> {
+    pub fn schedule_problem(manifest: &Manifest, def: &ScheduleDef) -> Option<DefinitionProblem> {
         let key = match def.target {
             ScheduleTarget::Job(_) => "job",
             ScheduleTarget::Select(_) => "select",
@@ -118,13 +105,13 @@ impl Control {
             Ok(division) => division,
             Err(error) => {
                 let (code, message) = (error.code(), error.to_string());
-                return Some(ScheduleProblem { key, code, message, help: None });
+                return Some(DefinitionProblem { key, code, message, help: None });
             }
         };
         let (name, target) = (&def.name, &def.target);
         let needed = |message: String, help: &str| {
             let (code, help) = (ErrorCode::PartitionNeeded, Some(help.to_owned()));
-            Some(ScheduleProblem { key: "partitions", code, message, help })
+            Some(DefinitionProblem { key: "partitions", code, message, help })
         };
         let dimensions = match (division, &def.partitions) {
             (None, None) => Vec::new(),
@@ -166,7 +153,7 @@ pub(crate) fn source_of(manifest: &Manifest, schedule: &LiveSchedule) -> TickSou
 }
 
 /// The first name in a template of `def` that a tick cannot fill.
-fn template_problem(def: &ScheduleDef, dimensions: &[String]) -> Option<ScheduleProblem> {
+fn template_problem(def: &ScheduleDef, dimensions: &[String]) -> Option<DefinitionProblem> {
     let of_tags = def.tags.values().map(|template| ("tags", template));
     let all = def.run_key.iter().map(|template| ("run_key", template)).chain(of_tags);
     let is_known = |name: &str| {
@@ -181,7 +168,7 @@ fn template_problem(def: &ScheduleDef, dimensions: &[String]) -> Option<Schedule
             known.push("YYYYMMDD");
             let near = nearest(unknown, known.iter().copied());
             let near = near.map(|near| format!("did you mean `{{{near}}}`? ")).unwrap_or_default();
-            return Some(ScheduleProblem {
+            return Some(DefinitionProblem {
                 key,
                 code: ErrorCode::DefinitionTemplate,
                 message: format!("schedule `{}` has no `{{{unknown}}}`", def.name),

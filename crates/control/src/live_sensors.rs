@@ -11,8 +11,8 @@ use millstream_model::{
 use millstream_plan::PlanError;
 use millstream_plan::selection::select;
 
-use crate::Control;
 use crate::live_schedules::division;
+use crate::{Control, DefinitionProblem};
 
 /// A sensor in one tenant.
 #[derive(Debug, Clone)]
@@ -55,27 +55,14 @@ impl LiveSensors {
     }
 }
 
-/// What is wrong with a sensor, and with which of its keys.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SensorProblem {
-    /// The key that it is about.
-    pub key: &'static str,
-    /// The stable code.
-    pub code: ErrorCode,
-    /// What is wrong.
-    pub message: String,
-    /// The way out.
-    pub help: Option<String>,
-}
-
 impl Control {
     /// What is wrong with a sensor among all the definitions of its location; it is asked when
     /// definitions are loaded.
-    pub fn sensor_problem(manifest: &Manifest, def: &SensorDef) -> Option<SensorProblem> {
+    pub fn sensor_problem(manifest: &Manifest, def: &SensorDef) -> Option<DefinitionProblem> {
         let name = &def.name;
         let told = |key, error: &PlanError| {
             let (code, message) = (error.code(), format!("sensor {name}: {error}"));
-            Some(SensorProblem { key, code, message, help: None })
+            Some(DefinitionProblem { key, code, message, help: None })
         };
         match &def.question {
             SensorQuestion::Asset { select: text } => match select(manifest, text) {
@@ -89,7 +76,7 @@ impl Control {
             SensorQuestion::PartitionSync(sync) => {
                 let known = manifest.partitions.get(&sync.partitions);
                 if known.is_some_and(|def| !matches!(def, PartitionsDef::Dynamic(_))) {
-                    return Some(SensorProblem {
+                    return Some(DefinitionProblem {
                         key: "partitions",
                         code: ErrorCode::PartitionUnknown,
                         message: format!("the partitions `{}` are not dynamic", sync.partitions),

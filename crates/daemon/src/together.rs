@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use millstream_control::Control;
+use millstream_control::{Control, DefinitionProblem};
 use millstream_definition::{
     LocationCheck, LocationFile, Places, Version, Waiting, check_location,
 };
@@ -173,43 +173,31 @@ pub(crate) fn wrong_selections(
     name: &str,
     (content, places): (&FileManifest, Option<&Places>),
 ) -> Vec<Diagnostic> {
-    let problem = |job: &JobDef| {
-        let (code, message) = Control::selection_problem(manifest, job)?;
-        let (line, column) = places.map_or((0, 0), |places| places.job(job.name.as_str()));
-        Some(Diagnostic {
-            code,
+    let told = |at: Option<(u32, u32)>, problem: DefinitionProblem| {
+        let (line, column) = at.unwrap_or_default();
+        Diagnostic {
+            code: problem.code,
             severity: Severity::Error,
-            message: format!("job {}: {message}", job.name),
+            message: problem.message,
             place: Place { file: name.to_owned(), line, column },
-            help: None,
-        })
+            help: problem.help,
+        }
     };
-    let schedules = content.schedules.iter();
+    let of_job = |job: &JobDef| {
+        let problem = Control::selection_problem(manifest, job)?;
+        Some(told(places.map(|it| it.job(job.name.as_str())), problem))
+    };
     let of_schedule = |schedule: &ScheduleDef| {
         let problem = Control::schedule_problem(manifest, schedule)?;
-        let (line, column) =
-            places.map_or((0, 0), |places| places.schedule(schedule.name.as_str(), problem.key));
-        Some(Diagnostic {
-            code: problem.code,
-            severity: Severity::Error,
-            message: problem.message,
-            place: Place { file: name.to_owned(), line, column },
-            help: problem.help,
-        })
+        let at = places.map(|it| it.schedule(schedule.name.as_str(), problem.key));
+        Some(told(at, problem))
     };
-    let sensors = content.sensors.iter();
     let of_sensor = |sensor: &SensorDef| {
         let problem = Control::sensor_problem(manifest, sensor)?;
-        let (line, column) =
-            places.map_or((0, 0), |places| places.sensor(sensor.name.as_str(), problem.key));
-        Some(Diagnostic {
-            code: problem.code,
-            severity: Severity::Error,
-            message: problem.message,
-            place: Place { file: name.to_owned(), line, column },
-            help: problem.help,
-        })
+        let at = places.map(|it| it.sensor(sensor.name.as_str(), problem.key));
+        Some(told(at, problem))
     };
-    let jobs = content.jobs.iter().filter_map(problem);
-    jobs.chain(schedules.filter_map(of_schedule)).chain(sensors.filter_map(of_sensor)).collect()
+    let jobs = content.jobs.iter().filter_map(of_job);
+    let schedules = content.schedules.iter().filter_map(of_schedule);
+    jobs.chain(schedules).chain(content.sensors.iter().filter_map(of_sensor)).collect()
 }
