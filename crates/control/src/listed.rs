@@ -9,6 +9,7 @@ use millstream_store::runs::RunFilter;
 use millstream_store::steps::StepCounts;
 use serde::Serialize;
 
+use crate::waiting::pool_words;
 use crate::{Control, ControlError};
 
 /// Steps of a tenant that hold slots or wait for some which are looked at.
@@ -81,8 +82,7 @@ impl Control {
             if let Some(hold) = &slot.hold {
                 holds.entry(&slot.pool).or_insert(hold);
             }
-            let plain = || format!("waiting for pool `{}`", slot.pool);
-            let reason = holds.get(&slot.pool).map_or_else(plain, ToString::to_string);
+            let reason = pool_words(&slot.pool, holds.get(&slot.pool).copied());
             let text = format!("step {} is {reason}", slot.step);
             waits.entry(slot.run).or_insert(text);
         }

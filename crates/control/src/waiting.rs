@@ -2,7 +2,7 @@
 
 use millstream_decide::places;
 use millstream_model::view::{PoolRow, PoolStepRow, QueueRow, QueueView, StepRow};
-use millstream_model::{RunId, StepStatus, TenantId};
+use millstream_model::{HoldReason, PoolName, RunId, StepStatus, TenantId};
 use millstream_store::slots::SlotRow;
 
 use crate::catalog::Catalog;
@@ -55,8 +55,7 @@ impl Control {
                 step.step == slot.step && open && !slot.granted
             };
             if let Some(step) = steps.iter_mut().find(waits) {
-                let plain = || format!("waiting for pool `{}`", slot.pool);
-                step.reason = Some(slot.hold.as_ref().map_or_else(plain, ToString::to_string));
+                step.reason = Some(pool_words(&slot.pool, slot.hold.as_ref()));
             }
         }
         Ok(())
@@ -71,6 +70,11 @@ impl Control {
             }
         }
     }
+}
+
+/// That a step waits for slots of `pool`, and why where that is stored.
+pub(crate) fn pool_words(pool: &PoolName, hold: Option<&HoldReason>) -> String {
+    hold.map_or_else(|| format!("waiting for pool `{pool}`"), ToString::to_string)
 }
 
 /// The pools that a tenant's definitions declare, and those that steps still hold.
