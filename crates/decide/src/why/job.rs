@@ -3,7 +3,7 @@
 use millstream_model::view::{JobRow, RunRow, ScheduleRow};
 use millstream_model::{RunStatus, shell_word};
 
-use super::schedule::run_words;
+use super::schedule::{newest_time, run_words};
 use super::{Because, Why, because};
 
 /// What is stored about a job.
@@ -33,9 +33,7 @@ pub fn why_job(facts: &JobFacts) -> Why {
     }
     let newest = facts.newest.as_ref().map(|run| (run, newest_words(run)));
     if let Some((run, words)) = &newest {
-        reasons.push(because(run.ended_at.or(run.started_at).unwrap_or(run.queued_at), {
-            words.clone()
-        }));
+        reasons.push(because(newest_time(run), words.clone()));
     }
     let is_newest = |run: &&RunRow| newest.as_ref().is_some_and(|(it, _)| it.run_id == run.run_id);
     let waiting = facts.waiting.iter().filter(|run| !is_newest(run));

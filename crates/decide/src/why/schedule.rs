@@ -104,11 +104,13 @@ pub(super) fn tick_words(tick: &TickRow) -> String {
 
 /// What became of the runs of the last tick, where that is not yet what was wanted.
 pub(super) fn runs_words(runs: &[RunRow]) -> Vec<Because> {
-    let told = |run: &RunRow| {
-        let at = run.ended_at.or(run.started_at).unwrap_or(run.queued_at);
-        run_words(run).map(|words| because(at, words))
-    };
+    let told = |run: &RunRow| run_words(run).map(|words| because(newest_time(run), words));
     runs.iter().filter_map(told).collect()
+}
+
+/// When a run ended, or else when it started, or else when it was queued.
+pub(super) fn newest_time(run: &RunRow) -> Timestamp {
+    run.ended_at.or(run.started_at).unwrap_or(run.queued_at)
 }
 
 /// Why what a run makes is not there; nothing when it succeeded.
