@@ -103,14 +103,16 @@ pub enum ControlError {
     },
 
     /// The job is switched off.
-    #[error("job {job} is disabled{by}; {way}")]
+    #[error(
+        "job {job} is disabled{}; {}`millstream job start` or its page switches it on",
+        if *by_hand { " by hand" } else { "" },
+        if *by_hand { "" } else { "`enabled` in its file, " },
+    )]
     JobDisabled {
         /// The job.
         job: String,
-        /// Who said so, when it was not the file.
-        by: &'static str,
-        /// What switches it on.
-        way: &'static str,
+        /// Whether somebody has switched it off; otherwise its file has.
+        by_hand: bool,
     },
 
     /// No schedule of this name.

@@ -66,19 +66,10 @@ impl Control {
     ) -> Result<(), ControlError> {
         let Some(def) = manifest.jobs.get(job) else { return Ok(()) };
         let word = self.store.job_overrides(tenant, &manifest.location).await?.get(job).copied();
-        match (word, def.enabled) {
-            (Some(true), _) | (None, true) => Ok(()),
-            (Some(false), _) => Err(ControlError::JobDisabled {
-                job: job.to_string(),
-                by: " by hand",
-                way: "`millstream job start` or its page switches it on",
-            }),
-            (None, false) => Err(ControlError::JobDisabled {
-                job: job.to_string(),
-                by: "",
-                way: "`enabled` in its file, `millstream job start` or its page switches it on",
-            }),
+        if word.unwrap_or(def.enabled) {
+            return Ok(());
         }
+        Err(ControlError::JobDisabled { job: job.to_string(), by_hand: word.is_some() })
     }
 
     /// Puts one run for each wanted partition into the queue: in the tenant that the partition's

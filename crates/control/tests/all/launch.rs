@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use millstream_control::{ControlError, MaterializeRequest};
+use millstream_control::MaterializeRequest;
 use millstream_model::view::PartitionState;
 use millstream_model::{ErrorCode, FileManifest, RunId, RunStatus, TenantId};
 use millstream_testkit::definitions::{
@@ -77,7 +77,11 @@ async fn r179_a_disabled_job_is_refused_until_somebody_enables_it_by_hand() {
 
     bench.control.override_job(&default(), place, None, "ana").await.unwrap();
     let refused = bench.control.launch_job(&request(&default()), &etl).await;
-    assert!(matches!(refused, Err(ControlError::JobDisabled { by: "", .. })));
+    assert_eq!(
+        refused.unwrap_err().to_string(),
+        "job etl is disabled; `enabled` in its file, `millstream job start` or its page switches \
+         it on"
+    );
 }
 
 #[tokio::test]
@@ -94,7 +98,10 @@ async fn r179_a_pause_by_hand_survives_an_edit_of_the_file() {
     let row = rows.first().unwrap();
     assert_eq!((row.enabled, row.enabled_override, row.steps), (false, Some(false), 2));
     let refused = bench.control.launch_job(&request(&default()), &etl).await;
-    assert!(matches!(refused, Err(ControlError::JobDisabled { by: " by hand", .. })));
+    assert_eq!(
+        refused.unwrap_err().to_string(),
+        "job etl is disabled by hand; `millstream job start` or its page switches it on"
+    );
 }
 
 /// Two tenants and an asset with partitions that name theirs.
