@@ -27,8 +27,11 @@ use crate::{Control, ControlError};
 /// Events that an answer is made of; the first of a run say the most.
 const EVENTS_MAX: u32 = 1_000;
 
-/// Runs of a schedule's last tick that an answer names.
-const RUNS_MAX: u32 = 5;
+/// Runs of a schedule's last tick, or of a job that wait, which an answer names.
+const RUNS_MAX: usize = 5;
+
+/// The first runs in line that are searched for those of a job.
+const LINE_MAX: u32 = 1_000;
 
 /// Tries of an asset that an answer counts.
 const TRIES_MAX: u32 = 20;
@@ -100,10 +103,12 @@ impl Control {
     ) -> Result<JobFacts, ControlError> {
         schedules.retain(|it| it.location == job.location && it.job.as_ref() == Some(&job.name));
         let of_job = RunFilter { job: Some(job.name.clone()), ..RunFilter::default() };
-        let queued = RunFilter { status: Some(RunStatus::Queued), ..of_job.clone() };
-        let tenants = std::slice::from_ref(tenant);
-        let newest = self.store.run_list(tenants, &of_job, 1).await?.pop();
-        let waiting = self.store.run_list(tenants, &queued, RUNS_MAX).await?;
+        let newest = self.store.run_list(std::slice::from_ref(tenant), &of_job, 1).await?.pop();
+        let line = self.store.first_in_queue(tenant, LINE_MAX).await?;
+        let mut waiting = self.store.runs_of_job_among(tenant, &job.name, &line).await?;
+        // One that left the queue meanwhile is in line no more.
+        waiting.retain(|run| run.status == RunStatus::Queued);
+        waiting.truncate(RUNS_MAX);
         Ok(JobFacts { job, newest, waiting, schedules })
     }
 
@@ -248,7 +253,7 @@ impl Control {
         source: &TickSource,
     ) -> Result<Vec<RunRow>, ControlError> {
         let ticks = self.store.ticks(tenant, source, None, 1).await?;
-        let requested = ticks.into_iter().flat_map(|tick| tick.runs).take(RUNS_MAX as usize);
+        let requested = ticks.into_iter().flat_map(|tick| tick.runs).take(RUNS_MAX);
         let mut runs = Vec::new();
         for requested in requested {
             let mut run = self.store.run(tenant, requested.run_id).await?;

@@ -59,6 +59,8 @@ statements! {
          AND r.id >= COALESCE(CAST($8 AS TEXT), '') \
          ORDER BY r.id DESC LIMIT $7"
     );
+    RUNS_OF_JOB_AMONG =
+        run_columns!("WHERE r.tenant = $1 AND r.id IN (/*texts $2*/) AND r.job = $3");
     RUN_BEHIND = "
         SELECT id FROM run WHERE tenant = $1 AND id < $2 ORDER BY id DESC LIMIT 1 OFFSET $3";
     RUN_COUNTS = "
@@ -251,6 +253,20 @@ impl Store {
         let params = vec![tenant.into(), (&run).into()];
         let rows = self.read_few(Scope::tenant(tenant), &RUN, params).await?;
         rows.into_iter().next().map(|mut row| run_row(&mut row)).transpose()
+    }
+
+    /// Those of `runs` that are of `job`, in the order of `runs`.
+    pub async fn runs_of_job_among(
+        &self,
+        tenant: &TenantId,
+        job: &JobName,
+        runs: &[RunId],
+    ) -> Result<Vec<RunRow>, StoreError> {
+        let params = vec![tenant.into(), json(&runs), job.into()];
+        let rows = self.read(Scope::tenant(tenant), &RUNS_OF_JOB_AMONG, params).await?;
+        let rows = rows.into_iter().map(|mut row| run_row(&mut row).map(|row| (row.run_id, row)));
+        let mut found: BTreeMap<RunId, RunRow> = rows.collect::<Result<_, _>>()?;
+        Ok(runs.iter().filter_map(|run| found.remove(run)).collect())
     }
 
     /// The newest runs, at most six, whose id ends with `short`: two mean that it is ambiguous.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use millstream_control::{AssetReport, ControlError, MaterializeRequest, Why};
 use millstream_model::{
-    AssetDef, EventBody, FileManifest, JobDef, PartitionKey, PartitionsDef, RetryFrom, RunRetries,
-    TenantId,
+    AssetDef, EventBody, FileManifest, JobDef, PRIORITY_TAG, PartitionKey, PartitionsDef,
+    RetryFrom, RunRetries, TenantId,
 };
 use millstream_testkit::definitions::{asset, file_of_jobs, job, op};
 
@@ -305,6 +305,36 @@ async fn a_job_says_whether_it_is_on_how_its_newest_run_ended_and_what_asks_for_
     let off = why(&bench, "etl").await;
     assert_eq!(off.answer, "It is off: `millstream job start etl` switches it on.");
     assert_eq!(texts(&off)[0], "somebody switched it off");
+}
+
+#[tokio::test]
+async fn a_job_whose_runs_wait_names_the_first_in_line_and_then_the_others_in_their_order() {
+    let jobs = ["etl", "other"].map(|name| job(name, vec![op("a", &[])])).to_vec();
+    let bench = Bench::of(file_of_jobs(jobs)).await;
+    let alone = bench.launch("etl").await.short();
+    let newest = why(&bench, "etl").await.answer;
+    assert_eq!(newest, format!("It is on: its newest run {alone} waits in the queue."));
+    // Runs of one moment have no order of their own.
+    bench.clock.advance(Duration::from_secs(1));
+    bench.launch("other").await;
+    let second = bench.launch("etl").await.short();
+    bench.clock.advance(Duration::from_secs(1));
+    let mut urgent = request(&TenantId::default_tenant());
+    urgent.tags.insert(PRIORITY_TAG.to_owned(), "9".to_owned());
+    let job = "etl".parse().unwrap();
+    let urgent = bench.control.launch_job(&urgent, &job).await.unwrap().run_id.short();
+    bench.clock.advance(Duration::from_secs(1));
+    let newest = bench.launch("etl").await.short();
+    let answer = why(&bench, "etl").await;
+    let first = format!("It is on: first in line, run {urgent} waits in the queue.");
+    assert_eq!(answer.answer, first);
+    let wanted = [
+        format!("run {urgent} waits in the queue"),
+        format!("run {alone} waits in the queue"),
+        format!("run {second} waits in the queue"),
+        format!("its newest run {newest} waits in the queue"),
+    ];
+    assert_eq!(texts(&answer), wanted);
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ pub struct JobFacts {
     pub job: JobRow,
     /// Its newest run, if it ever ran.
     pub newest: Option<RunRow>,
-    /// The newest of its runs that wait, at most as many as are told.
+    /// The first of its runs in line, at most as many as are told.
     pub waiting: Vec<RunRow>,
     /// The schedules that run it.
     pub schedules: Vec<ScheduleRow>,
@@ -32,12 +32,12 @@ pub fn why_job(facts: &JobFacts) -> Why {
         None => {}
     }
     let newest = facts.newest.as_ref().map(|run| (run, newest_words(run)));
+    let is_newest = |run: &RunRow| newest.as_ref().is_some_and(|(it, _)| it.run_id == run.run_id);
+    let waiting = facts.waiting.iter().filter(|run| !is_newest(run));
+    reasons.extend(waiting.filter_map(|run| Some(because(run.queued_at, run_words(run)?))));
     if let Some((run, words)) = &newest {
         reasons.push(because(newest_time(run), words.clone()));
     }
-    let is_newest = |run: &&RunRow| newest.as_ref().is_some_and(|(it, _)| it.run_id == run.run_id);
-    let waiting = facts.waiting.iter().filter(|run| !is_newest(run));
-    reasons.extend(waiting.filter_map(|run| Some(because(run.queued_at, run_words(run)?))));
     reasons.extend(facts.schedules.iter().map(schedule_words));
     let answer = match newest {
         _ if !job.enabled => {
@@ -45,9 +45,18 @@ pub fn why_job(facts: &JobFacts) -> Why {
             format!("It is off: `millstream job start {word}` switches it on.")
         }
         None => "It is on, and never ran.".to_owned(),
-        Some((_, words)) => format!("It is on: {words}."),
+        Some((newest, words)) => match first_words(newest, &facts.waiting) {
+            Some(first) => format!("It is on: first in line, {first}."),
+            None => format!("It is on: {words}."),
+        },
     };
     Why { what: format!("job {}", job.name), answer, because: reasons }
+}
+
+/// Why the first run in line waits, where the newest waits behind it.
+fn first_words(newest: &RunRow, waiting: &[RunRow]) -> Option<String> {
+    let first = waiting.first().filter(|first| first.run_id != newest.run_id)?;
+    if newest.status == RunStatus::Queued { run_words(first) } else { None }
 }
 
 /// What became of the newest run.

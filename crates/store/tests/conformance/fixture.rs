@@ -41,14 +41,14 @@ pub(crate) fn labelled(
     tags: &BTreeMap<String, String>,
 ) -> Batch {
     let location: LocationName = "files".parse().unwrap();
-    let context = serde_json::Map::new();
+    let (job, context) = ("orders".parse().unwrap(), serde_json::Map::new());
     let (cause, plan) = (Cause::User { name: "ann".to_owned() }, ContentHash::of(b"plan"));
     let mut batch = Batch::for_tenant(tenant);
     let new = NewRun {
         tenant,
         run,
         location: &location,
-        job: None,
+        job: Some(&job),
         title: "orders",
         cause: &cause,
         partition: None,

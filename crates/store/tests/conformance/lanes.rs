@@ -157,6 +157,13 @@ async fn a_place_in_the_queue_is_counted_by_priority_and_age(db: Db) {
     assert_eq!(place(run_id(4), 7).await.unwrap(), Some(7), "no further than was asked");
     assert_eq!(place(run_id(20), 100).await.unwrap(), None, "it is another tenant's");
     assert_eq!(db.store.first_in_queue(&a, 2).await.unwrap(), [5, 6].map(run_id));
+    let line = [6, 20, 5].map(run_id);
+    let among = async |job: &str| {
+        let rows = db.store.runs_of_job_among(&a, &job.parse().unwrap(), &line).await.unwrap();
+        rows.into_iter().map(|run| run.run_id).collect::<Vec<_>>()
+    };
+    assert_eq!(among("orders").await, [6, 5].map(run_id), "in the order of the line");
+    assert_eq!(among("items").await, []);
     assert_eq!(db.store.count_waiting(&a).await.unwrap(), 10);
 }
 
