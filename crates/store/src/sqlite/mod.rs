@@ -66,14 +66,12 @@ impl Sqlite {
 
     /// As [`Sqlite::apply`] for each of `batches`, in as few commits as hold them.
     pub(crate) async fn apply_each(&self, batches: Vec<Batch>) -> Vec<Result<Applied, StoreError>> {
-        if let Mode::File { writer, .. } = &self.mode {
-            return writer.apply_each(batches).await;
+        match &self.mode {
+            Mode::File { writer, .. } => writer.apply_each(batches).await,
+            Mode::Inline(inline) => {
+                inline.with(|connection| writer::commit_all(connection, &batches))
+            }
         }
-        let mut outcomes = Vec::with_capacity(batches.len());
-        for batch in batches {
-            outcomes.push(self.apply(batch).await);
-        }
-        outcomes
     }
 
     pub(crate) async fn read(
@@ -107,6 +105,41 @@ impl Sqlite {
         match &self.mode {
             Mode::File { readers, .. } => readers.with(execute::prepare_all).await,
             Mode::Inline(inline) => inline.with(execute::prepare_all),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::leases;
+
+    #[tokio::test]
+    async fn a_group_in_memory_is_one_transaction_too_and_a_bad_batch_harms_only_itself() {
+        let mut connection = open::memory().unwrap();
+        open::migrate(&mut connection, &|_| ()).unwrap();
+        let commits = Arc::new(AtomicUsize::new(0));
+        let of_hook = Arc::clone(&commits);
+        let count = move || {
+            of_hook.fetch_add(1, Ordering::Relaxed);
+            false
+        };
+        connection.commit_hook(Some(count)).unwrap();
+        let sqlite = Sqlite { mode: Mode::Inline(Inline::new(connection)), _owner: None };
+        let named = |name: &str| leases::create(name, "me");
+        let told = sqlite.apply_each(vec![named("a"), named("b")]).await;
+        assert!(told.iter().all(Result::is_ok), "{told:?}");
+        assert_eq!(commits.load(Ordering::Relaxed), 1);
+        let group = vec![named("c"), leases::raise("nobody's", "me", 7), named("d")];
+        let told = sqlite.apply_each(group).await;
+        assert!(told[0].is_ok() && told[2].is_ok(), "{told:?}");
+        assert!(told[1].as_ref().is_err_and(StoreError::is_conflict), "{told:?}");
+        assert_eq!(commits.load(Ordering::Relaxed), 2);
+        for (name, is_taken) in [("a", true), ("b", true), ("c", true), ("d", true), ("e", false)] {
+            assert_eq!(sqlite.apply(named(name)).await.is_err(), is_taken, "{name}");
         }
     }
 }

@@ -33,7 +33,8 @@ const QUICK_MAX: Duration = Duration::from_millis(2);
 /// The most rows that such a commit changes, and the most bytes that they hold.
 const SMALL_MAX: (u64, usize) = (64, 1 << 16);
 
-type Answer = Result<Applied, StoreError>;
+/// What became of a batch.
+pub(super) type Answer = Result<Applied, StoreError>;
 
 struct Order {
     batch: Batch,
@@ -125,10 +126,7 @@ impl Writer {
     /// As [`Writer::apply`] for each of `batches`, in as few commits as hold them.
     pub(super) async fn apply_each(&self, batches: Vec<Batch>) -> Vec<Answer> {
         if let Some(connection) = self.shared.at_once() {
-            let batches: Vec<&Batch> = batches.iter().collect();
-            return tokio::task::block_in_place(|| {
-                batches.chunks(GROUP_MAX).flat_map(|group| commit(&connection, group)).collect()
-            });
+            return tokio::task::block_in_place(|| commit_all(&connection, &batches));
         }
         let mut sent = Vec::with_capacity(batches.len());
         for batch in batches {
@@ -234,6 +232,12 @@ fn alone(connection: &Connection, batch: &Batch) -> Answer {
         drop(control(connection, "ROLLBACK"));
     }
     outcome
+}
+
+/// Commits `batches`, in as few transactions as hold them: what became of each, in their order.
+pub(super) fn commit_all(connection: &Connection, batches: &[Batch]) -> Vec<Answer> {
+    let batches: Vec<&Batch> = batches.iter().collect();
+    batches.chunks(GROUP_MAX).flat_map(|group| commit(connection, group)).collect()
 }
 
 /// Commits a group in one transaction. A bad batch harms no other; when the commit itself fails,
