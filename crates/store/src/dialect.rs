@@ -27,11 +27,12 @@ impl Dialect {
     /// - `/*log b e if condition*/` stands after `FROM`: the batches `b` that meet the condition in
     ///   the order of their positions, each with its events `e`. The condition stands again after
     ///   `WHERE`.
-    /// - `/*batch b of e*/`: joins the batch of the event `e`, which has its position.
-    /// - `/*batches*/`: the table that has the positions, and `/*batch*/` its column that names a
-    ///   batch; `/*positions*/` selects them, each once.
+    /// - `/*batch b of e*/`: joins the batch `b` of the event `e`, which has its position.
+    /// - `/*batch table*/`: the table that has the positions of batches, and `/*batch column*/` its
+    ///   column that names a batch.
+    /// - `/*batch positions*/`: selects the positions, each once.
+    /// - `/*batch row*/`: stores the row of a new batch, where batches have rows.
     /// - `/*held*/`: keeps the rows that a subquery found as they are until the commit.
-    /// - `/*new batch*/`: stores the row of an event batch, where there is one.
     /// - `/*position column*/` and `/*position of $n, $m*/`: the position of an event of the batch
     ///   `$m` of tenant `$n` that is being stored, where the one that stores it also gives it.
     /// - `/*setting name*/`: what the server has of this setting; an embedded database has neither.
@@ -82,7 +83,7 @@ impl Dialect {
             (_, "each") => self.each(argument),
             (_, "any") => self.any(argument),
             (_, "log") => self.log(argument),
-            (_, "batch" | "batches" | "positions" | "new") => self.batches(name, argument),
+            (_, "batch") => self.batch(argument),
             // One writer needs no lock: nobody is between its statements.
             (Self::Sqlite, "held") => String::new(),
             (Self::Postgres, "held") => "FOR SHARE".to_owned(),
@@ -203,29 +204,31 @@ impl Dialect {
 
     /// What names the batches of events: rows of their own where a publisher gives positions, and
     /// where the writer does, the events of each.
-    fn batches(self, name: &str, argument: &str) -> String {
-        let filled = match (self, name, argument) {
-            (Self::Sqlite, "batches", _) => "event",
-            (Self::Postgres, "batches", _) => "event_batch",
-            (Self::Sqlite, "positions", _) => {
+    fn batch(self, argument: &str) -> String {
+        let filled = match (self, argument) {
+            (Self::Sqlite, "table") => "event",
+            (Self::Postgres, "table") => "event_batch",
+            (Self::Sqlite, "column") => "batch",
+            (Self::Postgres, "column") => "id",
+            (Self::Sqlite, "positions") => {
                 "SELECT DISTINCT position FROM event INDEXED BY event_by_position"
             }
-            (Self::Postgres, "positions", _) => "SELECT position FROM event_batch",
+            (Self::Postgres, "positions") => "SELECT position FROM event_batch",
             // One that is the last one's namesake would share its position.
-            (Self::Sqlite, "new", _) => {
+            (Self::Sqlite, "row") => {
                 "SELECT 1 WHERE ($1, $2) IS NOT \
                  (SELECT tenant, batch FROM event ORDER BY position DESC LIMIT 1)"
             }
-            (Self::Postgres, "new", _) => "INSERT INTO event_batch (tenant, id) VALUES ($1, $2)",
-            (Self::Sqlite, _, "") => "batch",
-            (Self::Postgres, _, "") => "id",
-            (_, _, names) => return self.batch_of(names),
+            (Self::Postgres, "row") => "INSERT INTO event_batch (tenant, id) VALUES ($1, $2)",
+            _ => return self.batch_of_event(argument),
         };
         filled.to_owned()
     }
 
-    fn batch_of(self, names: &str) -> String {
-        let (batch, event) = names.split_once(" of ").unwrap_or((names, names));
+    fn batch_of_event(self, argument: &str) -> String {
+        let Some((batch, event)) = argument.split_once(" of ") else {
+            return format!("there is no hole batch {argument}");
+        };
         match self {
             Self::Sqlite => format!("JOIN event {batch} ON {batch}.rowid = {event}.rowid"),
             Self::Postgres => format!(

@@ -14,20 +14,20 @@ use crate::value::json;
 use crate::{Batch, Row, Scope, Store, StoreError, leases};
 
 statements! {
-    INSERT_EVENT_BATCH = "/*new batch*/";
+    INSERT_EVENT_BATCH = "/*batch row*/";
     INSERT_EVENT = "
         INSERT INTO event (tenant, run, epoch, seq, batch, at, body /*position column*/)
         VALUES ($1, $2, $3, $4, $5, $6, $7 /*position of $1, $5*/)";
-    ANY_UNPUBLISHED = "SELECT tenant FROM /*batches*/ WHERE position IS NULL LIMIT 1";
+    ANY_UNPUBLISHED = "SELECT tenant FROM /*batch table*/ WHERE position IS NULL LIMIT 1";
     PUBLISH_EVENT_BATCHES = "
-        UPDATE /*batches*/ SET position = fresh.place
-        FROM (SELECT tenant AS of_tenant, /*batch*/ AS of_batch,
-                     (SELECT COALESCE(MAX(position), 0) FROM /*batches*/)
+        UPDATE /*batch table*/ SET position = fresh.place
+        FROM (SELECT tenant AS of_tenant, /*batch column*/ AS of_batch,
+                     (SELECT COALESCE(MAX(position), 0) FROM /*batch table*/)
                      + ROW_NUMBER() OVER (ORDER BY /*arrival*/) AS place
-              FROM /*batches*/ WHERE position IS NULL ORDER BY /*arrival*/ LIMIT $1) AS fresh
-        WHERE tenant = fresh.of_tenant AND /*batch*/ = fresh.of_batch
+              FROM /*batch table*/ WHERE position IS NULL ORDER BY /*arrival*/ LIMIT $1) AS fresh
+        WHERE tenant = fresh.of_tenant AND /*batch column*/ = fresh.of_batch
         RETURNING position";
-    LAST_POSITION = "SELECT COALESCE(MAX(position), 0) FROM /*batches*/";
+    LAST_POSITION = "SELECT COALESCE(MAX(position), 0) FROM /*batch table*/";
     RUN_EVENTS = "
         SELECT b.position, e.body FROM event e /*batch b of e*/
         WHERE e.tenant = $1 AND e.run = $2
@@ -41,7 +41,8 @@ statements! {
         WHERE b.tenant IN (/*texts $1*/) AND b.position > $2 AND b.position <= $3
         ORDER BY b.position, e.run, e.epoch, e.seq";
     BATCH_POSITIONS_AFTER = "
-        /*positions*/ WHERE tenant IN (/*texts $1*/) AND position > $2 ORDER BY position LIMIT $3";
+        /*batch positions*/ WHERE tenant IN (/*texts $1*/) AND position > $2
+        ORDER BY position LIMIT $3";
 }
 
 /// The lease of the one that publishes.
