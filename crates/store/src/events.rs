@@ -52,7 +52,11 @@ pub const PUBLISHER_LEASE: &str = "publisher";
 const PUBLISHED_MAX: u32 = 1_000;
 
 /// Stores `events`, which must all be of one tenant, as one batch with the id `id`, which no other
-/// batch may have had.
+/// batch may have had: take a new one for each.
+///
+/// Postgres refuses an id that any batch has had, SQLite that of the batch before alone. To find an
+/// older one it would need an index by ids again, which each commit between two steps would write.
+/// Events of two such batches keep their own positions, so that readers see each once all the same.
 pub fn insert(batch: &mut Batch, tenant: &TenantId, id: &str, events: &[Event]) {
     batch.push(&INSERT_EVENT_BATCH, vec![tenant.into(), id.into()], Expect::Rows(1));
     for event in events {
