@@ -342,6 +342,18 @@ mod tests {
         assert!(!pace.is_quick(&of(1)));
     }
 
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_commit_of_a_caller_says_how_quick_the_disk_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut connection = open::writer(&folder.path().join("some.db")).unwrap();
+        open::migrate(&mut connection, &|_| ()).unwrap();
+        let writer = Writer::start(connection).unwrap();
+        let noted = || writer.shared.pace.0.load(Ordering::Relaxed);
+        assert_eq!(noted(), u64::MAX, "nothing is known of the disk yet");
+        writer.apply(leases::create("a", "me")).await.unwrap();
+        assert_ne!(noted(), u64::MAX);
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn quick_commits_in_a_row_let_others_go_first() {
         let folder = tempfile::tempdir().unwrap();
