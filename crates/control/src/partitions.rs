@@ -4,6 +4,7 @@ use millstream_model::{PartitionKey, PartitionsDef, PartitionsName, TenantId, Ti
 use millstream_plan::{PlanError, parts_of, tenant_of};
 use millstream_store::{Batch, partitions};
 
+use crate::catalog::Catalog;
 use crate::switches::did_you_mean;
 use crate::{Control, ControlError};
 
@@ -137,6 +138,17 @@ impl Control {
         limit: usize,
     ) -> Result<Vec<PartitionKey>, ControlError> {
         let catalog = self.catalog().await?;
+        self.partition_keys_in(&catalog, (tenant, name), (after, text), limit).await
+    }
+
+    /// The same of the definition in `catalog`.
+    pub(crate) async fn partition_keys_in(
+        &self,
+        catalog: &Catalog,
+        (tenant, name): (&TenantId, &PartitionsName),
+        (after, text): (&str, &str),
+        limit: usize,
+    ) -> Result<Vec<PartitionKey>, ControlError> {
         let Some(manifest) = catalog.for_partitions(name) else { return Ok(Vec::new()) };
         let Some(def) = manifest.partitions.get(name) else { return Ok(Vec::new()) };
         let cap = u32::try_from(limit).unwrap_or(u32::MAX);

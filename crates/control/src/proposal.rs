@@ -69,8 +69,9 @@ impl Control {
     /// How many materializations of each asset count today: of each tenant, and each partition.
     async fn built(&self) -> Result<BTreeMap<AssetKey, u64>, ControlError> {
         let mut built: BTreeMap<AssetKey, u64> = BTreeMap::new();
-        for tenant in self.catalog().await?.tenant_ids() {
-            for row in self.asset_rows(&tenant).await? {
+        let catalog = self.catalog().await?;
+        for tenant in catalog.tenant_ids() {
+            for row in self.asset_rows_in(&catalog, &tenant).await? {
                 let count = match row.partitions {
                     Some(_) => row.counts.get(&PartitionState::Materialized).copied(),
                     None => row.latest.map(|_| 1),

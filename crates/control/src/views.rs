@@ -16,6 +16,7 @@ use millstream_store::materializations::StateCounts;
 use millstream_store::steps::StoredStep;
 use serde::Serialize;
 
+use crate::catalog::Catalog;
 use crate::why::maker;
 use crate::{Control, ControlError};
 
@@ -138,6 +139,15 @@ impl Control {
     /// The assets of a tenant with their newest materializations and counts of partitions.
     pub async fn asset_rows(&self, tenant: &TenantId) -> Result<Vec<AssetRow>, ControlError> {
         let catalog = self.catalog().await?;
+        self.asset_rows_in(&catalog, tenant).await
+    }
+
+    /// The same of the assets in `catalog`.
+    pub(crate) async fn asset_rows_in(
+        &self,
+        catalog: &Catalog,
+        tenant: &TenantId,
+    ) -> Result<Vec<AssetRow>, ControlError> {
         let manifests = || catalog.manifests().filter(|it| it.tenants.contains_key(tenant));
         let mut latest = self.store.latest_materializations(tenant).await?;
         let touched = self.touched(tenant, manifests()).await?;
@@ -149,7 +159,7 @@ impl Control {
                 counts = touched.get(&asset.key).cloned().unwrap_or_default();
                 let seen: u64 = counts.values().sum();
                 if !keys.contains_key(name) {
-                    let all = self.partition_keys(tenant, name, ("", ""), PARTITIONS_MAX).await?;
+                    let all = self.all_partition_keys(catalog, tenant, name).await?;
                     keys.insert(name, u64::try_from(all.len()).unwrap_or(u64::MAX));
                 }
                 let keys = keys.get(name).copied().unwrap_or_default();
@@ -210,12 +220,13 @@ impl Control {
         tenant: &TenantId,
         key: &AssetKey,
     ) -> Result<AssetView, ControlError> {
-        let rows = self.asset_rows(tenant).await?;
+        let catalog = self.catalog().await?;
+        let rows = self.asset_rows_in(&catalog, tenant).await?;
         let feeds =
             rows.iter().filter(|row| row.deps.contains(key)).map(|row| row.asset.clone()).collect();
         let known: Vec<AssetKey> = rows.iter().map(|row| row.asset.clone()).collect();
         let deps = rows.iter().find(|row| row.asset == *key).map(|row| row.deps.clone());
-        let never_made = self.never_made(tenant, &rows, &deps.unwrap_or_default()).await?;
+        let never_made = never_made(&catalog, tenant, &rows, &deps.unwrap_or_default());
         let Some(asset) = rows.into_iter().find(|row| row.asset == *key) else {
             let likely = known.iter().map(ToString::to_string).collect::<Vec<_>>();
             let likely = nearest(&key.to_string(), likely.iter().map(String::as_str));
@@ -226,28 +237,22 @@ impl Control {
         let partitions = match &asset.partitions {
             None => Vec::new(),
             Some(name) => {
-                let keys = self.partition_keys(tenant, name, ("", ""), PARTITIONS_MAX).await?;
+                let keys = self.all_partition_keys(&catalog, tenant, name).await?;
                 self.partition_rows(tenant, (key, name), keys).await?
             }
         };
-        let tries = self.tries(tenant, &asset).await?;
+        let tries = self.tries(&catalog, tenant, &asset).await?;
         Ok(AssetView { asset, feeds, history, partitions, tries, never_made })
     }
 
-    /// Those of `deps` that were never made, each with what makes it.
-    async fn never_made(
+    /// The keys of a partitions definition, as many as a page of an asset shows.
+    async fn all_partition_keys(
         &self,
+        catalog: &Catalog,
         tenant: &TenantId,
-        rows: &[AssetRow],
-        deps: &[AssetKey],
-    ) -> Result<Vec<NeverMade>, ControlError> {
-        let catalog = self.catalog().await?;
-        let never = rows.iter().filter(|row| row.latest.is_none() && deps.contains(&row.asset));
-        let told = |row: &AssetRow| NeverMade {
-            asset: row.asset.clone(),
-            text: missing_words(&row.asset, maker(&catalog, tenant, row)),
-        };
-        Ok(never.map(told).collect())
+        name: &PartitionsName,
+    ) -> Result<Vec<PartitionKey>, ControlError> {
+        self.partition_keys_in(catalog, (tenant, name), ("", ""), PARTITIONS_MAX).await
     }
 
     async fn partition_rows(
@@ -286,6 +291,21 @@ impl Control {
         removed.retain(|key, _| keys.binary_search(key).is_err());
         Ok(removed)
     }
+}
+
+/// Those of `deps` that were never made, each with what makes it.
+fn never_made(
+    catalog: &Catalog,
+    tenant: &TenantId,
+    rows: &[AssetRow],
+    deps: &[AssetKey],
+) -> Vec<NeverMade> {
+    let never = rows.iter().filter(|row| row.latest.is_none() && deps.contains(&row.asset));
+    let told = |row: &AssetRow| NeverMade {
+        asset: row.asset.clone(),
+        text: missing_words(&row.asset, maker(catalog, tenant, row)),
+    };
+    never.map(told).collect()
 }
 
 /// What the plan says of a step.

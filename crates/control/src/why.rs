@@ -126,11 +126,11 @@ impl Control {
         tenant: &TenantId,
         key: &AssetKey,
     ) -> Result<Option<AssetFacts>, ControlError> {
-        let rows = self.asset_rows(tenant).await?;
+        let catalog = self.catalog().await?;
+        let rows = self.asset_rows_in(&catalog, tenant).await?;
         let Some(asset) = rows.iter().find(|row| row.asset == *key).cloned() else {
             return Ok(None);
         };
-        let catalog = self.catalog().await?;
         let parts = Self::partitions_of(&catalog, &asset);
         let made = match &parts {
             Some(parts) => self.store.partitions_made(tenant, parts).await?,
@@ -157,7 +157,7 @@ impl Control {
             };
             upstream.push(Upstream { asset: row.asset.clone(), made });
         }
-        let tries = self.tries(tenant, &asset).await?;
+        let tries = self.tries(&catalog, tenant, &asset).await?;
         let def = catalog
             .manifests()
             .filter(|manifest| manifest.tenants.contains_key(tenant))
@@ -209,6 +209,7 @@ impl Control {
     /// How the step of an asset that is one whole ended in the runs since it was made.
     pub(crate) async fn tries(
         &self,
+        catalog: &Catalog,
         tenant: &TenantId,
         asset: &AssetRow,
     ) -> Result<Tries, ControlError> {
@@ -216,7 +217,6 @@ impl Control {
         else {
             return Ok(Tries::default());
         };
-        let catalog = self.catalog().await?;
         let latest = asset.latest.as_ref();
         let since = latest.map_or(Timestamp::from_micros(0), |latest| latest.at);
         let first = latest.and_then(|latest| latest.made_by.run());
@@ -225,7 +225,7 @@ impl Control {
         let may_be_more = looked_since.is_some() || ends.newest.len() >= TRIES_MAX as usize;
         // Of a job's own steps one may be called like the asset, and be something else.
         let ends =
-            ends.newest.into_iter().filter(|end| !has_ops(&catalog, tenant, end.job.as_ref()));
+            ends.newest.into_iter().filter(|end| !has_ops(catalog, tenant, end.job.as_ref()));
         let tried = |end: StepEnd| {
             let blocked = end.reason.filter(|_| end.status == StepStatus::UpstreamFailed);
             let blocked_by = blocked.and_then(|step| step.parse().ok());
