@@ -46,7 +46,7 @@ pub(crate) enum Client {
         place: String,
     },
     /// The server of the folder, or a command that serves it while it goes on.
-    Folder(Box<Folder>),
+    Folder(Folder),
     /// This process itself.
     Here(Box<Served>),
 }
@@ -98,7 +98,7 @@ impl Client {
             if tokio::net::UnixStream::connect(&socket).await.is_ok() {
                 let place = socket.display().to_string();
                 let http = http(Some(&socket))?;
-                return Ok(Self::Folder(Box::new(Folder { http, place, socket })));
+                return Ok(Self::Folder(Folder { http, place, socket }));
             }
             match Served::start(settings.clone()).await {
                 // Its owner is about to serve, or about to end.
@@ -120,17 +120,13 @@ impl Client {
 
     /// Whether the work is done in this process, so that it ends with the command.
     pub(crate) fn is_here(&self) -> bool {
-        match self {
-            Self::Remote { .. } | Self::Folder(_) => false,
-            Self::Here(_) => true,
-        }
+        matches!(self, Self::Here(_))
     }
 
     /// Ends what this process has started.
     pub(crate) async fn close(self) {
-        match self {
-            Self::Remote { .. } | Self::Folder(_) => {}
-            Self::Here(served) => served.stop().await,
+        if let Self::Here(served) = self {
+            served.stop().await;
         }
     }
 

@@ -60,12 +60,11 @@ pub(crate) async fn list(
     let (job, partition, before) = (query.job, query.partition, query.before);
     let filter = RunFilter { status, job, partition, tag, before };
     let limit = query.limit.unwrap_or(LIMIT).min(LIMIT_MAX);
-    let tenants = [visitor.tenant()?.clone()];
-    let store = state.control.store();
-    let [tenant] = &tenants;
+    let tenant = visitor.tenant()?;
     let runs = state.control.listed_runs(tenant, &filter, limit).await?;
-    let end = store.run_search_end(&tenants, &filter).await.map_err(ControlError::from)?;
-    let end = end.map(|run| [(SEARCHED_TO, run.to_string())]);
+    let tenants = std::slice::from_ref(tenant);
+    let end = state.control.store().run_search_end(tenants, &filter).await;
+    let end = end.map_err(ControlError::from)?.map(|run| [(SEARCHED_TO, run.to_string())]);
     Ok((end, Json(runs)).into_response())
 }
 
