@@ -133,6 +133,47 @@ fn a_signed_delivery_requests_one_run_and_survives_a_crash_before_its_tick() {
 }
 
 #[test]
+fn deliveries_that_wait_are_listed_and_one_that_is_dropped_is_gone() {
+    let hook = "sensors:\n  pushed:\n    kind: webhook\n    auth: { bearer: { secret: hook } }\n    \
+                delivery_id: X-Delivery\n    request: { job: load }\n";
+    let project = Project::with(&format!("{LOAD}{hook}")).variable("MILLSTREAM_SECRET_HOOK", "s");
+    let server = project.serve();
+    project.run(&["sensor", "stop", "pushed"]);
+    for id in ["d-1", "d-2"] {
+        let headers = [("Authorization", "Bearer s"), ("X-Delivery", id)];
+        assert_eq!(post(&server, "/default/hooks/pushed", &headers, "Hello").0, 202);
+    }
+    let listed = project.run(&["sensor", "deliveries", "pushed"]);
+    let first_words = |line: &str| line.split_whitespace().next().unwrap().to_owned();
+    let lines: Vec<String> = listed.out.lines().map(first_words).collect();
+    assert_eq!((listed.code, &lines[..]), (0, &["DELIVERY", "d-1", "d-2"].map(str::to_owned)[..]));
+    assert!(listed.out.lines().all(|line| line.ends_with("BYTES") || line.ends_with(" 5")));
+
+    let dropped = project.run(&["sensor", "drop", "pushed", "d-1"]);
+    assert_eq!(dropped.code, 0, "{dropped:?}");
+    assert_eq!(dropped.out, "The delivery d-1 is dropped; 1 wait for pushed\n");
+    let left = project.json(&["sensor", "deliveries", "pushed"]);
+    let named: Vec<&Value> = left.as_array().unwrap().iter().map(|row| &row["delivery"]).collect();
+    assert_eq!(named, ["d-2"]);
+    let tick = &project.json(&["sensor", "ticks", "pushed"])[0];
+    assert_eq!(tick["skipped"]["delivery"], "d-1", "{tick}");
+    assert_eq!(project.json(&["sensor", "drop", "pushed", "d-2"])["lag"]["events"], 0);
+    assert_eq!(project.json(&["sensor", "deliveries", "pushed"]), json!([]));
+
+    let again = project.run(&["sensor", "drop", "pushed", "d-1"]);
+    assert_eq!(again.code, 1, "{again:?}");
+    let message = "no delivery d-1 waits for sensor pushed; `millstream sensor deliveries pushed` \
+                   lists those that do";
+    assert!(again.err.contains(message), "{again:?}");
+    for arguments in [["deliveries", "pushd"].as_slice(), &["drop", "pushd", "d-1"]] {
+        let unknown = project.run(&[&["sensor"], arguments].concat());
+        assert_eq!(unknown.code, 1, "{unknown:?}");
+        let message = "tenant default has no sensor pushd (did you mean pushed?)";
+        assert!(unknown.err.contains(message), "{unknown:?}");
+    }
+}
+
+#[test]
 fn r152_an_asset_that_is_reported_from_outside_is_shown_and_requests_the_next() {
     let project = Project::with(
         "assets:\n  raw: {}\n  marts: { deps: [raw], step: { kind: noop } }\nsensors:\n  \
