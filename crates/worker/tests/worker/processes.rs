@@ -99,6 +99,15 @@ async fn r016_a_step_sees_its_own_environment_and_nothing_of_the_worker_s() {
 }
 
 #[tokio::test]
+async fn a_step_that_runs_is_offered_to_the_kernel_when_memory_runs_out() {
+    let bench = Bench::new();
+    let line = "until read -r score < /proc/$$/oom_score_adj && [ \"$score\" = 500 ]; do :; done";
+    let timeout = Some(HumanDuration::from_secs(20));
+    let end = bench.run(run_of(vec![StepPlan { timeout, ..shell("sit", line) }])).await;
+    assert_eq!(end, RunEnd::Finished(RunOutcome::Succeeded), "{:?}", bench.control.errors());
+}
+
+#[tokio::test]
 async fn r190_a_timeout_ends_the_step_and_the_processes_that_it_started() {
     let bench = Bench::new();
     let file = bench.folder.path().join("grandchild");
