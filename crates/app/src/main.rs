@@ -30,6 +30,10 @@ use crate::cli::{Cli, Command};
 use crate::error::AppError;
 use crate::logging::Loudness;
 
+/// Each step asks for memory in many small pieces, on several threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
