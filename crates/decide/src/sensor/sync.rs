@@ -79,8 +79,9 @@ pub fn sync(
             ),
         ));
     }
-    let allowed = present.len().saturating_mul(sync.max_removed as usize).div_ceil(100);
-    if missing.len() > allowed {
+    // Exactly: a share that is rounded to whole keys would let one key too many go.
+    let allowed = present.len().saturating_mul(sync.max_removed as usize);
+    if missing.len().saturating_mul(100) > allowed {
         return Err(warning(
             ErrorCode::SyncGuard,
             format!(

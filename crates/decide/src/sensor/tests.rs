@@ -208,6 +208,22 @@ fn r028_an_empty_source_or_one_that_lost_much_removes_nothing() {
 }
 
 #[test]
+fn r028_no_part_of_a_key_lets_a_whole_one_go() {
+    let removed = |max_removed, wanted, present| {
+        let def = PartitionSync { max_removed, ..partition_sync(true) };
+        sync(&def, &keys(0..wanted), &keys(0..present)).map(|plan| plan.remove.len())
+    };
+    for (max_removed, wanted, present) in [(50, 1, 3), (50, 2, 5), (50, 4, 10), (20, 3, 4)] {
+        let refused = removed(max_removed, wanted, present).unwrap_err();
+        assert_eq!(refused.code, ErrorCode::SyncGuard, "{wanted} of {present}");
+    }
+    for (max_removed, wanted, present) in [(50, 2, 3), (50, 5, 10), (20, 4, 5), (0, 4, 4)] {
+        let gone = usize::try_from(present - wanted).unwrap();
+        assert_eq!(removed(max_removed, wanted, present), Ok(gone), "{wanted} of {present}");
+    }
+}
+
+#[test]
 fn an_edit_keeps_the_cursor_unless_something_else_is_asked() {
     let runs = after_runs(RequestTemplate::default());
     let edited = SensorDef { every: HumanDuration::default(), ..runs.clone() };
