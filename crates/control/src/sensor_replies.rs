@@ -11,7 +11,7 @@ use millstream_decide::sensor::{
 use millstream_decide::template::Templates;
 use millstream_model::{
     CURSOR_MAX, ErrorCode, PartitionKey, PartitionSync, PartitionsChange, PartitionsDef,
-    PartitionsName, SensorAnswer, SensorQuestion, SkipReason, TickWarning,
+    PartitionsName, SensorAnswer, SensorQuestion, SkipReason, TenantId, TickWarning,
 };
 use millstream_plan::tenant_of;
 use millstream_store::StoreError;
@@ -69,7 +69,9 @@ impl Control {
                 let skipped = Some(SkipReason::Said { reason });
                 Ok(Outcome { cursor, skipped, ..Outcome::default() })
             }
-            (SensorQuestion::Own { .. }, SensorReply::Value(value)) => own(asking, value),
+            (SensorQuestion::Own { .. }, SensorReply::Value(value)) => {
+                self.of_own(asking, value).await?
+            }
             (SensorQuestion::Rows { cursor: template, .. }, SensorReply::Value(value)) => {
                 self.of_rows(asking, template.as_deref(), value)
             }
@@ -196,10 +198,56 @@ impl Control {
             ..Outcome::default()
         }))
     }
+
+    /// What a sensor's own answer comes to.
+    async fn of_own(
+        &self,
+        asking: &SensorAsking,
+        value: Value,
+    ) -> Result<Result<Outcome, TickWarning>, StoreError> {
+        let (answer, draft) = match own(asking, value) {
+            Ok(read) => read,
+            Err(error) => return Ok(Err(error)),
+        };
+        let skipped = match answer.skip {
+            Some(reason) => Some(SkipReason::Said { reason: reason.chars().take(2_000).collect() }),
+            None => self.synced(&asking.tenant, &answer.partitions).await?,
+        };
+        let cursor = answer.cursor.or_else(|| asking.cursor.clone());
+        let partitions = answer.partitions;
+        Ok(Ok(Outcome { draft, partitions, cursor, skipped, ..Outcome::default() }))
+    }
+
+    /// How many keys `changes` add and remove that were not there, or were, and how many there are
+    /// afterwards; nothing where no key is named.
+    async fn synced(
+        &self,
+        tenant: &TenantId,
+        changes: &BTreeMap<PartitionsName, PartitionsChange>,
+    ) -> Result<Option<SkipReason>, StoreError> {
+        let (mut added, mut deleted, mut total) = (0, 0, 0);
+        let named = |change: &PartitionsChange| !change.add.is_empty() || !change.remove.is_empty();
+        for (name, change) in changes.iter().filter(|(_, change)| named(change)) {
+            let add: BTreeSet<&PartitionKey> = change.add.iter().collect();
+            let remove: BTreeSet<&PartitionKey> = change.remove.iter().collect();
+            let keys: Vec<PartitionKey> = add.union(&remove).map(|key| (*key).clone()).collect();
+            let known = self.store.dynamic_partitions_known(tenant, name, &keys).await?;
+            let known: BTreeSet<&PartitionKey> = known.iter().collect();
+            // A key that is added and removed by one answer is gone after it.
+            let new = add.difference(&remove).filter(|key| !known.contains(*key)).count();
+            let gone = remove.intersection(&known).count();
+            let before = self.store.count_dynamic_partitions(tenant, name).await?;
+            added += count(new);
+            deleted += count(gone);
+            total += (before + count(new)).saturating_sub(count(gone));
+        }
+        let is_named = changes.values().any(named);
+        Ok(is_named.then_some(SkipReason::Synced { added, deleted, total }))
+    }
 }
 
-/// What a sensor's own answer comes to.
-fn own(asking: &SensorAsking, value: Value) -> Result<Outcome, TickWarning> {
+/// A sensor's own answer, and the requests in it; keys of partitions have their form.
+fn own(asking: &SensorAsking, value: Value) -> Result<(SensorAnswer, Draft), TickWarning> {
     let answer = if value.is_null() { Value::Object(Map::new()) } else { value };
     let answer: SensorAnswer =
         serde_json::from_value(answer).map_err(|error| wrong(format!("the answer: {error}")))?;
@@ -212,18 +260,7 @@ fn own(asking: &SensorAsking, value: Value) -> Result<Outcome, TickWarning> {
             return Err(wrong(message));
         }
     }
-    let changed: Vec<&PartitionsChange> = answer.partitions.values().collect();
-    let added: usize = changed.iter().map(|change| change.add.len()).sum();
-    let deleted: usize = changed.iter().map(|change| change.remove.len()).sum();
-    let skipped = match answer.skip {
-        Some(reason) => Some(SkipReason::Said { reason: reason.chars().take(2_000).collect() }),
-        None if added + deleted > 0 => {
-            Some(SkipReason::Synced { added: count(added), deleted: count(deleted), total: 0 })
-        }
-        None => None,
-    };
-    let cursor = answer.cursor.or_else(|| asking.cursor.clone());
-    Ok(Outcome { draft, partitions: answer.partitions, cursor, skipped, ..Outcome::default() })
+    Ok((answer, draft))
 }
 
 /// Those of `keys` that are the tenant's own, all of the form of their definition.

@@ -455,6 +455,23 @@ async fn one_partition_that_does_not_exist_keeps_no_other_from_being_requested()
     assert_eq!(world.control().sensor_stand(&tenant(), "own").await.unwrap().cursor, None);
 }
 
+#[tokio::test]
+async fn r148_an_answer_counts_the_keys_that_it_really_adds_and_removes() {
+    let text = format!("{}sensors:\n  own: {{kind: command, command: [./x]}}\n", shops());
+    let mut world = World::of(&text).await;
+    for (add, remove, said) in [
+        (json!(["a", "b"]), json!([]), "added=2 deleted=0 total=2"),
+        (json!(["b", "c", "c"]), json!(["x"]), "added=1 deleted=0 total=3"),
+        (json!(["a", "b"]), json!([]), "added=0 deleted=0 total=3"),
+        (json!(["d"]), json!(["a", "d", "x"]), "added=0 deleted=1 total=2"),
+    ] {
+        let answer = json!({ "partitions": { "shop": { "add": add, "remove": remove } } });
+        assert_eq!(world.answer(answer).await, [SensorTicked::Skipped]);
+        let reason = world.last("own").await.skipped.unwrap().to_string();
+        assert_eq!(reason, format!("partitions: {said}"));
+    }
+}
+
 /// Queues a run that makes one partition of the asset.
 async fn order(world: &World, key: &str) -> RunId {
     let request = crate::bench::request(&tenant());
