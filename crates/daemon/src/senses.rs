@@ -50,16 +50,17 @@ impl Senses {
         asking: &SensorAsking,
     ) -> Result<SensorReply, TickWarning> {
         if let SensorQuestion::Files(question) = &asking.def.question {
+            let now = control.now();
+            let until = millstream_control::settled_until(question, asking.cursor.as_deref(), now);
             if question.path.starts_with(FileQuestion::S3) {
-                let objects = self.objects(question, control.now());
+                let objects = self.objects(question, (until, now));
                 let limit = asking.def.timeout;
                 let listed = tokio::time::timeout(limit.0, objects).await;
                 let listed = listed.unwrap_or_else(|_| Err(format!("it took longer than {limit}")));
                 return listed.map(SensorReply::Files).map_err(failed);
             }
             let (folder, question) = (self.project.join(&question.path), question.clone());
-            let now = control.now();
-            let walk = move || files(&folder, &question, now);
+            let walk = move || files(&folder, &question, until);
             let walked = tokio::task::spawn_blocking(walk).await;
             let walked = walked.unwrap_or_else(|error| Err(format!("the walk broke: {error}")));
             return walked.map(SensorReply::Files).map_err(failed);
@@ -87,7 +88,7 @@ impl Senses {
     async fn objects(
         &self,
         question: &FileQuestion,
-        now: Timestamp,
+        (until, now): (Timestamp, Timestamp),
     ) -> Result<Vec<FileSeen>, String> {
         let client = if let Some(client) = self.client.get() {
             client
@@ -95,8 +96,6 @@ impl Senses {
             let client = Client::direct(S3_LIMITS).map_err(|error| chain(&error))?;
             self.client.get_or_init(|| client)
         };
-        let until =
-            Timestamp::from_micros(now.as_micros().saturating_sub(micros(question.settle.0)));
         let micros = u64::try_from(now.as_micros()).unwrap_or_default();
         let now = SystemTime::UNIX_EPOCH + Duration::from_micros(micros);
         objects((client, &self.aws), question, (until, now)).await
@@ -115,22 +114,21 @@ fn failed(message: String) -> TickWarning {
     TickWarning { partition: None, code: ErrorCode::SensorAsk, message }
 }
 
-/// The files below `folder` that match and have been left alone, sorted by path.
-fn files(folder: &Path, question: &FileQuestion, now: Timestamp) -> Result<Vec<FileSeen>, String> {
-    let until = now.as_micros().saturating_sub(micros(question.settle.0));
+/// The files below `folder` that match and have been left alone since `until`, sorted by path.
+fn files(
+    folder: &Path,
+    question: &FileQuestion,
+    until: Timestamp,
+) -> Result<Vec<FileSeen>, String> {
     let mut walk = Walk {
         pattern: question.pattern.as_deref().unwrap_or("**"),
-        until: Timestamp::from_micros(until),
+        until,
         walked: 0,
         found: Vec::new(),
     };
     walk.folder(folder, "", 1)?;
     walk.found.sort();
     Ok(walk.found)
-}
-
-fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 struct Walk<'p> {

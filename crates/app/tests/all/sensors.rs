@@ -365,6 +365,19 @@ fn r027_a_query_names_the_keys_that_there_are() {
 }
 
 #[test]
+fn a_file_that_is_there_at_first_is_known_before_it_has_settled_where_it_is_left_out() {
+    let sensor = "sensors:\n  arrivals: { kind: files, path: data, settle: 1h, existing: skip, \
+                  every: 1s, request: { job: load } }\n";
+    let project = Project::with(&format!("{LOAD}{sensor}"));
+    project.write("data/there.csv", "1");
+    let _server = project.serve();
+    let cursor = wait_for("the first tick", || {
+        project.json(&["sensor", "show", "arrivals"])["cursor"].as_str().map(str::to_owned)
+    });
+    assert_eq!(cursor.len(), 16, "the mark of one file: {cursor:?}");
+}
+
+#[test]
 fn new_objects_below_a_prefix_of_s3_request_a_run_each_over_many_pages() {
     let Some(s3) = S3::start() else { return };
     let sensor = "sensors:\n  arrivals:\n    kind: files\n    path: s3://lake/in\n    \

@@ -27,6 +27,18 @@ pub const FILES_MAX: usize = 50_000;
 /// Letters of one hash in the cursor.
 const MARK: usize = 16;
 
+/// Until when a file must have been left alone to be looked at.
+///
+/// A first tick that leaves out what is there looks at all of it: a file that settles a moment
+/// later was there all the same.
+pub fn settled_until(question: &FileQuestion, cursor: Option<&str>, now: Timestamp) -> Timestamp {
+    if cursor.is_none() && !question.existing {
+        return Timestamp::from_micros(i64::MAX);
+    }
+    let settle = i64::try_from(question.settle.0.as_micros()).unwrap_or(i64::MAX);
+    Timestamp::from_micros(now.as_micros().saturating_sub(settle))
+}
+
 /// What is new among `files`, which are all that are there; the cursor after it; and whether there
 /// is more than one tick takes.
 pub fn new_files(
@@ -183,6 +195,20 @@ mod tests {
         let files = [file("a", 1), file("b", 1)];
         let (found, _, _) = new_files(&question(false), Some(&cursor), &files);
         assert_eq!(keys(&found), ["in/b"]);
+    }
+
+    #[test]
+    fn a_first_tick_that_leaves_out_what_is_there_waits_for_no_file_to_settle() {
+        let now = Timestamp::from_micros(10_000_000);
+        let settle = HumanDuration(std::time::Duration::from_secs(8));
+        let until = |existing, cursor| {
+            let question = FileQuestion { settle, ..question(existing) };
+            settled_until(&question, cursor, now).as_micros()
+        };
+        for (existing, cursor) in [(true, None), (true, Some("")), (false, Some(""))] {
+            assert_eq!(until(existing, cursor), 2_000_000, "{existing} {cursor:?}");
+        }
+        assert!(until(false, None) > now.as_micros());
     }
 
     #[test]

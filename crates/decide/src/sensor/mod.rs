@@ -13,7 +13,7 @@ mod sync;
 
 pub use answer::{Draft, DraftRequest, WARNINGS_MAX, of_answer, without_known};
 pub use draft::{Found, draft, named, rows};
-pub use files::{FILES_MAX, FileSeen, matches, new_files};
+pub use files::{FILES_MAX, FileSeen, matches, new_files, settled_until};
 pub use standing::{forgets, version};
 pub use sync::{SyncPlan, keys_of_rows, sync};
 
