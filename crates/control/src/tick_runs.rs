@@ -152,7 +152,8 @@ impl Control {
         plans: &mut TickPlans,
     ) -> Result<Result<Wish, PlanError>, StoreError> {
         let def = &schedule.def;
-        let planned = match self.plan_on(manifest, schedule, partition.as_ref(), plans)? {
+        let wanted = (nominal, partition.as_ref());
+        let planned = match self.plan_on(manifest, schedule, wanted, plans)? {
             Ok(planned) => planned,
             Err(error) => return Ok(Err(error)),
         };
@@ -182,7 +183,7 @@ impl Control {
         &self,
         manifest: &Manifest,
         schedule: &LiveSchedule,
-        partition: Option<&PartitionKey>,
+        (nominal, partition): (Timestamp, Option<&PartitionKey>),
         plans: &mut TickPlans,
     ) -> Result<Result<Arc<Planned>, PlanError>, StoreError> {
         let (tenant, target) = (&schedule.tenant, &schedule.def.target);
@@ -192,7 +193,8 @@ impl Control {
             return Ok(Ok(Arc::clone(planned)));
         }
         let choice = partition.map(|key| {
-            let mut choice = PartitionChoice::new(key.clone(), self.now());
+            // A tick that is tried before its time has the windows that there are by then.
+            let mut choice = PartitionChoice::new(key.clone(), self.now().max(nominal));
             // The key was just read from where its dynamic parts are kept.
             for def in manifest.partitions.values() {
                 choice.added.extend(def.dynamic_keys(key));

@@ -374,6 +374,19 @@ async fn the_latest_window_of_a_nightly_tick_is_yesterday() {
 }
 
 #[tokio::test]
+async fn a_tick_to_come_is_tried_with_the_windows_that_there_are_at_its_time() {
+    let text = "assets:\n  a: {partitions: {kind: daily, start: 2026-01-01}, step: {kind: noop}}\n\
+                schedules:\n  it: {cron: '0 3 * * *', select: a, partitions: latest}\n";
+    let world = World::of(&[("a.yaml", text)], "2026-06-01T05:00").await;
+    for (nominal, day) in [(None, "2026-06-01"), (Some("2026-06-09T03:00"), "2026-06-08")] {
+        let test = world.control().test_schedule(&tenant("default"), "it", nominal.map(at)).await;
+        let test = test.unwrap();
+        assert_eq!((test.status, &test.error), (TickStatus::Launched, &None));
+        assert_eq!(test.requests[0].partition.as_ref().unwrap().as_str(), day);
+    }
+}
+
+#[tokio::test]
 async fn a_tick_whose_run_cannot_be_planned_is_failed_and_says_why() {
     let text = "partitions:\n  p: {kind: static, keys: [x]}\nassets:\n  a: {step: {kind: noop}}\n\
                 schedules:\n  it: {cron: '@hourly', select: a}\n";
