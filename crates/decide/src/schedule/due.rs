@@ -106,6 +106,9 @@ fn judge(timing: &Timing, policy: &TickPolicy, nominal: Timestamp, now: Timestam
         return TickVerdict::Skip(SkipReason::Excluded { by: by.to_owned() });
     }
     let late = now.since(nominal);
+    if late <= ON_TIME {
+        return TickVerdict::Fire;
+    }
     if let Some(deadline) = policy.deadline
         && late > deadline.0
     {
@@ -116,7 +119,7 @@ fn judge(timing: &Timing, policy: &TickPolicy, nominal: Timestamp, now: Timestam
         CatchUp::Last => timing.next_fire(nominal).is_none_or(|next| next > now),
         CatchUp::None => false,
     };
-    if late <= ON_TIME || made_up_for {
+    if made_up_for {
         return TickVerdict::Fire;
     }
     TickVerdict::Skip(SkipReason::Missed { catch_up: policy.catch_up })

@@ -54,6 +54,14 @@ fn r186_a_deadline_bounds_what_is_made_up_for() {
 }
 
 #[test]
+fn a_deadline_of_nothing_skips_no_tick_that_is_on_time() {
+    let deadline = Some(HumanDuration::from_secs(0));
+    let policy = TickPolicy { deadline, ..policy(CatchUp::All) };
+    assert_eq!(hours(&policy, "2026-03-01T09:00:59Z"), (vec![9], vec![]));
+    assert_eq!(hours(&policy, "2026-03-01T10:00:01Z"), (vec![10], vec![9]));
+}
+
+#[test]
 fn a_tick_that_is_seconds_late_is_not_missed_whatever_the_policy() {
     assert_eq!(hours(&policy(CatchUp::None), "2026-03-01T09:00:59Z"), (vec![9], vec![]));
     assert_eq!(hours(&policy(CatchUp::None), "2026-03-01T09:01:01Z"), (vec![], vec![9]));
