@@ -15,7 +15,7 @@ use millstream_model::{
     ErrorCode, Event, LocationName, SensorDef, SensorName, SensorQuestion, SkipReason, TenantId,
     TickKind, TickRun, TickStatus, TickWarning, Timestamp,
 };
-use millstream_store::sensors::{SensorMove, settle};
+use millstream_store::sensors::{SensorMove, is_repeated, settle};
 use millstream_store::ticks::NewTick;
 use millstream_store::{Applied, Batch, StoreError, events, partitions};
 
@@ -76,6 +76,8 @@ pub(crate) struct CameTo {
     ticked: SensorTicked,
     /// What a log says of it.
     said: Vec<String>,
+    /// Why it failed.
+    failed: Option<TickWarning>,
 }
 
 impl CameTo {
@@ -84,12 +86,21 @@ impl CameTo {
         self,
         applied: Result<Applied, StoreError>,
     ) -> Result<SensorTicked, StoreError> {
-        match applied {
-            Ok(_) => {}
+        let mut applied = match applied {
+            Ok(applied) => applied,
             Err(error) if error.is_conflict() => return Ok(SensorTicked::Replaced),
             Err(error) => return Err(error),
-        }
+        };
         let (tenant, sensor) = &self.sensor;
+        if let Some(TickWarning { code, message, .. }) = &self.failed {
+            // A sensor that fails for long is no news each time.
+            if is_repeated(&mut applied) {
+                tracing::debug!(%tenant, %sensor, "a sensor's tick failed again: {message}");
+            } else {
+                let code = code.as_str();
+                tracing::warn!(%tenant, %sensor, code, "a sensor's tick failed: {message}");
+            }
+        }
         for line in &self.said {
             tracing::info!(%tenant, %sensor, "{line}");
         }
@@ -210,7 +221,8 @@ impl Control {
             TickStatus::Failed => SensorTicked::Failed,
         };
         let sensor = (tenant.clone(), asking.def.name.clone());
-        Ok(Settled { batch, came_to: CameTo { sensor, ticked, said: outcome.said } })
+        let came_to = CameTo { sensor, ticked, said: outcome.said, failed: tick.error };
+        Ok(Settled { batch, came_to })
     }
 
     /// What a tick would come to; nothing is stored.

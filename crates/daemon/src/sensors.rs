@@ -241,10 +241,8 @@ fn told(
         Ok(Some(SensorTicked::Launched(runs))) => {
             tracing::info!(%tenant, sensor = name, runs, "a sensor requested runs");
         }
-        Ok(Some(SensorTicked::Failed)) => {
-            tracing::warn!(%tenant, sensor = name, "a sensor's tick failed; its page says why");
-        }
-        Ok(Some(SensorTicked::Skipped)) => {}
+        // Why it failed was said when it was stored.
+        Ok(Some(SensorTicked::Failed | SensorTicked::Skipped)) => {}
         Ok(Some(SensorTicked::Replaced)) => {
             tracing::debug!(%tenant, sensor = name, "somebody else was faster");
         }

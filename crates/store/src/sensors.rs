@@ -19,7 +19,7 @@ use crate::sources::{StoredSource, key, stored_source};
 use crate::statement::statements;
 use crate::ticks::NewTick;
 use crate::value::json;
-use crate::{Batch, Row, Scope, Store, StoreError, Value};
+use crate::{Applied, Batch, Row, Scope, Store, StoreError, Value};
 
 statements! {
     ADOPT_SENSORS = "
@@ -68,11 +68,13 @@ statements! {
         UPDATE tick
         SET nominal = $6, decided_at = $7, times = times + 1, since = COALESCE(since, nominal)
         WHERE tenant = $1 AND kind = $2 AND location = $3 AND name = $4 AND nominal = $5
-          AND status = 'SKIPPED' AND skipped = $8 AND warnings IS NULL";
+          AND status = $8 AND requested = 0 AND COALESCE(skipped, '') = $9
+          AND COALESCE(error, '') = $10 AND COALESCE(warnings, '') = $11
+        RETURNING nominal";
     INSERT_UNREPEATED_TICK = "
         INSERT INTO tick (tenant, kind, location, name, nominal, decided_at, status, requested,
                           skipped, error, warnings)
-        SELECT $1, $2, $3, $4, $5, $6, 'SKIPPED', 0, $7, NULL, NULL
+        SELECT $1, $2, $3, $4, $5, $6, $7, 0, NULLIF($8, ''), NULLIF($9, ''), NULLIF($10, '')
         WHERE NOT EXISTS (SELECT 1 FROM tick WHERE tenant = $1 AND kind = $2 AND location = $3
                             AND name = $4 AND nominal = $5)";
     RUNS_OF_KEYS = "
@@ -108,6 +110,9 @@ statements! {
         /*each run r if r.tenant = $1 by r.id = a.id*/
         /*any live_run l if l.tenant = r.tenant AND l.run = r.id*/";
 }
+
+/// Where in a batch [`settle`] looks for the tick before.
+const REPEATED: usize = 1;
 
 /// Run keys that are looked up on the caller's thread.
 const KEYS_FEW: usize = 16;
@@ -202,22 +207,31 @@ pub fn settle(batch: &mut Batch, tenant: &TenantId, (to, tick): (&SensorMove, &N
         to.next_due.into(),
     ]);
     batch.push(&SETTLE_SENSOR, params, Expect::Rows(1));
-    let skipped = tick.skipped.as_ref().map(json);
-    if let (Some(skipped), true) = (skipped, tick.warnings.is_empty()) {
-        let mut params = key(tenant, &to.source);
-        params.extend([
-            to.from.into(),
-            tick.nominal.into(),
-            tick.decided_at.into(),
-            skipped.clone(),
-        ]);
-        batch.push(&REPEAT_TICK, params, Expect::Any);
-        let mut params = key(tenant, &to.source);
-        params.extend([tick.nominal.into(), tick.decided_at.into(), skipped]);
-        batch.push(&INSERT_UNREPEATED_TICK, params, Expect::Any);
-    } else {
+    if !tick.runs.is_empty() {
         crate::ticks::insert(batch, tenant, std::slice::from_ref(tick));
+        return;
     }
+    // An empty text is what is not there: a parameter that is compared cannot be NULL.
+    let none = || Value::Text(String::new());
+    let said = [
+        Value::Text(tick.status.to_string()),
+        tick.skipped.as_ref().map_or_else(none, json),
+        tick.error.as_ref().map_or_else(none, json),
+        if tick.warnings.is_empty() { none() } else { json(&tick.warnings) },
+    ];
+    let mut params = key(tenant, &to.source);
+    params.extend([to.from.into(), tick.nominal.into(), tick.decided_at.into()]);
+    params.extend(said.clone());
+    batch.push(&REPEAT_TICK, params, Expect::Any);
+    let mut params = key(tenant, &to.source);
+    params.extend([tick.nominal.into(), tick.decided_at.into()]);
+    params.extend(said);
+    batch.push(&INSERT_UNREPEATED_TICK, params, Expect::Any);
+}
+
+/// Whether the tick that [`settle`] put into a batch came to the same as the one before it.
+pub fn is_repeated(applied: &mut Applied) -> bool {
+    !applied.rows(REPEATED).is_empty()
 }
 
 /// Gives a sensor another cursor, or none; it conflicts when it has ticked meanwhile.

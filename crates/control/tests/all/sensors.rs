@@ -379,6 +379,30 @@ async fn a_sensor_of_its_own_keeps_its_cursor_and_its_words_and_fails_without_mo
 }
 
 #[tokio::test]
+async fn ticks_in_a_row_that_come_to_the_same_nothing_are_one_line() {
+    let text = format!(
+        "{}sensors:\n  own: {{kind: command, command: [./x], request: {{job: etl}}}}\n",
+        jobs(&["etl"])
+    );
+    let mut world = World::of(&text).await;
+    let again = json!({ "requests": [{ "run_key": "a" }] });
+    for answer in [again.clone(), again.clone(), again, json!([1]), json!([1]), json!([2])] {
+        world.answer(answer).await;
+    }
+    world.answer(json!({ "requests": [{ "run_key": "b" }] })).await;
+    world.answer(json!([2])).await;
+    let ticks = world.ticks("own").await;
+    let lines: Vec<(TickStatus, u32)> = ticks.iter().map(|it| (it.status, it.times)).collect();
+    let (launched, failed) = (TickStatus::Launched, TickStatus::Failed);
+    // What is wrong with [1] and with [2] is said in the same words.
+    let expected =
+        [(failed, 1), (launched, 1), (failed, 3), (TickStatus::Skipped, 2), (launched, 1)];
+    assert_eq!(lines, expected);
+    assert_eq!(ticks[2].since.unwrap().since(ticks[3].nominal).as_secs(), 120);
+    assert_eq!(ticks[3].warnings.len(), 1, "{ticks:?}");
+}
+
+#[tokio::test]
 async fn r129_an_answer_that_comes_twice_is_stored_once_and_one_to_an_older_asking_never() {
     let text = format!(
         "{}sensors:\n  own: {{kind: command, command: [./x], request: {{job: etl}}}}\n",

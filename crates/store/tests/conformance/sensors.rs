@@ -1,8 +1,8 @@
 //! Sensors: one answer to one asking, what stays of a row of nothings, and events without gaps.
 
 use millstream_model::{
-    ContentHash, EventPosition, RunId, SkipReason, TenantId, TickKind, TickRun, TickSource,
-    TickStatus, Timestamp,
+    ContentHash, ErrorCode, EventPosition, RunId, SkipReason, TenantId, TickKind, TickRun,
+    TickSource, TickStatus, TickWarning, Timestamp,
 };
 use millstream_store::sensors::{self, AdoptedSensor, LogPlace, SensorMove};
 use millstream_store::sources::StoredSource;
@@ -16,6 +16,7 @@ use crate::fixture::{at, conflict, event, publish_all, run_id, tenant};
 conformance! {
     r129_of_two_answers_to_one_asking_one_is_stored,
     ticks_that_come_to_the_same_nothing_are_one_row,
+    ticks_that_fail_alike_are_one_row,
     r043_a_page_of_events_ends_anywhere_and_the_next_begins_there,
     an_edited_sensor_keeps_its_cursor_unless_something_else_is_asked,
     an_answer_to_an_older_definition_is_not_stored,
@@ -112,6 +113,46 @@ async fn ticks_that_come_to_the_same_nothing_are_one_row(db: Db) {
     let stored = db.store.ticks(&tenant, &source(), None, 10).await.unwrap();
     let rows: Vec<_> = stored.iter().map(|row| (row.nominal, row.times, row.since)).collect();
     assert_eq!(rows, [(at(10), 1, None), (at(9), 1, None), (at(7), 3, Some(at(5)))]);
+}
+
+async fn ticks_that_fail_alike_are_one_row(db: Db) {
+    let tenant = tenant("a");
+    adopt(&db.store, &tenant, (1, false)).await;
+    let told = |message: &str| TickWarning {
+        partition: None,
+        code: ErrorCode::SensorAnswer,
+        message: message.to_owned(),
+    };
+    let skipped =
+        |seconds, warning: &str| NewTick { warnings: vec![told(warning)], ..nothing(at(seconds)) };
+    let failed = |seconds, error: &str| NewTick {
+        status: TickStatus::Failed,
+        skipped: None,
+        error: Some(told(error)),
+        ..nothing(at(seconds))
+    };
+    let ticks = [
+        skipped(5, "a"),
+        skipped(6, "a"),
+        skipped(7, "b"),
+        nothing(at(8)),
+        failed(9, "x"),
+        failed(10, "x"),
+        failed(11, "y"),
+    ];
+    let (mut from, mut repeated) = (at(1), Vec::new());
+    for one in &ticks {
+        let mut applied = db.store.apply(tick(&tenant, (from, "c"), one)).await.unwrap();
+        repeated.push(sensors::is_repeated(&mut applied));
+        from = one.nominal;
+    }
+    assert_eq!(repeated, [false, true, false, false, false, true, false]);
+    let stored = db.store.ticks(&tenant, &source(), None, 10).await.unwrap();
+    let rows: Vec<_> = stored.iter().rev().map(|row| (row.nominal, row.times)).collect();
+    assert_eq!(rows, [(at(6), 2), (at(7), 1), (at(8), 1), (at(10), 2), (at(11), 1)]);
+    let last = &stored[0];
+    assert_eq!((&last.error, &last.skipped), (&Some(told("y")), &None));
+    assert_eq!(stored[4].warnings, [told("a")]);
 }
 
 /// Stores one event of each of `seqs` as one batch.
