@@ -84,9 +84,17 @@ pub(super) fn stopped_words(schedule: &ScheduleRow) -> Option<String> {
     ))
 }
 
-/// What a tick came to.
+/// What a tick of a schedule came to, and how late it was.
 pub(super) fn tick_words(tick: &TickRow) -> String {
-    let outcome = match tick.status {
+    let late = tick.lateness().as_secs();
+    let late = if late > 0 { format!(", {late} s late,") } else { String::new() };
+    format!("its tick of {}{late} {}", tick.nominal, outcome_words(tick))
+}
+
+/// What became of a tick.
+pub(super) fn outcome_words(tick: &TickRow) -> String {
+    match tick.status {
+        TickStatus::Launched if tick.requested == 1 => "requested 1 run".to_owned(),
         TickStatus::Launched => format!("requested {} runs", tick.requested),
         TickStatus::Skipped => match &tick.skipped {
             Some(reason) => format!("was skipped: {reason}"),
@@ -96,10 +104,7 @@ pub(super) fn tick_words(tick: &TickRow) -> String {
             Some(error) => format!("failed: {}", error.message),
             None => "failed: no reason is stored".to_owned(),
         },
-    };
-    let late = tick.lateness().as_secs();
-    let late = if late > 0 { format!(", {late} s late") } else { String::new() };
-    format!("its tick of {}{late} {outcome}", tick.nominal)
+    }
 }
 
 /// What became of the runs of the last tick, where that is not yet what was wanted.

@@ -1,9 +1,9 @@
 //! Why a sensor ticked, did not, or will; and what became of the runs it asked for.
 
 use millstream_model::view::{RunRow, SensorRow, SensorStand};
-use millstream_model::{TickStatus, Timestamp, shell_word};
+use millstream_model::{TickRow, TickStatus, Timestamp, shell_word};
 
-use super::schedule::{runs_words, switch_words, tick_words};
+use super::schedule::{outcome_words, runs_words, switch_words};
 use super::{Why, because};
 
 /// What is stored about a sensor.
@@ -60,4 +60,12 @@ pub fn why_sensor(facts: &SensorFacts) -> Why {
         Some((_, text)) => format!("It is on: {text}; {next}."),
     };
     Why { what: format!("sensor {}", sensor.name), answer, because: reasons }
+}
+
+/// What a tick of a sensor came to. It is known by the time at which the sensor was asked, so that
+/// what passed until it was decided is what the answer took.
+fn tick_words(tick: &TickRow) -> String {
+    let took = tick.lateness().as_secs();
+    let took = if took > 0 { format!(", which took {took} s,") } else { String::new() };
+    format!("its tick of {}{took} {}", tick.nominal, outcome_words(tick))
 }
