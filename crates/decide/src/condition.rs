@@ -3,6 +3,7 @@
 //! `control` renders them with what it knows; definitions were checked for their syntax at load.
 //! What a condition may cost is bounded, and what it says must be a yes or a no.
 
+use millstream_model::yes_or_no;
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 use serde_json::Value;
@@ -11,9 +12,6 @@ use crate::template;
 
 /// How much work one condition may be.
 const FUEL: u64 = 10_000;
-
-const YES: [&str; 5] = ["true", "yes", "on", "1", "running"];
-const NO: [&str; 6] = ["false", "no", "off", "0", "stopped", ""];
 
 /// A condition that says neither yes nor no.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,12 +33,8 @@ pub fn holds(condition: &str, names: &Value) -> Result<bool, ConditionError> {
         let problem = template::problem(&environment, (condition, names), &error);
         fail(format!("cannot be evaluated: {problem}"))
     })?;
-    let word = said.trim().to_lowercase();
-    if YES.contains(&word.as_str()) {
-        return Ok(true);
-    }
-    if NO.contains(&word.as_str()) {
-        return Ok(false);
+    if let Some(is_yes) = yes_or_no(&said) {
+        return Ok(is_yes);
     }
     let said: String = said.chars().take(100).collect();
     Err(fail(format!("says {said:?}, which is neither true nor false")))

@@ -127,6 +127,9 @@ fn declare(mut def: ScheduleDef, entry: &Field<'_>, fields: &Fields<'_>, reader:
     }
     def.start = fields.get("start").and_then(|it| local_time(&it, findings));
     def.end = fields.get("end").and_then(|it| local_time(&it, findings));
+    if let Some(field) = fields.get("end") {
+        ends_after_start(&def, &field, findings);
+    }
     def.tenants = fields.get("tenants").map(|it| it.parsed_list(findings)).unwrap_or_default();
     def.renamed_from = fields.get("renamed_from").and_then(|it| it.parsed(findings));
     let name = def.name.as_str();
@@ -240,7 +243,7 @@ pub(crate) fn calendars(field: &Field<'_>, reader: &mut Reader) {
 /// A condition over `env` and `tenant`.
 fn condition(field: &Field<'_>, findings: &mut Findings) -> Option<String> {
     let text = field.filled(findings)?;
-    template::check_setting(field.node, findings);
+    template::check_condition(field, template::SETTING_NAMES, findings);
     Some(text)
 }
 
@@ -285,6 +288,19 @@ pub(crate) fn context(
     }
     field.mistyped("an object", findings);
     serde_json::Map::new()
+}
+
+/// Reports a schedule that ends before it starts.
+fn ends_after_start(def: &ScheduleDef, field: &Field<'_>, findings: &mut Findings) {
+    let Ok(zone) = def.timezone.parse::<Zone>() else { return };
+    let instant = |text: &Option<String>| Timestamp::at_local(text.as_deref()?, &zone);
+    let (Some(start), Some(end)) = (instant(&def.start), instant(&def.end)) else { return };
+    if end <= start {
+        let message = format!("schedule `{}` ends before it starts, and never ticks", def.name);
+        findings
+            .error(ErrorCode::DefinitionValue, field.node.spot, message)
+            .help("write an `end` after its `start`: from `end` on it does not tick");
+    }
 }
 
 /// A local date, or date and time.

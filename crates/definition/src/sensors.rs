@@ -82,6 +82,18 @@ impl Kind {
         }
     }
 
+    /// What templates about a thing that was found see of it; nothing where nothing is found.
+    fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Command | Self::Python => &["env", "tenant", "sensor"],
+            Self::Sql | Self::Http | Self::PartitionSync => &["item", "env", "tenant", "sensor"],
+            Self::Files => &["file", "env", "tenant", "sensor"],
+            Self::Asset => &["event", "run", "env", "tenant", "sensor"],
+            Self::RunStatus => &["run", "env", "tenant", "sensor"],
+            Self::Webhook => &["delivery", "env", "tenant", "sensor"],
+        }
+    }
+
     fn question(self, fields: &Fields<'_>, findings: &mut Findings) -> Option<SensorQuestion> {
         match self {
             Self::Command => own(StepKind::Command, fields, findings),
@@ -119,7 +131,8 @@ pub(crate) fn section(field: &Field<'_>, reader: &mut Reader) {
         known.extend(kind.keys());
         fields.refuse_unknown(&known, findings);
         let question = kind.question(&fields, findings);
-        let Some(def) = declared(name, question, &fields, findings) else { continue };
+        let said = (name, question, kind);
+        let Some(def) = declared(said, &fields, findings) else { continue };
         let noted = ["request", "job", "select", "partitions", "source", "query", "tenants"];
         reader.places.note(&["sensor", entry.name], entry.name_spot);
         for key in noted {
@@ -133,8 +146,7 @@ pub(crate) fn section(field: &Field<'_>, reader: &mut Reader) {
 
 /// The sensor, unless its name or its question is wrong; the other keys are read all the same.
 fn declared(
-    name: Option<SensorName>,
-    question: Option<SensorQuestion>,
+    (name, question, kind): (Option<SensorName>, Option<SensorQuestion>, Kind),
     fields: &Fields<'_>,
     findings: &mut Findings,
 ) -> Option<SensorDef> {
@@ -143,10 +155,10 @@ fn declared(
     let every = given.unwrap_or(usual(question.as_ref()));
     let timeout = timing::timeout(fields, findings).unwrap_or(SENSOR_TIMEOUT);
     let when = fields.get("when").and_then(|it| {
-        template::check_all(it.node, findings);
+        template::check_condition(&it, kind.names(), findings);
         it.filled(findings)
     });
-    let request = fields.get("request").map(|it| request(&it, findings)).unwrap_or_default();
+    let request = fields.get("request").map(|it| request(&it, kind, findings)).unwrap_or_default();
     let enabled = fields.get("enabled").and_then(|it| switch(&it, findings));
     let tenants = fields.get("tenants").map(|it| it.parsed_list(findings)).unwrap_or_default();
     let renamed_from = fields.get("renamed_from").and_then(|it| it.parsed(findings));
@@ -202,7 +214,7 @@ fn rows(kind: StepKind, fields: &Fields<'_>, findings: &mut Findings) -> Option<
     };
     let query = fields.need("query", help, findings);
     let cursor = fields.get("cursor").and_then(|it| {
-        template::check_all(it.node, findings);
+        template::check_named(it.node, Kind::Sql.names(), findings);
         it.filled(findings)
     });
     let query = query?;
@@ -242,11 +254,30 @@ fn files(fields: &Fields<'_>, findings: &mut Findings) -> Option<SensorQuestion>
     let settle = fields.get("settle").and_then(|it| timing::duration(&it, findings));
     let existing = fields.get("existing").and_then(|it| it.choice(EXISTING, findings));
     Some(SensorQuestion::Files(FileQuestion {
-        pattern: fields.get("pattern").and_then(|it| it.filled(findings)),
+        pattern: fields.get("pattern").and_then(|it| pattern(&it, findings)),
         path: path?,
         settle: settle.unwrap_or(SETTLE),
         existing: existing.unwrap_or(true),
     }))
+}
+
+/// A pattern of paths; what stands for nothing else in it is told.
+fn pattern(field: &Field<'_>, findings: &mut Findings) -> Option<String> {
+    let text = field.filled(findings)?;
+    if text.starts_with('/') {
+        let message = format!("`pattern` matches nothing: {text:?} begins with `/`");
+        findings
+            .error(ErrorCode::DefinitionValue, field.node.spot, message)
+            .help("it is about paths below `path`, like `**/*.csv`");
+        return None;
+    }
+    if let Some(letter) = text.chars().find(|letter| "[]{}".contains(*letter)) {
+        let message = format!("`pattern` has `{letter}`, which stands for itself alone");
+        findings
+            .warning(ErrorCode::DefinitionValue, field.node.spot, message)
+            .help("`*` and `?` stand for letters of a name, and `**` for folders");
+    }
+    Some(text)
 }
 
 /// Whether what follows `s3://` begins with the name of a bucket.
@@ -290,7 +321,7 @@ fn sync(fields: &Fields<'_>, findings: &mut Findings) -> Option<SensorQuestion> 
     let source =
         fields.need("source", help, findings).and_then(|it| steps::of_asset(&it, findings));
     let keys = fields.get("keys").and_then(|it| {
-        template::check_all(it.node, findings);
+        template::check_named(it.node, Kind::PartitionSync.names(), findings);
         it.filled(findings)
     });
     let max_removed = fields.get("guard").and_then(|guard| {
@@ -323,12 +354,15 @@ fn percent(field: &Field<'_>, findings: &mut Findings) -> Option<u32> {
     fitting
 }
 
-fn request(field: &Field<'_>, findings: &mut Findings) -> RequestTemplate {
+fn request(field: &Field<'_>, kind: Kind, findings: &mut Findings) -> RequestTemplate {
     let what = "sensor's `request`";
     let Some(fields) = Fields::open(field.node, what, REQUEST.keys, findings) else {
         return RequestTemplate::default();
     };
-    template::check_all(field.node, findings);
+    template::check_named(field.node, kind.names(), findings);
+    if matches!(kind, Kind::Command | Kind::Python) {
+        said_by_answer(&fields, findings);
+    }
     RequestTemplate {
         target: target(&fields, findings),
         run_key: fields.get("run_key").and_then(|it| it.filled(findings)),
@@ -336,6 +370,18 @@ fn request(field: &Field<'_>, findings: &mut Findings) -> RequestTemplate {
         tags: fields.get("tags").map(|it| tags(&it, findings)).unwrap_or_default(),
         pass_tags: fields.get("pass_tags").map(|it| it.texts(findings)).unwrap_or_default(),
         context: fields.get("context").map(|it| context(&it, findings)).unwrap_or_default(),
+    }
+}
+
+/// Warns of keys of a request that only an answer says.
+fn said_by_answer(fields: &Fields<'_>, findings: &mut Findings) {
+    for key in ["run_key", "partition", "tags", "pass_tags"] {
+        if let Some(field) = fields.get(key) {
+            let message = format!("`{key}` of this `request` does nothing: the answer says it");
+            findings
+                .warning(ErrorCode::DefinitionValue, field.name_spot, message)
+                .help("say it in each of the answer's `requests`");
+        }
     }
 }
 

@@ -7,14 +7,18 @@
 
 use std::collections::BTreeSet;
 
-use millstream_model::{ErrorCode, nearest};
+use millstream_model::{ErrorCode, nearest, yes_or_no};
 use minijinja::Environment;
 
+use crate::fields::Field;
 use crate::finding::{Findings, Spot};
-use crate::tree::Node;
+use crate::tree::{Node, Value};
 
 /// The names that templates of resources and IO managers may use: what is known without a run.
-const SETTING_NAMES: &[&str] = &["env", "tenant"];
+pub(crate) const SETTING_NAMES: &[&str] = &["env", "tenant"];
+
+/// What templates can call without naming anything.
+const FUNCTIONS: &[&str] = &["range", "dict", "namespace"];
 
 /// The longest single `{{ … }}` or `{% … %}`, in bytes.
 const TAG_MAX: usize = 300;
@@ -38,20 +42,52 @@ pub(crate) fn check_all(node: &Node, findings: &mut Findings) {
 
 /// Checks the syntax of every template in `node`, and that it names `env` and `tenant` alone.
 pub(crate) fn check_setting(node: &Node, findings: &mut Findings) {
+    check_named(node, SETTING_NAMES, findings);
+}
+
+/// Checks the syntax of every template in `node`, and that it names nothing but `known`.
+pub(crate) fn check_named(node: &Node, known: &[&str], findings: &mut Findings) {
+    let is_known =
+        |name: &&String| known.contains(&name.as_str()) || FUNCTIONS.contains(&name.as_str());
     node.for_each_text(&mut |spot, text| {
         if !is_template(text) {
             return;
         }
         let names = names_in(text, spot, findings);
-        for name in names.iter().filter(|name| !SETTING_NAMES.contains(&name.as_str())) {
-            let help = match nearest(name, SETTING_NAMES.iter().copied()) {
+        for name in names.iter().filter(|name| !is_known(name)) {
+            let help = match nearest(name, known.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => "templates here see `env` and `tenant`".to_owned(),
+                None => format!("templates here see {}", listed(known)),
             };
             let message = format!("The template names `{name}`, which does not exist here");
             findings.error(ErrorCode::DefinitionTemplate, spot, message).help(help);
         }
     });
+}
+
+/// Checks a condition: a template that names nothing but `known`, or a plain yes or no.
+pub(crate) fn check_condition(field: &Field<'_>, known: &[&str], findings: &mut Findings) {
+    check_named(field.node, known, findings);
+    let Value::Text(text) = &field.node.value else { return };
+    if is_template(text) || yes_or_no(text).is_some() {
+        return;
+    }
+    let message = format!("`{}` says {text:?}, which is neither true nor false", field.name);
+    let example = known.first().copied().unwrap_or_default();
+    findings.error(ErrorCode::DefinitionTemplate, field.node.spot, message).help(format!(
+        "write a template over {}, like `{{{{ {example}.… == '…' }}}}`",
+        listed(known)
+    ));
+}
+
+/// Names as a sentence lists them.
+fn listed(names: &[&str]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    match quoted.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} and {last}", others.join(", ")),
+        None => "no names".to_owned(),
+    }
 }
 
 /// The steps whose results the template `text` cannot do without, sorted. What has a default, is

@@ -94,6 +94,7 @@ pub use run::{HoldReason, Holder, RunRequest};
 pub use schedule::{
     CatchUp, Day, DayError, DaySpan, Exclusion, PartWanted, ScheduleCron, ScheduleDef,
     ScheduleTarget, Switch, TickPartitions, TickTemplate, TickTemplateError, date_format,
+    yes_or_no,
 };
 pub use seam::{Clock, Entropy};
 pub use secret::{Secrets, variable_name};

@@ -144,6 +144,19 @@ pub enum Switch {
     Template(String),
 }
 
+const YES: [&str; 5] = ["true", "yes", "on", "1", "running"];
+const NO: [&str; 6] = ["false", "no", "off", "0", "stopped", ""];
+
+/// Whether a text says yes or no; `None` when it says neither.
+pub fn yes_or_no(text: &str) -> Option<bool> {
+    let word = text.trim().to_lowercase();
+    match word.as_str() {
+        word if YES.contains(&word) => Some(true),
+        word if NO.contains(&word) => Some(false),
+        _ => None,
+    }
+}
+
 /// A day of the calendar, without a zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -413,6 +413,61 @@ fn r145_a_number_of_retries_that_is_none_is_refused() {
     assert!(found[0].help.as_deref().unwrap().ends_with("a whole number up to 1000"));
 }
 
+/// What is found in a sensor of files with `keys`, beside a job.
+fn of_files(keys: &str) -> Vec<String> {
+    let text = format!(
+        "jobs: {{etl: {{nodes: [{{id: a, type: noop}}]}}}}\nsensors: {{s: {{kind: files, path: in, \
+         {keys}}}}}\n"
+    );
+    parse_file("a.yaml", text.as_bytes()).diagnostics.into_iter().map(|it| it.message).collect()
+}
+
+#[test]
+fn what_a_sensor_can_never_find_or_say_is_told_at_load() {
+    for (keys, said) in [
+        (
+            "request: {job: etl, context: {path: '{{ flie.path }}'}}",
+            "The template names `flie`, which does not exist here",
+        ),
+        (
+            "when: '{{ run.id }}', request: {job: etl}",
+            "The template names `run`, which does not exist here",
+        ),
+        ("when: maybe", "`when` says \"maybe\", which is neither true nor false"),
+        ("pattern: '['", "`pattern` has `[`, which stands for itself alone"),
+        ("pattern: '/a.csv'", "`pattern` matches nothing: \"/a.csv\" begins with `/`"),
+    ] {
+        assert_eq!(of_files(keys), [said], "{keys}");
+    }
+    let fine = "when: 'yes', pattern: '**/*.csv', request: {job: etl, run_key: '{{ file.path }} \
+                {{ tenant.id }} {{ env.A }} {{ sensor }} {{ range(3) | length }}'}";
+    assert_eq!(of_files(fine), [""; 0]);
+}
+
+#[test]
+fn keys_of_a_request_that_only_an_answer_says_are_told() {
+    let text = "sensors: {s: {kind: command, command: [./x], request: {select: a, run_key: k}}}\n\
+                assets: {a: {step: {kind: noop}}}\n";
+    let found = parse_file("a.yaml", text.as_bytes()).diagnostics;
+    assert_eq!(found[0].message, "`run_key` of this `request` does nothing: the answer says it");
+    assert_eq!((found.len(), found[0].severity), (1, Severity::Warning));
+}
+
+#[test]
+fn a_schedule_that_can_never_tick_is_an_error() {
+    let of = |keys: &str| {
+        let job = "jobs: {etl: {nodes: [{id: a, type: noop}]}}";
+        let text = format!("{job}\nschedules: {{s: {{job: etl, cron: '@daily', {keys}}}}}\n");
+        errors("a.yaml", &text).into_iter().map(|it| it.message).collect::<Vec<_>>()
+    };
+    let never = "schedule `s` ends before it starts, and never ticks";
+    for end in ["2026-01-31", "2026-02-01", "2026-02-01T00:00"] {
+        assert_eq!(of(&format!("start: 2026-02-01, end: {end}")), [never], "{end}");
+    }
+    assert_eq!(of("start: 2026-02-01, end: 2026-02-01T00:01"), [""; 0]);
+    assert_eq!(of("when: maybe"), ["`when` says \"maybe\", which is neither true nor false"]);
+}
+
 #[test]
 fn r145_the_labels_that_a_sensor_gives_are_checked_but_for_templates() {
     let sensor = |tag: &str| {
