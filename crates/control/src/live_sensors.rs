@@ -87,7 +87,24 @@ impl Control {
             _ => {}
         }
         let target = def.request.target.as_ref()?;
-        division(manifest, target).err().and_then(|error| told("request", &error))
+        let by = match division(manifest, target) {
+            Ok(division) => division?,
+            Err(error) => return told("request", &error),
+        };
+        if def.question.names_partitions() || def.request.partition.is_some() {
+            return None;
+        }
+        Some(DefinitionProblem {
+            key: "request",
+            code: ErrorCode::PartitionNeeded,
+            message: format!(
+                "`{target}` is partitioned by `{by}`, and what sensor `{name}` finds names none"
+            ),
+            help: Some(
+                "say it in its request: `partition:` with a template over what the sensor finds"
+                    .to_owned(),
+            ),
+        })
     }
 }
 

@@ -109,10 +109,16 @@ pub(crate) fn section(field: &Field<'_>, reader: &mut Reader) {
     else {
         return;
     };
+    let max = fields.get("max_concurrent_runs");
+    let most = max.as_ref().and_then(|it| it.whole(0, COUNT_MAX, findings));
+    if let (Some(field), Some(0)) = (max, most) {
+        let message = "`max_concurrent_runs` is 0: no run ever starts";
+        findings.warning(ErrorCode::DefinitionValue, field.node.spot, message).help(
+            "write at least 1; `millstream job stop NAME` keeps one job from being requested",
+        );
+    }
     reader.manifest.queue = QueueDef {
-        max_concurrent_runs: fields
-            .get("max_concurrent_runs")
-            .and_then(|it| it.whole(0, COUNT_MAX, findings)),
+        max_concurrent_runs: most,
         tag_limits: limits(&fields, "tag_limits", tag_limit, findings),
         rate_limits: limits(&fields, "rate_limits", rate_limit, findings),
     };

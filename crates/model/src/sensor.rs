@@ -189,6 +189,16 @@ pub struct PartitionsChange {
 }
 
 impl SensorQuestion {
+    /// Whether what it finds, or its answer, can name a partition without its request's help.
+    pub fn names_partitions(&self) -> bool {
+        match self {
+            Self::Own { .. } | Self::Asset { .. } | Self::RunStatus { .. } => true,
+            // It requests nothing.
+            Self::PartitionSync(_) => true,
+            Self::Rows { .. } | Self::Files(_) | Self::Webhook(_) => false,
+        }
+    }
+
     /// The word for it in definition files.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -11,6 +11,7 @@ mod leases;
 mod limits;
 mod lost;
 mod partitions;
+mod problems;
 mod provenance;
 mod queue;
 mod report;

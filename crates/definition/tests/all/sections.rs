@@ -445,6 +445,17 @@ fn what_a_sensor_can_never_find_or_say_is_told_at_load() {
 }
 
 #[test]
+fn a_limit_that_lets_no_run_start_is_told() {
+    let found = |most: u32| {
+        let text = format!("queue: {{max_concurrent_runs: {most}}}\n");
+        let found = parse_file("a.yaml", text.as_bytes()).diagnostics;
+        found.into_iter().map(|it| (it.severity, it.message)).collect::<Vec<_>>()
+    };
+    let message = "`max_concurrent_runs` is 0: no run ever starts".to_owned();
+    assert_eq!((found(0), found(1)), (vec![(Severity::Warning, message)], Vec::new()));
+}
+
+#[test]
 fn keys_of_a_request_that_only_an_answer_says_are_told() {
     let text = "sensors: {s: {kind: command, command: [./x], request: {select: a, run_key: k}}}\n\
                 assets: {a: {step: {kind: noop}}}\n";
