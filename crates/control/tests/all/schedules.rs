@@ -379,10 +379,10 @@ async fn a_tick_to_come_is_tried_with_the_windows_that_there_are_at_its_time() {
                 schedules:\n  it: {cron: '0 3 * * *', select: a, partitions: latest}\n";
     let world = World::of(&[("a.yaml", text)], "2026-06-01T05:00").await;
     for (nominal, day) in [(None, "2026-06-01"), (Some("2026-06-09T03:00"), "2026-06-08")] {
-        let test = world.control().test_schedule(&tenant("default"), "it", nominal.map(at)).await;
-        let test = test.unwrap();
-        assert_eq!((test.status, &test.error), (TickStatus::Launched, &None));
-        assert_eq!(test.requests[0].partition.as_ref().unwrap().as_str(), day);
+        let tried = world.control().test_schedule(&tenant("default"), "it", nominal.map(at)).await;
+        let tried = tried.unwrap();
+        assert_eq!((tried.status, &tried.error), (TickStatus::Launched, &None));
+        assert_eq!(tried.requests[0].partition.as_ref().unwrap().as_str(), day);
     }
 }
 
