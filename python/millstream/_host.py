@@ -21,6 +21,9 @@ DESCRIPTORS_MAX = 16
 SIGKILL = 9
 PR_SET_CHILD_SUBREAPER = 36
 ROUNDS_MAX = 16
+REHEARSAL = """{"function": "nothing", "env": {"MILLSTREAM_REHEARSAL": "1"}, "context":
+    {"run": {"id": "", "tags": {}, "queued_at": 0}, "tenant": {"id": ""}, "config": {}, "params": {},
+    "partition": null, "attempt": 1, "upstream_results": {"a": {"b": true, "c": [1.5]}}}}"""
 
 
 def main():
@@ -37,8 +40,9 @@ def main():
         gc.disable()
     module, place, root = _load(channel, load)
     if isolation == "fork":
-        _accept_orphans()
-        _Forks(channel, module, place, root).serve()
+        accept_orphans = _orphanage()
+        accept_orphans()
+        _Forks(channel, module, place, root, accept_orphans).serve()
     else:
         _warm(channel, module, place, root)
 
@@ -84,18 +88,22 @@ def _threads():
     return names + ["one of a library's"] * (count - len(names))
 
 
-def _accept_orphans():
-    """Has the kernel give this process its descendants that lose their parents."""
+def _orphanage():
+    """What has the kernel give the process that calls it its descendants that lose their parents.
+
+    All that can be found out before is, because each fork calls it.
+    """
     if _children() is None:
         # Nobody could tell who they are.
-        return
+        return lambda: None
     try:
         import ctypes
 
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        prctl = ctypes.CDLL(None).prctl
     except (ImportError, OSError, AttributeError):
         # They go to the supervisor, and end when this process does.
-        pass
+        return lambda: None
+    return lambda: prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def _children():
@@ -165,10 +173,11 @@ class _Channel:
 class _Forks:
     """Forks a child for each step, and reaps it."""
 
-    def __init__(self, channel, module, place, root):
+    def __init__(self, channel, module, place, root, accept_orphans):
         import select
 
         self.channel, self.module, self.place, self.root = channel, module, place, root
+        self.accept_orphans = accept_orphans
         self.children = {}
         self.ends = {}
         # What the imports have started stays for as long as this process does.
@@ -223,13 +232,14 @@ class _Forks:
     def _child(self, step, out, err):
         os.setpgid(0, 0)
         # Without it, what the step leaves behind would not be known from what others left.
-        _accept_orphans()
+        self.accept_orphans()
         _redirect(out, err)
         os.close(self.channel.fileno)
         for _, other, end in self.children.values():
             os.close(other)
             os.close(end)
         gc.enable()
+        _rehearse()
         with open(step, "rb", buffering=READ_SIZE, closefd=False) as file:
             order = json.loads(file.readline())
         _confine(order)
@@ -286,6 +296,29 @@ class _Forks:
                 _, _, usage = os.wait4(pid, 0)
                 time += usage.ru_utime + usage.ru_stime
         return time
+
+
+class _Nobody:
+    """A module for a rehearsal."""
+
+    @staticmethod
+    def nothing():
+        return None
+
+
+def _rehearse():
+    """Does what is done for each step, with a function that does nothing.
+
+    A fork shares its memory until it writes to it, which costs more than a short step does. After
+    this most of what a step writes to is the fork's own, before there is a step that waits for it.
+    """
+    order = json.loads(REHEARSAL)
+    _confine(order)
+    os.environ.update(order["env"])
+    _call.begin_anew()
+    _call.run(_Nobody, "", order, "")
+    for name in order["env"]:
+        del os.environ[name]
 
 
 def _confine(order):

@@ -125,6 +125,27 @@ def lacking(tenant, wish): pass
 }
 
 #[tokio::test]
+async fn nothing_is_left_of_what_a_fork_does_before_its_step() {
+    let text = r#"
+import os, millstream
+def seen():
+    names = [name for name in os.environ if name.startswith("MILLSTREAM_")]
+    return {"names": sorted(names), "folder": os.getcwd(), "step": millstream.context()["step"]}
+"#;
+    let mut seen = Vec::new();
+    for isolation in [Isolation::Fork, Isolation::Warm] {
+        let bench = bench(&[("tasks.py", text)]);
+        let mut of_one = returned(&bench, isolation, "tasks.py:seen").await;
+        // Each has a folder of its own.
+        let folder = of_one["folder"].take();
+        assert_eq!(folder, bench.settings.root.to_string_lossy().as_ref());
+        seen.push(of_one);
+    }
+    let [of_fork, of_warm] = &seen[..] else { panic!("{seen:?}") };
+    assert_eq!(of_fork, of_warm, "a warm process has done nothing before");
+}
+
+#[tokio::test]
 async fn code_is_imported_once_for_all_forks_and_for_each_cold_process() {
     let text = r"
 import os
