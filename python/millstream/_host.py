@@ -344,12 +344,21 @@ def _write(descriptor, data):
 
 def _warm(channel, module, place, root):
     """Runs one step after another, each with the environment and folder that it should have."""
+    import resource
+    import time
+
+    def used():
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return time.process_time() + children.ru_utime + children.ru_stime
+
     environment, folder = dict(os.environ), os.getcwd()
     while True:
         order = channel.order()["run"]
+        before = used()
         os.environ.update(order["env"])
         _call.begin_anew()
-        channel.say(_call.run(module, place, order, root))
+        line = _call.run(module, place, order, root)
+        channel.say(line + b'{"used_micros": %d}\n' % round((used() - before) * 1_000_000))
         # The worker need not wait for this: the next order is read after it.
         os.chdir(folder)
         _restore(environment)

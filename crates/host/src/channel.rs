@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Interes
 use tokio::net::unix::pipe;
 use tokio::net::{UnixListener, UnixStream};
 
-use crate::protocol::{Load, Loaded, Order, Outcome, StepOrder, line};
+use crate::protocol::{Load, Loaded, Order, Outcome, StepOrder, Used, line};
 
 /// The longest line from a host: the largest result and what is around it.
 const LINE_MAX: u64 = 17 * 1024 * 1024;
@@ -94,6 +94,16 @@ impl Outputs {
     }
 }
 
+/// What came of a step in a host that runs one after another.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Turn {
+    /// What the host said of it.
+    pub outcome: Outcome,
+    /// The processor time of the step, with that of the processes that it has waited for, in
+    /// microseconds.
+    pub cpu_micros: u64,
+}
+
 /// The worker's end of the socket to a host.
 #[derive(Debug)]
 pub struct Channel {
@@ -118,10 +128,11 @@ impl Channel {
 
     /// Has the host run a step and waits for what comes of it. A future that was dropped leaves
     /// the host in the middle of it: such a host is of no use any more.
-    pub async fn run(&mut self, order: &StepOrder<'_>) -> Result<Outcome, HostLost> {
+    pub async fn run(&mut self, order: &StepOrder<'_>) -> Result<Turn, HostLost> {
         self.stream.write_all(&line(&Order::Run(order))?).await?;
-        let line = read_line(&mut self.stream).await?;
-        Ok(Outcome::read(&line))
+        let outcome = Outcome::read(&read_line(&mut self.stream).await?);
+        let Used { used_micros } = serde_json::from_slice(&read_line(&mut self.stream).await?)?;
+        Ok(Turn { outcome, cpu_micros: used_micros })
     }
 
     /// Sends a short order with descriptors.

@@ -138,6 +138,13 @@ pub(crate) struct Exit {
     pub(crate) cpu_micros: u64,
 }
 
+/// What a warm host says behind the outcome of a step.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Used {
+    /// The processor time of the step, with that of the processes that it has waited for.
+    pub(crate) used_micros: u64,
+}
+
 /// An order as its line.
 pub(crate) fn line(order: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
     let mut line = serde_json::to_vec(order)?;

@@ -30,21 +30,22 @@ impl Leader {
 pub(super) struct Gauge {
     leader: Leader,
     meter: Meter,
-    before: Duration,
 }
 
 impl Gauge {
     /// For a step that begins now with a process of its own, about which `leader` will hear.
     pub(super) fn of_fork(leader: Leader, limits: StepLimits) -> Self {
-        Self { leader, meter: Meter::new(limits), before: Duration::ZERO }
+        Self { leader, meter: Meter::new(limits) }
     }
 
     /// For a step that begins now in the process `pid`, which has run others.
     pub(super) fn of_turn(pid: i32, limits: StepLimits) -> Self {
         let leader = Leader::default();
         leader.is(pid);
-        let before = leader.0.get().copied().map(cpu_time_of).unwrap_or_default();
-        Self { leader, meter: Meter::new(limits).after(before), before }
+        // To ask costs a tenth of a short step, so it is asked where it matters.
+        let is_limited = limits.cpu_time.is_some();
+        let before = leader.0.get().copied().filter(|_| is_limited).map(cpu_time_of);
+        Self { leader, meter: Meter::new(limits).after(before.unwrap_or_default()) }
     }
 
     /// Waits until the step uses more than it may. Dropping the future and calling again is fine.
@@ -61,11 +62,5 @@ impl Gauge {
     /// The most memory that was seen.
     pub(super) fn peak(&self) -> u64 {
         self.meter.peak()
-    }
-
-    /// The processor time that was used since the beginning, while the process is there.
-    pub(super) fn cpu_time(&self) -> Duration {
-        let now = self.leader.0.get().copied().map(cpu_time_of).unwrap_or_default();
-        now.saturating_sub(self.before)
     }
 }

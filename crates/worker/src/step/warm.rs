@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use millstream_host::{Confines, Loaded};
+use millstream_host::{Confines, Loaded, Turn};
 use millstream_model::Isolation;
 use rustix::process::Signal;
 
@@ -46,11 +46,11 @@ pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Return
         capture.finish();
         ended
     };
-    let (outcome, cause) = speech.follow(working).await;
-    let cpu_micros = u64::try_from(gauge.cpu_time().as_micros()).unwrap_or(u64::MAX);
-    attempt.note_usage(cpu_micros, &gauge, &capture);
-    let done = match (outcome, cause) {
-        (Some(Ok(outcome)), EndCause::Itself) => {
+    let (turn, cause) = speech.follow(working).await;
+    let cpu_micros = turn.as_ref().and_then(|turn| Some(turn.as_ref().ok()?.cpu_micros));
+    attempt.note_usage(cpu_micros.unwrap_or_default(), &gauge, &capture);
+    let done = match (turn, cause) {
+        (Some(Ok(Turn { outcome, .. })), EndCause::Itself) => {
             if let outputs @ Some(_) = capture.detach() {
                 python.warm.put(call.key.clone(), Warm { channel, process, outputs });
             }
