@@ -32,6 +32,11 @@ impl Chance {
         self.below(of) < parts
     }
 
+    /// One of `from`; none when there is none.
+    pub fn one_of<'a, T>(&mut self, from: &'a [T]) -> Option<&'a T> {
+        from.get(usize::try_from(self.below(from.len() as u64)).ok()?)
+    }
+
     /// A sequence of its own, so that drawing more of one thing changes nothing else.
     #[must_use]
     pub fn fork(&mut self) -> Self {

@@ -18,6 +18,7 @@ mod jobs;
 mod launcher;
 mod mistakes;
 mod network;
+mod scene;
 mod sensing;
 mod slots;
 mod steps;

@@ -2,19 +2,18 @@
 //! requests one run for each run of others that has ended, and never a second one.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use millstream_control::{Control, LocationChange, Seams, SensorWatch};
+use millstream_control::{Control, SensorWatch};
 use millstream_definition::parse_file;
-use millstream_model::{Cause, EventBody, EventPosition, RunId, RunRequest, TenantId};
-use millstream_store::{Sql, Store};
-use millstream_testkit::chance::{Chance, SeededEntropy};
-use millstream_testkit::definitions::live;
+use millstream_model::{Cause, EventBody, EventPosition, RunId, TenantId};
+use millstream_store::Sql;
+use millstream_testkit::chance::Chance;
 
-use crate::clock::ProcessClock;
-use crate::executor::{Executor, Machines, ProcessId, Step};
-use crate::faults::{Faults, FaultyDatabase, Rates, strikes};
+use crate::clock::Measure;
+use crate::executor::{ProcessId, Step};
+use crate::faults::{Faults, Rates};
+use crate::scene::{Scene, define, request};
 use crate::witness::at_once;
 
 /// Sensors that tick together.
@@ -50,13 +49,9 @@ pub(crate) fn simulate_sensors(plan: &SensePlan) -> Result<usize, String> {
 
 struct World<'a> {
     plan: &'a SensePlan,
-    executor: Executor,
-    machines: Machines,
-    chance: Chance,
-    store: Store,
+    scene: Scene,
     /// A control plane that nothing happens to.
     calm: Control,
-    faults: Faults,
     daemons: Vec<ProcessId>,
     position: EventPosition,
     ended: Vec<RunId>,
@@ -74,18 +69,14 @@ fn definitions() -> String {
 
 impl<'a> World<'a> {
     fn new(plan: &'a SensePlan) -> Self {
-        let mut chance = Chance::new(plan.seed ^ 0x5e45);
-        let executor = Executor::new(chance.fork());
-        let (machines, store) = (executor.machines(), Store::in_memory().unwrap());
-        let calm = control_over(&machines, &mut chance, store.clone());
+        let chance = Chance::new(plan.seed ^ 0x5e45);
+        let faults = Faults::new(plan.rates, plan.mistakes);
+        let mut scene = Scene::new(chance, faults, Measure::OwnClock);
+        let calm = scene.calm();
         let mut world = Self {
             plan,
-            executor,
-            machines,
-            chance,
-            store,
+            scene,
             calm,
-            faults: Faults::new(plan.rates, plan.mistakes),
             daemons: Vec::new(),
             position: EventPosition(0),
             ended: Vec::new(),
@@ -98,12 +89,9 @@ impl<'a> World<'a> {
 
     /// Loads the definitions and has each sensor find its place in the log.
     fn define(&mut self) {
-        let location = "local".parse().unwrap();
-        at_once(self.calm.add_location(&location, "/definitions")).unwrap();
-        let content = parse_file("sensors.yaml", definitions().as_bytes()).manifest.unwrap();
-        let files = vec![live("sensors.yaml", content)];
-        let change = LocationChange { location, seen_version: 0, files, stale: None };
-        at_once(self.calm.apply_scan(&change)).unwrap();
+        let name = "sensors.yaml";
+        let content = parse_file(name, definitions().as_bytes()).manifest.unwrap();
+        define(&self.calm, name, content);
         let mut watch = SensorWatch::default();
         let pass = at_once(self.calm.due_sensors("first", &mut watch, TIME_TO_LIVE)).unwrap();
         assert_eq!(pass.readers.len(), SENSORS);
@@ -114,18 +102,10 @@ impl<'a> World<'a> {
     }
 
     fn boot(&mut self) {
-        let process = self.machines.boot();
-        let database = FaultyDatabase {
-            machines: self.machines.clone(),
-            process,
-            faults: self.faults.clone(),
-            chance: Mutex::new(self.chance.fork()),
-        };
-        let store = self.store.interposed(Arc::new(database));
-        let control = control_over(&self.machines, &mut self.chance, store);
+        let (process, control) = self.scene.boot();
         self.daemons.push(process);
-        let (machines, name) = (self.machines.clone(), format!("daemon-{}", process.0));
-        self.machines.spawn(process, async move {
+        let (machines, name) = (self.scene.machines.clone(), format!("daemon-{}", process.0));
+        self.scene.machines.spawn(process, async move {
             let mut watch = SensorWatch::default();
             loop {
                 if let Ok(pass) = control.due_sensors(&name, &mut watch, TIME_TO_LIVE).await {
@@ -139,15 +119,14 @@ impl<'a> World<'a> {
 
     fn run(mut self) -> Result<usize, String> {
         self.restart_all();
-        while self.machines.elapsed() < self.plan.trouble {
+        while self.scene.machines.elapsed() < self.plan.trouble {
             self.meddle();
             self.go_on()?;
         }
-        self.faults.heal();
-        self.machines.resume_all();
+        self.scene.heal();
         self.restart_all();
-        let healed = self.machines.elapsed();
-        while self.machines.elapsed() < healed + AFTER {
+        let healed = self.scene.machines.elapsed();
+        while self.scene.machines.elapsed() < healed + AFTER {
             self.go_on()?;
         }
         for run in &self.ended {
@@ -166,7 +145,7 @@ impl<'a> World<'a> {
 
     fn go_on(&mut self) -> Result<(), String> {
         self.steps += 1;
-        if self.executor.step() == Step::Idle {
+        if self.scene.executor.step() == Step::Idle {
             self.restart_all();
         }
         if self.steps > STEPS_MAX {
@@ -177,8 +156,8 @@ impl<'a> World<'a> {
 
     /// Hears of the runs that the last step has queued.
     fn observe(&mut self) -> Result<(), String> {
-        let events = at_once(self.store.events_after(&[tenant()], self.position, 10_000)).unwrap();
-        for row in events {
+        let (store, tenants) = (&self.scene.store, [tenant()]);
+        for row in at_once(store.events_after(&tenants, self.position, 10_000)).unwrap() {
             self.position = row.position.unwrap();
             let EventBody::RunQueued { cause: Cause::Sensor { name, of: Some(of), .. } } =
                 row.event.body
@@ -196,44 +175,26 @@ impl<'a> World<'a> {
 
     /// What accidents and people do between two steps.
     fn meddle(&mut self) {
-        let rates = self.faults.rates();
-        let place = usize::try_from(self.chance.below(self.daemons.len() as u64)).unwrap();
-        let somebody = self.daemons[place];
-        if strikes(&mut self.chance, rates.kill) {
-            self.machines.kill(somebody);
-        }
-        if strikes(&mut self.chance, rates.pause) {
-            self.machines.pause(somebody, Duration::from_millis(self.chance.below(90_000)));
-        }
-        if strikes(&mut self.chance, rates.outage) {
-            let length = Duration::from_millis(self.chance.below(60_000));
-            self.faults.start_outage(self.machines.elapsed() + length);
-        }
-        if self.chance.happens(1, 200) {
+        let somebody = self.scene.chance.one_of(&self.daemons).copied();
+        self.scene.have_accidents(|_| somebody);
+        if self.scene.chance.happens(1, 200) {
             self.end_a_run();
         }
-        if self.chance.happens(1, 100) {
+        if self.scene.chance.happens(1, 100) {
             self.restart_all();
         }
     }
 
     /// A run that is canceled before it begins: an end that needs no worker.
     fn end_a_run(&mut self) {
-        let request = RunRequest {
-            tenant: tenant(),
-            cause: Control::by_hand("ana"),
-            partition: None,
-            context: serde_json::Map::new(),
-            tags: BTreeMap::new(),
-        };
         let source = "source".parse().unwrap();
-        let run = at_once(self.calm.launch_job(&request, &source)).unwrap().run_id;
+        let run = at_once(self.calm.launch_job(&request(tenant()), &source)).unwrap().run_id;
         at_once(self.calm.cancel(&tenant(), run, "ana")).unwrap();
         self.ended.push(run);
     }
 
     fn restart_all(&mut self) {
-        let machines = self.machines.clone();
+        let machines = &self.scene.machines;
         self.daemons.retain(|process| machines.is_alive(*process));
         while self.daemons.len() < DAEMONS {
             self.boot();
@@ -243,11 +204,4 @@ impl<'a> World<'a> {
 
 fn tenant() -> TenantId {
     TenantId::default_tenant()
-}
-
-fn control_over(machines: &Machines, chance: &mut Chance, store: Store) -> Control {
-    let origin = Duration::from_millis(chance.below(1_000_000));
-    let clock = Arc::new(ProcessClock::new(machines.clone(), 0, origin));
-    let entropy = Arc::new(SeededEntropy::new(chance.draw()));
-    Control::new(store, Seams { clock, entropy })
 }

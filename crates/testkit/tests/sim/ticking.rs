@@ -4,22 +4,22 @@
 //! When a schedule must have ticked is counted here, with nothing of the product's.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use millstream_control::{Control, LocationChange, Seams, TickWatch};
+use millstream_control::TickWatch;
 use millstream_model::{
     CatchUp, Cause, EventBody, EventPosition, FileManifest, ScheduleCron, ScheduleDef,
     ScheduleTarget, TenantId,
 };
-use millstream_store::{Sql, Store};
-use millstream_testkit::chance::{Chance, SeededEntropy};
-use millstream_testkit::definitions::{file_of_jobs, job, live, op, with_tenants};
+use millstream_store::Sql;
+use millstream_testkit::chance::Chance;
+use millstream_testkit::definitions::{file_of_jobs, job, op, with_tenants};
 use millstream_testkit::ticks::{Observed, TickVerdict, check_ticks};
 
-use crate::clock::{ProcessClock, START_MICROS};
-use crate::executor::{Executor, Machines, ProcessId, Step};
-use crate::faults::{Faults, FaultyDatabase, Rates, strikes};
+use crate::clock::{Measure, START_MICROS};
+use crate::executor::{ProcessId, Step};
+use crate::faults::{Faults, Rates};
+use crate::scene::{Scene, define};
 use crate::witness::at_once;
 
 const TENANTS: [&str; 4] = ["ewr", "jfk", "lga", "sfo"];
@@ -66,14 +66,9 @@ pub(crate) fn simulate_ticks(plan: &TickPlan) -> Result<TickVerdict, String> {
 
 struct World<'a> {
     plan: &'a TickPlan,
-    executor: Executor,
-    machines: Machines,
-    chance: Chance,
-    store: Store,
-    faults: Faults,
+    scene: Scene,
     daemons: Vec<ProcessId>,
     daemons_wanted: u64,
-    clocks: Vec<Arc<ProcessClock>>,
     changes: tokio::sync::watch::Receiver<i64>,
     position: EventPosition,
     periods: BTreeMap<(TenantId, String), (i64, i64)>,
@@ -83,25 +78,19 @@ struct World<'a> {
 
 impl<'a> World<'a> {
     fn new(plan: &'a TickPlan) -> Self {
-        let mut chance = Chance::new(plan.seed ^ 0x71c5);
-        let executor = Executor::new(chance.fork());
-        let store = Store::in_memory().unwrap();
-        let daemons_wanted = 1 + chance.below(5);
+        let chance = Chance::new(plan.seed ^ 0x71c5);
+        let faults = Faults::new(plan.rates, plan.mistakes);
+        let mut scene = Scene::new(chance, faults, Measure::OwnClock);
         let mut world = Self {
             plan,
-            machines: executor.machines(),
-            executor,
-            faults: Faults::new(plan.rates, plan.mistakes),
             daemons: Vec::new(),
-            daemons_wanted,
-            clocks: Vec::new(),
-            changes: store.changes(),
+            daemons_wanted: 1 + scene.chance.below(5),
+            changes: scene.store.changes(),
             position: EventPosition(0),
             periods: BTreeMap::new(),
             launches: BTreeMap::new(),
             steps: 0,
-            chance,
-            store,
+            scene,
         };
         world.define();
         world
@@ -111,54 +100,31 @@ impl<'a> World<'a> {
         let jobs = vec![job("sync", vec![op("a", &[])])];
         let mut file: FileManifest = with_tenants(file_of_jobs(jobs), &TENANTS);
         for number in 0..self.plan.schedules {
-            let (cron, period, offset) =
-                CRONS[usize::try_from(self.chance.below(CRONS.len() as u64)).unwrap()];
-            let tenant: TenantId = TENANTS
-                [usize::try_from(self.chance.below(TENANTS.len() as u64)).unwrap()]
-            .parse()
-            .unwrap();
+            let (cron, period, offset) = self.scene.chance.one_of(&CRONS).unwrap();
+            let tenant: TenantId = self.scene.chance.one_of(&TENANTS).unwrap().parse().unwrap();
             let name = format!("s{number}");
             let target = ScheduleTarget::Job("sync".parse().unwrap());
-            let cron = ScheduleCron::Text(cron.to_owned());
+            let cron = ScheduleCron::Text((*cron).to_owned());
             let mut def = ScheduleDef::new(name.parse().unwrap(), cron, target);
             def.catch_up = CatchUp::All;
             def.tenants = vec![tenant.clone()];
             file.schedules.push(def);
-            self.periods.insert((tenant, name), (period, offset));
+            self.periods.insert((tenant, name), (*period, *offset));
         }
-        let control = self.control_over(self.store.clone());
-        let location = "local".parse().unwrap();
-        at_once(control.add_location(&location, "/definitions")).unwrap();
-        let files = vec![live("schedules.yaml", file)];
-        let change = LocationChange { location, seen_version: 0, files, stale: None };
-        at_once(control.apply_scan(&change)).unwrap();
+        let control = self.scene.calm();
+        define(&control, "schedules.yaml", file);
         // The schedules are known from the first instant on.
         let mut watch = TickWatch::default();
         at_once(control.tick_schedules("first", &mut watch, TIME_TO_LIVE)).unwrap();
         at_once(control.release_schedules("first")).unwrap();
     }
 
-    fn control_over(&mut self, store: Store) -> Control {
-        let origin = Duration::from_millis(self.chance.below(1_000_000));
-        let clock = Arc::new(ProcessClock::new(self.machines.clone(), 0, origin));
-        self.clocks.push(Arc::clone(&clock));
-        let entropy = Arc::new(SeededEntropy::new(self.chance.draw()));
-        Control::new(store, Seams { clock, entropy })
-    }
-
     /// A daemon that lets schedules tick, and waits as the product's does.
     fn boot(&mut self) {
-        let process = self.machines.boot();
-        let database = FaultyDatabase {
-            machines: self.machines.clone(),
-            process,
-            faults: self.faults.clone(),
-            chance: Mutex::new(self.chance.fork()),
-        };
-        let control = self.control_over(self.store.interposed(Arc::new(database)));
+        let (process, control) = self.scene.boot();
         self.daemons.push(process);
-        let (machines, name) = (self.machines.clone(), format!("daemon-{}", process.0));
-        self.machines.spawn(process, async move {
+        let (machines, name) = (self.scene.machines.clone(), format!("daemon-{}", process.0));
+        self.scene.machines.spawn(process, async move {
             let mut watch = TickWatch::default();
             let idle = TIME_TO_LIVE / 3;
             loop {
@@ -176,18 +142,15 @@ impl<'a> World<'a> {
 
     fn run(mut self) -> Result<TickVerdict, String> {
         self.restart_all();
-        while self.machines.elapsed() < self.plan.trouble {
+        while self.scene.machines.elapsed() < self.plan.trouble {
             self.meddle();
             self.go_on()?;
         }
-        self.faults.heal();
-        self.machines.resume_all();
-        for clock in &self.clocks {
-            clock.jump_to(0);
-        }
+        self.scene.heal();
+        self.scene.set_clocks_right();
         self.restart_all();
-        let healed = self.machines.elapsed();
-        while self.machines.elapsed() < healed + AFTER {
+        let healed = self.scene.machines.elapsed();
+        while self.scene.machines.elapsed() < healed + AFTER {
             self.go_on()?;
         }
         Ok(self.verdict(healed))
@@ -195,7 +158,7 @@ impl<'a> World<'a> {
 
     fn go_on(&mut self) -> Result<(), String> {
         self.steps += 1;
-        if self.executor.step() == Step::Idle {
+        if self.scene.executor.step() == Step::Idle {
             self.restart_all();
         }
         if self.steps > STEPS_MAX {
@@ -210,10 +173,10 @@ impl<'a> World<'a> {
             return Ok(());
         }
         self.changes.mark_unchanged();
-        let now = START_MICROS + i64::try_from(self.machines.elapsed().as_micros()).unwrap();
+        let now = START_MICROS + i64::try_from(self.scene.machines.elapsed().as_micros()).unwrap();
         let tenants: Vec<TenantId> = TENANTS.iter().map(|id| id.parse().unwrap()).collect();
-        let events = at_once(self.store.events_after(&tenants, self.position, 10_000)).unwrap();
-        for row in events {
+        let events = self.scene.store.events_after(&tenants, self.position, 10_000);
+        for row in at_once(events).unwrap() {
             self.position = row.position.ok_or("an event without a position")?;
             let EventBody::RunQueued { cause: Cause::Schedule { name, nominal } } = row.event.body
             else {
@@ -227,38 +190,15 @@ impl<'a> World<'a> {
 
     /// What accidents do between two steps.
     fn meddle(&mut self) {
-        let rates = self.faults.rates();
-        let somebody = |chance: &mut Chance, daemons: &[ProcessId]| {
-            let place = chance.below(daemons.len() as u64);
-            daemons.get(usize::try_from(place).unwrap()).copied()
-        };
-        if strikes(&mut self.chance, rates.kill)
-            && let Some(process) = somebody(&mut self.chance, &self.daemons)
-        {
-            self.machines.kill(process);
-        }
-        if strikes(&mut self.chance, rates.pause)
-            && let Some(process) = somebody(&mut self.chance, &self.daemons)
-        {
-            self.machines.pause(process, Duration::from_millis(self.chance.below(90_000)));
-        }
-        if strikes(&mut self.chance, rates.outage) {
-            let length = Duration::from_millis(self.chance.below(60_000));
-            self.faults.start_outage(self.machines.elapsed() + length);
-        }
-        if strikes(&mut self.chance, rates.jump) {
-            let hour = 3_600_000_000;
-            let offset = i64::try_from(self.chance.below(2 * hour)).unwrap() - 3_600_000_000;
-            let place = self.chance.below(self.clocks.len() as u64);
-            self.clocks[usize::try_from(place).unwrap()].jump_to(offset);
-        }
-        if self.chance.happens(1, 100) {
+        self.scene.have_accidents(|scene| scene.chance.one_of(&self.daemons).copied());
+        self.scene.set_clocks();
+        if self.scene.chance.happens(1, 100) {
             self.restart_all();
         }
     }
 
     fn restart_all(&mut self) {
-        let machines = self.machines.clone();
+        let machines = &self.scene.machines;
         self.daemons.retain(|process| machines.is_alive(*process));
         while (self.daemons.len() as u64) < self.daemons_wanted {
             self.boot();
@@ -269,7 +209,7 @@ impl<'a> World<'a> {
     /// that is ahead lets later times tick early; those must be times of the schedule's too.
     fn verdict(&self, healed: Duration) -> TickVerdict {
         let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap();
-        let end = START_MICROS + micros(self.machines.elapsed()) - micros(ALLOWED);
+        let end = START_MICROS + micros(self.scene.machines.elapsed()) - micros(ALLOWED);
         let mut all = BTreeMap::new();
         for (key, (period, offset)) in &self.periods {
             let is_time = |at: i64| (at - START_MICROS - offset * 1_000_000) % (period * 1_000_000);
