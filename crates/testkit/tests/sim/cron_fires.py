@@ -5,8 +5,9 @@ zones. Prints a JSON line a zone: a hash of its offsets, so that other zone data
 each expression how many times there are and a hash of them.
 
 The rule, as docs/concepts/schedules.md states it. A fixed time (one hour, one minute) that the
-clock leaves out fires when the clock jumps, if the gap is no longer than two hours; one that comes
-twice fires the first time only. Anything else follows the local clock as it passes.
+clock leaves out fires when the clock jumps, if it is at most two hours before the time that the
+clock jumps to; one that comes twice fires the first time only. Anything else follows the local
+clock as it passes.
 """
 
 import calendar
@@ -105,7 +106,7 @@ def fixed(zone, shape, start, end):
             # It exists, once or twice; the first counts.
             if wanted(day):
                 times.add(seconds - before)
-        elif after - before <= 7_200 and wanted(day):
+        elif wanted(day):
             low, high = seconds - after, seconds - before
             while high - low > 1:
                 middle = (low + high) // 2
@@ -114,7 +115,8 @@ def fixed(zone, shape, start, end):
                 else:
                     high = middle
             jump = high if offset(zone, low) == before else low
-            if wanted(EPOCH + timedelta(seconds=jump + after)):
+            jumped_to = jump + after
+            if jumped_to - seconds <= 7_200 and wanted(EPOCH + timedelta(seconds=jumped_to)):
                 times.add(jump)
         day += timedelta(days=1)
     return sorted(at for at in times if start < at <= end)

@@ -10,13 +10,15 @@ use serde::Deserialize;
 
 use crate::number;
 
-/// The zones of the short budget: gaps at midnight, of half an hour and of a day, offsets of a
-/// quarter, two rules a year, none, and the south.
-const SHORT: [&str; 14] = [
+/// The zones of the short budget: gaps at midnight, of half an hour, three hours and a day, offsets
+/// of a quarter, two rules a year, none, and the south.
+const SHORT: [&str; 16] = [
+    "America/Danmarkshavn",
     "America/Havana",
     "America/New_York",
     "America/St_Johns",
     "Africa/Casablanca",
+    "Antarctica/Casey",
     "Antarctica/Troll",
     "Asia/Beirut",
     "Asia/Kathmandu",
