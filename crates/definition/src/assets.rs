@@ -85,7 +85,7 @@ fn deps(fields: &Fields<'_>, findings: &mut Findings) -> Vec<AssetKey> {
 
 /// The name of the asset's partitions definition; an inline one is named after the asset.
 fn division(key: &AssetKey, field: &Field<'_>, reader: &mut Reader) -> Option<PartitionsName> {
-    if let Value::Text(name) = &field.node.value {
+    if let Some(name) = field.node.plain() {
         return parsed(name, field.node.spot, &mut reader.findings);
     }
     let what = format!("partitions of asset `{key}`");
@@ -131,7 +131,7 @@ fn note_places(key: &AssetKey, entry: &Field<'_>, fields: &Fields<'_>, reader: &
     }
     if let Some(Value::List(items)) = fields.get("deps").map(|field| &field.node.value) {
         for item in items {
-            if let Value::Text(text) = &item.value {
+            if let Some(text) = item.plain() {
                 reader.places.note(&["asset", &key, "deps", text], item.spot);
             }
         }

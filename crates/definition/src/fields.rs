@@ -169,18 +169,9 @@ impl<'n> Field<'n> {
         Some(text.to_owned())
     }
 
-    /// The text as it stands in the tree.
+    /// The text as it stands in the tree; numbers and flags read as they were written.
     pub(crate) fn str(&self, findings: &mut Findings) -> Option<&'n str> {
-        if let Value::Text(text) = &self.node.value {
-            return Some(text);
-        }
-        self.mistyped("text", findings);
-        None
-    }
-
-    /// A plain value as text: text, or a number or flag as written.
-    pub(crate) fn scalar(&self, findings: &mut Findings) -> Option<String> {
-        let text = scalar_text(self.node);
+        let text = self.node.plain();
         if text.is_none() {
             self.mistyped("text", findings);
         }
@@ -256,8 +247,8 @@ impl<'n> Field<'n> {
         let mut values = Vec::with_capacity(items.len());
         for item in items {
             let field = Field { node: item, ..*self };
-            match scalar_text(item) {
-                Some(text) => values.extend(parsed(&text, item.spot, findings)),
+            match item.plain() {
+                Some(text) => values.extend(parsed(text, item.spot, findings)),
                 None => field.mistyped("a list of texts", findings),
             }
         }
@@ -277,8 +268,8 @@ impl<'n> Field<'n> {
         };
         let mut map = BTreeMap::new();
         for entry in entries {
-            if let Some(text) = scalar_text(&entry.value) {
-                map.insert(entry.key.clone(), text);
+            if let Some(text) = entry.value.plain() {
+                map.insert(entry.key.clone(), text.to_owned());
             } else {
                 let shape = entry.value.shape();
                 let message = format!("`{}.{}` must be text, not {shape}", self.name, entry.key);
@@ -301,16 +292,6 @@ where
             findings.error(ErrorCode::DefinitionValue, spot, T::Err::to_string(&error));
             None
         }
-    }
-}
-
-/// The text of a plain value; numbers and flags read as they were written.
-fn scalar_text(node: &Node) -> Option<String> {
-    match &node.value {
-        Value::Text(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.written.clone()),
-        Value::Bool(flag) => Some(flag.to_string()),
-        Value::Null | Value::List(_) | Value::Map(_) => None,
     }
 }
 

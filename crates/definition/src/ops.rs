@@ -70,18 +70,12 @@ struct Draft<'n> {
 impl<'n> Draft<'n> {
     fn read(index: usize, node: &'n Node, findings: &mut Findings) -> Option<Self> {
         let text = |key: &str| {
-            node.entry(key).map(|entry| &entry.value).and_then(|value| match &value.value {
-                Value::Text(text) if !text.is_empty() => Some((text.as_str(), value.spot)),
-                _ => None,
-            })
+            let value = &node.entry(key)?.value;
+            Some((value.plain().filter(|text| !text.is_empty())?, value.spot))
         };
         let (Some((id, id_spot)), Some((kind, kind_spot))) = (text("id"), text("type")) else {
             let lacking = if text("id").is_none() { "id" } else { "type" };
-            let message = "All nodes must have 'id' and 'type' fields";
-            let number = index + 1;
-            findings
-                .error(ErrorCode::DefinitionMissingKey, node.spot, message)
-                .help(format!("node {number} has no text under `{lacking}`"));
+            report_lacking(index + 1, node, lacking, findings);
             return None;
         };
         let fields = Fields::any(node, &format!("node `{id}`"), findings)?;
@@ -90,6 +84,20 @@ impl<'n> Draft<'n> {
         let op = kind.and_then(|kind| op(kind, id, id_spot, fields, findings));
         Some(Self { id, id_spot, node, depends_on, op })
     }
+}
+
+/// Reports that node `number` has no text under `key`, or what stands there in its place.
+fn report_lacking(number: usize, node: &Node, key: &str, findings: &mut Findings) {
+    let written = node.entry(key).map(|entry| &entry.value);
+    if let Some(value) = written.filter(|it| matches!(it.value, Value::List(_) | Value::Map(_))) {
+        let message = format!("`{key}` of node {number} must be text, not {}", value.shape());
+        findings.error(ErrorCode::DefinitionValue, value.spot, message);
+        return;
+    }
+    let message = "All nodes must have 'id' and 'type' fields";
+    findings
+        .error(ErrorCode::DefinitionMissingKey, node.spot, message)
+        .help(format!("node {number} has no text under `{key}`"));
 }
 
 fn op(
@@ -180,11 +188,11 @@ impl<'n> Links<'n> {
     fn depends_on(&mut self, index: usize, draft: &Draft<'n>, findings: &mut Findings) {
         let Some(field) = &draft.depends_on else { return };
         for item in field.list(findings).unwrap_or_default() {
-            let Value::Text(id) = &item.value else {
+            let Some(id) = item.plain() else {
                 Field { node: item, ..*field }.mistyped("a list of node ids", findings);
                 continue;
             };
-            if let Some(upstream) = self.ids.get(id.as_str()) {
+            if let Some(upstream) = self.ids.get(id) {
                 self.add(*upstream, index);
                 continue;
             }
@@ -220,23 +228,18 @@ impl<'n> Links<'n> {
 
     /// The node that `edge` names under `key`.
     fn end(&self, edge: &Node, key: &str) -> Option<usize> {
-        match &edge.entry(key)?.value.value {
-            Value::Text(id) => self.ids.get(id.as_str()).copied(),
-            _ => None,
-        }
+        self.ids.get(edge.entry(key)?.value.plain()?).copied()
     }
 
     fn edge_problem(&self, number: usize, edge: &Node, key: &str) -> String {
-        match edge.entry(key).map(|entry| &entry.value) {
-            None => format!("edge {number} has no `{key}`"),
-            Some(Node { value: Value::Text(id), .. }) => {
-                let meant = self.meant(id);
-                format!("edge {number}: `{key}` is `{id}`, which is no node; {meant}")
-            }
-            Some(other) => {
-                format!("edge {number}: `{key}` must be text, not {}", other.shape())
-            }
-        }
+        let Some(value) = edge.entry(key).map(|entry| &entry.value) else {
+            return format!("edge {number} has no `{key}`");
+        };
+        let Some(id) = value.plain() else {
+            return format!("edge {number}: `{key}` must be text, not {}", value.shape());
+        };
+        let meant = self.meant(id);
+        format!("edge {number}: `{key}` is `{id}`, which is no node; {meant}")
     }
 
     fn meant(&self, id: &str) -> String {

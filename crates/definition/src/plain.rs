@@ -65,9 +65,9 @@ impl Reading<'_> {
         let text = match &node.value {
             Value::Null => return,
             Value::List(items) => {
-                items.iter().map(scalar).collect::<Option<Vec<_>>>().map(|all| all.join(","))
+                items.iter().map(Node::plain).collect::<Option<Vec<_>>>().map(|all| all.join(","))
             }
-            _ => scalar(node),
+            _ => node.plain().map(str::to_owned),
         };
         match text {
             Some(text) => {
@@ -95,15 +95,6 @@ impl Reading<'_> {
                 format!("Unknown setting `{path}`"),
             )
             .help(help);
-    }
-}
-
-fn scalar(node: &Node) -> Option<String> {
-    match &node.value {
-        Value::Text(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.written.clone()),
-        Value::Bool(flag) => Some(flag.to_string()),
-        Value::Null | Value::List(_) | Value::Map(_) => None,
     }
 }
 

@@ -55,7 +55,7 @@ fn scope(fields: &Fields<'_>, findings: &mut Findings) -> LimitScope {
 
 /// The slots that a step needs: a pool's name, or an object with `name` and `slots`.
 pub(crate) fn pool_use(field: &Field<'_>, findings: &mut Findings) -> Option<PoolUse> {
-    if let Value::Text(_) = field.node.value {
+    if field.node.plain().is_some() {
         return Some(PoolUse { name: field.parsed(findings)?, slots: 1 });
     }
     let fields = Fields::open(field.node, "`pool` of a step", POOL_USE.keys, findings)?;
@@ -171,7 +171,7 @@ fn tag_limit(item: &Field<'_>, findings: &mut Findings) -> Option<TagLimit> {
 fn values(fields: &Fields<'_>, findings: &mut Findings) -> Option<TagValues> {
     let Some(field) = fields.get("value") else { return Some(TagValues::All) };
     let Value::Map(_) = field.node.value else {
-        return field.scalar(findings).map(TagValues::One);
+        return field.text(findings).map(TagValues::One);
     };
     let inner = Fields::open(field.node, "`value` of a tag limit", EACH_VALUE.keys, findings)?;
     let each = inner.get("applyLimitPerUniqueValue").and_then(|it| it.flag(findings));
@@ -181,7 +181,7 @@ fn values(fields: &Fields<'_>, findings: &mut Findings) -> Option<TagValues> {
 fn rate_limit(item: &Field<'_>, findings: &mut Findings) -> Option<RateLimit> {
     let fields = Fields::open(item.node, "rate limit", RATE_LIMIT.keys, findings)?;
     let key = fields.get("key").and_then(|it| it.filled(findings));
-    let value = fields.get("value").and_then(|it| it.scalar(findings));
+    let value = fields.get("value").and_then(|it| it.text(findings));
     if let (Some(value), None) = (fields.get("value"), &key) {
         findings
             .error(ErrorCode::DefinitionValue, value.name_spot, "`value` stands without its `key`")

@@ -152,8 +152,7 @@ impl Writer {
 
     fn shape(&mut self, shape: &Shape) -> Value {
         match shape {
-            Shape::Text => json!({ "type": "string" }),
-            Shape::Plain => json!({ "type": ["string", "number", "boolean"] }),
+            Shape::Text => json!({ "type": ["string", "number", "boolean"] }),
             Shape::Flag => json!({ "type": "boolean" }),
             Shape::Whole(from, to) => json!({ "type": "integer", "minimum": from, "maximum": to }),
             Shape::Signed(most) => json!({ "type": "integer", "minimum": -most, "maximum": most }),

@@ -36,7 +36,7 @@ pub(crate) fn texts(field: &Field<'_>, findings: &mut Findings) -> BTreeMap<Stri
     for entry in fields.iter() {
         let value = match &entry.node.value {
             Value::Map(_) => reference(&entry, findings).map(TextOrSecret::Secret),
-            _ => entry.scalar(findings).map(TextOrSecret::Text),
+            _ => entry.text(findings).map(TextOrSecret::Text),
         };
         texts.extend(value.map(|value| (entry.name.to_owned(), value)));
     }

@@ -154,7 +154,7 @@ pub(crate) fn command(fields: &Fields<'_>, findings: &mut Findings) -> Option<Co
     let sources = sources(fields, cwd.as_deref(), findings);
     let field = field?;
     let command = match &field.node.value {
-        Value::Text(_) => CommandLine::Shell(field.filled(findings)?),
+        _ if field.node.plain().is_some() => CommandLine::Shell(field.filled(findings)?),
         Value::List(items) if items.is_empty() => {
             let message = "`command` must name a program";
             findings
@@ -218,7 +218,7 @@ fn sql(fields: &Fields<'_>, findings: &mut Findings) -> Option<SqlStep> {
     let help = "write a statement, or a list of them: `[\"insert into t select 1\"]`";
     let statements = fields.need("statements", help, findings);
     let statements = match statements {
-        Some(Field { node, .. }) if matches!(node.value, Value::Text(_)) => {
+        Some(Field { node, .. }) if node.plain().is_some() => {
             statements.and_then(|it| it.filled(findings)).into_iter().collect()
         }
         Some(field) => field.texts(findings),

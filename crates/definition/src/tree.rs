@@ -57,6 +57,17 @@ impl Node {
         }
     }
 
+    /// The text of a plain value: text itself, or a number or flag as it was written.
+    pub(crate) fn plain(&self) -> Option<&str> {
+        match &self.value {
+            Value::Text(text) => Some(text),
+            Value::Number(number) => Some(&number.written),
+            Value::Bool(true) => Some("true"),
+            Value::Bool(false) => Some("false"),
+            Value::Null | Value::List(_) | Value::Map(_) => None,
+        }
+    }
+
     /// The value of `key`, if this is an object that has it.
     pub(crate) fn entry(&self, key: &str) -> Option<&Entry> {
         match &self.value {

@@ -11,7 +11,7 @@ pub(crate) const RESOURCE: &[Key] = &[
     key("timeout", Shape::Duration, "how long one request may take").or("\"60s\""),
 ];
 
-const TEXTS_OR_SECRETS: Shape = Shape::Map(&Shape::Either(&[Shape::Plain, Shape::Object(&SECRET)]));
+const TEXTS_OR_SECRETS: Shape = Shape::Map(&Shape::Either(&[Shape::Text, Shape::Object(&SECRET)]));
 
 /// A reference to a secret.
 pub(crate) const SECRET: Object = Object {

@@ -44,10 +44,8 @@ pub(crate) enum Presence {
 /// What a key may hold.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Shape {
-    /// Text.
-    Text,
     /// Text, or a number or flag that is taken as it is written.
-    Plain,
+    Text,
     /// True or false.
     Flag,
     /// A whole number from the first to the second.
@@ -135,10 +133,10 @@ impl Key {
 }
 
 /// A list of texts, or of numbers and flags that are taken as they are written.
-pub(crate) const TEXTS: Shape = Shape::List(0, &Shape::Plain);
+pub(crate) const TEXTS: Shape = Shape::List(0, &Shape::Text);
 
 /// Texts by name.
-pub(crate) const TEXT_MAP: Shape = Shape::Map(&Shape::Plain);
+pub(crate) const TEXT_MAP: Shape = Shape::Map(&Shape::Text);
 
 /// Any object.
 pub(crate) const ANY_OBJECT: Shape = Shape::Map(&Shape::Any);

@@ -96,7 +96,7 @@ pub(crate) const RATE_LIMIT: Object = Object {
     one_of: &[],
     keys: &[&[
         key("key", Shape::Text, "the label's key; all runs count when left out"),
-        key("value", Shape::Plain, "the label's value; any when left out"),
+        key("value", Shape::Text, "the label's value; any when left out"),
         key("limit", Shape::Whole(1, COUNT_MAX), "how many starts").needed(),
         key("per", Shape::Duration, "in which time, at most 7 days").needed(),
         SCOPE,

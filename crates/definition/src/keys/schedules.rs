@@ -72,7 +72,7 @@ const SHARED: &[Key] = &[
 /// Which partitions a tick asks for.
 const PARTITIONS: Shape = Shape::Either(&[
     Shape::Words(&["all", "latest"]),
-    Shape::Map(&Shape::Either(&[Shape::Plain, TEXTS])),
+    Shape::Map(&Shape::Either(&[Shape::Text, TEXTS])),
 ]);
 
 /// What a schedule leaves out.

@@ -42,7 +42,7 @@ pub(crate) const STEPS: &[StepKeys] = &[
 pub(crate) const COMMAND: &[Key] = &[
     key(
         "command",
-        Shape::Either(&[Shape::List(1, &Shape::Plain), Shape::Text]),
+        Shape::Either(&[Shape::List(1, &Shape::Text), Shape::Text]),
         "the program and its arguments as a list, or a line for `/bin/sh -c`",
     )
     .needed(),
@@ -119,7 +119,7 @@ pub(crate) const SQL: &[Key] = &[
         .needed(),
     key(
         "statements",
-        Shape::Either(&[Shape::List(1, &Shape::Plain), Shape::Text]),
+        Shape::Either(&[Shape::List(1, &Shape::Text), Shape::Text]),
         "a statement or a list of them, run in order in one transaction",
     )
     .needed(),

@@ -74,7 +74,7 @@ fn a_file_that_cannot_be_read_is_named_as_one_that_may_declare_what_is_missing()
 
 #[test]
 fn nothing_is_said_of_the_content_of_what_could_not_be_read() {
-    let broken = "assets:\n  rows: {io: 5, step: {kind: sql, resource: db, statements: select 1}}\n\
+    let broken = "assets:\n  rows: {io: [5], step: {kind: sql, resource: db, statements: select 1}}\n\
                   resources: {db: {kind: sqlite, path: a.db}}\nhandlers: {'App.*': {comand: [x]}}\n\
                   pools: {p: {slots: none}}\nio: {lake: {kind: csv, base: lake}}\n";
     let reads = "assets:\n  sum:\n    deps: [rows]\n    io: lake\n    pool: {name: p, slots: 9}\n\

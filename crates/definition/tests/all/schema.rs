@@ -86,7 +86,11 @@ impl Walk {
         };
         let closed = schema.get("additionalProperties") == Some(&json!(false));
         let known = |key: &String| schema.pointer(&format!("/properties/{key}")).is_some();
-        schema.get("type").is_some_and(|wanted| wanted == shape)
+        let is_of = |wanted: &Value| match wanted {
+            Value::Array(shapes) => shapes.iter().any(|it| it == shape),
+            one => one == shape,
+        };
+        schema.get("type").is_some_and(is_of)
             && (!closed || value.as_object().is_none_or(|map| map.keys().all(known)))
     }
 }

@@ -3,8 +3,9 @@
 use millstream_definition::parse_file;
 use millstream_model::partitions::{Cadence, DynamicPartitions, TimeWindowPartitions};
 use millstream_model::{
-    Builtin, ErrorCode, HandlerTarget, HumanDuration, IoDef, Isolation, JobShape, LimitScope,
-    MetadataKind, PartitionsDef, ReadSource, ResourceDef, Severity, StepConfig, TagValues,
+    Builtin, CommandLine, ErrorCode, HandlerTarget, HumanDuration, IoDef, Isolation, JobShape,
+    LimitScope, MetadataKind, PartitionsDef, ReadSource, ResourceDef, Severity, StepConfig,
+    TagValues,
 };
 
 use crate::{errors, load};
@@ -43,6 +44,41 @@ fn r182_a_library_need_not_declare_anything_and_is_no_job() {
     assert_eq!(found[0].message, "A file whose name begins with `_` is a library, and no job");
     assert_eq!(errors("_reusable.yaml", "handler: {}")[0].code, ErrorCode::DefinitionUnknownKey);
     assert_eq!(errors("reusable.yaml", "null")[0].message, "YAML parse error: the file is empty");
+}
+
+#[test]
+fn numbers_and_flags_are_taken_as_they_are_written_where_text_is_wanted() {
+    let manifest = load(
+        "1.yaml",
+        "{name: 1, description: 5.10, nodes: [{id: 1, type: command, command: true}, \
+         {id: 2, type: noop, depends_on: [1], pool: 7}, {id: true, type: noop}], \
+         edges: [{from: 2, to: true}]}",
+    );
+    let job = &manifest.jobs[0];
+    assert_eq!(job.description.as_deref(), Some("5.10"));
+    let JobShape::Ops(ops) = &job.shape else { panic!("{job:?}") };
+    let links: Vec<(&str, Vec<&str>)> = ops
+        .iter()
+        .map(|op| (op.id.as_str(), op.depends_on.iter().map(|id| id.as_str()).collect()))
+        .collect();
+    assert_eq!(links, [("1", vec![]), ("2", vec!["1"]), ("true", vec!["2"])]);
+    assert!(matches!(&ops[0].step, StepConfig::Command(step)
+        if step.command == CommandLine::Shell("true".to_owned())));
+    assert_eq!(ops[1].pool.as_ref().map(|pool| pool.name.as_str()), Some("7"));
+    let manifest = load(
+        "a.yaml",
+        "{assets: {7: {group: 1.10, deps: [8], partitions: 9, step: {kind: sql, resource: 3, \
+         statements: 4}}, 8: {}}, partitions: {9: {kind: daily, start: 2026-01-01}}}",
+    );
+    let asset = &manifest.assets[0];
+    assert_eq!((asset.group.as_str(), asset.deps[0].to_string().as_str()), ("1.10", "8"));
+    assert_eq!(asset.partitions.as_ref().map(|name| name.as_str()), Some("9"));
+    let found = errors("a.yaml", "nodes: [{id: [1], type: noop}, {id: a, type: {}}]");
+    let found: Vec<&str> = found.iter().map(|it| it.message.as_str()).collect();
+    assert_eq!(
+        found,
+        ["`id` of node 1 must be text, not a list", "`type` of node 2 must be text, not an object"]
+    );
 }
 
 #[test]
