@@ -260,7 +260,8 @@ impl<'n> Field<'n> {
         self.parsed_list(findings)
     }
 
-    /// The entries of an object whose values are plain: text, or a number or flag as written.
+    /// The entries of an object whose values are plain: text, or a number or flag as written; an
+    /// entry that is null counts as left out.
     pub(crate) fn text_map(&self, findings: &mut Findings) -> BTreeMap<String, String> {
         let Value::Map(entries) = &self.node.value else {
             self.mistyped("an object with texts as values", findings);
@@ -270,7 +271,7 @@ impl<'n> Field<'n> {
         for entry in entries {
             if let Some(text) = entry.value.plain() {
                 map.insert(entry.key.clone(), text.to_owned());
-            } else {
+            } else if entry.value.value != Value::Null {
                 let shape = entry.value.shape();
                 let message = format!("`{}.{}` must be text, not {shape}", self.name, entry.key);
                 findings.error(ErrorCode::DefinitionValue, entry.value.spot, message);

@@ -82,6 +82,20 @@ fn numbers_and_flags_are_taken_as_they_are_written_where_text_is_wanted() {
 }
 
 #[test]
+fn a_variable_or_a_label_that_is_null_counts_as_left_out() {
+    let manifest = load(
+        "a.yaml",
+        "{tags: {team: null, rank: 1}, \
+         nodes: [{id: a, type: command, command: [ls], env: {C: null, D: 1}}]}",
+    );
+    let job = &manifest.jobs[0];
+    assert_eq!(job.tags.keys().collect::<Vec<_>>(), ["rank"]);
+    let JobShape::Ops(ops) = &job.shape else { panic!("{job:?}") };
+    let StepConfig::Command(step) = &ops[0].step else { panic!("{ops:?}") };
+    assert_eq!(step.env.keys().collect::<Vec<_>>(), ["D"]);
+}
+
+#[test]
 fn an_asset_takes_all_its_keys() {
     let manifest = load(
         "a.yaml",
