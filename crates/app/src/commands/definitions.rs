@@ -86,19 +86,8 @@ async fn status(client: &Client, global: &Global) -> Result<(), AppError> {
     if let Some(reason) = status.pointer("/local_source/stale").and_then(Value::as_str) {
         output::line(&format!("STALE: {reason}"));
     }
-    for error in rows(&status, "errors").iter().chain(rows(&status, "warnings")) {
-        output::line(&format!(
-            "{}:{}:{}: {} [{}]",
-            text(error, "/place/file"),
-            text(error, "/place/line"),
-            text(error, "/place/column"),
-            text(error, "/message"),
-            text(error, "/code")
-        ));
-        if let Some(help) = error.get("help").and_then(Value::as_str) {
-            output::line(&format!("  help: {help}"));
-        }
-    }
+    show_findings(rows(&status, "errors"));
+    show_findings(rows(&status, "warnings"));
     for file in rows(&status, "files") {
         let name = text(file, "/name");
         let is_broken = text(file, "/state") == "last_good";
@@ -113,6 +102,22 @@ async fn status(client: &Client, global: &Global) -> Result<(), AppError> {
         }
     }
     Ok(())
+}
+
+/// Says what is wrong, each finding with its place and the way out.
+fn show_findings(findings: &[Value]) {
+    for found in findings {
+        let file = text(found, "/place/file");
+        let place = match text(found, "/place/line").as_str() {
+            // It is about the file as a whole.
+            "0" => file,
+            line => format!("{file}:{line}:{}", text(found, "/place/column")),
+        };
+        output::line(&format!("{place}: {} [{}]", text(found, "/message"), text(found, "/code")));
+        if let Some(help) = found.get("help").and_then(Value::as_str) {
+            output::line(&format!("  help: {help}"));
+        }
+    }
 }
 
 /// Lists the files that versions are kept of.
@@ -143,23 +148,59 @@ fn standing(state: &str) -> &str {
     }
 }
 
+/// Has the folder read now, and says what is live then and what is wrong: whoever read a file
+/// first, so that a server which was quicker hides nothing.
 async fn scan(client: &Client, global: &Global, accept: bool) -> Result<(), AppError> {
-    let answer =
+    let mut answer =
         client.post("/api/v1/definitions/scan", &json!({ "accept_deletions": accept })).await?;
+    let status = client.get("/api/v1/definitions").await?;
+    let (live, broken) = standings(rows(&status, "files"));
+    let errors = rows(&status, "errors");
     if global.json {
+        if let Some(answer) = answer.as_object_mut() {
+            let now = [("live", live.into()), ("broken", broken.into()), ("errors", errors.into())];
+            answer.extend(now.map(|(key, value): (_, Value)| (key.to_owned(), value)));
+        }
         output::json(&answer);
-    } else if let Some(reason) = answer.get("stale").and_then(Value::as_str) {
-        output::line(&format!("Nothing changed: {reason}"));
     } else {
-        output::line(&format!(
-            "{} file(s): {} loaded, {} with new errors, {} deleted",
-            text(&answer, "/files"),
-            text(&answer, "/loaded"),
-            text(&answer, "/failed"),
-            text(&answer, "/deleted")
-        ));
+        show_findings(errors);
+        show_scan(&answer, live, broken);
     }
-    Ok(())
+    if broken > 0 { Err(AppError::Failed) } else { Ok(()) }
+}
+
+/// How many files are live with what they hold, and how many hold errors.
+fn standings(files: &[Value]) -> (usize, usize) {
+    let count = |states: &[FileState]| {
+        let is_one = |file: &&Value| {
+            let state = file.get("state").cloned().unwrap_or_default();
+            serde_json::from_value(state).is_ok_and(|state: FileState| states.contains(&state))
+        };
+        files.iter().filter(is_one).count()
+    };
+    let live = count(&[FileState::Live, FileState::Stale]);
+    (live, count(&[FileState::LastGood, FileState::Broken]))
+}
+
+fn show_scan(answer: &Value, live: usize, broken: usize) {
+    if let Some(reason) = answer.get("stale").and_then(Value::as_str) {
+        return output::line(&format!("Nothing changed: {reason}"));
+    }
+    if answer.get("files").is_none() {
+        return output::line("No daemon has answered; the files are read once one runs.");
+    }
+    output::line(&format!("{} file(s): {live} live, {broken} with errors", text(answer, "/files")));
+    let count = |key| answer.get(key).and_then(Value::as_u64).unwrap_or_default();
+    let news = [("loaded", "loaded"), ("failed", "with new errors"), ("deleted", "deleted")];
+    let news = news.map(|(key, says)| (count(key), says));
+    let news: Vec<String> = news
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, says)| format!("{count} {says}"))
+        .collect();
+    if !news.is_empty() {
+        output::line(&format!("New since they were last read: {}", news.join(", ")));
+    }
 }
 
 fn validate(global: &Global, paths: &[PathBuf]) -> Result<(), AppError> {

@@ -104,12 +104,33 @@ fn r184_a_scan_by_hand_returns_with_its_counts() {
     let _server = project.serve();
     project.write("dags/second.json", NOOP);
     project.write("dags/third.json", "{");
-    let scan = project.json(&["definitions", "scan"]);
-    assert_eq!(scan["files"], 3, "{scan}");
+    let scan = project.run(&["definitions", "scan", "--json"]);
+    assert_eq!((scan.code, &scan.json()["files"]), (1, &3.into()), "{scan:?}");
     assert_eq!(jobs(&project.json(&["definitions", "status"])), ["first", "second"]);
+    project.write("dags/third.json", NOOP);
     let text = project.run(&["definitions", "scan"]);
     assert_eq!(text.code, 0, "{text:?}");
-    assert!(text.out.contains("3 file(s)"), "{text:?}");
+    assert!(text.out.contains("3 file(s): 3 live, 0 with errors"), "{text:?}");
+}
+
+#[test]
+fn r184_a_scan_says_what_is_live_and_what_is_wrong_whoever_read_it_first() {
+    let project = Project::new();
+    project.write("dags/x.yaml", "nodes: [");
+    project.write("dags/y.yaml", NOOP);
+    // With no server the command reads all when it opens the project, before it scans.
+    for _ in 0..2 {
+        let text = project.run(&["definitions", "scan"]);
+        assert_eq!(text.code, 1, "{text:?}");
+        assert!(text.out.contains("2 file(s): 1 live, 1 with errors"), "{text:?}");
+        assert!(text.out.contains("x.yaml:1:") && text.out.contains("help:"), "{text:?}");
+    }
+    let json = project.run(&["definitions", "scan", "--json"]);
+    assert_eq!(
+        (json.code, &json.json()["live"], &json.json()["broken"]),
+        (1, &1.into(), &1.into())
+    );
+    assert_eq!(json.json()["errors"][0]["place"]["file"], "x.yaml");
 }
 
 #[test]
