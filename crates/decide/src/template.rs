@@ -2,7 +2,7 @@
 //!
 //! Strict: a name that is not known is an error. What one template may cost is bounded.
 
-use minijinja::value::Serde;
+use minijinja::value::{Serde, Value as Filled};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 use serde_json::Value;
 
@@ -43,6 +43,7 @@ impl<'a> Templates<'a> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_fuel(Some(FUEL));
+        add_default(&mut environment);
         Self { environment, names }
     }
 
@@ -106,6 +107,20 @@ impl<'a> Templates<'a> {
         let problem = problem(&self.environment, (template, self.names), error);
         TemplateError { template: template.chars().take(200).collect(), problem }
     }
+}
+
+/// Has `default` also take the place of what is null, as in the templates of steps.
+pub(crate) fn add_default(environment: &mut Environment<'_>) {
+    environment.add_filter("default", or_default);
+    environment.add_filter("d", or_default);
+}
+
+fn or_default(value: &Filled, other: Option<Filled>, lax: Option<bool>) -> Filled {
+    let is_missing = value.is_undefined() || value.is_none();
+    if is_missing || (lax == Some(true) && !value.is_true()) {
+        return other.unwrap_or_else(|| Filled::from(""));
+    }
+    value.clone()
 }
 
 /// What is wrong with `template`, which was rendered with `names`.
@@ -187,6 +202,13 @@ mod tests {
         let error = Templates::over(&names).text("{{ run.tags.batch }}").unwrap_err();
         assert!(error.to_string().contains("{{ run.tags.batch }}"), "{error}");
         assert!(Templates::over(&names).json(&json!("{{ nothing }}")).is_err());
+    }
+
+    #[test]
+    fn a_default_takes_the_place_of_what_is_null() {
+        let names = json!({ "run": { "graph": null, "n": 0 } });
+        let text = "{{ run.graph | default('sec') }}{{ run.n | d(7) }}{{ run.x | default(1) }}";
+        assert_eq!(Templates::over(&names).text(text).unwrap(), "sec01");
     }
 
     #[test]

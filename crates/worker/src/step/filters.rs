@@ -44,6 +44,16 @@ pub(super) fn shell_quoted(text: &Value) -> Value {
     Value::from_safe_string(format!("'{}'", text.to_string().replace('\'', "'\\''")))
 }
 
+/// The value, or `other` where it is undefined or null; with `true` behind `other` also where it is
+/// empty, 0 or false.
+pub(super) fn or_default(value: &Value, other: Option<Value>, lax: Option<bool>) -> Value {
+    let is_missing = value.is_undefined() || value.is_none();
+    if is_missing || (lax == Some(true) && !value.is_true()) {
+        return other.unwrap_or_else(|| Value::from(""));
+    }
+    value.clone()
+}
+
 /// Puts a value into a line for the shell.
 pub(super) fn for_shell(
     output: &mut Output<'_>,

@@ -14,7 +14,7 @@ use minijinja::value::{Enumerator, Object, ObjectRepr, Serde, Value};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 use serde_json::{Map, Value as Json};
 
-use super::filters::{for_path, for_shell, for_sql, identifier, shell_quoted, snake};
+use super::filters::{for_path, for_shell, for_sql, identifier, or_default, shell_quoted, snake};
 
 /// How much work one template may be; a loop over a large result ends here.
 const FUEL: u64 = 1_000_000;
@@ -179,6 +179,8 @@ fn environment() -> Environment<'static> {
     environment.add_filter("snake", snake);
     environment.add_filter("identifier", identifier);
     environment.add_filter("shell", shell_quoted);
+    environment.add_filter("default", or_default);
+    environment.add_filter("d", or_default);
     environment
 }
 
@@ -350,6 +352,23 @@ mod tests {
         ] {
             assert_eq!(templates.render(text).as_deref(), Ok(wanted), "{text}");
         }
+    }
+
+    #[test]
+    fn a_default_takes_the_place_of_what_is_null_or_undefined_and_of_nothing_else() {
+        let document = json!({ "tenant": {"id": "jfk", "name": null, "rank": 0}, "trigger": {} });
+        let Json::Object(document) = document else { unreachable!() };
+        let json = Cow::Owned(document);
+        let templates = Templates::new(Sight { json, declared_env: Cow::default(), module: None });
+        for (text, wanted) in [
+            ("{{ tenant.name | default('x') }}", "x"),
+            ("{{ tenant.name | d }}|{{ trigger.day | default('all') }}", "|all"),
+            ("{{ tenant.rank | default(7) }} {{ tenant.rank | default(7, true) }}", "0 7"),
+        ] {
+            assert_eq!(templates.render(text).as_deref(), Ok(wanted), "{text}");
+        }
+        let line = templates.render_shell("echo {{ tenant.name | default('x') }}");
+        assert_eq!(line.as_deref(), Ok("echo x"));
     }
 
     #[test]
