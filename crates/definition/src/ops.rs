@@ -137,12 +137,17 @@ fn with_config<'n>(kind: Kind, node: Fields<'n>, findings: &mut Findings) -> Opt
     }
     let Some(config) = node.get("config") else {
         let Some((key, help)) = kind.needed_key() else { return Some(node) };
-        if node.get(key).is_none() {
-            let message = format!("The {} has no `config`", node.what);
-            findings.error(ErrorCode::DefinitionMissingKey, node.spot, message).help(help);
-            return None;
+        if node.get(key).is_some() {
+            return Some(node);
         }
-        return Some(node);
+        // One that is only mistyped has been reported as that.
+        if !node.iter().any(|field| field.name != key && nearest(field.name, [key]).is_some()) {
+            let message = format!("The {} has no `config`", node.what);
+            findings
+                .error(ErrorCode::DefinitionMissingKey, node.spot, message)
+                .help(format!("put `{key}` into it, or into the node itself; {help}"));
+        }
+        return None;
     };
     let inner = Fields::any(config.node, &format!("config of {}", node.what), findings)?;
     if kind != Kind::Local {

@@ -543,3 +543,15 @@ fn r145_the_labels_that_a_sensor_gives_are_checked_but_for_templates() {
     assert_eq!(found[0].message, "`dagster/max_retries` cannot be `1001`");
     load("a.yaml", &sensor("dagster/priority: '{{ tenant.id }}'"));
 }
+
+#[test]
+fn the_keys_of_a_kind_may_stand_in_the_node_itself_and_a_mistyped_one_is_reported_once() {
+    assert_eq!(load("a.yaml", "nodes: [{id: a, type: command, command: [ls]}]").jobs.len(), 1);
+    let found = errors("a.yaml", "nodes: [{id: a, type: command, comand: [ls]}]");
+    let found: Vec<&str> = found.iter().map(|it| it.message.as_str()).collect();
+    assert_eq!(found, ["Unknown key `comand` in the node `a`"]);
+    let found = errors("a.yaml", "nodes: [{id: a, type: command}]");
+    assert_eq!(found[0].message, "The node `a` has no `config`");
+    let help = found[0].help.as_deref().unwrap();
+    assert!(help.starts_with("put `command` into it, or into the node itself; "), "{help}");
+}
