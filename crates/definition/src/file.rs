@@ -3,7 +3,7 @@
 use millstream_model::{ContentHash, Diagnostic, ErrorCode, FileManifest, is_library};
 
 use crate::draft::{self, Draft};
-use crate::fields::{Field, Fields, unknown_key};
+use crate::fields::{Field, Fields, is_known, unknown_key};
 use crate::finding::{Findings, Spot};
 use crate::places::Places;
 use crate::reader::Reader;
@@ -155,19 +155,43 @@ fn read(path: &str, root: &Node, reader: &mut Reader) {
                 .findings
                 .error(ErrorCode::DefinitionValue, nodes.key_spot, message)
                 .help("take the `_` off its name, or put the job under `jobs`");
-            return;
         }
-        None if has_sections || is_library => {}
-        _ => return jobs::of_file(path, root, reader),
+        None if has_sections || is_library => {
+            let what = "definition file";
+            let Some(fields) = Fields::any(root, what, &mut reader.findings) else { return };
+            for field in fields.iter().filter(|field| !is_section(field.name)) {
+                unknown_key(&field, what, keys::SECTIONS.keys, &mut reader.findings);
+            }
+            sections(&fields, reader);
+        }
+        _ => {
+            jobs::of_file(path, root, reader);
+            let Some(fields) = Fields::any(root, "job file", &mut reader.findings) else { return };
+            refuse_beside_nodes(&fields, reader);
+            // What they declare is no more unknown to others than what a good file declares.
+            sections(&fields, reader);
+        }
     }
-    let what = "definition file";
-    let Some(fields) = Fields::any(root, what, &mut reader.findings) else { return };
-    for field in fields.iter().filter(|field| !is_section(field.name)) {
-        unknown_key(&field, what, keys::SECTIONS.keys, &mut reader.findings);
-    }
+}
+
+/// Reads each section among `fields`.
+fn sections(fields: &Fields<'_>, reader: &mut Reader) {
     for (name, section) in SECTIONS {
         if let Some(field) = fields.get(name) {
             section(&field, reader);
         }
+    }
+}
+
+/// Reports each section that stands beside the `nodes` of a file that is one job.
+fn refuse_beside_nodes(fields: &Fields<'_>, reader: &mut Reader) {
+    for field in fields.iter().filter(|it| is_known(it.name, keys::SECTIONS.keys)) {
+        let name = field.name;
+        let message = format!("A file with `nodes` is one job, and cannot have `{name}` beside it");
+        reader.findings.error(ErrorCode::DefinitionUnknownKey, field.name_spot, message).help(
+            format!(
+                "put `nodes` below a job's name under `jobs:`, or `{name}` into a file of its own"
+            ),
+        );
     }
 }

@@ -6,9 +6,10 @@ use millstream_model::{
     ErrorCode, JobDef, JobName, JobShape, OpDef, RetryFrom, RunRetries, StepConfig,
 };
 
-use crate::fields::{Field, Fields, parsed};
+use crate::fields::{Field, Fields, is_known, parsed, unknown_key};
 use crate::file::stem;
 use crate::finding::{Findings, Spot};
+use crate::keys::SECTIONS;
 use crate::keys::jobs::{JOB, JOB_FILE, RUN_RETRIES};
 use crate::ops;
 use crate::queue;
@@ -28,8 +29,13 @@ const FROM: &[(&str, RetryFrom)] = &[("failure", RetryFrom::Failure), ("start", 
 
 /// Reads a file whose top level has `nodes`: one job, named by the file's `path`.
 pub(crate) fn of_file(path: &str, root: &Node, reader: &mut Reader) {
-    let known = JOB_FILE.keys;
-    let Some(fields) = Fields::open(root, "job file", known, &mut reader.findings) else { return };
+    let what = "job file";
+    let Some(fields) = Fields::any(root, what, &mut reader.findings) else { return };
+    // A section beside `nodes` is reported as what it is.
+    let is_strange = |name| !is_known(name, JOB_FILE.keys) && !is_known(name, SECTIONS.keys);
+    for field in fields.iter().filter(|field| is_strange(field.name)) {
+        unknown_key(&field, what, JOB_FILE.keys, &mut reader.findings);
+    }
     let stem = stem(path);
     let name: Option<JobName> = parsed(stem, Spot::FILE, &mut reader.findings);
     if let Some(field) = fields.get("name")

@@ -8,6 +8,7 @@ use millstream_model::{
     TagValues,
 };
 
+use crate::location::check_new;
 use crate::{errors, load};
 
 #[test]
@@ -554,4 +555,16 @@ fn the_keys_of_a_kind_may_stand_in_the_node_itself_and_a_mistyped_one_is_reporte
     assert_eq!(found[0].message, "The node `a` has no `config`");
     let help = found[0].help.as_deref().unwrap();
     assert!(help.starts_with("put `command` into it, or into the node itself; "), "{help}");
+}
+
+#[test]
+fn sections_beside_nodes_are_reported_as_such_and_what_they_declare_is_known() {
+    let text = "resources: {db: {kind: sqlite, path: a.db}}\n\
+                nodes: [{id: a, type: sql, resource: db, statements: select 1}]\n";
+    let check = check_new(&[("etl.yaml", text)]);
+    assert_eq!(check.diagnostics, []);
+    let found = errors("etl.yaml", text);
+    let messages: Vec<&str> = found.iter().map(|it| it.message.as_str()).collect();
+    assert_eq!(messages, ["A file with `nodes` is one job, and cannot have `resources` beside it"]);
+    assert!(found[0].help.as_deref().unwrap().contains("`jobs:`"), "{found:?}");
 }
