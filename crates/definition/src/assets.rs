@@ -6,7 +6,7 @@ use millstream_model::{
     AssetDef, AssetKey, ErrorCode, IoName, MetadataValue, PartitionsName, StepConfig,
 };
 
-use crate::fields::{Field, Fields, parsed};
+use crate::fields::{Field, Fields, is_known, parsed};
 use crate::finding::Findings;
 use crate::jobs;
 use crate::keys::assets::ASSET;
@@ -27,7 +27,14 @@ pub(crate) fn section(field: &Field<'_>, reader: &mut Reader) {
         return;
     };
     let mut seen = BTreeSet::new();
+    let mut empty: Option<Field<'_>> = None;
     for entry in assets.iter() {
+        let before = empty.take();
+        empty = (entry.node.value == Value::Null).then_some(entry);
+        if let Some(before) = before.filter(|_| is_key_of_asset(&entry)) {
+            refuse_outdented(&before, &entry, reader);
+            continue;
+        }
         let key: Option<AssetKey> = parsed(entry.name, entry.name_spot, &mut reader.findings);
         let what = format!("asset `{}`", entry.name);
         let fields = Fields::open_or_empty(entry.node, &what, ASSET.keys, &mut reader.findings);
@@ -136,6 +143,26 @@ fn note_places(key: &AssetKey, entry: &Field<'_>, fields: &Fields<'_>, reader: &
             }
         }
     }
+}
+
+/// Whether what stands where an asset does is rather a key of one.
+fn is_key_of_asset(entry: &Field<'_>) -> bool {
+    let is_asset = match &entry.node.value {
+        Value::Null => true,
+        Value::Map(fields) => fields.iter().all(|field| is_known(&field.key, ASSET.keys)),
+        _ => false,
+    };
+    is_known(entry.name, ASSET.keys) && !is_asset
+}
+
+/// Reports a key of the asset `before` that stands beside it and not below.
+fn refuse_outdented(before: &Field<'_>, entry: &Field<'_>, reader: &mut Reader) {
+    let (asset, key) = (before.name, entry.name);
+    let message = format!("`{key}` stands beside the asset `{asset}`, which has nothing below it");
+    reader
+        .findings
+        .error(ErrorCode::DefinitionUnknownKey, entry.name_spot, message)
+        .help(format!("write `{key}` deeper than `{asset}`, as a key of it"));
 }
 
 /// Reports an asset whose key was there before, written differently (`a` and `\a`).

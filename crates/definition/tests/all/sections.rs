@@ -568,3 +568,13 @@ fn sections_beside_nodes_are_reported_as_such_and_what_they_declare_is_known() {
     assert_eq!(messages, ["A file with `nodes` is one job, and cannot have `resources` beside it"]);
     assert!(found[0].help.as_deref().unwrap().contains("`jobs:`"), "{found:?}");
 }
+
+#[test]
+fn a_key_of_an_asset_that_stands_beside_it_is_told_where_it_belongs() {
+    let found = errors("a.yaml", "assets:\n  x:\n  step: {kind: noop}\n");
+    let [found] = &found[..] else { panic!("{found:?}") };
+    assert_eq!(found.message, "`step` stands beside the asset `x`, which has nothing below it");
+    assert_eq!(found.place.line, 3);
+    let manifest = load("a.yaml", "assets:\n  x:\n  tags: {deps: [x]}\n  kinds:\n");
+    assert_eq!(manifest.assets.len(), 3);
+}
