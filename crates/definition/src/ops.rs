@@ -95,9 +95,11 @@ fn report_lacking(number: usize, node: &Node, key: &str, findings: &mut Findings
         return;
     }
     let message = "All nodes must have 'id' and 'type' fields";
-    findings
-        .error(ErrorCode::DefinitionMissingKey, node.spot, message)
-        .help(format!("node {number} has no text under `{key}`"));
+    let help = match (key, node.entry("kind")) {
+        ("type", Some(_)) => format!("node {number} has `kind`; in a node that key is `type`"),
+        _ => format!("node {number} has no text under `{key}`"),
+    };
+    findings.error(ErrorCode::DefinitionMissingKey, node.spot, message).help(help);
 }
 
 fn op(

@@ -95,7 +95,10 @@ impl Kind {
 /// The step in an asset's `step` object.
 pub(crate) fn of_asset(field: &Field<'_>, findings: &mut Findings) -> Option<StepConfig> {
     let fields = Fields::any(field.node, "step", findings)?;
-    let help = one_of("", StepConfig::KINDS);
+    let help = match fields.get("type") {
+        Some(_) => "it has `type`; in the step of an asset that key is `kind`".to_owned(),
+        None => one_of("", StepConfig::KINDS),
+    };
     let kind = fields.need("kind", &help, findings)?;
     let kind = Kind::named(kind.str(findings)?, kind.node.spot, findings)?;
     let mut known = vec![KIND, kind.keys()];

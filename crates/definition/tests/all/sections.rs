@@ -578,3 +578,12 @@ fn a_key_of_an_asset_that_stands_beside_it_is_told_where_it_belongs() {
     let manifest = load("a.yaml", "assets:\n  x:\n  tags: {deps: [x]}\n  kinds:\n");
     assert_eq!(manifest.assets.len(), 3);
 }
+
+#[test]
+fn a_kind_under_the_key_of_the_other_form_is_told_the_right_key() {
+    let help = |text: &str| errors("a.yaml", text)[0].help.clone().unwrap();
+    let found = help("nodes: [{id: a, kind: noop}]");
+    assert_eq!(found, "node 1 has `kind`; in a node that key is `type`");
+    let found = help("assets: {a: {step: {type: noop}}}");
+    assert_eq!(found, "it has `type`; in the step of an asset that key is `kind`");
+}
