@@ -8,9 +8,10 @@ use millstream_model::{
     below_project, why_no_source,
 };
 
-use crate::fields::{Field, Fields, one_of};
+use crate::fields::{Field, Fields, is_known, one_of, unknown_key};
 use crate::finding::{Findings, Spot};
 use crate::http;
+use crate::keys::assets::ASSET;
 use crate::keys::steps::{OF_ASSET, PIPES, STEPS, TABLE};
 use crate::keys::{KIND, Key};
 use crate::python;
@@ -110,9 +111,24 @@ pub(crate) fn of_asset(field: &Field<'_>, findings: &mut Findings) -> Option<Ste
             extra = config.iter().map(|it| (it.name.to_owned(), it.node.json())).collect();
         }
     }
-    fields.refuse_unknown(&known, findings);
+    for field in fields.iter().filter(|field| !is_known(field.name, &known)) {
+        if is_known(field.name, ASSET.keys) {
+            refuse_key_of_asset(&field, findings);
+        } else {
+            unknown_key(&field, &fields.what, &known, findings);
+        }
+    }
     template::check_all(field.node, findings);
     config(kind, &fields, extra, findings)
+}
+
+/// Reports a key in an asset's step that belongs to the asset.
+fn refuse_key_of_asset(field: &Field<'_>, findings: &mut Findings) {
+    let name = field.name;
+    let message = format!("Unknown key `{name}` in the step");
+    findings
+        .error(ErrorCode::DefinitionUnknownKey, field.name_spot, message)
+        .help(format!("`{name}` is a key of the asset: write it beside `step`"));
 }
 
 /// The configuration of a step of `kind`; `extra` is what a local step's handler sees.

@@ -587,3 +587,13 @@ fn a_kind_under_the_key_of_the_other_form_is_told_the_right_key() {
     let found = help("assets: {a: {step: {type: noop}}}");
     assert_eq!(found, "it has `type`; in the step of an asset that key is `kind`");
 }
+
+#[test]
+fn a_key_of_the_asset_in_its_step_is_told_where_it_belongs() {
+    for key in ["retry", "timeout", "pool"] {
+        let found = errors("a.yaml", &format!("assets: {{a: {{step: {{kind: noop, {key}: 3}}}}}}"));
+        assert_eq!(found[0].message, format!("Unknown key `{key}` in the step"));
+        let help = found[0].help.as_deref().unwrap();
+        assert_eq!(help, format!("`{key}` is a key of the asset: write it beside `step`"));
+    }
+}
