@@ -29,6 +29,7 @@ pub fn holds(condition: &str, names: &Value) -> Result<bool, ConditionError> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
     environment.set_fuel(Some(FUEL));
+    template::add_default(&mut environment);
     let said = environment.render_str(condition, Serde(names)).map_err(|error| {
         let problem = template::problem(&environment, (condition, names), &error);
         fail(format!("cannot be evaluated: {problem}"))

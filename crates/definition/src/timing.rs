@@ -77,10 +77,15 @@ pub(crate) fn retry(fields: &Fields<'_>, findings: &mut Findings) -> Option<Retr
         }
         Value::Text(text) if text.is_empty() => Some(RetryPolicy::NEVER),
         _ => {
-            let message = format!("`retry` is {}, which means no retry", field.node.shape());
+            let written = match &field.node.value {
+                Value::Number(_) | Value::Bool(_) => field.node.plain(),
+                _ => None,
+            };
+            let written = written.unwrap_or_else(|| field.node.shape());
+            let message = format!("`retry` is {written}, which means no retry");
             findings
                 .warning(ErrorCode::DefinitionValue, field.node.spot, message)
-                .help("write the number of attempts after the first, like `retry: 3`");
+                .help("write the number of attempts after the first, like `retry: 3`; 0 for none");
             Some(RetryPolicy::NEVER)
         }
     }

@@ -597,3 +597,12 @@ fn a_key_of_the_asset_in_its_step_is_told_where_it_belongs() {
         assert_eq!(help, format!("`{key}` is a key of the asset: write it beside `step`"));
     }
 }
+
+#[test]
+fn a_retry_that_means_none_is_shown_as_it_was_written() {
+    for (written, shown) in [("-1", "-1"), ("1.50", "1.50"), ("true", "true"), ("[]", "a list")] {
+        let text = format!("nodes: [{{id: a, type: noop, retry: {written}}}]");
+        let found = parse_file("a.yaml", text.as_bytes()).diagnostics;
+        assert_eq!(found[0].message, format!("`retry` is {shown}, which means no retry"));
+    }
+}
