@@ -4,8 +4,8 @@ use millstream_definition::parse_file;
 use millstream_model::partitions::{Cadence, DynamicPartitions, TimeWindowPartitions};
 use millstream_model::{
     Builtin, CommandLine, ErrorCode, HandlerTarget, HumanDuration, IoDef, Isolation, JobShape,
-    LimitScope, MetadataKind, PartitionsDef, ReadSource, ResourceDef, Severity, StepConfig,
-    TagValues,
+    LimitScope, MetadataKind, PartitionsDef, PartitionsName, ReadSource, ResourceDef, Severity,
+    StepConfig, StepKey, TagValues,
 };
 
 use crate::location::check_new;
@@ -60,7 +60,7 @@ fn numbers_and_flags_are_taken_as_they_are_written_where_text_is_wanted() {
     let JobShape::Ops(ops) = &job.shape else { panic!("{job:?}") };
     let links: Vec<(&str, Vec<&str>)> = ops
         .iter()
-        .map(|op| (op.id.as_str(), op.depends_on.iter().map(|id| id.as_str()).collect()))
+        .map(|op| (op.id.as_str(), op.depends_on.iter().map(StepKey::as_str).collect()))
         .collect();
     assert_eq!(links, [("1", vec![]), ("2", vec!["1"]), ("true", vec!["2"])]);
     assert!(matches!(&ops[0].step, StepConfig::Command(step)
@@ -73,7 +73,7 @@ fn numbers_and_flags_are_taken_as_they_are_written_where_text_is_wanted() {
     );
     let asset = &manifest.assets[0];
     assert_eq!((asset.group.as_str(), asset.deps[0].to_string().as_str()), ("1.10", "8"));
-    assert_eq!(asset.partitions.as_ref().map(|name| name.as_str()), Some("9"));
+    assert_eq!(asset.partitions.as_ref().map(PartitionsName::as_str), Some("9"));
     let found = errors("a.yaml", "nodes: [{id: [1], type: noop}, {id: a, type: {}}]");
     let found: Vec<&str> = found.iter().map(|it| it.message.as_str()).collect();
     assert_eq!(
