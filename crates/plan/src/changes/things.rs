@@ -203,29 +203,33 @@ fn compare(path: String, old: &Value, new: &Value, fields: &mut Vec<FieldChange>
                 compare(below(name), &side(old), &side(new), fields);
             }
         }
-        (Value::Array(old), Value::Array(new)) if let Some(pairs) = same_ids(old, new) => {
-            for (id, old, new) in pairs {
-                compare(below(id), old, new, fields);
+        (Value::Array(before), Value::Array(after))
+            if let (Some(before), Some(after)) = (by_id(before), by_id(after)) =>
+        {
+            let shown = fields.len();
+            let ids: BTreeSet<&str> = before.keys().chain(after.keys()).copied().collect();
+            for id in ids {
+                let side = |items: &BTreeMap<&str, &Value>| items.get(id).copied().cloned();
+                let (before, after) = (side(&before), side(&after));
+                compare(below(id), &before.unwrap_or_default(), &after.unwrap_or_default(), fields);
+            }
+            if fields.len() == shown {
+                // Only their order is another.
+                fields.push(FieldChange { field: path, before: old.clone(), after: new.clone() });
             }
         }
         _ => fields.push(FieldChange { field: path, before: old.clone(), after: new.clone() }),
     }
 }
 
-/// The items of two lists in pairs, where both list the same ids in the same order: a job's ops.
-fn same_ids<'v>(
-    old: &'v [Value],
-    new: &'v [Value],
-) -> Option<Vec<(&'v str, &'v Value, &'v Value)>> {
-    if old.len() != new.len() || old.is_empty() {
-        return None;
+/// The items of a list by their ids, where each has one of its own: a job's ops.
+fn by_id(items: &[Value]) -> Option<BTreeMap<&str, &Value>> {
+    let mut found = BTreeMap::new();
+    for item in items {
+        let id = item.get("id").and_then(Value::as_str)?;
+        if found.insert(id, item).is_some() {
+            return None;
+        }
     }
-    let id = |value: &'v Value| value.get("id").and_then(Value::as_str);
-    old.iter()
-        .zip(new)
-        .map(|(old, new)| match (id(old), id(new)) {
-            (Some(before), Some(after)) if before == after => Some((before, old, new)),
-            _ => None,
-        })
-        .collect()
+    Some(found)
 }

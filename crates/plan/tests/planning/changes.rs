@@ -67,6 +67,20 @@ fn a_field_of_an_op_is_found_below_the_ops_id() {
 }
 
 #[test]
+fn an_op_that_comes_or_goes_leaves_the_fields_of_the_others_apart() {
+    let of =
+        |ops| FileManifest { jobs: vec![job("etl", JobShape::Ops(ops))], ..Default::default() };
+    let old = of(vec![op("a", &[]), op("b", &["a"])]);
+    let new = of(vec![op("a", &[]), op("b", &[]), op("c", &["b"])]);
+    let found = between(&old, &new);
+    let fields = found.things[0].fields.iter();
+    let fields: Vec<&str> = fields.map(|it| it.field.as_str()).collect();
+    assert_eq!(fields, ["nodes.b.depends_on", "nodes.c"]);
+    let turned = of(vec![op("b", &["a"]), op("a", &[])]);
+    assert_eq!(between(&old, &turned).things[0].fields[0].field, "nodes");
+}
+
+#[test]
 fn new_code_makes_an_asset_and_all_below_it_stale_and_nothing_above_or_beside() {
     let old = vec![
         asset("top", &[]),
