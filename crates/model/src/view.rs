@@ -5,12 +5,16 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AssetKey, CatchUp, Cause, ContentHash, Diagnostic, EventPosition, HoldReason, HumanDuration,
-    JobName, LimitScope, LocationName, MetadataValue, PartitionKey, PartitionsChange,
-    PartitionsName, PoolName, RunId, RunStatus, ScheduleName, SensorName, SkipReason, StepError,
-    StepKey, StepStatus, TenantDef, TenantId, TickPartitions, TickRow, TickStatus, TickWarning,
-    Timestamp,
+    AssetKey, Cause, ContentHash, Diagnostic, EventPosition, HoldReason, JobName, LimitScope,
+    LocationName, MetadataValue, PartitionKey, PartitionsName, PoolName, RunId, RunStatus,
+    StepError, StepKey, StepStatus, TenantDef, TenantId, Timestamp,
 };
+
+pub use ticking::{
+    ScheduleRow, SensorLag, SensorRow, SensorStand, SensorTest, SwitchWord, TickRequest, TickTest,
+};
+
+mod ticking;
 
 /// A run in a list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,159 +56,6 @@ pub struct RunRow {
     /// The run that tries it again, if one does.
     #[serde(default)]
     pub retried_as: Option<RunId>,
-}
-
-/// A schedule of a tenant.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ScheduleRow {
-    /// The tenant.
-    pub tenant: TenantId,
-    /// The code location.
-    pub location: LocationName,
-    /// Its name.
-    pub name: ScheduleName,
-    /// What it is for.
-    pub description: Option<String>,
-    /// When it is due.
-    pub cron: String,
-    /// The zone whose clock the expression reads.
-    pub timezone: String,
-    /// The job it runs, when it runs one.
-    pub job: Option<JobName>,
-    /// The assets it makes, when it makes some.
-    pub select: Option<String>,
-    /// Which partitions a tick asks for.
-    pub partitions: Option<TickPartitions>,
-    /// What becomes of ticks whose time passed while nothing ran.
-    pub catch_up: CatchUp,
-    /// How many of its runs may be under way when it ticks again.
-    pub max_active_runs: Option<u32>,
-    /// Whether it ticks.
-    pub enabled: bool,
-    /// Whether its file says that it does.
-    pub enabled_default: bool,
-    /// What somebody says against the file, by whom and since when.
-    pub enabled_override: Option<SwitchWord>,
-    /// Whether its job is switched off, so that its ticks run nothing.
-    #[serde(default)]
-    pub job_off: bool,
-    /// When it ticks next.
-    pub next_at: Option<Timestamp>,
-    /// Its last tick.
-    pub last_tick: Option<TickRow>,
-}
-
-impl ScheduleRow {
-    /// The job that keeps it from running anything, because that is switched off.
-    pub fn stopped_by(&self) -> Option<&JobName> {
-        self.job.as_ref().filter(|_| self.job_off)
-    }
-}
-
-/// A sensor of a tenant.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SensorRow {
-    /// The tenant.
-    pub tenant: TenantId,
-    /// The code location.
-    pub location: LocationName,
-    /// Its name.
-    pub name: SensorName,
-    /// What it is for.
-    pub description: Option<String>,
-    /// The word for what it asks.
-    pub kind: String,
-    /// What it asks, for people.
-    pub asks: String,
-    /// The least time between two ticks.
-    pub every: HumanDuration,
-    /// How long an answer may take.
-    pub timeout: HumanDuration,
-    /// What it runs, when that is one thing.
-    pub target: Option<String>,
-    /// Whether it ticks.
-    pub enabled: bool,
-    /// Whether its file says that it does.
-    pub enabled_default: bool,
-    /// What somebody says against the file, by whom and since when.
-    pub enabled_override: Option<SwitchWord>,
-    /// When it ticks next.
-    pub next_at: Option<Timestamp>,
-    /// Its last tick.
-    pub last_tick: Option<TickRow>,
-}
-
-/// What a sensor's tick would come to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SensorTest {
-    /// The tick.
-    #[serde(flatten)]
-    pub tick: TickTest,
-    /// What it was given.
-    pub cursor_before: Option<String>,
-    /// What it would remember.
-    pub cursor_after: Option<String>,
-    /// The keys that it would add and remove.
-    pub partitions: BTreeMap<PartitionsName, PartitionsChange>,
-}
-
-/// What a sensor remembers, and how far it is behind.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SensorStand {
-    /// The cursor, as it is given to the next tick.
-    pub cursor: Option<String>,
-    /// For one that reads events: how many it has not read, at most 10,000, and since when.
-    pub lag: Option<SensorLag>,
-}
-
-/// Events that a sensor has not read yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SensorLag {
-    /// How many; 10,000 stands for more.
-    pub events: u32,
-    /// When the first of them happened.
-    pub since: Option<Timestamp>,
-}
-
-/// Somebody's word on whether something is on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SwitchWord {
-    /// The word.
-    pub on: bool,
-    /// Who said it.
-    pub by: String,
-    /// When.
-    pub at: Timestamp,
-}
-
-/// What a tick would do, or did, without its runs being requested.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TickTest {
-    /// The nominal time that was tried.
-    pub nominal: Timestamp,
-    /// What would come of it.
-    pub status: TickStatus,
-    /// Why nothing would be requested.
-    pub skipped: Option<SkipReason>,
-    /// Why it would fail.
-    pub error: Option<TickWarning>,
-    /// What keeps single runs from being requested.
-    pub warnings: Vec<TickWarning>,
-    /// The runs that would be requested.
-    pub requests: Vec<TickRequest>,
-}
-
-/// A run that a tick would request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TickRequest {
-    /// What makes the request the same as another.
-    pub run_key: String,
-    /// Its partition.
-    pub partition: Option<PartitionKey>,
-    /// Its labels beside the job's.
-    pub tags: BTreeMap<String, String>,
-    /// Whether it was requested before, so that it would not be again.
-    pub is_known: bool,
 }
 
 /// A step of a run.
