@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use millstream_decide::schedule::{Look, adopt};
-use millstream_model::view::ScheduleRow;
+use millstream_decide::schedule::{Look, adopt, waiting};
+use millstream_model::view::{ScheduleRow, TicksWaiting};
 use millstream_model::{
-    JobName, Manifest, ScheduleTarget, TenantId, TickKind, TickRow, TickSource, Timestamp,
+    CatchUp, JobName, LocationName, Manifest, ScheduleTarget, TenantId, TickKind, TickRow,
+    TickSource, Timestamp,
 };
 use millstream_store::sources::{self, SourceWord, StoredSource};
 
@@ -43,18 +44,48 @@ impl Control {
         let mut stored = self.store.sources_of_tenant(kind, tenant, SCHEDULES_MAX).await?;
         let mut last = self.store.last_ticks(tenant, kind, SCHEDULES_MAX).await?;
         let mut rows = Vec::new();
+        let mut active = None;
         for (manifest, _, live) in catalog.schedules() {
             let words = self.store.job_overrides(tenant, &manifest.location).await?;
             for schedule in live.iter().filter(|schedule| schedule.tenant == *tenant) {
                 let source = source_of(manifest, schedule);
                 let stored = stored.remove(&source);
                 let due = stored.as_ref().and_then(|(stored, _)| stored.next_due);
+                let cursor = stored.as_ref().map(|(stored, _)| stored.cursor);
                 let mut row = self.schedule_row(manifest, schedule, stored, last.remove(&source));
+                if let (true, Some(cursor)) = (row.enabled, cursor) {
+                    row.waiting =
+                        self.ticks_waiting((schedule, source), cursor, &mut active).await?;
+                }
                 row.job_off = row.job.as_ref().is_some_and(|job| !is_job_on(manifest, &words, job));
                 rows.push(DueSchedule { row, due });
             }
         }
         Ok(rows)
+    }
+
+    /// The ticks that wait since `cursor` until runs of the schedule have ended; `active` are the
+    /// runs of the tenant's schedules, which are counted once.
+    async fn ticks_waiting(
+        &self,
+        (schedule, source): (&LiveSchedule, TickSource),
+        cursor: Timestamp,
+        active: &mut Option<BTreeMap<(LocationName, String), u32>>,
+    ) -> Result<Option<TicksWaiting>, ControlError> {
+        let def = &schedule.def;
+        let Some(limit) = def.max_active_runs.filter(|_| def.catch_up == CatchUp::All) else {
+            return Ok(None);
+        };
+        let counted = TicksWaiting::COUNTED;
+        let Some((count, since)) = waiting(&schedule.timing, cursor, (self.now(), counted)) else {
+            return Ok(None);
+        };
+        if active.is_none() {
+            *active = Some(self.store.active_runs(&schedule.tenant, TickKind::Schedule).await?);
+        }
+        let of_it = active.as_ref().and_then(|it| it.get(&(source.location, source.name)));
+        let active = of_it.copied().unwrap_or_default();
+        Ok((active >= limit).then_some(TicksWaiting { count, since, active, limit }))
     }
 
     fn schedule_row(
@@ -91,6 +122,7 @@ impl Control {
             enabled_override,
             job_off: false,
             next_at: if enabled { schedule.timing.next_fire(after) } else { None },
+            waiting: None,
             last_tick,
         }
     }

@@ -12,6 +12,7 @@ use crate::{
 
 pub use ticking::{
     ScheduleRow, SensorLag, SensorRow, SensorStand, SensorTest, SwitchWord, TickRequest, TickTest,
+    TicksWaiting,
 };
 
 mod ticking;

@@ -43,7 +43,7 @@ async fn list(client: &Client, global: &Global) -> Result<(), AppError> {
                 text(row, "/cron"),
                 text(row, "/timezone"),
                 target(row),
-                text(row, "/next_at"),
+                next(row),
                 last(row),
             ]
         })
@@ -51,6 +51,15 @@ async fn list(client: &Client, global: &Global) -> Result<(), AppError> {
     let heads = ["TENANT", "SCHEDULE", "STATE", "CRON", "ZONE", "RUNS", "NEXT", "LAST TICK"];
     output::table(&heads, &table);
     Ok(())
+}
+
+/// When it ticks next, and how many ticks wait before that one.
+fn next(row: &Value) -> String {
+    let next = text(row, "/next_at");
+    match row.pointer("/waiting/count") {
+        Some(count) => format!("{next} ({count} wait)"),
+        None => next,
+    }
 }
 
 fn target(row: &Value) -> String {

@@ -1,6 +1,7 @@
 //! What `millstream schedule` and `millstream sensor` do alike: both tick, and are switched.
 
 use millstream_model::shell_word;
+use millstream_model::view::TicksWaiting;
 use serde_json::{Value, json};
 
 use super::answer::{rows, text};
@@ -107,9 +108,16 @@ pub(super) fn standing(row: &Value) -> Vec<(&'static str, String)> {
         lines.push(("by hand", format!("{}, said by {by} at {at}", on_off(word.get("on")))));
     }
     lines.extend(stopped(row).map(|words| ("job", words)));
+    lines.extend(behind(row).map(|words| ("behind", words)));
     lines.push(("next", text(row, "/next_at")));
     lines.push(("last tick", last(row)));
     lines
+}
+
+/// The ticks that wait for the schedule's own runs; nothing when none does.
+pub(super) fn behind(row: &Value) -> Option<String> {
+    let waiting = row.get("waiting").filter(|waiting| !waiting.is_null())?;
+    serde_json::from_value::<TicksWaiting>(waiting.clone()).ok().map(|it| it.to_string())
 }
 
 /// The last tick, as a list shows it.

@@ -277,6 +277,23 @@ async fn r187_no_run_starts_while_the_one_before_it_goes_on() {
 }
 
 #[tokio::test]
+async fn ticks_that_wait_for_the_run_before_are_counted_and_said_since_when() {
+    let keys = "cron: '* * * * *', max_active_runs: 1, catch_up: all";
+    let mut world = World::with(keys, "2026-06-01T08:00").await;
+    world.go_to("2026-06-01T08:01").await;
+    let id = tenant("default");
+    let row = world.control().schedule_view(&id, "it").await.unwrap();
+    assert_eq!(row.waiting, None, "nothing is due yet");
+    world.go_to("2026-06-01T08:04").await;
+    let row = world.control().schedule_view(&id, "it").await.unwrap();
+    let words = "3 ticks from 2026-06-01T08:02:00Z on wait for its runs, of which 1 are under way \
+                 (max_active_runs: 1)";
+    assert_eq!(row.waiting.unwrap().to_string(), words);
+    let answer = world.control().why(&id, "it").await.unwrap().answer;
+    assert!(answer.starts_with(&format!("It is behind: {words}; its tick of")), "{answer}");
+}
+
+#[tokio::test]
 async fn r185_an_edited_file_moves_the_next_time_and_fires_nothing_that_passed() {
     let mut world = World::with("cron: '15 1 * * *'", "2026-06-01T00:00").await;
     world.go_to("2026-06-01T02:00").await;

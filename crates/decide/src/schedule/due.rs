@@ -97,6 +97,19 @@ pub fn decide(timing: &Timing, policy: &TickPolicy, cursor: Timestamp, now: Time
     Decided { ticks: folded(&ticks), cursor: at, next_due }
 }
 
+/// How many ticks after `cursor` are due at `now` and not decided, and the time of the first; no
+/// more than `limit` are counted.
+pub fn waiting(
+    timing: &Timing,
+    cursor: Timestamp,
+    (now, limit): (Timestamp, u32),
+) -> Option<(u32, Timestamp)> {
+    let since = timing.next_fire(cursor).filter(|first| *first <= now)?;
+    let due = timing.fires(cursor).take_while(|at| *at <= now);
+    let count = due.take(usize::try_from(limit).unwrap_or(usize::MAX)).count();
+    Some((u32::try_from(count).unwrap_or(u32::MAX), since))
+}
+
 fn is_full(policy: &TickPolicy, active: u32) -> bool {
     policy.max_active_runs.is_some_and(|limit| active >= limit)
 }

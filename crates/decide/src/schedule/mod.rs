@@ -14,6 +14,6 @@ mod standing;
 mod tests;
 mod timing;
 
-pub use due::{Decided, DueTick, ON_TIME, TickPolicy, TickVerdict, decide};
+pub use due::{Decided, DueTick, ON_TIME, TickPolicy, TickVerdict, decide, waiting};
 pub use standing::{Look, Standing, adopt};
 pub use timing::Timing;

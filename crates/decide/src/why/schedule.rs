@@ -37,6 +37,7 @@ pub fn why_schedule(facts: &ScheduleFacts) -> Why {
     reasons.extend(switch_words(schedule.enabled, schedule.enabled_override.as_ref()));
     let stopped = stopped_words(schedule);
     reasons.extend(stopped.clone().map(|text| because(None, text)));
+    reasons.extend(schedule.waiting.map(|it| because(it.since, it.to_string())));
     let last = schedule.last_tick.as_ref().map(|tick| (tick, tick_words(tick)));
     if let Some((tick, text)) = &last {
         reasons.push(because(tick.decided_at, text.clone()));
@@ -54,6 +55,11 @@ pub fn why_schedule(facts: &ScheduleFacts) -> Why {
         (Some(due), _, _) => {
             let late = facts.now.since(due).as_secs();
             format!("It is late: it was due at {due}, {late} s ago, and no daemon has let it tick.")
+        }
+        (None, _, _) if schedule.waiting.is_some() => {
+            let waiting = schedule.waiting.map(|it| it.to_string()).unwrap_or_default();
+            let last = last.map_or_else(String::new, |(_, text)| format!("; {text}"));
+            format!("It is behind: {waiting}{last}.")
         }
         (None, Some(next), None) => format!("It has not ticked yet; it is due at {next}."),
         (None, Some(next), Some((_, text))) => format!("It is due at {next}; {text}."),

@@ -46,8 +46,42 @@ pub struct ScheduleRow {
     pub job_off: bool,
     /// When it ticks next.
     pub next_at: Option<Timestamp>,
+    /// The ticks whose time has passed and that wait until runs of it have ended.
+    #[serde(default)]
+    pub waiting: Option<TicksWaiting>,
     /// Its last tick.
     pub last_tick: Option<TickRow>,
+}
+
+/// Ticks of a schedule that wait until runs of it have ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TicksWaiting {
+    /// How many, at most [`TicksWaiting::COUNTED`].
+    pub count: u32,
+    /// The nominal time of the first.
+    pub since: Timestamp,
+    /// How many of its runs are under way.
+    pub active: u32,
+    /// How many may be.
+    pub limit: u32,
+}
+
+impl TicksWaiting {
+    /// Waiting ticks that are counted; of more it is said that there are at least as many.
+    pub const COUNTED: u32 = 1_000;
+}
+
+impl std::fmt::Display for TicksWaiting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { count, since, active, limit } = self;
+        let least = if *count >= Self::COUNTED { "at least " } else { "" };
+        let (ticks, wait) = if *count == 1 { ("tick", "waits") } else { ("ticks", "wait") };
+        write!(
+            f,
+            "{least}{count} {ticks} from {since} on {wait} for its runs, of which {active} are \
+             under way (max_active_runs: {limit})"
+        )
+    }
 }
 
 impl ScheduleRow {

@@ -105,6 +105,10 @@ fn verdict(row: &ScheduleRow, now: Timestamp) -> String {
         None if row.enabled => format!("Ticks at {cron} {zone}, but never again"),
         None => format!("Would tick at {cron} {zone}, but is off"),
     };
+    let when = match &row.waiting {
+        Some(waiting) => format!("{when}; {waiting}"),
+        None => when,
+    };
     let when = match row.stopped_by() {
         Some(job) => format!("{when}; its job {job} is off, so that nothing runs"),
         None => when,
