@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use askama::Template;
 use millstream_model::view::{
-    AssetRow, FileRow, FileState, JobRow, PartitionState, RunRow, ScheduleRow,
+    AssetRow, FileRow, FileState, JobRow, PartitionState, RunRow, ScheduleRow, SensorRow,
 };
-use millstream_model::{RunStatus, TenantId, Timestamp};
+use millstream_model::{RunStatus, TenantId, TickRow, TickStatus, Timestamp};
 
 use crate::format::{self, Moment};
 use crate::frame::Frame;
 use crate::html::Html;
 use crate::link;
-use crate::parts::{Badge, Equivalent, Glyph, RunLine, RunTable};
+use crate::parts::{Badge, Equivalent, Glyph, RunLine, RunTable, why};
 
 /// What the page shows.
 #[derive(Debug, Clone)]
@@ -29,6 +29,8 @@ pub struct NowPage {
     pub jobs: Vec<JobRow>,
     /// The schedules.
     pub schedules: Vec<ScheduleRow>,
+    /// The sensors.
+    pub sensors: Vec<SensorRow>,
     /// The assets.
     pub assets: Vec<AssetRow>,
     /// The definition files.
@@ -130,7 +132,37 @@ fn attention(page: &NowPage) -> Vec<Attention> {
         }
     });
     let files = page.files.iter().filter_map(|file| file_attention(&page.frame.tenant, file));
-    runs.chain(files).collect()
+    runs.chain(ticking_attention(page)).chain(files).collect()
+}
+
+/// The schedules and sensors that are on and whose last tick failed.
+fn ticking_attention(page: &NowPage) -> impl Iterator<Item = Attention> {
+    let tenant = &page.frame.tenant;
+    let schedules = page.schedules.iter().filter(|row| row.enabled).filter_map(|row| {
+        let (tick, href) = (row.last_tick.as_ref()?, link::schedule(tenant, &row.name));
+        failed_tick(("schedule", row.name.as_str()), tick, (href, page.now))
+    });
+    let sensors = page.sensors.iter().filter(|row| row.enabled).filter_map(|row| {
+        let (tick, href) = (row.last_tick.as_ref()?, link::sensor(tenant, &row.name));
+        failed_tick(("sensor", row.name.as_str()), tick, (href, page.now))
+    });
+    schedules.chain(sensors)
+}
+
+fn failed_tick(
+    (kind, name): (&str, &str),
+    tick: &TickRow,
+    (href, now): (String, Timestamp),
+) -> Option<Attention> {
+    (tick.status == TickStatus::Failed).then(|| Attention {
+        key: format!("{kind}-{name}"),
+        badge: Badge::tick(tick.status),
+        what: name.to_owned(),
+        partition: String::new(),
+        why: format!("its last tick failed: {}", why(tick)),
+        href,
+        when: Some(Moment::relative(now, tick.nominal)),
+    })
 }
 
 fn file_attention(tenant: &TenantId, file: &FileRow) -> Option<Attention> {

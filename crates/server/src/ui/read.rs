@@ -60,6 +60,7 @@ pub(crate) async fn now(
         runs,
         jobs: state.control.job_rows(visit.tenant).await?,
         schedules: state.control.schedule_rows(visit.tenant).await?,
+        sensors: state.control.sensor_rows(visit.tenant).await?,
         assets: state.control.asset_rows(visit.tenant).await?,
         files: files(&state).await?,
     };

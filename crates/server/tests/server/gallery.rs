@@ -64,6 +64,7 @@ fn lists(theme: Theme) -> Vec<(&'static str, Html)> {
         runs: samples::runs(),
         jobs: samples::jobs(),
         schedules: schedule_samples::rows(),
+        sensors: Vec::new(),
         assets: samples::assets(),
         files: samples::files(),
     };
