@@ -4,7 +4,7 @@ use millstream_model::Timestamp;
 use serde_json::{Value, json};
 
 use super::answer::{rows, text};
-use super::ticking::{Kind, last, outcome, standing, state, stopped, warn, which};
+use super::ticking::{Kind, last, off, outcome, standing, state, stopped, warn, which};
 use crate::cli::{Global, Named, Newest, ScheduleCommand};
 use crate::client::Client;
 use crate::error::AppError;
@@ -131,12 +131,13 @@ async fn test(
     name: &str,
     at: Option<Timestamp>,
 ) -> Result<(), AppError> {
-    let path = format!("{}/test", SCHEDULES.address(client, global, name).await?);
-    let answer = client.post(&path, &json!({ "nominal": at })).await?;
+    let address = SCHEDULES.address(client, global, name).await?;
+    let answer = client.post(&format!("{address}/test"), &json!({ "nominal": at })).await?;
     if global.json {
         output::json(&answer);
         return Ok(());
     }
+    let row = client.get(&address).await?;
     output::line(&format!("Tick of {}: {}", text(&answer, "/nominal"), outcome(&answer)));
     let table: Vec<Vec<String>> = rows(&answer, "requests")
         .iter()
@@ -153,6 +154,9 @@ async fn test(
         output::table(&["RUN KEY", "PARTITION", "OUTCOME"], &table);
     }
     warn(&answer);
+    if let Some(words) = off("schedule", &row) {
+        output::note(&words);
+    }
     output::note("This was only a test: nothing was requested.");
     Ok(())
 }

@@ -4,7 +4,7 @@ use millstream_model::shell_word;
 use serde_json::{Value, json};
 
 use super::answer::{rows, text};
-use super::ticking::{Kind, last, outcome, standing, state, warn, which};
+use super::ticking::{Kind, last, off, outcome, standing, state, warn, which};
 use crate::cli::{Global, Named, Newest, SensorCommand};
 use crate::client::{Client, encoded};
 use crate::error::AppError;
@@ -106,12 +106,13 @@ async fn switch(
 }
 
 async fn test(client: &Client, global: &Global, name: &str) -> Result<(), AppError> {
-    let path = format!("{}/test", SENSORS.address(client, global, name).await?);
-    let answer = client.post(&path, &json!({})).await?;
+    let address = SENSORS.address(client, global, name).await?;
+    let answer = client.post(&format!("{address}/test"), &json!({})).await?;
     if global.json {
         output::json(&answer);
         return Ok(());
     }
+    let row = client.get(&address).await?;
     output::line(&format!("A tick now: {}", outcome(&answer)));
     let table: Vec<Vec<String>> = rows(&answer, "requests")
         .iter()
@@ -130,6 +131,9 @@ async fn test(client: &Client, global: &Global, name: &str) -> Result<(), AppErr
     let (before, after) = (text(&answer, "/cursor_before"), text(&answer, "/cursor_after"));
     if before != after {
         output::line(&format!("cursor: {before} -> {after}"));
+    }
+    if let Some(words) = off("sensor", &row) {
+        output::note(&words);
     }
     output::note("This was only a test: nothing was requested, and the cursor is where it was.");
     Ok(())

@@ -86,6 +86,18 @@ pub(super) fn state(row: &Value) -> &'static str {
     }
 }
 
+/// That what was tried is off, and what switches it on; nothing when it is on.
+pub(super) fn off(kind: &str, row: &Value) -> Option<String> {
+    let is_on = row.get("enabled").and_then(Value::as_bool).unwrap_or(true);
+    let name = text(row, "/name");
+    let word = shell_word(&name);
+    (!is_on).then(|| {
+        format!(
+            "{name} is off, and does not tick: `millstream {kind} start {word}` switches it on."
+        )
+    })
+}
+
 /// That the job of a schedule is off, and what switches it on; nothing when it is not.
 pub(super) fn stopped(row: &Value) -> Option<String> {
     let is_off = row.get("job_off").and_then(Value::as_bool).unwrap_or(false);
