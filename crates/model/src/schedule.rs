@@ -134,6 +134,15 @@ pub enum Exclusion {
     Calendar(CalendarName),
 }
 
+impl fmt::Display for Exclusion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Days(days) => days.fmt(f),
+            Self::Calendar(name) => write!(f, "calendar {name}"),
+        }
+    }
+}
+
 /// Whether something is on unless somebody says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -189,6 +189,35 @@ pub struct PartitionsChange {
 }
 
 impl SensorQuestion {
+    /// What a database or a service is asked, for people.
+    pub fn query(&self) -> Option<String> {
+        let step = match self {
+            Self::Rows { step, .. } => step,
+            Self::PartitionSync(sync) => &sync.source,
+            _ => return None,
+        };
+        match step {
+            StepConfig::Sql(sql) => {
+                Some(format!("{}: {}", sql.resource, sql.statements.join("; ")))
+            }
+            StepConfig::Http(http) => {
+                let request = &http.request;
+                Some(format!("{}: {} {}", http.resource, request.method.as_str(), request.path))
+            }
+            _ => None,
+        }
+    }
+
+    /// Which keys of partitions it may remove, for people.
+    pub fn guard(&self) -> Option<String> {
+        let Self::PartitionSync(sync) = self else { return None };
+        Some(if sync.remove_missing {
+            format!("a tick removes at most {}% of the keys", sync.max_removed)
+        } else {
+            "no key is removed".to_owned()
+        })
+    }
+
     /// Whether what it finds, or its answer, can name a partition without its request's help.
     pub fn names_partitions(&self) -> bool {
         match self {

@@ -84,7 +84,36 @@ async fn show(client: &Client, global: &Global, name: &str) -> Result<(), AppErr
         say(word, &what);
     }
     say("catch-up", &text(&row, "/catch_up"));
+    for (word, what) in keys(&row) {
+        say(word, &what);
+    }
     Ok(())
+}
+
+/// What else the definition says, in its own words.
+fn keys(row: &Value) -> Vec<(&'static str, String)> {
+    let partitions = row.get("partitions").filter(|it| !it.is_null());
+    let partitions = partitions.map(|it| it.as_str().map_or_else(|| it.to_string(), str::to_owned));
+    let excluded: Vec<&str> = rows(row, "exclude").iter().filter_map(Value::as_str).collect();
+    let tags = row.get("tags").and_then(Value::as_object).into_iter().flatten();
+    let tags: Vec<String> =
+        tags.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
+    let plain = [
+        ("runs at once", "/max_active_runs"),
+        ("deadline", "/deadline"),
+        ("when", "/when"),
+        ("run key", "/run_key"),
+        ("start", "/start"),
+        ("end", "/end"),
+    ];
+    let said = |place: &str| row.pointer(place).is_some_and(|it| !it.is_null());
+    let plain = plain.into_iter().filter(|(_, place)| said(place));
+    let mut keys: Vec<(&'static str, String)> =
+        plain.map(|(word, place)| (word, text(row, place))).collect();
+    keys.extend(partitions.map(|it| ("partitions", it)));
+    keys.extend((!excluded.is_empty()).then(|| ("exclude", excluded.join(", "))));
+    keys.extend((!tags.is_empty()).then(|| ("tags", tags.join(", "))));
+    keys
 }
 
 async fn switch(

@@ -75,6 +75,11 @@ async fn show(client: &Client, global: &Global, name: &str) -> Result<(), AppErr
     say("every", &text(&row, "/every"));
     say("timeout", &text(&row, "/timeout"));
     say("runs", &text(&row, "/target"));
+    for word in ["query", "when", "guard"] {
+        if row.get(word).is_some_and(|it| !it.is_null()) {
+            say(word, &text(&row, &format!("/{word}")));
+        }
+    }
     for (word, what) in standing(&row) {
         say(word, &what);
     }

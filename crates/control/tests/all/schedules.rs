@@ -294,6 +294,23 @@ async fn ticks_that_wait_for_the_run_before_are_counted_and_said_since_when() {
 }
 
 #[tokio::test]
+async fn a_schedule_is_shown_with_what_its_definition_says_and_the_end_that_keeps_it() {
+    let keys = "cron: '@daily', deadline: 12h, exclude: ['2026-05-01..2026-05-02'], when: 'yes', \
+                run_key: '{YYYYMMDD}', tags: {day: '{DD}'}, start: 2026-01-01, end: 2026-06-02";
+    let world = World::with(keys, "2026-06-01T08:00").await;
+    let row = world.control().schedule_view(&tenant("default"), "it").await.unwrap();
+    assert_eq!(row.exclude, ["2026-05-01..2026-05-02"]);
+    assert_eq!((row.when.as_deref(), row.run_key.as_deref()), (Some("yes"), Some("{YYYYMMDD}")));
+    assert_eq!(
+        (row.start.as_deref(), row.deadline.unwrap().0.as_secs()),
+        (Some("2026-01-01"), 43_200)
+    );
+    assert_eq!(row.tags["day"], "{DD}");
+    let answer = world.control().why(&tenant("default"), "it").await.unwrap().answer;
+    assert_eq!(answer, "It is never due again before its `end`, 2026-06-02.");
+}
+
+#[tokio::test]
 async fn r185_an_edited_file_moves_the_next_time_and_fires_nothing_that_passed() {
     let mut world = World::with("cron: '15 1 * * *'", "2026-06-01T00:00").await;
     world.go_to("2026-06-01T02:00").await;

@@ -63,7 +63,10 @@ pub fn why_schedule(facts: &ScheduleFacts) -> Why {
         }
         (None, Some(next), None) => format!("It has not ticked yet; it is due at {next}."),
         (None, Some(next), Some((_, text))) => format!("It is due at {next}; {text}."),
-        (None, None, _) => "It is never due again.".to_owned(),
+        (None, None, _) => match &schedule.end {
+            Some(end) => format!("It is never due again before its `end`, {end}."),
+            None => "It is never due again.".to_owned(),
+        },
     };
     Why { what, answer: format!("{stopped}{answer}"), because: reasons }
 }

@@ -35,6 +35,27 @@ pub struct ScheduleRow {
     pub catch_up: CatchUp,
     /// How many of its runs may be under way when it ticks again.
     pub max_active_runs: Option<u32>,
+    /// How old a tick may be and still be made up for.
+    #[serde(default)]
+    pub deadline: Option<HumanDuration>,
+    /// The days and calendars on which it requests nothing.
+    #[serde(default)]
+    pub exclude: Vec<String>,
+    /// The condition under which a tick requests runs.
+    #[serde(default)]
+    pub when: Option<String>,
+    /// What makes two requests the same, where the definition says it.
+    #[serde(default)]
+    pub run_key: Option<String>,
+    /// Labels of its runs beside the job's.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+    /// The first local date or time at which it may tick.
+    #[serde(default)]
+    pub start: Option<String>,
+    /// The local date or time from which on it does not.
+    #[serde(default)]
+    pub end: Option<String>,
     /// Whether it ticks.
     pub enabled: bool,
     /// Whether its file says that it does.
@@ -112,6 +133,15 @@ pub struct SensorRow {
     pub timeout: HumanDuration,
     /// What it runs, when that is one thing.
     pub target: Option<String>,
+    /// What it asks a database or a service, for people.
+    #[serde(default)]
+    pub query: Option<String>,
+    /// The condition under which a thing that was found requests a run.
+    #[serde(default)]
+    pub when: Option<String>,
+    /// Which keys of partitions it may remove, for people.
+    #[serde(default)]
+    pub guard: Option<String>,
     /// Whether it ticks.
     pub enabled: bool,
     /// Whether its file says that it does.

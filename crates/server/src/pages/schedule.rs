@@ -153,5 +153,13 @@ fn facts(row: &ScheduleRow) -> Vec<(&'static str, String)> {
     facts.extend(row.partitions.as_ref().map(|it| ("Partitions", partitions_of(it))));
     facts.push(("Catch-up", row.catch_up.to_string()));
     facts.extend(row.max_active_runs.map(|it| ("Runs at once", it.to_string())));
+    facts.extend(row.deadline.map(|it| ("Deadline", it.to_string())));
+    facts.extend(row.when.clone().map(|it| ("When", it)));
+    facts.extend(row.run_key.clone().map(|it| ("Run key", it)));
+    facts.extend(row.start.clone().map(|it| ("Start", it)));
+    facts.extend(row.end.clone().map(|it| ("End", it)));
+    facts.extend((!row.exclude.is_empty()).then(|| ("Excluded", row.exclude.join(", "))));
+    let tags: Vec<String> = row.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    facts.extend((!tags.is_empty()).then(|| ("Labels", tags.join(", "))));
     facts
 }

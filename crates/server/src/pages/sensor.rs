@@ -222,6 +222,9 @@ fn facts(row: &SensorRow, stand: &SensorStand) -> Vec<(&'static str, String)> {
         ("Cursor", shown(stand.cursor.as_deref())),
         ("Location", row.location.to_string()),
     ];
+    facts.extend(row.query.clone().map(|it| ("Query", it)));
+    facts.extend(row.when.clone().map(|it| ("When", it)));
+    facts.extend(row.guard.clone().map(|it| ("Guard", it)));
     if row.kind == WEBHOOK {
         facts.insert(1, ("Address", format!("POST {}", link::hook(&row.tenant, &row.name))));
     }

@@ -1,5 +1,6 @@
 //! Sample rows of schedules and their ticks.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use millstream_model::view::{ScheduleRow, SwitchWord, TickRequest, TickTest};
@@ -22,6 +23,13 @@ pub(crate) fn rows() -> Vec<ScheduleRow> {
         partitions: None,
         catch_up: CatchUp::Last,
         max_active_runs: Some(1),
+        deadline: None,
+        exclude: Vec::new(),
+        when: None,
+        run_key: None,
+        tags: BTreeMap::new(),
+        start: None,
+        end: None,
         enabled: true,
         enabled_default: true,
         enabled_override: None,
