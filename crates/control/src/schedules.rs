@@ -148,17 +148,19 @@ impl Control {
         })
     }
 
-    /// The next `count` nominal times of a schedule, as if it were on.
+    /// The next `count` nominal times of a schedule after a time, or after now, as if it were on.
     pub async fn schedule_preview(
         &self,
         tenant: &TenantId,
         name: &str,
-        count: usize,
+        (count, after): (usize, Option<Timestamp>),
     ) -> Result<Vec<Timestamp>, ControlError> {
         let row = self.schedule_view(tenant, name).await?;
         let catalog = self.catalog().await?;
         let live = catalog.schedules_of(&row.location).and_then(|(_, live)| live.get(tenant, name));
-        Ok(live.map(|live| live.timing.upcoming(self.now(), count)).unwrap_or_default())
+        Ok(live
+            .map(|live| live.timing.upcoming(after.unwrap_or(self.now()), count))
+            .unwrap_or_default())
     }
 
     /// The newest ticks of a schedule before `before`.

@@ -55,8 +55,12 @@ pub(crate) enum ScheduleCommand {
         /// The schedule.
         name: String,
         /// How many times.
-        #[arg(short = 'n', long = "count", default_value_t = 10)]
-        count: usize,
+        #[arg(short = 'n', long = "count", default_value_t = 10,
+            value_parser = clap::value_parser!(u32).range(1..=1_000))]
+        count: u32,
+        /// The time after which they are looked for, like `2026-01-31T06:00:00Z`; now when left out.
+        #[arg(long, value_parser = point_in_time)]
+        from: Option<Timestamp>,
     },
     /// Say what a tick would request, and request nothing.
     Test {
@@ -92,14 +96,15 @@ pub(crate) enum SensorCommand {
         delivery: String,
     },
     /// Give a sensor another cursor.
+    #[command(group = clap::ArgGroup::new("to").required(true))]
     Cursor {
         /// The sensor.
         name: String,
         /// The new cursor.
-        #[arg(long, required_unless_present = "clear")]
+        #[arg(long, group = "to")]
         set: Option<String>,
         /// Let it begin anew, without a cursor.
-        #[arg(long, conflicts_with = "set")]
+        #[arg(long, group = "to")]
         clear: bool,
     },
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::answer::{rows, text};
 use super::ticking::{Kind, last, off, outcome, standing, state, stopped, warn, which};
 use crate::cli::{Global, Named, Newest, ScheduleCommand};
-use crate::client::Client;
+use crate::client::{Client, encoded};
 use crate::error::AppError;
 use crate::output;
 
@@ -21,7 +21,9 @@ pub(super) async fn run(
         ScheduleCommand::List => list(client, global).await,
         ScheduleCommand::Show(Named { name }) => show(client, global, &name).await,
         ScheduleCommand::Switch(command) => switch(client, global, command.order()).await,
-        ScheduleCommand::Preview { name, count } => preview(client, global, &name, count).await,
+        ScheduleCommand::Preview { name, count, from } => {
+            preview(client, global, (&name, count, from)).await
+        }
         ScheduleCommand::Test { name, at } => test(client, global, &name, at).await,
         ScheduleCommand::Ticks(Newest { name, limit }) => ticks(client, global, &name, limit).await,
     }
@@ -137,10 +139,11 @@ async fn switch(
 async fn preview(
     client: &Client,
     global: &Global,
-    name: &str,
-    count: usize,
+    (name, count, from): (&str, u32, Option<Timestamp>),
 ) -> Result<(), AppError> {
-    let path = format!("{}/preview?n={count}", SCHEDULES.address(client, global, name).await?);
+    let from = from.map(|at| format!("&from={}", encoded(&at.to_string()))).unwrap_or_default();
+    let address = SCHEDULES.address(client, global, name).await?;
+    let path = format!("{address}/preview?n={count}{from}");
     let answer = client.get(&path).await?;
     if global.json {
         output::json(&answer);

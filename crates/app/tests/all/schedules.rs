@@ -58,6 +58,10 @@ fn r130_a_word_by_hand_is_shown_beside_the_files_and_kept_when_the_server_starts
     let shown = project.run(&["schedule", "show", "new_york"]);
     assert!(shown.out.contains("file says     on\n"), "{shown:?}");
     assert!(shown.out.contains("by hand       off, said by"), "{shown:?}");
+    assert!(shown.out.contains("exclude       2030-01-01..2040-01-01\n"), "{shown:?}");
+    let tried = project.run(&["schedule", "test", "new_york"]);
+    let said = "new_york is off, and does not tick: `millstream schedule start new_york`";
+    assert!(format!("{}{}", tried.out, tried.err).contains(said), "{tried:?}");
     project.run(&["schedule", "reset", "new_york"]);
     assert_eq!(state(&project, "new_york"), "on");
 }
@@ -70,6 +74,13 @@ fn r032_the_next_times_are_shown_on_both_clocks_and_a_test_says_what_would_come_
     let last = fires.last().unwrap();
     assert_eq!(last["local"].as_str().unwrap().split_once('-').unwrap().1, "01-01 01:30:00 -05:00");
     assert!(fires.iter().all(|fire| !fire["at"].as_str().unwrap().starts_with("203")), "{fires:?}");
+
+    let from = ["schedule", "preview", "new_york", "-n", "1", "--from", "2040-06-01T00:00:00Z"];
+    assert_eq!(project.json(&from)["fires"][0]["at"], "2041-01-01T06:30:00Z");
+    for count in ["0", "1001"] {
+        let refused = project.run(&["schedule", "preview", "new_york", "-n", count]);
+        assert!(refused.code == 2 && refused.err.contains("1..=1000"), "{refused:?}");
+    }
 
     let tried = project.run(&["schedule", "test", "new_york", "--at", "2035-01-01T06:30:00Z"]);
     let said = "SKIPPED: its day is excluded by 2030-01-01..2040-01-01";

@@ -391,9 +391,14 @@ async fn r150_labels_are_filled_from_the_nominal_time_in_the_schedules_zone() {
 async fn r032_the_preview_is_what_ticks_and_leaves_out_what_is_excluded() {
     let keys = "cron: '0 0 L * *', exclude: ['2026-02-28', '2026-04-01..2026-04-30']";
     let world = World::with(keys, "2026-01-15T00:00").await;
-    let fires = world.control().schedule_preview(&tenant("default"), "it", 4).await.unwrap();
+    let fires =
+        world.control().schedule_preview(&tenant("default"), "it", (4, None)).await.unwrap();
     let expected = ["2026-01-31T00:00", "2026-03-31T00:00", "2026-05-31T00:00", "2026-06-30T00:00"];
     assert_eq!(fires, expected.map(at));
+    let from = Some(at("2026-04-15T00:00"));
+    let later =
+        world.control().schedule_preview(&tenant("default"), "it", (2, from)).await.unwrap();
+    assert_eq!(later, fires[2..]);
 }
 
 #[tokio::test]

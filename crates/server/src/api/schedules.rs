@@ -41,6 +41,7 @@ pub(crate) async fn show(
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct PreviewQuery {
     n: Option<usize>,
+    from: Option<Timestamp>,
 }
 
 /// Fire times to come.
@@ -67,7 +68,8 @@ pub(crate) async fn preview(
     let tenant = visitor.tenant()?;
     let count = query.n.unwrap_or(PREVIEW).min(PREVIEW_MAX);
     let row = state.control.schedule_view(tenant, &path.schedule).await?;
-    let fires = state.control.schedule_preview(tenant, &path.schedule, count).await?;
+    let fires = state.control.schedule_preview(tenant, &path.schedule, (count, query.from));
+    let fires = fires.await?;
     let fires = fires.into_iter().map(|at| Fire { at, local: at.local(&row.timezone) }).collect();
     Ok(Json(Preview { timezone: row.timezone, fires }))
 }

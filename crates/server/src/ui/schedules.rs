@@ -59,7 +59,7 @@ async fn page(
         frame: visit.frame(Section::Automation, topics.to_owned()).await?,
         now: control.now(),
         ticks: control.schedule_ticks(visit.tenant, name, None, TICKS).await?,
-        fires: control.schedule_preview(visit.tenant, name, FIRES).await?,
+        fires: control.schedule_preview(visit.tenant, name, (FIRES, None)).await?,
         schedule: row,
         test,
     }))
