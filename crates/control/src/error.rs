@@ -258,6 +258,15 @@ pub enum ControlError {
         file: String,
     },
 
+    /// A sensor of this kind has no cursor.
+    #[error("sensor {sensor} has no cursor: one of kind {kind} remembers nothing")]
+    NoCursor {
+        /// The sensor.
+        sensor: String,
+        /// Its kind.
+        kind: String,
+    },
+
     /// Too much at once.
     #[error("{count} {what} at once are more than the limit of {limit}")]
     TooMany {
@@ -322,6 +331,7 @@ impl ControlError {
                 ErrorCode::DefinitionVersionUnknown
             }
             Self::TooMany { .. }
+            | Self::NoCursor { .. }
             | Self::Priority { .. }
             | Self::Retries { .. }
             | Self::ReportKey { .. }

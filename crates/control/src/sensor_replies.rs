@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_decide::sensor::{
-    Draft, Found, draft, keys_of_rows, new_files, of_answer, rows, sync,
+    Draft, Found, draft, keys_of_rows, new_files, of_answer, read_answer, rows, sync,
 };
 use millstream_decide::template::Templates;
 use millstream_model::{
@@ -248,9 +248,7 @@ impl Control {
 
 /// A sensor's own answer, and the requests in it; keys of partitions have their form.
 fn own(asking: &SensorAsking, value: Value) -> Result<(SensorAnswer, Draft), TickWarning> {
-    let answer = if value.is_null() { Value::Object(Map::new()) } else { value };
-    let answer: SensorAnswer =
-        serde_json::from_value(answer).map_err(|error| wrong(format!("the answer: {error}")))?;
+    let answer = read_answer(value).map_err(wrong)?;
     let draft = of_answer(&asking.def, &answer, asking.nominal)?;
     for (name, change) in &answer.partitions {
         let keys = change.add.iter().chain(&change.remove).cloned().collect::<BTreeSet<_>>();

@@ -19,6 +19,9 @@ use crate::sensor_standing::SENSORS_MAX;
 use crate::switches::{Switched, did_you_mean};
 use crate::{Control, ControlError};
 
+/// The kinds of sensors that remember nothing between two ticks.
+const NO_CURSOR: [&str; 2] = ["webhook", "partition_sync"];
+
 /// How often a change is tried while the sensor ticks.
 pub(crate) const TRIES: u32 = 5;
 
@@ -181,6 +184,10 @@ impl Control {
         }
         for _ in 0..TRIES {
             let row = self.sensor_view(tenant, name).await?;
+            if NO_CURSOR.contains(&row.kind.as_str()) {
+                let (sensor, kind) = (name.to_owned(), row.kind);
+                return Err(ControlError::NoCursor { sensor, kind });
+            }
             let Some(stored) = self.stored_sensor(&row).await? else { continue };
             let now = self.now().max(stored.cursor.after(TICK));
             match self.store.apply(sensors::set_cursor(&stored, cursor, now)).await {

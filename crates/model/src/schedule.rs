@@ -173,10 +173,25 @@ pub struct Day(jiff::civil::Date);
 
 /// A text is no day.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no day; write it like `2026-12-24`, or a range like `2026-12-24..2027-01-01`")]
-pub struct DayError {
-    /// The rejected text.
-    pub text: String,
+pub enum DayError {
+    /// It is neither a day nor a range of days.
+    #[error(
+        "{text:?} is no day; write it like `2026-12-24`, or a range like `2026-12-24..2027-01-01`"
+    )]
+    NoDay {
+        /// The rejected text.
+        text: String,
+    },
+    /// It is a range that ends before it begins.
+    #[error("the range {text:?} ends before it begins; write `{to}..{from}`")]
+    Reversed {
+        /// The rejected text.
+        text: String,
+        /// Its first day.
+        from: Day,
+        /// Its last day.
+        to: Day,
+    },
 }
 
 impl Day {
@@ -196,7 +211,7 @@ impl FromStr for Day {
     type Err = DayError;
 
     fn from_str(text: &str) -> Result<Self, DayError> {
-        let fail = || DayError { text: text.to_owned() };
+        let fail = || DayError::NoDay { text: text.to_owned() };
         let is_plain = text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
         if !is_plain {
             return Err(fail());
@@ -248,7 +263,11 @@ impl FromStr for DaySpan {
     fn from_str(text: &str) -> Result<Self, DayError> {
         let (from, to) = text.split_once("..").unwrap_or((text, text));
         let span = Self { from: from.trim().parse()?, to: to.trim().parse()? };
-        if span.to < span.from { Err(DayError { text: text.to_owned() }) } else { Ok(span) }
+        if span.to < span.from {
+            let (text, Self { from, to }) = (text.to_owned(), span);
+            return Err(DayError::Reversed { text, from, to });
+        }
+        Ok(span)
     }
 }
 

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_model::{
     CURSOR_MAX, ErrorCode, PartitionKey, REQUESTS_MAX, RunId, ScheduleTarget, SensorAnswer,
-    SensorDef, TickWarning, Timestamp,
+    SensorDef, SensorRequest, TickWarning, Timestamp,
 };
+use serde::Deserialize as _;
+use serde_json::{Map, Value};
 
 /// Warnings that one tick keeps.
 pub const WARNINGS_MAX: usize = 100;
@@ -38,6 +40,29 @@ pub struct DraftRequest {
     pub of: Option<RunId>,
     /// The delivery that it reacts to.
     pub delivery: Option<String>,
+}
+
+/// A sensor's own answer, or what is wrong with it and where. Numbers and flags among the labels are
+/// taken as text, as in definitions.
+pub fn read_answer(value: Value) -> Result<SensorAnswer, String> {
+    let mut value = if value.is_null() { Value::Object(Map::new()) } else { value };
+    let requests = value.get_mut("requests").and_then(Value::as_array_mut);
+    for (number, request) in requests.into_iter().flatten().enumerate() {
+        let tags = request.get_mut("tags").and_then(Value::as_object_mut);
+        for (name, label) in tags.into_iter().flatten() {
+            match label {
+                Value::Number(_) | Value::Bool(_) => *label = Value::String(label.to_string()),
+                Value::String(_) => {}
+                Value::Null | Value::Array(_) | Value::Object(_) => {
+                    return Err(format!("the answer: requests[{number}].tags.{name} is no text"));
+                }
+            }
+        }
+        if let Err(error) = SensorRequest::deserialize(&*request) {
+            return Err(format!("the answer: requests[{number}]: {error}"));
+        }
+    }
+    serde_json::from_value(value).map_err(|error| format!("the answer: {error}"))
 }
 
 /// The requests of a sensor's own answer, or what is wrong with the answer.

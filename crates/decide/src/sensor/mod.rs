@@ -11,7 +11,7 @@ mod files;
 mod standing;
 mod sync;
 
-pub use answer::{Draft, DraftRequest, WARNINGS_MAX, of_answer, without_known};
+pub use answer::{Draft, DraftRequest, WARNINGS_MAX, of_answer, read_answer, without_known};
 pub use draft::{Found, draft, named, rows};
 pub use files::{FILES_MAX, FileSeen, matches, new_files, settled_until};
 pub use standing::{forgets, version};

@@ -208,6 +208,19 @@ fn r028_an_empty_source_or_one_that_lost_much_removes_nothing() {
 }
 
 #[test]
+fn a_wrong_answer_is_told_with_its_place_and_numbers_among_labels_are_text() {
+    let read = |requests: Value| read_answer(json!({ "requests": requests }));
+    let answer = read(json!([{ "tags": { "n": 3, "on": true, "t": "x" } }])).unwrap();
+    let tags: Vec<&str> = answer.requests[0].tags.values().map(String::as_str).collect();
+    assert_eq!(tags, ["3", "true", "x"]);
+    let told = read(json!([{}, { "tags": { "n": [1] } }])).unwrap_err();
+    assert_eq!(told, "the answer: requests[1].tags.n is no text");
+    let told = read(json!([{}, { "run_key": 7 }])).unwrap_err();
+    assert!(told.starts_with("the answer: requests[1]: invalid type"), "{told}");
+    assert_eq!(read_answer(Value::Null), Ok(SensorAnswer::default()));
+}
+
+#[test]
 fn r028_no_part_of_a_key_lets_a_whole_one_go() {
     let removed = |max_removed, wanted, present| {
         let def = PartitionSync { max_removed, ..partition_sync(true) };
