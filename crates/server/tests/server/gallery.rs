@@ -55,10 +55,10 @@ fn newest_runs(frame: Frame) -> RunsPage {
     }
 }
 
-fn lists(theme: Theme) -> Vec<(&'static str, Html)> {
-    let frame = |section| samples::frame(section, theme);
-    let now_page = NowPage {
-        frame: frame(Section::Now),
+/// The first page, of an instance where things have failed.
+pub(crate) fn now_page(theme: Theme) -> NowPage {
+    NowPage {
+        frame: samples::frame(Section::Now, theme),
         now: samples::now(),
         attention: vec![samples::failed_run(), samples::runs().remove(12)],
         runs: samples::runs(),
@@ -67,12 +67,18 @@ fn lists(theme: Theme) -> Vec<(&'static str, Html)> {
         sensors: Vec::new(),
         assets: samples::assets(),
         files: samples::files(),
-    };
+    }
+}
+
+fn lists(theme: Theme) -> Vec<(&'static str, Html)> {
+    let frame = |section| samples::frame(section, theme);
+    let now_page = now_page(theme);
     let empty_page = NowPage {
         attention: Vec::new(),
         runs: Vec::new(),
         jobs: Vec::new(),
         schedules: Vec::new(),
+        sensors: Vec::new(),
         assets: Vec::new(),
         files: Vec::new(),
         ..now_page.clone()

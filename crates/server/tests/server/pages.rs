@@ -1,15 +1,15 @@
 //! What holds for every page.
 
 use millstream_control::Try;
-use millstream_model::view::{PartitionState, RunRow};
-use millstream_model::{RunStatus, StepStatus};
+use millstream_model::view::{PartitionState, RunRow, ScheduleRow, SensorRow};
+use millstream_model::{HumanDuration, RunStatus, StepStatus, TickRow};
 use millstream_server::frame::{Section, Theme};
 use millstream_server::pages::assets::{badge, counts};
 use millstream_server::pages::definitions::{DefinitionsPage, definitions};
-use millstream_server::pages::now::unresolved;
+use millstream_server::pages::now::{NowPage, now, unresolved};
 use millstream_server::pages::runs::{RunFilter, RunsPage, runs};
 
-use crate::gallery;
+use crate::{gallery, samples, schedule_samples};
 
 #[test]
 fn no_page_has_inline_script_style_or_an_address_of_another_origin() {
@@ -186,4 +186,48 @@ fn a_project_without_definition_files_is_told_where_they_belong() {
     };
     assert!(definitions(empty("/project/etl")).text().contains("<code>/project/etl</code>"));
     assert!(definitions(empty("")).text().contains("<code>dags</code>"));
+}
+
+/// A sensor whose last tick was this one.
+fn sensor(enabled: bool, last_tick: &TickRow) -> SensorRow {
+    SensorRow {
+        tenant: samples::tenant(),
+        location: "project".parse().unwrap(),
+        name: "arrivals".parse().unwrap(),
+        description: None,
+        kind: "files".to_owned(),
+        asks: "files in/**".to_owned(),
+        every: HumanDuration::from_secs(30),
+        timeout: HumanDuration::from_secs(60),
+        target: None,
+        query: None,
+        when: None,
+        guard: None,
+        enabled,
+        enabled_default: true,
+        enabled_override: None,
+        next_at: None,
+        last_tick: Some(last_tick.clone()),
+    }
+}
+
+#[test]
+fn what_ticks_and_failed_at_its_last_tick_needs_attention_while_it_is_on() {
+    let failed = schedule_samples::ticks().remove(2);
+    let schedules = |failed: &TickRow| {
+        let row = |row| ScheduleRow { last_tick: Some(failed.clone()), ..row };
+        schedule_samples::rows().into_iter().map(row).collect()
+    };
+    let page = |schedules, sensors| {
+        let nothing = (Vec::new(), Vec::new(), Vec::new());
+        let (attention, runs, files) = nothing;
+        let all = gallery::now_page(Theme::Dark);
+        now(NowPage { attention, runs, files, schedules, sensors, ..all })
+    };
+    let on = page(schedules(&failed), vec![sensor(true, &failed)]);
+    let said = "its last tick failed: Invalid partition key format: broken";
+    assert!(on.text().contains("2 need attention") && on.text().contains(said), "{}", on.text());
+    let fine = schedule_samples::ticks().remove(0);
+    let off = page(schedules(&fine), vec![sensor(false, &failed)]);
+    assert!(off.text().contains("Nothing needs attention"), "{}", off.text());
 }
