@@ -58,7 +58,7 @@ pub(crate) enum ScheduleCommand {
         #[arg(short = 'n', long = "count", default_value_t = 10,
             value_parser = clap::value_parser!(u32).range(1..=1_000))]
         count: u32,
-        /// The time after which they are looked for, like `2026-01-31T06:00:00Z`; now when left out.
+        /// The time after which they are looked for, like `2026-01-31T06:00:00Z`; otherwise now.
         #[arg(long, value_parser = point_in_time)]
         from: Option<Timestamp>,
     },

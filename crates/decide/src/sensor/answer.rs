@@ -42,8 +42,8 @@ pub struct DraftRequest {
     pub delivery: Option<String>,
 }
 
-/// A sensor's own answer, or what is wrong with it and where. Numbers and flags among the labels are
-/// taken as text, as in definitions.
+/// A sensor's own answer, or what is wrong with it and where. Numbers and flags among the labels
+/// are taken as text, as in definitions.
 pub fn read_answer(value: Value) -> Result<SensorAnswer, String> {
     let mut value = if value.is_null() { Value::Object(Map::new()) } else { value };
     let requests = value.get_mut("requests").and_then(Value::as_array_mut);
