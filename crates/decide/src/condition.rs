@@ -69,6 +69,13 @@ mod tests {
     }
 
     #[test]
+    fn a_condition_names_what_it_lacks_and_not_what_may_be_missing() {
+        let text = "{{ env.A | default(false) }}{% if env.B %}{{ env.C }}{% endif %}{{ env.D }}";
+        let error = holds(text, &json!({ "env": {} })).unwrap_err();
+        assert_eq!(error.problem, "cannot be evaluated: it names what is not there: `env.D`");
+    }
+
+    #[test]
     fn a_condition_that_would_go_on_for_long_is_ended() {
         let text = "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}";
         assert!(holds(text, &json!({})).is_err());

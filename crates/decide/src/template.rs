@@ -2,6 +2,7 @@
 //!
 //! Strict: a name that is not known is an error. What one template may cost is bounded.
 
+use millstream_model::{needed_names, put_name};
 use minijinja::value::{Serde, Value as Filled};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 use serde_json::Value;
@@ -141,7 +142,7 @@ pub(crate) fn problem(
     }
 }
 
-/// The names in `template` that are not there, each up to the part that is missing.
+/// The names in `template` that are not there and have to be, each up to the part that is missing.
 fn missing(environment: &Environment<'_>, template: &str, names: &Value) -> Vec<String> {
     let Ok(parsed) = environment.template_from_str(template) else { return Vec::new() };
     let is_built_in = |name: &str| environment.globals().any(|(global, _)| global == name);
@@ -153,6 +154,13 @@ fn missing(environment: &Environment<'_>, template: &str, names: &Value) -> Vec<
         .collect();
     missing.sort();
     missing.dedup();
+    let mut missing = needed_names(missing, |others, value| {
+        let mut names = names.clone();
+        for path in others {
+            put_name(&mut names, path, value);
+        }
+        environment.render_str(template, Serde(&names)).is_ok()
+    });
     missing.truncate(MISSING_NAMED);
     missing
 }
@@ -228,6 +236,10 @@ mod tests {
             "it names what is not there: `delivery.body.order`"
         );
         assert_eq!(problem("{{ event }}"), "it names what is not there: `event`");
+        assert_eq!(
+            problem("{{ delivery.size | default(1) }} {{ delivery.body.z }}"),
+            "it names what is not there: `delivery.body.z`"
+        );
         let of_json = fill.json(&json!("{{ delivery.body.z }}")).unwrap_err().problem;
         assert_eq!(of_json, "it names what is not there: `delivery.body.z`");
     }

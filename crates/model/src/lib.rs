@@ -22,6 +22,7 @@ mod http;
 mod id;
 mod job;
 mod key;
+mod lacking;
 mod limits;
 mod liveness;
 mod manifest;
@@ -73,6 +74,7 @@ pub use http::{
 pub use id::{RunId, RunIdError};
 pub use job::{JobDef, JobShape, OpDef};
 pub use key::{AssetKey, AssetKeyError};
+pub use lacking::{needed_names, put_name};
 pub use limits::{StepLimits, StepUsage};
 pub use liveness::{DaemonRow, LoopRow, LoopState, are_healthy};
 pub use manifest::{FileManifest, FileVersion, Manifest, Program, is_library};

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use millstream_model::{ErrorCode, StepError};
+use millstream_model::{ErrorCode, StepError, needed_names, put_name};
 use minijinja::value::{Enumerator, Object, ObjectRepr, Serde, Value};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 use serde_json::{Map, Value as Json};
@@ -219,18 +219,40 @@ fn explain(text: &str, error: &Error, names: &Value) -> String {
     format!("{said}; it sees {}", known.join(", "))
 }
 
-/// What `text` names and `names` does not have, in order.
+/// What `text` names, `names` does not have and `text` cannot do without, in order.
 fn undefined(text: &str, names: &Value) -> Vec<String> {
     let environment = environment();
     let Ok(template) = environment.template_from_str(text) else { return Vec::new() };
+    let is_built_in = |name: &str| environment.globals().any(|(global, _)| global == name);
     let is_there = |path: &str| {
         let found = path.split('.').try_fold(names.clone(), |value, part| value.get_attr(part));
         found.is_ok_and(|value| !value.is_undefined())
     };
     let mut unknown: Vec<String> = template.undeclared_variables(true).into_iter().collect();
-    unknown.retain(|path| !is_there(path));
+    unknown.retain(|path| !is_there(path) && !is_built_in(path));
     unknown.sort();
-    unknown
+    needed_names(unknown, |others, value| {
+        environment.render_str(text, with_others(names, others, value)).is_ok()
+    })
+}
+
+/// `names` with `value` where each of `others` leads.
+fn with_others(names: &Value, others: &[&str], value: &Json) -> Value {
+    let mut all: BTreeMap<String, Value> = BTreeMap::new();
+    for name in names.try_iter().into_iter().flatten() {
+        all.extend(names.get_item(&name).map(|value| (name.to_string(), value)));
+    }
+    for path in others {
+        // The thing itself stays as it is unless a field of it is missing.
+        let (name, below) = path.split_once('.').unwrap_or((path, ""));
+        let mut filled = value.clone();
+        if !below.is_empty() {
+            filled = all.get(name).and_then(|it| serde_json::to_value(it).ok()).unwrap_or_default();
+            put_name(&mut filled, below, value);
+        }
+        all.insert(name.to_owned(), serde_value(filled));
+    }
+    Value::from(all)
 }
 
 impl Sight<'_> {
@@ -377,6 +399,16 @@ mod tests {
         assert_eq!(error.code, ErrorCode::StepTemplate);
         assert!(error.message.contains("upstream"), "{}", error.message);
         assert!(templates().render("{{ env.HOME }}").is_err());
+    }
+
+    #[test]
+    fn a_name_that_has_a_default_is_not_told_as_missing() {
+        let said = |text: &str| templates().render(text).unwrap_err().message;
+        let text = "{{ tenant }} {{ tenant.size | default(1) }} {{ size | d(2) }} \
+                    {% if region is defined %}{{ region }}{% endif %} \
+                    {{ range(3) }} {{ upstream.fetch.pages }} {{ shop + 1 }} {{ upstream.load.rows }}";
+        let wanted = "nothing is called `shop`, `upstream.fetch.pages`, `upstream.load.rows`; ";
+        assert!(said(text).contains(wanted), "{}", said(text));
     }
 
     #[test]
