@@ -6,7 +6,7 @@ use millstream_model::{AssetDef, AssetKey, Diagnostic, ErrorCode, Severity};
 
 use crate::finding::Spot;
 use crate::graph;
-use crate::location::{Finding, Tried};
+use crate::location::{Finding, Needs, Tried};
 
 /// Reports each circle of assets to every file with a new version that takes part in it.
 pub(crate) fn check(files: &[Tried<'_>], findings: &mut Vec<Finding>) {
@@ -48,7 +48,7 @@ pub(crate) fn check(files: &[Tried<'_>], findings: &mut Vec<Finding>) {
                 place: spot.place(file.name),
                 help: Some("remove one of these dependencies".to_owned()),
             };
-            findings.push(Finding { file: *index, diagnostic, lacks: None });
+            findings.push(Finding { file: *index, diagnostic, needs: Needs::Nothing });
         }
     }
 }

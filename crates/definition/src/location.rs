@@ -63,7 +63,7 @@ pub struct LocationCheck {
     pub waiting: Vec<Waiting>,
 }
 
-/// A file that needs what another declares whose content is not used.
+/// A file that needs what another declares whose content is not used, or a name that is live there.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Waiting {
     /// The files that have to be corrected.
@@ -81,9 +81,12 @@ pub(crate) struct Tried<'a> {
     pub(crate) is_live: bool,
     /// What is known of its newest content where that has errors.
     pub(crate) draft: Option<&'a Draft>,
+    pub(crate) live: Option<Version<'a>>,
     hash: Option<&'a ContentHash>,
-    live: Option<Version<'a>>,
 }
+
+/// A kind of thing, and the name of one.
+pub(crate) type Thing = (&'static str, String);
 
 /// A finding between files.
 #[derive(Debug, Clone)]
@@ -91,8 +94,18 @@ pub(crate) struct Finding {
     /// The file that it is about, by its index.
     pub(crate) file: usize,
     pub(crate) diagnostic: Diagnostic,
-    /// The kind and the name of the thing that no file declares, where that is what is wrong.
-    pub(crate) lacks: Option<(&'static str, String)>,
+    pub(crate) needs: Needs,
+}
+
+/// What another file would have to do.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Needs {
+    /// Nothing.
+    Nothing,
+    /// To declare this thing, which no file does.
+    Thing(Thing),
+    /// To be the file `owner`, and to declare this thing no longer.
+    Name { thing: Thing, owner: String },
 }
 
 /// What the first look decides.
@@ -100,9 +113,7 @@ pub(crate) struct Settled<'a> {
     used: Vec<Tried<'a>>,
     pub(crate) refused: BTreeSet<String>,
     /// What made it refuse files, and what is wrong with those that are used.
-    pub(crate) findings: Vec<Diagnostic>,
-    /// Those of them that lack a thing, with its kind and name.
-    pub(crate) lacks: Vec<(Diagnostic, (&'static str, String))>,
+    pub(crate) findings: Vec<(Diagnostic, Needs)>,
 }
 
 /// Puts `files` together as `location`.
@@ -187,19 +198,13 @@ impl<'a> Tried<'a> {
 
 impl<'a> Settled<'a> {
     fn of(used: Vec<Tried<'a>>, findings: Vec<Finding>) -> Self {
-        let (refused, lacks) = (BTreeSet::new(), Vec::new());
-        let mut settled = Self { used, refused, findings: Vec::new(), lacks };
+        let mut settled = Self { used, refused: BTreeSet::new(), findings: Vec::new() };
         settled.add(findings);
         settled
     }
 
     fn add(&mut self, findings: impl IntoIterator<Item = Finding>) {
-        for Finding { diagnostic, lacks, .. } in findings {
-            match lacks {
-                Some(thing) => self.lacks.push((diagnostic, thing)),
-                None => self.findings.push(diagnostic),
-            }
-        }
+        self.findings.extend(findings.into_iter().map(|it| (it.diagnostic, it.needs)));
     }
 }
 

@@ -1,25 +1,29 @@
 //! Names are unique in a code location: who keeps one that two files declare.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_model::{Diagnostic, ErrorCode, FileManifest, Severity, is_library};
 
 use crate::draft::Names;
 use crate::finding::Spot;
-use crate::location::{Finding, Tried};
+use crate::location::{Finding, Needs, Tried};
 
 /// A kind of thing and the name of one.
 type Name<'a> = (&'static str, Cow<'a, str>);
 
-/// Reports each name that another file keeps: a live version before a new one, one that has errors
-/// after others, a library before other files, then by file name. Answers with those names too.
+/// Reports each name that another file keeps: the one whose live version has it, a live version
+/// before a new one, one that has errors after others, a library before other files, then by file
+/// name. Answers with those names too.
 pub(crate) fn check(files: &[Tried<'_>]) -> (Vec<Finding>, Names) {
     let mut order: Vec<(usize, &Tried<'_>)> = files.iter().enumerate().collect();
     order.sort_by_key(|(_, file)| {
         (!file.is_live, file.draft.is_some(), !is_library(file.name), file.name)
     });
     let mut owners: BTreeMap<Name<'_>, &str> = BTreeMap::new();
+    for (_, file) in &order {
+        owners.extend(kept(file).map(|name| (name, file.name)));
+    }
     let (mut findings, mut contested) = (Vec::new(), Names::default());
     for (index, file) in order {
         for name in declared(file.manifest) {
@@ -27,7 +31,9 @@ pub(crate) fn check(files: &[Tried<'_>]) -> (Vec<Finding>, Names) {
                 Some(owner) if *owner != file.name => {
                     contested.insert(name.0, &name.1);
                     let diagnostic = taken(file, &name, owner);
-                    findings.push(Finding { file: index, diagnostic, lacks: None });
+                    let thing = (name.0, name.1.into_owned());
+                    let needs = Needs::Name { thing, owner: (*owner).to_owned() };
+                    findings.push(Finding { file: index, diagnostic, needs });
                 }
                 Some(_) => {}
                 None => {
@@ -37,6 +43,15 @@ pub(crate) fn check(files: &[Tried<'_>]) -> (Vec<Finding>, Names) {
         }
     }
     (findings, contested)
+}
+
+/// What a new version of a file declares that its live one has too.
+fn kept<'a>(file: &Tried<'a>) -> impl Iterator<Item = Name<'a>> {
+    let live = file.live.filter(|_| !file.is_live);
+    let had: BTreeSet<Name<'a>> =
+        live.into_iter().flat_map(|live| declared(live.manifest)).collect();
+    let new = live.map(|_| file.manifest);
+    new.into_iter().flat_map(declared).filter(move |name| had.contains(name))
 }
 
 /// What a file declares, by kind and name.

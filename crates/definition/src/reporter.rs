@@ -9,7 +9,7 @@ use millstream_model::{Diagnostic, ErrorCode, Severity};
 
 use crate::draft::Names;
 use crate::finding::Spot;
-use crate::location::{Finding, Tried};
+use crate::location::{Finding, Needs, Tried};
 
 /// Takes the findings about one file.
 pub(crate) struct Reporter<'f, 'a> {
@@ -35,7 +35,7 @@ impl Reporter<'_, '_> {
         }
         self.error(path, message, help);
         if let Some(finding) = self.findings.last_mut() {
-            finding.lacks = Some((kind, name.to_owned()));
+            finding.needs = Needs::Thing((kind, name.to_owned()));
         }
     }
 
@@ -60,6 +60,6 @@ impl Reporter<'_, '_> {
         let spot = self.file.places.map_or(Spot::FILE, |places| places.spot(path));
         let place = spot.place(self.file.name);
         let diagnostic = Diagnostic { code, severity, message, place, help: Some(help) };
-        self.findings.push(Finding { file: self.index, diagnostic, lacks: None });
+        self.findings.push(Finding { file: self.index, diagnostic, needs: Needs::Nothing });
     }
 }

@@ -2,18 +2,17 @@
 //!
 //! Called by [`crate::check_location`] with the findings among all that authors wrote, and with
 //! those of the decision. A file that only lacks what a broken or a refused file declares is not
-//! wrong: it waits, and that is said once, not for each of its references.
+//! wrong: it waits, and that is said once, not for each of its references. So does one that
+//! declares what such a file does no longer: until that is corrected, its live version keeps the
+//! name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_model::{Diagnostic, ErrorCode, Place, Severity};
 
 use crate::draft::Draft;
-use crate::location::{Finding, Settled, Tried, Waiting};
+use crate::location::{Finding, Needs, Settled, Thing, Tried, Waiting};
 use crate::names::declared;
-
-/// A kind of thing, and the name of one.
-type Thing = (&'static str, String);
 
 /// The things that a file lacks, with where it names the first.
 type Lacking = (Place, BTreeSet<Thing>);
@@ -24,22 +23,20 @@ pub(crate) fn tell(
     found: Vec<Finding>,
     settled: &Settled<'_>,
 ) -> (Vec<Diagnostic>, Vec<Waiting>) {
+    if found.is_empty() && settled.findings.is_empty() {
+        return (Vec::new(), Vec::new());
+    }
     let unread: Vec<&str> = written
         .iter()
         .filter(|it| it.draft.is_some_and(|it| it.is_unread))
         .map(|it| it.name)
         .collect();
-    let known: BTreeSet<String> = settled
-        .findings
-        .iter()
-        .chain(settled.lacks.iter().map(|(it, _)| it))
-        .map(identity)
-        .collect();
-    let mut told = BTreeSet::new();
-    let mut diagnostics = Vec::new();
+    let known: BTreeSet<String> = settled.findings.iter().map(|(it, _)| identity(it)).collect();
+    let (mut told, mut diagnostics) = (BTreeSet::new(), Vec::new());
+    let mut waits = Waits::of(written);
     let mut unsure: BTreeMap<String, Lacking> = BTreeMap::new();
     for finding in found {
-        let Finding { file, diagnostic, lacks } = finding;
+        let Finding { file, diagnostic, needs } = finding;
         let is_unused = settled.refused.contains(&diagnostic.place.file)
             || written.get(file).is_some_and(|file| file.draft.is_some());
         let identity = identity(&diagnostic);
@@ -49,18 +46,28 @@ pub(crate) fn tell(
             continue;
         }
         told.insert(identity);
-        match lacks.filter(|_| !unread.is_empty()) {
-            Some(thing) => lack(&mut unsure, diagnostic, thing),
-            None => diagnostics.push(diagnostic),
+        match needs {
+            Needs::Thing(thing) if !unread.is_empty() => lack(&mut unsure, diagnostic, thing),
+            Needs::Name { thing, owner } if unread.contains(&owner.as_str()) => {
+                waits.keep(&owner, diagnostic, thing);
+            }
+            _ => diagnostics.push(diagnostic),
         }
     }
-    let missed = settled.lacks.iter().filter(|(it, _)| !told.contains(&identity(it)));
-    let (waiting, left) = waits(written, missed);
-    diagnostics.extend(left);
-    let errors = settled.findings.iter().filter(|it| it.severity == Severity::Error);
-    diagnostics.extend(errors.filter(|it| !told.contains(&identity(it))).cloned());
+    for (diagnostic, needs) in &settled.findings {
+        let is_told = told.contains(&identity(diagnostic));
+        match needs {
+            _ if is_told => {}
+            Needs::Name { thing, owner } if !waits.is_declared(thing, owner) => {
+                waits.keep(owner, diagnostic.clone(), thing.clone());
+            }
+            Needs::Thing(thing) if waits.lacks(diagnostic, thing) => {}
+            Needs::Nothing if diagnostic.severity != Severity::Error => {}
+            _ => diagnostics.push(diagnostic.clone()),
+        }
+    }
     diagnostics.extend(unsure.into_values().map(|lacking| may_be_declared(lacking, &unread)));
-    (diagnostics, waiting)
+    (diagnostics, waits.finish())
 }
 
 /// What makes two findings the same; what they suggest may differ.
@@ -78,42 +85,57 @@ fn lack(lacking: &mut BTreeMap<String, Lacking>, diagnostic: Diagnostic, thing: 
     things.insert(thing);
 }
 
-/// The files that wait for what others declare whose content is not used; and what is left, which
-/// no file declares.
-fn waits<'d>(
-    written: &[Tried<'_>],
-    missed: impl Iterator<Item = &'d (Diagnostic, Thing)>,
-) -> (Vec<Waiting>, Vec<Diagnostic>) {
-    let mut missed = missed.peekable();
-    if missed.peek().is_none() {
-        return (Vec::new(), Vec::new());
-    }
-    let mut owners: BTreeMap<Thing, &str> = BTreeMap::new();
-    for file in written {
-        for (kind, name) in declared(file.manifest) {
-            owners.entry((kind, name.into_owned())).or_insert(file.name);
-        }
-        for thing in file.draft.into_iter().flat_map(Draft::doubtful) {
-            owners.entry(thing).or_insert(file.name);
-        }
-    }
-    let mut left = Vec::new();
-    let mut waiting: BTreeMap<&str, BTreeMap<String, Lacking>> = BTreeMap::new();
-    for (diagnostic, thing) in missed {
-        match owners.get(thing) {
-            Some(owner) => {
-                lack(waiting.entry(owner).or_default(), diagnostic.clone(), thing.clone());
+/// The files that wait for others whose newest content is not used.
+struct Waits<'w> {
+    /// The files that declare each thing, in the order of their names.
+    owners: BTreeMap<Thing, Vec<&'w str>>,
+    /// What files lack, by the file that declares it and by theirs.
+    lacking: BTreeMap<&'w str, BTreeMap<String, Lacking>>,
+    /// What files declare that is live in another, by that and by theirs.
+    kept: BTreeMap<String, BTreeMap<String, Lacking>>,
+}
+
+impl<'w> Waits<'w> {
+    fn of(written: &[Tried<'w>]) -> Self {
+        let mut owners: BTreeMap<Thing, Vec<&'w str>> = BTreeMap::new();
+        for file in written {
+            let things = declared(file.manifest).map(|(kind, name)| (kind, name.into_owned()));
+            for thing in things.chain(file.draft.into_iter().flat_map(Draft::doubtful)) {
+                owners.entry(thing).or_default().push(file.name);
             }
-            None => left.push(diagnostic.clone()),
         }
+        Self { owners, lacking: BTreeMap::new(), kept: BTreeMap::new() }
     }
-    let each = waiting.into_iter().flat_map(|(owner, files)| {
-        files.into_values().map(move |lacking| Waiting {
-            on: vec![owner.to_owned()],
-            diagnostic: waits_for(lacking, owner),
-        })
-    });
-    (each.collect(), left)
+
+    /// Whether what is written in `file` declares `thing`.
+    fn is_declared(&self, thing: &Thing, file: &str) -> bool {
+        self.owners.get(thing).is_some_and(|files| files.contains(&file))
+    }
+
+    /// Notes that a file lacks `thing`; false when no file declares it.
+    fn lacks(&mut self, diagnostic: &Diagnostic, thing: &Thing) -> bool {
+        let Some(owner) = self.owners.get(thing).and_then(|files| files.first()) else {
+            return false;
+        };
+        lack(self.lacking.entry(owner).or_default(), diagnostic.clone(), thing.clone());
+        true
+    }
+
+    /// Notes that a file declares `thing`, which is live in `owner`.
+    fn keep(&mut self, owner: &str, diagnostic: Diagnostic, thing: Thing) {
+        lack(self.kept.entry(owner.to_owned()).or_default(), diagnostic, thing);
+    }
+
+    fn finish(self) -> Vec<Waiting> {
+        let lacking = self.lacking.into_iter().flat_map(|(owner, files)| {
+            files.into_values().map(move |it| (owner.to_owned(), waits_for(it, owner)))
+        });
+        let kept = self.kept.into_iter().flat_map(|(owner, files)| {
+            files.into_values().map(move |it| (owner.clone(), still_live(it, &owner)))
+        });
+        let each = lacking.chain(kept);
+        each.map(|(owner, diagnostic)| Waiting { on: vec![owner], diagnostic }).collect()
+    }
 }
 
 fn waits_for((place, things): Lacking, owner: &str) -> Diagnostic {
@@ -124,6 +146,23 @@ fn waits_for((place, things): Lacking, owner: &str) -> Diagnostic {
         message: format!("{things} {verb} declared in `{owner}`, which has errors"),
         place,
         help: Some(format!("correct `{owner}`: this file is then used with it")),
+    }
+}
+
+fn still_live((place, things): Lacking, owner: &str) -> Diagnostic {
+    let (things, verb) = listed(&things);
+    let them = if verb == "is" { "it" } else { "them" };
+    Diagnostic {
+        code: ErrorCode::DefinitionNameTaken,
+        severity: Severity::Error,
+        message: format!(
+            "{things} {verb} still live from an older version of `{owner}`, which is not used as \
+             it is now"
+        ),
+        place,
+        help: Some(format!(
+            "correct `{owner}`: once it is used without {them}, this file is used too"
+        )),
     }
 }
 

@@ -297,3 +297,26 @@ async fn r084_a_job_whose_selection_names_nothing_is_an_error_at_load_with_its_p
     assert_eq!(file.diagnostics[0].code.as_str(), "asset-unknown");
     assert_eq!(file.diagnostics[0].place.line, 3);
 }
+
+#[tokio::test]
+async fn a_job_moved_out_of_a_file_with_an_error_is_used_when_that_is_mended() {
+    let job = |name: &str| format!("  {name}: {{nodes: [{{id: a, type: noop}}]}}\n");
+    let both = format!("jobs:\n{}{}", job("etl"), job("report"));
+    let mut folder = Folder::new(&[("a.yaml", &both)]).await;
+    folder.scan().await;
+    let broken = "jobs:\n  etl: {timeout: soon, nodes: [{id: a, type: noop}]}\n";
+    folder.write("a.yaml", broken);
+    folder.write("b.yaml", &format!("jobs:\n{}", job("report")));
+    folder.scan().await;
+    assert_eq!(folder.file("a.yaml").await.diagnostics[0].place.line, 2);
+    let moved = folder.file("b.yaml").await;
+    let [only] = moved.diagnostics.as_slice() else { panic!("{moved:?}") };
+    let live = "The job `report` is still live from an older version of `a.yaml`, which is not \
+                used as it is now";
+    assert_eq!((only.place.line, only.message.as_str()), (2, live));
+    assert_eq!(folder.jobs().await, ["etl", "report"]);
+    folder.write("a.yaml", &format!("jobs:\n{}", job("etl")));
+    assert_eq!(folder.scan().await.loaded, 2);
+    assert_eq!(folder.file("b.yaml").await.state, FileState::Live);
+    assert_eq!(folder.jobs().await, ["etl", "report"]);
+}

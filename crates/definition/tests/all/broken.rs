@@ -133,3 +133,44 @@ fn a_live_file_whose_newest_content_cannot_be_read_still_declares_what_it_did() 
     assert!(message.starts_with("The asset `z` is declared in no file"), "{message}");
     assert!(check.diagnostics.iter().all(|it| it.severity == Severity::Error));
 }
+
+#[test]
+fn what_moves_out_of_a_file_with_errors_waits_for_that_and_is_not_called_taken() {
+    let moved = "assets: {x: {}, v: {}, y: {deps: [w]}}";
+    let live = Some("assets: {x: {}, v: {}, w: {}}");
+    let had = "The asset `v` and the asset `x` are still live from an older version of `a.yaml`, \
+               which is not used as it is now";
+    for broken in ["assets: {w: {timeout: soon}}", "assets: {w: {}"] {
+        let check = check(&[("a.yaml", Some(broken), live), ("b.yaml", Some(moved), None)]);
+        assert_eq!(found(&check), [], "{broken}");
+        assert_eq!(waiting(&check), [("b.yaml", 1, had)], "{broken}");
+        assert_eq!(check.waiting[0].on, ["a.yaml"]);
+        assert!(check.refused.contains("b.yaml"));
+    }
+    // What is wrong with the other file may only show beside the others.
+    let lost = Some("assets: {w: {deps: [lost]}}");
+    let check = check(&[("a.yaml", lost, live), ("b.yaml", Some(moved), None)]);
+    let wanted = "Asset `w` depends on `lost`, which no file declares";
+    assert_eq!(found(&check), [("a.yaml", 1, wanted)]);
+    assert_eq!(waiting(&check), [("b.yaml", 1, had)]);
+}
+
+#[test]
+fn what_moves_is_used_once_both_files_are_right() {
+    let moved = Some("assets: {x: {}}");
+    let live = Some("assets: {x: {}, w: {}}");
+    let check = check(&[("a.yaml", Some("assets: {w: {}}"), live), ("b.yaml", moved, None)]);
+    assert_eq!((found(&check), waiting(&check)), (vec![], vec![]));
+    assert_eq!(check.manifest.files.len(), 2);
+}
+
+#[test]
+fn a_file_keeps_what_is_live_of_it_though_it_has_errors() {
+    let broken = Some("assets: {x: {timeout: soon}}");
+    let check = check(&[
+        ("z.yaml", broken, Some("assets: {x: {}}")),
+        ("b.yaml", Some("assets: {x: {}}"), None),
+    ]);
+    assert_eq!(found(&check), [("b.yaml", 1, "The asset `x` is already declared in `z.yaml`")]);
+    assert_eq!(waiting(&check), []);
+}

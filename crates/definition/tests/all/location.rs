@@ -131,6 +131,17 @@ fn r167_a_live_file_keeps_its_name_against_a_new_one_that_sorts_before_it() {
 }
 
 #[test]
+fn r167_an_edited_file_keeps_its_live_name_against_a_new_one_that_sorts_before_it() {
+    let found = check(&[
+        ("a.yaml", Some("assets: {x: {}}"), None),
+        ("b.yaml", Some("assets: {x: {}, y: {}}"), Some("assets: {x: {}}")),
+    ]);
+    let [taken] = errors(&found)[..] else { panic!("{:#?}", found.diagnostics) };
+    assert_eq!(taken.place.file, "a.yaml");
+    assert_eq!(found.manifest.assets.len(), 2, "the edit is used");
+}
+
+#[test]
 fn an_unchanged_file_keeps_a_name_that_an_edited_one_takes() {
     let found = check(&[
         ("a.yaml", Some("assets: {x: {}, y: {}}"), Some("assets: {x: {}}")),
