@@ -26,11 +26,10 @@ pub(crate) fn tell(
     if found.is_empty() && settled.findings.is_empty() {
         return (Vec::new(), Vec::new());
     }
-    let unread: Vec<&str> = written
-        .iter()
-        .filter(|it| it.draft.is_some_and(|it| it.is_unread))
-        .map(|it| it.name)
-        .collect();
+    let unread = || written.iter().filter(|it| it.draft.is_some_and(|it| it.is_unread));
+    // What a file had before it could not be read is known, so that little can be missing for it.
+    let is_vague = unread().any(|it| it.live.is_none());
+    let unread: Vec<&str> = unread().map(|it| it.name).collect();
     let known: BTreeSet<String> = settled.findings.iter().map(|(it, _)| identity(it)).collect();
     let (mut told, mut diagnostics) = (BTreeSet::new(), Vec::new());
     let mut waits = Waits::of(written);
@@ -47,7 +46,8 @@ pub(crate) fn tell(
         }
         told.insert(identity);
         match needs {
-            Needs::Thing(thing) if !unread.is_empty() => lack(&mut unsure, diagnostic, thing),
+            Needs::Thing(thing) if is_vague => lack(&mut unsure, diagnostic, thing),
+            Needs::Thing(_) if !unread.is_empty() => diagnostics.push(unless(diagnostic, &unread)),
             Needs::Name { thing, owner } if unread.contains(&owner.as_str()) => {
                 waits.keep(&owner, diagnostic, thing);
             }
@@ -166,15 +166,19 @@ fn still_live((place, things): Lacking, owner: &str) -> Diagnostic {
     }
 }
 
+/// The same finding, where it may be due to what was added to files that cannot be read.
+fn unless(diagnostic: Diagnostic, unread: &[&str]) -> Diagnostic {
+    let otherwise = diagnostic.help.map_or_else(String::new, |help| format!("; otherwise: {help}"));
+    Diagnostic {
+        message: format!("{} that can be read", diagnostic.message),
+        help: Some(format!("{} it: correct that first{otherwise}", may_declare(unread))),
+        ..diagnostic
+    }
+}
+
 fn may_be_declared((place, things): Lacking, unread: &[&str]) -> Diagnostic {
     let (things, verb) = listed(&things);
-    let files = match unread {
-        [only] => format!("`{only}`, which cannot be read, may declare"),
-        [first, rest @ ..] => {
-            format!("`{first}` and {} more files, which cannot be read, may declare", rest.len())
-        }
-        [] => "other files may declare".to_owned(),
-    };
+    let files = may_declare(unread);
     let it = if verb == "is" { "it" } else { "them" };
     Diagnostic {
         code: ErrorCode::DefinitionReference,
@@ -182,6 +186,16 @@ fn may_be_declared((place, things): Lacking, unread: &[&str]) -> Diagnostic {
         message: format!("{things} {verb} declared in no file that can be read; {files} {it}"),
         place,
         help: Some("correct the file that cannot be read first".to_owned()),
+    }
+}
+
+fn may_declare(unread: &[&str]) -> String {
+    match unread {
+        [only] => format!("`{only}`, which cannot be read, may declare"),
+        [first, rest @ ..] => {
+            format!("`{first}` and {} more files, which cannot be read, may declare", rest.len())
+        }
+        [] => "other files may declare".to_owned(),
     }
 }
 

@@ -124,13 +124,19 @@ fn what_is_live_of_a_broken_file_can_be_referred_to() {
 
 #[test]
 fn a_live_file_whose_newest_content_cannot_be_read_still_declares_what_it_did() {
+    let needs = "assets:\n  y: {deps: [x, orrders]}\n  z: {deps: [new]}\n";
     let check = check(&[
-        ("a.yaml", Some("assets: {x: {}"), Some("assets: {x: {}}")),
-        ("b.yaml", Some("assets: {y: {deps: [x, z]}}"), None),
+        ("a.yaml", Some("assets: {x: {}"), Some("assets: {x: {}, orders: {}}")),
+        ("b.yaml", Some(needs), None),
     ]);
-    let [(file, _, message)] = found(&check)[..] else { panic!("{:#?}", check.diagnostics) };
-    assert_eq!(file, "b.yaml");
-    assert!(message.starts_with("The asset `z` is declared in no file"), "{message}");
+    let wanted = [
+        ("b.yaml", 2, "Asset `y` depends on `orrders`, which no file declares that can be read"),
+        ("b.yaml", 3, "Asset `z` depends on `new`, which no file declares that can be read"),
+    ];
+    assert_eq!(found(&check), wanted);
+    let help = "`a.yaml`, which cannot be read, may declare it: correct that first; otherwise: did \
+                you mean `orders`?";
+    assert_eq!(check.diagnostics[0].help.as_deref(), Some(help));
     assert!(check.diagnostics.iter().all(|it| it.severity == Severity::Error));
 }
 
