@@ -148,6 +148,8 @@ codes! {
     ContextJson = "context-json",
     /// The command could not be started.
     StepSpawn = "step-spawn",
+    /// The supervisor of the step's processes was lost each time the step ran.
+    StepSupervisor = "step-supervisor",
     /// The step's process ended with a code that is not zero, or by a signal.
     StepExit = "step-exit",
     /// A function in Python could not be loaded: its file, its imports or its name.

@@ -78,6 +78,7 @@ pages! {
     EpochStale = "epoch-stale",
     ContextJson = "context-json",
     StepSpawn = "step-spawn",
+    StepSupervisor = "step-supervisor",
     StepExit = "step-exit",
     StepLoad = "step-load",
     StepPython = "step-python",

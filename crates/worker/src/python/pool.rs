@@ -8,7 +8,7 @@ use millstream_host::{Channel, Forks, Outputs};
 
 use super::HostKey;
 use super::start::end_of;
-use crate::supervisor::Process;
+use crate::supervisor::{Process, SupervisorLost};
 
 /// The most processes of each kind that wait for steps.
 const WAITING_MAX: usize = 16;
@@ -47,7 +47,7 @@ impl Forker {
     }
 
     /// How it ended, once it has.
-    pub(crate) async fn last_words(&self) -> String {
+    pub(crate) async fn last_words(&self) -> Result<String, SupervisorLost> {
         end_of(&mut *self.process.lock().await).await
     }
 }

@@ -12,7 +12,7 @@ use millstream_model::{Isolation, StepLimits};
 use super::{Capture, HostKey};
 use crate::Worker;
 use crate::step::signal_name;
-use crate::supervisor::{Ended, Process, ProcessSpec, SpawnError};
+use crate::supervisor::{Ended, Process, ProcessSpec, SpawnError, SupervisorLost};
 
 /// A process that was started and has taken the order to load its code.
 #[derive(Debug)]
@@ -64,7 +64,9 @@ impl Worker {
         let mut process = self.supervisor.spawn(spec).await?;
         let channel = tokio::select! {
             channel = listener.accept() => channel.map_err(StartError::Socket)?,
-            said = end_of(&mut process) => return Err(StartError::Ended { said }),
+            said = end_of(&mut process) => {
+                return Err(StartError::Ended { said: said.map_err(SpawnError::Lost)? });
+            }
         };
         let mut starting = Starting { channel, process };
         let root = key.root.clone();
@@ -97,11 +99,8 @@ fn limits_of(isolation: Isolation, all: StepLimits) -> StepLimits {
 }
 
 /// How a process that was lost has ended, in words.
-pub(crate) async fn end_of(process: &mut Process) -> String {
-    match process.ended().await {
-        Ok(ended) => last_words(&ended),
-        Err(lost) => lost.to_string(),
-    }
+pub(crate) async fn end_of(process: &mut Process) -> Result<String, SupervisorLost> {
+    Ok(last_words(&process.ended().await?))
 }
 
 fn last_words(ended: &Ended) -> String {

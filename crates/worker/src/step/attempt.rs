@@ -24,7 +24,8 @@ use super::scratch::RunScratch;
 use super::template::Templates;
 use super::{builtin, http, lambda, load, process, python, sql};
 use crate::run::results::{self, StepResult};
-use crate::{Seams, Worker};
+use crate::supervisor::SupervisorLost;
+use crate::{Seams, Supervisor, Worker};
 
 /// Executes attempts at steps: a worker with processes, a simulation as its seed says.
 pub trait StepRunner: Send + Sync {
@@ -120,6 +121,10 @@ pub(super) struct Attempt<'a> {
     /// Since when it does what it is there for.
     began: Option<Timestamp>,
     pub(super) stop: watch::Receiver<bool>,
+    /// What starts its processes.
+    pub(super) supervisor: Supervisor,
+    /// How often a supervisor of its processes was lost.
+    supervisors_lost: u32,
     /// What its processes used so far.
     pub(super) usage: Mutex<Option<StepUsage>>,
     pub(super) events: mpsc::Sender<EventBody>,
@@ -153,6 +158,8 @@ pub(super) enum Ending {
     ForGood(StepError),
     /// The run was canceled.
     Canceled,
+    /// It did not fail by itself: its processes were killed with their supervisor.
+    SupervisorLost(SupervisorLost),
 }
 
 impl Ending {
@@ -181,9 +188,16 @@ impl From<Ending> for AttemptEnd {
             Ending::FailedFor(error, wait) => Self::FailedFor(bounded(error), wait),
             Ending::ForGood(error) => Self::FailedForGood(bounded(error)),
             Ending::Canceled => Self::Canceled,
+            Ending::SupervisorLost(lost) => {
+                let (code, message) = (ErrorCode::StepSupervisor, lost.to_string());
+                Self::Failed(StepError { code, message, detail: None })
+            }
         }
     }
 }
+
+/// How often an attempt is made again because its supervisor was lost.
+const ALONE_MAX: u32 = 2;
 
 /// The most characters of a text that an event repeats.
 const TEXT_MAX: usize = 4_000;
@@ -211,6 +225,8 @@ impl<'a> Attempt<'a> {
             taken: order.taken,
             began: None,
             stop: order.stop,
+            supervisor: worker.supervisor.clone(),
+            supervisors_lost: 0,
             usage: Mutex::default(),
             events: order.events,
             has_made_asset: false,
@@ -222,12 +238,44 @@ impl<'a> Attempt<'a> {
 impl Attempt<'_> {
     async fn execute(mut self) -> AttemptDone {
         let step = self.step.key.clone();
-        let done = self.try_execute().await;
+        let mut done = self.try_execute().await;
+        while let Err(Ending::SupervisorLost(_)) = &done {
+            done = match self.stand_alone() {
+                Ok(()) => self.try_execute().await,
+                Err(ending) => Err(ending),
+            };
+        }
         // What has failed in its preparations has not begun yet.
         let done = self.begin().await.and(done);
         let (end, materialized) = done.unwrap_or_else(|ending| (ending.into(), None));
         let usage = self.usage.into_inner().unwrap_or_else(PoisonError::into_inner);
         AttemptDone { step, end, materialized, usage }
+    }
+
+    /// Readies it to be made again with a supervisor that no other step has, unless it was so
+    /// often enough: the step itself may be what ends its supervisor.
+    fn stand_alone(&mut self) -> Result<(), Ending> {
+        self.supervisors_lost += 1;
+        if *self.stop.borrow() {
+            return Err(Ending::Canceled);
+        }
+        if self.supervisors_lost > ALONE_MAX {
+            let message = format!(
+                "the supervisor of the step was lost {} times while it ran; the step may be \
+                 killing its parent",
+                self.supervisors_lost
+            );
+            return Err(Ending::failed(ErrorCode::StepSupervisor, message));
+        }
+        tracing::warn!(step = %self.step.key, "an attempt is made again: its supervisor was lost");
+        self.supervisor = self.supervisor.another();
+        self.has_made_asset = false;
+        Ok(())
+    }
+
+    /// Whether its processes have a supervisor that no other step has.
+    pub(super) fn is_alone(&self) -> bool {
+        self.supervisors_lost > 0
     }
 
     async fn try_execute(&mut self) -> Result<(AttemptEnd, Option<EventBody>), Ending> {
@@ -339,7 +387,8 @@ impl Attempt<'_> {
             // To find them may take a process.
             self.begin().await?;
         }
-        let upstream = std::mem::take(&mut self.upstream);
+        // Kept, for it may have to be made again.
+        let upstream = self.upstream.clone();
         let results = results::load(&self.worker.blobs, upstream)
             .await
             .map_err(|problem| Ending::failed(ErrorCode::StepInput, problem))?;

@@ -77,7 +77,7 @@ pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Return
     } else {
         forget(&slot, &forker).await;
         match cause {
-            EndCause::Itself => Err(lost(&call.key.place, &forker.last_words().await)),
+            EndCause::Itself => Err(lost(&call.key.place, forker.last_words().await)),
             cause => Err(attempt.ended(cause, (None, None), &capture)),
         }
     };
@@ -141,7 +141,7 @@ async fn host(
         Ok(Loaded::Ready { threads }) => ForkHost::Threads(threads.into()),
         Err(_) => {
             let words = end_of(&mut process).await;
-            return Err(lost(&call.key.place, &words));
+            return Err(lost(&call.key.place, words));
         }
     };
     Ok(host.insert(new).clone())

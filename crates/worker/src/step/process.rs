@@ -222,8 +222,7 @@ impl Attempt<'_> {
     ) -> Result<Ended, Ending> {
         let grace = self.worker.settings.cancel_grace;
         let spec = ProcessSpec { timeout: Some(self.time_left()?), ..spec };
-        let process =
-            self.worker.supervisor.spawn(spec).await.map_err(|error| not_spawned(&error))?;
+        let process = self.supervisor.spawn(spec).await.map_err(|error| not_spawned(&error))?;
         let mut stop = self.stop.clone();
         let end = await_end(process, &mut stop, grace);
         let ended = match session {
@@ -258,7 +257,7 @@ async fn await_end(
             process.ended().await
         }
     };
-    ended.map_err(|lost| Ending::failed(ErrorCode::StepSpawn, lost.to_string()))
+    ended.map_err(Ending::SupervisorLost)
 }
 
 /// Waits until the run is to stop.
@@ -271,11 +270,12 @@ pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
 
 fn not_spawned(error: &SpawnError) -> Ending {
     let message = match error {
+        SpawnError::Lost(lost) => return Ending::SupervisorLost(*lost),
         SpawnError::Refused { cwd, .. } if !cwd.is_dir() => {
             format!("{error}; the working directory does not exist")
         }
         SpawnError::NoSupervisor { source, .. } => format!("{error}: {source}"),
-        _ => error.to_string(),
+        SpawnError::Refused { .. } => error.to_string(),
     };
     Ending::failed(ErrorCode::StepSpawn, message)
 }

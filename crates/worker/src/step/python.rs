@@ -21,7 +21,7 @@ use super::scratch::Scratch;
 use super::{forked, process, result, warm};
 use crate::pipes::Session;
 use crate::python::{Capture, HostKey, SourcesError, StartError};
-use crate::supervisor::{EndCause, Ended, ProcessSpec, some_cores};
+use crate::supervisor::{EndCause, Ended, ProcessSpec, SpawnError, SupervisorLost, some_cores};
 
 /// A function with everything that it is called with.
 pub(super) struct Call {
@@ -41,6 +41,8 @@ pub(super) async fn run(
 ) -> Result<Returned, Ending> {
     let call = Call::new(attempt, step, context).await?;
     match isolation(step.isolation, &attempt.step.limits) {
+        // The processes that others share are another supervisor's.
+        _ if attempt.is_alone() => cold(attempt, &call).await,
         Isolation::Fork => forked::run(attempt, &call).await,
         Isolation::Warm => warm::run(attempt, &call).await,
         Isolation::Process => cold(attempt, &call).await,
@@ -128,13 +130,21 @@ fn no_code(error: &dyn std::error::Error) -> Ending {
 
 /// A process did not come to run the code.
 pub(super) fn not_started(error: &StartError) -> Ending {
-    Ending::failed(ErrorCode::StepSpawn, chain(error))
+    match error {
+        StartError::Spawn(SpawnError::Lost(lost)) => Ending::SupervisorLost(*lost),
+        _ => Ending::failed(ErrorCode::StepSpawn, chain(error)),
+    }
 }
 
 /// The host was lost, which left these words.
-pub(super) fn lost(place: &str, last_words: &str) -> Ending {
-    let message = format!("the process that has imported {place} was lost: {last_words}");
-    Ending::failed(ErrorCode::StepExit, message)
+pub(super) fn lost(place: &str, last_words: Result<String, SupervisorLost>) -> Ending {
+    match last_words {
+        Ok(words) => {
+            let message = format!("the process that has imported {place} was lost: {words}");
+            Ending::failed(ErrorCode::StepExit, message)
+        }
+        Err(lost) => Ending::SupervisorLost(lost),
+    }
 }
 
 /// What the host said while nobody lost it.

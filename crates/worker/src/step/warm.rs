@@ -22,7 +22,7 @@ pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Return
     let mut bounds = Bounds::new(attempt)?;
     let python = &attempt.worker.python;
     let permit = bounds.within(python.warm_busy.acquire()).await?;
-    let _permit = permit.map_err(|_| lost(&call.key.place, "the worker ends"))?;
+    let _permit = permit.map_err(|_| lost(&call.key.place, Ok("the worker ends".to_owned())))?;
     let warm = match python.warm.take(&call.key) {
         Some(warm) => warm,
         None => bounds.within(start(attempt, call, &mut capture)).await??,
@@ -59,7 +59,7 @@ pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Return
         (Some(Err(_)), EndCause::Itself) => {
             let words = end_of(&mut process).await;
             capture.drain();
-            Err(lost(&call.key.place, &words))
+            Err(lost(&call.key.place, words))
         }
         (_, cause) => Err(attempt.ended(cause, (None, None), &capture)),
     };
@@ -80,6 +80,6 @@ async fn start(attempt: &Attempt<'_>, call: &Call, capture: &mut Capture) -> Res
     match loaded {
         Ok(Loaded::Ready { .. }) => Ok(Warm { channel, process, outputs: None }),
         Ok(Loaded::Failed(failure)) => Err(failed(failure)),
-        Err(_) => Err(lost(&call.key.place, &end_of(&mut process).await)),
+        Err(_) => Err(lost(&call.key.place, end_of(&mut process).await)),
     }
 }

@@ -102,6 +102,12 @@ impl Supervisor {
         Self { shared: Arc::new(shared) }
     }
 
+    /// Another supervisor of the same program, not started yet.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        Self::new(self.shared.program.clone(), self.shared.args.clone())
+    }
+
     /// Starts a process. It is ended when the returned handle is dropped.
     pub async fn spawn(&self, spec: ProcessSpec) -> Result<Process, SpawnError> {
         let live = self.live().await?;

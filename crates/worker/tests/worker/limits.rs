@@ -123,13 +123,15 @@ async fn a_process_that_left_its_group_does_not_outlive_its_step() {
 }
 
 #[tokio::test]
-async fn what_left_its_group_is_gone_when_a_step_hears_that_its_supervisor_was_lost() {
+async fn what_left_its_group_is_gone_when_a_step_is_made_again_after_its_supervisor_was_lost() {
     let bench = Bench::new();
     let path = |name: &str| bench.folder.path().join(name);
     // Many, so that to end them all takes longer than to say that the supervisor is gone.
     let line = format!(
-        "for i in $(seq 30); do setsid sleep 60 >/dev/null 2>&1 & echo $! >> {}; done; \
-         echo $PPID > {}; wait",
+        "if [ -e {0} ]; then \
+           for pid in $(cat {0}); do grep -s '^State:.[^ZX]' /proc/$pid/status; done; exit 0; fi; \
+         for i in $(seq 30); do setsid sleep 60 >/dev/null 2>&1 & echo $! >> {0}; done; \
+         echo $PPID > {1}; wait",
         path("left").display(),
         path("supervisor").display()
     );
@@ -137,15 +139,9 @@ async fn what_left_its_group_is_gone_when_a_step_hears_that_its_supervisor_was_l
         kill_process(pid_in(&path("supervisor")).await, Signal::KILL).unwrap();
     };
     let (end, ()) = tokio::join!(bench.run(run_of(vec![shell("long", &line)])), killing);
-    let left: Vec<Pid> = std::fs::read_to_string(path("left"))
-        .unwrap()
-        .lines()
-        .map(|line| Pid::from_raw(line.parse().unwrap()).unwrap())
-        .filter(|pid| is_alive(*pid))
-        .collect();
-    assert_eq!(left, [], "they run on beside the next try");
-    assert!(matches!(end, RunEnd::Finished(RunOutcome::Failed { .. })), "{end:?}");
-    assert!(bench.control.errors()[0].message.contains("was lost"), "{:?}", bench.control.errors());
+    assert_eq!(end, succeeded());
+    let left = bench.log("long", 1, LogStream::Out).await;
+    assert_eq!(left, "", "they run on beside the next try");
 }
 
 #[tokio::test]

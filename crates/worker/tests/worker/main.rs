@@ -15,3 +15,4 @@ mod python;
 mod python_limits;
 mod scratch;
 mod speaking;
+mod supervisors;
