@@ -63,6 +63,40 @@ impl Control {
         Ok(workers)
     }
 
+    /// Takes a run back from its worker, which was stopped in order for `reason`: into the queue,
+    /// or to its end when a cancel was under way. It does not count as a loss.
+    ///
+    /// Returns whether that worker still had the run.
+    pub async fn hand_back(&self, run: &ClaimedRun, reason: &str) -> Result<bool, ControlError> {
+        let live = self.store.live_run(&run.tenant, run.run).await?;
+        let Some(live) = live.filter(|live| live.epoch == run.epoch) else { return Ok(false) };
+        let done = match live.status {
+            RunStatus::Starting | RunStatus::Started => self.requeue(&live, reason).await,
+            RunStatus::Canceling => {
+                self.recover(&live, &LostRun::Cancel { reason: reason.to_owned() }).await
+            }
+            _ => return Ok(false),
+        };
+        match done {
+            Ok(()) => Ok(true),
+            Err(ControlError::Store(error)) if error.is_conflict() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn requeue(&self, live: &LiveRun, reason: &str) -> Result<(), ControlError> {
+        let (tenant, run) = (&live.tenant, live.run);
+        let taken = EventBody::WorkerLost { reason: reason.to_owned() };
+        let log = [self.control_event(tenant, run, live.epoch, taken)];
+        let mut batch = Batch::for_tenant(tenant);
+        live::hand_back(&mut batch, live);
+        slots::free_all(&mut batch, tenant, run);
+        events::insert(&mut batch, tenant, &self.new_id().to_string(), &log);
+        self.store.apply(batch).await?;
+        tracing::info!(%tenant, %run, reason, "a run was handed back to the queue");
+        Ok(())
+    }
+
     async fn recover(&self, live: &LiveRun, verdict: &LostRun) -> Result<(), ControlError> {
         let (LostRun::Requeue { reason }
         | LostRun::Fail { reason, .. }
@@ -159,6 +193,7 @@ fn view(live: &LiveRun) -> RunInProgress {
         run: live.run,
         status: live.status,
         epoch: live.epoch,
+        launches: live.launches(),
         beat: live.beat,
         timeout: live.timeout,
         waits_for_slots: live.waits_for_slots,

@@ -208,10 +208,10 @@ impl Control {
         if retried.is_terminal() {
             self.end_live(&mut batch, &live, retried, None).await?;
             log.push(self.event_of(run, EventBody::RunCanceled {}));
-        } else if run.epoch >= i64::from(launches_max) {
-            let reason =
-                format!("its worker could not be launched in {} tries: {error}", run.epoch);
-            let cause = FailureCause::LaunchFailed { launches: run.epoch };
+        } else if live.launches() >= i64::from(launches_max) {
+            let launches = live.launches();
+            let reason = format!("its worker could not be launched in {launches} tries: {error}");
+            let cause = FailureCause::LaunchFailed { launches };
             self.fail_live((&mut batch, &mut log), &live, &reason, cause).await?;
         } else {
             live::move_to(&mut batch, &live, retried);

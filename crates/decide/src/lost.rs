@@ -25,6 +25,8 @@ pub struct RunInProgress {
     pub status: RunStatus,
     /// The epoch of its worker.
     pub epoch: i64,
+    /// How many workers it was given, without those that have handed it back in order.
+    pub launches: i64,
     /// The worker's sign of life; 0 until its first.
     pub beat: i64,
     /// How long it may run, where its job says so.
@@ -177,6 +179,7 @@ mod tests {
             run: RunId::new(Timestamp::from_micros(0), [1; 10]),
             status: RunStatus::Started,
             epoch,
+            launches: epoch,
             beat,
             timeout: None,
             waits_for_slots: false,

@@ -55,12 +55,11 @@ fn silent(run: &RunInProgress, starts: bool, patience: &Patience) -> LostRun {
     if run.status == RunStatus::Canceling {
         return LostRun::Cancel { reason };
     }
-    if run.epoch < i64::from(patience.launches_max) {
+    if run.launches < i64::from(patience.launches_max) {
         return LostRun::Requeue { reason };
     }
-    let reason =
-        format!("{reason}, and this was worker {} of at most {}", run.epoch, patience.launches_max);
-    let launches = run.epoch;
+    let (launches, most) = (run.launches, patience.launches_max);
+    let reason = format!("{reason}, and this was worker {launches} of at most {most}");
     let cause = if starts {
         FailureCause::NotStarted { launches }
     } else {
@@ -94,6 +93,7 @@ mod tests {
             run: RunId::new(Timestamp::from_micros(0), [1; 10]),
             status,
             epoch: 1,
+            launches: 1,
             beat,
             timeout: None,
             waits_for_slots: false,
@@ -112,7 +112,7 @@ mod tests {
         assert_eq!(after(&starting, 599, 599), None);
         let reason = "its worker has not started within 10m".to_owned();
         assert_eq!(after(&starting, 600, 600), Some(LostRun::Requeue { reason }));
-        let last = RunInProgress { epoch: 2, ..starting };
+        let last = RunInProgress { epoch: 2, launches: 2, ..starting };
         let Some(LostRun::Fail { reason, cause }) = after(&last, 600, 600) else {
             panic!("two launches are allowed");
         };

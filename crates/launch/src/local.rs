@@ -30,7 +30,7 @@ struct Workers {
 /// A worker at work.
 #[derive(Debug)]
 struct Running {
-    run: RunId,
+    run: ClaimedRun,
     canceler: Canceler,
     handle: AbortHandle,
 }
@@ -43,7 +43,7 @@ impl LocalLauncher {
 
     /// Tells the worker of `run` to stop, if it is one of these; no beat has to say so first.
     pub fn cancel(&self, run: RunId) {
-        for worker in self.lock().running.values().filter(|worker| worker.run == run) {
+        for worker in self.lock().running.values().filter(|worker| worker.run.run == run) {
             worker.canceler.cancel();
         }
     }
@@ -57,7 +57,11 @@ impl LocalLauncher {
 
     /// Waits until all workers are done. Nothing may be launched meanwhile.
     pub async fn finish(&self) {
-        let mut set = std::mem::take(&mut self.lock().set);
+        let mut set = {
+            let mut workers = self.lock();
+            workers.running.clear();
+            std::mem::take(&mut workers.set)
+        };
         while let Some(done) = set.join_next().await {
             if let Err(error) = done
                 && !error.is_cancelled()
@@ -68,13 +72,15 @@ impl LocalLauncher {
     }
 
     /// Ends all workers at once, as the end of the process would, and waits until they are gone.
-    pub async fn shut_down(&self) {
-        let mut set = {
+    /// Returns the runs that they had.
+    pub async fn shut_down(&self) -> Vec<ClaimedRun> {
+        let (mut set, running) = {
             let mut workers = self.lock();
-            workers.running.clear();
-            std::mem::take(&mut workers.set)
+            workers.forget_done();
+            (std::mem::take(&mut workers.set), std::mem::take(&mut workers.running))
         };
         set.shutdown().await;
+        running.into_values().map(|running| running.run).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Workers> {
@@ -104,7 +110,7 @@ impl LocalLauncher {
             tell(&own_name, &end);
             own_name
         });
-        workers.running.insert(name.clone(), Running { run: *run, canceler, handle });
+        workers.running.insert(name.clone(), Running { run: claimed, canceler, handle });
         Ok(name)
     }
 }

@@ -35,6 +35,11 @@ statements! {
             lane = CASE WHEN $5 = 'QUEUED' AND lane NOT LIKE '%-again' THEN lane || '-again'
                         ELSE lane END
         WHERE tenant = $1 AND run = $2 AND epoch = $3 AND status = $4";
+    HAND_BACK_LIVE_RUN = "
+        UPDATE live_run
+        SET status = 'QUEUED', handed_back = handed_back + 1,
+            lane = CASE WHEN lane NOT LIKE '%-again' THEN lane || '-again' ELSE lane END
+        WHERE tenant = $1 AND run = $2 AND epoch = $3 AND status = $4";
     ASK_TO_CANCEL = "
         UPDATE live_run SET status = $5, cancel_requested = TRUE
         WHERE tenant = $1 AND run = $2 AND epoch = $3 AND status = $4";
@@ -50,7 +55,8 @@ statements! {
         DELETE FROM live_run
         WHERE tenant = $1 AND run = $2 AND epoch = $3 AND status = $4";
     LIVE_RUN = "
-        SELECT tenant, run, status, epoch, seq, beat, cancel_requested, worker, timeout, FALSE
+        SELECT tenant, run, status, epoch, seq, beat, cancel_requested, worker, timeout,
+               handed_back, FALSE
         FROM live_run WHERE tenant = $1 AND run = $2";
     QUEUE_HEADS = "
         SELECT tenant, run, priority, queued_at, hold FROM live_run
@@ -61,7 +67,7 @@ statements! {
     /// An aggregate: Postgres would answer `EXISTS` by reading all slots into a table of its own.
     RUNS_IN_PROGRESS = "
         SELECT l.tenant, l.run, l.status, l.epoch, l.seq, l.beat, l.cancel_requested, l.worker,
-               l.timeout,
+               l.timeout, l.handed_back,
                COALESCE((SELECT MAX(CASE WHEN s.granted THEN 1 ELSE 0 END) = 0 FROM slot s
                          WHERE s.tenant = l.tenant AND s.run = l.run), FALSE)
         FROM live_run l WHERE l.status <> 'QUEUED' ORDER BY l.run LIMIT $1";
@@ -88,8 +94,17 @@ pub struct LiveRun {
     pub worker: Option<String>,
     /// How long it may go on, where its job says so.
     pub timeout: Option<Duration>,
+    /// How many of its workers have handed it back in order, which is no loss.
+    pub handed_back: i64,
     /// Whether its steps wait for slots and none holds any; known of runs in progress alone.
     pub waits_for_slots: bool,
+}
+
+impl LiveRun {
+    /// How many workers it was given that have not handed it back in order.
+    pub fn launches(&self) -> i64 {
+        self.epoch.saturating_sub(self.handed_back)
+    }
 }
 
 /// A run at the head of the queue.
@@ -198,6 +213,14 @@ pub fn move_to(batch: &mut Batch, run: &LiveRun, to: RunStatus) {
     batch.wakes_daemon |= to == RunStatus::Queued;
 }
 
+/// Moves a run whose worker has given it back in order to the queue, or conflicts.
+pub fn hand_back(batch: &mut Batch, run: &LiveRun) {
+    let mut params = key(&run.tenant, run.run);
+    params.extend([run.epoch.into(), (&run.status).into()]);
+    batch.push(&HAND_BACK_LIVE_RUN, params, Expect::Rows(1));
+    batch.wakes_daemon = true;
+}
+
 /// Moves a run to `to` and asks its worker to stop, or conflicts.
 pub fn ask_to_cancel(batch: &mut Batch, run: &LiveRun, to: RunStatus) {
     let mut params = key(&run.tenant, run.run);
@@ -246,6 +269,7 @@ fn live_run(mut row: Row) -> Result<LiveRun, StoreError> {
         cancel_requested: row.truth()?,
         worker: row.text_opt()?,
         timeout: row.int_opt()?.and_then(|it| u64::try_from(it).ok()).map(Duration::from_micros),
+        handed_back: row.int()?,
         waits_for_slots: row.truth()?,
     })
 }

@@ -129,6 +129,13 @@ pub(crate) static MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/0013_log/sqlite.sql"),
         postgres: "",
     },
+    Migration {
+        version: 14,
+        name: "0014_handed_back",
+        up: include_str!("../migrations/0014_handed_back/up.sql"),
+        sqlite: "",
+        postgres: "",
+    },
 ];
 
 /// Who is told the name of a migration between its statements and its commit: a test that ends the

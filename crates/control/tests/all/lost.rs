@@ -87,3 +87,38 @@ async fn f41_a_jump_of_the_time_of_day_loses_no_run() {
     assert!(bench.control.recover_lost(&mut watch, PATIENCE).await.unwrap().is_empty());
     assert_eq!(bench.status(worker.run()).await, RunStatus::Started);
 }
+
+#[tokio::test]
+async fn a_run_that_is_handed_back_waits_at_once_and_has_lost_no_worker() {
+    let bench = bench().await;
+    let mut worker = bench.started("etl").await;
+    let run = worker.run();
+    for _ in 0..4 {
+        let reason = "the server was stopped";
+        assert!(bench.control.hand_back(&worker.claimed, reason).await.unwrap());
+        assert!(!bench.control.hand_back(&worker.claimed, reason).await.unwrap());
+        assert_eq!(bench.status(run).await, RunStatus::Queued);
+        worker = bench.start_again(run).await;
+    }
+    assert_eq!(bench.told(run).await.iter().filter(|kind| **kind == "worker_lost").count(), 4);
+
+    // Two real losses are still allowed.
+    for _ in 0..2 {
+        assert_eq!(bench.lose_silent().await, 1);
+        assert_eq!(bench.status(run).await, RunStatus::Queued);
+        bench.start_again(run).await;
+    }
+    assert_eq!(bench.lose_silent().await, 1);
+    let failure = bench.row(run).await.failure.unwrap();
+    assert!(failure.ends_with("and this was worker 3 of at most 3"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_run_that_was_to_be_canceled_is_canceled_when_it_is_handed_back() {
+    let bench = bench().await;
+    let worker = bench.started("etl").await;
+    let run = worker.run();
+    bench.control.cancel(&TenantId::default_tenant(), run, "ana").await.unwrap();
+    assert!(bench.control.hand_back(&worker.claimed, "the server was stopped").await.unwrap());
+    assert_eq!(bench.status(run).await, RunStatus::Canceled);
+}

@@ -25,6 +25,7 @@ conformance! {
     a_beat_of_an_older_epoch_is_refused,
     a_worker_hears_of_a_cancel_with_its_next_beat,
     a_status_moves_only_from_the_one_that_was_seen,
+    a_run_is_handed_back_once_and_that_is_counted,
     a_hold_is_stored_only_while_the_run_waits,
     a_run_in_progress_holds_a_place_until_it_is_removed,
 }
@@ -202,6 +203,22 @@ async fn a_status_moves_only_from_the_one_that_was_seen(db: Db) {
     db.store.apply(moved(RunStatus::Started)).await.unwrap();
     let late = db.store.apply(moved(RunStatus::Canceling)).await;
     assert_eq!(conflict(late), "MOVE_LIVE_RUN");
+}
+
+async fn a_run_is_handed_back_once_and_that_is_counted(db: Db) {
+    let run = claimed(&db.store, &tenant("a"), run_id(1)).await;
+    let seen = live(&db.store, &run.tenant, run.run).await;
+    let hand_back = || {
+        let mut batch = Batch::for_tenant(&run.tenant);
+        live::hand_back(&mut batch, &seen);
+        batch
+    };
+    db.store.apply(hand_back()).await.unwrap();
+    let late = db.store.apply(hand_back()).await;
+    assert_eq!(conflict(late), "HAND_BACK_LIVE_RUN");
+    let now = live(&db.store, &run.tenant, run.run).await;
+    assert_eq!((now.status, now.epoch, now.handed_back), (RunStatus::Queued, 1, 1));
+    assert_eq!((seen.launches(), now.launches()), (1, 0));
 }
 
 async fn a_hold_is_stored_only_while_the_run_waits(db: Db) {
