@@ -2,7 +2,7 @@
 
 use millstream_decide::places;
 use millstream_model::view::{PoolRow, PoolStepRow, QueueRow, QueueView, StepRow};
-use millstream_model::{HoldReason, PoolName, RunId, StepStatus, TenantId};
+use millstream_model::{HoldReason, PoolName, RunId, RunStatus, StepStatus, TenantId};
 use millstream_store::slots::SlotRow;
 
 use crate::catalog::Catalog;
@@ -25,7 +25,8 @@ impl Control {
         let first = self.store.first_in_queue(tenant, RUNS_MAX).await?;
         for (place, run) in (1..).zip(first) {
             // A run that leaves the queue meanwhile is left out; places are as they were.
-            if let Some(run) = self.store.run(tenant, run).await?.filter(|run| run.hold.is_some()) {
+            let found = self.store.run(tenant, run).await?;
+            if let Some(run) = found.filter(|run| run.status == RunStatus::Queued) {
                 waiting.push(QueueRow { place, run });
             }
         }

@@ -23,7 +23,9 @@ pub(super) async fn show(client: &Client, global: &Global) -> Result<(), AppErro
     }
     let mut runs = Vec::new();
     let mut pools = Vec::new();
+    let mut more = Vec::new();
     for (tenant, queue) in &all {
+        more.extend(more_of(tenant, queue));
         runs.extend(rows(queue, "waiting").iter().map(|run| {
             let place = text(run, "/place");
             vec![place, short(&text(run, "/run_id")), tenant.clone(), text(run, "/title"), why(run)]
@@ -34,12 +36,21 @@ pub(super) async fn show(client: &Client, global: &Global) -> Result<(), AppErro
         output::line("no run waits");
     } else {
         output::table(&["PLACE", "RUN", "TENANT", "WHAT", "WHY"], &runs);
+        more.iter().for_each(|line| output::line(line));
     }
     if !pools.is_empty() {
         output::line("");
         output::table(&["POOL", "TENANT", "HELD", "HELD BY", "WAITING"], &pools);
     }
     Ok(())
+}
+
+/// How many runs of a tenant wait behind those that are listed.
+fn more_of(tenant: &str, queue: &Value) -> Option<String> {
+    let total = queue.get("waiting_total")?.as_u64()?;
+    let listed = u64::try_from(rows(queue, "waiting").len()).ok()?;
+    let more = total.checked_sub(listed).filter(|more| *more > 0)?;
+    Some(format!("and {more} more of tenant {tenant}"))
 }
 
 fn pool_line(tenant: &str, pool: &Value) -> Vec<String> {
@@ -56,4 +67,24 @@ fn pool_line(tenant: &str, pool: &Value) -> Vec<String> {
         if names.is_empty() { "–".to_owned() } else { names.join(", ") },
         rows(pool, "waiting").len().to_string(),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn runs_behind_those_that_are_listed_are_counted() {
+        let queue = |listed: usize, total: u64| {
+            let waiting = vec![json!({}); listed];
+            json!({ "waiting": waiting, "waiting_total": total })
+        };
+        let more = more_of("acme", &queue(100, 325));
+        assert_eq!(more.as_deref(), Some("and 225 more of tenant acme"));
+        assert_eq!(more_of("acme", &queue(2, 2)), None);
+        // One has left the queue while the answer was made.
+        assert_eq!(more_of("acme", &queue(2, 1)), None);
+    }
 }

@@ -91,6 +91,8 @@ async fn r126_the_run_behind_a_run_that_waits_says_what_that_one_waits_for() {
     for _ in 0..3 {
         launch(&bench, &[("quarter", "Q1")]).await;
     }
+    let unseen = bench.control.queue_view(&default_tenant()).await.unwrap();
+    assert_eq!(unseen.waiting.len(), 3, "also while no daemon has looked at them");
     bench.claim().await;
     bench.claim().await;
     let queue = bench.control.queue_view(&default_tenant()).await.unwrap();
