@@ -36,7 +36,9 @@ pub(super) async fn show(client: &Client, global: &Global) -> Result<(), AppErro
         output::line("no run waits");
     } else {
         output::table(&["PLACE", "RUN", "TENANT", "WHAT", "WHY"], &runs);
-        more.iter().for_each(|line| output::line(line));
+        for line in &more {
+            output::line(line);
+        }
     }
     if !pools.is_empty() {
         output::line("");
