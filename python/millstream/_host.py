@@ -21,9 +21,6 @@ DESCRIPTORS_MAX = 16
 SIGKILL = 9
 PR_SET_CHILD_SUBREAPER = 36
 ROUNDS_MAX = 16
-REHEARSAL = """{"function": "nothing", "env": {"MILLSTREAM_REHEARSAL": "1"}, "context":
-    {"run": {"id": "", "tags": {}, "queued_at": 0}, "tenant": {"id": ""}, "config": {}, "params": {},
-    "partition": null, "attempt": 1, "upstream_results": {"a": {"b": true, "c": [1.5]}}}}"""
 
 
 def main():
@@ -239,7 +236,6 @@ class _Forks:
             os.close(other)
             os.close(end)
         gc.enable()
-        _rehearse()
         with open(step, "rb", buffering=READ_SIZE, closefd=False) as file:
             order = json.loads(file.readline())
         _confine(order)
@@ -296,29 +292,6 @@ class _Forks:
                 _, _, usage = os.wait4(pid, 0)
                 time += usage.ru_utime + usage.ru_stime
         return time
-
-
-class _Nobody:
-    """A module for a rehearsal."""
-
-    @staticmethod
-    def nothing():
-        return None
-
-
-def _rehearse():
-    """Does what is done for each step, with a function that does nothing.
-
-    A fork shares its memory until it writes to it, which costs more than a short step does. After
-    this most of what a step writes to is the fork's own, before there is a step that waits for it.
-    """
-    order = json.loads(REHEARSAL)
-    _confine(order)
-    os.environ.update(order["env"])
-    _call.begin_anew()
-    _call.run(_Nobody, "", order, "")
-    for name in order["env"]:
-        del os.environ[name]
 
 
 def _confine(order):

@@ -125,7 +125,7 @@ def lacking(tenant, wish): pass
 }
 
 #[tokio::test]
-async fn nothing_is_left_of_what_a_fork_does_before_its_step() {
+async fn a_fork_sees_the_variables_and_the_folder_that_a_warm_process_does() {
     let text = r#"
 import os, millstream
 def seen():
