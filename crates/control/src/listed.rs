@@ -111,7 +111,7 @@ mod tests {
             started_at: None,
             ended_at: None,
             steps_total,
-            steps_done: 0,
+            steps_over: 0,
             hold: None,
             failure: None,
             epoch: 1,

@@ -99,7 +99,7 @@ fn run_answer(facts: &RunFacts) -> String {
         },
         RunStatus::Starting => format!("It is being given to worker {}.", run.epoch),
         RunStatus::Started => {
-            let over = format!("{} of {} steps are over", run.steps_done, run.steps_total);
+            let over = format!("{} of {} steps are over", run.steps_over, run.steps_total);
             match waits(&facts.steps).next() {
                 Some(text) => format!("It runs: {over}; {text}."),
                 None => format!("It runs: {over}."),

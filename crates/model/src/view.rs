@@ -45,7 +45,7 @@ pub struct RunRow {
     /// How many steps it has.
     pub steps_total: u32,
     /// How many of them are over, whatever their outcome.
-    pub steps_done: u32,
+    pub steps_over: u32,
     /// Why it waits, while it is queued.
     pub hold: Option<HoldReason>,
     /// Why it failed, when it did.

@@ -233,7 +233,7 @@ pub(crate) fn run_row(row: &mut Row) -> Result<RunRow, StoreError> {
         started_at: row.time_opt()?,
         ended_at: row.time_opt()?,
         steps_total: row.count()?,
-        steps_done: row.count()?,
+        steps_over: row.count()?,
         hold: row.json_opt()?,
         failure: row.text_opt()?,
         epoch: row.int()?,

@@ -270,7 +270,7 @@ fn r202_the_page_of_a_live_run_changes_by_itself() {
     };
     shows(".verdict", "Running");
     project.write("go", "");
-    shows(".verdict", "1 of 2 steps done");
+    shows(".verdict", "1 of 2 steps over");
     project.write("on", "");
     // The output follows from step to step.
     shows("[data-log]", "went on");

@@ -45,7 +45,7 @@ async fn r203_a_started_run_is_canceling_until_its_worker_has_stopped_its_steps(
     assert_eq!(bench.status(run).await, RunStatus::Canceled);
     let canceled = |step: &str| (step.to_owned(), StepStatus::Canceled);
     assert_eq!(bench.steps(run).await, [canceled("a"), canceled("b")]);
-    assert_eq!(bench.row(run).await.steps_done, 2);
+    assert_eq!(bench.row(run).await.steps_over, 2);
 }
 
 #[tokio::test]
@@ -104,7 +104,7 @@ async fn f58_a_cancel_ends_the_steps_that_a_lost_worker_left_open() {
 
     assert_eq!(bench.status(run).await, RunStatus::Canceled);
     assert_eq!(bench.steps(run).await[0], ("a".to_owned(), StepStatus::Canceled));
-    assert_eq!(bench.row(run).await.steps_done, 1);
+    assert_eq!(bench.row(run).await.steps_over, 1);
 }
 
 #[tokio::test]

@@ -59,7 +59,7 @@ async fn r146_a_retry_from_failure_keeps_what_is_done_and_names_its_parent() {
     let row = bench.row(retry).await;
     assert_eq!(row.status, RunStatus::Queued);
     let cause = Cause::Retry { of: run, number: 1, from: RetryFrom::Failure, by: None };
-    assert_eq!((row.cause, row.steps_done), (cause, 1));
+    assert_eq!((row.cause, row.steps_over), (cause, 1));
     let steps = bench.steps(retry).await;
     let (done, open) = (StepStatus::Success, StepStatus::Pending);
     assert_eq!(steps, [("a".to_owned(), done), ("b".to_owned(), open)]);
@@ -72,7 +72,7 @@ async fn r146_a_retry_from_failure_keeps_what_is_done_and_names_its_parent() {
     second.say(rest).await.unwrap();
     second.say(vec![EventBody::RunSucceeded {}]).await.unwrap();
     let row = bench.row(retry).await;
-    assert_eq!((row.status, row.steps_done), (RunStatus::Success, 2));
+    assert_eq!((row.status, row.steps_over), (RunStatus::Success, 2));
     assert_eq!(bench.status(run).await, RunStatus::Failure);
     assert_eq!(bench.told(run).await.last(), Some(&"run_retried"));
 }
@@ -83,7 +83,7 @@ async fn r146_a_retry_from_the_start_does_everything_again() {
     let mut first = bench.started("etl").await;
     fail_at_b(&mut first).await;
     let retry = retry_of(&bench, first.run()).await;
-    assert_eq!(bench.row(retry).await.steps_done, 0);
+    assert_eq!(bench.row(retry).await.steps_over, 0);
     bench.claimed(retry).await;
     let assigned = bench.control.assignment(&tenant(), retry, 1).await.unwrap();
     assert!(assigned.progress.is_empty());
@@ -256,7 +256,7 @@ async fn r154_a_dead_letter_is_retried_or_discarded_once() {
         control.retry_dead_letter(&tenant(), dead[0], RetryFrom::Failure, "ana").await.unwrap();
     let row = bench.row(launched.run_id).await;
     assert_eq!(row.cause.to_string(), format!("ana, retry of {}", dead[0].short()));
-    assert_eq!(row.steps_done, 1);
+    assert_eq!(row.steps_over, 1);
     let again = control.retry_run(&tenant(), dead[0], RetryFrom::Failure, "ana").await;
     assert!(
         matches!(again, Err(ControlError::RunRetried { retry, .. }) if retry == launched.run_id)

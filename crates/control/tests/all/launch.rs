@@ -25,7 +25,7 @@ async fn a_launch_stores_the_run_its_plan_its_place_in_the_queue_and_an_event() 
 
     let row = bench.row(run).await;
     assert_eq!((row.status, row.title.as_str()), (RunStatus::Queued, "etl"));
-    assert_eq!((row.steps_total, row.steps_done, row.epoch), (2, 0, 0));
+    assert_eq!((row.steps_total, row.steps_over, row.epoch), (2, 0, 0));
     let order = bench.control.store().run_order(&default(), run).await.unwrap().unwrap();
     let plan = bench.control.store().plan(&default(), &order.plan).await.unwrap().unwrap();
     assert_eq!(plan.steps.len(), 2);

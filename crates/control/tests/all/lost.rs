@@ -46,7 +46,7 @@ async fn r197_the_third_lost_worker_is_the_runs_failure_and_ends_its_open_steps(
         "its worker has given no sign of life for 15 s, and this was worker 3 of at most 3";
     assert_eq!(row.failure.as_deref(), Some(reason));
     assert_eq!(bench.steps(run).await[0], ("a".to_owned(), StepStatus::Canceled));
-    assert_eq!(row.steps_done, 1);
+    assert_eq!(row.steps_over, 1);
 }
 
 #[tokio::test]

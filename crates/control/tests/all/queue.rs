@@ -99,7 +99,7 @@ async fn f58_a_failed_launch_of_a_run_that_was_to_be_canceled_cancels_it_with_it
     bench.control.cancel(&TenantId::default_tenant(), run, "ana").await.unwrap();
     bench.control.launch_failed(&next.claimed, "no image", 3).await.unwrap();
     let row = bench.row(run).await;
-    assert_eq!((row.status, row.steps_done), (RunStatus::Canceled, 1));
+    assert_eq!((row.status, row.steps_over), (RunStatus::Canceled, 1));
     assert_eq!(bench.steps(run).await[0].1, StepStatus::Canceled);
 }
 

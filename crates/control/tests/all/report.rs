@@ -23,7 +23,7 @@ async fn a_report_moves_the_run_its_steps_and_the_count_of_those_that_are_over()
     worker.say(vec![step_started("a", 1)]).await.unwrap();
     worker.say(vec![step_succeeded("a", 1), step_started("b", 1)]).await.unwrap();
     let row = bench.row(run).await;
-    assert_eq!((row.status, row.steps_done), (RunStatus::Started, 1));
+    assert_eq!((row.status, row.steps_over), (RunStatus::Started, 1));
     let steps = bench.steps(run).await;
     assert_eq!(
         steps.iter().map(|(_, status)| *status).collect::<Vec<_>>(),
@@ -42,7 +42,7 @@ async fn a_report_moves_the_run_its_steps_and_the_count_of_those_that_are_over()
     worker.say(vec![failed, over]).await.unwrap();
 
     let row = bench.row(run).await;
-    assert_eq!((row.status, row.steps_done), (RunStatus::Failure, 2));
+    assert_eq!((row.status, row.steps_over), (RunStatus::Failure, 2));
     assert_eq!(row.failure.as_deref(), Some("step `b` failed: no"));
     assert!(bench.control.store().live_run(&row.tenant, run).await.unwrap().is_none());
 }
@@ -71,7 +71,7 @@ async fn a_report_that_comes_again_is_answered_and_stored_once() {
     worker.send(&report).await.unwrap();
     worker.send(&report).await.unwrap();
     let row = bench.row(worker.run()).await;
-    assert_eq!(row.steps_done, 1);
+    assert_eq!(row.steps_over, 1);
     assert_eq!(bench.told(worker.run()).await.len(), 4);
 }
 
@@ -98,7 +98,7 @@ async fn a_first_report_that_comes_again_with_more_events_is_stored_from_where_i
     let mut grown = worker.report_of(vec![step_succeeded("a", 1)]);
     grown.events.splice(0..0, first.events);
     worker.send(&grown).await.unwrap();
-    assert_eq!(bench.row(run).await.steps_done, 1);
+    assert_eq!(bench.row(run).await.steps_over, 1);
     let told = bench.told(run).await;
     assert_eq!(told, ["run_queued", "run_started", "step_started", "step_succeeded"]);
 }

@@ -138,7 +138,7 @@ pub(super) fn run_words(run: &RunRow) -> Option<String> {
         },
         RunStatus::Starting => format!("run {short} is being given to a worker"),
         RunStatus::Started => {
-            format!("run {short} goes on: {} of {} steps are over", run.steps_done, run.steps_total)
+            format!("run {short} goes on: {} of {} steps are over", run.steps_over, run.steps_total)
         }
         RunStatus::Canceling => format!("run {short} is being canceled"),
         RunStatus::Canceled => format!("run {short} was canceled"),

@@ -149,7 +149,7 @@ fn verdict((run, place): (&RunRow, Option<u32>), steps: &[StepRow], now: Timesta
             format!("{word} for {since}{}{hold}.", place.unwrap_or_default())
         }
         RunStatus::Started => {
-            format!("Running for {took} — {} of {total} done.", run.steps_done)
+            format!("Running for {took} — {} of {total} over.", run.steps_over)
         }
         RunStatus::Canceling => format!("Cancelling after {took} — waiting for steps to stop."),
         RunStatus::Success => match count(StepStatus::Skipped) {

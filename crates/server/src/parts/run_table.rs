@@ -92,7 +92,7 @@ fn why(run: &RunRow) -> (String, &'static str) {
         }
         RunStatus::Started | RunStatus::Canceling => {
             let total = format::plural(run.steps_total.into(), "step", "steps");
-            (format!("{} of {total} done", run.steps_done), "soft")
+            (format!("{} of {total} over", run.steps_over), "soft")
         }
         RunStatus::Success | RunStatus::Canceled => (cause(&run.cause), "soft"),
     }

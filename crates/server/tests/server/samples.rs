@@ -63,7 +63,7 @@ pub(crate) fn run(number: u8) -> RunRow {
         started_at: Some(queued_at.after(Duration::from_millis(420))),
         ended_at: Some(queued_at.after(Duration::from_millis(17_800 + u64::from(number) * 310))),
         steps_total: 8,
-        steps_done: 8,
+        steps_over: 8,
         hold: None,
         failure: None,
         epoch: 1,
@@ -80,7 +80,7 @@ pub(crate) fn failed_run() -> RunRow {
         partition: Some("2025-11-19".parse().unwrap()),
         cause: Cause::User { name: "ana".to_owned() },
         steps_total: 7,
-        steps_done: 7,
+        steps_over: 7,
         failure: Some(
             "stg_payments: column 'amount_minor' is missing from payments_raw".to_owned(),
         ),
@@ -132,7 +132,7 @@ pub(crate) fn running_run() -> RunRow {
         started_at: Some(before(62)),
         queued_at: before(63),
         ended_at: None,
-        steps_done: 5,
+        steps_over: 5,
         ..run(1)
     }
 }

@@ -129,7 +129,7 @@ async fn the_open_steps_of_a_run_that_is_over_are_ended_and_counted(db: Db) {
     assert_eq!((stored[&open].status, stored[&open].ended_at), (S::Canceled, Some(at(5))));
     assert_eq!(stored[&open].reason.as_deref(), Some("its worker was lost"));
     let row = db.store.run(&tenant, run_id(1)).await.unwrap().unwrap();
-    assert_eq!(row.steps_done, 2);
+    assert_eq!(row.steps_over, 2);
 }
 
 async fn steps_that_are_over_are_counted_while_the_run_goes_on_and_after_it(db: Db) {
@@ -137,7 +137,7 @@ async fn steps_that_are_over_are_counted_while_the_run_goes_on_and_after_it(db: 
     let tenant = tenant("a");
     let run = claimed(&db.store, &tenant, run_id(1)).await;
     let step: StepKey = "load".parse().unwrap();
-    let count = async || db.store.run(&tenant, run.run).await.unwrap().unwrap().steps_done;
+    let count = async || db.store.run(&tenant, run.run).await.unwrap().unwrap().steps_over;
     let mut batch = Batch::for_tenant(&tenant);
     live::advance(&mut batch, (&tenant, run.run, run.epoch), (-1, 1), 1);
     steps::change(&mut batch, &tenant, run.run, &change(&step, E::Started, S::Started, at(1)));

@@ -208,8 +208,8 @@ impl Witness {
                 return Err(format!("it is {} and step {key} goes on", seen.status));
             }
         }
-        if done != row.steps_done {
-            return Err(format!("{done} steps are over and {} are counted", row.steps_done));
+        if done != row.steps_over {
+            return Err(format!("{done} steps are over and {} are counted", row.steps_over));
         }
         Ok(())
     }
