@@ -66,7 +66,7 @@ pub use millstream_decide::scan::{Deletions, ScanVerdict, Sighting};
 pub use millstream_decide::sensor::{
     FILES_MAX as SENSOR_FILES_MAX, matches as path_matches, settled_until,
 };
-pub use millstream_decide::why::{Because, Tries, Try, Why, tries_words};
+pub use millstream_decide::why::{Because, Tries, Try, Why, last_try_words, tries_words};
 pub use millstream_plan::changes::{Change, ChangeKind, Changes, FieldChange, Retimed, Stale};
 pub use millstream_store::dead_letters::DeadLetterFilter;
 pub use millstream_store::definitions::{StoredFile, StoredLocation};

@@ -227,9 +227,10 @@ impl Control {
         let ends =
             ends.newest.into_iter().filter(|end| !has_ops(catalog, tenant, end.job.as_ref()));
         let tried = |end: StepEnd| {
-            let blocked = end.reason.filter(|_| end.status == StepStatus::UpstreamFailed);
-            let blocked_by = blocked.and_then(|step| step.parse().ok());
-            Try { run: end.run, status: end.status, at: end.at, error: end.error, blocked_by }
+            let StepEnd { run, status, at, error, reason, .. } = end;
+            let of = |wanted| reason.clone().filter(|_| status == wanted);
+            let blocked_by = of(StepStatus::UpstreamFailed).and_then(|step| step.parse().ok());
+            Try { run, status, at, error, blocked_by, skipped: of(StepStatus::Skipped) }
         };
         Ok(Tries { newest: ends.map(tried).collect(), may_be_more, looked_since })
     }

@@ -8,8 +8,8 @@ use millstream_model::{DeadLetter, Event, EventBody, RunStatus, StepError, StepS
 use serde::{Deserialize, Serialize};
 
 pub use asset::{
-    AssetFacts, Made, Maker, OlderParts, PARTITIONS_NAMED, Tries, Try, Upstream, missing_words,
-    tries_words, why_asset,
+    AssetFacts, Made, Maker, OlderParts, PARTITIONS_NAMED, Tries, Try, Upstream, last_try_words,
+    missing_words, tries_words, why_asset,
 };
 pub use job::{JobFacts, why_job};
 pub use schedule::{ScheduleFacts, why_schedule};

@@ -193,6 +193,9 @@ async fn show(client: &Client, global: &Global, key: &str) -> Result<(), AppErro
         for missing in rows(view, "never_made") {
             output::line(&format!("  made from {}", text(missing, "/text")));
         }
+        if let Some(words) = view.get("last_try").and_then(Value::as_str) {
+            output::line(&format!("  its {words}"));
+        }
         for made in rows(view, "history") {
             let by = match made.get("reported_by").and_then(Value::as_str) {
                 Some(name) => format!("reported by {name}"),

@@ -99,6 +99,8 @@ pub struct Try {
     pub error: Option<StepError>,
     /// The step before it that failed, when it did not start.
     pub blocked_by: Option<StepKey>,
+    /// Why it was skipped, when it was.
+    pub skipped: Option<String>,
 }
 
 /// Why an asset is as it is: made, stale, missing in parts.
@@ -106,15 +108,16 @@ pub fn why_asset(facts: &AssetFacts) -> Why {
     let asset = &facts.asset;
     let what = format!("asset {}", asset.asset);
     let tried = tries_words(&facts.tries);
-    let failed = tried.as_ref().map(|(at, tried)| because(*at, format!("its {tried}")));
+    let last = last_try_words(&facts.tries);
+    let told = last.as_ref().map(|(at, words)| because(*at, format!("its {words}")));
     let unlooked = facts.tries.looked_since.map(|since| {
         because(None, format!("only the newest runs were looked at, those since {since}"))
     });
     let missing = missing(facts).map(|text| because(None, text));
-    let rest = failed.into_iter().chain(unlooked).chain(missing);
+    let rest = told.into_iter().chain(unlooked).chain(missing);
     let rest = rest.chain(parts(asset)).chain(makers(facts));
     let Some(latest) = &asset.latest else {
-        let tried = tried.map_or_else(String::new, |(_, words)| format!(" Its {words}."));
+        let tried = last.map_or_else(String::new, |(_, words)| format!(" Its {words}."));
         let missing = never_made(facts);
         let answer = format!("It was never made{missing}.{tried}{}", held_up(facts));
         return Why { what, answer, because: rest.collect() };
@@ -195,6 +198,17 @@ pub fn tries_words(tries: &Tries) -> Option<(Timestamp, String)> {
         _ => format!("last {failed} tries failed, the newest in run {run} at {at}: {reason}"),
     };
     Some((at, words))
+}
+
+/// When the newest of `tries` ended that made nothing, and how, as words behind "its".
+pub fn last_try_words(tries: &Tries) -> Option<(Timestamp, String)> {
+    let newest = tries.newest.first()?;
+    if newest.status != StepStatus::Skipped {
+        return tries_words(tries);
+    }
+    let reason = newest.skipped.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+    let (run, at) = (newest.run.short(), newest.at);
+    Some((at, format!("last try was skipped, in run {run} at {at}{reason}")))
 }
 
 /// Which of what an asset is made from was never made, as words behind "It was never made".

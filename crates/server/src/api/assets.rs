@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use millstream_control::{AssetReport, Launched, MaterializeRequest, NeverMade};
+use millstream_control::{AssetReport, Launched, MaterializeRequest, NeverMade, last_try_words};
 use millstream_model::view::{AssetRow, MaterializationRow, PartitionRow};
 use millstream_model::{AssetKey, MetadataValue, PartitionKey};
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,8 @@ pub(crate) struct AssetAnswer {
     history: Vec<MaterializationRow>,
     partition_rows: Vec<PartitionRow>,
     never_made: Vec<NeverMade>,
+    /// How its last try ended, in words, when it made nothing.
+    last_try: Option<String>,
 }
 
 /// One asset.
@@ -49,6 +51,7 @@ pub(crate) async fn show(
         history: view.history,
         partition_rows: view.partitions,
         never_made: view.never_made,
+        last_try: last_try_words(&view.tries).map(|(_, words)| words),
     }))
 }
 

@@ -1,7 +1,7 @@
 //! One asset: what was made last and what was said about it, its partitions, its history.
 
 use askama::Template;
-use millstream_control::{NeverMade, Tries, tries_words};
+use millstream_control::{NeverMade, Tries, last_try_words, tries_words};
 use millstream_model::view::{AssetRow, MadeBy, MaterializationRow, PartitionRow, PartitionState};
 use millstream_model::{AssetKey, MetadataKind, TenantId, Timestamp, shell_word};
 
@@ -144,7 +144,7 @@ fn verdict(page: &AssetPage) -> String {
     let newest = page.history.first().or(page.asset.latest.as_ref());
     let when = newest.map(|row| format::relative(page.now, row.at));
     let partitions = counts(&page.asset, " partitions");
-    let tried = tries_words(&page.tries).map(|(_, words)| format!(" Its {words}."));
+    let tried = last_try_words(&page.tries).map(|(_, words)| format!(" Its {words}."));
     let tried = match (tried, page.tries.looked_since) {
         (Some(tried), _) => tried,
         (None, Some(since)) => {

@@ -101,8 +101,10 @@ fn an_asset_that_was_built_and_whose_last_try_failed_says_both() {
         at: crate::samples::now(),
         error: None,
         blocked_by: None,
+        skipped: None,
     };
-    let good = Try { status: StepStatus::Skipped, ..failed.clone() };
+    let skipped = Some("no rows today".to_owned());
+    let good = Try { status: StepStatus::Skipped, skipped, ..failed.clone() };
     let verdict = |tries| {
         let page = gallery::tried_asset(Theme::Auto, 0, tries);
         let text = page.text().split_once("class=\"verdict").unwrap().1.to_owned();
@@ -112,6 +114,8 @@ fn an_asset_that_was_built_and_whose_last_try_failed_says_both() {
     assert!(bad.contains("Built ") && bad.contains(" Its last try failed, in run "), "{bad}");
     let over = verdict(vec![good, failed]);
     assert!(over.contains("Built ") && !over.contains("failed"), "{over}");
+    assert!(over.contains(" Its last try was skipped, in run "), "{over}");
+    assert!(over.contains(": no rows today."), "{over}");
 }
 
 #[test]
