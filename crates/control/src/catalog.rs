@@ -11,7 +11,7 @@ use millstream_model::{
 };
 use millstream_plan::selection::select;
 use millstream_store::StoreError;
-use millstream_store::definitions::StoredLocation;
+use millstream_store::definitions::{StoredFile, StoredLocation};
 
 use crate::live_schedules::LiveSchedules;
 use crate::live_sensors::LiveSensors;
@@ -33,6 +33,8 @@ struct Entry {
     files_of_jobs: Arc<BTreeMap<JobName, FileVersion>>,
     schedules: Arc<LiveSchedules>,
     sensors: Arc<LiveSensors>,
+    /// How many files have errors in their newest content.
+    broken: u64,
 }
 
 /// The catalog that was built last.
@@ -147,6 +149,11 @@ impl Catalog {
         self.locations.get(location)?.files_of_jobs.get(job)
     }
 
+    /// How many files have errors, so that what is new in them is not live.
+    pub fn broken_files(&self) -> u64 {
+        self.locations.values().map(|entry| entry.broken).sum()
+    }
+
     /// Every tenant that a location declares, the disabled ones included.
     pub fn tenants(&self) -> Vec<TenantRow> {
         let mut all = BTreeMap::new();
@@ -189,7 +196,9 @@ impl Control {
     }
 
     async fn load(&self, location: &StoredLocation) -> Result<Entry, StoreError> {
-        let contents = self.live_files(&location.name).await?;
+        let files = self.store.definition_files(&location.name).await?;
+        let broken = files.iter().filter(|file| file.row.state.is_broken()).count();
+        let contents = self.contents_of(files).await?;
         let mut files_of_jobs = BTreeMap::new();
         for (version, content) in &contents {
             for job in &content.jobs {
@@ -206,6 +215,7 @@ impl Control {
             schedules,
             sensors,
             files_of_jobs: Arc::new(files_of_jobs),
+            broken: u64::try_from(broken).unwrap_or(u64::MAX),
         })
     }
 
@@ -214,7 +224,13 @@ impl Control {
         &self,
         location: &LocationName,
     ) -> Result<Vec<(FileVersion, FileManifest)>, StoreError> {
-        let files = self.store.definition_files(location).await?;
+        self.contents_of(self.store.definition_files(location).await?).await
+    }
+
+    async fn contents_of(
+        &self,
+        files: Vec<StoredFile>,
+    ) -> Result<Vec<(FileVersion, FileManifest)>, StoreError> {
         let live: Vec<(String, ContentHash)> = files
             .into_iter()
             .filter_map(|file| file.row.version.map(|version| (file.row.name, version)))

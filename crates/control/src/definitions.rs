@@ -224,10 +224,8 @@ impl Control {
     /// The files whose newest content has errors, so that what is new in it is not loaded.
     pub async fn broken_files(&self) -> Result<Vec<String>, StoreError> {
         let views = self.location_views().await?;
-        let is_broken =
-            |file: &FileRow| matches!(file.state, FileState::Broken | FileState::LastGood);
         let files = views.into_iter().flat_map(|view| view.files);
-        Ok(files.filter(is_broken).map(|file| file.name).collect())
+        Ok(files.filter(|file| file.state.is_broken()).map(|file| file.name).collect())
     }
 
     /// Asks a daemon for a scan; returns the request's id, whose answer can be waited for.

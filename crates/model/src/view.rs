@@ -278,6 +278,13 @@ pub enum FileState {
     Deleted,
 }
 
+impl FileState {
+    /// Whether the file's newest content has errors, so that what is new in it is not live.
+    pub fn is_broken(self) -> bool {
+        matches!(self, Self::LastGood | Self::Broken)
+    }
+}
+
 /// A tenant in a list; secrets in URLs are masked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TenantRow {

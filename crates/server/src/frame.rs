@@ -23,6 +23,8 @@ pub struct Frame {
     pub round: u64,
     /// How many runs need attention.
     pub problems: u64,
+    /// How many definition files have errors.
+    pub broken: u64,
     /// A line about what the last action did.
     pub notice: Option<String>,
 }
@@ -94,6 +96,8 @@ pub struct NavEntry {
     pub is_current: bool,
     /// How many problems it counts; 0 shows none.
     pub problems: u64,
+    /// What is wrong with them, for who cannot see their shape.
+    pub wrong: &'static str,
 }
 
 impl Frame {
@@ -104,7 +108,12 @@ impl Frame {
             word,
             href,
             is_current: section == self.section,
-            problems: if section == Section::Runs { self.problems } else { 0 },
+            problems: match section {
+                Section::Runs => self.problems,
+                Section::System => self.broken,
+                _ => 0,
+            },
+            wrong: if section == Section::Runs { "failed" } else { "broken" },
         };
         vec![
             entry(Section::Now, "Now", link::now(tenant)),

@@ -37,8 +37,10 @@ pub struct NowPage {
     pub files: Vec<FileRow>,
 }
 
-/// Most lines of attention; the runs page has all.
-const ATTENTION_MAX: usize = 8;
+/// Most failed runs among what needs attention; the runs page has all.
+const RUNS_MAX: usize = 8;
+/// Most files, and most schedules and sensors, among it; their own pages have all.
+const OTHERS_MAX: usize = 4;
 /// Most schedules under "next".
 const NEXT_MAX: usize = 5;
 
@@ -49,7 +51,7 @@ struct Now {
     verdict: Verdict,
     as_of: String,
     attention: Vec<Attention>,
-    more_attention: usize,
+    more: Vec<(String, String)>,
     going_on: Vec<RunLine>,
     next: Vec<Next>,
     table: RunTable,
@@ -80,10 +82,8 @@ struct Next {
 
 /// The page.
 pub fn now(page: NowPage) -> Html {
-    let mut attention = attention(&page);
-    let more_attention = attention.len().saturating_sub(ATTENTION_MAX);
-    let verdict = verdict(&page, attention.len());
-    attention.truncate(ATTENTION_MAX);
+    let (attention, more, total) = attention(&page);
+    let verdict = verdict(&page, total);
     let going_on = page
         .runs
         .iter()
@@ -94,7 +94,7 @@ pub fn now(page: NowPage) -> Html {
         verdict,
         as_of: format::time_of_day(page.now),
         attention,
-        more_attention,
+        more,
         going_on,
         next: next(&page),
         table: RunTable::new(&page.runs, page.now),
@@ -118,21 +118,50 @@ pub fn unresolved(runs: &[RunRow]) -> Vec<&RunRow> {
     newest_of_each.filter(|run| run.status == RunStatus::Failure).collect()
 }
 
-fn attention(page: &NowPage) -> Vec<Attention> {
-    let runs = page.attention.iter().map(|run| {
-        let line = RunLine::new(run, page.now);
-        Attention {
-            key: line.id,
-            badge: line.badge,
-            what: line.title,
-            partition: line.partition.unwrap_or_default(),
-            why: line.why,
-            href: line.href,
-            when: run.ended_at.map(|at| Moment::relative(page.now, at)),
+/// What needs attention, what of it is behind the links to its pages, and how many there are.
+///
+/// Files come first: they are few, and may be why something else fails.
+fn attention(page: &NowPage) -> (Vec<Attention>, Vec<(String, String)>, usize) {
+    let tenant = &page.frame.tenant;
+    let files = page.files.iter().filter_map(|file| file_attention(tenant, file)).collect();
+    let ticking = ticking_attention(page).collect();
+    let runs = page.attention.iter().map(|run| run_attention(page, run)).collect();
+    let of_runs = link::runs_where(tenant, "status:failed");
+    let kinds: [(Vec<Attention>, usize, [&str; 2], String); 3] = [
+        (files, OTHERS_MAX, ["file", "files"], link::definitions(tenant)),
+        (
+            ticking,
+            OTHERS_MAX,
+            ["schedule or sensor", "schedules and sensors"],
+            link::automation(tenant),
+        ),
+        (runs, RUNS_MAX, ["failed run", "failed runs"], of_runs),
+    ];
+    let (mut shown, mut more, mut total) = (Vec::new(), Vec::new(), 0);
+    for (mut lines, most, [one, many], href) in kinds {
+        total += lines.len();
+        let hidden = lines.len().saturating_sub(most);
+        lines.truncate(most);
+        shown.extend(lines);
+        if hidden > 0 {
+            let word = if hidden == 1 { one } else { many };
+            more.push((format!("{hidden} more {word}"), href));
         }
-    });
-    let files = page.files.iter().filter_map(|file| file_attention(&page.frame.tenant, file));
-    runs.chain(ticking_attention(page)).chain(files).collect()
+    }
+    (shown, more, total)
+}
+
+fn run_attention(page: &NowPage, run: &RunRow) -> Attention {
+    let line = RunLine::new(run, page.now);
+    Attention {
+        key: line.id,
+        badge: line.badge,
+        what: line.title,
+        partition: line.partition.unwrap_or_default(),
+        why: line.why,
+        href: line.href,
+        when: run.ended_at.map(|at| Moment::relative(page.now, at)),
+    }
 }
 
 /// The schedules and sensors that are on and whose last tick failed.

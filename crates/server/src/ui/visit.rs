@@ -58,6 +58,7 @@ impl<'a> Visit<'a> {
         section: Section,
         topics: String,
     ) -> Result<Frame, Problem> {
+        let catalog = self.state.control.catalog().await.map_err(ControlError::from)?;
         Ok(Frame {
             tenant: self.tenant.clone(),
             tenants: visible_tenants(self.state, self.visitor).await?,
@@ -67,6 +68,7 @@ impl<'a> Visit<'a> {
             topics,
             round: self.round,
             problems: unresolved(runs).len() as u64,
+            broken: catalog.broken_files(),
             notice: None,
         })
     }

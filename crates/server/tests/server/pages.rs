@@ -216,6 +216,30 @@ fn sensor(enabled: bool, last_tick: &TickRow) -> SensorRow {
 }
 
 #[test]
+fn broken_files_stand_before_failed_runs_and_what_is_hidden_is_counted_by_its_kind() {
+    let page = gallery::now_page(Theme::Dark);
+    let runs = vec![crate::samples::failed_run(); 10];
+    let broken = page.files.iter().find(|file| file.state.is_broken()).unwrap().clone();
+    let files = vec![broken.clone(); 5];
+    let html = now(NowPage { attention: runs, files, schedules: Vec::new(), ..page });
+    let text = html.text();
+    assert!(text.contains("15 need attention"), "{text}");
+    let first = text.find(&broken.name).unwrap();
+    assert!(first < text.find(&crate::samples::failed_run().run_id.to_string()).unwrap());
+    assert!(
+        text.contains(">1 more file</a>") && text.contains(">2 more failed runs</a>"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_page_of_definitions_says_which_folder_is_read() {
+    let pages = gallery::all(Theme::Auto);
+    let (_, page) = pages.iter().find(|(name, _)| *name == "definitions").unwrap();
+    assert!(page.text().contains("Read from <code>/project/dags</code>."), "{}", page.text());
+}
+
+#[test]
 fn what_ticks_and_failed_at_its_last_tick_needs_attention_while_it_is_on() {
     let failed = schedule_samples::ticks().remove(2);
     let schedules = |failed: &TickRow| {

@@ -37,6 +37,7 @@ pub(crate) fn frame(section: Section, theme: Theme) -> Frame {
         here: "/jfk".to_owned(),
         topics: "runs".to_owned(),
         problems: 2,
+        broken: 1,
         round: 0,
         notice: None,
     }

@@ -140,11 +140,16 @@ async fn an_unknown_filter_or_tab_shows_a_notice_and_never_an_empty_page() {
 }
 
 #[tokio::test]
-async fn the_bar_counts_a_failed_job_once_however_often_it_failed() {
+async fn the_bar_of_every_page_counts_what_failed_and_the_files_that_are_broken() {
     let instance = Instance::new().await;
-    assert!(!instance.get("/jfk").await.text.contains("class=\"problems\""));
     let first = instance.get("/jfk").await;
     assert!(first.text.contains("1 needs attention"), "the broken file: {}", first.text);
+    let runs = instance.get("/jfk/runs").await.text;
+    assert_eq!(runs.matches("class=\"problems\"").count(), 1, "{runs}");
+    let (_, badge) = runs.split_once(">System\n<span class=\"problems\">").unwrap();
+    assert!(
+        badge.split_once("</a>").unwrap().0.contains("1<span class=\"visually-hidden\"> broken")
+    );
 }
 
 #[tokio::test]
