@@ -45,14 +45,14 @@ pub fn decimal(number: f64) -> String {
     if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
 }
 
-/// A size in decimal units: `30.4 MB`.
+/// A size in the units in which limits are written: `30.4 MiB`.
 pub fn bytes(size: u64) -> String {
-    const UNITS: [(u64, &str); 4] =
-        [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
-    for (unit, name) in UNITS {
-        if size >= unit {
-            let tenths = size / (unit / 10);
-            return format!("{}.{} {name}", count(tenths / 10), tenths % 10);
+    const UNITS: [(u32, &str); 4] = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
+    for (bits, name) in UNITS {
+        let whole = size >> bits;
+        if whole > 0 {
+            let tenth = ((size >> (bits - 10)) % 1_024) * 10 / 1_024;
+            return format!("{}.{tenth} {name}", count(whole));
         }
     }
     format!("{size} B")
@@ -169,8 +169,8 @@ mod tests {
     fn numbers_read_as_people_write_them() {
         let counts = [0, 999, 1_000, 349_913, 1_234_567].map(count);
         assert_eq!(counts, ["0", "999", "1,000", "349,913", "1,234,567"]);
-        let sizes = [0, 999, 1_000, 30_449_000, 1_200_000_000].map(bytes);
-        assert_eq!(sizes, ["0 B", "999 B", "1.0 kB", "30.4 MB", "1.2 GB"]);
+        let sizes = [0, 1_023, 1_024, 31_900_000, 1_342_177_280, 1 << 40].map(bytes);
+        assert_eq!(sizes, ["0 B", "1023 B", "1.0 KiB", "30.4 MiB", "1.2 GiB", "1.0 TiB"]);
         let decimals = [0.0, 12.639_07, -0.024_71, 336_776.0, 1_234.56, 1e-9].map(decimal);
         assert_eq!(decimals, ["0", "12.64", "−0.0247", "336,776", "1,234.6", "1.00e-9"]);
     }

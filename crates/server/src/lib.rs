@@ -9,6 +9,7 @@ mod access;
 mod api;
 pub mod assets;
 mod body;
+pub mod event_words;
 mod finish;
 pub mod format;
 pub mod frame;

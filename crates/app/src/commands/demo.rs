@@ -93,7 +93,7 @@ async fn materialize(client: &Client, all: &[String], wish: &Value) -> Result<us
     let over = until_over(client, &awaited).await?;
     for run in &over {
         if text(run, "/status") != "SUCCESS" {
-            super::run::print_outcome(run);
+            super::outcome::print_outcome(run);
             return Err(AppError::Failed);
         }
     }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::answer::{rows, text};
-use super::run::print_outcome;
+use super::outcome::{print_outcome, short};
 use super::tenants::{listed_tenants, one_tenant};
 use super::wait::{Awaited, until_over};
 use crate::cli::{Global, JobCommand, Named};

@@ -11,6 +11,7 @@ mod error_pages;
 mod errors;
 mod files;
 mod job;
+mod outcome;
 mod partition;
 mod plan;
 mod queue;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::answer::{rows, text};
-use super::run::{short, why};
+use super::outcome::{short, why};
 use super::tenants::listed_tenants;
 use crate::cli::Global;
 use crate::client::Client;

@@ -3,21 +3,20 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use millstream_model::{ByteSize, Clock as _, HumanDuration, StepUsage, Timestamp, shell_word};
+use millstream_model::{Clock as _, Event, EventBody, Timestamp};
+use millstream_server::event_words::{EventWords, event_words};
 use millstream_server::format;
 use serde_json::{Value, json};
 
 use super::answer::{rows, text};
 use super::dead_letter::retry_run;
+use super::outcome::{print_outcome, short, why};
 use super::tenants::listed_tenants;
 use crate::cli::{Global, RunCommand};
 use crate::client::{Client, Method, encoded};
 use crate::clock::SystemClock;
 use crate::error::AppError;
 use crate::output;
-
-/// The letters of a step's result that are shown; `--json` has the whole.
-const RESULT_SHOWN: usize = 200;
 
 /// Between two looks at a log that is followed.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(200);
@@ -143,27 +142,6 @@ fn took(run: &Value, now: Timestamp) -> String {
     at("started_at").map_or_else(|| "–".to_owned(), |start| format::took(since(start)))
 }
 
-/// Why a run failed or waits; `–` when there is nothing to explain.
-pub(super) fn why(run: &Value) -> String {
-    if let Some(waits) = run.get("waits").and_then(Value::as_str) {
-        return waits.to_owned();
-    }
-    match (run.get("failure"), run.get("hold_text").or_else(|| run.get("hold"))) {
-        (Some(Value::String(failure)), _) => failure.clone(),
-        (_, Some(Value::String(hold))) => hold.clone(),
-        (_, Some(hold)) if !hold.is_null() => {
-            serde_json::from_value::<millstream_model::HoldReason>(hold.clone())
-                .map_or_else(|_| hold.to_string(), |reason| reason.to_string())
-        }
-        _ => "–".to_owned(),
-    }
-}
-
-pub(super) fn short(id: &str) -> String {
-    let start = id.len().saturating_sub(8);
-    id.get(start..).unwrap_or(id).to_owned()
-}
-
 async fn show(client: &Client, global: &Global, run: &str) -> Result<(), AppError> {
     let (tenant, found) = find(client, global, run).await?;
     let id = text(&found, "/run_id");
@@ -179,93 +157,26 @@ async fn show(client: &Client, global: &Global, run: &str) -> Result<(), AppErro
     print_outcome(&found);
     output::line("");
     for event in rows(&events, "events") {
-        let step = text(event, "/data/step");
-        let step = if step == "–" { String::new() } else { format!("  {step}") };
-        let more = format!("{}{}", used(event), returned(event));
-        output::line(&format!("{}  {}{step}{more}", text(event, "/at"), text(event, "/kind")));
+        output::line(&event_line(event));
     }
     Ok(())
 }
 
-/// The result that an event carries, or how it begins.
-fn returned(event: &Value) -> String {
-    let result = event.pointer("/data/result").filter(|result| !result.is_null());
-    let Some(json) = result.map(Value::to_string) else { return String::new() };
-    match json.char_indices().nth(RESULT_SHOWN) {
-        Some((end, _)) => format!("  → {}…", json.get(..end).unwrap_or_default()),
-        None => format!("  → {json}"),
-    }
-}
-
-/// What the attempt that an event ends has used.
-fn used(event: &Value) -> String {
-    let usage = event.pointer("/data/usage").cloned().unwrap_or_default();
-    let Ok(usage) = serde_json::from_value::<StepUsage>(usage) else { return String::new() };
-    let mut words = vec![format!("  CPU {}", HumanDuration(usage.cpu()))];
-    if usage.peak_memory_bytes > 0 {
-        words.push(format!("peak memory {} MiB", usage.peak_memory_bytes.div_ceil(1 << 20)));
-    }
-    if usage.output_dropped_bytes > 0 {
-        words.push(format!("{} of output dropped", ByteSize(usage.output_dropped_bytes)));
-    }
-    words.join(", ")
-}
-
-/// Prints a run with its steps: the verdict first, then the evidence.
-pub(super) fn print_outcome(view: &Value) {
-    let run = view;
-    let partition = match text(run, "/partition") {
-        none if none == "–" => String::new(),
-        key => format!(" · {key}"),
+/// An event in one line: when, what kind of, of which step, and what it says.
+fn event_line(row: &Value) -> String {
+    let step = text(row, "/data/step");
+    let step = if step == "–" { String::new() } else { format!("  {step}") };
+    let head = format!("{}  {}{step}", text(row, "/at"), text(row, "/kind"));
+    // A newer server may have kinds that are not known here.
+    let Ok(event) = serde_json::from_value::<Event>(row.clone()) else { return head };
+    let EventWords { text, data } = event_words(&event.body, event.at);
+    let data = data.split_whitespace().collect::<Vec<_>>().join(" ");
+    let data = match &event.body {
+        _ if data.is_empty() => data,
+        EventBody::StepSucceeded { .. } => format!("  → {data}"),
+        _ => format!(": {data}"),
     };
-    output::line(&format!(
-        "{}  run {}  {}{partition}  (tenant {})",
-        text(run, "/status"),
-        text(run, "/run_id"),
-        text(run, "/title"),
-        text(run, "/tenant")
-    ));
-    match (why(run), run.get("place").and_then(Value::as_u64)) {
-        (nothing, None) if nothing == "–" => {}
-        (nothing, Some(place)) if nothing == "–" => {
-            output::line(&format!("  why: number {place} in the queue"));
-        }
-        (why, Some(place)) => output::line(&format!("  why: number {place} in the queue; {why}")),
-        (why, None) => output::line(&format!("  why: {why}")),
-    }
-    let steps: Vec<Vec<String>> = rows(view, "steps")
-        .iter()
-        .map(|step| {
-            let why = match (text(step, "/error/message"), text(step, "/reason")) {
-                (none, reason) if none == "–" => Some(reason).filter(|reason| reason != "–"),
-                (message, _) => Some(format!("{message} [{}]", text(step, "/error/code"))),
-            };
-            vec![
-                format!("  {}", text(step, "/status")),
-                text(step, "/step"),
-                format!("{}/{}", text(step, "/attempt"), text(step, "/attempts")),
-                why.unwrap_or_default(),
-            ]
-        })
-        .collect();
-    output::table(&["  STEP STATUS", "STEP", "ATTEMPT", "WHY"], &steps);
-    for step in rows(view, "steps") {
-        let name = text(step, "/step");
-        if let Some(detail) = step.pointer("/error/detail").and_then(Value::as_str) {
-            output::line(&format!("  {name}:"));
-            for line in detail.lines() {
-                output::line(&format!("    {line}"));
-            }
-        }
-        let attempt = step.get("attempt").and_then(Value::as_u64).unwrap_or(0);
-        let has_output = ["command", "python", "local"].contains(&text(step, "/kind").as_str());
-        if text(step, "/status") == "FAILURE" && attempt > 0 && has_output {
-            let (run, word) = (short(&text(run, "/run_id")), shell_word(&name));
-            output::line(&format!(
-                "  what {name} has written: `millstream run logs {run} --step {word}`"
-            ));
-        }
-    }
+    format!("{head}  {text}{data}")
 }
 
 /// Which output is to be printed.

@@ -156,7 +156,7 @@ jobs:
     assert!(message.starts_with("out of memory: peak "), "{message}");
     assert!(message.ends_with(" MiB, limit 200 MiB"), "{message}");
     let text = project.run(&["run", "show", run["run_id"].as_str().unwrap()]);
-    assert!(text.out.contains(", peak memory "), "{text:?}");
+    assert!(text.out.contains(" · peak memory "), "{text:?}");
 }
 
 #[test]

@@ -190,6 +190,6 @@ async fn why_a_step_failed_is_the_first_thing_on_its_run_s_page() {
     let message =
         page.text.find("exit code 3 &#60;b&#62;").unwrap_or_else(|| panic!("{}", page.text));
     assert!(message < page.text.find("class=\"gantt\"").unwrap());
-    let used = "failed · CPU 1.9s · peak memory 96.0 MB · 5.0 MB of output dropped";
+    let used = "failed · CPU 1.9s · peak memory 91.5 MiB · 4.7 MiB of output dropped";
     assert!(page.text.contains(used), "{}", page.text);
 }

@@ -90,9 +90,10 @@ impl Capture {
         self.err.sink.keep(line.as_bytes(), self.clock.now());
     }
 
-    /// The end of what was written to standard error.
+    /// The end of what was written to standard error, or to standard output where that is nothing.
     pub(crate) fn tail(&self) -> String {
-        self.err.sink.tail()
+        let tails = [&self.err, &self.out].map(|it| it.sink.tail());
+        tails.into_iter().find(|tail| !tail.is_empty()).unwrap_or_default()
     }
 
     /// How much of the output the logs had no room for.

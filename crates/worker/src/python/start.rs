@@ -109,7 +109,7 @@ fn last_words(ended: &Ended) -> String {
         (None, Some(signal)) => format!("it was ended by {}", signal_name(signal)),
         (None, None) => "it ended in an unknown way".to_owned(),
     };
-    match ended.stderr_tail.as_str() {
+    match ended.tail.as_str() {
         "" => end,
         tail => format!("{end}: {tail}"),
     }

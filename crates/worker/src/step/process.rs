@@ -268,6 +268,9 @@ pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     }
 }
 
+/// How the operating system says that there is no such file.
+const NO_FILE: &str = "No such file or directory";
+
 fn not_spawned(error: &SpawnError) -> Ending {
     let message = match error {
         SpawnError::Lost(lost) => return Ending::SupervisorLost(*lost),
@@ -275,6 +278,11 @@ fn not_spawned(error: &SpawnError) -> Ending {
             format!("{error}; the working directory does not exist")
         }
         SpawnError::NoSupervisor { source, .. } => format!("{error}: {source}"),
+        SpawnError::Refused { program, message, .. }
+            if !program.contains('/') && message.starts_with(NO_FILE) =>
+        {
+            format!("{error}; {program} is in no folder of PATH")
+        }
         SpawnError::Refused { .. } => error.to_string(),
     };
     Ending::failed(ErrorCode::StepSpawn, message)
@@ -284,7 +292,7 @@ fn not_spawned(error: &SpawnError) -> Ending {
 pub(super) fn judge(ended: Ended, timeout: Duration) -> Ending {
     let (code, message) = match (ended.cause, ended.code, ended.signal) {
         (EndCause::Stopped, _, _) => return Ending::Canceled,
-        (EndCause::TimedOut, _, _) => return timed_out(timeout, ended.stderr_tail),
+        (EndCause::TimedOut, _, _) => return timed_out(timeout, ended.tail),
         (EndCause::OverLimit(excess), _, _) => over_limit(excess),
         (EndCause::Itself, Some(code), _) => {
             (ErrorCode::StepExit, format!("the process exited with code {code}"))
@@ -296,7 +304,7 @@ pub(super) fn judge(ended: Ended, timeout: Duration) -> Ending {
             (ErrorCode::StepExit, "the process ended in an unknown way".to_owned())
         }
     };
-    let detail = Some(ended.stderr_tail).filter(|tail| !tail.is_empty());
+    let detail = Some(ended.tail).filter(|tail| !tail.is_empty());
     Ending::Failed(StepError { code, message, detail })
 }
 

@@ -230,9 +230,9 @@ impl Attempt<'_> {
         (code, signal): (Option<i32>, Option<i32>),
         capture: &Capture,
     ) -> Ending {
-        let stderr_tail = capture.tail();
+        let tail = capture.tail();
         let usage = StepUsage::default();
-        let ended = Ended { code, signal, cause, usage, stderr_tail, log_error: None };
+        let ended = Ended { code, signal, cause, usage, tail, log_error: None };
         process::judge(ended, self.timeout())
     }
 }

@@ -107,8 +107,8 @@ pub struct Ended {
     pub cause: EndCause,
     /// What it and its descendants used.
     pub usage: StepUsage,
-    /// The end of its standard error.
-    pub stderr_tail: String,
+    /// The end of its standard error, or of its standard output where that is empty.
+    pub tail: String,
     /// Why some of its output is not in the logs.
     pub log_error: Option<String>,
 }

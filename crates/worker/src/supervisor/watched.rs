@@ -370,6 +370,12 @@ impl Watched {
         }
     }
 
+    /// The end of its standard error, or of its standard output where that is empty.
+    fn tail(&self) -> String {
+        let tails = [&self.err, &self.out].map(Output::tail);
+        tails.into_iter().find(|tail| !tail.is_empty()).unwrap_or_default()
+    }
+
     fn ended(&mut self, exit: Exit, wall_clock: Timestamp) -> Ended {
         let dropped = self.out.finish(wall_clock) + self.err.finish(wall_clock);
         Ended {
@@ -381,7 +387,7 @@ impl Watched {
             code: exit.code,
             signal: exit.signal,
             cause: self.cause,
-            stderr_tail: self.err.tail(),
+            tail: self.tail(),
             log_error: self.out.error().or(self.err.error()).map(str::to_owned),
         }
     }
