@@ -87,7 +87,7 @@ pub(super) async fn after_launch(
         .iter()
         .map(|run| Awaited { tenant: text(run, "/tenant"), run: text(run, "/run_id") })
         .collect();
-    let over = until_over(client, &awaited).await?;
+    let over = until_done(client, global, &awaited).await?;
     let failed = over.iter().filter(|run| text(run, "/status") != "SUCCESS").count();
     if global.json {
         match over.as_slice() {
@@ -100,6 +100,43 @@ pub(super) async fn after_launch(
         }
     }
     if failed > 0 { Err(AppError::Failed) } else { Ok(()) }
+}
+
+/// Waits for runs, and then for those that try them again by themselves; returns for each the run
+/// that ended it, in the same order. Those that were tried again are shown as they are met.
+async fn until_done(
+    client: &Client,
+    global: &Global,
+    runs: &[Awaited],
+) -> Result<Vec<Value>, AppError> {
+    let mut done = until_over(client, runs).await?;
+    loop {
+        let again: Vec<(usize, Awaited)> =
+            done.iter().enumerate().filter_map(|(place, run)| Some((place, retry(run)?))).collect();
+        if again.is_empty() {
+            return Ok(done);
+        }
+        if !global.json {
+            for run in done.iter().filter(|run| retry(run).is_some()) {
+                print_outcome(run);
+            }
+        }
+        for (_, Awaited { run, .. }) in &again {
+            output::note(&format!("Waiting for run {}, which tries it again.", short(run)));
+        }
+        let (places, awaited): (Vec<usize>, Vec<Awaited>) = again.into_iter().unzip();
+        for (place, over) in places.into_iter().zip(until_over(client, &awaited).await?) {
+            if let Some(done) = done.get_mut(place) {
+                *done = over;
+            }
+        }
+    }
+}
+
+/// The run that tries `run` again, if one does.
+fn retry(run: &Value) -> Option<Awaited> {
+    let retry = run.get("retried_as").and_then(Value::as_str)?;
+    Some(Awaited { tenant: text(run, "/tenant"), run: retry.to_owned() })
 }
 
 fn context_object(text: Option<&str>) -> Result<Value, AppError> {

@@ -32,6 +32,7 @@ mod s3;
 mod schedules;
 mod sensors;
 mod server;
+mod shown;
 mod sources;
 mod steps;
 mod tables;

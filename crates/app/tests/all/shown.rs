@@ -1,0 +1,78 @@
+//! What the command line shows of runs and their events, to who looks for what happened.
+
+use crate::project::{Project, short};
+
+const JOBS: &str = r#"
+assets:
+  orders:
+    step:
+      kind: command
+      command: echo '{"status":"skipped","reason":"no rows today"}' > "$MILLSTREAM_RESULT"
+jobs:
+  ends:
+    nodes:
+      - id: flaky
+        type: command
+        retry: { max: 1, delay: 1ms }
+        config: { command: "test -e second || { touch second; echo early trouble >&2; exit 4; }" }
+      - { id: talks, type: command, config: { command: "echo only said aloud; exit 3" } }
+      - { id: absent, type: command, config: { command: [nosuchprogram] } }
+  again:
+    run_retries: 1
+    nodes:
+      - { id: a, type: command, config: { command: "test -e again || { touch again; exit 5; }" } }
+"#;
+
+#[test]
+fn a_run_shows_what_its_events_say_and_what_the_steps_that_failed_have_written() {
+    let project = Project::with(JOBS);
+    let launched = project.run(&["job", "launch", "ends"]);
+    assert_eq!(launched.code, 1, "{launched:?}");
+    let run = project.json(&["run", "list"])[0]["run_id"].as_str().unwrap().to_owned();
+    let shown = project.run(&["run", "show", &run]).out;
+    let line = |words: [&str; 2]| {
+        let found = shown.lines().any(|line| words.iter().all(|word| line.contains(word)));
+        assert!(found, "{words:?} in {shown}");
+    };
+    line(["step_failed  flaky  failed · ", "; attempt 2 at "]);
+    line(["step_failed  flaky", "the process exited with code 4 [step-exit]"]);
+    line(["step_succeeded  flaky  succeeded (attempt 2) · its own work took ", " · CPU "]);
+    line(["run_failed  the run failed: ", "talks"]);
+    line(["nosuchprogram is in no folder of PATH", "[step-spawn]"]);
+
+    assert!(shown.contains("  talks:\n    only said aloud\n  what talks has written: "), "{shown}");
+    assert!(!shown.contains("early trouble"), "flaky succeeded: {shown}");
+    assert!(!shown.contains("what absent has written"), "it never ran: {shown}");
+}
+
+#[test]
+fn an_asset_whose_step_was_skipped_says_why() {
+    let project = Project::with(JOBS);
+    let run = project.json(&["asset", "materialize", "orders"]);
+    let words =
+        format!("ts last try was skipped, in run {}", short(run["run_id"].as_str().unwrap()));
+    let why = project.run(&["why", "orders"]).out;
+    assert!(why.starts_with("asset orders: It was never made. I"), "{why}");
+    for said in [why, project.run(&["asset", "show", "orders"]).out] {
+        assert!(said.contains(&words) && said.contains(": no rows today"), "{said}");
+    }
+}
+
+#[test]
+fn who_waits_for_a_run_that_is_tried_again_waits_for_its_last_try() {
+    let project = Project::with(JOBS);
+    let launched = project.run(&["job", "launch", "again"]);
+    assert_eq!(launched.code, 0, "{launched:?}");
+    let runs = project.json(&["run", "list"]);
+    let [second, first] = [0, 1].map(|place: usize| runs[place]["run_id"].as_str().unwrap());
+    let told = format!("FAILURE  run {first}  again");
+    assert!(launched.out.starts_with(&told), "{launched:?}");
+    let way = format!("tried again by run {0}: `millstream run show {0}`", short(second));
+    assert!(launched.out.contains(&way), "{launched:?}");
+    assert!(launched.out.contains(&format!("SUCCESS  run {second}  again")), "{launched:?}");
+    assert!(launched.err.contains(&format!("Waiting for run {}", short(second))), "{launched:?}");
+
+    std::fs::remove_file(project.path("again")).unwrap();
+    let only = project.json(&["job", "launch", "again"]);
+    assert_eq!((&only["status"], &only["cause"]["kind"]), (&"SUCCESS".into(), &"retry".into()));
+}
