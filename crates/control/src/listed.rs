@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_model::view::RunRow;
-use millstream_model::{HoldReason, PoolName, RunId, RunStatus, TenantId};
+use millstream_model::{PoolName, RunId, RunStatus, TenantId};
 use millstream_store::runs::RunFilter;
+use millstream_store::slots::SlotRow;
 use millstream_store::steps::StepCounts;
 use serde::Serialize;
 
@@ -75,15 +76,11 @@ impl Control {
         tenant: &TenantId,
     ) -> Result<BTreeMap<RunId, String>, ControlError> {
         let slots = self.store.slots_of_tenant(tenant, SLOTS_MAX).await?;
-        // Why a pool's steps wait is stored at the first of them.
-        let mut holds: BTreeMap<&PoolName, &HoldReason> = BTreeMap::new();
+        let mut firsts: BTreeMap<&PoolName, &SlotRow> = BTreeMap::new();
         let mut waits = BTreeMap::new();
         for slot in slots.iter().filter(|slot| !slot.granted) {
-            if let Some(hold) = &slot.hold {
-                holds.entry(&slot.pool).or_insert(hold);
-            }
-            let reason = pool_words(&slot.pool, holds.get(&slot.pool).copied());
-            let text = format!("step {} is {reason}", slot.step);
+            let first = *firsts.entry(&slot.pool).or_insert(slot);
+            let text = format!("step {} is {}", slot.step, pool_words(slot, Some(first)));
             waits.entry(slot.run).or_insert(text);
         }
         Ok(waits)

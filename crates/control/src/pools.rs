@@ -134,7 +134,8 @@ fn step_of(row: &SlotRow) -> StepOfRun {
     StepOfRun { tenant: row.tenant.clone(), run: row.run, step: row.step.clone() }
 }
 
-fn waits(row: &SlotRow) -> Waiting {
+/// A step that waits, as it is decided about.
+pub(crate) fn waits(row: &SlotRow) -> Waiting {
     Waiting {
         step: step_of(row),
         pool: row.pool.clone(),

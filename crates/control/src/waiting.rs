@@ -1,11 +1,14 @@
 //! What waits in a tenant's queue and for its pools, and why.
 
-use millstream_decide::places;
+use std::collections::BTreeMap;
+
+use millstream_decide::{places, pool};
 use millstream_model::view::{PoolRow, PoolStepRow, QueueRow, QueueView, StepRow};
-use millstream_model::{HoldReason, PoolName, RunId, RunStatus, StepStatus, TenantId};
+use millstream_model::{PoolName, RunId, RunStatus, StepStatus, TenantId};
 use millstream_store::slots::SlotRow;
 
 use crate::catalog::Catalog;
+use crate::pools::waits;
 use crate::{Control, ControlError};
 
 /// Waiting runs that one view shows.
@@ -44,20 +47,25 @@ impl Control {
         Ok(self.store.queue_place(tenant, run, PLACES_MAX).await?)
     }
 
-    /// Says of each step that waits for a pool which one, and who holds it.
+    /// Says of each step that waits for a pool which one, who holds it, and behind whom it waits.
     pub(crate) async fn name_pools(
         &self,
         (tenant, run): (&TenantId, RunId),
         steps: &mut [StepRow],
     ) -> Result<(), ControlError> {
+        let mut firsts: BTreeMap<PoolName, Option<SlotRow>> = BTreeMap::new();
         for slot in self.store.slots_of_run(tenant, run).await? {
             let waits = |step: &&mut StepRow| {
                 let open = matches!(step.status, StepStatus::Pending | StepStatus::Retrying);
                 step.step == slot.step && open && !slot.granted
             };
-            if let Some(step) = steps.iter_mut().find(waits) {
-                step.reason = Some(pool_words(&slot.pool, slot.hold.as_ref()));
+            let Some(step) = steps.iter_mut().find(waits) else { continue };
+            if !firsts.contains_key(&slot.pool) {
+                let first = self.store.first_waiting(tenant, &slot.pool).await?;
+                firsts.insert(slot.pool.clone(), first);
             }
+            let first = firsts.get(&slot.pool).and_then(Option::as_ref);
+            step.reason = Some(pool_words(&slot, first));
         }
         Ok(())
     }
@@ -73,9 +81,17 @@ impl Control {
     }
 }
 
-/// That a step waits for slots of `pool`, and why where that is stored.
-pub(crate) fn pool_words(pool: &PoolName, hold: Option<&HoldReason>) -> String {
-    hold.map_or_else(|| format!("waiting for pool `{pool}`"), ToString::to_string)
+/// That a step waits for slots of a pool, and why where that is stored: at the `first` of its
+/// tenant's that wait for them.
+pub(crate) fn pool_words(slot: &SlotRow, first: Option<&SlotRow>) -> String {
+    let stored = first.and_then(|first| Some((first, first.hold.as_ref()?)));
+    match stored {
+        Some((first, hold)) if (first.run, &first.step) == (slot.run, &slot.step) => {
+            hold.to_string()
+        }
+        Some((first, hold)) => pool::behind((&waits(first), hold), slot.slots).to_string(),
+        None => format!("waiting for pool `{}`", slot.pool),
+    }
 }
 
 /// The pools that a tenant's definitions declare, and those that steps still hold.

@@ -14,7 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_model::{
-    HoldReason, Holder, LimitScope, PoolDef, PoolName, RunId, StepKey, TenantId, Timestamp,
+    Ahead, HoldReason, Holder, LimitScope, PoolDef, PoolName, RunId, StepKey, TenantId, Timestamp,
 };
 
 /// Holders that a reason names.
@@ -73,7 +73,7 @@ pub struct Waiting {
 pub struct PoolDecision {
     /// The steps that get their slots.
     pub grant: Vec<StepOfRun>,
-    /// Why the first step of each tenant in each pool waits; the others wait for the same.
+    /// Why the first step of each tenant in each pool waits; the others wait [`behind`] it.
     pub hold: Vec<(StepOfRun, HoldReason)>,
 }
 
@@ -85,9 +85,9 @@ type PoolKey<'a> = (Option<&'a TenantId>, &'a PoolName);
 struct Pool<'a> {
     slots: u32,
     held: u32,
-    holders: Vec<&'a StepOfRun>,
-    /// A step that did not fit is at the head.
-    is_shut: bool,
+    holders: Vec<(&'a StepOfRun, u32)>,
+    /// The step at the head, which did not fit.
+    head: Option<&'a Waiting>,
 }
 
 /// Decides who gets slots.
@@ -97,7 +97,7 @@ pub fn grant(snapshot: &PoolSnapshot) -> PoolDecision {
         let (key, _) = snapshot.pool(&held.step.tenant, &held.pool);
         let pool = pools.entry(key).or_default();
         pool.held = pool.held.saturating_add(held.slots);
-        pool.holders.push(&held.step);
+        pool.holders.push((&held.step, held.slots));
     }
     let mut waiting: Vec<&Waiting> = snapshot.waiting.iter().collect();
     waiting.sort_by_key(|it| (std::cmp::Reverse(it.priority), it.asked_at, &it.step));
@@ -109,16 +109,30 @@ pub fn grant(snapshot: &PoolSnapshot) -> PoolDecision {
         pool.slots = slots.unwrap_or(u32::MAX);
         if pool.takes(claim.slots) {
             pool.held = pool.held.saturating_add(claim.slots);
-            pool.holders.push(&claim.step);
+            pool.holders.push((&claim.step, claim.slots));
             decision.grant.push(claim.step.clone());
             continue;
         }
-        pool.is_shut = true;
         if told.insert((&claim.step.tenant, &claim.pool)) {
             decision.hold.push((claim.step.clone(), pool.reason(claim)));
         }
+        pool.head.get_or_insert(claim);
     }
     decision
+}
+
+/// Why a step that needs so many slots waits behind `first`, of which it is stored why it waits.
+pub fn behind((first, hold): (&Waiting, &HoldReason), slots: u32) -> HoldReason {
+    let mut hold = hold.clone();
+    if let HoldReason::PoolFull { needs, behind, .. } = &mut hold {
+        *needs = slots;
+        *behind = Some(Ahead { needs: first.slots, step: Some(holder(&first.step)) });
+    }
+    hold
+}
+
+fn holder(step: &StepOfRun) -> Holder {
+    Holder { run: step.run, step: Some(step.step.clone()) }
 }
 
 impl PoolSnapshot {
@@ -136,7 +150,7 @@ impl PoolSnapshot {
 
 impl Pool<'_> {
     fn takes(&self, slots: u32) -> bool {
-        if self.is_shut || self.slots == 0 {
+        if self.head.is_some() || self.slots == 0 {
             return false;
         }
         self.held == 0 || self.held.saturating_add(slots) <= self.slots
@@ -144,16 +158,20 @@ impl Pool<'_> {
 
     fn reason(&self, claim: &Waiting) -> HoldReason {
         // Another tenant's runs are none of this one's business.
-        let own = self.holders.iter().filter(|holder| holder.tenant == claim.step.tenant);
+        let is_own = |step: &StepOfRun| step.tenant == claim.step.tenant;
+        let own = self.holders.iter().filter(|(step, _)| is_own(step));
+        let others = self.holders.iter().filter(|(step, _)| !is_own(step));
         HoldReason::PoolFull {
             pool: claim.pool.clone(),
             slots: self.slots,
             held: self.held,
             needs: claim.slots,
-            held_by: own
-                .take(HOLDERS_MAX)
-                .map(|it| Holder { run: it.run, step: Some(it.step.clone()) })
-                .collect(),
+            held_by: own.take(HOLDERS_MAX).map(|(step, _)| holder(step)).collect(),
+            held_by_others: others.map(|(_, slots)| slots).sum(),
+            behind: self.head.map(|head| Ahead {
+                needs: head.slots,
+                step: is_own(&head.step).then(|| holder(&head.step)),
+            }),
         }
     }
 }
@@ -203,6 +221,36 @@ mod tests {
         assert!(grant(&snapshot).grant.is_empty());
         let free = PoolSnapshot { held: Vec::new(), ..snapshot };
         assert_eq!(grant(&free).grant.len(), 2);
+    }
+
+    #[test]
+    fn a_step_behind_another_says_what_it_needs_itself_and_behind_whom_it_waits() {
+        let (large, small) = (waits("a", 1, 2), waits("a", 2, 1));
+        let held = vec![Held { step: step("a", 0), pool: name(), slots: 1 }];
+        let waiting = vec![large.clone(), small.clone()];
+        let decision = grant(&PoolSnapshot { held, ..of(2, LimitScope::Tenant, waiting) });
+        let (first, reason) = &decision.hold[0];
+        let held = format!(
+            "waiting for pool `warehouse` (1 of 2 slots held by `extract` of run {}; ",
+            step("a", 0).run.short()
+        );
+        assert_eq!(reason.to_string(), format!("{held}2 are needed)"));
+        assert_eq!(first, &large.step);
+        let ahead = format!("behind `extract` of run {}", first.run.short());
+        let text = behind((&large, reason), small.slots).to_string();
+        assert_eq!(text, format!("{held}1 is needed, {ahead}, which needs 2)"));
+        let text = behind((&small, reason), small.slots).to_string();
+        assert!(text.ends_with(&format!("; behind `extract` of run {})", small.step.run.short())));
+    }
+
+    #[test]
+    fn behind_another_tenants_step_a_step_waits_and_does_not_name_it() {
+        let held = vec![Held { step: step("b", 0), pool: name(), slots: 1 }];
+        let waiting = vec![waits("b", 1, 2), waits("a", 2, 1)];
+        let decision = grant(&PoolSnapshot { held, ..of(2, LimitScope::Instance, waiting) });
+        let wanted = "waiting for pool `warehouse` (1 of 2 slots held, 1 by other tenants; 1 is \
+                      needed, behind a step of another tenant, which needs 2)";
+        assert_eq!(decision.hold[1].1.to_string(), wanted);
     }
 
     #[test]

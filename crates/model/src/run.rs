@@ -32,6 +32,16 @@ pub struct Holder {
     pub step: Option<StepKey>,
 }
 
+/// A step that waits for slots of a pool before another may have any.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ahead {
+    /// How many slots it needs.
+    pub needs: u32,
+    /// The step; none where it is another tenant's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<Holder>,
+}
+
 /// Why a queued run, or a step of a run, has not started.
 ///
 /// Its place among those that wait is no part of it: that changes with each start, and is counted
@@ -83,6 +93,12 @@ pub enum HoldReason {
         needs: u32,
         /// Who holds them: the first few, and only those of the same tenant.
         held_by: Vec<Holder>,
+        /// How many of them steps of other tenants hold.
+        #[serde(default)]
+        held_by_others: u32,
+        /// The step that waits for the pool first, where it is another.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        behind: Option<Ahead>,
     },
     /// The launcher could not start a worker; it is tried again.
     LaunchFailed {
@@ -112,12 +128,13 @@ impl fmt::Display for HoldReason {
                     key.as_ref().map_or_else(String::new, |key| format!(" with tag `{key}`"));
                 write!(f, "{limit} runs{what} have started within {per}; the next may at {until}")
             }
-            Self::PoolFull { pool, slots, held, needs, held_by } => {
+            Self::PoolFull { pool, slots, held, needs, held_by, held_by_others, behind } => {
                 write!(f, "waiting for pool `{pool}` ({held} of {slots} slots held")?;
                 holders(f, held_by)?;
-                if *needs > 1 {
-                    write!(f, "; {needs} are needed")?;
+                if *held_by_others > 0 {
+                    write!(f, ", {held_by_others} by other tenants")?;
                 }
+                pool_line(f, *needs, behind.as_ref())?;
                 f.write_str(")")
             }
             Self::LaunchFailed { error } => write!(f, "the worker could not be launched: {error}"),
@@ -125,13 +142,37 @@ impl fmt::Display for HoldReason {
     }
 }
 
+/// How many slots a step needs, where that is not plain, and the step that it waits behind.
+fn pool_line(f: &mut fmt::Formatter<'_>, needs: u32, behind: Option<&Ahead>) -> fmt::Result {
+    match (needs, behind) {
+        (1, Some(ahead)) if ahead.needs > 1 => f.write_str("; 1 is needed, ")?,
+        (1, Some(_)) => f.write_str("; ")?,
+        (1, None) => return Ok(()),
+        (_, Some(_)) => write!(f, "; {needs} are needed, ")?,
+        (_, None) => return write!(f, "; {needs} are needed"),
+    }
+    let Some(ahead) = behind else { return Ok(()) };
+    f.write_str("behind ")?;
+    match &ahead.step {
+        Some(holder) => write!(f, "{holder}")?,
+        None => f.write_str("a step of another tenant")?,
+    }
+    if ahead.needs > 1 { write!(f, ", which needs {}", ahead.needs) } else { Ok(()) }
+}
+
 fn holders(f: &mut fmt::Formatter<'_>, held_by: &[Holder]) -> fmt::Result {
     for (number, holder) in held_by.iter().enumerate() {
         f.write_str(if number == 0 { " by " } else { ", " })?;
-        if let Some(step) = &holder.step {
-            write!(f, "`{step}` of ")?;
-        }
-        write!(f, "run {}", holder.run.short())?;
+        write!(f, "{holder}")?;
     }
     Ok(())
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(step) = &self.step {
+            write!(f, "`{step}` of ")?;
+        }
+        write!(f, "run {}", self.run.short())
+    }
 }

@@ -33,13 +33,12 @@ statements! {
     FREE_SLOTS = "DELETE FROM slot WHERE tenant = $1 AND run = $2 AND step = $3";
     FREE_SLOTS_OF_RUN = "DELETE FROM slot WHERE tenant = $1 AND run = $2";
     SLOTS_OF_RUN = "
-        SELECT s.tenant, s.run, s.step, s.attempt, s.epoch, s.pool, s.slots, s.priority,
-               s.asked_at, s.granted,
-               COALESCE(s.hold, (SELECT h.hold FROM slot h
-                                 WHERE h.tenant = s.tenant AND h.pool = s.pool
-                                   AND h.granted = FALSE AND h.hold IS NOT NULL
-                                 ORDER BY h.asked_at LIMIT 1))
-        FROM slot s WHERE s.tenant = $1 AND s.run = $2 ORDER BY s.step";
+        SELECT tenant, run, step, attempt, epoch, pool, slots, priority, asked_at, granted, hold
+        FROM slot WHERE tenant = $1 AND run = $2 ORDER BY step";
+    FIRST_SLOT_WAITED_FOR = "
+        SELECT tenant, run, step, attempt, epoch, pool, slots, priority, asked_at, granted, hold
+        FROM slot WHERE tenant = $1 AND pool = $2 AND granted = FALSE
+        ORDER BY priority DESC, asked_at, run, step LIMIT 1";
     SLOTS_HELD = "
         SELECT tenant, run, step, attempt, epoch, pool, slots, priority, asked_at, granted, hold
         FROM slot WHERE granted = TRUE ORDER BY tenant, pool, run, step";
@@ -52,8 +51,8 @@ statements! {
         WHERE place <= $1 ORDER BY tenant, pool, place";
     SLOTS_OF_TENANT = "
         SELECT tenant, run, step, attempt, epoch, pool, slots, priority, asked_at, granted, hold
-        FROM slot WHERE tenant = $1 ORDER BY pool, granted DESC, asked_at, run, step
-        LIMIT $2";
+        FROM slot WHERE tenant = $1
+        ORDER BY pool, granted DESC, priority DESC, asked_at, run, step LIMIT $2";
     GRANT_SLOTS = "
         UPDATE slot SET granted = TRUE, hold = NULL
         WHERE /*among slot $1 tenant run step*/ AND granted = FALSE
@@ -87,7 +86,7 @@ pub struct SlotRow {
     pub asked_at: Timestamp,
     /// Whether it holds them; otherwise it waits.
     pub granted: bool,
-    /// Why it waits.
+    /// Why it waits, where it is its tenant's first for the pool; what others have is out of date.
     pub hold: Option<HoldReason>,
 }
 
@@ -183,6 +182,17 @@ impl Store {
         rows.into_iter().map(slot_row).collect()
     }
 
+    /// The attempt of a tenant that waits for `pool` first, if one does.
+    pub async fn first_waiting(
+        &self,
+        tenant: &TenantId,
+        pool: &PoolName,
+    ) -> Result<Option<SlotRow>, StoreError> {
+        let params = vec![tenant.into(), pool.as_str().into()];
+        let rows = self.read_few(Scope::tenant(tenant), &FIRST_SLOT_WAITED_FOR, params).await?;
+        rows.into_iter().next().map(slot_row).transpose()
+    }
+
     /// Everything that holds slots. All of it: what was left out would be held twice.
     pub async fn slots_held(&self) -> Result<Vec<SlotRow>, StoreError> {
         let rows = self.read_few(Scope::Daemon, &SLOTS_HELD, Vec::new()).await?;
@@ -195,7 +205,8 @@ impl Store {
         rows.into_iter().map(slot_row).collect()
     }
 
-    /// The first `limit` attempts of a tenant that hold slots or wait for some, by pool.
+    /// The first `limit` attempts of a tenant that hold slots or wait for some: by pool, and those
+    /// that wait in their order.
     pub async fn slots_of_tenant(
         &self,
         tenant: &TenantId,

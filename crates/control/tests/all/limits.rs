@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use millstream_control::{ClaimedRun, LostWatch, QueueLimits, QueueWatch};
+use millstream_control::{ClaimedRun, LostWatch, QueueLimits, QueueWatch, RunFilter};
 use millstream_decide::queue::lane_again;
 use millstream_model::worker_api::{SlotAsk, WaitingStep};
 use millstream_model::{
@@ -237,6 +237,35 @@ async fn r149_of_ten_steps_two_have_the_slots_and_the_others_say_what_they_wait_
 
     worker.say(vec![step_succeeded("s0", 1)]).await.unwrap();
     assert_eq!(granted(&bench, &worker, &all[1..]).await, ["s1", "s2"]);
+}
+
+#[tokio::test]
+async fn a_step_behind_a_larger_one_says_what_it_needs_and_behind_whom_it_waits() {
+    let pool = PoolDef { slots: 2, scope: LimitScope::Tenant };
+    let pools = BTreeMap::from([("warehouse".parse().unwrap(), pool)]);
+    let alone = |name: &str, slots| job(name, vec![pooled(name, slots)]);
+    let jobs = vec![alone("download", 1), alone("rebuild", 2), alone("p1", 1)];
+    let bench = Bench::of(FileManifest { pools, ..file_of_jobs(jobs) }).await;
+    let first = bench.started("download").await;
+    assert_eq!(granted(&bench, &first, &["download"]).await, ["download"]);
+    let large = bench.started("rebuild").await;
+    assert_eq!(granted(&bench, &large, &["rebuild"]).await, [] as [&str; 0]);
+    bench.clock.advance(std::time::Duration::from_secs(1));
+    let small = bench.started("p1").await;
+    assert_eq!(granted(&bench, &small, &["p1"]).await, [] as [&str; 0]);
+
+    let view = bench.control.run_view(&default_tenant(), small.run()).await.unwrap();
+    let why = format!(
+        "waiting for pool `warehouse` (1 of 2 slots held by `download` of run {}; 1 is needed, \
+         behind `rebuild` of run {}, which needs 2)",
+        first.run().short(),
+        large.run().short()
+    );
+    assert_eq!(view.steps[0].reason.as_ref(), Some(&why));
+    let listed = bench.control.listed_runs(&default_tenant(), &RunFilter::default(), 9).await;
+    let waits: Vec<Option<String>> = listed.unwrap().into_iter().map(|run| run.waits).collect();
+    assert_eq!(waits[0], Some(format!("step p1 is {why}")));
+    assert!(waits[1].as_ref().unwrap().ends_with("; 2 are needed)"), "{waits:?}");
 }
 
 #[tokio::test]
