@@ -254,6 +254,13 @@ mod tests {
     }
 
     #[test]
+    fn a_pool_without_slots_says_that_it_has_none() {
+        let decision = grant(&of(0, LimitScope::Tenant, vec![waits("a", 1, 1)]));
+        let text = decision.hold[0].1.to_string();
+        assert_eq!(text, "waiting for pool `warehouse`, which has no slots");
+    }
+
+    #[test]
     fn a_pool_is_each_tenants_own_unless_it_is_the_instances() {
         let waiting = || vec![waits("a", 1, 1), waits("b", 2, 1)];
         assert_eq!(grant(&of(1, LimitScope::Tenant, waiting())).grant.len(), 2);

@@ -128,6 +128,9 @@ impl fmt::Display for HoldReason {
                     key.as_ref().map_or_else(String::new, |key| format!(" with tag `{key}`"));
                 write!(f, "{limit} runs{what} have started within {per}; the next may at {until}")
             }
+            Self::PoolFull { pool, slots: 0, .. } => {
+                write!(f, "waiting for pool `{pool}`, which has no slots")
+            }
             Self::PoolFull { pool, slots, held, needs, held_by, held_by_others, behind } => {
                 write!(f, "waiting for pool `{pool}` ({held} of {slots} slots held")?;
                 holders(f, held_by)?;
