@@ -1,10 +1,10 @@
 //! What waits in a tenant's queue and for its pools, and why.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_decide::{places, pool};
 use millstream_model::view::{PoolRow, PoolStepRow, QueueRow, QueueView, StepRow};
-use millstream_model::{PoolName, RunId, RunStatus, StepStatus, TenantId};
+use millstream_model::{LimitScope, PoolName, RunId, RunStatus, StepStatus, TenantId};
 use millstream_store::slots::SlotRow;
 
 use crate::catalog::Catalog;
@@ -35,7 +35,34 @@ impl Control {
         }
         let slots = self.store.slots_of_tenant(tenant, STEPS_MAX).await?;
         let waiting_total = self.store.count_waiting(tenant).await?;
-        Ok(QueueView { waiting, waiting_total, pools: pools(&catalog, tenant, &slots) })
+        let others = self.held_by_others(&catalog, tenant).await?;
+        Ok(QueueView { waiting, waiting_total, pools: pools(&catalog, tenant, (&slots, &others)) })
+    }
+
+    /// How many slots the steps of other tenants hold, of each pool that a tenant shares with them.
+    async fn held_by_others(
+        &self,
+        catalog: &Catalog,
+        tenant: &TenantId,
+    ) -> Result<BTreeMap<PoolName, u32>, ControlError> {
+        let shared = catalog.pools().iter().filter(|(_, pool)| pool.scope == LimitScope::Instance);
+        let (own, others): (Vec<_>, Vec<_>) =
+            shared.map(|(key, _)| key).partition(|(of, _)| of == tenant);
+        let pools: Vec<PoolName> = own.into_iter().map(|(_, name)| name.clone()).collect();
+        let others: BTreeSet<_> = others.into_iter().filter(|it| pools.contains(&it.1)).collect();
+        let tenants: BTreeSet<&TenantId> = others.iter().map(|(of, _)| of).collect();
+        if tenants.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let tenants: Vec<TenantId> = tenants.into_iter().cloned().collect();
+        let mut held = BTreeMap::new();
+        for (key, slots) in self.store.slots_held_by(&tenants, &pools).await? {
+            // Another tenant may have a pool of this name for itself.
+            if others.contains(&key) {
+                *held.entry(key.1).or_default() += slots;
+            }
+        }
+        Ok(held)
     }
 
     /// A queued run's place among its tenant's, from 1.
@@ -95,7 +122,11 @@ pub(crate) fn pool_words(slot: &SlotRow, first: Option<&SlotRow>) -> String {
 }
 
 /// The pools that a tenant's definitions declare, and those that steps still hold.
-fn pools(catalog: &Catalog, tenant: &TenantId, slots: &[SlotRow]) -> Vec<PoolRow> {
+fn pools(
+    catalog: &Catalog,
+    tenant: &TenantId,
+    (slots, others): (&[SlotRow], &BTreeMap<PoolName, u32>),
+) -> Vec<PoolRow> {
     let declared = catalog.pools().iter().filter(|((of, _), _)| of == tenant);
     declared
         .map(|((_, name), pool)| {
@@ -109,6 +140,7 @@ fn pools(catalog: &Catalog, tenant: &TenantId, slots: &[SlotRow]) -> Vec<PoolRow
                 slots: pool.slots,
                 scope: pool.scope,
                 held_by: of_pool(true),
+                held_by_others: others.get(name).copied().unwrap_or_default(),
                 waiting: of_pool(false),
             }
         })

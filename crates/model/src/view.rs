@@ -337,6 +337,9 @@ pub struct PoolRow {
     pub scope: LimitScope,
     /// The tenant's steps that hold some.
     pub held_by: Vec<PoolStepRow>,
+    /// How many slots the steps of other tenants hold, where all share them.
+    #[serde(default)]
+    pub held_by_others: u32,
     /// The tenant's steps that wait, the first first.
     pub waiting: Vec<PoolStepRow>,
 }

@@ -3,6 +3,8 @@
 //! A row is made when a worker asks, granted under the queue's lease, and removed in the batch that
 //! stores the attempt's end, or that takes the run from its worker. There is no counter.
 
+use std::collections::BTreeMap;
+
 use millstream_model::worker_api::WaitingStep;
 use millstream_model::{HoldReason, PoolName, PoolUse, RunId, StepKey, TenantId, Timestamp};
 
@@ -53,6 +55,10 @@ statements! {
         SELECT tenant, run, step, attempt, epoch, pool, slots, priority, asked_at, granted, hold
         FROM slot WHERE tenant = $1
         ORDER BY pool, granted DESC, priority DESC, asked_at, run, step LIMIT $2";
+    SLOTS_HELD_BY_TENANTS = "
+        SELECT tenant, pool, CAST(SUM(slots) AS BIGINT) FROM slot
+        WHERE tenant IN (/*texts $1*/) AND pool IN (/*texts $2*/) AND granted = TRUE
+        GROUP BY tenant, pool";
     GRANT_SLOTS = "
         UPDATE slot SET granted = TRUE, hold = NULL
         WHERE /*among slot $1 tenant run step*/ AND granted = FALSE
@@ -197,6 +203,22 @@ impl Store {
     pub async fn slots_held(&self) -> Result<Vec<SlotRow>, StoreError> {
         let rows = self.read_few(Scope::Daemon, &SLOTS_HELD, Vec::new()).await?;
         rows.into_iter().map(slot_row).collect()
+    }
+
+    /// How many slots of `pools` the steps of each of `tenants` hold.
+    pub async fn slots_held_by(
+        &self,
+        tenants: &[TenantId],
+        pools: &[PoolName],
+    ) -> Result<BTreeMap<(TenantId, PoolName), u32>, StoreError> {
+        let texts = |names: Vec<&str>| json(&names);
+        let params = vec![
+            texts(tenants.iter().map(TenantId::as_str).collect()),
+            texts(pools.iter().map(PoolName::as_str).collect()),
+        ];
+        let scope = Scope::Tenants(tenants.to_vec());
+        let rows = self.read_few(scope, &SLOTS_HELD_BY_TENANTS, params).await?;
+        rows.into_iter().map(|mut row| Ok(((row.parse()?, row.parse()?), row.count()?))).collect()
     }
 
     /// The first `limit` attempts of each tenant that wait for each pool.

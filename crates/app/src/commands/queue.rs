@@ -57,11 +57,16 @@ fn more_of(tenant: &str, queue: &Value) -> Option<String> {
 
 fn pool_line(tenant: &str, pool: &Value) -> Vec<String> {
     let holders = rows(pool, "held_by");
-    let held: u64 = holders.iter().filter_map(|it| it.get("slots")?.as_u64()).sum();
-    let names: Vec<String> = holders
+    let others = pool.get("held_by_others").and_then(Value::as_u64).unwrap_or(0);
+    let own: u64 = holders.iter().filter_map(|it| it.get("slots")?.as_u64()).sum();
+    let held = own + others;
+    let mut names: Vec<String> = holders
         .iter()
         .map(|it| format!("{} of {}", text(it, "/step"), short(&text(it, "/run_id"))))
         .collect();
+    if others > 0 {
+        names.push(format!("{others} by other tenants"));
+    }
     vec![
         text(pool, "/name"),
         tenant.to_owned(),
@@ -76,6 +81,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn of_a_pool_that_all_tenants_share_the_slots_of_others_count() {
+        let pool = json!({ "name": "lic", "slots": 1, "held_by": [], "held_by_others": 1,
+                           "waiting": [{}] });
+        assert_eq!(pool_line("acme", &pool), ["lic", "acme", "1 of 1", "1 by other tenants", "1"]);
+    }
 
     #[test]
     fn runs_behind_those_that_are_listed_are_counted() {

@@ -193,7 +193,7 @@ async fn r125_a_retry_waits_beside_the_lane_of_its_limits_and_goes_first() {
     assert!(why.to_string().ends_with(&format!("is reached by run {}", retry.short())), "{why}");
 }
 
-fn pooled(id: &str, slots: u32) -> OpDef {
+pub(crate) fn pooled(id: &str, slots: u32) -> OpDef {
     let pool = PoolUse { name: "warehouse".parse().unwrap(), slots };
     OpDef { pool: Some(pool), ..op(id, &[]) }
 }
@@ -209,12 +209,13 @@ fn waiting(step: &str, attempt: u32) -> WaitingStep {
 }
 
 /// What `worker` has once it has asked for `steps` and a daemon has looked.
-async fn granted(bench: &Bench, worker: &TestWorker<'_>, steps: &[&str]) -> Vec<String> {
+pub(crate) async fn granted(bench: &Bench, worker: &TestWorker<'_>, steps: &[&str]) -> Vec<String> {
     let steps = steps.iter().map(|step| waiting(step, 1)).collect();
     let ask = SlotAsk { epoch: worker.claimed.epoch, steps, wait_millis: 0 };
-    bench.control.ask_slots(&default_tenant(), worker.run(), &ask).await.unwrap();
+    let tenant = &worker.claimed.tenant;
+    bench.control.ask_slots(tenant, worker.run(), &ask).await.unwrap();
     bench.claim().await;
-    let answer = bench.control.ask_slots(&default_tenant(), worker.run(), &ask).await.unwrap();
+    let answer = bench.control.ask_slots(tenant, worker.run(), &ask).await.unwrap();
     answer.granted.into_iter().map(|granted| granted.step.to_string()).collect()
 }
 

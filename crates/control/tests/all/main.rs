@@ -17,5 +17,6 @@ mod queue;
 mod report;
 mod schedules;
 mod sensors;
+mod waits;
 mod webhooks;
 mod why;

@@ -49,6 +49,7 @@ struct PoolLine {
     held: String,
     scope: &'static str,
     holders: Vec<(String, String)>,
+    others: String,
     waiting: String,
 }
 
@@ -87,7 +88,8 @@ fn run_line(row: &QueueRow, now: Timestamp) -> RunLine {
 }
 
 fn pool_line(tenant: &millstream_model::TenantId, pool: &PoolRow) -> PoolLine {
-    let held: u64 = pool.held_by.iter().map(|step| u64::from(step.slots)).sum();
+    let others = u64::from(pool.held_by_others);
+    let held = others + pool.held_by.iter().map(|step| u64::from(step.slots)).sum::<u64>();
     let named = |step: &PoolStepRow| {
         (format!("{} of {}", step.step, step.run_id.short()), link::run(tenant, &step.run_id))
     };
@@ -99,6 +101,10 @@ fn pool_line(tenant: &millstream_model::TenantId, pool: &PoolRow) -> PoolLine {
             LimitScope::Instance => "shared by all tenants",
         },
         holders: pool.held_by.iter().take(NAMED_MAX).map(named).collect(),
+        others: match others {
+            0 => String::new(),
+            some => format!("{some} by other tenants"),
+        },
         waiting: match pool.waiting.len() {
             0 => String::new(),
             count => format::plural(count as u64, "step waits", "steps wait"),

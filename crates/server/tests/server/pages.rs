@@ -7,6 +7,7 @@ use millstream_server::frame::{Section, Theme};
 use millstream_server::pages::assets::{badge, counts};
 use millstream_server::pages::definitions::{DefinitionsPage, definitions};
 use millstream_server::pages::now::{NowPage, now, unresolved};
+use millstream_server::pages::queue::{QueuePage, queue};
 use millstream_server::pages::runs::{RunFilter, RunsPage, runs};
 
 use crate::{gallery, samples, schedule_samples};
@@ -116,6 +117,17 @@ fn an_asset_that_was_built_and_whose_last_try_failed_says_both() {
     assert!(over.contains("Built ") && !over.contains("failed"), "{over}");
     assert!(over.contains(" Its last try was skipped, in run "), "{over}");
     assert!(over.contains(": no rows today."), "{over}");
+}
+
+#[test]
+fn of_a_pool_that_tenants_share_the_slots_of_others_are_counted_and_nobody_named() {
+    let page = QueuePage {
+        frame: crate::samples::frame(Section::System, Theme::Auto),
+        now: crate::samples::now(),
+        queue: crate::samples::queue(),
+    };
+    let html = queue(page);
+    assert!(html.text().contains("3 of 3") && html.text().contains("1 by other tenants"));
 }
 
 #[test]

@@ -496,9 +496,10 @@ pub(crate) fn queue() -> QueueView {
         waiting_total: 3,
         pools: vec![PoolRow {
             name: "warehouse".parse().unwrap(),
-            slots: 2,
+            slots: 3,
             scope: LimitScope::Instance,
             held_by: vec![step(21, "stg_orders"), step(22, "stg_payments")],
+            held_by_others: 1,
             waiting: vec![step(23, "stg_orders")],
         }],
     }
