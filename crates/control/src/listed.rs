@@ -1,5 +1,5 @@
-//! Runs in lists for the API and the command line: each with how its steps stand, and what those
-//! of a run that goes on wait for.
+//! Runs in lists: each with what it waits for, and for the API and the command line with how its
+//! steps stand.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,8 +28,6 @@ pub struct ListedRun {
     /// How many of its steps are in which status. Those that wait for others before them stand in
     /// none. Nothing where the newer runs of the list have 20,000 steps and more.
     pub step_counts: Option<StepCounts>,
-    /// What a step of it waits for while the run goes on, where that is a pool.
-    pub waits: Option<String>,
 }
 
 /// The runs whose steps are counted: the first, as long as they have few enough together.
@@ -51,23 +49,45 @@ impl Control {
         filter: &RunFilter,
         limit: u32,
     ) -> Result<Vec<ListedRun>, ControlError> {
-        let runs = self.store.run_list(std::slice::from_ref(tenant), filter, limit).await?;
+        let runs = self.newest_runs(tenant, filter, limit).await?;
         let ids = counted(&runs);
         let mut counts = self.store.step_counts(tenant, &ids).await?;
-        let goes_on = |run: &RunRow| run.status == RunStatus::Started;
-        let mut waits = if runs.iter().any(goes_on) {
-            self.waits_for_pools(tenant).await?
-        } else {
-            BTreeMap::new()
-        };
         let listed = |run: RunRow| ListedRun {
             step_counts: ids
                 .contains(&run.run_id)
                 .then(|| counts.remove(&run.run_id).unwrap_or_default()),
-            waits: waits.remove(&run.run_id).filter(|_| goes_on(&run)),
             run,
         };
         Ok(runs.into_iter().map(listed).collect())
+    }
+
+    /// The newest `limit` runs of a tenant that `filter` lets through, newest first, and what each
+    /// waits for.
+    pub async fn newest_runs(
+        &self,
+        tenant: &TenantId,
+        filter: &RunFilter,
+        limit: u32,
+    ) -> Result<Vec<RunRow>, ControlError> {
+        let mut runs = self.store.run_list(std::slice::from_ref(tenant), filter, limit).await?;
+        self.tell_waits(tenant, &mut runs).await?;
+        Ok(runs)
+    }
+
+    /// Says of each of a tenant's `runs` what it waits for while it goes on.
+    pub async fn tell_waits(
+        &self,
+        tenant: &TenantId,
+        runs: &mut [RunRow],
+    ) -> Result<(), ControlError> {
+        let goes_on = |run: &&mut RunRow| run.status == RunStatus::Started;
+        if runs.iter_mut().any(|run| goes_on(&run)) {
+            let mut waits = self.waits_for_pools(tenant).await?;
+            for run in runs.iter_mut().filter(goes_on) {
+                run.waits = waits.remove(&run.run_id);
+            }
+        }
+        Ok(())
     }
 
     /// For each run of a tenant with a step that waits for a pool, the first such step and why.
@@ -110,6 +130,7 @@ mod tests {
             steps_total,
             steps_over: 0,
             hold: None,
+            waits: None,
             failure: None,
             epoch: 1,
             cancel_requested: false,

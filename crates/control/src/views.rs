@@ -75,7 +75,8 @@ impl Control {
     /// A run with its steps, or an error that says it does not exist for this tenant.
     pub async fn run_view(&self, tenant: &TenantId, run: RunId) -> Result<RunView, ControlError> {
         let unknown = || ControlError::RunUnknown { run: run.to_string() };
-        let row = self.store.run(tenant, run).await?.ok_or_else(unknown)?;
+        let mut row = self.store.run(tenant, run).await?.ok_or_else(unknown)?;
+        self.tell_waits(tenant, std::slice::from_mut(&mut row)).await?;
         let order = self.store.run_order(tenant, run).await?.ok_or_else(unknown)?;
         let plan = self.plan_of(tenant, run, &order).await?;
         let mut stored = self.store.steps_of_run_with((tenant, run), plan.steps.len()).await?;

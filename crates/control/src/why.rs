@@ -103,7 +103,7 @@ impl Control {
     ) -> Result<JobFacts, ControlError> {
         schedules.retain(|it| it.location == job.location && it.job.as_ref() == Some(&job.name));
         let of_job = RunFilter { job: Some(job.name.clone()), ..RunFilter::default() };
-        let newest = self.store.run_list(std::slice::from_ref(tenant), &of_job, 1).await?.pop();
+        let newest = self.newest_runs(tenant, &of_job, 1).await?.pop();
         let line = self.store.first_in_queue(tenant, LINE_MAX).await?;
         let mut waiting = self.store.runs_of_job_among(tenant, &job.name, &line).await?;
         // One that left the queue meanwhile is in line no more.
@@ -264,6 +264,7 @@ impl Control {
             }
             runs.extend(run);
         }
+        self.tell_waits(tenant, &mut runs).await?;
         Ok(runs)
     }
 }

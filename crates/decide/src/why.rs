@@ -99,11 +99,9 @@ fn run_answer(facts: &RunFacts) -> String {
         },
         RunStatus::Starting => format!("It is being given to worker {}.", run.epoch),
         RunStatus::Started => {
-            let over = format!("{} of {} steps are over", run.steps_over, run.steps_total);
-            match waits(&facts.steps).next() {
-                Some(text) => format!("It runs: {over}; {text}."),
-                None => format!("It runs: {over}."),
-            }
+            let told = run.waits.is_none().then(|| waits(&facts.steps).next()).flatten();
+            let more = told.map_or_else(String::new, |text| format!("; {text}"));
+            format!("It runs: {}{more}.", over_words(run))
         }
         RunStatus::Canceling => "It is being canceled: its worker stops the steps.".to_owned(),
         RunStatus::Success => "It succeeded.".to_owned(),
@@ -113,6 +111,12 @@ fn run_answer(facts: &RunFacts) -> String {
         },
         RunStatus::Failure => failure_answer(facts),
     }
+}
+
+/// How much of a run that goes on is over, and what keeps it back.
+pub(super) fn over_words(run: &RunRow) -> String {
+    let over = format!("{} of {} steps are over", run.steps_over, run.steps_total);
+    run.waits.iter().fold(over, |over, waits| format!("{over}; {waits}"))
 }
 
 fn failure_answer(facts: &RunFacts) -> String {

@@ -48,6 +48,9 @@ pub struct RunRow {
     pub steps_over: u32,
     /// Why it waits, while it is queued.
     pub hold: Option<HoldReason>,
+    /// What keeps it back while it goes on, where that is known: a step that waits for a pool.
+    #[serde(default)]
+    pub waits: Option<String>,
     /// Why it failed, when it did.
     pub failure: Option<String>,
     /// The launches so far; the epoch of the newest.

@@ -235,6 +235,7 @@ pub(crate) fn run_row(row: &mut Row) -> Result<RunRow, StoreError> {
         steps_total: row.count()?,
         steps_over: row.count()?,
         hold: row.json_opt()?,
+        waits: None,
         failure: row.text_opt()?,
         epoch: row.int()?,
         cancel_requested: row.truth()?,

@@ -264,7 +264,7 @@ async fn a_step_behind_a_larger_one_says_what_it_needs_and_behind_whom_it_waits(
     );
     assert_eq!(view.steps[0].reason.as_ref(), Some(&why));
     let listed = bench.control.listed_runs(&default_tenant(), &RunFilter::default(), 9).await;
-    let waits: Vec<Option<String>> = listed.unwrap().into_iter().map(|run| run.waits).collect();
+    let waits: Vec<Option<String>> = listed.unwrap().into_iter().map(|it| it.run.waits).collect();
     assert_eq!(waits[0], Some(format!("step p1 is {why}")));
     assert!(waits[1].as_ref().unwrap().ends_with("; 2 are needed)"), "{waits:?}");
 }

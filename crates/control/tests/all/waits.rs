@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use millstream_control::RunFilter;
 use millstream_model::{FileManifest, LimitScope, PoolDef, TenantId};
 use millstream_testkit::definitions::{file_of_jobs, job, with_tenants};
 
@@ -44,4 +45,21 @@ async fn the_slots_that_other_tenants_hold_of_a_shared_pool_are_counted_and_no_r
     asking(&own, &tenants[0]).await;
     let pool = own.control.queue_view(&tenants[1]).await.unwrap().pools.remove(0);
     assert_eq!(pool.held_by_others, 0, "each has such a pool for itself");
+}
+
+#[tokio::test]
+async fn a_job_and_a_list_say_what_a_run_that_goes_on_waits_for_as_the_run_does() {
+    let tenant = TenantId::default_tenant();
+    let pool = PoolDef { slots: 0, scope: LimitScope::Tenant };
+    let bench = pool_bench(pool, &[tenant.as_str()]).await;
+    let run = asking(&bench, &tenant).await.run();
+    let waits = "step a is waiting for pool `warehouse`, which has no slots";
+    let answer = bench.control.why(&tenant, &run.to_string()).await.unwrap().answer;
+    assert_eq!(answer, format!("It runs: 0 of 1 steps are over; {waits}."));
+    let answer = bench.control.why(&tenant, "etl").await.unwrap().answer;
+    let run = run.short();
+    let goes_on = format!("its newest run {run} goes on: 0 of 1 steps are over; {waits}");
+    assert_eq!(answer, format!("It is on: {goes_on}."));
+    let listed = bench.control.newest_runs(&tenant, &RunFilter::default(), 9).await.unwrap();
+    assert_eq!(listed[0].waits.as_deref(), Some(waits));
 }

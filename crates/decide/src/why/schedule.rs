@@ -5,7 +5,7 @@ use std::time::Duration;
 use millstream_model::view::{RunRow, ScheduleRow, SwitchWord};
 use millstream_model::{RunStatus, TickRow, TickStatus, Timestamp, shell_word};
 
-use super::{Because, Why, because};
+use super::{Because, Why, because, over_words};
 
 /// How long after its time a tick that nobody has decided is called late.
 const LATE: Duration = Duration::from_secs(5);
@@ -137,9 +137,7 @@ pub(super) fn run_words(run: &RunRow) -> Option<String> {
             None => format!("run {short} waits in the queue"),
         },
         RunStatus::Starting => format!("run {short} is being given to a worker"),
-        RunStatus::Started => {
-            format!("run {short} goes on: {} of {} steps are over", run.steps_over, run.steps_total)
-        }
+        RunStatus::Started => format!("run {short} goes on: {}", over_words(run)),
         RunStatus::Canceling => format!("run {short} is being canceled"),
         RunStatus::Canceled => format!("run {short} was canceled"),
         RunStatus::Failure => {

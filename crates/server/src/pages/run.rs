@@ -148,9 +148,7 @@ fn verdict((run, place): (&RunRow, Option<u32>), steps: &[StepRow], now: Timesta
             let place = place.map(|place| format!(", number {place} in the queue"));
             format!("{word} for {since}{}{hold}.", place.unwrap_or_default())
         }
-        RunStatus::Started => {
-            format!("Running for {took} — {} of {total} over.", run.steps_over)
-        }
+        RunStatus::Started => format!("Running for {took} — {}.", crate::parts::over(run)),
         RunStatus::Canceling => format!("Cancelling after {took} — waiting for steps to stop."),
         RunStatus::Success => match count(StepStatus::Skipped) {
             0 => format!("Succeeded in {took} — {total}."),

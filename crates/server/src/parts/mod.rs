@@ -13,7 +13,7 @@ pub use equivalent::Equivalent;
 pub use glyph::{Glyph, Tone};
 pub use metadata::Shown;
 pub use plot::Plot;
-pub use run_table::{RunLine, RunTable, cause, took};
+pub use run_table::{RunLine, RunTable, cause, over, took};
 pub use tick_table::{TickName, TickTable, why, with_word};
 
 /// Lets a template part stand in another template without being escaped again.

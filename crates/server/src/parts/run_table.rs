@@ -90,12 +90,16 @@ fn why(run: &RunRow) -> (String, &'static str) {
             let hold = run.hold.as_ref().map_or_else(|| cause(&run.cause), ToString::to_string);
             (hold, "soft")
         }
-        RunStatus::Started | RunStatus::Canceling => {
-            let total = format::plural(run.steps_total.into(), "step", "steps");
-            (format!("{} of {total} over", run.steps_over), "soft")
-        }
+        RunStatus::Started | RunStatus::Canceling => (over(run), "soft"),
         RunStatus::Success | RunStatus::Canceled => (cause(&run.cause), "soft"),
     }
+}
+
+/// How many steps of a run that goes on are over, and what keeps it back.
+pub fn over(run: &RunRow) -> String {
+    let total = format::plural(run.steps_total.into(), "step", "steps");
+    let over = format!("{} of {total} over", run.steps_over);
+    run.waits.iter().fold(over, |over, waits| format!("{over}; {waits}"))
 }
 
 /// Why a run exists, short enough for a row.

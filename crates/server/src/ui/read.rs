@@ -53,6 +53,7 @@ pub(crate) async fn now(
     let frame = visit.frame_around(&runs, Section::Now, topics).await?;
     let attention = pages::now::unresolved(&runs).into_iter().cloned().collect();
     runs.truncate(NEWEST);
+    state.control.tell_waits(visit.tenant, &mut runs).await?;
     let page = NowPage {
         frame,
         now: state.control.now(),
@@ -121,8 +122,7 @@ async fn list(
     filter: &RunFilter,
     limit: u32,
 ) -> Result<Vec<RunRow>, Problem> {
-    let runs = state.control.store().run_list(std::slice::from_ref(tenant), filter, limit).await;
-    runs.map_err(|error| ControlError::from(error).into())
+    Ok(state.control.newest_runs(tenant, filter, limit).await?)
 }
 
 /// What the address of a run's page says.

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use millstream_blob::LogStream;
 use millstream_control::{Tries, Try};
-use millstream_model::view::{FileState, Pin, VersionRow};
+use millstream_model::view::{FileState, Pin, RunRow, VersionRow};
 use millstream_model::{ContentHash, ErrorCode};
 use millstream_server::frame::{Frame, Section, Theme};
 use millstream_server::html::Html;
@@ -200,11 +200,16 @@ fn run_page(theme: Theme, tab: RunTab) -> Html {
 }
 
 fn queued_page(theme: Theme) -> Html {
+    page_of((samples::runs().remove(0), Some(2)), theme)
+}
+
+/// The page of a run in its place among those that wait.
+pub(crate) fn page_of((shown, place): (RunRow, Option<u32>), theme: Theme) -> Html {
     run(RunPage {
         frame: samples::frame(Section::Runs, theme),
         now: samples::now(),
-        run: samples::runs().remove(0),
-        place: Some(2),
+        run: shown,
+        place,
         steps: Vec::new(),
         events: samples::events()[..1].to_vec(),
         tab: RunTab::Story,

@@ -120,6 +120,18 @@ fn an_asset_that_was_built_and_whose_last_try_failed_says_both() {
 }
 
 #[test]
+fn a_run_that_goes_on_says_in_lists_and_in_its_headline_what_it_waits_for() {
+    let waits = "step a is waiting for a pool";
+    let run = RunRow { waits: Some(waits.to_owned()), ..samples::running_run() };
+    let wanted = format!("5 of 8 steps over; {waits}");
+    let runs = vec![run.clone()];
+    let page = NowPage { runs, ..gallery::now_page(Theme::Auto) };
+    assert_eq!(now(page).text().matches(&wanted).count(), 4, "in two lists, each with its title");
+    let headline = format!("— {wanted}.");
+    assert!(gallery::page_of((run, None), Theme::Auto).text().contains(&headline));
+}
+
+#[test]
 fn of_a_pool_that_tenants_share_the_slots_of_others_are_counted_and_nobody_named() {
     let page = QueuePage {
         frame: crate::samples::frame(Section::System, Theme::Auto),

@@ -66,6 +66,7 @@ pub(crate) fn run(number: u8) -> RunRow {
         steps_total: 8,
         steps_over: 8,
         hold: None,
+        waits: None,
         failure: None,
         epoch: 1,
         cancel_requested: false,
