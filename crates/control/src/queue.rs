@@ -9,7 +9,7 @@ use millstream_decide::queue::{
     lane_of,
 };
 use millstream_model::{
-    Event, EventBody, FailureCause, HoldReason, RunEvent, RunId, TenantId, Timestamp,
+    Event, EventBody, FailureCause, HoldReason, LimitFrom, RunEvent, RunId, TenantId, Timestamp,
 };
 use millstream_store::live::{ClaimedRun, claim_queued_runs, claimed};
 use millstream_store::queue::{HeadsPage, LaneHead};
@@ -44,11 +44,14 @@ impl QueueLimits {
         Self { max_in_progress, raised_by_definitions: false, claims_max: HEADS_MAX as usize }
     }
 
-    fn total(&self, limits: &Limits) -> Option<u32> {
+    fn total(&self, limits: &Limits) -> (Option<u32>, LimitFrom) {
         let declared = limits.tenants.values().filter_map(|queue| queue.max_concurrent_runs).max();
-        match declared.filter(|_| self.raised_by_definitions) {
-            Some(declared) => self.max_in_progress.map(|limit| limit.max(declared)),
-            None => self.max_in_progress,
+        let raised = declared.filter(|declared| {
+            self.raised_by_definitions && self.max_in_progress.is_some_and(|it| it < *declared)
+        });
+        match raised {
+            Some(declared) => (Some(declared), LimitFrom::Definitions),
+            None => (self.max_in_progress, LimitFrom::Settings),
         }
     }
 }
@@ -131,7 +134,7 @@ impl Control {
         resumed: &BTreeMap<TenantId, String>,
     ) -> Result<Option<Pass>, StoreError> {
         let in_progress = self.store.in_progress_by_tenant().await?;
-        let max_in_progress = limits.total(defined);
+        let (max_in_progress, max_from) = limits.total(defined);
         let claims_max = u32::try_from(limits.claims_max).unwrap_or(HEADS_MAX).min(HEADS_MAX);
         let free = max_in_progress.map_or(claims_max, |limit| {
             limit.saturating_sub(in_progress.values().sum()).min(claims_max)
@@ -169,6 +172,7 @@ impl Control {
                 .collect(),
             served,
             max_in_progress,
+            max_from,
             limits: Arc::clone(defined),
             launches_max: limits.claims_max,
         };

@@ -32,6 +32,17 @@ pub struct Holder {
     pub step: Option<StepKey>,
 }
 
+/// What says how many runs of the instance may be in progress at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitFrom {
+    /// The instance's settings, or their default.
+    #[default]
+    Settings,
+    /// Definitions, whose larger number takes the place of the default.
+    Definitions,
+}
+
 /// A step that waits for slots of a pool before another may have any.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ahead {
@@ -53,6 +64,9 @@ pub enum HoldReason {
     NoFreeSlot {
         /// The limit.
         limit: u32,
+        /// What says so.
+        #[serde(default)]
+        from: LimitFrom,
     },
     /// As many runs of the tenant are in progress as its definitions allow.
     TenantLimit {
@@ -110,13 +124,19 @@ pub enum HoldReason {
 impl fmt::Display for HoldReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoFreeSlot { limit } => {
-                write!(f, "{limit} of {limit} runs are in progress (queue.max_concurrent_runs)")
+            Self::NoFreeSlot { limit, from } => {
+                let key = match from {
+                    LimitFrom::Settings => "max_concurrent_runs in millstream.yaml",
+                    LimitFrom::Definitions => {
+                        "the largest queue.max_concurrent_runs in definition files"
+                    }
+                };
+                write!(f, "{limit} of {limit} runs of the instance are in progress ({key})")
             }
             Self::TenantLimit { limit } => write!(
                 f,
                 "{limit} of {limit} runs of this tenant are in progress \
-                 (queue.max_concurrent_runs)"
+                 (queue.max_concurrent_runs in its definition files)"
             ),
             Self::TagLimit { key, value, limit, held_by } => {
                 let label = value.as_ref().map_or_else(|| key.clone(), |it| format!("{key}={it}"));

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use millstream_model::{HoldReason, RunId, TenantId, Timestamp};
+use millstream_model::{HoldReason, LimitFrom, RunId, TenantId, Timestamp};
 
 use super::limits::{Counts, Limits};
 use super::share::Turns;
@@ -25,6 +25,8 @@ pub struct QueueSnapshot {
     pub served: BTreeMap<TenantId, i64>,
     /// How many runs may be in progress at once; no limit when `None`.
     pub max_in_progress: Option<u32>,
+    /// What says so.
+    pub max_from: LimitFrom,
     /// The limits that definitions declare.
     pub limits: Arc<Limits>,
     /// How many runs may be launched by this decision.
@@ -126,5 +128,5 @@ pub fn decide(snapshot: &QueueSnapshot, now: Timestamp) -> QueueDecision {
 
 fn no_place(snapshot: &QueueSnapshot, in_progress: u32) -> Option<HoldReason> {
     let limit = snapshot.max_in_progress?;
-    (in_progress >= limit).then_some(HoldReason::NoFreeSlot { limit })
+    (in_progress >= limit).then_some(HoldReason::NoFreeSlot { limit, from: snapshot.max_from })
 }

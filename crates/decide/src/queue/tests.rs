@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use millstream_model::{
-    HoldReason, Holder, HumanDuration, LimitScope, QueueDef, RateLimit, RunId, TagLimit, TagValues,
-    TenantId, Timestamp,
+    HoldReason, Holder, HumanDuration, LimitFrom, LimitScope, QueueDef, RateLimit, RunId, TagLimit,
+    TagValues, TenantId, Timestamp,
 };
 
 use super::*;
@@ -78,7 +78,7 @@ fn r014_r145_the_free_places_go_to_the_highest_priority_and_then_to_the_oldest()
     };
     let decision = decide(&snapshot, now());
     assert_eq!(launched(&decision), [id(3), id(1)]);
-    let waits = HoldReason::NoFreeSlot { limit: 3 };
+    let waits = HoldReason::NoFreeSlot { limit: 3, from: LimitFrom::Settings };
     assert_eq!(decision.hold[0], (tenant("default"), id(2), waits));
 }
 
@@ -252,4 +252,28 @@ fn runs_under_the_same_limits_share_a_lane_and_higher_priorities_sort_first() {
     assert_ne!(first, lane(0, &[("quarter", "Q2")]));
     assert!(lane(5, &[]) < lane(0, &[]) && lane(0, &[]) < lane(-1, &[]));
     assert!(lane(5, &[]) < lane_again(&lane(5, &[])) && lane_again(&lane(5, &[])) < lane(0, &[]));
+}
+
+#[test]
+fn a_limit_names_the_key_and_the_file_that_say_it() {
+    let full = |max_from| {
+        let in_progress = BTreeMap::from([(tenant("default"), 3)]);
+        let of = snapshot(vec![run(1, 0)]);
+        decide(&QueueSnapshot { in_progress, max_in_progress: Some(3), max_from, ..of }, now())
+    };
+    let why = |decision: QueueDecision| decision.hold[0].2.to_string();
+    let set =
+        "3 of 3 runs of the instance are in progress (max_concurrent_runs in millstream.yaml)";
+    assert_eq!(why(full(LimitFrom::Settings)), set);
+    let raised = "3 of 3 runs of the instance are in progress (the largest \
+                  queue.max_concurrent_runs in definition files)";
+    assert_eq!(why(full(LimitFrom::Definitions)), raised);
+    let own = QueueSnapshot {
+        in_progress: BTreeMap::from([(tenant("default"), 2)]),
+        limits: of_default(&QueueDef { max_concurrent_runs: Some(2), ..QueueDef::default() }),
+        ..snapshot(vec![run(1, 0)])
+    };
+    let own_limit = "2 of 2 runs of this tenant are in progress (queue.max_concurrent_runs in its \
+                     definition files)";
+    assert_eq!(why(decide(&own, now())), own_limit);
 }

@@ -9,7 +9,7 @@ use millstream_model::view::{
 };
 use millstream_model::{
     Cause, Closed, ClosedAs, ContentHash, DaemonRow, DeadLetter, Diagnostic, ErrorCode, Event,
-    EventBody, HoldReason, HumanDuration, LimitScope, LoopRow, LoopState, MetadataKind,
+    EventBody, HoldReason, HumanDuration, LimitFrom, LimitScope, LoopRow, LoopState, MetadataKind,
     MetadataValue, Place, PlannedRetry, RetryFrom, RunId, RunStatus, Severity, StepError,
     StepStatus, StepUsage, TenantDef, TenantId, Timestamp,
 };
@@ -100,7 +100,7 @@ pub(crate) fn runs() -> Vec<RunRow> {
         job: Some("forecast".parse().unwrap()),
         started_at: None,
         ended_at: None,
-        hold: Some(HoldReason::NoFreeSlot { limit: 10 }),
+        hold: Some(HoldReason::NoFreeSlot { limit: 10, from: LimitFrom::Settings }),
         cause: Cause::User { name: "ana".to_owned() },
         ..run(0)
     };

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_model::worker_api::WaitingStep;
-use millstream_model::{HoldReason, PoolUse, RunId, TenantId};
+use millstream_model::{HoldReason, LimitFrom, PoolUse, RunId, TenantId};
 use millstream_store::queue::{self, HeadsPage, LaneHead};
 use millstream_store::{Batch, Store, live, slots};
 
@@ -79,7 +79,7 @@ async fn reasons_are_stored_only_while_runs_wait(db: Db) {
     let (a, waits, runs) = (tenant("a"), run_id(2), run_id(1));
     claimed(&db.store, &a, runs).await;
     queue(&db.store, &a, waits).await;
-    let why = HoldReason::NoFreeSlot { limit: 1 };
+    let why = HoldReason::NoFreeSlot { limit: 1, from: LimitFrom::Settings };
     let both = [(&a, waits, &why), (&a, runs, &why)].into_iter();
     db.store.apply(queue::set_holds(both)).await.unwrap();
     assert_eq!(heads(&db.store, PAGE, &[]).await[0].hold, Some(why.clone()));

@@ -1,6 +1,6 @@
 //! The queue, the leases and the fences of workers.
 
-use millstream_model::{HoldReason, RunId, RunStatus, TenantId};
+use millstream_model::{HoldReason, LimitFrom, RunId, RunStatus, TenantId};
 use millstream_store::leases::{self, Lease};
 use millstream_store::live::{self, ClaimedRun, LiveRun};
 use millstream_store::{Batch, Store, StoreError};
@@ -224,7 +224,7 @@ async fn a_run_is_handed_back_once_and_that_is_counted(db: Db) {
 async fn a_hold_is_stored_only_while_the_run_waits(db: Db) {
     let (tenant, run) = (tenant("a"), run_id(1));
     queue(&db.store, &tenant, run).await;
-    let reason = HoldReason::NoFreeSlot { limit: 3 };
+    let reason = HoldReason::NoFreeSlot { limit: 3, from: LimitFrom::Settings };
     let hold = || {
         let mut batch = Batch::for_tenant(&tenant);
         live::set_hold(&mut batch, &tenant, run, &reason);

@@ -1,7 +1,7 @@
 //! Runs in lists, and what they were ordered with.
 
 use millstream_model::{
-    ContentHash, HoldReason, PartitionKey, RunId, RunPlan, RunStatus, TenantId,
+    ContentHash, HoldReason, LimitFrom, PartitionKey, RunId, RunPlan, RunStatus, TenantId,
 };
 use millstream_store::overrides::{self, JobOverride};
 use millstream_store::runs::{self, RunEnd, RunFilter, TagFilter};
@@ -47,7 +47,7 @@ async fn a_list_shows_the_live_status_and_filters_by_it(db: Db) {
     claimed(&db.store, &tenant, run_id(1)).await;
     queue(&db.store, &tenant, run_id(2)).await;
     let mut hold = Batch::for_tenant(&tenant);
-    let reason = HoldReason::NoFreeSlot { limit: 1 };
+    let reason = HoldReason::NoFreeSlot { limit: 1, from: LimitFrom::Settings };
     live::set_hold(&mut hold, &tenant, run_id(2), &reason);
     db.store.apply(hold).await.unwrap();
     let starting = RunFilter { status: Some(RunStatus::Starting), ..RunFilter::default() };
