@@ -5,7 +5,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cause, HumanDuration, PartitionKey, PoolName, RunId, StepKey, TenantId, Timestamp};
+use crate::{
+    Cause, HumanDuration, LimitScope, PartitionKey, PoolName, RunId, StepKey, TenantId, Timestamp,
+};
 
 /// A wish for a run: what, for whom, why, and with which context.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -81,7 +83,10 @@ pub enum HoldReason {
         value: Option<String>,
         /// The limit.
         limit: u32,
-        /// Runs that count: in progress, or about to be tried again. The first few of them.
+        /// Whose runs count.
+        #[serde(default)]
+        scope: LimitScope,
+        /// Runs of the tenant that count: in progress, or about to be tried again. The first few.
         held_by: Vec<Holder>,
     },
     /// As many runs have started of late as a limit allows.
@@ -92,6 +97,9 @@ pub enum HoldReason {
         limit: u32,
         /// The time that it is about.
         per: HumanDuration,
+        /// Whose runs count.
+        #[serde(default)]
+        scope: LimitScope,
         /// When the next run may start.
         until: Timestamp,
     },
@@ -138,15 +146,21 @@ impl fmt::Display for HoldReason {
                 "{limit} of {limit} runs of this tenant are in progress \
                  (queue.max_concurrent_runs in its definition files)"
             ),
-            Self::TagLimit { key, value, limit, held_by } => {
+            Self::TagLimit { key, value, limit, scope, held_by } => {
                 let label = value.as_ref().map_or_else(|| key.clone(), |it| format!("{key}={it}"));
-                write!(f, "limit {limit} for tag `{label}` is reached")?;
+                let of = of_whom(*scope);
+                write!(f, "limit {limit} for tag `{label}`{of} is reached")?;
+                if held_by.is_empty() && *scope == LimitScope::Instance && *limit > 0 {
+                    return f.write_str(" by runs of other tenants");
+                }
                 holders(f, held_by)
             }
-            Self::RateLimit { key, limit, per, until } => {
+            Self::RateLimit { key, limit, per, scope, until } => {
+                let of = of_whom(*scope);
                 let what =
                     key.as_ref().map_or_else(String::new, |key| format!(" with tag `{key}`"));
-                write!(f, "{limit} runs{what} have started within {per}; the next may at {until}")
+                write!(f, "{limit} runs{of}{what} have started within {per}; ")?;
+                write!(f, "the next may at {until}")
             }
             Self::PoolFull { pool, slots: 0, .. } => {
                 write!(f, "waiting for pool `{pool}`, which has no slots")
@@ -162,6 +176,14 @@ impl fmt::Display for HoldReason {
             }
             Self::LaunchFailed { error } => write!(f, "the worker could not be launched: {error}"),
         }
+    }
+}
+
+/// Whose runs a limit counts, where these are not the tenant's alone.
+fn of_whom(scope: LimitScope) -> &'static str {
+    match scope {
+        LimitScope::Tenant => "",
+        LimitScope::Instance => " of all tenants",
     }
 }
 

@@ -172,6 +172,7 @@ impl<'a> Counts<'a> {
                     key: limit.key.clone(),
                     value: key.1,
                     limit: limit.limit,
+                    scope: limit.scope,
                     held_by: count.map(|count| count.holders(run)).unwrap_or_default(),
                 });
             }
@@ -189,6 +190,7 @@ impl<'a> Counts<'a> {
                 key: limit.key.clone(),
                 limit: limit.limit,
                 per: limit.per,
+                scope: limit.scope,
                 until: oldest.after(limit.per.0),
             });
         }

@@ -103,7 +103,8 @@ fn r126_a_limit_for_each_value_lets_two_values_run_and_one_value_wait_for_itself
     assert_eq!(launched(&decision), [id(1), id(3)]);
     let held_by = vec![Holder { run: id(1), step: None }];
     let (key, value) = ("quarter".to_owned(), Some("Q1".to_owned()));
-    let reason = HoldReason::TagLimit { key, value, limit: 1, held_by };
+    let scope = LimitScope::Tenant;
+    let reason = HoldReason::TagLimit { key, value, limit: 1, scope, held_by };
     assert_eq!(decision.hold, [(tenant("default"), id(2), reason)]);
 
     let all = QueueSnapshot { limits: limited(TagValues::All, 1), ..snapshot(queued.clone()) };
@@ -162,8 +163,9 @@ fn a_tenants_limit_counts_its_own_runs_and_the_instances_those_of_all() {
     let all = QueueSnapshot { limits: limits(LimitScope::Instance), ..snapshot(queued()) };
     let decision = decide(&all, now());
     assert_eq!(decision.launch.len(), 1);
-    let (_, _, HoldReason::TagLimit { held_by, .. }) = &decision.hold[0] else { panic!() };
-    assert!(held_by.is_empty(), "another tenant's run is not named");
+    let why = decision.hold[0].2.to_string();
+    let wanted = "limit 1 for tag `gpu` of all tenants is reached by runs of other tenants";
+    assert_eq!(why, wanted, "another tenant's run is not named");
 }
 
 #[test]
