@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_model::view::RunRow;
-use millstream_model::{PoolName, RunId, RunStatus, TenantId};
+use millstream_model::{HoldReason, Holder, PoolName, RunId, RunStatus, TenantId};
 use millstream_store::runs::RunFilter;
 use millstream_store::slots::SlotRow;
 use millstream_store::steps::StepCounts;
@@ -18,6 +18,9 @@ const SLOTS_MAX: u32 = 1_000;
 
 /// Steps that are counted for one list.
 const COUNTED_MAX: u64 = 20_000;
+
+/// Runs in progress that are named where a run waits for all of them.
+const HOLDERS_MAX: u32 = 3;
 
 /// A run in a list.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -74,7 +77,8 @@ impl Control {
         Ok(runs)
     }
 
-    /// Says of each of a tenant's `runs` what it waits for while it goes on.
+    /// Says of each of a tenant's `runs` what it waits for while it goes on, and of one that a
+    /// limit on all runs holds back which of the tenant's are in progress.
     pub async fn tell_waits(
         &self,
         tenant: &TenantId,
@@ -86,6 +90,20 @@ impl Control {
             for run in runs.iter_mut().filter(goes_on) {
                 run.waits = waits.remove(&run.run_id);
             }
+        }
+        let mut in_progress = None;
+        for run in runs {
+            let Some(
+                HoldReason::NoFreeSlot { held_by, .. } | HoldReason::TenantLimit { held_by, .. },
+            ) = &mut run.hold
+            else {
+                continue;
+            };
+            if in_progress.is_none() {
+                in_progress = Some(self.store.first_in_progress(tenant, HOLDERS_MAX).await?);
+            }
+            let known = in_progress.iter().flatten();
+            *held_by = known.map(|run| Holder { run: *run, step: None }).collect();
         }
         Ok(())
     }

@@ -24,15 +24,19 @@ impl Control {
     /// The first runs of a tenant's queue in their order, and its pools with who holds them.
     pub async fn queue_view(&self, tenant: &TenantId) -> Result<QueueView, ControlError> {
         let catalog = self.catalog().await?;
-        let mut waiting = Vec::new();
+        let (mut places, mut runs) = (Vec::new(), Vec::new());
         let first = self.store.first_in_queue(tenant, RUNS_MAX).await?;
         for (place, run) in (1..).zip(first) {
             // A run that leaves the queue meanwhile is left out; places are as they were.
             let found = self.store.run(tenant, run).await?;
             if let Some(run) = found.filter(|run| run.status == RunStatus::Queued) {
-                waiting.push(QueueRow { place, run });
+                places.push(place);
+                runs.push(run);
             }
         }
+        self.tell_waits(tenant, &mut runs).await?;
+        let waiting = places.into_iter().zip(runs).map(|(place, run)| QueueRow { place, run });
+        let waiting = waiting.collect();
         let slots = self.store.slots_of_tenant(tenant, STEPS_MAX).await?;
         let waiting_total = self.store.count_waiting(tenant).await?;
         let others = self.held_by_others(&catalog, tenant).await?;

@@ -9,8 +9,8 @@ use millstream_decide::why::{
 };
 use millstream_model::view::{AssetRow, JobRow, RunRow, ScheduleRow, SensorRow};
 use millstream_model::{
-    AssetKey, Event, JobName, JobShape, Manifest, PartitionKey, PartitionsDef, RunId, RunStatus,
-    StepKey, StepStatus, TenantId, TickKind, TickSource, Timestamp,
+    AssetKey, Event, HoldReason, JobName, JobShape, Manifest, PartitionKey, PartitionsDef, RunId,
+    RunStatus, StepKey, StepStatus, TenantId, TickKind, TickSource, Timestamp,
 };
 use millstream_plan::code_version;
 use millstream_plan::selection::select;
@@ -109,6 +109,7 @@ impl Control {
         // One that left the queue meanwhile is in line no more.
         waiting.retain(|run| run.status == RunStatus::Queued);
         waiting.truncate(RUNS_MAX);
+        self.tell_waits(tenant, &mut waiting).await?;
         Ok(JobFacts { job, newest, waiting, schedules })
     }
 
@@ -118,7 +119,12 @@ impl Control {
         let events: Vec<Event> = events.into_iter().map(|row| row.event).collect();
         let dead_letter = self.store.dead_letter(tenant, run).await?;
         let (run, steps) = (view.run, view.steps);
-        Ok(why_run(&RunFacts { run, steps, events, dead_letter }))
+        let mut ahead = Vec::new();
+        for holder in run.hold.iter().flat_map(HoldReason::held_by) {
+            ahead.extend(self.store.run(tenant, holder.run).await?);
+        }
+        self.tell_waits(tenant, &mut ahead).await?;
+        Ok(why_run(&RunFacts { run, steps, events, dead_letter, ahead }))
     }
 
     async fn asset_facts(

@@ -12,6 +12,7 @@ pub use asset::{
     missing_words, tries_words, why_asset,
 };
 pub use job::{JobFacts, why_job};
+use schedule::runs_words;
 pub use schedule::{ScheduleFacts, why_schedule};
 pub use sensor::{SensorFacts, why_sensor};
 
@@ -58,6 +59,8 @@ pub struct RunFacts {
     pub events: Vec<Event>,
     /// Its dead letter, if it was given up.
     pub dead_letter: Option<DeadLetter>,
+    /// The runs that its reason to wait names.
+    pub ahead: Vec<RunRow>,
 }
 
 /// Why a run is where it is.
@@ -83,6 +86,7 @@ pub fn why_run(facts: &RunFacts) -> Why {
     if more > 0 {
         reasons.push(because(None, format!("{more} more steps wait in the same way")));
     }
+    reasons.extend(runs_words(&facts.ahead));
     Why { what: format!("run {}", run.run_id.short()), answer: run_answer(facts), because: reasons }
 }
 

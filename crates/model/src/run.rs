@@ -69,11 +69,17 @@ pub enum HoldReason {
         /// What says so.
         #[serde(default)]
         from: LimitFrom,
+        /// The tenant's first few that are in progress, as they are when somebody looks.
+        #[serde(default)]
+        held_by: Vec<Holder>,
     },
     /// As many runs of the tenant are in progress as its definitions allow.
     TenantLimit {
         /// The limit.
         limit: u32,
+        /// The first few of them, as they are when somebody looks.
+        #[serde(default)]
+        held_by: Vec<Holder>,
     },
     /// As many runs with a label are in progress as a limit allows.
     TagLimit {
@@ -132,20 +138,22 @@ pub enum HoldReason {
 impl fmt::Display for HoldReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoFreeSlot { limit, from } => {
+            Self::NoFreeSlot { limit, from, held_by } => {
                 let key = match from {
                     LimitFrom::Settings => "max_concurrent_runs in millstream.yaml",
                     LimitFrom::Definitions => {
                         "the largest queue.max_concurrent_runs in definition files"
                     }
                 };
-                write!(f, "{limit} of {limit} runs of the instance are in progress ({key})")
+                write!(f, "{limit} of {limit} runs of the instance are in progress")?;
+                some(f, *limit, held_by)?;
+                write!(f, " ({key})")
             }
-            Self::TenantLimit { limit } => write!(
-                f,
-                "{limit} of {limit} runs of this tenant are in progress \
-                 (queue.max_concurrent_runs in its definition files)"
-            ),
+            Self::TenantLimit { limit, held_by } => {
+                write!(f, "{limit} of {limit} runs of this tenant are in progress")?;
+                some(f, *limit, held_by)?;
+                f.write_str(" (queue.max_concurrent_runs in its definition files)")
+            }
             Self::TagLimit { key, value, limit, scope, held_by } => {
                 let label = value.as_ref().map_or_else(|| key.clone(), |it| format!("{key}={it}"));
                 let of = of_whom(*scope);
@@ -177,6 +185,33 @@ impl fmt::Display for HoldReason {
             Self::LaunchFailed { error } => write!(f, "the worker could not be launched: {error}"),
         }
     }
+}
+
+impl HoldReason {
+    /// The runs of the tenant that are in the way, where that is known.
+    pub fn held_by(&self) -> &[Holder] {
+        match self {
+            Self::NoFreeSlot { held_by, .. }
+            | Self::TenantLimit { held_by, .. }
+            | Self::TagLimit { held_by, .. }
+            | Self::PoolFull { held_by, .. } => held_by,
+            Self::RateLimit { .. } | Self::LaunchFailed { .. } => &[],
+        }
+    }
+}
+
+/// The holders that are known of as many as `limit`.
+fn some(f: &mut fmt::Formatter<'_>, limit: u32, held_by: &[Holder]) -> fmt::Result {
+    let are_all = u32::try_from(held_by.len()).is_ok_and(|known| known >= limit);
+    for (number, holder) in held_by.iter().enumerate() {
+        f.write_str(match number {
+            0 if are_all => ": ",
+            0 => ", among them ",
+            _ => ", ",
+        })?;
+        write!(f, "{holder}")?;
+    }
+    Ok(())
 }
 
 /// Whose runs a limit counts, where these are not the tenant's alone.

@@ -64,6 +64,11 @@ statements! {
     TENANTS_WITH_RUNS = "SELECT DISTINCT tenant FROM live_run ORDER BY tenant LIMIT $1";
     COUNT_IN_PROGRESS = "
         SELECT COUNT(*) FROM live_run WHERE status <> 'QUEUED'";
+    // By the index of the runs in progress: by the tenant's key, SQLite would walk over all that
+    // wait.
+    FIRST_IN_PROGRESS = "
+        SELECT run FROM live_run
+        WHERE tenant || '' = $1 AND status <> 'QUEUED' ORDER BY run LIMIT $2";
     /// An aggregate: Postgres would answer `EXISTS` by reading all slots into a table of its own.
     RUNS_IN_PROGRESS = "
         SELECT l.tenant, l.run, l.status, l.epoch, l.seq, l.beat, l.cancel_requested, l.worker,
@@ -305,6 +310,17 @@ impl Store {
     pub async fn count_in_progress(&self) -> Result<u32, StoreError> {
         let rows = self.read_few(Scope::Daemon, &COUNT_IN_PROGRESS, Vec::new()).await?;
         rows.into_iter().next().map_or(Ok(0), |mut row| row.count())
+    }
+
+    /// The `limit` oldest runs of a tenant that hold a place.
+    pub async fn first_in_progress(
+        &self,
+        tenant: &TenantId,
+        limit: u32,
+    ) -> Result<Vec<RunId>, StoreError> {
+        let params = vec![tenant.into(), limit.into()];
+        let rows = self.read_few(Scope::tenant(tenant), &FIRST_IN_PROGRESS, params).await?;
+        rows.into_iter().map(|mut row| row.parse()).collect()
     }
 
     /// The first `limit` tenants with runs that are not over.

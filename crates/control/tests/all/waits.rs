@@ -1,12 +1,13 @@
 //! What is said of runs and steps that wait, beyond the limits themselves.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use millstream_control::RunFilter;
-use millstream_model::{FileManifest, LimitScope, PoolDef, TenantId};
-use millstream_testkit::definitions::{file_of_jobs, job, with_tenants};
+use millstream_control::{QueueLimits, QueueWatch, RunFilter};
+use millstream_model::{FileManifest, LimitScope, PoolDef, QueueDef, TenantId};
+use millstream_testkit::definitions::{file_of_jobs, job, op, with_tenants};
 
-use crate::bench::{Bench, TestWorker, request, started};
+use crate::bench::{Bench, TIME_TO_LIVE, TestWorker, request, started};
 use crate::limits::{granted, pooled};
 
 /// An instance of these tenants whose job `etl` needs a slot of the pool `warehouse`.
@@ -62,4 +63,62 @@ async fn a_job_and_a_list_say_what_a_run_that_goes_on_waits_for_as_the_run_does(
     assert_eq!(answer, format!("It is on: {goes_on}."));
     let listed = bench.control.newest_runs(&tenant, &RunFilter::default(), 9).await.unwrap();
     assert_eq!(listed[0].waits.as_deref(), Some(waits));
+}
+
+#[tokio::test]
+async fn a_run_that_waits_for_all_others_names_some_and_what_they_wait_for() {
+    let tenant = TenantId::default_tenant();
+    let pools = [("warehouse".parse().unwrap(), PoolDef { slots: 0, scope: LimitScope::Tenant })];
+    let file = file_of_jobs(vec![job("etl", vec![pooled("a", 1)])]);
+    let queue = QueueDef { max_concurrent_runs: Some(4), ..QueueDef::default() };
+    let bench = Bench::of(FileManifest { pools: pools.into(), queue, ..file }).await;
+    let mut busy = Vec::new();
+    for _ in 0..4 {
+        bench.clock.advance(Duration::from_secs(1));
+        busy.push(asking(&bench, &tenant).await.run().short());
+    }
+    bench.clock.advance(Duration::from_secs(1));
+    let waits = bench.launch("etl").await;
+    assert!(bench.claim().await.is_empty());
+
+    let names = format!("run {}, run {}, run {}", busy[0], busy[1], busy[2]);
+    let why = format!(
+        "4 of 4 runs of this tenant are in progress, among them {names} \
+         (queue.max_concurrent_runs in its definition files)"
+    );
+    let row = bench.control.queue_view(&tenant).await.unwrap().waiting.remove(0).run;
+    assert_eq!(row.hold.unwrap().to_string(), why);
+    let answer = bench.control.why(&tenant, &waits.to_string()).await.unwrap();
+    assert_eq!(answer.answer, format!("It is queued: {why}."));
+    let first = format!(
+        "run {} goes on: 0 of 1 steps are over; step a is waiting for pool `warehouse`, which has \
+         no slots",
+        busy[0]
+    );
+    assert!(answer.because.iter().any(|it| it.text == first), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_limit_that_definitions_have_raised_says_so_and_names_the_run_in_progress() {
+    let tenant = TenantId::default_tenant();
+    let queue = QueueDef { max_concurrent_runs: Some(2), ..QueueDef::default() };
+    let file = file_of_jobs(vec![job("etl", vec![op("a", &[])])]);
+    let bench = Bench::of(FileManifest { queue, ..file }).await;
+    let mut runs = Vec::new();
+    for _ in 0..3 {
+        bench.clock.advance(Duration::from_secs(1));
+        runs.push(bench.launch("etl").await);
+    }
+    let limits = QueueLimits { raised_by_definitions: true, ..QueueLimits::of(Some(1)) };
+    let mut watch = QueueWatch::default();
+    let claimed = bench.control.claim_runs("one", &mut watch, limits, TIME_TO_LIVE).await;
+    assert_eq!(claimed.unwrap().len(), 2);
+    let row = bench.control.run_view(&tenant, runs[2]).await.unwrap().run;
+    let why = format!(
+        "2 of 2 runs of the instance are in progress: run {}, run {} (the largest \
+         queue.max_concurrent_runs in definition files)",
+        runs[0].short(),
+        runs[1].short()
+    );
+    assert_eq!(row.hold.unwrap().to_string(), why);
 }

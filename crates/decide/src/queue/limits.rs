@@ -156,7 +156,7 @@ impl<'a> Counts<'a> {
     pub(super) fn hold(&self, run: &'a QueuedRun, in_progress: u32) -> Option<HoldReason> {
         let own = self.limits.tenants.get(&run.tenant).and_then(|queue| queue.max_concurrent_runs);
         if let Some(limit) = own.filter(|limit| in_progress >= *limit) {
-            return Some(HoldReason::TenantLimit { limit });
+            return Some(HoldReason::TenantLimit { limit, held_by: Vec::new() });
         }
         self.tag_hold(run).or_else(|| self.rate_hold(run))
     }

@@ -78,7 +78,7 @@ fn r014_r145_the_free_places_go_to_the_highest_priority_and_then_to_the_oldest()
     };
     let decision = decide(&snapshot, now());
     assert_eq!(launched(&decision), [id(3), id(1)]);
-    let waits = HoldReason::NoFreeSlot { limit: 3, from: LimitFrom::Settings };
+    let waits = HoldReason::NoFreeSlot { limit: 3, from: LimitFrom::Settings, held_by: Vec::new() };
     assert_eq!(decision.hold[0], (tenant("default"), id(2), waits));
 }
 

@@ -100,7 +100,11 @@ pub(crate) fn runs() -> Vec<RunRow> {
         job: Some("forecast".parse().unwrap()),
         started_at: None,
         ended_at: None,
-        hold: Some(HoldReason::NoFreeSlot { limit: 10, from: LimitFrom::Settings }),
+        hold: Some(HoldReason::NoFreeSlot {
+            limit: 10,
+            from: LimitFrom::Settings,
+            held_by: Vec::new(),
+        }),
         cause: Cause::User { name: "ana".to_owned() },
         ..run(0)
     };
