@@ -21,30 +21,47 @@ pub(super) async fn show(client: &Client, global: &Global) -> Result<(), AppErro
         output::json(&all);
         return Ok(());
     }
-    let mut runs = Vec::new();
     let mut pools = Vec::new();
-    let mut more = Vec::new();
+    let mut waiting = Vec::new();
     for (tenant, queue) in &all {
-        more.extend(more_of(tenant, queue));
-        runs.extend(rows(queue, "waiting").iter().map(|run| {
-            let place = text(run, "/place");
-            vec![place, short(&text(run, "/run_id")), tenant.clone(), text(run, "/title"), why(run)]
-        }));
+        waiting.extend(line_of(tenant, queue));
         pools.extend(rows(queue, "pools").iter().map(|pool| pool_line(tenant, pool)));
     }
-    if runs.is_empty() {
+    if waiting.is_empty() {
         output::line("no run waits");
-    } else {
-        output::table(&["PLACE", "RUN", "TENANT", "WHAT", "WHY"], &runs);
-        for line in &more {
-            output::line(line);
+    }
+    for (number, line) in waiting.iter().enumerate() {
+        if number > 0 {
+            output::line("");
         }
+        output::table(&["PLACE", "RUN", "TENANT", "WHAT", "WHY"], &line.runs);
+        line.more.iter().for_each(|more| output::line(more));
+    }
+    if waiting.len() > 1 {
+        output::line("");
+        output::line("each tenant's runs have their own order; between tenants places go in turn");
     }
     if !pools.is_empty() {
         output::line("");
         output::table(&["POOL", "TENANT", "HELD", "HELD BY", "WAITING"], &pools);
     }
     Ok(())
+}
+
+/// The runs of one tenant that wait.
+struct Line {
+    runs: Vec<Vec<String>>,
+    more: Option<String>,
+}
+
+/// The runs of a tenant that wait, in their order; nothing where none does.
+fn line_of(tenant: &str, queue: &Value) -> Option<Line> {
+    let runs = rows(queue, "waiting").iter().map(|run| {
+        let place = text(run, "/place");
+        vec![place, short(&text(run, "/run_id")), tenant.to_owned(), text(run, "/title"), why(run)]
+    });
+    let line = Line { runs: runs.collect(), more: more_of(tenant, queue) };
+    (!line.runs.is_empty() || line.more.is_some()).then_some(line)
 }
 
 /// How many runs of a tenant wait behind those that are listed.
@@ -81,6 +98,22 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_runs_of_each_tenant_are_a_list_of_their_own() {
+        let run = |place: u32| json!({ "place": place, "run_id": "0123456789", "title": "etl" });
+        let of = |tenant, places: &[u32]| {
+            let waiting: Vec<Value> = places.iter().copied().map(run).collect();
+            line_of(tenant, &json!({ "waiting": waiting, "waiting_total": places.len() }))
+        };
+        let lines: Vec<Line> =
+            [of("a", &[1, 2]), of("b", &[]), of("c", &[1])].into_iter().flatten().collect();
+        let places: Vec<Vec<[&str; 2]>> = lines
+            .iter()
+            .map(|line| line.runs.iter().map(|run| [run[2].as_str(), run[0].as_str()]).collect())
+            .collect();
+        assert_eq!(places, [vec![["a", "1"], ["a", "2"]], vec![["c", "1"]]]);
+    }
 
     #[test]
     fn of_a_pool_that_all_tenants_share_the_slots_of_others_count() {
