@@ -24,6 +24,8 @@ conformance! {
     slots_are_asked_for_granted_held_and_freed,
     slots_are_granted_under_the_lease_alone,
     an_attempt_of_an_older_epoch_asks_for_nothing,
+    who_waits_for_a_pool_first_and_what_each_tenant_holds_is_told,
+    the_oldest_runs_in_progress_of_a_tenant_are_told,
 }
 
 const PAGE: HeadsPage = HeadsPage { runs: 6, lanes: 10 };
@@ -224,4 +226,43 @@ async fn an_attempt_of_an_older_epoch_asks_for_nothing(db: Db) {
     claimed(&db.store, &a, run).await;
     ask(&db.store, &a, run, 0).await;
     assert_eq!(db.store.slots_of_tenant(&a, 10).await.unwrap(), []);
+}
+
+async fn who_waits_for_a_pool_first_and_what_each_tenant_holds_is_told(db: Db) {
+    let (a, b, pool) = (tenant("a"), tenant("b"), pool().name);
+    for (of, number) in [(&a, 1), (&a, 2), (&b, 3)] {
+        claimed(&db.store, of, run_id(number)).await;
+        ask(&db.store, of, run_id(number), 1).await;
+    }
+    let urgent = (a.clone(), run_id(4));
+    db.store.apply(queued(&urgent.0, urgent.1, 7)).await.unwrap();
+    let given = [(a.clone(), run_id(1)), (b.clone(), run_id(3))];
+    let steps = given.iter().map(|(of, run)| (of.clone(), *run, first_attempt().step));
+    db.store.apply(slots::grant(steps, "d", 1)).await.unwrap();
+    let first = async |of| db.store.first_waiting(of, &pool).await.unwrap().map(|it| it.run);
+    assert_eq!((first(&a).await, first(&b).await), (Some(run_id(2)), None));
+
+    db.store.apply(live::claim_queued_runs(&[urgent], "d", 1)).await.unwrap();
+    ask(&db.store, &a, run_id(4), 1).await;
+    assert_eq!(first(&a).await, Some(run_id(4)), "a higher priority goes first");
+    let order = db.store.slots_of_tenant(&a, 9).await.unwrap();
+    let order: Vec<RunId> = order.iter().map(|slot| slot.run).collect();
+    assert_eq!(order, [1, 4, 2].map(run_id), "holders, and then the line");
+
+    let pools = [pool.clone()];
+    let both = db.store.slots_held_by(&[a.clone(), b.clone()], &pools).await.unwrap();
+    assert_eq!(both, [((a, pool.clone()), 2), ((b.clone(), pool.clone()), 2)].into());
+    let one = db.store.slots_held_by(std::slice::from_ref(&b), &pools).await.unwrap();
+    assert_eq!(one, [((b, pool), 2)].into());
+}
+
+async fn the_oldest_runs_in_progress_of_a_tenant_are_told(db: Db) {
+    let a = tenant("a");
+    for (of, number) in [(&a, 3), (&a, 2), (&tenant("b"), 1)] {
+        claimed(&db.store, of, run_id(number)).await;
+    }
+    queue(&db.store, &a, run_id(0)).await;
+    let first = async |most| db.store.first_in_progress(&a, most).await.unwrap();
+    assert_eq!(first(9).await, [2, 3].map(run_id));
+    assert_eq!(first(1).await, [run_id(2)]);
 }
