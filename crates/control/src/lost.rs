@@ -70,37 +70,20 @@ impl Control {
     pub async fn hand_back(&self, run: &ClaimedRun, reason: &str) -> Result<bool, ControlError> {
         let live = self.store.live_run(&run.tenant, run.run).await?;
         let Some(live) = live.filter(|live| live.epoch == run.epoch) else { return Ok(false) };
-        let done = match live.status {
-            RunStatus::Starting | RunStatus::Started => self.requeue(&live, reason).await,
-            RunStatus::Canceling => {
-                self.recover(&live, &LostRun::Cancel { reason: reason.to_owned() }).await
-            }
-            _ => return Ok(false),
-        };
-        match done {
+        let verdict = LostRun::handed_back(live.status, reason.to_owned());
+        let Some(verdict) = verdict else { return Ok(false) };
+        match self.recover(&live, &verdict).await {
             Ok(()) => Ok(true),
             Err(ControlError::Store(error)) if error.is_conflict() => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    async fn requeue(&self, live: &LiveRun, reason: &str) -> Result<(), ControlError> {
-        let (tenant, run) = (&live.tenant, live.run);
-        let taken = EventBody::WorkerLost { reason: reason.to_owned() };
-        let log = [self.control_event(tenant, run, live.epoch, taken)];
-        let mut batch = Batch::for_tenant(tenant);
-        live::hand_back(&mut batch, live);
-        slots::free_all(&mut batch, tenant, run);
-        events::insert(&mut batch, tenant, &self.new_id().to_string(), &log);
-        self.store.apply(batch).await?;
-        tracing::info!(%tenant, %run, reason, "a run was handed back to the queue");
-        Ok(())
-    }
-
     async fn recover(&self, live: &LiveRun, verdict: &LostRun) -> Result<(), ControlError> {
         let (LostRun::Requeue { reason }
         | LostRun::Fail { reason, .. }
-        | LostRun::Cancel { reason }) = verdict;
+        | LostRun::Cancel { reason }
+        | LostRun::HandBack { reason }) = verdict;
         let mut log = Vec::new();
         if !matches!(verdict, LostRun::Fail { cause: FailureCause::Timeout, .. }) {
             let lost = EventBody::WorkerLost { reason: reason.clone() };
@@ -111,6 +94,10 @@ impl Control {
             LostRun::Requeue { .. } => {
                 let status = live.status.after(RunEvent::WorkerLost)?;
                 live::move_to(&mut batch, live, status);
+                slots::free_all(&mut batch, &live.tenant, live.run);
+            }
+            LostRun::HandBack { .. } => {
+                live::hand_back(&mut batch, live);
                 slots::free_all(&mut batch, &live.tenant, live.run);
             }
             LostRun::Fail { reason, cause } => {
@@ -125,8 +112,12 @@ impl Control {
         }
         events::insert(&mut batch, &live.tenant, &self.new_id().to_string(), &log);
         let (tenant, run) = (&live.tenant, live.run);
-        tracing::warn!(%tenant, %run, %reason, "a run was taken from its worker");
         self.store.apply(batch).await?;
+        if let LostRun::HandBack { .. } = verdict {
+            tracing::info!(%tenant, %run, %reason, "a run was handed back to the queue");
+        } else {
+            tracing::warn!(%tenant, %run, %reason, "a run was taken from its worker");
+        }
         Ok(())
     }
 

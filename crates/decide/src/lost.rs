@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use millstream_model::{FailureCause, RunId, RunStatus, TenantId};
+use millstream_model::{FailureCause, RunEvent, RunId, RunStatus, TenantId};
 
 use crate::overdue::{Seen, overdue};
 
@@ -80,6 +80,22 @@ pub enum LostRun {
         /// What was seen, for people.
         reason: String,
     },
+    /// It goes back to the queue, and has lost nothing: its worker was stopped in order.
+    HandBack {
+        /// Why the worker was stopped, for people.
+        reason: String,
+    },
+}
+
+impl LostRun {
+    /// What becomes of a run in `status` whose worker was stopped in order for `reason`; nothing,
+    /// where no worker has it.
+    pub fn handed_back(status: RunStatus, reason: String) -> Option<Self> {
+        match status.after(RunEvent::WorkerLost).ok()? {
+            RunStatus::Queued => Some(Self::HandBack { reason }),
+            _ => Some(Self::Cancel { reason }),
+        }
+    }
 }
 
 /// What one daemon remembers of the runs in progress between its passes.
@@ -248,5 +264,19 @@ mod tests {
         assert_eq!(lost(&mut watch, &canceling, 30), None);
         assert_eq!(lost(&mut watch, &canceling, 40), None);
         assert!(matches!(lost(&mut watch, &canceling, 45), Some(LostRun::Cancel { .. })));
+    }
+
+    #[test]
+    fn a_run_whose_worker_was_stopped_in_order_goes_back_or_ends_its_cancel() {
+        use RunStatus::{Canceling, Queued, Started, Starting, Success};
+        let reason = || "the server was stopped".to_owned();
+        let handed_back = |status| LostRun::handed_back(status, reason());
+        for held in [Starting, Started] {
+            assert_eq!(handed_back(held), Some(LostRun::HandBack { reason: reason() }));
+        }
+        assert_eq!(handed_back(Canceling), Some(LostRun::Cancel { reason: reason() }));
+        for unheld in [Queued, Success] {
+            assert_eq!(handed_back(unheld), None);
+        }
     }
 }

@@ -31,14 +31,9 @@ statements! {
         WHERE tenant = $1 AND run = $2 AND status = 'QUEUED'";
     MOVE_LIVE_RUN = "
         UPDATE live_run
-        SET status = $5,
+        SET status = $5, handed_back = handed_back + $6,
             lane = CASE WHEN $5 = 'QUEUED' AND lane NOT LIKE '%-again' THEN lane || '-again'
                         ELSE lane END
-        WHERE tenant = $1 AND run = $2 AND epoch = $3 AND status = $4";
-    HAND_BACK_LIVE_RUN = "
-        UPDATE live_run
-        SET status = 'QUEUED', handed_back = handed_back + 1,
-            lane = CASE WHEN lane NOT LIKE '%-again' THEN lane || '-again' ELSE lane END
         WHERE tenant = $1 AND run = $2 AND epoch = $3 AND status = $4";
     ASK_TO_CANCEL = "
         UPDATE live_run SET status = $5, cancel_requested = TRUE
@@ -212,18 +207,19 @@ pub fn set_hold(batch: &mut Batch, tenant: &TenantId, run: RunId, hold: &HoldRea
 /// Moves a run from the status that `run` has to `to`, or conflicts. One that goes back to the
 /// queue waits in the lane beside its own, where no new run stands before it.
 pub fn move_to(batch: &mut Batch, run: &LiveRun, to: RunStatus) {
-    let mut params = key(&run.tenant, run.run);
-    params.extend([run.epoch.into(), (&run.status).into(), (&to).into()]);
-    batch.push(&MOVE_LIVE_RUN, params, Expect::Rows(1));
-    batch.wakes_daemon |= to == RunStatus::Queued;
+    change(batch, run, to, 0);
 }
 
 /// Moves a run whose worker has given it back in order to the queue, or conflicts.
 pub fn hand_back(batch: &mut Batch, run: &LiveRun) {
+    change(batch, run, RunStatus::Queued, 1);
+}
+
+fn change(batch: &mut Batch, run: &LiveRun, to: RunStatus, handed_back: i64) {
     let mut params = key(&run.tenant, run.run);
-    params.extend([run.epoch.into(), (&run.status).into()]);
-    batch.push(&HAND_BACK_LIVE_RUN, params, Expect::Rows(1));
-    batch.wakes_daemon = true;
+    params.extend([run.epoch.into(), (&run.status).into(), (&to).into(), handed_back.into()]);
+    batch.push(&MOVE_LIVE_RUN, params, Expect::Rows(1));
+    batch.wakes_daemon |= to == RunStatus::Queued;
 }
 
 /// Moves a run to `to` and asks its worker to stop, or conflicts.

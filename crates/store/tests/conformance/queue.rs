@@ -215,7 +215,7 @@ async fn a_run_is_handed_back_once_and_that_is_counted(db: Db) {
     };
     db.store.apply(hand_back()).await.unwrap();
     let late = db.store.apply(hand_back()).await;
-    assert_eq!(conflict(late), "HAND_BACK_LIVE_RUN");
+    assert_eq!(conflict(late), "MOVE_LIVE_RUN");
     let now = live(&db.store, &run.tenant, run.run).await;
     assert_eq!((now.status, now.epoch, now.handed_back), (RunStatus::Queued, 1, 1));
     assert_eq!((seen.launches(), now.launches()), (1, 0));

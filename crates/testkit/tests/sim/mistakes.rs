@@ -42,8 +42,8 @@ static CLAIM_WITHOUT_LEASE: [&Sql; 1] = [&Sql {
 /// A change of status that does not name the old one.
 static NO_COMPARE: [&Sql; 1] = [&Sql {
     name: "MOVE_LIVE_RUN",
-    text: "UPDATE live_run SET status = $5 WHERE tenant = $1 AND run = $2 AND $3 >= 0 \
-           AND $4 <> ''",
+    text: "UPDATE live_run SET status = $5, handed_back = handed_back + $6 \
+           WHERE tenant = $1 AND run = $2 AND $3 >= 0 AND $4 <> ''",
 }];
 
 /// A cursor that goes on to the next time instead of the one that was decided: a lost cursor.
