@@ -71,8 +71,9 @@ impl LocalLauncher {
         }
     }
 
-    /// Ends all workers at once, as the end of the process would, and waits until they are gone.
-    /// Returns the runs that they had.
+    /// Ends all workers at once, as the end of the process would, and waits until they and all
+    /// processes of their steps are gone. Returns the runs that they had: whoever gets one next
+    /// meets nothing of it any more.
     pub async fn shut_down(&self) -> Vec<ClaimedRun> {
         let (mut set, running) = {
             let mut workers = self.lock();
@@ -80,6 +81,9 @@ impl LocalLauncher {
             (std::mem::take(&mut workers.set), std::mem::take(&mut workers.running))
         };
         set.shutdown().await;
+        if !running.is_empty() {
+            self.worker.end_processes().await;
+        }
         running.into_values().map(|running| running.run).collect()
     }
 

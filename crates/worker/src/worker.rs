@@ -226,6 +226,12 @@ impl Worker {
         Ok(self.aws_client.get_or_init(|| client))
     }
 
+    /// Ends all processes of its steps at once, and waits until they are gone: for a worker none of
+    /// whose runs goes on.
+    pub async fn end_processes(&self) {
+        self.supervisor.end().await;
+    }
+
     /// Executes a run from where earlier workers left it to its end.
     ///
     /// Dropping the future kills the run's processes and reports nothing, as a crash would.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use millstream_blob::{Blobs, LogKey, LogStream};
 use millstream_launch::{
     ClaimedRun, ControlPlane, LaunchError, LocalLauncher, ProcessLauncher, RunLauncher,
@@ -201,14 +202,41 @@ async fn a_control_plane_that_gives_no_assignment_fails_the_launch() {
     assert!(matches!(error, Err(LaunchError::Assignment { .. })));
 }
 
+/// How many processes live that were started in `folder`.
+fn processes_in(folder: &Path) -> usize {
+    let folder = folder.canonicalize().unwrap();
+    let lives_there = |process: &std::fs::DirEntry| {
+        std::fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(&folder))
+    };
+    std::fs::read_dir("/proc").unwrap().flatten().filter(lives_there).count()
+}
+
 #[tokio::test]
-async fn shutting_down_ends_the_steps_and_reports_nothing() {
+async fn shutting_down_reports_nothing_and_gives_runs_back_when_their_processes_are_gone() {
     let folder = tempfile::tempdir().unwrap();
     let run = claimed(1);
-    let server = Server::start(vec![assignment(&run, "sleep 60")]).await;
+    // Their supervisor stands still, so that nothing ends them until it is woken.
+    let line = "(sleep 60 &); kill -STOP $PPID; echo $PPID > new; mv new supervisor; sleep 60";
+    let server = Server::start(vec![assignment(&run, line)]).await;
     let launcher = local_launcher(&folder, &server);
-    RunLauncher::launch(&launcher, run).await.unwrap();
-    server.heard("step_started", 1).await;
-    launcher.shut_down().await;
+    RunLauncher::launch(&launcher, run.clone()).await.unwrap();
+    let supervisor = folder.path().join("supervisor");
+    let begun = async {
+        while !supervisor.exists() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), begun).await.unwrap();
+    let mut ending = Box::pin(launcher.shut_down());
+    for _ in 0..1_000 {
+        assert!((&mut ending).now_or_never().is_none(), "processes are there");
+        tokio::task::yield_now().await;
+    }
+    assert!(processes_in(folder.path()) > 0);
+    let supervisor = std::fs::read_to_string(supervisor).unwrap();
+    let woken = std::process::Command::new("kill").args(["-CONT", supervisor.trim()]).status();
+    assert!(woken.unwrap().success());
+    assert_eq!(ending.await, [run]);
+    assert_eq!(processes_in(folder.path()), 0);
     assert_eq!(server.count("step_failed") + server.count("run_failed"), 0);
 }

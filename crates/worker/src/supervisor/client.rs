@@ -14,7 +14,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::orders::Orders;
 use super::orphans;
@@ -35,7 +35,12 @@ struct Shared {
     args: Vec<String>,
     next_id: AtomicU64,
     live: tokio::sync::Mutex<Option<Live>>,
+    /// How many children of it and of the others of its family have not ended.
+    children: Arc<watch::Sender<usize>>,
 }
+
+/// How long [`Supervisor::end`] waits: longer than a supervisor takes that can kill its processes.
+const END_MAX: Duration = Duration::from_secs(5);
 
 /// A running supervisor.
 #[derive(Debug, Clone)]
@@ -93,19 +98,34 @@ pub struct SupervisorLost;
 impl Supervisor {
     /// A supervisor that runs as `program` with `args`, not started yet.
     pub fn new(program: PathBuf, args: Vec<String>) -> Self {
-        let shared = Shared {
-            program,
-            args,
-            next_id: AtomicU64::new(1),
-            live: tokio::sync::Mutex::new(None),
-        };
-        Self { shared: Arc::new(shared) }
+        Self::in_family(program, args, Arc::default())
     }
 
-    /// Another supervisor of the same program, not started yet.
+    /// Another supervisor of the same program and family, not started yet.
     #[must_use]
     pub fn another(&self) -> Self {
-        Self::new(self.shared.program.clone(), self.shared.args.clone())
+        let Shared { program, args, children, .. } = &*self.shared;
+        Self::in_family(program.clone(), args.clone(), Arc::clone(children))
+    }
+
+    fn in_family(program: PathBuf, args: Vec<String>, children: Arc<watch::Sender<usize>>) -> Self {
+        let (next_id, live) = (AtomicU64::new(1), tokio::sync::Mutex::new(None));
+        Self { shared: Arc::new(Shared { program, args, next_id, live, children }) }
+    }
+
+    /// Ends all processes at once, as the end of this process would, and waits until they are gone:
+    /// its own, and those of its family whose handles are gone. It is started again when the next
+    /// process is wanted.
+    pub async fn end(&self) {
+        if let Some(live) = self.shared.live.lock().await.take() {
+            // One that is gone has no processes left.
+            live.orders.give(&Order::End).ok();
+        }
+        let mut children = self.shared.children.subscribe();
+        let ended = children.wait_for(|count| *count == 0);
+        if tokio::time::timeout(END_MAX, ended).await.is_err() {
+            tracing::warn!("processes of steps could not be killed");
+        }
     }
 
     /// Starts a process. It is ended when the returned handle is dropped.
@@ -146,9 +166,9 @@ impl Supervisor {
         {
             return Ok(live.clone());
         }
-        let started = start(&self.shared.program, &self.shared.args).map_err(|source| {
-            SpawnError::NoSupervisor { program: self.shared.program.clone(), source }
-        })?;
+        let Shared { program, args, children, .. } = &*self.shared;
+        let started = start(program, args, children)
+            .map_err(|source| SpawnError::NoSupervisor { program: program.clone(), source })?;
         *live = Some(started.clone());
         Ok(started)
     }
@@ -198,7 +218,11 @@ fn lock(processes: &Mutex<Processes>) -> MutexGuard<'_, Processes> {
     processes.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn start(program: &PathBuf, args: &[String]) -> io::Result<Live> {
+fn start(
+    program: &PathBuf,
+    args: &[String],
+    children: &Arc<watch::Sender<usize>>,
+) -> io::Result<Live> {
     let mut child = Command::new(program)
         .args(args)
         .stdin(Stdio::piped())
@@ -211,7 +235,13 @@ fn start(program: &PathBuf, args: &[String]) -> io::Result<Live> {
     };
     let orders = Orders::into(stdin)?;
     let processes = Arc::new(Mutex::new(Processes::default()));
-    tokio::spawn(receive_notices(child, stdout, Arc::clone(&processes)));
+    children.send_modify(|count| *count += 1);
+    let (notices, children) =
+        (receive_notices(child, stdout, Arc::clone(&processes)), Arc::clone(children));
+    tokio::spawn(async move {
+        notices.await;
+        children.send_modify(|count| *count = count.saturating_sub(1));
+    });
     Ok(Live { orders, processes })
 }
 

@@ -67,6 +67,8 @@ pub(crate) enum Order {
         /// How long it has to end itself.
         grace: Duration,
     },
+    /// Kill all processes, and end.
+    End,
 }
 
 /// What the supervisor reports.

@@ -36,6 +36,7 @@ pub fn main() -> ExitCode {
         unread: Vec::new(),
         unsaid: Vec::new(),
         ledger: Ledger::new(),
+        is_to_end: false,
     };
     let result = supervisor.run(io::stdin().as_fd());
     supervisor.kill_all();
@@ -53,6 +54,7 @@ struct Serving {
     /// not woken twice.
     unsaid: Vec<u8>,
     ledger: Ledger,
+    is_to_end: bool,
 }
 
 /// What can be read now.
@@ -63,7 +65,7 @@ struct Ready {
 }
 
 impl Serving {
-    /// Serves until the worker's end of the pipe closes.
+    /// Serves until the worker's end of the pipe closes, or the worker has it end.
     fn run(&mut self, orders: BorrowedFd<'_>) -> io::Result<()> {
         let mut buffer = vec![0; READ_SIZE];
         loop {
@@ -81,6 +83,9 @@ impl Serving {
                     return Ok(());
                 }
                 self.obey(buffer.get(..count).unwrap_or_default())?;
+                if self.is_to_end {
+                    return Ok(());
+                }
             }
         }
     }
@@ -145,6 +150,7 @@ impl Serving {
                         watched.stop(grace, Instant::now());
                     }
                 }
+                Order::End => self.is_to_end = true,
             }
         }
         if self.unread.len() > ORDER_MAX {
