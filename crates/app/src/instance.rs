@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use millstream_blob::Blobs;
 use millstream_control::{ClaimedRun, Control, SchemaState, Seams, Store};
-use millstream_daemon::{Daemon, DaemonHandle, DirectControlPlane, Location, Senses};
+use millstream_daemon::{Daemon, DaemonHandle, DirectControlPlane, Location, Senses, hand_back};
 use millstream_launch::{
     ClaimedRun as LaunchedRun, LocalAsker, LocalLauncher, ProcessLauncher, RunLauncher,
 };
@@ -28,12 +28,6 @@ const CONNECTIONS_MAX: usize = 16;
 
 /// How long the end of a command may take before it says what it waits for.
 const TIDYING_MAX: Duration = Duration::from_millis(500);
-
-/// How long the end of a server may take to hand runs back.
-const HANDING_MAX: Duration = Duration::from_secs(5);
-
-/// Why a run is handed back.
-const STOPPED: &str = "the server was stopped";
 
 /// The name of the code location that a project's own files form.
 const LOCATION: &str = "project";
@@ -170,18 +164,12 @@ impl Instance {
     /// their runs back to the queue, as long as the database can be reached.
     pub(crate) async fn stop_workers(&self) {
         let Some(launcher) = &self.local else { return };
-        let runs = launcher.shut_down().await;
-        let handing = async {
-            for LaunchedRun { tenant, run, epoch, .. } in runs {
-                let claimed = ClaimedRun { tenant, run, epoch };
-                if let Err(error) = self.control.hand_back(&claimed, STOPPED).await {
-                    tracing::warn!(%run, %error, "a run could not be handed back");
-                }
-            }
-        };
-        if tokio::time::timeout(HANDING_MAX, handing).await.is_err() {
-            tracing::warn!("not all runs could be handed back; the others will be found lost");
-        }
+        let claimed = launcher
+            .shut_down()
+            .await
+            .into_iter()
+            .map(|LaunchedRun { tenant, run, epoch, .. }| ClaimedRun { tenant, run, epoch });
+        hand_back(&self.control, claimed).await;
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use crate::answers::Answers;
 use crate::files::Root;
 use crate::lost::lost_pass;
-use crate::passes::{Launch, claim, launch_claimed, schedule_pass};
+use crate::passes::{Launch, claim, hand_back, launch_claimed, schedule_pass};
 use crate::pulse::Pulses;
 use crate::rollback::rollback;
 use crate::scan::{SETTLE, ScanReport, scan};
@@ -216,7 +216,7 @@ impl Daemon {
                 rounds.mark_seen();
                 match claim(&self.control, &mut watch, &self.settings, claims_max).await {
                     Ok(claimed) => claimed.into_iter().for_each(|run| {
-                        launches.spawn(Arc::clone(&self).launch(run));
+                        launches.spawn(Arc::clone(&self).launch(run, stop.clone()));
                     }),
                     Err(error) => {
                         tracing::error!(%error, "a pass over the queue failed; it is repeated");
@@ -255,13 +255,24 @@ impl Daemon {
                 break;
             }
         }
+        // Those that are not done hand their runs back.
+        while launches.join_next().await.is_some() {}
         if let Err(error) = self.control.release_queue(&self.settings.name).await {
             tracing::debug!(%error, "the queue's lease runs out by itself");
         }
     }
 
-    async fn launch(self: Arc<Self>, run: ClaimedRun) -> Launch {
-        launch_claimed(&self.control, &*self.launcher, run, &self.settings).await
+    /// Launches the worker of a claimed run, or hands the run back when the daemon ends before.
+    async fn launch(self: Arc<Self>, run: ClaimedRun, mut stop: watch::Receiver<bool>) -> Launch {
+        let ends = async { _ = stop.wait_for(|stop| *stop).await };
+        tokio::select! {
+            biased;
+            launch = launch_claimed(&self.control, &*self.launcher, &run, &self.settings) => launch,
+            () = ends => {
+                hand_back(&self.control, [run]).await;
+                Launch::Failed
+            }
+        }
     }
 
     async fn lost_loop(self: Arc<Self>, mut stop: watch::Receiver<bool>) {

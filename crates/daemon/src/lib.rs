@@ -25,7 +25,7 @@ pub use daemon::{Daemon, DaemonHandle, Location, Settings};
 pub use direct::DirectControlPlane;
 pub use files::Root;
 pub use lost::lost_pass;
-pub use passes::{QueuePass, queue_pass, schedule_pass};
+pub use passes::{QueuePass, hand_back, queue_pass, schedule_pass};
 pub use rollback::{RollbackError, rollback};
 pub use scan::{ScanReport, scan};
 pub use senses::Senses;

@@ -1,5 +1,7 @@
 //! One pass of each loop: call the use case, carry out what it decided.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use millstream_control::{
     ClaimedRun, Control, ControlError, QueueLimits, QueueWatch, StoreError, TickPass, TickWatch,
@@ -8,6 +10,12 @@ use millstream_launch::RunLauncher;
 use millstream_model::chain;
 
 use crate::Settings;
+
+/// Why a run is handed back.
+const STOPPED: &str = "the server was stopped";
+
+/// How long the end of a server may take to hand runs back.
+const HANDING_MAX: Duration = Duration::from_secs(5);
 
 /// What one pass over the queue did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,7 +37,7 @@ pub async fn queue_pass(
     settings: &Settings,
 ) -> Result<QueuePass, StoreError> {
     let claimed = claim(control, watch, settings, settings.limits.claims_max).await?;
-    let started = claimed.into_iter().map(|run| launch_claimed(control, launcher, run, settings));
+    let started = claimed.iter().map(|run| launch_claimed(control, launcher, run, settings));
     let mut pass = QueuePass::default();
     for launch in join_all(started).await {
         match launch {
@@ -72,10 +80,9 @@ pub(crate) enum Launch {
 pub(crate) async fn launch_claimed(
     control: &Control,
     launcher: &dyn RunLauncher,
-    run: ClaimedRun,
+    run: &ClaimedRun,
     settings: &Settings,
 ) -> Launch {
-    let run = &run;
     let (tenant, run_id) = (&run.tenant, run.run);
     let error = match try_launch(control, launcher, run).await {
         Ok(()) => return Launch::Started,
@@ -88,6 +95,21 @@ pub(crate) async fn launch_claimed(
         tracing::error!(%tenant, run = %run_id, %error, "the failed launch could not be stored");
     }
     Launch::Failed
+}
+
+/// Hands the runs of a server that is told to end back to the queue, as long as the database can
+/// be reached.
+pub async fn hand_back(control: &Control, runs: impl IntoIterator<Item = ClaimedRun>) {
+    let handing = async {
+        for run in runs {
+            if let Err(error) = control.hand_back(&run, STOPPED).await {
+                tracing::warn!(run = %run.run, %error, "a run could not be handed back");
+            }
+        }
+    };
+    if tokio::time::timeout(HANDING_MAX, handing).await.is_err() {
+        tracing::warn!("not all runs could be handed back; the others will be found lost");
+    }
 }
 
 async fn try_launch(

@@ -6,9 +6,10 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use millstream_blob::Blobs;
-use millstream_control::{Patience, QueueLimits};
-use millstream_daemon::{Daemon, Location, Settings};
+use millstream_control::{Control, Patience, QueueLimits};
+use millstream_daemon::{Daemon, DaemonHandle, Location, Settings};
 use millstream_launch::{ClaimedRun, LaunchError, RunLauncher, WorkerName};
+use millstream_model::{RunStatus, TenantId};
 use millstream_testkit::time::FakeClock;
 use tokio::sync::{Barrier, Notify};
 
@@ -39,11 +40,25 @@ impl RunLauncher for Slow {
     }
 }
 
-#[tokio::test]
-async fn r015_four_slow_launches_overlap() {
-    let control = with_job(Arc::new(FakeClock::default())).await;
+/// A launcher none of whose launches ends.
+#[derive(Default)]
+struct Never {
+    begun: Notify,
+}
 
-    let launcher = Arc::new(Slow { together: Barrier::new(TOGETHER), all_begun: Notify::new() });
+impl RunLauncher for Never {
+    fn launch(&self, _run: ClaimedRun) -> BoxFuture<'_, Result<WorkerName, LaunchError>> {
+        self.begun.notify_one();
+        futures_util::future::pending().boxed()
+    }
+
+    fn stop<'a>(&'a self, _worker: &'a WorkerName) -> BoxFuture<'a, ()> {
+        futures_util::future::ready(()).boxed()
+    }
+}
+
+/// A daemon that launches with `launcher`.
+fn start(control: &Control, launcher: Arc<dyn RunLauncher>) -> DaemonHandle {
     let settings = Settings {
         name: "one".to_owned(),
         limits: QueueLimits::of(None),
@@ -59,7 +74,15 @@ async fn r015_four_slow_launches_overlap() {
         project: "/".into(),
         blobs: Blobs::folder("/nowhere".into()),
     };
-    let daemon = Daemon::new(control.clone(), launcher.clone(), settings, location).start();
+    Daemon::new(control.clone(), launcher, settings, location).start()
+}
+
+#[tokio::test]
+async fn r015_four_slow_launches_overlap() {
+    let control = with_job(Arc::new(FakeClock::default())).await;
+
+    let launcher = Arc::new(Slow { together: Barrier::new(TOGETHER), all_begun: Notify::new() });
+    let daemon = start(&control, launcher.clone());
     // One after the other, so that each is claimed by a pass of its own.
     for _ in 0..TOGETHER {
         control.launch_job(&request(), &"etl".parse().unwrap()).await.unwrap();
@@ -67,4 +90,21 @@ async fn r015_four_slow_launches_overlap() {
     let all_begun = launcher.all_begun.notified();
     tokio::time::timeout(Duration::from_secs(30), all_begun).await.expect("they overlap");
     daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_run_whose_launch_is_not_done_when_the_daemon_ends_goes_back_and_has_lost_no_worker() {
+    let control = with_job(Arc::new(FakeClock::default())).await;
+    let launcher = Arc::new(Never::default());
+    let daemon = start(&control, launcher.clone());
+    let run = control.launch_job(&request(), &"etl".parse().unwrap()).await.unwrap().run_id;
+    let begun = launcher.begun.notified();
+    tokio::time::timeout(Duration::from_secs(30), begun).await.expect("it is launched");
+    let tenant = TenantId::default_tenant();
+    let live = async || control.store().live_run(&tenant, run).await.unwrap().unwrap();
+    assert_eq!(live().await.status, RunStatus::Starting);
+
+    daemon.stop().await;
+    let now = live().await;
+    assert_eq!((now.status, now.epoch, now.launches()), (RunStatus::Queued, 1, 0));
 }
