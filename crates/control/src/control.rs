@@ -33,6 +33,8 @@ pub struct Control {
     pub(crate) secrets: Arc<Secrets>,
     /// Whether failed runs are tried again as their jobs say.
     pub(crate) retries_runs: bool,
+    /// The daemon of this process, where the database is this process's alone.
+    pub(crate) own_daemon: Arc<OnceLock<String>>,
 }
 
 impl Control {
@@ -48,6 +50,7 @@ impl Control {
             env: Arc::default(),
             secrets: Arc::default(),
             retries_runs: true,
+            own_daemon: Arc::default(),
         }
     }
 

@@ -30,11 +30,13 @@ pub struct LoopSaid {
 
 impl Control {
     /// A daemon begins, and its loops are as `said`: on an embedded database, whoever was there
-    /// before owned this file, is over, and makes room in the same commit.
+    /// before owned this file, is over, and makes room in the same commit. One that says nothing of
+    /// its loops is there for one command, and takes nobody's place.
     pub async fn begin_loops(&self, daemon: &str, said: &[LoopSaid]) -> Result<(), StoreError> {
-        if self.needs_publisher() {
+        if self.needs_publisher() || said.is_empty() {
             return self.keep_loops(daemon, said).await;
         }
+        self.own_daemon.get_or_init(|| daemon.to_owned());
         let mut batch = loops::forget_all();
         batch.append(self.told(daemon, said));
         self.store.apply(batch).await.map(|_| ())
@@ -83,9 +85,14 @@ impl Control {
     /// The daemons and their loops, by name.
     pub async fn daemons(&self) -> Result<Vec<DaemonRow>, StoreError> {
         let stored = self.store.daemon_loops(LOOPS_MAX).await?;
+        // A database of one process has no other daemon than that of this one.
+        let is_over = |daemon: &String| {
+            !self.needs_publisher() && self.own_daemon.get().is_none_or(|own| own != daemon)
+        };
         let beats: Vec<LoopBeat> = stored
             .into_iter()
             .map(|it| LoopBeat {
+                is_over: is_over(&it.daemon),
                 daemon: it.daemon,
                 name: it.name,
                 silence_max: it.silence_max,

@@ -39,7 +39,7 @@ pub struct Settings {
     pub scan_interval: Duration,
     /// Whether definition roots are scanned at all.
     pub scans: bool,
-    /// Whether schedules tick: not where a daemon is there for one command.
+    /// Whether schedules tick, and the daemon is listed: not where it is there for one command.
     pub ticks: bool,
     /// Whether runs that wait are started: not where a daemon is there for one command that waits
     /// for none, because their workers would end with it.
@@ -148,7 +148,9 @@ impl Daemon {
     pub fn start(self) -> DaemonHandle {
         let (stop, stopped) = watch::channel(false);
         let (scanned_sender, scanned) = watch::channel(false);
-        self.expect_loops();
+        if self.settings.ticks {
+            self.expect_loops();
+        }
         tracing::info!(daemon = self.settings.name, "daemon starting");
         let daemon = Arc::new(self);
         let mut loops = JoinSet::new();
@@ -181,12 +183,9 @@ impl Daemon {
     /// get around at least three times in each, and a scan once in its interval.
     fn expect_loops(&self) {
         let silence_max = self.settings.patience.time_to_live * 2;
-        let mut names = vec!["losses", "requests"];
+        let mut names = vec!["losses", "requests", "schedules"];
         names.extend(self.settings.runs.then_some("queue"));
-        if self.settings.ticks {
-            names.push("schedules");
-            names.extend(self.senses.as_ref().map(|_| "sensors"));
-        }
+        names.extend(self.senses.as_ref().map(|_| "sensors"));
         if self.control.needs_publisher() {
             names.push("publisher");
         }

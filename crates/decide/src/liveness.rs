@@ -19,48 +19,52 @@ pub struct LoopBeat {
     pub silence_max: Duration,
     /// When it last got around.
     pub beat_at: Timestamp,
+    /// Whether the process of its daemon is known to have ended.
+    pub is_over: bool,
 }
 
 /// The daemons, by name. `holders` says who holds the leases called as the loops that need one.
 ///
 /// All loops of a daemon are told of by one of them, so that of a process that is gone all are
-/// silent. One that hangs is told from the others by the clock that timed them all; only whether a
-/// whole daemon is gone compares its clock with `now`.
+/// silent, and it is gone once the newest sign of life is older than the most impatient of its
+/// loops may be silent. A loop that hangs is told from the others by the clock that timed them all;
+/// only whether a whole daemon is gone compares its clock with `now`.
 pub fn standing(
     beats: &[LoopBeat],
     holders: &BTreeMap<String, String>,
     now: Timestamp,
 ) -> Vec<DaemonRow> {
-    let mut daemons: BTreeMap<&str, Vec<LoopRow>> = BTreeMap::new();
+    let mut daemons: BTreeMap<&str, Vec<&LoopBeat>> = BTreeMap::new();
     for beat in beats {
-        let of_daemon = beats.iter().filter(|other| other.daemon == beat.daemon);
-        let newest = of_daemon.map(|other| other.beat_at).max().unwrap_or(beat.beat_at);
-        let is_gone = now.since(newest) > beat.silence_max;
-        let is_silent = is_gone || newest.since(beat.beat_at) > beat.silence_max;
-        daemons.entry(&beat.daemon).or_default().push(LoopRow {
-            name: beat.name.clone(),
-            state: if is_silent { LoopState::Unhealthy } else { LoopState::Healthy },
-            beat_at: beat.beat_at,
-            silence_max: HumanDuration(beat.silence_max),
-            holds_lease: holders.get(&beat.name).map(|holder| *holder == beat.daemon),
-        });
+        daemons.entry(&beat.daemon).or_default().push(beat);
     }
-    daemons.into_iter().map(|(name, loops)| daemon(name, loops)).collect()
+    daemons.into_iter().map(|(name, beats)| daemon(name, beats, (holders, now))).collect()
 }
 
-fn daemon(name: &str, mut loops: Vec<LoopRow>) -> DaemonRow {
-    loops.sort_by(|a, b| a.name.cmp(&b.name));
-    let is_silent = |row: &LoopRow| row.state == LoopState::Unhealthy;
-    let state = if loops.iter().all(is_silent) {
-        for row in &mut loops {
-            row.state = LoopState::Gone;
+fn daemon(
+    name: &str,
+    mut beats: Vec<&LoopBeat>,
+    (holders, now): (&BTreeMap<String, String>, Timestamp),
+) -> DaemonRow {
+    beats.sort_by(|a, b| a.name.cmp(&b.name));
+    let newest = beats.iter().map(|beat| beat.beat_at).max().unwrap_or(now);
+    let silence_max = beats.iter().map(|beat| beat.silence_max).min().unwrap_or_default();
+    let is_gone = now.since(newest) > silence_max || beats.iter().any(|beat| beat.is_over);
+    let row = |beat: &&LoopBeat| {
+        let is_silent = newest.since(beat.beat_at) > beat.silence_max;
+        let state = if is_silent { LoopState::Unhealthy } else { LoopState::Healthy };
+        LoopRow {
+            name: beat.name.clone(),
+            state: if is_gone { LoopState::Gone } else { state },
+            beat_at: beat.beat_at,
+            silence_max: HumanDuration(beat.silence_max),
+            holds_lease: holders.get(&beat.name).map(|holder| holder == name),
         }
-        LoopState::Gone
-    } else if loops.iter().any(is_silent) {
-        LoopState::Unhealthy
-    } else {
-        LoopState::Healthy
     };
+    let loops: Vec<LoopRow> = beats.iter().map(row).collect();
+    let hangs = loops.iter().any(|row| row.state == LoopState::Unhealthy);
+    let state = if hangs { LoopState::Unhealthy } else { LoopState::Healthy };
+    let state = if is_gone { LoopState::Gone } else { state };
     DaemonRow { name: name.to_owned(), state, loops }
 }
 
@@ -74,6 +78,7 @@ mod tests {
             name: name.to_owned(),
             silence_max: Duration::from_secs(30),
             beat_at: Timestamp::from_micros(second * 1_000_000),
+            is_over: false,
         }
     }
 
@@ -103,6 +108,19 @@ mod tests {
         let wanted =
             [("a".to_owned(), Gone, vec![Gone, Gone]), ("b".to_owned(), Healthy, vec![Healthy])];
         assert_eq!(states(&beats), wanted);
+    }
+
+    #[test]
+    fn a_daemon_is_gone_as_a_whole_though_one_of_its_loops_may_be_silent_for_longer() {
+        let patient = LoopBeat { silence_max: Duration::from_mins(1), ..beat("a", "scans", 68) };
+        let beats = [beat("a", "queue", 69), patient];
+        assert_eq!(states(&beats)[0], ("a".to_owned(), LoopState::Gone, vec![LoopState::Gone; 2]));
+    }
+
+    #[test]
+    fn a_daemon_whose_process_is_known_to_have_ended_is_gone_at_once() {
+        let beats = [LoopBeat { is_over: true, ..beat("a", "queue", 99) }];
+        assert_eq!(states(&beats)[0].1, LoopState::Gone);
     }
 
     #[test]

@@ -100,7 +100,18 @@ fn r004_every_loop_of_a_daemon_is_heard_of_and_one_that_is_over_is_listed_no_mor
         names.map(|name| (name.to_owned(), "healthy".to_owned())).into();
     wait_for("all loops are heard of", || (loops(&server) == healthy).then_some(()));
     assert_eq!(server.get("/server_info")["daemons"], "ok");
+    let name = server.get("/api/v1/daemons")["daemons"][0]["name"].clone();
     server.kill();
+    // A command is no daemon, and owns the database: the other is gone, however short ago it was.
+    for _ in 0..2 {
+        let listed = project.json(&["daemon", "list"]);
+        let all = listed["daemons"].as_array().unwrap();
+        assert_eq!(all.len(), 1, "{listed:#}");
+        assert_eq!((&all[0]["name"], &all[0]["state"]), (&name, &"gone".into()), "{listed:#}");
+    }
+    let listed = project.run(&["daemon", "list"]);
+    assert_eq!(listed.code, 0);
+    assert!(listed.out.contains("does nothing any more"), "{}", listed.out);
     let server = project.serve();
     wait_for("the next one is heard of", || (loops(&server) == healthy).then_some(()));
     let all = server.get("/api/v1/daemons");
