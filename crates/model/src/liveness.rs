@@ -44,6 +44,18 @@ pub struct LoopRow {
     pub holds_lease: Option<bool>,
 }
 
+impl LoopRow {
+    /// What part of the work it does, in words.
+    pub fn work(&self) -> &'static str {
+        match (self.state, self.holds_lease) {
+            (LoopState::Gone, _) => "does nothing any more",
+            (_, Some(true)) => "does it for all",
+            (_, Some(false)) => "stands by",
+            (_, None) => "does its part",
+        }
+    }
+}
+
 /// One daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DaemonRow {

@@ -1,5 +1,6 @@
 //! `millstream daemon`: which daemons there are, and whether their loops still get around.
 
+use millstream_model::LoopRow;
 use serde_json::Value;
 
 use super::answer::{rows, text};
@@ -29,11 +30,7 @@ pub(super) async fn list(client: &Client, global: &Global) -> Result<(), AppErro
 }
 
 fn loop_line(daemon: &Value, row: &Value) -> Vec<String> {
-    let work = match row.get("holds_lease").and_then(Value::as_bool) {
-        Some(true) => "does it for all",
-        Some(false) => "stands by",
-        None => "does its part",
-    };
+    let work = serde_json::from_value(row.clone()).map_or("–", |row: LoopRow| row.work());
     vec![
         text(daemon, "/name"),
         text(row, "/name"),

@@ -1,7 +1,7 @@
 //! The daemons of the instance, and whether each of their loops still gets around.
 
 use askama::Template;
-use millstream_model::{DaemonRow, LoopRow, Timestamp, are_healthy};
+use millstream_model::{DaemonRow, LoopRow, LoopState, Timestamp, are_healthy};
 
 use crate::format::{self, Moment};
 use crate::frame::Frame;
@@ -59,9 +59,17 @@ fn verdict(daemons: &[DaemonRow]) -> String {
     if daemons.is_empty() {
         return "no daemon: runs wait, and nothing is scheduled".to_owned();
     }
-    let total = format::plural(daemons.len() as u64, "daemon", "daemons");
-    let all = if are_healthy(daemons) { "every loop gets around" } else { "something is silent" };
-    format!("{total} · {all}")
+    let gone = daemons.iter().filter(|daemon| daemon.state == LoopState::Gone).count();
+    let living = daemons.len() - gone;
+    let all = if living == 0 {
+        "no daemon lives: runs wait, and nothing is scheduled".to_owned()
+    } else {
+        let total = format::plural(living as u64, "daemon", "daemons");
+        let is_well = are_healthy(daemons);
+        let all = if is_well { "every loop gets around" } else { "something is silent" };
+        format!("{total} · {all}")
+    };
+    if gone == 0 { all } else { format!("{all} · {gone} gone") }
 }
 
 fn daemon_lines(daemon: &DaemonRow, now: Timestamp) -> DaemonLines {
@@ -78,10 +86,6 @@ fn loop_line(row: &LoopRow, now: Timestamp) -> LoopLine {
         badge: Badge::health(row.state),
         heard: Moment::relative(now, row.beat_at),
         silence_max: format::took(row.silence_max.0),
-        work: match row.holds_lease {
-            Some(true) => "does it for all",
-            Some(false) => "stands by",
-            None => "does its part",
-        },
+        work: row.work(),
     }
 }

@@ -2,7 +2,7 @@
 
 use millstream_control::Try;
 use millstream_model::view::{PartitionState, RunRow, ScheduleRow, SensorRow};
-use millstream_model::{HumanDuration, RunStatus, StepStatus, TickRow};
+use millstream_model::{HumanDuration, LoopState, RunStatus, StepStatus, TickRow};
 use millstream_server::frame::{Section, Theme};
 use millstream_server::pages::assets::{badge, counts};
 use millstream_server::pages::definitions::{DefinitionsPage, definitions};
@@ -182,6 +182,32 @@ fn an_instance_without_daemons_says_that_nothing_goes_on() {
     };
     let html = millstream_server::pages::daemons::daemons(page);
     assert!(html.text().contains("no daemon: runs wait, and nothing is scheduled"));
+}
+
+#[test]
+fn daemons_that_are_gone_are_counted_apart_and_do_nothing_any_more() {
+    let text = |states: &[LoopState]| {
+        let daemon = |(place, state): (usize, &LoopState)| {
+            let mut daemon = crate::samples::daemons().remove(0);
+            daemon.name = format!("daemon-{place}");
+            daemon.state = *state;
+            daemon.loops.iter_mut().for_each(|row| row.state = *state);
+            daemon
+        };
+        let page = millstream_server::pages::daemons::DaemonsPage {
+            frame: crate::samples::frame(Section::System, Theme::Auto),
+            now: crate::samples::now(),
+            daemons: states.iter().enumerate().map(daemon).collect(),
+        };
+        millstream_server::pages::daemons::daemons(page).text().to_owned()
+    };
+    let (healthy, gone) = (LoopState::Healthy, LoopState::Gone);
+    let two = text(&[healthy, gone, healthy]);
+    assert!(two.contains("2 daemons · every loop gets around · 1 gone"), "{two}");
+    assert!(two.contains("does its part") && two.contains("does nothing any more"), "{two}");
+    let none = text(&[gone]);
+    assert!(none.contains("no daemon lives: runs wait, and nothing is scheduled · 1 gone"));
+    assert!(!none.contains("does its part"), "{none}");
 }
 
 #[test]
