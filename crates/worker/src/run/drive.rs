@@ -389,13 +389,16 @@ impl<'a> Drive<'a> {
         Some((place, self.assignment.plan.steps.get(place)?))
     }
 
-    /// Takes in `first` and every other attempt that is done by now, so that one report has all.
+    /// Takes in `first` and every other attempt that is done by now, so that one report has all. A
+    /// cancel wakes them in any order; they are taken in that of the plan, so that a simulation
+    /// repeats.
     fn finish_all(&mut self, first: AttemptDone) -> Result<(), ProgressError> {
-        self.finish(first)?;
+        let mut all = vec![first];
         while let Some(Some(done)) = self.attempts.next().now_or_never() {
-            self.finish(done)?;
+            all.push(done);
         }
-        Ok(())
+        all.sort_by_key(|done| self.places.get(&done.step).copied());
+        all.into_iter().try_for_each(|done| self.finish(done))
     }
 
     fn finish(&mut self, done: AttemptDone) -> Result<(), ProgressError> {
