@@ -88,7 +88,7 @@ impl Worker {
         };
         let result = match result_ref {
             Some(reference) => StepResult::Stored(reference),
-            None => StepResult::Inline(result),
+            None => StepResult::Inline(Arc::new(result)),
         };
         let mut values =
             load(&self.blobs, vec![(step.key.clone(), result)]).await.map_err(failed)?;

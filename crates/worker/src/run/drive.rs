@@ -405,7 +405,7 @@ impl<'a> Drive<'a> {
         if let AttemptEnd::Succeeded { result, result_ref, .. } = &done.end {
             let kept = match result_ref {
                 Some(reference) => StepResult::Stored(reference.clone()),
-                None => StepResult::Inline(result.clone()),
+                None => StepResult::Inline(Arc::new(result.clone())),
             };
             self.results.keep(&done.step, kept);
         }

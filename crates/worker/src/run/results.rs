@@ -1,16 +1,17 @@
 //! What steps returned, kept while a step that depends on them can still ask.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use millstream_blob::Blobs;
 use millstream_model::worker_api::StepProgress;
 use millstream_model::{RunPlan, StepKey, StepStatus};
 use serde_json::Value;
 
-/// The result of a step: the value, or where a large one is.
+/// The result of a step: the value, which all who ask share, or where a large one is.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum StepResult {
-    Inline(Value),
+    Inline(Arc<Value>),
     Stored(String),
 }
 
@@ -33,7 +34,7 @@ impl Results {
         for step in earlier.into_iter().filter(|step| step.status == StepStatus::Success) {
             let result = match step.result_ref {
                 Some(reference) => StepResult::Stored(reference),
-                None => StepResult::Inline(step.result),
+                None => StepResult::Inline(Arc::new(step.result)),
             };
             results.keep(&step.step, result);
         }
@@ -76,7 +77,7 @@ pub(crate) async fn load(
     let mut values = BTreeMap::new();
     for (step, result) in results {
         let value = match result {
-            StepResult::Inline(value) => value,
+            StepResult::Inline(value) => Arc::unwrap_or_clone(value),
             StepResult::Stored(reference) => read(blobs, &reference)
                 .await
                 .map_err(|problem| format!("the result of step `{step}` {problem}"))?,
@@ -93,4 +94,23 @@ async fn read(blobs: &Blobs, reference: &str) -> Result<Value, String> {
     })?;
     let bytes = bytes.ok_or_else(|| "has been deleted; run that step again".to_owned())?;
     serde_json::from_slice(&bytes).map_err(|error| format!("is not JSON: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_for_a_result_shares_it() {
+        let step: StepKey = "a".parse().unwrap();
+        let askers = HashMap::from([(step.clone(), 2)]);
+        let mut results = Results { kept: HashMap::new(), askers };
+        let value = Arc::new(Value::from("long"));
+        results.keep(&step, StepResult::Inline(Arc::clone(&value)));
+        for _ in 0..2 {
+            let asked = results.of(std::slice::from_ref(&step));
+            let [(_, StepResult::Inline(shared))] = asked.as_slice() else { panic!("{asked:?}") };
+            assert!(Arc::ptr_eq(shared, &value));
+        }
+    }
 }

@@ -387,7 +387,7 @@ impl Attempt<'_> {
             // To find them may take a process.
             self.begin().await?;
         }
-        // Kept, for it may have to be made again.
+        // The results stay shared: the context may have to be made again.
         let upstream = self.upstream.clone();
         let results = results::load(&self.worker.blobs, upstream)
             .await
