@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use millstream_host::{Channel, Forks, Outputs};
 
@@ -92,6 +93,8 @@ pub(crate) struct Warm {
     pub(crate) process: Process,
     /// The pipes that it keeps writing to, whichever step runs.
     pub(crate) outputs: Option<Outputs>,
+    /// The processor time of its import and of the steps that it has run.
+    pub(crate) used: Duration,
 }
 
 /// The warm processes that wait for a step.

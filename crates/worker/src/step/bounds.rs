@@ -69,6 +69,7 @@ impl Bounds {
                 () = &mut self.timer => EndCause::TimedOut,
                 excess = gauge.exceeded(), if !is_killed => EndCause::OverLimit(excess),
             };
+            gauge.note_time();
             let wait = match cause {
                 _ if matches!(reached, EndCause::OverLimit(_)) => {
                     if cause == EndCause::Itself {

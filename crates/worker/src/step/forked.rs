@@ -70,7 +70,7 @@ pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Return
     let (end, cause) = speech.follow(working).await;
     attempt.mind(&capture);
     let cpu_micros = end.as_ref().and_then(|end| Some(end.as_ref().ok()?.cpu_micros));
-    attempt.note_usage(cpu_micros.unwrap_or_default(), &gauge, &capture);
+    attempt.note_usage(cpu_micros, &gauge, &capture);
     let done = if let Some(Ok(end)) = end {
         kill.0 = None;
         attempt.judge_fork(end, cause, &capture)

@@ -30,22 +30,28 @@ impl Leader {
 pub(super) struct Gauge {
     leader: Leader,
     meter: Meter,
+    /// The processor time that was used before the step.
+    before: Duration,
+    /// The step's, as far as that was asked.
+    time: Duration,
 }
 
 impl Gauge {
     /// For a step that begins now with a process of its own, about which `leader` will hear.
     pub(super) fn of_fork(leader: Leader, limits: StepLimits) -> Self {
-        Self { leader, meter: Meter::new(limits) }
+        let (before, time) = (Duration::ZERO, Duration::ZERO);
+        Self { leader, meter: Meter::new(limits), before, time }
     }
 
-    /// For a step that begins now in the process `pid`, which has run others.
-    pub(super) fn of_turn(pid: i32, limits: StepLimits) -> Self {
+    /// For a step that begins now in the process `pid`, which has run others and said that it has
+    /// `used` this time.
+    pub(super) fn of_turn(pid: i32, limits: StepLimits, used: Duration) -> Self {
         let leader = Leader::default();
         leader.is(pid);
         // To ask costs a tenth of a short step, so it is asked where it matters.
         let is_limited = limits.cpu_time.is_some();
-        let before = leader.0.get().copied().filter(|_| is_limited).map(cpu_time_of);
-        Self { leader, meter: Meter::new(limits).after(before.unwrap_or_default()) }
+        let before = leader.0.get().copied().filter(|_| is_limited).map_or(used, cpu_time_of);
+        Self { leader, meter: Meter::new(limits).after(before), before, time: Duration::ZERO }
     }
 
     /// Waits until the step uses more than it may. Dropping the future and calling again is fine.
@@ -57,6 +63,18 @@ impl Gauge {
                 return excess;
             }
         }
+    }
+
+    /// Notes the processor time of the step until now: what is killed does not say it any more.
+    pub(super) fn note_time(&mut self) {
+        if let Some(leader) = self.leader.0.get() {
+            self.time = self.time.max(cpu_time_of(*leader).saturating_sub(self.before));
+        }
+    }
+
+    /// The processor time that was noted, in microseconds.
+    pub(super) fn cpu_micros(&self) -> u64 {
+        u64::try_from(self.time.as_micros()).unwrap_or(u64::MAX)
     }
 
     /// The most memory that was seen.

@@ -193,10 +193,10 @@ impl Attempt<'_> {
         Confines { cores, open_files: limits.open_files }
     }
 
-    /// Adds what the step has used in a process that it shared.
-    pub(super) fn note_usage(&self, cpu_micros: u64, gauge: &Gauge, capture: &Capture) {
+    /// Adds what the step has used in a process that it shared; `cpu_micros` where that said it.
+    pub(super) fn note_usage(&self, cpu_micros: Option<u64>, gauge: &Gauge, capture: &Capture) {
         let usage = StepUsage {
-            cpu_micros,
+            cpu_micros: cpu_micros.unwrap_or_else(|| gauge.cpu_micros()),
             peak_memory_bytes: gauge.peak(),
             output_dropped_bytes: capture.dropped(),
         };

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use millstream_host::{Confines, Loaded, Turn};
 use millstream_model::Isolation;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 
 use super::attempt::{Attempt, Ending, Returned};
 use super::bounds::Bounds;
 use super::gauge::Gauge;
 use super::python::{Call, failed, lost, not_started, returned};
 use crate::python::{Capture, Starting, Warm, end_of};
-use crate::supervisor::EndCause;
+use crate::supervisor::{EndCause, cpu_time_of};
 
 /// Runs the function of `call`. The process is of no further use unless the step came to its end.
 pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Returned, Ending> {
@@ -27,7 +27,7 @@ pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Return
         Some(warm) => warm,
         None => bounds.within(start(attempt, call, &mut capture)).await??,
     };
-    let Warm { mut channel, mut process, outputs } = warm;
+    let Warm { mut channel, mut process, outputs, used } = warm;
     if let Some(outputs) = outputs {
         capture.attach(outputs);
     }
@@ -39,7 +39,7 @@ pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Return
         capture.tap(tap);
     }
     let order = call.order(&env, Confines::default());
-    let mut gauge = Gauge::of_turn(process.pid(), attempt.limits());
+    let mut gauge = Gauge::of_turn(process.pid(), attempt.limits(), used);
     let working = async {
         let work = channel.run(&order);
         let ended = bounds.watch(work, (&mut capture, &mut gauge), signal).await;
@@ -48,11 +48,12 @@ pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Return
     };
     let (turn, cause) = speech.follow(working).await;
     let cpu_micros = turn.as_ref().and_then(|turn| Some(turn.as_ref().ok()?.cpu_micros));
-    attempt.note_usage(cpu_micros.unwrap_or_default(), &gauge, &capture);
+    attempt.note_usage(cpu_micros, &gauge, &capture);
     let done = match (turn, cause) {
-        (Some(Ok(Turn { outcome, .. })), EndCause::Itself) => {
+        (Some(Ok(Turn { outcome, cpu_micros })), EndCause::Itself) => {
             if let outputs @ Some(_) = capture.detach() {
-                python.warm.put(call.key.clone(), Warm { channel, process, outputs });
+                let used = used.saturating_add(Duration::from_micros(cpu_micros));
+                python.warm.put(call.key.clone(), Warm { channel, process, outputs, used });
             }
             returned(outcome)
         }
@@ -78,7 +79,10 @@ async fn start(attempt: &Attempt<'_>, call: &Call, capture: &mut Capture) -> Res
     };
     capture.drain();
     match loaded {
-        Ok(Loaded::Ready { .. }) => Ok(Warm { channel, process, outputs: None }),
+        Ok(Loaded::Ready { .. }) => {
+            let used = Pid::from_raw(process.pid()).map(cpu_time_of).unwrap_or_default();
+            Ok(Warm { channel, process, outputs: None, used })
+        }
         Ok(Loaded::Failed(failure)) => Err(failed(failure)),
         Err(_) => Err(lost(&call.key.place, end_of(&mut process).await)),
     }

@@ -62,12 +62,16 @@ fn limited(key: &str, isolation: Isolation, function: &str, limits: StepLimits) 
     StepPlan { limits, ..python(key, isolation, &format!("tasks.py:{function}")) }
 }
 
-fn usage(bench: &Bench) -> StepUsage {
+fn usages(bench: &Bench) -> Vec<StepUsage> {
     let used = |event| match event {
         EventBody::StepSucceeded { usage, .. } | EventBody::StepFailed { usage, .. } => usage,
         _ => None,
     };
-    bench.control.events().into_iter().find_map(used).unwrap()
+    bench.control.events().into_iter().filter_map(used).collect()
+}
+
+fn usage(bench: &Bench) -> StepUsage {
+    *usages(bench).first().unwrap()
 }
 
 #[tokio::test]
@@ -115,6 +119,32 @@ async fn what_a_function_used_is_told_in_every_isolation() {
         assert!(used.cpu() >= Duration::from_millis(380), "{isolation:?}: {used:?}");
         assert!(used.peak_memory_bytes > 90 << 20, "{isolation:?}: {used:?}");
     }
+}
+
+#[tokio::test]
+async fn what_a_function_used_that_was_killed_is_told_in_every_isolation() {
+    for isolation in ALL {
+        let bench = bench(&[("tasks.py", HUNGRY)]);
+        let cpu_time = Some(HumanDuration(Duration::from_millis(300)));
+        let limits = StepLimits { cpu_time, ..StepLimits::NONE };
+        bench.run(run_of(vec![limited("a", isolation, "time_of_its_own", limits)])).await;
+        let used = usage(&bench);
+        assert!(used.cpu() >= Duration::from_millis(300), "{isolation:?}: {used:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_warm_process_used_before_a_step_that_is_killed_is_not_that_steps() {
+    let text =
+        format!("{HUNGRY}\nwhile time.process_time() < 1: pass\ndef rest(): time.sleep(60)\n");
+    let mut bench = bench(&[("tasks.py", &text)]);
+    bench.settings.max_parallel = 1;
+    let timeout = Some(HumanDuration(Duration::from_millis(300)));
+    let slow = StepPlan { timeout, ..python("b", Isolation::Warm, "tasks.py:rest") };
+    bench.run(run_of(vec![python("a", Isolation::Warm, "tasks.py:some_memory"), slow])).await;
+    assert_eq!(bench.control.errors()[0].code, ErrorCode::StepTimeout);
+    let used = usages(&bench)[1];
+    assert!(used.cpu() < Duration::from_millis(500), "{used:?}");
 }
 
 #[tokio::test]
