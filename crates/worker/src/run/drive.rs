@@ -312,7 +312,7 @@ impl<'a> Drive<'a> {
         }
         let Assignment { tenant, run, epoch, .. } = &**self.assignment;
         let control = &self.seams.control;
-        let events = self.outbox.batch();
+        let events = self.outbox.batch(self.now());
         if let Some(last) = events.last().map(|event| event.seq) {
             let report = Report { epoch: *epoch, events };
             self.call = Some(

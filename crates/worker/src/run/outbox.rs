@@ -41,9 +41,17 @@ impl Outbox {
         self.waiting.len() < WAITING_MAX
     }
 
-    /// The oldest events, as many as fit a report.
-    pub(super) fn batch(&self) -> Vec<ReportedEvent> {
+    /// The oldest events, as many as fit a report that is sent `now`.
+    ///
+    /// A step begins when its start was taken, so a start that waited bears the time of the report
+    /// that is taken, not that of the wish: an outage before it is none of the step's time.
+    pub(super) fn batch(&mut self, now: Timestamp) -> Vec<ReportedEvent> {
         let mut large = 0;
+        for event in self.waiting.iter_mut().take(BATCH_MAX) {
+            if matches!(event.body, EventBody::StepStarted { .. }) {
+                event.at = now;
+            }
+        }
         let fits = |event: &&ReportedEvent| {
             large += usize::from(may_be_large(&event.body));
             large <= LARGE_MAX
@@ -91,9 +99,23 @@ mod tests {
             };
             outbox.push(body, Timestamp::from_micros(0));
         }
-        assert_eq!(outbox.batch().len(), LARGE_MAX);
+        let now = Timestamp::from_micros(1);
+        assert_eq!(outbox.batch(now).len(), LARGE_MAX);
         outbox.taken(15);
-        let rest: Vec<i64> = outbox.batch().iter().map(|event| event.seq).collect();
+        let rest: Vec<i64> = outbox.batch(now).iter().map(|event| event.seq).collect();
         assert_eq!(rest, [16, 17, 18, 19]);
+    }
+
+    #[test]
+    fn a_start_bears_the_time_of_the_report_that_is_taken_and_other_events_their_own() {
+        let at = Timestamp::from_micros;
+        let mut outbox = Outbox::default();
+        outbox.push(EventBody::RunStarted { worker: "w".to_owned() }, at(1));
+        outbox.push(EventBody::StepStarted { step: "a".parse().unwrap(), attempt: 1 }, at(1));
+        let mut times = |now| -> Vec<i64> {
+            outbox.batch(at(now)).iter().map(|event| event.at.as_micros()).collect()
+        };
+        assert_eq!(times(2), [1, 2]);
+        assert_eq!(times(9), [1, 9], "the first report was not taken");
     }
 }
