@@ -19,9 +19,6 @@ use crate::sensor_standing::SENSORS_MAX;
 use crate::switches::{Switched, did_you_mean};
 use crate::{Control, ControlError};
 
-/// The kinds of sensors that remember nothing between two ticks.
-const NO_CURSOR: [&str; 2] = ["webhook", "partition_sync"];
-
 /// How often a change is tried while the sensor ticks.
 pub(crate) const TRIES: u32 = 5;
 
@@ -184,7 +181,10 @@ impl Control {
         }
         for _ in 0..TRIES {
             let row = self.sensor_view(tenant, name).await?;
-            if NO_CURSOR.contains(&row.kind.as_str()) {
+            let catalog = self.catalog().await?;
+            let all = catalog.sensors_of(&row.location);
+            let live = all.and_then(|(_, live)| live.get(tenant, name));
+            if live.is_some_and(|live| !live.def.question.keeps_cursor()) {
                 let (sensor, kind) = (name.to_owned(), row.kind);
                 return Err(ControlError::NoCursor { sensor, kind });
             }

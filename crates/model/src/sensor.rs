@@ -228,6 +228,15 @@ impl SensorQuestion {
         }
     }
 
+    /// Whether it remembers something between two ticks.
+    pub fn keeps_cursor(&self) -> bool {
+        match self {
+            Self::Own { .. } | Self::Rows { .. } | Self::Files(_) => true,
+            Self::Asset { .. } | Self::RunStatus { .. } => true,
+            Self::Webhook(_) | Self::PartitionSync(_) => false,
+        }
+    }
+
     /// The word for it in definition files.
     pub fn kind(&self) -> &'static str {
         match self {
