@@ -5,20 +5,16 @@ use std::sync::Arc;
 
 use millstream_decide::schedule::Timing;
 use millstream_model::{
-    DimensionName, ErrorCode, JobShape, Manifest, PartWanted, PartitionKey, PartitionsDef,
-    PartitionsName, ScheduleDef, ScheduleTarget, TenantId, TickKind, TickPartitions, TickSource,
-    date_format, nearest,
+    ErrorCode, JobShape, Manifest, PartitionsName, ScheduleDef, ScheduleTarget, TenantId, TickKind,
+    TickPartitions, TickSource, date_format, nearest,
 };
 use millstream_plan::selection::select;
-use millstream_plan::{PlanError, dimension_names};
+use millstream_plan::{PlanError, dimension_names, never_fits};
 
 use crate::{Control, DefinitionProblem};
 
 /// The names in templates of ticks beside dimensions and forms of a date.
 const TEMPLATE_NAMES: [&str; 4] = ["tenant", "schedule", "job", "partition"];
-
-/// Values of a dimension that a message names.
-const VALUES_NAMED: usize = 5;
 
 /// A schedule in one tenant.
 #[derive(Debug, Clone)]
@@ -133,8 +129,9 @@ impl Control {
             }
             (Some(by), Some(wanted)) => {
                 let known = manifest.partitions.get(by).map(dimension_names).unwrap_or_default();
-                if let Some((message, help)) = never_fits(manifest, by, wanted) {
-                    return needed(message, &help);
+                let def = manifest.partitions.get(by);
+                if let Some(misfit) = def.and_then(|def| never_fits((by, def), wanted)) {
+                    return needed(misfit.message, &misfit.help);
                 }
                 if let TickPartitions::Matching(parts) = wanted
                     && let Some(unknown) = parts.keys().find(|it| !known.contains(&it.to_string()))
@@ -147,68 +144,6 @@ impl Control {
             }
         };
         template_problem(def, &dimensions)
-    }
-}
-
-/// Why no partition of `by` can ever be one that is wanted, and the way out.
-fn never_fits(
-    manifest: &Manifest,
-    by: &PartitionsName,
-    wanted: &TickPartitions,
-) -> Option<(String, String)> {
-    let def = manifest.partitions.get(by)?;
-    let TickPartitions::Matching(parts) = wanted else {
-        if *wanted == TickPartitions::All || has_windows(def) {
-            return None;
-        }
-        let message = format!("`latest` is the newest window of time, and `{by}` has none");
-        let help = "write `all`, or parts like `{ grain: day }`".to_owned();
-        return Some((message, help));
-    };
-    parts.iter().find_map(|(name, wanted)| {
-        let def = dimension(def, name)?;
-        match (wanted, def) {
-            (PartWanted::Latest, PartitionsDef::TimeWindow(_)) => None,
-            (PartWanted::Latest, _) => {
-                let message = format!(
-                    "`latest` is the newest window of time, and dimension `{name}` of `{by}` has \
-                     none"
-                );
-                Some((message, "write the values that are wanted".to_owned()))
-            }
-            (PartWanted::OneOf(texts), PartitionsDef::Static { keys }) => {
-                let keys: Vec<&str> = keys.iter().map(PartitionKey::as_str).collect();
-                let unknown = texts.iter().find(|text| !keys.contains(&text.as_str()))?;
-                let message = format!("dimension `{name}` of `{by}` has no value `{unknown}`");
-                let near = nearest(unknown, keys.iter().copied());
-                let near = near.map(|near| format!("did you mean `{near}`? "));
-                let some = keys.iter().take(VALUES_NAMED).copied().collect::<Vec<_>>().join(", ");
-                Some((message, format!("{}its values begin with {some}", near.unwrap_or_default())))
-            }
-            (PartWanted::OneOf(_), _) => None,
-        }
-    })
-}
-
-/// Whether some of the definition's keys are windows of time.
-fn has_windows(def: &PartitionsDef) -> bool {
-    match def {
-        PartitionsDef::TimeWindow(_) => true,
-        PartitionsDef::Static { .. } | PartitionsDef::Dynamic(_) => false,
-        PartitionsDef::Multi { dimensions } => dimensions.values().any(has_windows),
-    }
-}
-
-/// What divides the dimension `name` of a definition, which is the definition itself where its keys
-/// have the dimension; `None` where there is none of the name.
-fn dimension<'a>(def: &'a PartitionsDef, name: &DimensionName) -> Option<&'a PartitionsDef> {
-    match def {
-        PartitionsDef::Static { .. } | PartitionsDef::TimeWindow(_) => None,
-        PartitionsDef::Dynamic(dynamic) => dynamic.dimensions.contains(name).then_some(def),
-        PartitionsDef::Multi { dimensions } => match dimensions.get(name) {
-            Some(own) => Some(own),
-            None => dimensions.values().find_map(|inner| dimension(inner, name)),
-        },
     }
 }
 

@@ -11,6 +11,7 @@
 mod assets;
 pub mod changes;
 mod error;
+mod fitting;
 mod job;
 mod order;
 mod partition;
@@ -20,6 +21,7 @@ mod wanted;
 
 pub use assets::{check_made, code_version, plan_assets, plan_selection};
 pub use error::PlanError;
+pub use fitting::{Misfit, never_fits};
 pub use job::{plan_job, plan_question};
 pub use partition::{PartitionChoice, parts_of, tenant_of};
 pub use wanted::{WantedKeys, dimension_names, wanted_keys};
