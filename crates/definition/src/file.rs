@@ -165,8 +165,8 @@ fn read(path: &str, root: &Node, reader: &mut Reader) {
             sections(&fields, reader);
         }
         _ => {
-            jobs::of_file(path, root, reader);
             let Some(fields) = Fields::any(root, "job file", &mut reader.findings) else { return };
+            jobs::of_file(path, &fields, reader);
             refuse_beside_nodes(&fields, reader);
             // What they declare is no more unknown to others than what a good file declares.
             sections(&fields, reader);

@@ -16,7 +16,7 @@ use crate::queue;
 use crate::reader::Reader;
 use crate::schedules;
 use crate::timing;
-use crate::tree::{Node, Value};
+use crate::tree::Value;
 
 /// The most labels of a job or an asset.
 const TAGS_MAX: usize = 50;
@@ -27,14 +27,12 @@ const RUN_RETRIES_MAX: u32 = 100;
 /// What a retry does again, by its name.
 const FROM: &[(&str, RetryFrom)] = &[("failure", RetryFrom::Failure), ("start", RetryFrom::Start)];
 
-/// Reads a file whose top level has `nodes`: one job, named by the file's `path`.
-pub(crate) fn of_file(path: &str, root: &Node, reader: &mut Reader) {
-    let what = "job file";
-    let Some(fields) = Fields::any(root, what, &mut reader.findings) else { return };
+/// Reads a file whose top level, `fields`, has `nodes`: one job, named by the file's `path`.
+pub(crate) fn of_file(path: &str, fields: &Fields<'_>, reader: &mut Reader) {
     // A section beside `nodes` is reported as what it is.
     let is_strange = |name| !is_known(name, JOB_FILE.keys) && !is_known(name, SECTIONS.keys);
     for field in fields.iter().filter(|field| is_strange(field.name)) {
-        unknown_key(&field, what, JOB_FILE.keys, &mut reader.findings);
+        unknown_key(&field, "job file", JOB_FILE.keys, &mut reader.findings);
     }
     let stem = stem(path);
     let name: Option<JobName> = parsed(stem, Spot::FILE, &mut reader.findings);
@@ -47,9 +45,9 @@ pub(crate) fn of_file(path: &str, root: &Node, reader: &mut Reader) {
             .warning(ErrorCode::DefinitionValue, field.node.spot, message)
             .help("rename the file, or declare the job under `jobs:` in a file of sections");
     }
-    let ops = ops::of_job(&fields, &mut reader.findings);
+    let ops = ops::of_job(fields, &mut reader.findings);
     let Some(name) = name else { return };
-    job(name, JobShape::Ops(ops), &fields, reader);
+    job(name, JobShape::Ops(ops), fields, reader);
 }
 
 /// Reads a `jobs` section.
