@@ -6,6 +6,7 @@
 //! declares what such a file does no longer: until that is corrected, its live version keeps the
 //! name.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_model::{Diagnostic, ErrorCode, Place, Severity};
@@ -87,8 +88,9 @@ fn lack(lacking: &mut BTreeMap<String, Lacking>, diagnostic: Diagnostic, thing: 
 
 /// The files that wait for others whose newest content is not used.
 struct Waits<'w> {
-    /// The files that declare each thing, in the order of their names.
-    owners: BTreeMap<Thing, Vec<&'w str>>,
+    written: &'w [Tried<'w>],
+    /// The files that declare each thing, in the order of their names, once somebody asks.
+    owners: OnceCell<BTreeMap<Thing, Vec<&'w str>>>,
     /// What files lack, by the file that declares it and by theirs.
     lacking: BTreeMap<&'w str, BTreeMap<String, Lacking>>,
     /// What files declare that is live in another, by that and by theirs.
@@ -96,27 +98,34 @@ struct Waits<'w> {
 }
 
 impl<'w> Waits<'w> {
-    fn of(written: &[Tried<'w>]) -> Self {
-        let mut owners: BTreeMap<Thing, Vec<&'w str>> = BTreeMap::new();
-        for file in written {
-            let things = declared(file.manifest).map(|(kind, name)| (kind, name.into_owned()));
-            for thing in things.chain(file.draft.into_iter().flat_map(Draft::doubtful)) {
-                owners.entry(thing).or_default().push(file.name);
+    fn of(written: &'w [Tried<'w>]) -> Self {
+        let (lacking, kept) = (BTreeMap::new(), BTreeMap::new());
+        Self { written, owners: OnceCell::new(), lacking, kept }
+    }
+
+    /// The files that declare `thing`, in the order of their names.
+    fn owners(&self, thing: &Thing) -> &[&'w str] {
+        let all = self.owners.get_or_init(|| {
+            let mut owners: BTreeMap<Thing, Vec<&'w str>> = BTreeMap::new();
+            for file in self.written {
+                let things = declared(file.manifest).map(|(kind, name)| (kind, name.into_owned()));
+                for thing in things.chain(file.draft.into_iter().flat_map(Draft::doubtful)) {
+                    owners.entry(thing).or_default().push(file.name);
+                }
             }
-        }
-        Self { owners, lacking: BTreeMap::new(), kept: BTreeMap::new() }
+            owners
+        });
+        all.get(thing).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Whether what is written in `file` declares `thing`.
     fn is_declared(&self, thing: &Thing, file: &str) -> bool {
-        self.owners.get(thing).is_some_and(|files| files.contains(&file))
+        self.owners(thing).contains(&file)
     }
 
     /// Notes that a file lacks `thing`; false when no file declares it.
     fn lacks(&mut self, diagnostic: &Diagnostic, thing: &Thing) -> bool {
-        let Some(owner) = self.owners.get(thing).and_then(|files| files.first()) else {
-            return false;
-        };
+        let Some(owner) = self.owners(thing).first().copied() else { return false };
         lack(self.lacking.entry(owner).or_default(), diagnostic.clone(), thing.clone());
         true
     }
