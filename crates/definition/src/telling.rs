@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use millstream_model::{Diagnostic, ErrorCode, Place, Severity};
 
 use crate::draft::Draft;
+use crate::finding::listed_words;
 use crate::location::{Finding, Needs, Settled, Thing, Tried, Waiting};
 use crate::names::declared;
 
@@ -219,11 +220,7 @@ fn listed(things: &BTreeSet<Thing>) -> (String, &'static str) {
     if rest > 0 {
         shown.push(format!("{rest} more"));
     }
-    let text = match shown.split_last() {
-        Some((last, before)) if !before.is_empty() => format!("{} and {last}", before.join(", ")),
-        Some((only, _)) => only.clone(),
-        None => String::new(),
-    };
+    let text = listed_words(&shown);
     let text = text.strip_prefix("the ").map(|rest| format!("The {rest}")).unwrap_or(text);
     (text, if things.len() == 1 { "is" } else { "are" })
 }

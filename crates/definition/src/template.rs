@@ -11,7 +11,7 @@ use millstream_model::{ErrorCode, nearest, yes_or_no};
 use minijinja::Environment;
 
 use crate::fields::Field;
-use crate::finding::{Findings, Spot};
+use crate::finding::{Findings, Spot, listed_words};
 use crate::tree::{Node, Value};
 
 /// The names that templates of resources and IO managers may use: what is known without a run.
@@ -83,11 +83,7 @@ pub(crate) fn check_condition(field: &Field<'_>, known: &[&str], findings: &mut 
 /// Names as a sentence lists them.
 fn listed(names: &[&str]) -> String {
     let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-    match quoted.split_last() {
-        Some((last, [])) => last.clone(),
-        Some((last, others)) => format!("{} and {last}", others.join(", ")),
-        None => "no names".to_owned(),
-    }
+    if quoted.is_empty() { "no names".to_owned() } else { listed_words(&quoted) }
 }
 
 /// The steps whose results the template `text` cannot do without, sorted. What has a default, is
