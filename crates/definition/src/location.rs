@@ -168,6 +168,11 @@ impl<'a> Tried<'a> {
         Self { name, manifest, places, is_live, draft: None, hash, live: None }
     }
 
+    /// Whether nothing of it is known: it cannot be read, and never could.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.draft.is_some_and(|it| it.is_unread) && self.live.is_none()
+    }
+
     /// The newest content of `file`, or the live version when that cannot be used.
     fn usable(file: &LocationFile<'a>) -> Option<Self> {
         let version = file.newest.or(file.live)?;

@@ -59,8 +59,8 @@ struct Known<'a> {
     /// The first asset of each table, by IO manager and by name without regard to case.
     kept: BTreeMap<(&'a str, String), &'a AssetKey>,
     handlers: Vec<&'a HandlerDef>,
-    /// Whether a file that could not be read may have handlers.
-    is_unread: bool,
+    /// The first file of which nothing is known, which may have handlers.
+    unread: Option<&'a str>,
 }
 
 impl<'a> Known<'a> {
@@ -89,7 +89,7 @@ impl<'a> Known<'a> {
                 .collect(),
             kept: BTreeMap::new(),
             handlers: manifests().flat_map(|manifest| &manifest.handlers).collect(),
-            is_unread: files.iter().any(|file| file.draft.is_some_and(|it| it.is_unread)),
+            unread: files.iter().find(|file| file.is_unknown()).map(|file| file.name),
         };
         for asset in all_assets() {
             if let Some(place) = known.table_of(asset) {
@@ -399,7 +399,7 @@ impl<'a> About<'_, 'a> {
                 missing.entry(step.module.as_str()).or_insert(path);
             }
         }
-        if self.known.is_unread || self.report.doubts.any("handler") {
+        if self.report.doubts.any("handler") {
             return;
         }
         missing.retain(|module, _| !self.known.handlers.iter().any(|row| row.matches(module)));
@@ -407,9 +407,13 @@ impl<'a> About<'_, 'a> {
         for (module, path) in missing.into_iter().take(HANDLER_FINDINGS_MAX) {
             let rest = total.saturating_sub(HANDLER_FINDINGS_MAX);
             let more = if rest > 0 { format!(" (and {rest} more)") } else { String::new() };
-            let message = format!("No handler is called `{module}`{more}; its steps will fail");
-            let help =
+            let mut message = format!("No handler is called `{module}`{more}; its steps will fail");
+            let mut help =
                 format!("say what it runs: `handlers: {{\"{module}\": {{command: [./run.sh]}}}}`");
+            if let Some(file) = self.known.unread {
+                message = format!("{message}, unless `{file}`, which cannot be read, has it");
+                help = format!("correct `{file}` first; otherwise {help}");
+            }
             let kind = (ErrorCode::HandlerUnknown, Severity::Warning);
             self.report.tell(kind, &path, message, help);
         }

@@ -28,10 +28,10 @@ pub(crate) fn tell(
     if found.is_empty() && settled.findings.is_empty() {
         return (Vec::new(), Vec::new());
     }
-    let unread = || written.iter().filter(|it| it.draft.is_some_and(|it| it.is_unread));
+    let unread = written.iter().filter(|it| it.draft.is_some_and(|it| it.is_unread));
+    let unread: Vec<&str> = unread.map(|it| it.name).collect();
     // What a file had before it could not be read is known, so that little can be missing for it.
-    let is_vague = unread().any(|it| it.live.is_none());
-    let unread: Vec<&str> = unread().map(|it| it.name).collect();
+    let is_vague = written.iter().any(Tried::is_unknown);
     let known: BTreeSet<String> = settled.findings.iter().map(|(it, _)| identity(it)).collect();
     let (mut told, mut diagnostics) = (BTreeSet::new(), Vec::new());
     let mut waits = Waits::of(written);

@@ -400,6 +400,19 @@ fn r188_modules_without_a_handler_are_a_warning_and_matched_ones_are_not() {
 }
 
 #[test]
+fn a_file_that_cannot_be_read_hides_no_missing_handler() {
+    let job = "nodes: [{id: a, type: local, module: N.B}]";
+    let found = check_new(&[("a.yaml", job), ("x.yaml", "nodes: [")]);
+    let warnings: Vec<&Diagnostic> =
+        found.diagnostics.iter().filter(|it| it.code == ErrorCode::HandlerUnknown).collect();
+    let [warning] = warnings[..] else { panic!("{:#?}", found.diagnostics) };
+    let wanted = "No handler is called `N.B`; its steps will fail, unless `x.yaml`, which cannot \
+                  be read, has it";
+    assert_eq!(warning.message, wanted);
+    assert!(warning.help.as_deref().unwrap().starts_with("correct `x.yaml` first; "));
+}
+
+#[test]
 fn r200_five_thousand_files_are_put_together() {
     let texts: Vec<(String, String)> = (0..5_000)
         .map(|number| {
