@@ -7,6 +7,8 @@
 //!
 //! **Invariant.** A version goes live only after all of its sources were stored.
 
+mod lacking;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
@@ -15,15 +17,13 @@ use millstream_definition::{ParsedFile, parse_file};
 use millstream_host::{CODE_BYTES_MAX, CodeError, PythonFiles, Stamp, python_files};
 use millstream_model::{
     CommandLine, ContentHash, Diagnostic, ErrorCode, FileManifest, Place, Program, Severity,
-    SourceFile, SourceSet, StepSources, below_project, chain, is_python, missing_source, named,
+    SourceFile, SourceSet, StepSources, below_project, chain, is_python, named,
 };
+
+use self::lacking::{Known, Lack};
 
 /// Files that the sources of one step may be.
 const FILES_MAX: usize = 20_000;
-
-/// The way out for a step whose own file is not there; the project's folder follows.
-const MISSING_HELP: &str = "its steps fail until the file is there; a path begins at the step's \
-                            `cwd`, or else at the project's folder";
 
 /// The sources of a project's steps.
 #[derive(Debug)]
@@ -179,28 +179,33 @@ impl Sources {
                 Ok(Some(code)) => text.push_str(code.as_str()),
                 Err(problem) => text.push_str(&problem.to_string()),
             }
+            // Whoever makes the folder has the file read again, which was warned of it.
+            if need.cwd().is_some_and(|cwd| self.lacks_folder(cwd)) {
+                text.push_str("no folder");
+            }
         }
         if text == bytes.as_str() { bytes.clone() } else { ContentHash::of(text.as_bytes()) }
     }
 
     /// Writes into the steps of a file the versions of their sources, or what is wrong with them;
-    /// warns of a step whose own file is not there.
+    /// warns of a step whose own file, function or folder is not there.
     pub fn fill(&mut self, name: &str, parsed: &mut ParsedFile) {
         let ParsedFile { manifest, draft, places, diagnostics, .. } = parsed;
         let draft = draft.as_mut().map(|draft| &mut draft.content);
         let Some(content) = manifest.as_mut().or(draft) else { return };
-        let mut errors = Vec::new();
+        let (mut errors, mut known) = (Vec::new(), Known::new());
         for (path, program) in content.programs() {
             let place = {
                 let (line, column) = places.program(&path);
                 Place { file: name.to_owned(), line, column }
             };
-            diagnostics.extend(self.missing(&program).map(|file| Diagnostic {
+            let lack = self.lacking(&program, &mut known);
+            diagnostics.extend(lack.map(|Lack { message, help }| Diagnostic {
                 code: ErrorCode::DefinitionSources,
                 severity: Severity::Warning,
-                message: about(&path, &format!("the project has no file `{file}`")),
+                message: about(&path, &message),
                 place: place.clone(),
-                help: Some(format!("{MISSING_HELP} {}", self.project.display())),
+                help: Some(help),
             }));
             let code = self.code(&Need::of(&program));
             let sources: &mut StepSources = match program {
@@ -219,22 +224,6 @@ impl Sources {
             }
         }
         parsed.refuse(errors);
-    }
-
-    /// The file that `program` is, where the project has none of that name.
-    fn missing(&mut self, program: &Program<'_>) -> Option<String> {
-        match program {
-            Program::Command(step) => {
-                missing_source(&step.command, step.cwd.as_deref(), &mut |path| {
-                    self.stamp(path).is_some()
-                })
-            }
-            Program::Python(step) => {
-                let (file, _) = step.function.rsplit_once(':')?;
-                let file = below_project(None, file).filter(|file| is_python(file))?;
-                self.stamp(&file).is_none().then_some(file)
-            }
-        }
     }
 
     /// The sets of the look.

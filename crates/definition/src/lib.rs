@@ -16,6 +16,7 @@ mod cron;
 mod draft;
 mod fields;
 mod file;
+mod filters;
 mod finding;
 mod graph;
 mod http;

@@ -11,6 +11,7 @@ use millstream_model::{ErrorCode, nearest, yes_or_no};
 use minijinja::Environment;
 
 use crate::fields::Field;
+use crate::filters;
 use crate::finding::{Findings, Spot, listed_words};
 use crate::tree::{Node, Value};
 
@@ -116,6 +117,12 @@ fn names_in(text: &str, spot: Spot, findings: &mut Findings) -> Vec<String> {
     let environment = Environment::empty();
     match environment.template_from_str(text) {
         Ok(template) => {
+            for name in filters::unknown_in(text) {
+                let message =
+                    format!("The template names the filter `{name}`, which does not exist");
+                let help = filters::help(name);
+                findings.error(ErrorCode::DefinitionTemplate, spot, message).help(help);
+            }
             let mut names: Vec<String> = template.undeclared_variables(false).into_iter().collect();
             names.sort_unstable();
             names
@@ -170,7 +177,7 @@ fn starts_raw(tag: &[u8]) -> bool {
 /// The length of the tag that `tag` begins with; all of it when it does not end.
 ///
 /// As in the template's own grammar, brackets and quotes inside hide an `end`.
-fn tag_length(tag: &[u8], end: [u8; 2]) -> usize {
+pub(crate) fn tag_length(tag: &[u8], end: [u8; 2]) -> usize {
     let mut depth = 0_usize;
     let mut quote = None;
     let mut index = 2;

@@ -16,6 +16,7 @@ mod diagnostic;
 mod duration;
 mod event;
 mod failure;
+mod filters;
 mod handler;
 mod hash;
 mod http;
@@ -65,6 +66,7 @@ pub use failure::{
     Closed, ClosedAs, DeadLetter, FailureCause, GaveUp, RETRIES_TAG, RetryFrom, RunRetries,
     retries_of,
 };
+pub use filters::STEP_FILTERS;
 pub use handler::{Builtin, HandlerDef, HandlerTarget};
 pub use hash::{ContentHash, ContentHasher};
 pub use http::{

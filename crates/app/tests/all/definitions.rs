@@ -315,11 +315,47 @@ fn a_step_whose_file_is_not_there_is_warned_of_until_it_is() {
     assert_eq!(said, wanted, "{checked:#}");
     let text = project.run(&["definitions", "validate"]);
     assert!(text.out.ends_with("1 file(s) checked, 0 error(s), 3 warning(s)\n"), "{text:?}");
-    for file in ["tasks.py", "gone.sh", "report.sh"] {
+    for file in ["gone.sh", "report.sh"] {
         project.write(file, "");
     }
+    project.write("tasks.py", "def make(context): ...");
     let text = project.run(&["definitions", "validate"]);
     assert_eq!(text.out, "1 file(s) checked, 0 error(s)\n");
+}
+
+#[test]
+fn what_a_step_can_never_find_is_told_at_load() {
+    let project = Project::with(
+        "assets:\n  a: { step: { kind: python, function: \"tasks.py:extrac\" } }\n\
+         \u{20} b: { step: { kind: python, function: \"lib.tasks:load\" } }\n\
+         \u{20} c: { step: { kind: command, command: [ls], cwd: nowhere } }\n\
+         \u{20} d: { step: { kind: command, command: [ls], cwd: \"{{ tenant }}\" } }\n",
+    );
+    project.write("tasks.py", "def extract(context): ...\n");
+    project.write("lib/tasks.py", "from other import load\n");
+    let status = project.json(&["definitions", "status"]);
+    let found = status["warnings"].as_array().unwrap();
+    let said: Vec<&str> = found.iter().map(|it| it["message"].as_str().unwrap()).collect();
+    let wanted = [
+        "The asset `a`: `tasks.py` has no function `extrac`",
+        "The asset `c`: there is no folder `nowhere`, which is its `cwd`",
+    ];
+    assert_eq!(said, wanted, "{status:#}");
+    let help = found[0]["help"].as_str().unwrap();
+    assert!(help.starts_with("did you mean `extract`? "), "{help}");
+    project.write("nowhere/a", "");
+    project.write("tasks.py", "extrac = print\n");
+    assert_eq!(project.json(&["definitions", "status"])["warnings"], json!([]));
+
+    project.write(
+        "dags/t.yaml",
+        "nodes:\n  - { id: a, type: command, config: { command: \
+                                  \"echo {{ run.id | shel }}\" } }",
+    );
+    let checked = project.run(&["definitions", "validate"]);
+    let said = "The template names the filter `shel`, which does not exist";
+    assert!(checked.code == 1 && checked.out.contains(said), "{checked:?}");
+    assert!(checked.out.contains("did you mean `shell`?"), "{checked:?}");
 }
 
 #[test]

@@ -355,6 +355,14 @@ mod tests {
     }
 
     #[test]
+    fn every_filter_that_definitions_may_name_is_there() {
+        for filter in millstream_model::STEP_FILTERS {
+            let known = format!("{{{{ 1 if '{filter}' is filter else 0 }}}}");
+            assert_eq!(templates().render(&known).as_deref(), Ok("1"), "{filter}");
+        }
+    }
+
+    #[test]
     fn r189_templates_see_upstream_results_trigger_and_document_004_s_bare_names() {
         let templates = templates();
         for (text, wanted) in [
