@@ -5,6 +5,7 @@ use std::fmt;
 use millstream_model::partitions::PartitionKeyError;
 use millstream_model::{
     AssetKey, ErrorCode, IoName, JobName, PartitionKey, PartitionsName, StepKey, TenantId,
+    Timestamp,
 };
 
 use crate::selection::SelectionError;
@@ -49,9 +50,9 @@ pub enum PlanError {
     },
     /// No partition has this key.
     #[error(
-        "there is no partition `{key}` in `{partitions}`{}; `millstream partition list \
+        "there is no partition `{key}` in `{partitions}`{}{}; `millstream partition list \
          {partitions}` lists them",
-        Near(.near)
+        Until(.ends.as_ref()), Near(.near)
     )]
     PartitionUnknown {
         /// What was asked for.
@@ -60,6 +61,8 @@ pub enum PlanError {
         partitions: PartitionsName,
         /// Keys that are there and look like it.
         near: Vec<PartitionKey>,
+        /// When its window ends, where that is all that is missing.
+        ends: Option<Timestamp>,
     },
     /// The key does not have the form of its definition. How the text begins is fixed: scripts
     /// look for it.
@@ -136,7 +139,10 @@ pub enum PlanError {
     #[error(transparent)]
     Selection(#[from] SelectionError),
     /// Nothing that was selected can be made here.
-    #[error("`{selection}` selects no asset that has a step; there is nothing to make")]
+    #[error(
+        "`{selection}` selects no asset that has a step; there is nothing to make (`millstream \
+         asset report` says of one that it was made elsewhere)"
+    )]
     SelectionEmpty {
         /// What was asked for.
         selection: String,
@@ -217,6 +223,18 @@ impl<T: fmt::Display> fmt::Display for Choices<'_, T> {
             (Some(nearest), known) => {
                 write!(f, "; did you mean `{nearest}`? There are {}", Names(known))
             }
+        }
+    }
+}
+
+/// What a message says of a window that has not ended.
+struct Until<'a>(Option<&'a Timestamp>);
+
+impl fmt::Display for Until<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(end) => write!(f, " before its window ends, at {end}"),
+            None => Ok(()),
         }
     }
 }

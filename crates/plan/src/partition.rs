@@ -91,7 +91,9 @@ pub(crate) fn check_choice(
         let mut near = def.near(&choice.key, choice.now);
         near.extend(choice.near.iter().cloned());
         let (key, partitions) = (choice.key.clone(), name.clone());
-        return Err(PlanError::PartitionUnknown { key, partitions, near });
+        let end = def.window_of(&key).map(|window| window.end);
+        let ends = end.filter(|end| def.contains(&key, *end, &choice.added));
+        return Err(PlanError::PartitionUnknown { key, partitions, near, ends });
     }
     Ok(dimensions)
 }

@@ -236,9 +236,11 @@ fn a_day_that_is_not_over_has_no_partition_yet() {
     let error = refresh(&all, "jfk", Some("2025-07-10")).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "there is no partition `2025-07-10` in `days`; near it are `2025-07-09`; `millstream \
-         partition list days` lists them"
+        "there is no partition `2025-07-10` in `days` before its window ends, at \
+         2025-07-11T00:00:00Z; near it are `2025-07-09`; `millstream partition list days` lists them"
     );
+    let error = refresh(&all, "jfk", Some("1999-12-31")).unwrap_err().to_string();
+    assert!(error.contains("in `days`; near it are"), "{error}");
 }
 
 #[test]
