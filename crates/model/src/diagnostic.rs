@@ -54,10 +54,21 @@ impl std::fmt::Display for Place {
 pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(text, candidate), candidate))
+        .map(|candidate| (likeness(text, candidate), candidate))
         .filter(|(likeness, _)| *likeness > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
+}
+
+/// How likely `text` was meant to be `candidate`, from 0 to 1.
+fn likeness(text: &str, candidate: &str) -> f64 {
+    let likeness = strsim::jaro_winkler(text, candidate);
+    // One letter that is missing, too much, another one or in the wrong place is a slip, which in
+    // a short name changes much.
+    let is_slip = text.len() > 1
+        && text.len().max(candidate.len()) > 2
+        && strsim::osa_distance(text, candidate) == 1;
+    if is_slip { likeness.max(0.9 + likeness / 100.0) } else { likeness }
 }
 
 #[cfg(test)]
@@ -69,5 +80,8 @@ mod tests {
         let keys = ["depends_on", "config", "type", "id"];
         assert_eq!(nearest("depend_on", keys), Some("depends_on"));
         assert_eq!(nearest("zebra", keys), None);
+        assert_eq!(nearest("dya", ["site", "day"]), Some("day"));
+        assert_eq!(nearest("dy", ["dya2", "day"]), Some("day"));
+        assert_eq!(nearest("b", ["a", "ab"]), None);
     }
 }
