@@ -26,7 +26,11 @@ pub(crate) fn diagnostic(found: &Diagnostic, source: &str) -> String {
     match handler.render_report(&mut text, report.as_ref()) {
         Ok(()) if found.place.line > 0 => text,
         // Without a line there is nothing to draw, so the file has to be named in words.
-        _ => format!("{}: {} [{}]", found.place, found.message, found.code),
+        _ => {
+            let help = found.help.iter().map(|help| format!("\n  help: {help}"));
+            let said = format!("{}: {} [{}]", found.place, found.message, found.code);
+            help.fold(said, |said, help| said + &help)
+        }
     }
 }
 

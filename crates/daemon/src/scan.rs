@@ -285,7 +285,8 @@ impl Scan<'_> {
                 }
                 let first = diagnostics.iter().find(|found| found.severity == Severity::Error);
                 let why = first.map_or(String::new(), |found| found.message.clone());
-                tracing::error!("[DAG_LOADER] Failed to load DAG {shown}: {why}");
+                let place = first.map_or_else(|| name.clone(), |found| found.place.to_string());
+                tracing::error!(%place, "[DAG_LOADER] Failed to load DAG {shown}: {why}");
             }
             FileOutcome::Live { .. } => {
                 tracing::info!("[DAG_LOADER] Successfully loaded DAG: {shown}");

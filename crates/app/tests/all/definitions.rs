@@ -359,6 +359,23 @@ fn what_a_step_can_never_find_is_told_at_load() {
 }
 
 #[test]
+fn a_file_that_is_refused_is_told_with_its_place_and_the_way_out() {
+    let project = Project::with("jobs: { x: { nodes: [{ id: a, type: noop }] } }");
+    project.write("dags/x.yaml", NOOP);
+    let checked = project.run(&["definitions", "validate"]);
+    let said = "x.yaml: The job `x` is already declared in `main.yaml` [definition-name-taken]\n  \
+                help: rename one of them; `main.yaml` keeps the name until then\n";
+    assert!(checked.code == 1 && checked.out.starts_with(said), "{checked:?}");
+
+    project.write("dags/bad.yaml", "nodes:\n  - { id: a, type: nop }");
+    let _server = project.serve();
+    let log = project.read("log");
+    let line = |words: &str| log.lines().find(|line| line.contains(words)).unwrap_or_default();
+    assert!(line("Failed to load DAG bad: ").ends_with("place=bad.yaml:2:20"), "{log}");
+    assert!(line("Failed to load DAG x: ").ends_with("place=x.yaml"), "{log}");
+}
+
+#[test]
 fn a_file_is_named_by_its_path_from_here_or_below_the_definitions_folder() {
     let project = Project::new();
     project.write("dags/team/etl.json", NOOP);
