@@ -118,5 +118,11 @@ pub(crate) fn partitions_name(text: &str) -> Result<PartitionsName, Problem> {
 
 /// The partition key that a form or a body names.
 pub(crate) fn partition_key(text: &str) -> Result<PartitionKey, Problem> {
-    text.parse().map_err(|error| Problem::new(ErrorCode::PartitionKey, format!("{error}")))
+    text.parse().map_err(|error| {
+        let message = match text {
+            "" => "a partition key cannot be empty".to_owned(),
+            _ => format!("{error}; a key has at most 500 bytes and no control characters"),
+        };
+        Problem::new(ErrorCode::PartitionKey, message)
+    })
 }

@@ -65,6 +65,23 @@ fn r034_one_partition_is_materialized_in_the_tenant_that_its_key_names() {
 }
 
 #[test]
+fn a_key_that_is_none_and_a_name_that_is_near_another_are_told_as_that() {
+    let project = Project::with(
+        "partitions: { site: { kind: dynamic }, day: { kind: daily, \
+                                 start: 2026-01-01 } }",
+    );
+    for keys in [["", "bos"], ["bos", ""]] {
+        let refused = project.run(&["partition", "add", "site", keys[0], keys[1]]);
+        let wanted = "error: a partition key cannot be empty [partition-key]\n";
+        assert!(refused.code == 1 && refused.err.starts_with(wanted), "{refused:?}");
+    }
+    let near = project.run(&["partition", "list", "dya"]);
+    assert!(near.err.contains("called dya (did you mean day?)"), "{near:?}");
+    let added = project.json(&["partition", "add", "site", "bos", "x y"]);
+    assert_eq!(added["keys"], json!(["bos", "x y"]));
+}
+
+#[test]
 fn r035_a_tenant_has_its_own_metrics_and_grains_alone() {
     let project = Project::with(METRICS);
     let of =

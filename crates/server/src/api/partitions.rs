@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::State;
 use millstream_control::ControlError;
-use millstream_model::{ErrorCode, PartitionKey, PartitionsDef, PartitionsName, TenantId};
+use millstream_model::{ErrorCode, PartitionKey, PartitionsDef, PartitionsName, TenantId, nearest};
 use serde::{Deserialize, Serialize};
 
 use crate::access::Visitor;
 use crate::body::Body;
-use crate::input::{Params, Segments, partitions_name};
+use crate::input::{Params, Segments, partition_key, partitions_name};
 use crate::problem::Problem;
 use crate::state::ServerState;
 
@@ -63,9 +63,12 @@ pub(crate) async fn list(
     let tenant = visitor.tenant()?;
     let name = partitions_name(&path.name)?;
     let catalog = state.control.catalog().await.map_err(ControlError::from)?;
-    let mut manifests = catalog.manifests().filter(|one| one.tenants.contains_key(tenant));
-    if !manifests.any(|manifest| manifest.partitions.contains_key(&name)) {
-        let message = format!("tenant {tenant} has no partitions called {name}");
+    let ours = catalog.manifests().filter(|one| one.tenants.contains_key(tenant));
+    let known: Vec<&PartitionsName> = ours.flat_map(|it| it.partitions.keys()).collect();
+    if !known.contains(&&name) {
+        let near = nearest(name.as_str(), known.iter().map(|name| name.as_str()));
+        let near = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
+        let message = format!("tenant {tenant} has no partitions called {name}{near}");
         return Err(Problem::new(ErrorCode::PartitionUnknown, message));
     }
     let limit = query.limit.unwrap_or(LIMIT).min(LIMIT_MAX);
@@ -78,7 +81,14 @@ pub(crate) async fn list(
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct KeysBody {
-    keys: Vec<PartitionKey>,
+    keys: Vec<String>,
+}
+
+impl KeysBody {
+    /// The keys, or what is wrong with the first that is none.
+    fn keys(&self) -> Result<Vec<PartitionKey>, Problem> {
+        self.keys.iter().map(|key| partition_key(key)).collect()
+    }
 }
 
 /// Adds keys; answers with those that are new.
@@ -89,7 +99,7 @@ pub(crate) async fn add(
     Body(body): Body<KeysBody>,
 ) -> Result<Json<KeysAnswer>, Problem> {
     let name = partitions_name(&path.name)?;
-    let keys = state.control.add_partitions(visitor.tenant()?, &name, &body.keys).await?;
+    let keys = state.control.add_partitions(visitor.tenant()?, &name, &body.keys()?).await?;
     Ok(Json(KeysAnswer { keys }))
 }
 
@@ -101,14 +111,14 @@ pub(crate) async fn remove(
     Body(body): Body<KeysBody>,
 ) -> Result<Json<KeysAnswer>, Problem> {
     let name = partitions_name(&path.name)?;
-    let keys = state.control.remove_partitions(visitor.tenant()?, &name, &body.keys).await?;
+    let keys = state.control.remove_partitions(visitor.tenant()?, &name, &body.keys()?).await?;
     Ok(Json(KeysAnswer { keys }))
 }
 
 /// Whose key is asked for.
 #[derive(Debug, Deserialize)]
 pub(crate) struct OwnerQuery {
-    key: PartitionKey,
+    key: String,
     /// The definition that has the key; any when absent.
     partitions: Option<PartitionsName>,
 }
@@ -126,7 +136,7 @@ pub(crate) async fn owner(
     Params(query): Params<OwnerQuery>,
 ) -> Result<Json<OwnerAnswer>, Problem> {
     let sees = |tenant: &TenantId| visitor.caller.role_in(tenant).is_some();
-    let name = query.partitions.as_ref();
-    let tenant = state.control.owner_of_partition(&query.key, name, sees).await?;
+    let (key, name) = (partition_key(&query.key)?, query.partitions.as_ref());
+    let tenant = state.control.owner_of_partition(&key, name, sees).await?;
     Ok(Json(OwnerAnswer { tenant }))
 }
