@@ -18,6 +18,7 @@ pub(crate) use millstream_server::link::segment as encoded;
 
 use crate::cli::Global;
 use crate::error::AppError;
+use crate::output;
 use crate::serve::{OWNED_PAUSE, OWNED_TRIES, Served};
 use crate::settings::Settings;
 
@@ -91,6 +92,7 @@ impl Client {
             return Ok(Self::Remote { http: http(None)?, place: base.clone(), base });
         }
         let mut settings = Settings::of(&global.dir)?;
+        output::warnings(global.json, &settings.warnings);
         adjust(&mut settings);
         let socket = settings.socket();
         let mut tries = OWNED_TRIES;

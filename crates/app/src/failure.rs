@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use millstream_control::Patience;
 
-use crate::settings::interval;
+use crate::settings::{Misread, interval};
 
 /// How long things may take, and whether runs are retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,13 +23,13 @@ impl FailureSettings {
     /// The settings in an environment that `variable` looks up.
     pub(crate) fn read(
         variable: impl Fn(&str) -> Option<String>,
-        warnings: &mut Vec<String>,
+        warnings: &mut Vec<Misread>,
     ) -> Self {
         let mut timeout = |name: &str| {
             let text = variable(name)?;
             let limit = interval(&text);
             if limit.is_none() {
-                warnings.push(format!("Invalid {name}: {text}, using default"));
+                warnings.push(Misread::unusable(name, &text));
             }
             limit
         };
@@ -40,7 +40,8 @@ impl FailureSettings {
             None | Some("true") => true,
             Some("false") => false,
             Some(other) => {
-                warnings.push(format!("Invalid MILLSTREAM_RUN_RETRIES: {other}, using true"));
+                let problem = format!("{other}, using true");
+                warnings.push(Misread::new("MILLSTREAM_RUN_RETRIES", problem));
                 true
             }
         };
@@ -63,7 +64,7 @@ impl FailureSettings {
 mod tests {
     use super::*;
 
-    fn read(variables: &[(&str, &str)]) -> (FailureSettings, Vec<String>) {
+    fn read(variables: &[(&str, &str)]) -> (FailureSettings, Vec<Misread>) {
         let mut warnings = Vec::new();
         let variable = |name: &str| {
             variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())

@@ -5,6 +5,7 @@ use std::io::{IsTerminal as _, Write as _};
 use serde::Serialize;
 
 use crate::error::AppError;
+use crate::settings::Misread;
 
 /// Prints a line to standard output; a reader who has left is no failure of the command.
 pub(crate) fn line(text: &str) {
@@ -69,6 +70,17 @@ pub(crate) fn note(text: &str) {
     let mut out = std::io::stderr().lock();
     if writeln!(out, "{text}").is_err() {
         // The reader has left; there is nobody to tell.
+    }
+}
+
+/// Prints to standard error which settings were not understood.
+pub(crate) fn warnings(as_json: bool, warnings: &[Misread]) {
+    for warning in warnings {
+        if as_json {
+            note(&serde_json::json!({ "warning": warning.to_string() }).to_string());
+        } else {
+            note(&format!("warning: {warning}"));
+        }
     }
 }
 

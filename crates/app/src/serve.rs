@@ -67,7 +67,8 @@ impl Served {
     /// finds somebody to report to.
     async fn assemble(settings: Settings, listener: Option<TcpListener>) -> Result<Self, AppError> {
         let purpose = if listener.is_some() { Purpose::Serve } else { Purpose::Command };
-        for warning in &settings.warnings {
+        // A command has shown them where people see them.
+        for warning in settings.warnings.iter().filter(|_| purpose == Purpose::Serve) {
             tracing::warn!("{warning}");
         }
         let mut instance = match purpose {

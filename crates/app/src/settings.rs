@@ -65,8 +65,39 @@ pub(crate) struct Settings {
     pub(crate) declared_env: BTreeMap<String, String>,
     /// The private addresses that HTTP steps may reach.
     pub(crate) outbound: AllowList,
-    /// Warnings about settings that were not understood; they are logged once logging works.
-    pub(crate) warnings: Vec<String>,
+    /// The settings that were not understood.
+    pub(crate) warnings: Vec<Misread>,
+}
+
+/// A setting that was not understood, and what counts instead.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("Invalid {name}: {problem}")]
+pub(crate) struct Misread {
+    /// The variable, or the key of the file of settings.
+    name: String,
+    problem: String,
+}
+
+impl Misread {
+    /// The variable called `name` is wrong, and how.
+    pub(crate) fn new(name: &str, problem: impl Into<String>) -> Self {
+        Self { name: name.to_owned(), problem: problem.into() }
+    }
+
+    /// The variable called `name` holds `text`, and its default counts.
+    pub(crate) fn unusable(name: &str, text: &str) -> Self {
+        Self::new(name, format!("{text}, using default"))
+    }
+
+    /// The same, which names the key of the file of settings where the value comes from that.
+    fn told_from(mut self, file: &BTreeMap<String, String>) -> Self {
+        let is_in_file = file.contains_key(&self.name) && std::env::var(&self.name).is_err();
+        let key = config_file::KEYS.iter().find(|(_, name)| *name == self.name);
+        if let Some((key, _)) = key.filter(|_| is_in_file) {
+            self.name = format!("`{key}` in {}", config_file::NAME);
+        }
+        self
+    }
 }
 
 /// Where a run's worker runs.
@@ -87,7 +118,9 @@ impl Settings {
         }
         let file = config_file::read(folder)?;
         let variable = |name: &str| std::env::var(name).ok().or_else(|| file.get(name).cloned());
-        Ok(Self::read(folder, variable))
+        let mut settings = Self::read(folder, variable);
+        settings.warnings = settings.warnings.into_iter().map(|it| it.told_from(&file)).collect();
+        Ok(settings)
     }
 
     /// The Postgres database of the project in `folder`: the one that is `given`, or that of this
@@ -141,30 +174,34 @@ impl Settings {
         let scan_interval = match variable("DAGS_SCAN_INTERVAL") {
             None => SCAN_INTERVAL,
             Some(text) => interval(&text).unwrap_or_else(|| {
-                warnings.push(format!("Invalid DAGS_SCAN_INTERVAL: {text}, using default"));
+                warnings.push(Misread::unusable("DAGS_SCAN_INTERVAL", &text));
                 SCAN_INTERVAL
             }),
         };
-        let mut number =
-            |name: &str, default: u32| match variable(name).map(|text| (text.parse(), text)) {
-                None => default,
-                Some((Ok(number), _)) => number,
-                Some((Err(_), text)) => {
-                    warnings.push(format!("Invalid {name}: {text}, using default"));
-                    default
-                }
-            };
-        let runs = number("MILLSTREAM_MAX_CONCURRENT_RUNS", MAX_CONCURRENT_RUNS);
+        let mut number = |name: &str, least: u32, default: u32| match variable(name) {
+            None => default,
+            Some(text) => text.parse().ok().filter(|it| *it >= least).unwrap_or_else(|| {
+                warnings.push(Misread::unusable(name, &text));
+                default
+            }),
+        };
+        let runs = number("MILLSTREAM_MAX_CONCURRENT_RUNS", 0, MAX_CONCURRENT_RUNS);
         let is_set = variable("MILLSTREAM_MAX_CONCURRENT_RUNS").is_some();
-        let launches_max = number("MILLSTREAM_LAUNCHES_MAX", LAUNCHES_MAX);
-        let time_to_live =
-            variable("MILLSTREAM_LEASE").and_then(|text| interval(&text)).unwrap_or(TIME_TO_LIVE);
+        let launches_max = number("MILLSTREAM_LAUNCHES_MAX", 1, LAUNCHES_MAX);
+        let time_to_live = match variable("MILLSTREAM_LEASE") {
+            None => TIME_TO_LIVE,
+            Some(text) => interval(&text).unwrap_or_else(|| {
+                warnings.push(Misread::unusable("MILLSTREAM_LEASE", &text));
+                TIME_TO_LIVE
+            }),
+        };
         let failure = FailureSettings::read(&variable, &mut warnings);
         let launcher = match variable("MILLSTREAM_LAUNCHER").as_deref() {
             Some("process") => LauncherKind::Process,
             None | Some("local") => LauncherKind::Local,
             Some(other) => {
-                warnings.push(format!("Invalid MILLSTREAM_LAUNCHER: {other}, using local"));
+                let problem = format!("{other}, using local");
+                warnings.push(Misread::new("MILLSTREAM_LAUNCHER", problem));
                 LauncherKind::Local
             }
         };
@@ -220,20 +257,20 @@ fn database_url(variable: &impl Fn(&str) -> Option<String>) -> Option<String> {
 /// The addresses that HTTP steps may reach: by default this machine, which is where `dev` runs.
 ///
 /// A list that is not understood allows nothing; what it was to keep out is not known.
-fn outbound(text: Option<&str>, warnings: &mut Vec<String>) -> AllowList {
+fn outbound(text: Option<&str>, warnings: &mut Vec<Misread>) -> AllowList {
     match text {
         None => AllowList::this_machine(),
         Some("none") => AllowList::none(),
         Some(text) => text.parse().unwrap_or_else(|error: AllowError| {
-            let problem = "HTTP steps reach no private address";
-            warnings.push(format!("Invalid MILLSTREAM_OUTBOUND_ALLOW: {error}; {problem}"));
+            let problem = format!("{error}; HTTP steps reach no private address");
+            warnings.push(Misread::new("MILLSTREAM_OUTBOUND_ALLOW", problem));
             AllowList::none()
         }),
     }
 }
 
 /// The limits of steps that `variable` gives.
-fn limits(variable: &impl Fn(&str) -> Option<String>, warnings: &mut Vec<String>) -> StepLimits {
+fn limits(variable: &impl Fn(&str) -> Option<String>, warnings: &mut Vec<Misread>) -> StepLimits {
     StepLimits {
         memory: value("MILLSTREAM_STEP_MEMORY", variable, warnings),
         cpu: value("MILLSTREAM_STEP_CPU", variable, warnings),
@@ -247,12 +284,12 @@ fn limits(variable: &impl Fn(&str) -> Option<String>, warnings: &mut Vec<String>
 fn value<T: FromStr + Default + PartialEq>(
     name: &str,
     variable: &impl Fn(&str) -> Option<String>,
-    warnings: &mut Vec<String>,
+    warnings: &mut Vec<Misread>,
 ) -> Option<T> {
     let text = variable(name)?;
     let value = text.parse().ok().filter(|value| *value != T::default());
     if value.is_none() {
-        warnings.push(format!("Invalid {name}: {text}, using default"));
+        warnings.push(Misread::unusable(name, &text));
     }
     value
 }
@@ -285,11 +322,42 @@ mod tests {
         }
     }
 
+    /// What is said of the settings that were not understood.
+    fn told(settings: &Settings) -> Vec<String> {
+        settings.warnings.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_lease_and_a_number_of_launches_that_make_no_sense_are_warned_about() {
+        let settings = read(&[("MILLSTREAM_LEASE", "never"), ("MILLSTREAM_LAUNCHES_MAX", "0")]);
+        assert_eq!((settings.time_to_live, settings.launches_max), (TIME_TO_LIVE, LAUNCHES_MAX));
+        let wanted = [
+            "Invalid MILLSTREAM_LAUNCHES_MAX: 0, using default",
+            "Invalid MILLSTREAM_LEASE: never, using default",
+        ];
+        assert_eq!(told(&settings), wanted);
+    }
+
+    #[test]
+    fn what_is_wrong_in_the_file_of_settings_is_told_by_its_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = "lease: never\ntimeouts: { start: 1 parsec }\noutbound: { allow: [10/99] }\n";
+        std::fs::write(folder.path().join(config_file::NAME), file).unwrap();
+        let told = told(&Settings::of(folder.path()).unwrap());
+        let wanted = [
+            "Invalid `lease` in millstream.yaml: never, using default",
+            "Invalid `timeouts.start` in millstream.yaml: 1 parsec, using default",
+        ];
+        assert_eq!(told.get(..2), Some(&wanted.map(str::to_owned)[..]), "{told:?}");
+        let third = told.get(2).unwrap();
+        assert!(third.starts_with("Invalid `outbound.allow` in millstream.yaml: "), "{told:?}");
+    }
+
     #[test]
     fn r159_a_bad_interval_is_a_warning_and_the_default() {
         let settings = read(&[("DAGS_SCAN_INTERVAL", "abc")]);
         assert_eq!(settings.scan_interval, Duration::from_secs(30));
-        assert_eq!(settings.warnings, ["Invalid DAGS_SCAN_INTERVAL: abc, using default"]);
+        assert_eq!(told(&settings), ["Invalid DAGS_SCAN_INTERVAL: abc, using default"]);
         assert_eq!(read(&[("DAGS_SCAN_INTERVAL", "0")]).warnings.len(), 1);
         assert_eq!(read(&[("DAGS_SCAN_INTERVAL", "60")]).scan_interval, Duration::from_mins(1));
     }
@@ -330,7 +398,7 @@ mod tests {
         assert_eq!(settings.limits.cpu_time, Some(HumanDuration::from_secs(600)));
         assert_eq!((settings.limits.processes, settings.output_max), (None, None));
         assert_eq!(
-            settings.warnings,
+            told(&settings),
             [
                 "Invalid MILLSTREAM_STEP_PROCESSES: 0, using default",
                 "Invalid MILLSTREAM_OUTPUT_MAX: much, using default"

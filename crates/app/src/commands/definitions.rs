@@ -205,6 +205,7 @@ fn show_scan(answer: &Value, live: usize, broken: usize) {
 
 fn validate(global: &Global, paths: &[PathBuf]) -> Result<(), AppError> {
     let settings = Settings::of(&global.dir)?;
+    output::warnings(global.json, &settings.warnings);
     let paths = if paths.is_empty() { std::slice::from_ref(&settings.dags) } else { paths };
     // Names say which file is meant below one root only, so each root is checked by itself.
     let mut asked: BTreeMap<PathBuf, BTreeSet<String>> = BTreeMap::new();

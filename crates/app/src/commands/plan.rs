@@ -51,7 +51,10 @@ pub(super) async fn run(global: &Global, order: Order) -> Result<(), AppError> {
     let findings = files::findings(&files, &check, |_| true);
     let errors = findings.iter().filter(|found| found.severity == Severity::Error).count();
     let changes = match &order.against {
-        Some(against) => against_folder(&check.manifest, against, &settings)?,
+        Some(against) => {
+            output::warnings(global.json, &settings.warnings);
+            against_folder(&check.manifest, against, &settings)?
+        }
         None => against_live(global, &files, &check.refused).await?,
     };
     if global.json {
