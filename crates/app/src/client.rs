@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use http_body_util::BodyExt as _;
+use millstream_model::ErrorCode;
 use millstream_outbound::{Body as Sent, Limits, OutboundError, Request};
 use serde_json::Value;
 use tower::ServiceExt as _;
@@ -18,12 +19,15 @@ pub(crate) use millstream_server::link::segment as encoded;
 
 use crate::cli::Global;
 use crate::error::AppError;
-use crate::output;
 use crate::serve::{OWNED_PAUSE, OWNED_TRIES, Served};
 use crate::settings::Settings;
+use crate::{no_definitions, output};
 
 /// The most that an answer may hold.
 const ANSWER_MAX: usize = 64 << 20;
+
+/// Where a server says what it is.
+const SERVER_INFO: &str = "/server_info";
 
 /// The header that says how long a log is.
 const LOG_SIZE: &str = "millstream-log-size";
@@ -59,6 +63,16 @@ pub(crate) struct Folder {
     socket: PathBuf,
 }
 
+/// The address of the pages of the server that serves the project, if one does.
+pub(crate) async fn address_of(settings: &Settings) -> Option<String> {
+    let socket = settings.socket();
+    let http = http(Some(&socket)).ok()?;
+    let url = format!("http://localhost{SERVER_INFO}");
+    let answer = send(&http, &url, Method::Get, None).await.ok()?;
+    let info: Value = serde_json::from_slice(&answer.bytes).ok()?;
+    info.get("address").and_then(Value::as_str).map(str::to_owned)
+}
+
 /// What a command needs of the instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Errand {
@@ -88,8 +102,7 @@ impl Client {
         adjust: impl FnOnce(&mut Settings),
     ) -> Result<Self, AppError> {
         if let Some(url) = &global.url {
-            let base = url.trim_end_matches('/').to_owned();
-            return Ok(Self::Remote { http: http(None)?, place: base.clone(), base });
+            return Self::remote(url).await;
         }
         let mut settings = Settings::of(&global.dir)?;
         output::warnings(global.json, &settings.warnings);
@@ -102,6 +115,9 @@ impl Client {
                 let http = http(Some(&socket))?;
                 return Ok(Self::Folder(Folder { http, place, socket }));
             }
+            if !settings.is_project() {
+                return Err(no_definitions::no_project(&settings));
+            }
             match Served::start(settings.clone()).await {
                 // Its owner is about to serve, or about to end.
                 Err(error) if error.is_owned() && tries > 0 => tries -= 1,
@@ -109,6 +125,27 @@ impl Client {
             }
             tokio::time::sleep(OWNED_PAUSE).await;
         }
+    }
+
+    /// The way to the server at `url`, which answers as one of ours.
+    async fn remote(url: &str) -> Result<Self, AppError> {
+        let base = url.trim_end_matches('/').to_owned();
+        if !["http://", "https://"].iter().any(|scheme| base.starts_with(scheme)) {
+            let host = base.rsplit_once("://").map_or(base.as_str(), |(_, host)| host);
+            return Err(AppError::Usage {
+                code: ErrorCode::ServerUnreachable,
+                message: format!(
+                    "`{url}` is no address of a server; write it like `http://{host}`"
+                ),
+            });
+        }
+        let client = Self::Remote { http: http(None)?, place: base.clone(), base };
+        let info = client.get(SERVER_INFO).await?;
+        if info.get("name").and_then(Value::as_str) == Some("millstream") {
+            return Ok(client);
+        }
+        let problem = format!("what answers {SERVER_INFO} there is no Millstream");
+        Err(AppError::Unreachable { place: client.place().to_owned(), problem })
     }
 
     /// The same, to look only: where no server runs, no definition file is loaded on the way.

@@ -1,6 +1,6 @@
 //! What a command can fail with, and the exit code that says so.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use millstream_control::{SchemaState, StoreError};
 use millstream_model::{Diagnostic, ErrorCode};
@@ -36,6 +36,19 @@ pub(crate) enum AppError {
         /// What the system said.
         #[source]
         source: std::io::Error,
+    },
+
+    /// A server of the project runs already, so that no second one can begin.
+    #[error(
+        "a server of this project runs already, at {url}; commands in the project's folder reach \
+         it as they are, and from elsewhere with `--url {url}`"
+    )]
+    Served {
+        /// Its address.
+        url: String,
+        /// Why the second one cannot begin.
+        #[source]
+        source: Box<AppError>,
     },
 
     /// The server refused what was asked for.
@@ -87,6 +100,20 @@ pub(crate) enum AppError {
         folder: PathBuf,
     },
 
+    /// The project's folder has nothing of a project in it.
+    #[error(
+        "{} is no project: there is no folder {}; {}",
+        folder.display(), dags.display(), advice(another.as_deref())
+    )]
+    NotAProject {
+        /// What was named.
+        folder: PathBuf,
+        /// Where its definition files would be.
+        dags: PathBuf,
+        /// A folder near it that is a project's.
+        another: Option<PathBuf>,
+    },
+
     /// No file or folder of definitions has the name that was typed.
     #[error(
         "there is no file or folder {}{near}; name it by its path from here, or by its path below \
@@ -124,6 +151,19 @@ fn drawn(text: &str, diagnostics: &[Diagnostic]) -> String {
     diagnostics.iter().flat_map(|found| ["\n".to_owned(), draw::diagnostic(found, text)]).collect()
 }
 
+/// What to do where a folder is no project's.
+fn advice(another: Option<&Path>) -> String {
+    match another {
+        Some(project) => {
+            let project = project.display();
+            format!("{project} has one: name that project with `--dir {project}`")
+        }
+        None => "name the project's folder with `--dir`, or make that folder and put a definition \
+                 file into it"
+            .to_owned(),
+    }
+}
+
 fn schema_text(state: SchemaState) -> String {
     match state {
         SchemaState::Current => "the schema is current".to_owned(),
@@ -139,6 +179,15 @@ fn schema_text(state: SchemaState) -> String {
 }
 
 impl AppError {
+    /// What the command line's own parser says of what was typed, without how to use the command.
+    pub(crate) fn mistyped(said: &str) -> Self {
+        let said = said.split("\n\nUsage:").next().unwrap_or(said);
+        let words: Vec<&str> = said.split_whitespace().collect();
+        let message = words.join(" ");
+        let message = message.strip_prefix("error: ").unwrap_or(&message).to_owned();
+        Self::Usage { code: ErrorCode::BadRequest, message }
+    }
+
     /// Whether another process owns the embedded database.
     pub(crate) fn is_owned(&self) -> bool {
         matches!(self, Self::Store(StoreError::Owned { .. }))
@@ -155,14 +204,14 @@ impl AppError {
             Self::Settings { diagnostics, .. } => {
                 diagnostics.first().map(|found| found.code.to_string())
             }
-            Self::Files { .. }
-            | Self::Port { .. }
-            | Self::Bench { .. }
-            | Self::NoProject { .. }
-            | Self::NoDefinitions { .. }
-            | Self::Interrupted
-            | Self::Different
-            | Self::Failed => None,
+            Self::Files { .. } => Some(ErrorCode::FileUnusable.to_string()),
+            Self::Port { .. } => Some(ErrorCode::PortUnusable.to_string()),
+            Self::Served { .. } => Some(ErrorCode::ServerRunning.to_string()),
+            Self::NoProject { .. } | Self::NotAProject { .. } => {
+                Some(ErrorCode::ProjectUnknown.to_string())
+            }
+            Self::NoDefinitions { .. } => Some(ErrorCode::DefinitionFileUnknown.to_string()),
+            Self::Bench { .. } | Self::Interrupted | Self::Different | Self::Failed => None,
         }
     }
 
@@ -175,7 +224,10 @@ impl AppError {
     /// where that was asked, 130 for Ctrl-C.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage { .. } | Self::NoProject { .. } | Self::Settings { .. } => 2,
+            Self::Usage { .. }
+            | Self::NoProject { .. }
+            | Self::NotAProject { .. }
+            | Self::Settings { .. } => 2,
             Self::Different => 3,
             // As a shell says it of a program that SIGINT ended.
             Self::Interrupted => 130,

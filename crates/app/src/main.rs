@@ -39,6 +39,9 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            if !asked && std::env::args_os().any(|argument| argument == "--json") {
+                return finish(true, Err(AppError::mistyped(&error.to_string())));
+            }
             // Where help cannot be printed, an error about that cannot be either.
             drop(error.print());
             return ExitCode::from(if asked { 0 } else { 2 });

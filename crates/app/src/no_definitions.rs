@@ -1,9 +1,12 @@
-//! What a server says that finds no folder of definition files: where it looked, and where one is.
+//! What is said where there is no folder of definition files: where it was looked for, and where
+//! one is.
 //!
-//! Called by `millstream dev`, which goes on all the same: the folder may be made later.
+//! Called by `millstream dev`, which goes on all the same, because the folder may be made later,
+//! and by commands, which leave nothing in a folder that is no project's.
 
 use std::path::{Path, PathBuf};
 
+use crate::error::AppError;
 use crate::settings::Settings;
 
 /// The entries of the project's folder that are looked at.
@@ -14,12 +17,11 @@ const LEVELS_MAX: usize = 5;
 
 /// What to say where there is no folder of definition files.
 pub(crate) fn notice(settings: &Settings) -> Option<String> {
-    let (project, dags) = (&settings.project, &settings.dags);
-    if dags.is_dir() {
+    if settings.dags.is_dir() {
         return None;
     }
-    let missing = format!("No definitions: there is no folder {}.", dags.display());
-    let advice = match dags.strip_prefix(project).ok().and_then(|below| elsewhere(project, below)) {
+    let missing = format!("No definitions: there is no folder {}.", settings.dags.display());
+    let advice = match another(settings) {
         Some(found) => {
             let found = found.display();
             format!("{found} has one; to serve that project: millstream dev {found}")
@@ -29,6 +31,21 @@ pub(crate) fn notice(settings: &Settings) -> Option<String> {
             .to_owned(),
     };
     Some(format!("{missing} {advice}"))
+}
+
+/// The error of a command whose folder is no project's.
+pub(crate) fn no_project(settings: &Settings) -> AppError {
+    AppError::NotAProject {
+        folder: settings.project.clone(),
+        dags: settings.dags.clone(),
+        another: another(settings),
+    }
+}
+
+/// The nearest folder with definition files, if there is one.
+fn another(settings: &Settings) -> Option<PathBuf> {
+    let below = settings.dags.strip_prefix(&settings.project).ok()?;
+    elsewhere(&settings.project, below)
 }
 
 /// A folder around `project`, or in it, that has a folder `below`.

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
+use millstream_model::page_hint;
 use serde::Serialize;
 
 use crate::error::AppError;
@@ -116,7 +117,7 @@ pub(crate) fn error(as_json: bool, error: &AppError) {
     let message = millstream_model::chain(error);
     let help = match error {
         AppError::Refused { help, .. } => help.clone(),
-        _ => None,
+        _ => error.code().map(|code| page_hint(&code)),
     };
     if as_json {
         let body = serde_json::json!({

@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::client;
 use crate::error::AppError;
 use crate::instance::{Instance, Purpose};
 use crate::no_definitions;
@@ -81,7 +82,7 @@ impl Served {
             control: instance.control.clone(),
             blobs: instance.blobs.clone(),
             live: live.clone(),
-            options: options(&instance.settings),
+            options: options(&instance.settings, listener.as_ref()),
         });
         let stop = watch::Sender::new(false);
         let mut listeners = JoinSet::new();
@@ -173,7 +174,10 @@ async fn open_once_free(settings: Settings) -> Result<Instance, AppError> {
 /// Serves a project until the process is told to end.
 pub(crate) async fn dev(settings: Settings, port: u16) -> Result<(), AppError> {
     let notice = no_definitions::notice(&settings);
-    let (served, address) = Served::listen(settings, port).await?;
+    let (served, address) = match Served::listen(settings.clone(), port).await {
+        Ok(listening) => listening,
+        Err(error) => return Err(unless_served(&settings, error).await),
+    };
     output::line(&format!("Serving on http://{address}"));
     if let Some(notice) = notice {
         output::line(&notice);
@@ -181,6 +185,17 @@ pub(crate) async fn dev(settings: Settings, port: u16) -> Result<(), AppError> {
     ended().await;
     served.stop().await;
     Ok(())
+}
+
+/// Why a server cannot begin: because of one of the project's that runs already, or else `error`.
+async fn unless_served(settings: &Settings, error: AppError) -> AppError {
+    if !error.is_owned() && !matches!(error, AppError::Port { .. }) {
+        return error;
+    }
+    match client::address_of(settings).await {
+        Some(url) => AppError::Served { url, source: Box::new(error) },
+        None => error,
+    }
 }
 
 /// Waits for Ctrl-C or SIGTERM.
@@ -202,10 +217,11 @@ pub(crate) async fn ended() {
     }
 }
 
-fn options(settings: &Settings) -> ServerOptions {
+fn options(settings: &Settings, listener: Option<&TcpListener>) -> ServerOptions {
     let interval = HumanDuration(settings.scan_interval).to_string();
     ServerOptions {
         scan: ScanInfo { interval: settings.scans.then_some(interval) },
+        address: listener.and_then(|it| it.local_addr().ok()).map(|it| format!("http://{it}")),
         ..ServerOptions::default()
     }
 }

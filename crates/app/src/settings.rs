@@ -123,6 +123,15 @@ impl Settings {
         Ok(settings)
     }
 
+    /// Whether the folder is a project's: it has a folder of definitions, a file of settings or
+    /// the state of an instance, or its database is elsewhere.
+    pub(crate) fn is_project(&self) -> bool {
+        self.database_url.is_some()
+            || self.dags.is_dir()
+            || self.state().is_dir()
+            || self.project.join(config_file::NAME).is_file()
+    }
+
     /// The Postgres database of the project in `folder`: the one that is `given`, or that of this
     /// process's environment, or that of the project's file of settings; `None` without one.
     pub(crate) fn database(

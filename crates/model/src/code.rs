@@ -27,6 +27,11 @@ macro_rules! codes {
     };
 }
 
+/// Where the page of the error with this code is.
+pub fn page_hint(code: &str) -> String {
+    format!("`millstream errors {code}` has the cause, an example and the way out.")
+}
+
 codes! {
     /// The request's body, query or header is not what the route takes.
     BadRequest = "bad-request",
@@ -76,6 +81,8 @@ codes! {
     DefinitionNameTaken = "definition-name-taken",
     /// A definition file cannot be read.
     DefinitionUnreadable = "definition-unreadable",
+    /// There is no definition file or folder at this path.
+    DefinitionFileUnknown = "definition-file-unknown",
     /// A definition file does not have this version, or there is no such file.
     DefinitionVersionUnknown = "definition-version-unknown",
     /// The version to go back to does not fit the other files.
@@ -86,6 +93,8 @@ codes! {
     DefinitionSourcesGone = "definition-sources-gone",
     /// A template is not valid, or names something that does not exist.
     DefinitionTemplate = "definition-template",
+    /// A file or folder that the program needs cannot be used.
+    FileUnusable = "file-unusable",
     /// A step's handler is not in the handler table.
     HandlerUnknown = "handler-unknown",
     /// Something failed that should not; the server's log has the request's id.
@@ -134,6 +143,12 @@ codes! {
     PartitionNeeded = "partition-needed",
     /// An asset reads one that is divided in a way from which no partition follows.
     PartitionMapping = "partition-mapping",
+    /// The server cannot listen at the port.
+    PortUnusable = "port-unusable",
+    /// There is no project in this folder.
+    ProjectUnknown = "project-unknown",
+    /// A server of this project runs already.
+    ServerRunning = "server-running",
     /// No tenant of this id.
     TenantUnknown = "tenant-unknown",
     /// The tenant is declared and switched off.

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use millstream_model::{ErrorCode, Role, TenantId};
+use millstream_model::{ErrorCode, Role, TenantId, page_hint};
 
 use crate::frame::Theme;
 use crate::guard;
@@ -211,6 +211,6 @@ fn help(code: ErrorCode) -> String {
             "Try again; if it fails again, the server's log has more under the request's id."
                 .to_owned()
         }
-        code => format!("`millstream errors {code}` has the cause, an example and the way out."),
+        code => page_hint(code.as_str()),
     }
 }

@@ -52,6 +52,7 @@ pub(crate) async fn server_info(State(state): State<ServerState>) -> Json<serde_
     Json(json!({
         "name": "millstream",
         "version": env!("CARGO_PKG_VERSION"),
+        "address": state.options.address,
         "status": status,
         "database": { "kind": state.control.store().database_name(), "status": readiness.database },
         "definitions": readiness.definitions,

@@ -49,6 +49,8 @@ pub struct ServerOptions {
     pub everybody: Caller,
     /// What `definitions status` says about scanning.
     pub scan: ScanInfo,
+    /// Where its pages are; absent while it serves but commands.
+    pub address: Option<String>,
 }
 
 /// Who may reach the server.
@@ -73,6 +75,7 @@ impl Default for ServerOptions {
             reach: Reach::Loopback,
             everybody: Caller::loopback_developer(),
             scan: ScanInfo::default(),
+            address: None,
         }
     }
 }

@@ -67,7 +67,8 @@ pub(crate) enum PartitionCommand {
         #[arg(long, default_value = "")]
         after: String,
         /// How many at most.
-        #[arg(long, default_value_t = 1_000)]
+        #[arg(long, default_value_t = 1_000, allow_negative_numbers = true)]
+        #[arg(value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
     },
     /// Add keys; those that exist stay.

@@ -49,7 +49,8 @@ pub(crate) enum RunCommand {
         #[arg(long)]
         tag: Option<String>,
         /// How many at most.
-        #[arg(long, default_value_t = 20)]
+        #[arg(long, default_value_t = 20, allow_negative_numbers = true)]
+        #[arg(value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
     },
     /// Show a run with its steps and events.
@@ -88,7 +89,8 @@ pub(crate) enum DeadLetterCommand {
         #[arg(long)]
         all: bool,
         /// How many at most.
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, default_value_t = 50, allow_negative_numbers = true)]
+        #[arg(value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
     },
     /// Show one.

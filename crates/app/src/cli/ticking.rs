@@ -16,7 +16,8 @@ pub(crate) struct Newest {
     /// Its name.
     pub(crate) name: String,
     /// How many at most.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: u32,
 }
 

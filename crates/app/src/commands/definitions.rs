@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use millstream_model::Severity;
+use millstream_definition::EXTENSIONS;
 use millstream_model::view::FileState;
+use millstream_model::{Diagnostic, Severity};
 use serde_json::{Value, json};
 
 use super::answer::{rows, text};
@@ -206,35 +207,50 @@ fn show_scan(answer: &Value, live: usize, broken: usize) {
 fn validate(global: &Global, paths: &[PathBuf]) -> Result<(), AppError> {
     let settings = Settings::of(&global.dir)?;
     output::warnings(global.json, &settings.warnings);
-    let paths = if paths.is_empty() { std::slice::from_ref(&settings.dags) } else { paths };
+    let own = if paths.is_empty() { vec![files::of_project(&settings)?] } else { Vec::new() };
     // Names say which file is meant below one root only, so each root is checked by itself.
     let mut asked: BTreeMap<PathBuf, BTreeSet<String>> = BTreeMap::new();
-    for path in paths {
+    for path in paths.iter().chain(&own) {
         let path = files::found(path, &settings)?;
         let (root, names) = files::asked(&path, &settings)?;
         asked.entry(root).or_default().extend(names);
     }
-    let (mut count, mut all) = (0, Vec::new());
+    let (mut count, mut all, mut passed_over) = (0, Vec::new(), Vec::new());
     for (root, names) in asked {
         let files = files::read(&root, &settings.project_of(&root))?;
         let check = files::together(&files);
         let found = files::findings(&files, &check, |file| names.contains(file));
+        let mut found: Vec<Diagnostic> = found.into_iter().cloned().collect();
+        if root.is_file() {
+            for it in &mut found {
+                it.place.file = root.display().to_string();
+            }
+        }
         if !global.json {
             files::draw(&files, &found);
         }
         count += names.len();
-        all.extend(found.into_iter().cloned());
+        all.extend(found);
+        passed_over.extend(files::passed_over(&root)?);
     }
     let errors = all.iter().filter(|found| found.severity == Severity::Error).count();
     let warnings = all.len() - errors;
     if global.json {
         output::json(&json!({
             "files": count, "errors": errors, "warnings": warnings, "diagnostics": all,
+            "passed_over": passed_over,
         }));
     } else {
         let and_warnings =
             if warnings > 0 { format!(", {warnings} warning(s)") } else { String::new() };
         output::line(&format!("{count} file(s) checked, {errors} error(s){and_warnings}"));
+        if !passed_over.is_empty() {
+            output::line(&format!(
+                "Passed over, because a definition file ends in .{}: {}",
+                EXTENSIONS.join(", ."),
+                passed_over.join(", ")
+            ));
+        }
     }
     if errors > 0 { Err(AppError::Failed) } else { Ok(()) }
 }

@@ -10,7 +10,7 @@ use millstream_model::{ContentHash, Diagnostic, nearest};
 use crate::cli::Global;
 use crate::error::AppError;
 use crate::settings::Settings;
-use crate::{draw, instance, output};
+use crate::{draw, instance, no_definitions, output};
 
 /// The largest file that is read; the parser refuses smaller ones already.
 const READ_MAX: u64 = 2 << 20;
@@ -38,6 +38,14 @@ pub(super) fn name_of(global: &Global, typed: &str) -> Result<String, AppError> 
     let below = settings.root_of(path).filter(|(root, _)| *root == own);
     let is_name = !path.exists() && settings.dags.join(path).exists();
     Ok(below.filter(|_| !is_name).map_or_else(|| typed.to_owned(), |(_, name)| name))
+}
+
+/// The project's folder of definition files, which has to be there.
+pub(super) fn of_project(settings: &Settings) -> Result<PathBuf, AppError> {
+    if settings.dags.is_dir() {
+        return Ok(settings.dags.clone());
+    }
+    Err(no_definitions::no_project(settings))
 }
 
 /// The file or folder that `path` names: as it is typed, or below the definitions' folder.
@@ -120,11 +128,28 @@ pub(super) fn findings<'f>(
 }
 
 /// Shows findings with the lines that they are about.
-pub(super) fn draw(files: &Files, findings: &[&Diagnostic]) {
+pub(super) fn draw<'f>(files: &Files, findings: impl IntoIterator<Item = &'f Diagnostic>) {
     for diagnostic in findings {
-        let source = files.get(&diagnostic.place.file).map_or("", |file| file.text.as_str());
-        output::line(&draw::diagnostic(diagnostic, source));
+        // A file that was checked alone is shown by the path that was typed.
+        let alone = || files.values().next().filter(|_| files.len() == 1);
+        let file = files.get(&diagnostic.place.file).or_else(alone);
+        output::line(&draw::diagnostic(diagnostic, file.map_or("", |file| file.text.as_str())));
     }
+}
+
+/// The files below `root` that are no definition files and were probably meant as some, by the
+/// ending of their names.
+pub(super) fn passed_over(root: &Path) -> Result<Vec<String>, AppError> {
+    let is_near = |path: &Path| {
+        let extension = path.extension().and_then(std::ffi::OsStr::to_str);
+        let extension = extension.map(str::to_ascii_lowercase);
+        extension.is_some_and(|it| nearest(&it, EXTENSIONS.iter().copied()).is_some())
+    };
+    if root.is_file() {
+        return Ok(Vec::new());
+    }
+    let found = files_below(root, |path| !is_definition(path) && is_near(path))?;
+    Ok(found.into_iter().map(|(name, _)| name).collect())
 }
 
 fn version(file: &ReadFile) -> Option<Version<'_>> {
@@ -142,6 +167,15 @@ fn definition_files(root: &Path) -> Result<Vec<(String, PathBuf)>, AppError> {
         let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
         return Ok(vec![(name, root.to_owned())]);
     }
+    files_below(root, is_definition)
+}
+
+/// The files below `root` that are `wanted` and not hidden, with their names below it.
+fn files_below(
+    root: &Path,
+    wanted: impl Fn(&Path) -> bool,
+) -> Result<Vec<(String, PathBuf)>, AppError> {
+    let failed = |source| AppError::Files { path: root.to_owned(), source };
     let mut found = Vec::new();
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -152,7 +186,7 @@ fn definition_files(root: &Path) -> Result<Vec<(String, PathBuf)>, AppError> {
             let kind = entry.file_type().map_err(failed)?;
             if kind.is_dir() && !is_hidden {
                 folders.push(path);
-            } else if kind.is_file() && !is_hidden && is_definition(&path) {
+            } else if kind.is_file() && !is_hidden && wanted(&path) {
                 let below = path.strip_prefix(root).unwrap_or(&path);
                 found.push((below.to_string_lossy().into_owned(), path.clone()));
             }

@@ -45,7 +45,10 @@ impl From<bool> for Tells {
 /// Shows what the change would do.
 pub(super) async fn run(global: &Global, order: Order) -> Result<(), AppError> {
     let settings = Settings::of(&global.dir)?;
-    let folder = order.folder.unwrap_or_else(|| settings.dags.clone());
+    let folder = match order.folder {
+        Some(folder) => files::found(&folder, &settings)?,
+        None => files::of_project(&settings)?,
+    };
     let files = files::read(&folder, &settings.project_of(&folder))?;
     let check = files::together(&files);
     let findings = files::findings(&files, &check, |_| true);
@@ -60,7 +63,7 @@ pub(super) async fn run(global: &Global, order: Order) -> Result<(), AppError> {
     if global.json {
         output::json(&json!({ "changes": changes, "diagnostics": findings, "errors": errors }));
     } else {
-        files::draw(&files, &findings);
+        files::draw(&files, findings.iter().copied());
         show(&changes);
     }
     if errors > 0 {

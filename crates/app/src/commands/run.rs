@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use millstream_model::{Clock as _, Event, EventBody, Timestamp};
+use millstream_model::{Clock as _, ErrorCode, Event, EventBody, Timestamp, nearest};
 use millstream_server::event_words::{EventWords, event_words};
 use millstream_server::format;
 use serde_json::{Value, json};
@@ -67,9 +67,27 @@ pub(super) async fn find(
         }
     }
     Err(refusal.unwrap_or(AppError::Usage {
-        code: millstream_model::ErrorCode::RunUnknown,
+        code: ErrorCode::RunUnknown,
         message: format!("there is no run {run}; `millstream run list` shows them"),
     }))
+}
+
+/// Refuses the name of a job that no tenant has; one of which there is no run yet is none such.
+async fn check_job(client: &Client, global: &Global, job: &str) -> Result<(), AppError> {
+    let mut known = Vec::new();
+    for tenant in listed_tenants(client, global).await? {
+        let jobs = client.get(&format!("/{tenant}/api/v1/jobs")).await?;
+        known.extend(jobs.as_array().into_iter().flatten().map(|row| text(row, "/name")));
+    }
+    if known.iter().any(|name| name == job) {
+        return Ok(());
+    }
+    let near = nearest(job, known.iter().map(String::as_str));
+    let near = near.map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default();
+    Err(AppError::Usage {
+        code: ErrorCode::JobUnknown,
+        message: format!("no job is called `{job}`{near}, and there is no run of one"),
+    })
 }
 
 async fn list(
@@ -88,6 +106,10 @@ async fn list(
     for tenant in listed_tenants(client, global).await? {
         let answer = client.get(&format!("/{tenant}/api/v1/runs{query}")).await?;
         runs.extend(rows(&answer, "runs").iter().cloned());
+    }
+    let job = wanted.iter().find(|(name, _)| *name == "job").and_then(|(_, job)| job.as_deref());
+    if let Some(job) = job.filter(|_| runs.is_empty()) {
+        check_job(client, global, job).await?;
     }
     // Ids begin with the time, so this is newest first.
     runs.sort_by_key(|run| std::cmp::Reverse(text(run, "/run_id")));
@@ -201,7 +223,7 @@ async fn logs(
         let steps: Vec<String> =
             rows(&view, "steps").iter().map(|step| text(step, "/step")).collect();
         return Err(AppError::Usage {
-            code: millstream_model::ErrorCode::NotFound,
+            code: ErrorCode::NotFound,
             message: format!("the run has no step {only}; its steps are {}", steps.join(", ")),
         });
     }

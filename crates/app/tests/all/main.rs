@@ -24,6 +24,7 @@ mod http;
 mod limits;
 mod operating;
 mod partitions;
+mod places;
 mod process;
 mod project;
 mod python;
