@@ -7,11 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_blob::Blobs;
-use millstream_control::{ClaimedRun, Control, SchemaState, Seams, Store};
+use millstream_control::{Control, SchemaState, Seams, Store};
 use millstream_daemon::{Daemon, DaemonHandle, DirectControlPlane, Location, Senses, hand_back};
-use millstream_launch::{
-    ClaimedRun as LaunchedRun, LocalAsker, LocalLauncher, ProcessLauncher, RunLauncher,
-};
+use millstream_launch::{LocalAsker, LocalLauncher, ProcessLauncher, RunLauncher};
 use millstream_model::{Entropy as _, LocationName};
 use millstream_outbound::Aws;
 use millstream_worker::{Secrets, Supervisor, Worker, WorkerSettings};
@@ -164,12 +162,7 @@ impl Instance {
     /// their runs back to the queue, as long as the database can be reached.
     pub(crate) async fn stop_workers(&self) {
         let Some(launcher) = &self.local else { return };
-        let claimed = launcher
-            .shut_down()
-            .await
-            .into_iter()
-            .map(|LaunchedRun { tenant, run, epoch, .. }| ClaimedRun { tenant, run, epoch });
-        hand_back(&self.control, claimed).await;
+        hand_back(&self.control, launcher.shut_down().await).await;
     }
 }
 

@@ -67,12 +67,12 @@ pub use millstream_decide::sensor::{
     FILES_MAX as SENSOR_FILES_MAX, matches as path_matches, settled_until,
 };
 pub use millstream_decide::why::{Because, Tries, Try, Why, last_try_words, tries_words};
+pub use millstream_model::ClaimedRun;
 pub use millstream_plan::changes::{Change, ChangeKind, Changes, FieldChange, Retimed, Stale};
 pub use millstream_store::dead_letters::DeadLetterFilter;
 pub use millstream_store::definitions::{StoredFile, StoredLocation};
 pub use millstream_store::deliveries::WaitingDelivery;
 pub use millstream_store::instance::DaemonRequest;
-pub use millstream_store::live::ClaimedRun;
 pub use millstream_store::runs::{RunFilter, TAG_SEARCH_MAX, TagFilter};
 pub use millstream_store::steps::StepCounts;
 pub use millstream_store::{SchemaState, Store, StoreError};

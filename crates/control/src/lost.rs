@@ -1,8 +1,8 @@
 //! One pass over the runs in progress: whose worker is gone, and what follows.
 
 use millstream_decide::lost::{BeatWatch, LostRun, Patience, RunInProgress};
-use millstream_model::{Event, EventBody, FailureCause, RunEvent, RunStatus};
-use millstream_store::live::{ClaimedRun, LiveRun};
+use millstream_model::{ClaimedRun, Event, EventBody, FailureCause, RunEvent, RunStatus};
+use millstream_store::live::LiveRun;
 use millstream_store::runs::RunEnd;
 use millstream_store::{Batch, StoreError, events, live, materializations, runs, slots, steps};
 

@@ -9,9 +9,10 @@ use millstream_decide::queue::{
     lane_of,
 };
 use millstream_model::{
-    Event, EventBody, FailureCause, HoldReason, LimitFrom, RunEvent, RunId, TenantId, Timestamp,
+    ClaimedRun, Event, EventBody, FailureCause, HoldReason, LimitFrom, RunEvent, RunId, TenantId,
+    Timestamp,
 };
-use millstream_store::live::{ClaimedRun, claim_queued_runs, claimed};
+use millstream_store::live::{claim_queued_runs, claimed};
 use millstream_store::queue::{HeadsPage, LaneHead};
 use millstream_store::{Batch, StoreError, events, live, queue, slots};
 

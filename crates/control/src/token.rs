@@ -4,8 +4,7 @@
 //! stored and the token of an earlier launch proves nothing about a later one.
 
 use millstream_model::worker_api::RunToken;
-use millstream_model::{RunId, TenantId};
-use millstream_store::live::ClaimedRun;
+use millstream_model::{ClaimedRun, RunId, TenantId};
 use millstream_store::{StoreError, instance};
 
 use crate::Control;

@@ -16,7 +16,7 @@ pub async fn lost_pass(
 ) -> Result<usize, StoreError> {
     let workers = control.recover_lost(watch, patience).await?;
     for worker in &workers {
-        launcher.stop(&WorkerName::of(worker.run, worker.epoch)).await;
+        launcher.stop(&WorkerName::of(worker)).await;
     }
     Ok(workers.len())
 }

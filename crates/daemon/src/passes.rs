@@ -118,11 +118,5 @@ async fn try_launch(
     run: &ClaimedRun,
 ) -> Result<(), String> {
     let token = control.run_token(run).await.map_err(|error| error.to_string())?;
-    let claimed = millstream_launch::ClaimedRun {
-        tenant: run.tenant.clone(),
-        run: run.run,
-        epoch: run.epoch,
-        token,
-    };
-    launcher.launch(claimed).await.map(|_| ()).map_err(|error| chain(&error))
+    launcher.launch(run.clone(), token).await.map(|_| ()).map_err(|error| chain(&error))
 }

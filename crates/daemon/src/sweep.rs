@@ -189,7 +189,9 @@ mod tests {
     use futures_util::future::BoxFuture;
     use millstream_blob::SOURCE_UNUSED;
     use millstream_control::{Patience, QueueLimits, Seams, Store};
-    use millstream_launch::{ClaimedRun, LaunchError, RunLauncher, WorkerName};
+    use millstream_launch::{LaunchError, RunLauncher, WorkerName};
+    use millstream_model::ClaimedRun;
+    use millstream_model::worker_api::RunToken;
     use millstream_testkit::chance::SeededEntropy;
     use millstream_testkit::time::FakeClock;
 
@@ -201,8 +203,12 @@ mod tests {
     struct NoLauncher;
 
     impl RunLauncher for NoLauncher {
-        fn launch(&self, run: ClaimedRun) -> BoxFuture<'_, Result<WorkerName, LaunchError>> {
-            std::future::ready(Ok(run.worker_name())).boxed()
+        fn launch(
+            &self,
+            run: ClaimedRun,
+            _token: RunToken,
+        ) -> BoxFuture<'_, Result<WorkerName, LaunchError>> {
+            std::future::ready(Ok(WorkerName::of(&run))).boxed()
         }
 
         fn stop<'a>(&'a self, _worker: &'a WorkerName) -> BoxFuture<'a, ()> {

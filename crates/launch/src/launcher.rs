@@ -3,29 +3,9 @@
 use std::fmt;
 
 use futures_util::future::BoxFuture;
+use millstream_model::ClaimedRun;
 use millstream_model::worker_api::RunToken;
-use millstream_model::{RunId, TenantId};
 use millstream_worker::ReportError;
-
-/// A run that a daemon has claimed for a launch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClaimedRun {
-    /// The tenant.
-    pub tenant: TenantId,
-    /// The run.
-    pub run: RunId,
-    /// The epoch that the claim issued.
-    pub epoch: i64,
-    /// What the worker proves itself with.
-    pub token: RunToken,
-}
-
-impl ClaimedRun {
-    /// The name of the run's worker, wherever it runs: `run-<id>-<epoch>`.
-    pub fn worker_name(&self) -> WorkerName {
-        WorkerName::of(self.run, self.epoch)
-    }
-}
 
 /// The name by which a worker is found again from outside.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,8 +13,8 @@ pub struct WorkerName(String);
 
 impl WorkerName {
     /// The name of the worker of this run and epoch.
-    pub fn of(run: RunId, epoch: i64) -> Self {
-        Self(format!("run-{run}-{epoch}"))
+    pub fn of(run: &ClaimedRun) -> Self {
+        Self(run.worker_name())
     }
 
     /// The name as text.
@@ -76,8 +56,13 @@ pub enum LaunchError {
 
 /// Starts workers.
 pub trait RunLauncher: Send + Sync {
-    /// Starts the worker of `run`, or finds that it is started already.
-    fn launch(&self, run: ClaimedRun) -> BoxFuture<'_, Result<WorkerName, LaunchError>>;
+    /// Starts the worker of `run`, which proves itself with `token`, or finds that it is started
+    /// already.
+    fn launch(
+        &self,
+        run: ClaimedRun,
+        token: RunToken,
+    ) -> BoxFuture<'_, Result<WorkerName, LaunchError>>;
 
     /// Ends a worker from whom its run was taken, with all that it runs; one that is gone, or that
     /// another process has launched, is passed over: it is refused at its next word and ends.

@@ -14,7 +14,7 @@ mod local;
 mod process;
 
 pub use asker::{Asker, LocalAsker};
-pub use launcher::{ClaimedRun, LaunchError, RunLauncher, WorkerName};
+pub use launcher::{LaunchError, RunLauncher, WorkerName};
 pub use local::LocalLauncher;
 pub use millstream_worker::{Asked, ControlPlane, ReportError};
 pub use process::{ProcessLauncher, WorkerOrder};

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use millstream_model::RunId;
+use millstream_model::worker_api::RunToken;
+use millstream_model::{ClaimedRun, RunId};
 use millstream_worker::{Canceler, ControlPlane, RunEnd, Seams, Worker};
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::{ClaimedRun, LaunchError, RunLauncher, WorkerName};
+use crate::{LaunchError, RunLauncher, WorkerName};
 
 /// Runs each worker as a task of this process, all through one supervisor.
 ///
@@ -92,8 +93,8 @@ impl LocalLauncher {
     }
 
     async fn launch(&self, claimed: ClaimedRun) -> Result<WorkerName, LaunchError> {
-        let ClaimedRun { tenant, run, epoch, .. } = &claimed;
-        let name = claimed.worker_name();
+        let ClaimedRun { tenant, run, epoch } = &claimed;
+        let name = WorkerName::of(&claimed);
         if self.lock().is_running(&name) {
             return Ok(name);
         }
@@ -149,7 +150,12 @@ fn tell(worker: &WorkerName, end: &RunEnd) {
 }
 
 impl RunLauncher for LocalLauncher {
-    fn launch(&self, run: ClaimedRun) -> BoxFuture<'_, Result<WorkerName, LaunchError>> {
+    // Within the process nobody has to prove anything.
+    fn launch(
+        &self,
+        run: ClaimedRun,
+        _token: RunToken,
+    ) -> BoxFuture<'_, Result<WorkerName, LaunchError>> {
         self.launch(run).boxed()
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use millstream_model::worker_api::{Assignment, RunToken};
-use millstream_model::{RunId, TenantId};
+use millstream_model::{ClaimedRun, RunId, TenantId};
 use millstream_worker::{
     Canceler, ControlPlane, HttpControlPlane, ReportError, RunEnd, Seams, Worker,
 };
@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 
-use crate::{ClaimedRun, LaunchError, RunLauncher, WorkerName};
+use crate::{LaunchError, RunLauncher, WorkerName};
 
 /// How long a worker waits before it asks for its assignment again: doubled each time, and after
 /// the longest it gives up.
@@ -118,15 +118,15 @@ impl WorkerOrder {
 }
 
 impl ProcessLauncher {
-    async fn launch(&self, run: ClaimedRun) -> Result<WorkerName, LaunchError> {
-        let name = run.worker_name();
+    async fn launch(&self, run: ClaimedRun, token: RunToken) -> Result<WorkerName, LaunchError> {
+        let name = WorkerName::of(&run);
         let path = self.logs.join(format!("{name}.log"));
         let log = self.claim_log(&path).map_err(|source| {
             let what = "its log cannot be made";
             LaunchError::Process { name: name.clone(), what, source }
         })?;
         let Some(log) = log else { return Ok(name) };
-        match self.start(run, log).await {
+        match self.start(run, token, log).await {
             Ok(()) => Ok(name),
             Err((what, source)) => {
                 // The next launch of this epoch shall not take it for started.
@@ -137,8 +137,13 @@ impl ProcessLauncher {
     }
 
     /// Starts the process and gives it its order; the error says what went wrong.
-    async fn start(&self, run: ClaimedRun, log: File) -> Result<(), (&'static str, io::Error)> {
-        let name = run.worker_name();
+    async fn start(
+        &self,
+        run: ClaimedRun,
+        token: RunToken,
+        log: File,
+    ) -> Result<(), (&'static str, io::Error)> {
+        let name = WorkerName::of(&run);
         let stderr = log.try_clone().map_err(|error| ("its log cannot be shared", error))?;
         let mut child = Command::new(&self.program)
             .args(&self.args)
@@ -153,7 +158,7 @@ impl ProcessLauncher {
             .map_err(|error| ("its program does not start", error))?;
         let order = WorkerOrder {
             url: self.url.clone(),
-            token: run.token,
+            token,
             tenant: run.tenant,
             run: run.run,
             epoch: run.epoch,
@@ -183,8 +188,12 @@ impl ProcessLauncher {
 }
 
 impl RunLauncher for ProcessLauncher {
-    fn launch(&self, run: ClaimedRun) -> BoxFuture<'_, Result<WorkerName, LaunchError>> {
-        self.launch(run).boxed()
+    fn launch(
+        &self,
+        run: ClaimedRun,
+        token: RunToken,
+    ) -> BoxFuture<'_, Result<WorkerName, LaunchError>> {
+        self.launch(run, token).boxed()
     }
 
     fn stop<'a>(&'a self, worker: &'a WorkerName) -> BoxFuture<'a, ()> {

@@ -94,7 +94,7 @@ pub use queue::{
 };
 pub use resource::{ColumnType, FolderIo, IoDef, ResourceDef, TableIo};
 pub use retry::{Backoff, RetryPolicy};
-pub use run::{Ahead, HoldReason, Holder, LimitFrom, RunRequest};
+pub use run::{Ahead, ClaimedRun, HoldReason, Holder, LimitFrom, RunRequest};
 pub use schedule::{
     CatchUp, Day, DayError, DaySpan, Exclusion, PartWanted, ScheduleCron, ScheduleDef,
     ScheduleTarget, Switch, TickPartitions, TickTemplate, TickTemplateError, date_format,

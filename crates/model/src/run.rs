@@ -24,6 +24,25 @@ pub struct RunRequest {
     pub tags: BTreeMap<String, String>,
 }
 
+/// A run that a daemon has claimed, with the epoch its worker must carry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimedRun {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The run.
+    pub run: RunId,
+    /// The epoch that the claim issued.
+    pub epoch: i64,
+}
+
+impl ClaimedRun {
+    /// The external name of the worker that this claim intends; the claim has stored it, so a
+    /// launch whose answer was lost is found again by looking for it.
+    pub fn worker_name(&self) -> String {
+        format!("run-{}-{}", self.run, self.epoch)
+    }
+}
+
 /// A step, or a whole run, that has what another waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {

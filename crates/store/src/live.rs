@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use millstream_model::{HoldReason, RunId, RunStatus, TenantId, Timestamp};
+use millstream_model::{ClaimedRun, HoldReason, RunId, RunStatus, TenantId, Timestamp};
 
 use crate::batch::Expect;
 use crate::statement::statements;
@@ -120,25 +120,6 @@ pub struct QueueHead {
     pub queued_at: Timestamp,
     /// Why it waits, as last stored.
     pub hold: Option<HoldReason>,
-}
-
-/// A run that this daemon has claimed, with the epoch its worker must carry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClaimedRun {
-    /// The tenant.
-    pub tenant: TenantId,
-    /// The run.
-    pub run: RunId,
-    /// The epoch.
-    pub epoch: i64,
-}
-
-impl ClaimedRun {
-    /// The external name of the worker that this claim intends; the claim has stored it, so a
-    /// launch whose answer was lost is found again by looking for it.
-    pub fn worker_name(&self) -> String {
-        format!("run-{}-{}", self.run, self.epoch)
-    }
 }
 
 fn key(tenant: &TenantId, run: RunId) -> Vec<Value> {

@@ -8,8 +8,9 @@ use futures_util::future::BoxFuture;
 use millstream_blob::Blobs;
 use millstream_control::{Control, Patience, QueueLimits};
 use millstream_daemon::{Daemon, DaemonHandle, Location, Settings};
-use millstream_launch::{ClaimedRun, LaunchError, RunLauncher, WorkerName};
-use millstream_model::{RunStatus, TenantId};
+use millstream_launch::{LaunchError, RunLauncher, WorkerName};
+use millstream_model::worker_api::RunToken;
+use millstream_model::{ClaimedRun, RunStatus, TenantId};
 use millstream_testkit::time::FakeClock;
 use tokio::sync::{Barrier, Notify};
 
@@ -25,12 +26,16 @@ struct Slow {
 }
 
 impl RunLauncher for Slow {
-    fn launch(&self, run: ClaimedRun) -> BoxFuture<'_, Result<WorkerName, LaunchError>> {
+    fn launch(
+        &self,
+        run: ClaimedRun,
+        _token: RunToken,
+    ) -> BoxFuture<'_, Result<WorkerName, LaunchError>> {
         async move {
             if self.together.wait().await.is_leader() {
                 self.all_begun.notify_one();
             }
-            Ok(run.worker_name())
+            Ok(WorkerName::of(&run))
         }
         .boxed()
     }
@@ -47,7 +52,11 @@ struct Never {
 }
 
 impl RunLauncher for Never {
-    fn launch(&self, _run: ClaimedRun) -> BoxFuture<'_, Result<WorkerName, LaunchError>> {
+    fn launch(
+        &self,
+        _run: ClaimedRun,
+        _token: RunToken,
+    ) -> BoxFuture<'_, Result<WorkerName, LaunchError>> {
         self.begun.notify_one();
         futures_util::future::pending().boxed()
     }

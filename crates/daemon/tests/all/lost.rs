@@ -7,8 +7,9 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use millstream_control::{LostWatch, Patience, QueueLimits, QueueWatch};
 use millstream_daemon::{Settings, lost_pass, queue_pass};
-use millstream_launch::{ClaimedRun, LaunchError, RunLauncher, WorkerName};
-use millstream_model::RunStatus;
+use millstream_launch::{LaunchError, RunLauncher, WorkerName};
+use millstream_model::worker_api::RunToken;
+use millstream_model::{ClaimedRun, RunId, RunStatus};
 use millstream_testkit::time::FakeClock;
 
 use crate::instance::{request, with_job};
@@ -21,9 +22,13 @@ struct NeverStarts {
 }
 
 impl RunLauncher for NeverStarts {
-    fn launch(&self, run: ClaimedRun) -> BoxFuture<'_, Result<WorkerName, LaunchError>> {
-        self.launched.lock().unwrap().push(run.worker_name());
-        futures_util::future::ready(Ok(run.worker_name())).boxed()
+    fn launch(
+        &self,
+        run: ClaimedRun,
+        _token: RunToken,
+    ) -> BoxFuture<'_, Result<WorkerName, LaunchError>> {
+        self.launched.lock().unwrap().push(WorkerName::of(&run));
+        futures_util::future::ready(Ok(WorkerName::of(&run))).boxed()
     }
 
     fn stop<'a>(&'a self, worker: &'a WorkerName) -> BoxFuture<'a, ()> {
@@ -67,8 +72,11 @@ async fn r021_a_worker_that_never_starts_is_stopped_and_its_run_fails_and_frees_
     assert_eq!(row.status, RunStatus::Failure);
     let reason = "its worker has not started within 10m, and this was worker 2 of at most 2";
     assert_eq!(row.failure.as_deref(), Some(reason));
-    assert_eq!(*launcher.stopped.lock().unwrap(), [WorkerName::of(run, 1), WorkerName::of(run, 2)]);
+    let tenant = &request.tenant;
+    let name =
+        |run: RunId, epoch: i64| WorkerName::of(&ClaimedRun { tenant: tenant.clone(), run, epoch });
+    assert_eq!(*launcher.stopped.lock().unwrap(), [name(run, 1), name(run, 2)]);
 
     queue_pass(&control, &launcher, &mut queue, &settings).await.unwrap();
-    assert_eq!(launcher.launched.lock().unwrap().last(), Some(&WorkerName::of(waits, 1)));
+    assert_eq!(launcher.launched.lock().unwrap().last(), Some(&name(waits, 1)));
 }

@@ -11,13 +11,11 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use millstream_blob::{Blobs, LogKey, LogStream};
-use millstream_launch::{
-    ClaimedRun, ControlPlane, LaunchError, LocalLauncher, ProcessLauncher, RunLauncher,
-};
+use millstream_launch::{ControlPlane, LaunchError, LocalLauncher, ProcessLauncher, RunLauncher};
 use millstream_model::worker_api::{Assignment, RunToken};
 use millstream_model::{
-    CommandLine, CommandStep, PipesConfig, RetryPolicy, RunId, RunPlan, StepConfig, StepLimits,
-    StepPlan, StepSources, TenantDef, TenantId, Timestamp,
+    ClaimedRun, CommandLine, CommandStep, PipesConfig, RetryPolicy, RunId, RunPlan, StepConfig,
+    StepLimits, StepPlan, StepSources, TenantDef, TenantId, Timestamp,
 };
 use millstream_worker::{HttpControlPlane, Supervisor, Worker, WorkerSettings};
 use tempfile::TempDir;
@@ -31,8 +29,11 @@ fn claimed(random: u8) -> ClaimedRun {
         tenant: TenantId::default_tenant(),
         run: RunId::new(Timestamp::from_micros(1_000_000), [random; 10]),
         epoch: 3,
-        token: RunToken::new("secret-token".to_owned()),
     }
+}
+
+fn token() -> RunToken {
+    RunToken::new("secret-token".to_owned())
 }
 
 /// A run of one line for the shell.
@@ -113,7 +114,7 @@ async fn r016_two_runs_have_a_process_each_and_no_environment_of_another() {
     let server = Server::start(vec![assignment(&one, line), assignment(&two, line)]).await;
     let launcher = process_launcher(folder.path(), server.url());
     for run in [&one, &two] {
-        let name = launcher.launch(run.clone()).await.unwrap();
+        let name = launcher.launch(run.clone(), token()).await.unwrap();
         assert_eq!(name.as_str(), format!("run-{}-3", run.run));
     }
     server.heard("run_succeeded", 2).await;
@@ -135,9 +136,9 @@ async fn launching_the_same_epoch_again_starts_nothing() {
     let run = claimed(1);
     let server = Server::start(vec![assignment(&run, "true")]).await;
     let launcher = process_launcher(folder.path(), server.url());
-    launcher.launch(run.clone()).await.unwrap();
+    launcher.launch(run.clone(), token()).await.unwrap();
     server.heard("run_succeeded", 1).await;
-    launcher.launch(run.clone()).await.unwrap();
+    launcher.launch(run.clone(), token()).await.unwrap();
     let names: Vec<_> = std::fs::read_dir(folder.path().join("workers")).unwrap().collect();
     assert_eq!(names.len(), 1);
     assert_eq!(server.assignments_given(), 1);
@@ -149,7 +150,7 @@ async fn a_worker_whose_server_does_not_answer_at_first_asks_again() {
     let run = claimed(1);
     let server = Server::start_after(2, vec![assignment(&run, "true")]).await;
     let launcher = process_launcher(folder.path(), server.url());
-    launcher.launch(run).await.unwrap();
+    launcher.launch(run, token()).await.unwrap();
     server.heard("run_succeeded", 1).await;
     assert_eq!(server.assignments_given(), 1);
 }
@@ -159,10 +160,10 @@ async fn a_program_that_does_not_start_fails_the_launch_and_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let mut launcher = process_launcher(folder.path(), "http://127.0.0.1:1".to_owned());
     launcher.program = folder.path().join("no_such_program");
-    let error = launcher.launch(claimed(1)).await.unwrap_err();
+    let error = launcher.launch(claimed(1), token()).await.unwrap_err();
     assert!(matches!(error, LaunchError::Process { .. }), "{error}");
     launcher.program = PathBuf::from(WORKER);
-    launcher.launch(claimed(1)).await.unwrap();
+    launcher.launch(claimed(1), token()).await.unwrap();
 }
 
 /// A launcher of tasks that talk to `server`.
@@ -173,9 +174,8 @@ fn local_launcher(folder: &TempDir, server: &Server) -> LocalLauncher {
     settings.beat_every = Duration::from_hours(1);
     let supervisor = Supervisor::new(program, Vec::new());
     let worker = Worker::new(settings, supervisor, Blobs::folder(folder.path().to_owned()));
-    let token = RunToken::new("secret-token".to_owned());
     let control: Arc<dyn ControlPlane> =
-        Arc::new(HttpControlPlane::new(&server.url(), token).unwrap());
+        Arc::new(HttpControlPlane::new(&server.url(), token()).unwrap());
     LocalLauncher::new(worker, control)
 }
 
@@ -185,8 +185,8 @@ async fn a_local_run_that_is_launched_twice_runs_once_and_can_be_canceled_at_onc
     let run = claimed(1);
     let server = Server::start(vec![assignment(&run, "sleep 60")]).await;
     let launcher = local_launcher(&folder, &server);
-    let first = RunLauncher::launch(&launcher, run.clone()).await.unwrap();
-    let second = RunLauncher::launch(&launcher, run.clone()).await.unwrap();
+    let first = RunLauncher::launch(&launcher, run.clone(), token()).await.unwrap();
+    let second = RunLauncher::launch(&launcher, run.clone(), token()).await.unwrap();
     assert_eq!(first, second);
     server.heard("step_started", 1).await;
     launcher.cancel(run.run);
@@ -198,7 +198,7 @@ async fn a_local_run_that_is_launched_twice_runs_once_and_can_be_canceled_at_onc
 async fn a_control_plane_that_gives_no_assignment_fails_the_launch() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(Vec::new()).await;
-    let error = RunLauncher::launch(&local_launcher(&folder, &server), claimed(9)).await;
+    let error = RunLauncher::launch(&local_launcher(&folder, &server), claimed(9), token()).await;
     assert!(matches!(error, Err(LaunchError::Assignment { .. })));
 }
 
@@ -219,7 +219,7 @@ async fn shutting_down_reports_nothing_and_gives_runs_back_when_their_processes_
     let line = "(sleep 60 &); kill -STOP $PPID; echo $PPID > new; mv new supervisor; sleep 60";
     let server = Server::start(vec![assignment(&run, line)]).await;
     let launcher = local_launcher(&folder, &server);
-    RunLauncher::launch(&launcher, run.clone()).await.unwrap();
+    RunLauncher::launch(&launcher, run.clone(), token()).await.unwrap();
     let supervisor = folder.path().join("supervisor");
     let begun = async {
         while !supervisor.exists() {

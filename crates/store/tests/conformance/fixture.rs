@@ -87,7 +87,11 @@ pub(crate) async fn hold_lease(store: &Store, name: &str, holder: &str) -> i64 {
 }
 
 /// A queued run that the daemon `d` has claimed for the first time.
-pub(crate) async fn claimed(store: &Store, tenant: &TenantId, run: RunId) -> live::ClaimedRun {
+pub(crate) async fn claimed(
+    store: &Store,
+    tenant: &TenantId,
+    run: RunId,
+) -> millstream_model::ClaimedRun {
     queue(store, tenant, run).await;
     let fence = match store.lease("queue").await.unwrap() {
         Some(lease) => lease.fence,

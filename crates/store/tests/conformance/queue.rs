@@ -1,8 +1,8 @@
 //! The queue, the leases and the fences of workers.
 
-use millstream_model::{HoldReason, LimitFrom, RunId, RunStatus, TenantId};
+use millstream_model::{ClaimedRun, HoldReason, LimitFrom, RunId, RunStatus, TenantId};
 use millstream_store::leases::{self, Lease};
-use millstream_store::live::{self, ClaimedRun, LiveRun};
+use millstream_store::live::{self, LiveRun};
 use millstream_store::{Batch, Store, StoreError};
 
 use crate::conformance;

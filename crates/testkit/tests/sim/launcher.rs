@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use millstream_launch::{ClaimedRun, LaunchError, RunLauncher, WorkerName};
+use millstream_launch::{LaunchError, RunLauncher, WorkerName};
+use millstream_model::ClaimedRun;
+use millstream_model::worker_api::RunToken;
 use millstream_testkit::chance::Chance;
 use millstream_worker::{Canceler, ControlPlane, Entropy, Seams, WorkerSettings, drive};
 
@@ -63,7 +65,7 @@ impl Launcher {
             let fails = strikes(chance, rates.launch_fails);
             (takes, fails, strikes(chance, rates.launch_answer_lost))
         };
-        let name = run.worker_name();
+        let name = WorkerName::of(&run);
         let failed = |what: &'static str| LaunchError::Process {
             name: name.clone(),
             what,
@@ -83,7 +85,7 @@ impl Launcher {
     fn start(&self, run: ClaimedRun) {
         let chance = {
             let mut state = self.state();
-            if !state.names.insert(run.worker_name()) {
+            if !state.names.insert(WorkerName::of(&run)) {
                 return;
             }
             state.chance.fork()
@@ -111,7 +113,7 @@ impl Launcher {
         let (machines, effects) = (self.machines.clone(), self.effects.clone());
         let steps = SimulatedSteps { machines, effects, seed: self.seed };
         let seams = Seams { control: network, clock: Arc::new(clock), entropy: Arc::new(entropy) };
-        let settings = settings(run.worker_name().to_string());
+        let settings = settings(WorkerName::of(&run).to_string());
         let (_canceler, signal) = Canceler::new();
         drive(&settings, &steps, assignment, &seams, signal).await;
     }
@@ -127,7 +129,11 @@ fn settings(name: String) -> WorkerSettings {
 }
 
 impl RunLauncher for Launcher {
-    fn launch(&self, run: ClaimedRun) -> BoxFuture<'_, Result<WorkerName, LaunchError>> {
+    fn launch(
+        &self,
+        run: ClaimedRun,
+        _token: RunToken,
+    ) -> BoxFuture<'_, Result<WorkerName, LaunchError>> {
         self.launch(run).boxed()
     }
 
