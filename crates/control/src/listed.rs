@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use millstream_decide::liveness::unwatched_since;
 use millstream_model::view::RunRow;
-use millstream_model::{HoldReason, Holder, PoolName, RunId, RunStatus, TenantId};
+use millstream_model::{HoldReason, Holder, PoolName, RunId, RunStatus, TenantId, Timestamp};
 use millstream_store::runs::RunFilter;
 use millstream_store::slots::SlotRow;
 use millstream_store::steps::StepCounts;
@@ -77,18 +78,23 @@ impl Control {
         Ok(runs)
     }
 
-    /// Says of each of a tenant's `runs` what it waits for while it goes on, and of one that a
+    /// Says of each of a tenant's `runs` what keeps it back while it goes on, and of one that a
     /// limit on all runs holds back which of the tenant's are in progress.
     pub async fn tell_waits(
         &self,
         tenant: &TenantId,
         runs: &mut [RunRow],
     ) -> Result<(), ControlError> {
-        let goes_on = |run: &&mut RunRow| run.status == RunStatus::Started;
-        if runs.iter_mut().any(|run| goes_on(&run)) {
+        if runs.iter().any(has_worker) {
+            let daemons = self.daemons().await?;
             let mut waits = self.waits_for_pools(tenant).await?;
-            for run in runs.iter_mut().filter(goes_on) {
-                run.waits = waits.remove(&run.run_id);
+            for run in runs.iter_mut().filter(|run| has_worker(run)) {
+                let began = run.started_at.unwrap_or(run.queued_at);
+                let waits = waits.remove(&run.run_id);
+                run.waits = match unwatched_since(&daemons, began) {
+                    Some(since) => Some(unwatched_words(since)),
+                    None => waits.filter(|_| run.status == RunStatus::Started),
+                };
             }
         }
         let mut in_progress = None;
@@ -125,9 +131,22 @@ impl Control {
     }
 }
 
+/// Whether a run should have a worker.
+fn has_worker(run: &RunRow) -> bool {
+    matches!(run.status, RunStatus::Starting | RunStatus::Started | RunStatus::Canceling)
+}
+
+/// That nobody would notice the loss of a run's worker.
+fn unwatched_words(since: Timestamp) -> String {
+    format!(
+        "no daemon has given a sign of life since {since}, so that nobody notices whether its \
+         worker lives: a server that starts sees to it"
+    )
+}
+
 #[cfg(test)]
 mod tests {
-    use millstream_model::{Cause, Timestamp};
+    use millstream_model::Cause;
 
     use super::*;
 

@@ -68,6 +68,16 @@ fn daemon(
     DaemonRow { name: name.to_owned(), state, loops }
 }
 
+/// When a daemon last gave a sign of life, where none lives that would notice the loss of a run's
+/// worker; `None` where one does, where none is known of, or where the run began after that: then
+/// somebody else has begun it.
+pub fn unwatched_since(daemons: &[DaemonRow], began: Timestamp) -> Option<Timestamp> {
+    let is_gone = |daemon: &DaemonRow| daemon.state == LoopState::Gone;
+    let loops = daemons.iter().flat_map(|daemon| &daemon.loops);
+    let newest = loops.map(|one| one.beat_at).max()?;
+    (daemons.iter().all(is_gone) && began <= newest).then_some(newest)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,6 +131,16 @@ mod tests {
     fn a_daemon_whose_process_is_known_to_have_ended_is_gone_at_once() {
         let beats = [LoopBeat { is_over: true, ..beat("a", "queue", 99) }];
         assert_eq!(states(&beats)[0].1, LoopState::Gone);
+    }
+
+    #[test]
+    fn a_run_is_unwatched_once_all_daemons_are_gone_unless_it_began_after_that() {
+        let at = |second: i64| Timestamp::from_micros(second * 1_000_000);
+        let seen = |now: i64| standing(&[beat("a", "queue", 10)], &BTreeMap::new(), at(now));
+        assert_eq!(unwatched_since(&seen(20), at(5)), None, "it lives");
+        assert_eq!(unwatched_since(&seen(90), at(5)), Some(at(10)));
+        assert_eq!(unwatched_since(&seen(90), at(50)), None, "somebody else has begun it");
+        assert_eq!(unwatched_since(&[], at(5)), None, "nobody is known of");
     }
 
     #[test]

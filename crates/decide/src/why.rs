@@ -101,13 +101,15 @@ fn run_answer(facts: &RunFacts) -> String {
             }
             None => "It is queued, and nothing holds it: it starts at the next look.".to_owned(),
         },
-        RunStatus::Starting => format!("It is being given to worker {}.", run.epoch),
+        RunStatus::Starting => format!("It is being given to worker {}{}.", run.epoch, kept(run)),
         RunStatus::Started => {
             let told = run.waits.is_none().then(|| waits(&facts.steps).next()).flatten();
             let more = told.map_or_else(String::new, |text| format!("; {text}"));
             format!("It runs: {}{more}.", over_words(run))
         }
-        RunStatus::Canceling => "It is being canceled: its worker stops the steps.".to_owned(),
+        RunStatus::Canceling => {
+            format!("It is being canceled: its worker stops the steps{}.", kept(run))
+        }
         RunStatus::Success => "It succeeded.".to_owned(),
         RunStatus::Canceled => match canceled_by(&facts.events) {
             Some(name) => format!("It was canceled by {name}."),
@@ -119,8 +121,12 @@ fn run_answer(facts: &RunFacts) -> String {
 
 /// How much of a run that goes on is over, and what keeps it back.
 pub(super) fn over_words(run: &RunRow) -> String {
-    let over = format!("{} of {} steps are over", run.steps_over, run.steps_total);
-    run.waits.iter().fold(over, |over, waits| format!("{over}; {waits}"))
+    format!("{} of {} steps are over{}", run.steps_over, run.steps_total, kept(run))
+}
+
+/// What keeps a run back that has a worker, where that is known.
+pub(super) fn kept(run: &RunRow) -> String {
+    run.waits.as_ref().map_or_else(String::new, |waits| format!("; {waits}"))
 }
 
 fn failure_answer(facts: &RunFacts) -> String {

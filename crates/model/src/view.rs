@@ -48,7 +48,8 @@ pub struct RunRow {
     pub steps_over: u32,
     /// Why it waits, while it is queued.
     pub hold: Option<HoldReason>,
-    /// What keeps it back while it goes on, where that is known: a step that waits for a pool.
+    /// What keeps it back while it goes on, where that is known: a step that waits for a pool, or
+    /// that no daemon lives.
     #[serde(default)]
     pub waits: Option<String>,
     /// Why it failed, when it did.

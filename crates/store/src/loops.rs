@@ -41,7 +41,8 @@ pub struct StoredLoop {
 }
 
 /// Stores when `loops` last got around, and forgets the daemons that were silent since `forget`: a
-/// loop that hangs is known as long as another of its daemon gets around.
+/// loop that hangs is known as long as another of its daemon gets around. Who has no loops forgets
+/// nobody.
 pub fn keep(loops: &[StoredLoop], forget: Timestamp) -> Batch {
     let micros = |length: Duration| i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
     let rows: Vec<_> = loops
@@ -49,6 +50,9 @@ pub fn keep(loops: &[StoredLoop], forget: Timestamp) -> Batch {
         .map(|it| (&it.daemon, &it.name, micros(it.silence_max), it.beat_at.as_micros()))
         .collect();
     let mut batch = Batch::new(Scope::Instance);
+    if loops.is_empty() {
+        return batch;
+    }
     batch.push(&KEEP_LOOPS, vec![json(&rows)], Expect::Any);
     batch.push(&FORGET_LOOPS, vec![forget.into()], Expect::Any);
     batch

@@ -8,6 +8,7 @@ use crate::crashes::scenes::{TICKS, check_ticks};
 use crate::database::Database;
 use crate::process;
 use crate::project::{Project, wait_for};
+use crate::queue::time;
 use crate::server::Server;
 
 /// How long a daemon may be silent.
@@ -199,4 +200,34 @@ fn g5_r003_a_daemon_that_wakes_after_its_leases_were_taken_changes_nothing() {
     check_ticks(&second, "one stood still");
     check_ticks(&first, "one stood still");
     println!("G5: postgres: 1 daemon stopped, replaced and woken: 0 ticks missed, 0 double");
+}
+
+const SITS: &str = r#"
+jobs:
+  sit: { nodes: [{ id: a, type: command, config: { command: "sleep 60" } }] }
+"#;
+
+#[test]
+fn a_run_whose_server_was_killed_says_since_when_no_daemon_lives() {
+    let project = Project::with(SITS).variable("MILLSTREAM_LEASE", "1s");
+    let server = project.serve();
+    let run = server.queue(("default", "sit"), 1).remove(0);
+    let began = wait_for("it goes on", || {
+        time(&server.get(&format!("/default/api/v1/runs/{run}")), "started_at")
+    });
+    wait_for("a later sign of life", || {
+        let daemons = server.get("/api/v1/daemons");
+        let loops = daemons["daemons"][0]["loops"].as_array()?.clone();
+        loops.iter().any(|one| time(one, "beat_at") > Some(began)).then_some(())
+    });
+    let said = "no daemon has given a sign of life since 20";
+    assert!(!project.run(&["why", &run]).out.contains(said));
+    server.kill();
+    // The second time as well: no command takes the daemon's place.
+    for _ in 0..2 {
+        let why = project.run(&["why", &run]).out;
+        assert!(why.contains(&format!("It runs: 0 of 1 steps are over; {said}")), "{why}");
+    }
+    let listed = project.run(&["run", "list"]).out;
+    assert!(listed.contains(said), "{listed}");
 }

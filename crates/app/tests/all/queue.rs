@@ -97,7 +97,7 @@ fn r015_a_run_that_finds_the_system_idle_is_launched_within_two_intervals() {
     assert!(latency.unsigned_abs() < Duration::from_secs(4), "{over}");
 }
 
-fn time(run: &Value, key: &str) -> Option<jiff::Timestamp> {
+pub(crate) fn time(run: &Value, key: &str) -> Option<jiff::Timestamp> {
     run[key].as_str().map(|text| text.parse().unwrap())
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use millstream_control::{QueueLimits, QueueWatch, RunFilter};
+use millstream_control::{LoopSaid, QueueLimits, QueueWatch, RunFilter};
 use millstream_model::{FileManifest, LimitScope, PoolDef, QueueDef, TenantId};
 use millstream_testkit::definitions::{file_of_jobs, job, op, with_tenants};
 
@@ -121,4 +121,26 @@ async fn a_limit_that_definitions_have_raised_says_so_and_names_the_run_in_progr
         runs[1].short()
     );
     assert_eq!(row.hold.unwrap().to_string(), why);
+}
+
+#[tokio::test]
+async fn a_run_in_progress_says_that_no_daemon_lives_that_would_miss_its_worker() {
+    let tenant = TenantId::default_tenant();
+    let bench = Bench::of(file_of_jobs(vec![job("etl", vec![op("a", &[])])])).await;
+    let said =
+        LoopSaid { name: "losses", silence_max: 2 * TIME_TO_LIVE, silent_for: Duration::ZERO };
+    let run = bench.started("etl").await.run().to_string();
+    bench.clock.advance(Duration::from_secs(1));
+    bench.control.begin_loops("one", &[said]).await.unwrap();
+    let last = bench.control.now();
+    bench.clock.advance(TIME_TO_LIVE);
+    let why = async || bench.control.why(&tenant, &run).await.unwrap().answer;
+    assert_eq!(why().await, "It runs: 0 of 1 steps are over.");
+    bench.clock.advance(2 * TIME_TO_LIVE);
+    let gone = format!("no daemon has given a sign of life since {last}, so that nobody notices");
+    let answer = why().await;
+    assert!(answer.starts_with(&format!("It runs: 0 of 1 steps are over; {gone}")), "{answer}");
+    let later = bench.started("etl").await.run();
+    let row = bench.control.run_view(&tenant, later).await.unwrap().run;
+    assert_eq!(row.waits, None, "another has begun it");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use millstream_model::view::{RunRow, ScheduleRow, SwitchWord};
 use millstream_model::{RunStatus, TickRow, TickStatus, Timestamp, shell_word};
 
-use super::{Because, Why, because, over_words};
+use super::{Because, Why, because, kept, over_words};
 
 /// How long after its time a tick that nobody has decided is called late.
 const LATE: Duration = Duration::from_secs(5);
@@ -136,9 +136,9 @@ pub(super) fn run_words(run: &RunRow) -> Option<String> {
             Some(hold) => format!("run {short} waits: {hold}"),
             None => format!("run {short} waits in the queue"),
         },
-        RunStatus::Starting => format!("run {short} is being given to a worker"),
+        RunStatus::Starting => format!("run {short} is being given to a worker{}", kept(run)),
         RunStatus::Started => format!("run {short} goes on: {}", over_words(run)),
-        RunStatus::Canceling => format!("run {short} is being canceled"),
+        RunStatus::Canceling => format!("run {short} is being canceled{}", kept(run)),
         RunStatus::Canceled => format!("run {short} was canceled"),
         RunStatus::Failure => {
             let reason = run.failure.as_deref().unwrap_or("no reason is stored");
