@@ -45,6 +45,7 @@ pub(super) async fn run(folder: &Path, port: u16, exit: bool) -> Result<(), AppE
         "DAGS_DIR" | "DAGS_ENABLED" | "MILLSTREAM_DATABASE_URL" => None,
         other => std::env::var(other).ok(),
     });
+    output::warnings(false, &settings.warnings);
     check_free(folder, &settings)?;
     unpack(folder)?;
     let (served, address) = Served::listen(settings, port).await?;
