@@ -9,6 +9,9 @@ const KEYS_MAX: usize = 1_000_000;
 /// How many keys a message about a wrong one lists.
 const NEAR_MAX: usize = 5;
 
+/// How like a wrong key, from 0 to 1, one has to be to be listed.
+const NEAR_LEAST: f64 = 0.6;
+
 /// Most keys that are compared with a wrong one.
 const COMPARED_MAX: usize = 10_000;
 
@@ -154,6 +157,7 @@ fn likely(key: &PartitionKey, keys: &[PartitionKey]) -> Vec<PartitionKey> {
         .iter()
         .take(COMPARED_MAX)
         .map(|other| (strsim::jaro_winkler(key.as_str(), other.as_str()), other))
+        .filter(|(likeness, _)| *likeness >= NEAR_LEAST)
         .collect();
     ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
     ranked.into_iter().take(NEAR_MAX).map(|(_, key)| key.clone()).collect()

@@ -146,6 +146,7 @@ fn r034_near_keys_are_the_likely_ones_or_the_nearer_end_of_time() {
     let now = time("2025-07-10T12:00:00Z");
     let grains = PartitionsDef::Static { keys: ["day", "week", "month"].map(key).into() };
     assert_eq!(grains.near(&key("days"), now)[0], key("day"));
+    assert_eq!(texts(&grains.near(&key("bos"), now)), [""; 0]);
     let days = PartitionsDef::TimeWindow(windows_since(Cadence::Daily, "2025-07-01", "UTC"));
     assert_eq!(texts(&days.near(&key("2020-01-01"), now)), ["2025-07-01"]);
     assert_eq!(texts(&days.near(&key("2030-01-01"), now)), ["2025-07-09"]);
