@@ -217,7 +217,7 @@ impl Control {
         }
         let ticked = match tick.status {
             TickStatus::Launched => SensorTicked::Launched(runs.len()),
-            TickStatus::Skipped => SensorTicked::Skipped,
+            TickStatus::Skipped | TickStatus::Synced => SensorTicked::Skipped,
             TickStatus::Failed => SensorTicked::Failed,
         };
         let sensor = (tenant.clone(), asking.def.name.clone());
@@ -293,6 +293,7 @@ impl Control {
         let is_hard = |warning: &TickWarning| warning.code != ErrorCode::RunKeyKnown;
         if !runs.is_empty() {
             tick.status = TickStatus::Launched;
+            tick.skipped = beside_runs(&outcome, &draft);
         } else if let Some(at) = draft.warnings.iter().position(is_hard) {
             // Nothing of it could be done, so that it is tried again with the same cursor.
             tick.status = TickStatus::Failed;
@@ -301,7 +302,11 @@ impl Control {
             tick.warnings = draft.warnings;
             return Ok(Settling { tick, runs, outcome });
         } else {
-            tick.skipped = Some(why_nothing(&outcome, &draft, is_off));
+            let reason = why_nothing(&outcome, &draft, is_off);
+            if reason.is_change() {
+                tick.status = TickStatus::Synced;
+            }
+            tick.skipped = Some(reason);
         }
         tick.warnings = draft.warnings;
         Ok(Settling { tick, runs, outcome })
@@ -318,6 +323,16 @@ fn wait_after(def: &SensorDef, settling: &Settling) -> Duration {
     }
 }
 
+/// What a tick that requests runs left out, or did to partitions.
+fn beside_runs(outcome: &Outcome, draft: &Draft) -> Option<SkipReason> {
+    let changed = outcome.skipped.clone().filter(SkipReason::is_change);
+    changed.or_else(|| draft.unfit.as_ref().map(none_fits))
+}
+
+fn none_fits((count, first): &(u32, String)) -> SkipReason {
+    SkipReason::NoneFits { count: *count, first: first.clone() }
+}
+
 /// Why a tick that did not fail requests nothing.
 fn why_nothing(outcome: &Outcome, draft: &Draft, is_off: bool) -> SkipReason {
     if let Some(said) = &outcome.skipped {
@@ -327,7 +342,7 @@ fn why_nothing(outcome: &Outcome, draft: &Draft, is_off: bool) -> SkipReason {
         return SkipReason::JobDisabled {};
     }
     match &draft.unfit {
-        Some((count, first)) => SkipReason::NoneFits { count: *count, first: first.clone() },
+        Some(unfit) => none_fits(unfit),
         None if draft.warnings.is_empty() => SkipReason::NoNews {},
         None => SkipReason::Requested {},
     }

@@ -326,7 +326,8 @@ impl Control {
             for (tick, _) in stored.iter().flat_map(|one| &one.ticks) {
                 match tick.status {
                     TickStatus::Launched => pass.launched += 1,
-                    TickStatus::Skipped => pass.skipped += 1,
+                    // No schedule changes partitions.
+                    TickStatus::Skipped | TickStatus::Synced => pass.skipped += 1,
                     TickStatus::Failed => pass.failed += 1,
                 }
             }

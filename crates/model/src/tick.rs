@@ -36,6 +36,8 @@ pub struct TickSource {
 pub enum TickStatus {
     /// It requested runs.
     Launched,
+    /// It requested no run, and added or removed keys of partitions.
+    Synced,
     /// It requested nothing, for a reason.
     Skipped,
     /// It should have requested runs and could not.
@@ -102,7 +104,7 @@ pub enum SkipReason {
         /// Why the first of them does not fit.
         first: String,
     },
-    /// It changed partitions and requested no run.
+    /// It looked after partitions.
     Synced {
         /// How many keys were added.
         added: u32,
@@ -123,6 +125,13 @@ pub enum SkipReason {
         /// Its words.
         reason: String,
     },
+}
+
+impl SkipReason {
+    /// Whether keys of partitions were added or removed.
+    pub fn is_change(&self) -> bool {
+        matches!(self, Self::Synced { added, deleted, .. } if added + deleted > 0)
+    }
 }
 
 /// Something about one wanted run that kept it from being requested; the others are.
@@ -148,7 +157,7 @@ pub struct TickRow {
     pub decided_at: Timestamp,
     /// What came of it.
     pub status: TickStatus,
-    /// Why nothing was requested, if nothing was.
+    /// Why nothing was requested, if nothing was; beside runs, what was left out or done as well.
     pub skipped: Option<SkipReason>,
     /// Why it failed, if it did.
     pub error: Option<TickWarning>,
@@ -188,8 +197,9 @@ impl TickRow {
     }
 }
 
-const STATUSES: [(TickStatus, &str); 3] = [
+const STATUSES: [(TickStatus, &str); 4] = [
     (TickStatus::Launched, "LAUNCHED"),
+    (TickStatus::Synced, "SYNCED"),
     (TickStatus::Skipped, "SKIPPED"),
     (TickStatus::Failed, "FAILED"),
 ];

@@ -293,6 +293,21 @@ async fn r122_a_run_with_another_graph_is_skipped_and_the_tick_says_why() {
     let run = world.launch("sec_materialize", json!({ "graph_id": "sec" }), &[]).await;
     world.succeed(run).await;
     assert_eq!(world.events().await, [SensorTicked::Launched(1)]);
+    assert_eq!(world.last("after").await.skipped, None);
+}
+
+#[tokio::test]
+async fn a_tick_that_requests_runs_says_what_it_left_out_beside_them() {
+    let mut world = World::of(&chain()).await;
+    world.events().await;
+    for graph in ["roboinvestor", "sec", "other"] {
+        let run = world.launch("sec_materialize", json!({ "graph_id": graph }), &[]).await;
+        world.succeed(run).await;
+    }
+    assert_eq!(world.events().await, [SensorTicked::Launched(1)]);
+    let said = world.last("after").await.skipped.unwrap().to_string();
+    assert!(said.starts_with("its condition does not hold for run "), "{said}");
+    assert!(said.ends_with(" (and 1 more)"), "{said}");
 }
 
 #[tokio::test]
@@ -641,10 +656,14 @@ async fn r027_partitions_follow_their_source_and_what_was_made_of_removed_ones_s
     assert_eq!(made[0].partition.as_ref().unwrap().as_str(), "s4", "history stays");
     world.bench.clock.advance(std::time::Duration::from_mins(5));
     world.answer(rows(5)).await;
-    assert_eq!(
-        world.last("sync").await.skipped.unwrap().to_string(),
-        "partitions: added=1 deleted=0 total=5"
-    );
+    let tick = world.last("sync").await;
+    assert_eq!(tick.skipped.unwrap().to_string(), "partitions: added=1 deleted=0 total=5");
+    assert_eq!(tick.status, TickStatus::Synced);
+    world.bench.clock.advance(std::time::Duration::from_mins(5));
+    world.answer(rows(5)).await;
+    let tick = world.last("sync").await;
+    assert_eq!(tick.skipped.unwrap().to_string(), "partitions: added=0 deleted=0 total=5");
+    assert_eq!(tick.status, TickStatus::Skipped);
 }
 
 #[tokio::test]

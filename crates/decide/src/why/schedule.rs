@@ -103,8 +103,18 @@ pub(super) fn tick_words(tick: &TickRow) -> String {
 /// What became of a tick.
 pub(super) fn outcome_words(tick: &TickRow) -> String {
     match tick.status {
-        TickStatus::Launched if tick.requested == 1 => "requested 1 run".to_owned(),
-        TickStatus::Launched => format!("requested {} runs", tick.requested),
+        TickStatus::Launched => {
+            let runs = match tick.requested {
+                1 => "requested 1 run".to_owned(),
+                many => format!("requested {many} runs"),
+            };
+            let beside = tick.skipped.as_ref().map(|beside| format!("; {beside}"));
+            format!("{runs}{}", beside.unwrap_or_default())
+        }
+        TickStatus::Synced => match &tick.skipped {
+            Some(changed) => format!("changed {changed}"),
+            None => "changed partitions".to_owned(),
+        },
         TickStatus::Skipped => match &tick.skipped {
             Some(reason) => format!("was skipped: {reason}"),
             None => "was skipped: no reason is stored".to_owned(),

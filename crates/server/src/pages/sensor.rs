@@ -179,13 +179,14 @@ fn lag(stand: &SensorStand, now: Timestamp) -> String {
 
 fn test_line(test: &SensorTest) -> TestLine {
     let tick = &test.tick;
+    let runs = format::plural(tick.requests.len() as u64, "run", "runs");
     let says = match (&tick.skipped, &tick.error) {
+        (Some(beside), _) if !tick.requests.is_empty() => {
+            format!("{runs} would be requested; {beside}")
+        }
         (Some(reason), _) => format!("no run would be requested: {reason}"),
         (None, Some(error)) => error.message.clone(),
-        (None, None) => {
-            let runs = format::plural(tick.requests.len() as u64, "run", "runs");
-            format!("{runs} would be requested")
-        }
+        (None, None) => format!("{runs} would be requested"),
     };
     let mut lines: Vec<String> = tick
         .requests

@@ -91,6 +91,7 @@ impl Badge {
     pub fn tick(status: TickStatus) -> Self {
         match status {
             TickStatus::Launched => Self::new(Glyph::Ok, "Launched"),
+            TickStatus::Synced => Self::new(Glyph::Synced, "Synced"),
             TickStatus::Skipped => Self::new(Glyph::Skipped, "Skipped"),
             TickStatus::Failed => Self::new(Glyph::Failed, "Failed"),
         }
@@ -154,11 +155,11 @@ mod tests {
 
     #[test]
     fn statuses_differ_in_shape_and_word_and_not_by_colour_alone() {
-        use {FileState as F, PartitionState as P};
+        use {FileState as F, PartitionState as P, TickStatus as T};
         distinct(&RunStatus::ALL.map(Badge::run));
         distinct(&StepStatus::ALL.map(Badge::step));
         distinct(&[P::Failed, P::Running, P::Missing, P::Materialized].map(Badge::partition));
-        distinct(&[TickStatus::Launched, TickStatus::Skipped, TickStatus::Failed].map(Badge::tick));
+        distinct(&[T::Launched, T::Synced, T::Skipped, T::Failed].map(Badge::tick));
         distinct(&[F::Live, F::LastGood, F::Broken, F::Stale, F::Deleted].map(Badge::file));
     }
 

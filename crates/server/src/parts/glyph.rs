@@ -30,6 +30,8 @@ pub enum Glyph {
     Running,
     /// A bare check.
     Ok,
+    /// A plus above a minus.
+    Synced,
     /// A double chevron.
     Skipped,
     /// A struck circle.
@@ -78,7 +80,7 @@ impl Tone {
 
 impl Glyph {
     /// Every shape.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Failed,
         Self::Retrying,
         Self::Late,
@@ -90,6 +92,7 @@ impl Glyph {
         Self::Starting,
         Self::Running,
         Self::Ok,
+        Self::Synced,
         Self::Skipped,
         Self::Cancelled,
         Self::Cancelling,
@@ -111,6 +114,7 @@ impl Glyph {
             Self::Starting => "starting",
             Self::Running => "running",
             Self::Ok => "ok",
+            Self::Synced => "synced",
             Self::Skipped => "skipped",
             Self::Cancelled => "cancelled",
             Self::Cancelling => "cancelling",
@@ -127,7 +131,7 @@ impl Glyph {
             Self::Stale => Tone::Stale,
             Self::Blocked | Self::Queued | Self::Planned | Self::Starting => Tone::Wait,
             Self::Running => Tone::Run,
-            Self::Ok => Tone::Ok,
+            Self::Ok | Self::Synced => Tone::Ok,
             Self::Skipped | Self::Cancelled | Self::Cancelling | Self::Never | Self::Paused => {
                 Tone::None
             }

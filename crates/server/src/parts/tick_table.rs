@@ -3,7 +3,7 @@
 
 use askama::Template;
 use millstream_model::view::SwitchWord;
-use millstream_model::{TenantId, TickRow};
+use millstream_model::{TenantId, TickRow, TickStatus};
 
 use crate::format::{self, Moment};
 use crate::link;
@@ -82,7 +82,12 @@ fn line(tenant: &TenantId, tick: &TickRow, name: TickName) -> TickLine {
 pub fn why(tick: &TickRow) -> String {
     let why = tick.skipped.as_ref().map(ToString::to_string);
     let why = why.or_else(|| tick.error.as_ref().map(|error| error.message.clone()));
-    why.unwrap_or_else(|| format::plural(u64::from(tick.requested), "run", "runs"))
+    let runs = || format::plural(u64::from(tick.requested), "run", "runs");
+    match why {
+        Some(beside) if tick.status == TickStatus::Launched => format!("{}; {beside}", runs()),
+        Some(why) => why,
+        None => runs(),
+    }
 }
 
 /// `what` with who has switched it, where somebody has.
