@@ -267,6 +267,17 @@ pub enum ControlError {
         kind: String,
     },
 
+    /// A sensor that is off does not tick.
+    #[error(
+        "sensor {sensor} is off, and does not tick: `millstream sensor start {word}` switches it on"
+    )]
+    SensorOff {
+        /// The sensor.
+        sensor: String,
+        /// Its name as a word of a command.
+        word: String,
+    },
+
     /// Too much at once.
     #[error("{count} {what} at once are more than the limit of {limit}")]
     TooMany {
@@ -341,6 +352,7 @@ impl ControlError {
             Self::ReportKeyKnown { .. } => ErrorCode::ReportKeyKnown,
             Self::ScheduleUnknown { .. } => ErrorCode::ScheduleUnknown,
             Self::SensorUnknown { .. } => ErrorCode::SensorUnknown,
+            Self::SensorOff { .. } => ErrorCode::SensorAsk,
             Self::Condition(_) => ErrorCode::DefinitionTemplate,
             Self::ScheduleContended { .. }
             | Self::SensorContended { .. }

@@ -33,6 +33,7 @@ pub struct SensorAsking {
     pub cursor: Option<String>,
     /// Its definition.
     pub def: Arc<SensorDef>,
+    pub(crate) enabled: bool,
     pub(crate) manifest: Arc<Manifest>,
     pub(crate) version: ContentHash,
     pub(crate) from: Timestamp,
@@ -96,6 +97,7 @@ impl Control {
             nominal: self.now().max(from.after(TICK)),
             cursor: memory.cursor,
             def: Arc::clone(&sensor.def),
+            enabled: memory.stored.is_on(),
             manifest: Arc::clone(manifest),
             version: sensor.version.clone(),
             from,

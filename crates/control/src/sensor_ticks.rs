@@ -246,10 +246,12 @@ impl Control {
                 error: tick.error,
                 warnings: tick.warnings,
                 requests: runs.into_iter().map(request).collect(),
+                enabled: asking.enabled,
             },
             cursor_before: asking.cursor.clone(),
             cursor_after: outcome.cursor,
             partitions: outcome.partitions,
+            output: String::new(),
         })
     }
 

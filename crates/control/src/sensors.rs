@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use millstream_model::view::{SensorLag, SensorRow, SensorStand};
 use millstream_model::{
     CURSOR_MAX, Manifest, ScheduleTarget, SensorQuestion, TenantId, TickKind, TickRow, Timestamp,
+    shell_word,
 };
 use millstream_store::StoreError;
 use millstream_store::sensors;
@@ -137,9 +138,28 @@ impl Control {
         name: &str,
     ) -> Result<String, ControlError> {
         let row = self.sensor_view(tenant, name).await?;
-        self.stored_sensor(&row).await?;
-        let sensor = (tenant, tick_source(&row.location, name));
-        self.ask_daemon("sensor_test", &serde_json::json!(sensor)).await
+        self.ask_about_sensor("sensor_test", &row).await
+    }
+
+    /// Asks a daemon to have a sensor tick now, whenever it is due; returns the request's id, whose
+    /// answer can be waited for.
+    pub async fn ask_for_sensor_tick(
+        &self,
+        tenant: &TenantId,
+        name: &str,
+    ) -> Result<String, ControlError> {
+        let row = self.sensor_view(tenant, name).await?;
+        if !row.enabled {
+            let (sensor, word) = (name.to_owned(), shell_word(name));
+            return Err(ControlError::SensorOff { sensor, word });
+        }
+        self.ask_about_sensor("sensor_tick", &row).await
+    }
+
+    async fn ask_about_sensor(&self, what: &str, row: &SensorRow) -> Result<String, ControlError> {
+        self.stored_sensor(row).await?;
+        let sensor = (&row.tenant, tick_source(&row.location, row.name.as_str()));
+        self.ask_daemon(what, &serde_json::json!(sensor)).await
     }
 
     /// Starts or stops a sensor against its file's word; `None` gives the word back to the file.

@@ -250,6 +250,7 @@ impl Control {
             error: None,
             warnings: Vec::new(),
             requests: Vec::new(),
+            enabled: row.enabled,
         };
         match asked {
             Asked::Nothing(reason) => {

@@ -22,7 +22,7 @@ use crate::pulse::Pulses;
 use crate::rollback::rollback;
 use crate::scan::{SETTLE, ScanReport, scan};
 use crate::senses::Senses;
-use crate::sensors::{SensorLoop, try_sensor};
+use crate::sensors::{SensorLoop, tick_sensor, try_sensor};
 use crate::sweep::FIRST_LOOK;
 use crate::watch::FolderWatch;
 
@@ -452,6 +452,10 @@ impl Daemon {
             "sensor_test" => {
                 let senses = self.senses.as_ref();
                 serde_json::json!(try_sensor(&self.control, senses, &request.body).await)
+            }
+            "sensor_tick" => {
+                let senses = self.senses.as_ref();
+                serde_json::json!(tick_sensor(&self.control, senses, &request.body).await)
             }
             "rollback" => {
                 let blobs = &self.location.blobs;

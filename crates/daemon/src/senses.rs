@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use millstream_control::{Control, FileSeen, SensorAsking, SensorReply};
-use millstream_launch::{Asked, Asker};
+use millstream_launch::{Answered, Asked, Asker};
 use millstream_model::{ErrorCode, FileQuestion, SensorQuestion, TickWarning, Timestamp, chain};
 use millstream_outbound::{Aws, Client, Limits};
 
@@ -42,9 +42,56 @@ pub struct Senses {
 const S3_LIMITS: Limits =
     Limits { connect: Duration::from_secs(10), total: Duration::from_mins(1), answer_max: 1 << 20 };
 
+/// What a sensor's question came to.
+pub(crate) struct Replied {
+    /// The answer, or why there is none.
+    pub(crate) reply: Result<SensorReply, TickWarning>,
+    /// The end of what its program wrote beside the answer.
+    pub(crate) said: String,
+}
+
+impl Replied {
+    /// An answer that no program gave.
+    pub(crate) fn of(reply: Result<SensorReply, TickWarning>) -> Self {
+        Self { reply, said: String::new() }
+    }
+}
+
 impl Senses {
-    /// What is said to a sensor's question, or why nothing is.
-    pub(crate) async fn reply(
+    /// What is said to a sensor's question, or why nothing is, and what its program wrote.
+    pub(crate) async fn reply(&self, control: &Control, asking: &SensorAsking) -> Replied {
+        let question = match &asking.def.question {
+            SensorQuestion::Files(_) => return Replied::of(self.files(control, asking).await),
+            _ => control.question_of(asking),
+        };
+        let question = match question {
+            None => return Replied::of(Ok(SensorReply::None)),
+            Some(Err(warning)) => return Replied::of(Err(warning)),
+            Some(Ok(question)) => question,
+        };
+        let limit = asking.def.timeout.0;
+        let asked = tokio::time::timeout(limit + GRACE, self.asker.ask(question)).await;
+        let Ok(Answered { came, said }) = asked else {
+            let message = format!("it was not answered in {}", asking.def.timeout);
+            return Replied::of(Err(failed(message)));
+        };
+        let reply = match came {
+            Ok(Asked::Answer(value)) => Ok(SensorReply::Value(value)),
+            Ok(Asked::Skipped(reason)) => Ok(SensorReply::Skipped(reason)),
+            Err(error) => {
+                let detail = error.detail.filter(|detail| !detail.trim().is_empty());
+                let message = match detail {
+                    Some(detail) => format!("{}: {}", error.message, one_line(&detail)),
+                    None => error.message,
+                };
+                Err(TickWarning { partition: None, code: error.code, message })
+            }
+        };
+        Replied { reply, said }
+    }
+
+    /// The files that a sensor looks for.
+    async fn files(
         &self,
         control: &Control,
         asking: &SensorAsking,
@@ -65,22 +112,7 @@ impl Senses {
             let walked = walked.unwrap_or_else(|error| Err(format!("the walk broke: {error}")));
             return walked.map(SensorReply::Files).map_err(failed);
         }
-        let Some(question) = control.question_of(asking) else { return Ok(SensorReply::None) };
-        let limit = asking.def.timeout.0;
-        let asked = tokio::time::timeout(limit + GRACE, self.asker.ask(question?)).await;
-        match asked {
-            Ok(Ok(Asked::Answer(value))) => Ok(SensorReply::Value(value)),
-            Ok(Ok(Asked::Skipped(reason))) => Ok(SensorReply::Skipped(reason)),
-            Ok(Err(error)) => {
-                let detail = error.detail.filter(|detail| !detail.trim().is_empty());
-                let message = match detail {
-                    Some(detail) => format!("{}: {}", error.message, one_line(&detail)),
-                    None => error.message,
-                };
-                Err(TickWarning { partition: None, code: error.code, message })
-            }
-            Err(_) => Err(failed(format!("it was not answered in {}", asking.def.timeout))),
-        }
+        Ok(SensorReply::None)
     }
 }
 
@@ -103,7 +135,7 @@ impl Senses {
 }
 
 /// The end of what a program wrote, as one line.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let text = lines.join(" · ");
     let from = text.char_indices().rev().nth(SAID_MAX).map_or(0, |(at, _)| at);

@@ -7,15 +7,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use millstream_control::{Control, Sensor, SensorPass, SensorTicked, SensorWatch, StoreError};
+use millstream_control::{
+    Control, Sensor, SensorAsking, SensorPass, SensorTicked, SensorWatch, StoreError,
+};
 use millstream_model::view::SensorTest;
-use millstream_model::{DaemonAnswer, ErrorCode, TenantId, TickSource, TickWarning};
+use millstream_model::{DaemonAnswer, ErrorCode, TenantId, TickRow, TickSource, TickWarning};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::Settings;
 use crate::pulse::Pulses;
-use crate::senses::Senses;
+use crate::senses::{Replied, Senses, one_line};
 
 /// Questions that are asked at the same time.
 const ASKED_AT_ONCE: usize = 32;
@@ -211,7 +213,11 @@ impl Ticks {
         let Some(asking) = self.control.begin_sensor(tenant, source).await? else {
             return Ok(Asked::Ticked(None));
         };
-        let reply = self.senses.reply(&self.control, &asking).await;
+        let Replied { reply, said } = self.senses.reply(&self.control, &asking).await;
+        if reply.is_ok() && !said.is_empty() {
+            let said = one_line(&said);
+            tracing::info!(%tenant, sensor = source.name, "a sensor's program wrote: {said}");
+        }
         self.control.settle_sensor(&asking, reply).await.map(|ticked| Asked::Ticked(Some(ticked)))
     }
 
@@ -262,28 +268,74 @@ pub(crate) async fn try_sensor(
     senses: Option<&Senses>,
     body: &str,
 ) -> DaemonAnswer<SensorTest> {
-    let (tenant, source): Sensor = match serde_json::from_str(body) {
-        Ok(sensor) => sensor,
-        Err(error) => return DaemonAnswer::failed(ErrorCode::BadRequest, error.to_string()),
+    let (_, asking) = match wished(control, body).await {
+        Ok(wished) => wished,
+        Err((code, message)) => return DaemonAnswer::failed(code, message),
     };
-    let asking = match control.begin_sensor(&tenant, &source).await {
-        Ok(Some(asking)) => asking,
-        Ok(None) => {
-            let message = "the sensor has just changed; try again";
-            return DaemonAnswer::failed(ErrorCode::SensorUnknown, message);
+    let Replied { reply, said } = replied(control, senses, &asking).await;
+    match control.try_sensor(&asking, reply).await {
+        Ok(test) => DaemonAnswer::Done(SensorTest { output: said, ..test }),
+        Err(error) => DaemonAnswer::failed(error.code(), error.to_string()),
+    }
+}
+
+/// The answer to a wish to have a sensor tick now: the tick.
+pub(crate) async fn tick_sensor(
+    control: &Control,
+    senses: Option<&Senses>,
+    body: &str,
+) -> DaemonAnswer<TickRow> {
+    let (sensor, asking) = match wished(control, body).await {
+        Ok(wished) => wished,
+        Err((code, message)) => return DaemonAnswer::failed(code, message),
+    };
+    let ticked = if asking.def.question.reads_store() {
+        control.tick_readers(std::slice::from_ref(&sensor)).await.pop().unwrap_or(Ok(None))
+    } else {
+        let reply = replied(control, senses, &asking).await.reply;
+        control.settle_sensor(&asking, reply).await.map(Some)
+    };
+    let (tenant, TickSource { name, .. }) = &sensor;
+    match ticked {
+        Ok(None | Some(SensorTicked::Replaced)) => {
+            let message = "it ticked by itself meanwhile, or was edited or switched; \
+                           `millstream sensor ticks` shows its ticks";
+            return DaemonAnswer::failed(ErrorCode::SensorAsk, message);
         }
+        Ok(Some(_)) => {}
         Err(error) => return DaemonAnswer::failed(error.code(), error.to_string()),
-    };
-    let reply = match senses {
-        Some(senses) => senses.reply(control, &asking).await,
-        None => Err(TickWarning {
+    }
+    match control.sensor_ticks(tenant, name, None, 1).await.map(|ticks| ticks.into_iter().next()) {
+        Ok(Some(tick)) => DaemonAnswer::Done(tick),
+        Ok(None) => DaemonAnswer::failed(ErrorCode::SensorUnknown, CHANGED),
+        Err(error) => DaemonAnswer::failed(error.code(), error.to_string()),
+    }
+}
+
+/// Why a sensor that was there is not any more.
+const CHANGED: &str = "the sensor has just changed; try again";
+
+/// The sensor that a wish is about, and what it is asked with; or why it cannot be asked.
+async fn wished(
+    control: &Control,
+    body: &str,
+) -> Result<(Sensor, SensorAsking), (ErrorCode, String)> {
+    let sensor: Sensor =
+        serde_json::from_str(body).map_err(|error| (ErrorCode::BadRequest, error.to_string()))?;
+    let begun = control.begin_sensor(&sensor.0, &sensor.1).await;
+    let begun = begun.map_err(|error| (error.code(), error.to_string()))?;
+    let asking = begun.ok_or_else(|| (ErrorCode::SensorUnknown, CHANGED.to_owned()))?;
+    Ok((sensor, asking))
+}
+
+/// What is said to a sensor's question by a daemon that may not be one that asks.
+async fn replied(control: &Control, senses: Option<&Senses>, asking: &SensorAsking) -> Replied {
+    match senses {
+        Some(senses) => senses.reply(control, asking).await,
+        None => Replied::of(Err(TickWarning {
             partition: None,
             code: ErrorCode::SensorAsk,
             message: "this daemon asks nothing".to_owned(),
-        }),
-    };
-    match control.try_sensor(&asking, reply).await {
-        Ok(test) => DaemonAnswer::Done(test),
-        Err(error) => DaemonAnswer::failed(error.code(), error.to_string()),
+        })),
     }
 }

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use millstream_model::StepError;
 use millstream_model::worker_api::Assignment;
-use millstream_worker::{Asked, ControlPlane, Seams, Worker};
+use millstream_worker::{Answered, ControlPlane, Seams, Worker};
 
 /// Asks questions.
 pub trait Asker: Send + Sync {
     /// Asks the one step of `question`. Dropping the future ends what it started.
-    fn ask(&self, question: Assignment) -> BoxFuture<'_, Result<Asked, StepError>>;
+    fn ask(&self, question: Assignment) -> BoxFuture<'_, Answered>;
 }
 
 /// Asks from this process; what runs is a process of its own all the same.
@@ -28,7 +27,7 @@ impl LocalAsker {
 }
 
 impl Asker for LocalAsker {
-    fn ask(&self, question: Assignment) -> BoxFuture<'_, Result<Asked, StepError>> {
+    fn ask(&self, question: Assignment) -> BoxFuture<'_, Answered> {
         Box::pin(async move { self.worker.ask(&question, &self.seams).await })
     }
 }

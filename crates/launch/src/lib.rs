@@ -16,5 +16,5 @@ mod process;
 pub use asker::{Asker, LocalAsker};
 pub use launcher::{LaunchError, RunLauncher, WorkerName};
 pub use local::LocalLauncher;
-pub use millstream_worker::{Asked, ControlPlane, ReportError};
+pub use millstream_worker::{Answered, Asked, ControlPlane, ReportError};
 pub use process::{ProcessLauncher, WorkerOrder};

@@ -136,6 +136,11 @@ pub fn sensor_switch(tenant: &TenantId, name: &SensorName) -> String {
     format!("{}/switch", sensor(tenant, name))
 }
 
+/// Where a sensor's page has it tick now.
+pub fn sensor_tick(tenant: &TenantId, name: &SensorName) -> String {
+    format!("{}/tick", sensor(tenant, name))
+}
+
 /// Where a sensor's page asks what a tick would do.
 pub fn sensor_test(tenant: &TenantId, name: &SensorName) -> String {
     format!("{}/test", sensor(tenant, name))

@@ -123,6 +123,7 @@ routes! {
         => post(ui::schedules::test);
     SensorSwitchForm Form "/{tenant}/sensors/{sensor}/switch" EDITOR => post(ui::sensors::switch);
     SensorTestForm Form "/{tenant}/sensors/{sensor}/test" LAUNCHER => post(ui::sensors::test);
+    SensorTickForm Form "/{tenant}/sensors/{sensor}/tick" LAUNCHER => post(ui::sensors::tick);
     ScanForm Form "/{tenant}/system/scan" EDITOR => post(ui::act::scan);
     RollbackForm Form "/{tenant}/system/files/{file}/rollback" EDITOR => post(ui::act::rollback);
 
@@ -143,6 +144,7 @@ routes! {
     Sensor Get "/{tenant}/api/v1/sensors/{sensor}" VIEWER => get(api::sensors::show);
     SensorTicks Get "/{tenant}/api/v1/sensors/{sensor}/ticks" VIEWER => get(api::sensors::ticks);
     SensorTest Post "/{tenant}/api/v1/sensors/{sensor}/test" LAUNCHER => post(api::sensors::test);
+    SensorTick Post "/{tenant}/api/v1/sensors/{sensor}/tick" LAUNCHER => post(api::sensors::tick);
     SensorSwitch Post "/{tenant}/api/v1/sensors/{sensor}/switch" EDITOR
         => post(api::sensors::switch);
     SensorDeliveries Get "/{tenant}/api/v1/sensors/{sensor}/deliveries" VIEWER

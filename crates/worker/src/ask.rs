@@ -20,6 +20,9 @@ use crate::{Seams, StepRunner as _, Worker};
 /// The most output that is read as an answer.
 const ANSWER_MAX: u64 = 8 << 20;
 
+/// The bytes at the end of each output of a question that are told.
+const SAID_MAX: u64 = 4 << 10;
+
 /// Reports of a question, which nobody hears, that may wait.
 const REPORTS: usize = 16;
 
@@ -32,6 +35,21 @@ pub enum Asked {
     Skipped(String),
 }
 
+/// What a question came to, and what was written meanwhile.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answered {
+    /// The answer, or why there is none.
+    pub came: Result<Asked, StepError>,
+    /// The end of what its program wrote, save for what a program prints as its answer.
+    pub said: String,
+}
+
+impl Answered {
+    fn failed(message: String) -> Self {
+        Self { came: Err(failed(message)), said: String::new() }
+    }
+}
+
 impl Worker {
     /// Asks the one step of `question`.
     ///
@@ -41,10 +59,10 @@ impl Worker {
         &'a self,
         question: &'a Assignment,
         seams: &'a Seams,
-    ) -> BoxFuture<'a, Result<Asked, StepError>> {
+    ) -> BoxFuture<'a, Answered> {
         Box::pin(async move {
             let Some(asked) = question.plan.steps.first() else {
-                return Err(failed("the question has no step".to_owned()));
+                return Answered::failed("the question has no step".to_owned());
             };
             let _pinned = self.python.pinned(question.run, question.epoch);
             let scratch = Arc::new(RunScratch::at(self.settings.run_scratch(question)));
@@ -64,12 +82,35 @@ impl Worker {
             };
             let drained = async { while reports.recv().await.is_some() {} };
             let (done, ()) = tokio::join!(steps.execute(order), drained);
-            let answer = self.answer(question, asked, done.end).await;
+            let came = self.answer(question, asked, done.end).await;
+            let said = self.said(question, asked).await;
             if let Err(error) = self.blobs.remove_run(&question.tenant, question.run).await {
                 tracing::warn!(%error, "what a question left behind stays");
             }
-            answer
+            Answered { came, said }
         })
+    }
+
+    /// The end of what the program wrote: what a command prints may be its answer, and is left out.
+    async fn said(&self, question: &Assignment, step: &StepPlan) -> String {
+        let streams: &[LogStream] = match &step.step {
+            StepConfig::Command(_) => &[LogStream::Err],
+            StepConfig::Python(_) | StepConfig::Local(_) => &[LogStream::Out, LogStream::Err],
+            _ => &[],
+        };
+        let mut said = String::new();
+        for stream in streams {
+            let key = log_key(question, step, *stream);
+            let end = async {
+                let size = self.blobs.read_log(&key, u64::MAX, 0).await?.size;
+                self.blobs.read_log(&key, size.saturating_sub(SAID_MAX), SAID_MAX).await
+            };
+            match end.await {
+                Ok(part) => said.push_str(&String::from_utf8_lossy(&part.bytes)),
+                Err(error) => tracing::warn!(%error, "what a question wrote cannot be read"),
+            }
+        }
+        said.trim_end().to_owned()
     }
 
     async fn answer(
@@ -101,13 +142,7 @@ impl Worker {
 
     /// What the program printed.
     async fn printed(&self, question: &Assignment, step: &StepPlan) -> Result<Value, StepError> {
-        let key = LogKey {
-            tenant: question.tenant.clone(),
-            run: question.run,
-            step: step.key.clone(),
-            attempt: 1,
-            stream: LogStream::Out,
-        };
+        let key = log_key(question, step, LogStream::Out);
         let mut bytes = Vec::new();
         loop {
             let at = bytes.len() as u64;
@@ -131,6 +166,11 @@ impl Worker {
             StepError { code: ErrorCode::SensorAnswer, message, detail: None }
         })
     }
+}
+
+fn log_key(question: &Assignment, step: &StepPlan, stream: LogStream) -> LogKey {
+    let (tenant, step) = (question.tenant.clone(), step.key.clone());
+    LogKey { tenant, run: question.run, step, attempt: 1, stream }
 }
 
 fn failed(message: String) -> StepError {

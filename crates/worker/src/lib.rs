@@ -23,7 +23,7 @@ mod worker;
 pub use millstream_blob::Blobs;
 pub use millstream_outbound::{AllowError, AllowList, Aws};
 
-pub use ask::Asked;
+pub use ask::{Answered, Asked};
 pub use control_plane::{ControlPlane, ReportError};
 pub use http::HttpControlPlane;
 pub use millstream_model::Secrets;

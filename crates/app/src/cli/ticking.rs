@@ -85,6 +85,8 @@ pub(crate) enum SensorCommand {
     Switch(SwitchCommand),
     /// Ask a sensor now and say what its tick would request; nothing is requested.
     Test(Named),
+    /// Have a sensor tick now, whenever it is due.
+    Tick(Named),
     /// Show the newest ticks and what came of them.
     Ticks(Newest),
     /// List the deliveries that wait for a webhook's sensor.

@@ -169,7 +169,6 @@ async fn test(
         output::json(&answer);
         return Ok(());
     }
-    let row = client.get(&address).await?;
     output::line(&format!("Tick of {}: {}", text(&answer, "/nominal"), outcome(&answer)));
     let table: Vec<Vec<String>> = rows(&answer, "requests")
         .iter()
@@ -186,7 +185,7 @@ async fn test(
         output::table(&["RUN KEY", "PARTITION", "OUTCOME"], &table);
     }
     warn(&answer);
-    if let Some(words) = off("schedule", &row) {
+    if let Some(words) = off(("schedule", name), &answer) {
         output::note(&words);
     }
     output::note("This was only a test: nothing was requested.");

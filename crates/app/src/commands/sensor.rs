@@ -1,4 +1,4 @@
-//! `millstream sensor`: list, show, start, stop, try, look back, and set what one remembers.
+//! `millstream sensor`: list, show, start, stop, try, tick, look back, and set what one remembers.
 
 use millstream_model::shell_word;
 use serde_json::{Value, json};
@@ -22,6 +22,7 @@ pub(super) async fn run(
         SensorCommand::Show(Named { name }) => show(client, global, &name).await,
         SensorCommand::Switch(command) => switch(client, global, command.order()).await,
         SensorCommand::Test(Named { name }) => test(client, global, &name).await,
+        SensorCommand::Tick(Named { name }) => tick(client, global, &name).await,
         SensorCommand::Ticks(Newest { name, limit }) => ticks(client, global, &name, limit).await,
         SensorCommand::Deliveries(Newest { name, limit }) => {
             deliveries(client, global, (&name, limit)).await
@@ -88,9 +89,12 @@ async fn show(client: &Client, global: &Global, name: &str) -> Result<(), AppErr
         let count = text(lag, "/events");
         if text(&row, "/kind") == "webhook" {
             let word = shell_word(&text(&row, "/name"));
-            say("lag", &format!("{count} deliveries wait: `millstream sensor deliveries {word}`"));
+            say(
+                "lag",
+                &format!("waiting deliveries: {count}; `millstream sensor deliveries {word}`"),
+            );
         } else {
-            say("lag", &format!("{count} events not read yet"));
+            say("lag", &format!("events not read yet: {count}"));
         }
     }
     Ok(())
@@ -117,7 +121,6 @@ async fn test(client: &Client, global: &Global, name: &str) -> Result<(), AppErr
         output::json(&answer);
         return Ok(());
     }
-    let row = client.get(&address).await?;
     output::line(&format!("A tick now: {}", outcome(&answer)));
     let table: Vec<Vec<String>> = rows(&answer, "requests")
         .iter()
@@ -133,14 +136,32 @@ async fn test(client: &Client, global: &Global, name: &str) -> Result<(), AppErr
         output::line(&format!("partitions {partitions}: {added} added, {removed} removed"));
     }
     warn(&answer);
+    for line in answer.get("output").and_then(Value::as_str).unwrap_or_default().lines() {
+        output::line(&format!("it wrote: {line}"));
+    }
     let (before, after) = (text(&answer, "/cursor_before"), text(&answer, "/cursor_after"));
     if before != after {
         output::line(&format!("cursor: {before} -> {after}"));
     }
-    if let Some(words) = off("sensor", &row) {
+    if let Some(words) = off(("sensor", name), &answer) {
         output::note(&words);
     }
     output::note("This was only a test: nothing was requested, and the cursor is where it was.");
+    Ok(())
+}
+
+async fn tick(client: &Client, global: &Global, name: &str) -> Result<(), AppError> {
+    let address = SENSORS.address(client, global, name).await?;
+    let tick = client.post(&format!("{address}/tick"), &json!({})).await?;
+    if global.json {
+        output::json(&tick);
+        return Ok(());
+    }
+    output::line(&format!("Tick of {}: {}", text(&tick, "/nominal"), outcome(&tick)));
+    let runs = which(&tick);
+    if !runs.is_empty() {
+        output::line(&format!("  {runs}"));
+    }
     Ok(())
 }
 
@@ -202,8 +223,12 @@ async fn drop_delivery(
     if global.json {
         output::json(&stand);
     } else {
-        let left = text(&stand, "/lag/events");
-        output::line(&format!("The delivery {delivery} is dropped; {left} wait for {name}"));
+        let left = match text(&stand, "/lag/events").as_str() {
+            "1" => "1 more waits".to_owned(),
+            "0" => "no other waits".to_owned(),
+            many => format!("{many} more wait"),
+        };
+        output::line(&format!("The delivery {delivery} is dropped; {left} for {name}"));
     }
     Ok(())
 }

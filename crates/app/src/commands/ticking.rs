@@ -87,10 +87,9 @@ pub(super) fn state(row: &Value) -> &'static str {
 }
 
 /// That what was tried is off, and what switches it on; nothing when it is on.
-pub(super) fn off(kind: &str, row: &Value) -> Option<String> {
-    let is_on = row.get("enabled").and_then(Value::as_bool).unwrap_or(true);
-    let name = text(row, "/name");
-    let word = shell_word(&name);
+pub(super) fn off((kind, name): (&str, &str), tried: &Value) -> Option<String> {
+    let is_on = tried.get("enabled").and_then(Value::as_bool).unwrap_or(true);
+    let word = shell_word(name);
     (!is_on).then(|| {
         format!(
             "{name} is off, and does not tick: `millstream {kind} start {word}` switches it on."
@@ -142,7 +141,7 @@ pub(super) fn last(row: &Value) -> String {
     }
 }
 
-/// What came of a tick, with the reason when nothing did.
+/// What came of a tick, with why nothing did, or what else there is to say beside its runs.
 pub(super) fn outcome(tick: &Value) -> String {
     let status = text(tick, "/status");
     if let Some(error) = tick.get("error").filter(|error| !error.is_null()) {

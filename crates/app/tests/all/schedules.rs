@@ -62,6 +62,7 @@ fn r130_a_word_by_hand_is_shown_beside_the_files_and_kept_when_the_server_starts
     let tried = project.run(&["schedule", "test", "new_york"]);
     let said = "new_york is off, and does not tick: `millstream schedule start new_york`";
     assert!(format!("{}{}", tried.out, tried.err).contains(said), "{tried:?}");
+    assert_eq!(project.json(&["schedule", "test", "new_york"])["enabled"], false);
     project.run(&["schedule", "reset", "new_york"]);
     assert_eq!(state(&project, "new_york"), "on");
 }

@@ -151,7 +151,7 @@ fn deliveries_that_wait_are_listed_and_one_that_is_dropped_is_gone() {
 
     let dropped = project.run(&["sensor", "drop", "pushed", "d-1"]);
     assert_eq!(dropped.code, 0, "{dropped:?}");
-    assert_eq!(dropped.out, "The delivery d-1 is dropped; 1 wait for pushed\n");
+    assert_eq!(dropped.out, "The delivery d-1 is dropped; 1 more waits for pushed\n");
     let left = project.json(&["sensor", "deliveries", "pushed"]);
     let named: Vec<&Value> = left.as_array().unwrap().iter().map(|row| &row["delivery"]).collect();
     assert_eq!(named, ["d-2"]);

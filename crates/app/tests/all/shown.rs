@@ -1,6 +1,6 @@
 //! What the command line shows of runs and their events, to who looks for what happened.
 
-use crate::project::{Project, short};
+use crate::project::{Project, short, wait_for};
 
 const JOBS: &str = r#"
 assets:
@@ -75,4 +75,43 @@ fn who_waits_for_a_run_that_is_tried_again_waits_for_its_last_try() {
     std::fs::remove_file(project.path("again")).unwrap();
     let only = project.json(&["job", "launch", "again"]);
     assert_eq!((&only["status"], &only["cause"]["kind"]), (&"SUCCESS".into(), &"retry".into()));
+}
+
+/// A sensor that requests a run at each tick, and writes a line for people.
+const SENSOR: &str = "jobs: { load: { nodes: [{ id: a, type: noop }] } }\n\
+    sensors:\n  own:\n    kind: command\n    every: 1s\n    request: { job: load }\n    \
+    command: |\n      \
+    echo looking around >&2; n=$((${MILLSTREAM_CURSOR:-0} + 1))\n      \
+    printf '{\"cursor\": \"%s\", \"requests\": [{\"run_key\": \"k%s\"}]}' $n $n\n";
+
+#[test]
+fn a_sensor_ticks_when_somebody_says_so_unless_it_is_off() {
+    let project = Project::with(SENSOR);
+    for (count, key) in [(1, "k1"), (2, "k2")] {
+        let ticked = project.run(&["sensor", "tick", "own"]);
+        assert!(
+            ticked.out.starts_with("Tick of ") && ticked.out.contains(": LAUNCHED\n"),
+            "{ticked:?}"
+        );
+        let ticks = project.json(&["sensor", "ticks", "own"]);
+        assert_eq!(ticks.as_array().unwrap().len(), count);
+        assert_eq!(ticks[0]["runs"][0]["run_key"], key);
+    }
+    assert_eq!(project.json(&["run", "list"]).as_array().unwrap().len(), 2);
+    project.run(&["sensor", "stop", "own"]);
+    let refused = project.run(&["sensor", "tick", "own"]);
+    let way = "sensor own is off, and does not tick: `millstream sensor start own` switches it on";
+    assert!(refused.code == 1 && refused.err.contains(way), "{refused:?}");
+    assert_eq!(project.json(&["sensor", "test", "own"])["enabled"], false);
+}
+
+#[test]
+fn what_a_sensor_s_program_writes_is_in_its_test_and_in_the_server_s_log() {
+    let project = Project::with(SENSOR);
+    let tried = project.run(&["sensor", "test", "own"]);
+    assert!(tried.out.contains("it wrote: looking around\n"), "{tried:?}");
+    let _server = project.serve();
+    wait_for("it has ticked", || {
+        project.read("log").contains("a sensor's program wrote: looking around").then_some(())
+    });
 }

@@ -166,6 +166,9 @@ pub struct SensorTest {
     pub cursor_after: Option<String>,
     /// The keys that it would add and remove.
     pub partitions: BTreeMap<PartitionsName, PartitionsChange>,
+    /// The end of what its program wrote, save for the answer.
+    #[serde(default)]
+    pub output: String,
 }
 
 /// What a sensor remembers, and how far it is behind.
@@ -212,6 +215,8 @@ pub struct TickTest {
     pub warnings: Vec<TickWarning>,
     /// The runs that would be requested.
     pub requests: Vec<TickRequest>,
+    /// Whether it ticks at all; one that is off was tried as if it were on.
+    pub enabled: bool,
 }
 
 /// A run that a tick would request.

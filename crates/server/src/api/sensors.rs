@@ -1,10 +1,11 @@
-//! Sensors: listing, switching, what each remembers, its ticks, and trying one.
+//! Sensors: listing, switching, what each remembers, its ticks, trying one and having one tick.
 
 use axum::Json;
 use axum::extract::State;
 use millstream_control::WaitingDelivery;
 use millstream_model::view::{SensorRow, SensorStand, SensorTest};
 use millstream_model::{DaemonAnswer, ErrorCode, TenantId, TickRow};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::access::Visitor;
@@ -79,12 +80,37 @@ pub(crate) async fn tested(
     sensor: &str,
 ) -> Result<SensorTest, Problem> {
     let id = state.control.ask_for_sensor_test(tenant, sensor).await?;
-    let Some(answer) = wait_for_daemon(state, &id).await? else {
+    answered(state, &id).await
+}
+
+/// Has a sensor tick now, and answers with the tick.
+pub(crate) async fn tick(
+    State(state): State<ServerState>,
+    visitor: Visitor,
+    Segments(path): Segments<SensorPath>,
+    Body(TestBody {}): Body<TestBody>,
+) -> Result<Json<TickRow>, Problem> {
+    ticked(&state, visitor.tenant()?, &path.sensor).await.map(Json)
+}
+
+/// The tick that a daemon has a sensor make now.
+pub(crate) async fn ticked(
+    state: &ServerState,
+    tenant: &TenantId,
+    sensor: &str,
+) -> Result<TickRow, Problem> {
+    let id = state.control.ask_for_sensor_tick(tenant, sensor).await?;
+    answered(state, &id).await
+}
+
+/// What a daemon says to a wish about a sensor.
+async fn answered<T: DeserializeOwned>(state: &ServerState, id: &str) -> Result<T, Problem> {
+    let Some(answer) = wait_for_daemon(state, id).await? else {
         let message = "no daemon has answered yet; the sensor may still be asked";
         return Err(Problem::new(ErrorCode::SensorAsk, message));
     };
     match answer {
-        DaemonAnswer::Done(test) => Ok(test),
+        DaemonAnswer::Done(done) => Ok(done),
         DaemonAnswer::Failed { error, code } => {
             Err(Problem::new(code.unwrap_or(ErrorCode::SensorAsk), error))
         }

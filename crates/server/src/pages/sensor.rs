@@ -52,6 +52,7 @@ struct Sensor {
     test: Option<TestLine>,
     facts: Vec<(&'static str, String)>,
     test_action: String,
+    tick_action: Option<String>,
     equivalent: Equivalent,
 }
 
@@ -86,6 +87,7 @@ struct TestLine {
     lines: Vec<String>,
     warnings: Vec<String>,
     more: usize,
+    output: String,
 }
 
 impl SensorLine {
@@ -137,10 +139,12 @@ pub fn sensor(page: SensorPage) -> Html {
         test: page.test.as_ref().map(test_line),
         facts: facts(row, &page.stand),
         test_action: link::sensor_test(tenant, &row.name),
+        tick_action: row.enabled.then(|| link::sensor_tick(tenant, &row.name)),
         equivalent: Equivalent::new()
             .with("Start and stop it", command("start"))
             .with("Its ticks", command("ticks"))
             .with("What a tick would do", command("test"))
+            .with("Have it tick now", command("tick"))
             .with("Let it begin anew", command("cursor --clear"))
             .with("As JSON", {
                 format!("GET /{tenant}/api/v1/sensors/{}", link::segment(row.name.as_str()))
@@ -211,6 +215,7 @@ fn test_line(test: &SensorTest) -> TestLine {
         lines,
         warnings: tick.warnings.iter().map(|it| it.message.clone()).collect(),
         more,
+        output: test.output.clone(),
     }
 }
 

@@ -6,7 +6,7 @@ use axum::response::Redirect;
 use millstream_model::view::SensorTest;
 
 use crate::access::Visitor;
-use crate::api::sensors::tested;
+use crate::api::sensors::{tested, ticked};
 use crate::frame::Section;
 use crate::html::Html;
 use crate::input::{Fields, Segments, SensorPath};
@@ -41,6 +41,18 @@ pub(crate) async fn test(
     let visit = Visit::new(&state, &visitor, (&uri, &headers))?;
     let test = tested(&state, visit.tenant, &path.sensor).await?;
     page(&visit, &state, &path.sensor, Some(test)).await
+}
+
+/// Has it tick now, and goes back to its page, which lists the tick.
+pub(crate) async fn tick(
+    State(state): State<ServerState>,
+    visitor: Visitor,
+    Segments(path): Segments<SensorPath>,
+) -> Result<Redirect, Problem> {
+    let tenant = visitor.tenant()?;
+    ticked(&state, tenant, &path.sensor).await?;
+    let row = state.control.sensor_view(tenant, &path.sensor).await?;
+    Ok(Redirect::to(&link::sensor(tenant, &row.name)))
 }
 
 async fn page(

@@ -102,5 +102,6 @@ pub(crate) fn test() -> TickTest {
             tags: std::collections::BTreeMap::new(),
             is_known: false,
         }],
+        enabled: true,
     }
 }
