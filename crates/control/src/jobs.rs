@@ -31,10 +31,10 @@ impl Control {
             if !manifest.tenants.contains_key(tenant) {
                 continue;
             }
-            let words = self.store.job_overrides(tenant, &manifest.location).await?;
+            let words = self.store.job_words(tenant, &manifest.location).await?;
             for job in manifest.jobs.values() {
-                let word = words.get(&job.name).copied();
-                let enabled = word.unwrap_or(job.enabled);
+                let word = words.get(&job.name).cloned();
+                let enabled = word.as_ref().map_or(job.enabled, |word| word.on);
                 let of_job = schedules.iter().filter(|row| {
                     row.location == manifest.location && row.job.as_ref() == Some(&job.name)
                 });

@@ -105,7 +105,7 @@ impl Control {
             }
             LostRun::Cancel { .. } => {
                 let status = live.status.after(RunEvent::WorkerLost)?;
-                self.end_live(&mut batch, live, status, None).await?;
+                self.end_live(&mut batch, live, status, (None, reason)).await?;
                 let over = EventBody::RunCanceled {};
                 log.push(self.control_event(&live.tenant, live.run, live.epoch, over));
             }
@@ -131,7 +131,8 @@ impl Control {
     ) -> Result<(), ControlError> {
         let (tenant, run) = (&live.tenant, live.run);
         let status = live.status.after(RunEvent::Broke)?;
-        self.end_live(batch, live, status, Some(reason.to_owned())).await?;
+        let why = format!("the run failed: {reason}");
+        self.end_live(batch, live, status, (Some(reason.to_owned()), &why)).await?;
         let failed = EventBody::RunFailed { reason: reason.to_owned() };
         log.push(self.control_event(tenant, run, live.epoch, failed));
         let unknown = || ControlError::RunUnknown { run: run.to_string() };
@@ -142,20 +143,19 @@ impl Control {
         Ok(())
     }
 
+    /// Why a step is open whose run ends while it waits for another worker.
+    pub(crate) const WORKER_LOST: &str = "its worker was lost";
+
     /// Ends a run by the control plane's word alone, and with it what its last worker left open:
-    /// running steps and partitions.
+    /// running steps, for which `why` is the reason, and partitions.
     pub(crate) async fn end_live(
         &self,
         batch: &mut Batch,
         live: &LiveRun,
         status: RunStatus,
-        failure: Option<String>,
+        (failure, why): (Option<String>, &str),
     ) -> Result<(), StoreError> {
         live::remove(batch, live);
-        let why = match &failure {
-            Some(reason) => format!("the run failed: {reason}"),
-            None => "its worker was lost".to_owned(),
-        };
         let end = RunEnd { status, at: self.now(), failure };
         runs::end(batch, &live.tenant, live.run, &end);
         // Without a worker there was never a step.
@@ -163,7 +163,7 @@ impl Control {
             return Ok(());
         }
         slots::free_all(batch, &live.tenant, live.run);
-        steps::end_open(batch, (&live.tenant, live.run), &why, self.now());
+        steps::end_open(batch, (&live.tenant, live.run), why, self.now());
         let Some(order) = self.store.run_order(&live.tenant, live.run).await? else {
             return Ok(());
         };

@@ -80,7 +80,7 @@ pub fn why_run(facts: &RunFacts) -> Why {
     }
     // What a retry keeps is older than the retry itself, so what began it is not sorted in.
     reasons.sort_by_key(|reason| reason.at);
-    reasons.insert(0, because(run.queued_at, format!("it exists because of {}", run.cause)));
+    reasons.insert(0, because(run.queued_at, format!("its cause: {}", run.cause)));
     reasons.extend(waits(&facts.steps).take(WAITS_NAMED).map(|text| because(None, text)));
     let more = waits(&facts.steps).skip(WAITS_NAMED).count();
     if more > 0 {

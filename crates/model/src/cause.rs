@@ -67,9 +67,9 @@ impl Cause {
 impl std::fmt::Display for Cause {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::User { name } => write!(f, "{name}, manual"),
+            Self::User { name } => write!(f, "launched by {name}"),
             Self::Schedule { name, nominal } => write!(f, "schedule {name}, {nominal}"),
-            Self::Retry { of, by: Some(name), .. } => write!(f, "{name}, retry of {}", of.short()),
+            Self::Retry { of, by: Some(name), .. } => write!(f, "retry of {}, {name}", of.short()),
             Self::Retry { of, .. } => write!(f, "retry of {}", of.short()),
             Self::Sensor { name, of: Some(run), .. } => {
                 write!(f, "sensor {name}, after run {}", run.short())

@@ -207,8 +207,8 @@ pub struct JobRow {
     pub description: Option<String>,
     /// Whether it may run: the file's word, unless somebody overrode it.
     pub enabled: bool,
-    /// What somebody set by hand against the file's word.
-    pub enabled_override: Option<bool>,
+    /// What somebody says against the file, by whom and since when.
+    pub enabled_override: Option<SwitchWord>,
     /// The cron expression of its own schedule, or of the one of its schedules that is due first.
     pub schedule: Option<String>,
     /// When the first of its schedules is due.

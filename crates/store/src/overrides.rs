@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use millstream_model::view::SwitchWord;
 use millstream_model::{JobName, LocationName, TenantId, Timestamp};
 
 use crate::statement::statements;
-use crate::{Batch, Scope, Store, StoreError};
+use crate::{Batch, Row, Scope, Store, StoreError};
 
 statements! {
     SET_JOB_OVERRIDE = "
@@ -16,7 +17,7 @@ statements! {
     CLEAR_JOB_OVERRIDE = "
         DELETE FROM job_override WHERE tenant = $1 AND location = $2 AND job = $3";
     JOB_OVERRIDES = "
-        SELECT job, enabled FROM job_override WHERE tenant = $1 AND location = $2";
+        SELECT job, enabled, set_by, set_at FROM job_override WHERE tenant = $1 AND location = $2";
 }
 
 /// Somebody's word on whether a job may run.
@@ -53,8 +54,22 @@ impl Store {
         tenant: &TenantId,
         location: &LocationName,
     ) -> Result<BTreeMap<JobName, bool>, StoreError> {
+        let words = self.job_words(tenant, location).await?;
+        Ok(words.into_iter().map(|(job, word)| (job, word.on)).collect())
+    }
+
+    /// The same with who said each and when.
+    pub async fn job_words(
+        &self,
+        tenant: &TenantId,
+        location: &LocationName,
+    ) -> Result<BTreeMap<JobName, SwitchWord>, StoreError> {
         let params = vec![tenant.into(), location.into()];
         let rows = self.read_few(Scope::tenant(tenant), &JOB_OVERRIDES, params).await?;
-        rows.into_iter().map(|mut row| Ok((row.parse()?, row.truth()?))).collect()
+        let word = |mut row: Row| {
+            let job = row.parse()?;
+            Ok((job, SwitchWord { on: row.truth()?, by: row.text()?, at: row.time()? }))
+        };
+        rows.into_iter().map(word).collect()
     }
 }

@@ -108,6 +108,20 @@ async fn f58_a_cancel_ends_the_steps_that_a_lost_worker_left_open() {
 }
 
 #[tokio::test]
+async fn a_step_whose_worker_never_heard_of_the_cancel_says_why_it_was_ended() {
+    let bench = bench().await;
+    let mut worker = bench.started("etl").await;
+    let run = worker.run();
+    worker.say(vec![step_started("a", 1)]).await.unwrap();
+    bench.control.cancel(&default(), run, "ana").await.unwrap();
+    assert_eq!(bench.lose_silent().await, 1);
+    assert_eq!(bench.status(run).await, RunStatus::Canceled);
+    let view = bench.control.run_view(&default(), run).await.unwrap();
+    let reason = view.steps[0].reason.clone().unwrap();
+    assert!(reason.contains("no sign of life for 15 s"), "{reason}");
+}
+
+#[tokio::test]
 async fn a_run_of_another_tenant_cannot_be_canceled_and_does_not_exist() {
     let bench = bench().await;
     let run = bench.launch("etl").await;

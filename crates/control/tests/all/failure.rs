@@ -255,7 +255,7 @@ async fn r154_a_dead_letter_is_retried_or_discarded_once() {
     let launched =
         control.retry_dead_letter(&tenant(), dead[0], RetryFrom::Failure, "ana").await.unwrap();
     let row = bench.row(launched.run_id).await;
-    assert_eq!(row.cause.to_string(), format!("ana, retry of {}", dead[0].short()));
+    assert_eq!(row.cause.to_string(), format!("retry of {}, ana", dead[0].short()));
     assert_eq!(row.steps_over, 1);
     let again = control.retry_run(&tenant(), dead[0], RetryFrom::Failure, "ana").await;
     assert!(

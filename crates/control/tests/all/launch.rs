@@ -96,7 +96,8 @@ async fn r179_a_pause_by_hand_survives_an_edit_of_the_file() {
 
     let rows = bench.control.job_rows(&default()).await.unwrap();
     let row = rows.first().unwrap();
-    assert_eq!((row.enabled, row.enabled_override, row.steps), (false, Some(false), 2));
+    let word = row.enabled_override.as_ref().map(|word| (word.on, word.by.as_str()));
+    assert_eq!((row.enabled, word, row.steps), (false, Some((false, "ana")), 2));
     let refused = bench.control.launch_job(&request(&default()), &etl).await;
     assert_eq!(
         refused.unwrap_err().to_string(),

@@ -45,7 +45,7 @@ async fn a_failed_run_says_what_failed_and_what_follows() {
     assert_eq!(first.answer, answer);
     let tried = format!("run {} tries it again: retry 1 of 1", retry.short());
     let failed = "step b failed: it ended with 1 [step-exit]";
-    assert_eq!(texts(&first), ["it exists because of ana, manual", tried.as_str(), failed]);
+    assert_eq!(texts(&first), ["its cause: launched by ana", tried.as_str(), failed]);
 
     let mut worker = bench.claimed(retry).await;
     worker.say(vec![started()]).await.unwrap();
@@ -151,6 +151,16 @@ async fn of_a_partitioned_asset_the_stale_partitions_are_counted_and_named() {
     assert_eq!(answer.answer, stale);
     made(&bench, "marts", &all).await;
     assert_eq!(why(&bench, "marts").await.answer, fresh);
+}
+
+#[tokio::test]
+async fn the_partitions_of_an_asset_are_counted_in_words_that_fit_one_and_many() {
+    let bench = shops().await;
+    made(&bench, "orders", &["a", "b", "c", "d"]).await;
+    let answer = why(&bench, "orders").await;
+    let told: Vec<&str> =
+        texts(&answer).into_iter().filter(|text| text.contains(" partition")).collect();
+    assert_eq!(told, ["1 partition was never made", "4 partitions are made"]);
 }
 
 /// A run whose step `rates` fails.
@@ -304,7 +314,7 @@ async fn a_job_says_whether_it_is_on_how_its_newest_run_ended_and_what_asks_for_
     switch_job(&bench, Some(false)).await;
     let off = why(&bench, "etl").await;
     assert_eq!(off.answer, "It is off: `millstream job start etl` switches it on.");
-    assert_eq!(texts(&off)[0], "somebody switched it off");
+    assert_eq!(texts(&off)[0], "ana switched it off");
 }
 
 #[tokio::test]

@@ -292,13 +292,18 @@ fn makers(facts: &AssetFacts) -> Vec<Because> {
 
 /// What is stored about the partitions.
 fn parts(asset: &AssetRow) -> Vec<Because> {
-    let word = |state| match state {
-        PartitionState::Failed => "failed when they were made last",
-        PartitionState::Running => "are being made",
-        PartitionState::Missing => "were never made",
-        PartitionState::Materialized => "are made",
+    let words = |state, count| match (state, count) {
+        (PartitionState::Failed, 1) => "1 partition failed when it was made last".to_owned(),
+        (PartitionState::Running, 1) => "1 partition is being made".to_owned(),
+        (PartitionState::Missing, 1) => "1 partition was never made".to_owned(),
+        (PartitionState::Materialized, 1) => "1 partition is made".to_owned(),
+        (PartitionState::Failed, _) => {
+            format!("{count} partitions failed when they were made last")
+        }
+        (PartitionState::Running, _) => format!("{count} partitions are being made"),
+        (PartitionState::Missing, _) => format!("{count} partitions were never made"),
+        (PartitionState::Materialized, _) => format!("{count} partitions are made"),
     };
     let some = asset.counts.iter().filter(|(_, count)| **count > 0);
-    some.map(|(state, count)| because(None, format!("{count} partitions {}", word(*state))))
-        .collect()
+    some.map(|(state, count)| because(None, words(*state, *count))).collect()
 }

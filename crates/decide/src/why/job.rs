@@ -3,7 +3,7 @@
 use millstream_model::view::{JobRow, RunRow, ScheduleRow};
 use millstream_model::{RunStatus, shell_word};
 
-use super::schedule::{newest_time, run_words};
+use super::schedule::{newest_time, run_words, switch_words};
 use super::{Because, Why, because};
 
 /// What is stored about a job.
@@ -23,14 +23,7 @@ pub struct JobFacts {
 pub fn why_job(facts: &JobFacts) -> Why {
     let job = &facts.job;
     let mut reasons = Vec::new();
-    match job.enabled_override {
-        Some(on) => {
-            let to = if on { "on" } else { "off" };
-            reasons.push(because(None, format!("somebody switched it {to}")));
-        }
-        None if !job.enabled => reasons.push(because(None, "its file has it off".to_owned())),
-        None => {}
-    }
+    reasons.extend(switch_words(job.enabled, job.enabled_override.as_ref()));
     let newest = facts.newest.as_ref().map(|run| (run, newest_words(run)));
     let is_newest = |run: &RunRow| newest.as_ref().is_some_and(|(it, _)| it.run_id == run.run_id);
     let waiting = facts.waiting.iter().filter(|run| !is_newest(run));

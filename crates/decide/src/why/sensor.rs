@@ -34,12 +34,14 @@ pub fn why_sensor(facts: &SensorFacts) -> Why {
     reasons.extend(runs_words(&facts.runs));
     if let Some(lag) = facts.stand.lag.filter(|lag| lag.events > 0) {
         let text = match sensor.kind.as_str() {
-            "webhook" => format!(
-                "{} deliveries wait for it: `millstream sensor deliveries {word}` lists them, and \
-                 `millstream sensor drop {word} DELIVERY` drops one",
-                lag.events
-            ),
-            _ => format!("{} events wait for it", lag.events),
+            "webhook" => {
+                let wait = waits(lag.events, ["delivery", "deliveries"]);
+                format!(
+                    "{wait} for it: `millstream sensor deliveries {word}` lists what waits, and \
+                     `millstream sensor drop {word} DELIVERY` drops one"
+                )
+            }
+            _ => format!("{} for it", waits(lag.events, ["event", "events"])),
         };
         reasons.push(because(lag.since, text));
     }
@@ -60,6 +62,11 @@ pub fn why_sensor(facts: &SensorFacts) -> Why {
         Some((_, text)) => format!("It is on: {text}; {next}."),
     };
     Why { what: format!("sensor {}", sensor.name), answer, because: reasons }
+}
+
+/// That `count` of what is called so wait.
+fn waits(count: u32, [one, many]: [&str; 2]) -> String {
+    if count == 1 { format!("1 {one} waits") } else { format!("{count} {many} wait") }
 }
 
 /// What a tick of a sensor came to. It is known by the time at which the sensor was asked, so that

@@ -78,9 +78,11 @@ fn verdict(page: &JobPage) -> String {
         (None, _) if job.enabled => "Runs when somebody launches it".to_owned(),
         (None, _) => "Is off".to_owned(),
     };
-    match job.enabled_override {
-        Some(true) => format!("{when} · turned on by hand; the file says off."),
-        Some(false) => format!("{when} · turned off by hand; the file says on."),
+    match &job.enabled_override {
+        Some(word) => {
+            let (to, file) = if word.on { ("on", "off") } else { ("off", "on") };
+            format!("{when} · turned {to} by hand, by {}; the file says {file}.", word.by)
+        }
         None => format!("{when}."),
     }
 }

@@ -149,12 +149,12 @@ fn verdict((run, place): (&RunRow, Option<u32>), steps: &[StepRow], now: Timesta
             format!("{word} for {since}{}{hold}.", place.unwrap_or_default())
         }
         RunStatus::Started => format!("Running for {took} — {}.", crate::parts::over(run)),
-        RunStatus::Canceling => format!("Cancelling after {took} — waiting for steps to stop."),
+        RunStatus::Canceling => format!("Canceling after {took} — waiting for steps to stop."),
         RunStatus::Success => match count(StepStatus::Skipped) {
             0 => format!("Succeeded in {took} — {total}."),
             skipped => format!("Succeeded in {took} — {total}, {skipped} skipped."),
         },
-        RunStatus::Canceled => format!("Cancelled after {took}."),
+        RunStatus::Canceled => format!("Canceled after {took}."),
         RunStatus::Failure => match count(StepStatus::Failure) {
             0 => {
                 let reason = run.failure.as_deref().unwrap_or("no reason was recorded");

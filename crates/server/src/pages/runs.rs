@@ -48,13 +48,15 @@ pub struct RunFilter {
     pub unknown: Vec<String>,
 }
 
-/// The words of the status filter, which are those of the badges.
+/// The words of the status filter, which are those of the badges, and other spellings of them.
 const STATUS_WORDS: &[(&str, RunStatus)] = &[
     ("failed", RunStatus::Failure),
     ("running", RunStatus::Started),
     ("queued", RunStatus::Queued),
     ("succeeded", RunStatus::Success),
+    ("canceled", RunStatus::Canceled),
     ("cancelled", RunStatus::Canceled),
+    ("canceling", RunStatus::Canceling),
     ("cancelling", RunStatus::Canceling),
     ("starting", RunStatus::Starting),
     ("not-started", RunStatus::NotStarted),

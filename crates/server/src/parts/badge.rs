@@ -38,8 +38,8 @@ impl Badge {
             RunStatus::Started => Self::new(Glyph::Running, "Running"),
             RunStatus::Success => Self::new(Glyph::Ok, "Succeeded"),
             RunStatus::Failure => Self::new(Glyph::Failed, "Failed"),
-            RunStatus::Canceling => Self::new(Glyph::Cancelling, "Cancelling"),
-            RunStatus::Canceled => Self::new(Glyph::Cancelled, "Cancelled"),
+            RunStatus::Canceling => Self::new(Glyph::Cancelling, "Canceling"),
+            RunStatus::Canceled => Self::new(Glyph::Cancelled, "Canceled"),
         }
     }
 
@@ -53,7 +53,7 @@ impl Badge {
             StepStatus::Failure => Self::new(Glyph::Failed, "Failed"),
             StepStatus::Skipped => Self::new(Glyph::Skipped, "Skipped"),
             StepStatus::UpstreamFailed => Self::new(Glyph::Blocked, "Blocked"),
-            StepStatus::Canceled => Self::new(Glyph::Cancelled, "Cancelled"),
+            StepStatus::Canceled => Self::new(Glyph::Cancelled, "Canceled"),
         }
     }
 

@@ -151,7 +151,7 @@ async fn r179_a_job_turned_off_by_hand_stays_off_until_the_word_goes_back_to_the
     let instance = Instance::new().await;
     let path = "/jfk/api/v1/jobs/production%2Fdaily%20etl";
     let off = instance.post(&format!("{path}/switch"), &json!({"to": "off"})).await.json();
-    assert_eq!((&off["enabled"], &off["enabled_override"]), (&json!(false), &json!(false)));
+    assert_eq!((&off["enabled"], &off["enabled_override"]["on"]), (&json!(false), &json!(false)));
     let launch = instance.post(&format!("{path}/launch"), &json!({})).await;
     assert_eq!(launch.json()["error"]["code"], "job-disabled");
     let page = instance.get("/jfk/automation").await;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use millstream_model::view::{
     AssetRow, EventRow, FileRow, FileState, JobRow, MadeBy, MaterializationRow, PartitionRow,
-    PartitionState, PoolRow, PoolStepRow, QueueRow, QueueView, RunRow, StepRow, TenantRow,
+    PartitionState, PoolRow, PoolStepRow, QueueRow, QueueView, RunRow, StepRow, SwitchWord,
+    TenantRow,
 };
 use millstream_model::{
     Cause, Closed, ClosedAs, ContentHash, DaemonRow, DeadLetter, Diagnostic, ErrorCode, Event,
@@ -303,7 +304,7 @@ pub(crate) fn jobs() -> Vec<JobRow> {
         job("production/ingest_daily", Some("30 6 * * *"), Some(75_000)),
         JobRow {
             enabled: false,
-            enabled_override: Some(false),
+            enabled_override: Some(SwitchWord { on: false, by: "ana".to_owned(), at: now() }),
             ..job("snapshot", Some("@hourly"), None)
         },
     ]

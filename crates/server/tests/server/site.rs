@@ -93,7 +93,7 @@ async fn a_run_is_launched_and_cancelled_with_forms_alone() {
     assert_eq!(cancelled.location(), page);
     let after = instance.get(&page).await;
     assert!(
-        after.text.contains("Cancelled") && !after.text.contains("Cancel run"),
+        after.text.contains("Canceled") && !after.text.contains("Cancel run"),
         "{}",
         after.text
     );

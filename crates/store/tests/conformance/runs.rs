@@ -166,6 +166,8 @@ async fn an_override_is_kept_until_it_is_taken_back(db: Db) {
     }
     let words = db.store.job_overrides(&tenant, &location).await.unwrap();
     assert_eq!(words.get(&job), Some(&false));
+    let said = db.store.job_words(&tenant, &location).await.unwrap().remove(&job).unwrap();
+    assert_eq!((said.on, said.by.as_str(), said.at), (false, "ann", at(1)));
     db.store.apply(overrides::set(&tenant, &word(None), at(2))).await.unwrap();
     assert!(db.store.job_overrides(&tenant, &location).await.unwrap().is_empty());
 }
