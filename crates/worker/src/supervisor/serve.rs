@@ -25,6 +25,9 @@ const ASK_EVERY: Duration = Duration::from_millis(10);
 /// How often what a step left behind is asked for after it was killed.
 const REAP_EVERY: Duration = Duration::from_millis(1);
 
+/// How long the notice of a start may wait. A program that does nothing takes about as long.
+const SOON: Duration = Duration::from_millis(1);
+
 /// How long killed processes have to disappear before the supervisor ends without them.
 const LAST_WAIT: Duration = Duration::from_secs(2);
 
@@ -50,8 +53,8 @@ pub fn main() -> ExitCode {
 struct Serving {
     watched: Vec<Watched>,
     unread: Vec<u8>,
-    /// Notices that are said after the next look: who waits for a process that is over by then is
-    /// not woken twice.
+    /// Notices of starts, which are said with the next thing that happens, or [`SOON`]: who waits
+    /// for a process that is over by then is not woken twice, and not while it runs.
     unsaid: Vec<u8>,
     ledger: Ledger,
     is_to_end: bool,
@@ -90,7 +93,7 @@ impl Serving {
         }
     }
 
-    /// Waits until something can be read or is due; looks only, where there is something to say.
+    /// Waits until something can be read or is due, and not long where there is something to say.
     fn wait(&self, orders: BorrowedFd<'_>) -> io::Result<Ready> {
         let mut names = Vec::new();
         let mut all = vec![PollFd::from_borrowed_fd(orders, PollFlags::IN)];
@@ -100,10 +103,9 @@ impl Serving {
                 all.push(PollFd::from_borrowed_fd(pipe, PollFlags::IN));
             }
         }
-        let is_quiet = self.unsaid.is_empty();
-        let timeout = if is_quiet { self.patience(Instant::now()) } else { Some(Duration::ZERO) };
         // One that is too long for the kernel is as good as none.
-        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        let timeout =
+            self.patience(Instant::now()).and_then(|timeout| Timespec::try_from(timeout).ok());
         match rustix::event::poll(&mut all, timeout.as_ref()) {
             Ok(_) => {}
             Err(Errno::INTR) => return Ok(Ready::default()),
@@ -116,13 +118,14 @@ impl Serving {
         Ok(Ready { orders, processes })
     }
 
-    /// How long nothing will be due; `None` for ever.
+    /// How long nothing will be due or has to be said; `None` for ever.
     fn patience(&self, now: Instant) -> Option<Duration> {
+        let said = (!self.unsaid.is_empty()).then(|| now + SOON);
         let due = self.watched.iter().filter_map(Watched::due_at).min();
         let asked = self.watched.iter().any(Watched::needs_asking).then(|| now + ASK_EVERY);
         let is_left = |it: &Watched| it.is_draining() && it.has_orphans();
         let left = self.watched.iter().any(is_left).then(|| now + REAP_EVERY);
-        let next = [due, asked, left].into_iter().flatten().min()?;
+        let next = [said, due, asked, left].into_iter().flatten().min()?;
         Some(next.saturating_duration_since(now))
     }
 
@@ -144,6 +147,9 @@ impl Serving {
                         Err(error) => Notice::Refused { id, message: error.to_string() },
                     };
                     self.note(&notice)?;
+                    if matches!(notice, Notice::Refused { .. }) {
+                        self.say()?;
+                    }
                 }
                 Order::Stop { id, grace } => {
                     if let Some(watched) = self.watched.iter_mut().find(|w| w.id() == id) {
@@ -242,4 +248,23 @@ impl Serving {
 fn wall_clock() -> Timestamp {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_micros(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn serving() -> Serving {
+        let (watched, unread, unsaid) = (Vec::new(), Vec::new(), Vec::new());
+        Serving { watched, unread, unsaid, ledger: Ledger::new(), is_to_end: false }
+    }
+
+    #[test]
+    fn the_notice_of_a_start_waits_for_what_happens_next_but_not_long() {
+        let mut serving = serving();
+        let now = Instant::now();
+        assert_eq!(serving.patience(now), None, "there is nothing to do");
+        serving.note(&Notice::Started { id: 1, pid: 2 }).unwrap();
+        assert_eq!(serving.patience(now), Some(SOON));
+    }
 }
