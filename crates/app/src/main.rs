@@ -30,7 +30,8 @@ use crate::cli::{Cli, Command};
 use crate::error::AppError;
 use crate::logging::Loudness;
 
-/// Each step asks for memory in many small pieces, on several threads.
+/// Each step asks for memory in many small pieces, on several threads; SQLite too, which has it by
+/// the feature `override`.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
