@@ -1,5 +1,6 @@
 //! Functions in forks of a process that has imported their code.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use millstream_host::{Fork, Loaded, Signaler};
@@ -67,7 +68,7 @@ pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Return
         capture.finish();
         ended
     };
-    let (end, cause) = speech.follow(working).await;
+    let (end, cause) = attempt.tidying(pin!(speech.follow(working))).await;
     attempt.mind(&capture);
     let cpu_micros = end.as_ref().and_then(|end| Some(end.as_ref().ok()?.cpu_micros));
     attempt.note_usage(cpu_micros, &gauge, &capture);

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::pin::{Pin, pin};
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use millstream_blob::{LogKey, LogStream};
 use millstream_model::{
     ByteSize, CommandLine, CommandStep, ErrorCode, HumanDuration, StepConfig, StepError,
@@ -160,6 +162,15 @@ impl Attempt<'_> {
         }
     }
 
+    /// Waits for `work`, and sees to what earlier attempts of the run have left once it has begun.
+    pub(super) async fn tidying<F: Future>(&self, mut work: Pin<&mut F>) -> F::Output {
+        if let Some(done) = work.as_mut().now_or_never() {
+            return done;
+        }
+        self.scratch.tidy();
+        work.await
+    }
+
     /// Waits for `work`, which is dropped when the run is canceled or the attempt's time is over.
     pub(super) async fn within<T>(&self, work: impl Future<Output = T>) -> Result<T, Ending> {
         let too_long = self.seams.clock.sleep(self.time_left()?);
@@ -222,7 +233,8 @@ impl Attempt<'_> {
     ) -> Result<Ended, Ending> {
         let grace = self.worker.settings.cancel_grace;
         let spec = ProcessSpec { timeout: Some(self.time_left()?), ..spec };
-        let process = self.supervisor.spawn(spec).await.map_err(|error| not_spawned(&error))?;
+        let spawning = pin!(self.supervisor.spawn(spec));
+        let process = self.tidying(spawning).await.map_err(|error| not_spawned(&error))?;
         let mut stop = self.stop.clone();
         let end = await_end(process, &mut stop, grace);
         let ended = match session {

@@ -1,15 +1,16 @@
 //! What attempts have for themselves on the disk while they run: a folder, and files beside it.
 //!
 //! Every file and folder that is made and removed is work for the file system's journal, and a step
-//! that does little is measured by it: so a place that an attempt has left as it was goes to the
-//! next attempt of the run, and the run's own folder stays until the run is over. To truncate a
-//! file is such work too, which is why a context is written over the one before it.
+//! that does little is measured by it: so a place that an attempt has left as it was goes to a
+//! later attempt of the run, and the run's own folder stays until the run is over. To truncate a
+//! file is such work too, which is why a context is written over the one before it. How an attempt
+//! has left its place is looked at while the next one's program runs, so that nobody waits for it.
 
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The names of an attempt's files, behind its place's.
 const CONTEXT: &str = "context.json";
@@ -33,15 +34,23 @@ const CONTEXT_OVER_MAX: usize = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct RunScratch {
     path: PathBuf,
-    /// Places that an attempt has had and that are as good as new.
-    clean: Mutex<Vec<Place>>,
+    free: Mutex<Free>,
     made: AtomicU32,
+}
+
+/// The places that attempts have had and no attempt has.
+#[derive(Debug, Default)]
+struct Free {
+    /// These are as good as new.
+    clean: Vec<Place>,
+    /// These nobody has looked at yet.
+    used: Vec<Place>,
 }
 
 impl RunScratch {
     /// The folder at `path`, which is made when an attempt first needs it.
     pub(crate) fn at(path: PathBuf) -> Self {
-        Self { path, clean: Mutex::default(), made: AtomicU32::new(0) }
+        Self { path, free: Mutex::default(), made: AtomicU32::new(0) }
     }
 
     /// Where it is, for messages.
@@ -61,23 +70,44 @@ impl RunScratch {
 
     /// A place for files, for a step that has no use for a folder.
     pub(super) fn files(&self) -> io::Result<Scratch> {
-        make_folder(&self.path)?;
-        Ok(Scratch { place: self.place(), is_given_back: false })
+        let place = self.place();
+        if !place.was_used {
+            make_folder(&self.path)?;
+        }
+        Ok(Scratch { place, is_given_back: false })
+    }
+
+    /// Looks at the places that were given back, and removes what another attempt cannot have.
+    /// Whoever has something running calls this, for it takes some time.
+    pub(super) fn tidy(&self) {
+        let used = std::mem::take(&mut self.free().used);
+        let (clean, spoiled): (Vec<_>, Vec<_>) =
+            used.into_iter().partition(|place| place.clean().is_ok());
+        spoiled.iter().for_each(Place::remove);
+        self.free().clean.extend(clean);
     }
 
     fn place(&self) -> Place {
-        let clean = self.clean.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        if self.free().used.len() > 1 {
+            // One attempt after the other has two; where several end together, no more are made.
+            self.tidy();
+        }
+        let clean = self.free().clean.pop();
         clean.unwrap_or_else(|| {
             let number = self.made.fetch_add(1, Ordering::Relaxed);
-            Place { path: self.path.join(number.to_string()), has_folder: false }
+            Place { path: self.path.join(number.to_string()), ..Place::default() }
         })
+    }
+
+    fn free(&self) -> MutexGuard<'_, Free> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for RunScratch {
     fn drop(&mut self) {
-        let clean = std::mem::take(self.clean.get_mut().unwrap_or_else(PoisonError::into_inner));
-        clean.iter().for_each(Place::remove);
+        let free = self.free.get_mut().unwrap_or_else(PoisonError::into_inner);
+        free.clean.iter().chain(&free.used).for_each(Place::remove);
         remove_folder(&self.path);
     }
 }
@@ -91,6 +121,8 @@ fn make_folder(path: &Path) -> io::Result<()> {
 struct Place {
     path: PathBuf,
     has_folder: bool,
+    /// Whether an attempt has had it, so that the run's folder is there.
+    was_used: bool,
 }
 
 impl Place {
@@ -167,13 +199,11 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    /// Gives the place to the run's next attempt. Nothing of this one may use it any more.
+    /// Gives the place to the run's later attempts. Nothing of this one may use it any more.
     pub(super) fn give_back(mut self, run: &RunScratch) {
-        if self.place.clean().is_ok() {
-            self.is_given_back = true;
-            let place = std::mem::take(&mut self.place);
-            run.clean.lock().unwrap_or_else(PoisonError::into_inner).push(place);
-        }
+        self.is_given_back = true;
+        let place = std::mem::take(&mut self.place);
+        run.free().used.push(Place { was_used: true, ..place });
     }
 
     /// The file that the step's context is in.
@@ -249,5 +279,45 @@ impl Drop for Scratch {
         if !self.is_given_back {
             self.place.remove();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_attempt_after_the_other_has_two_places() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunScratch::at(folder.path().join("run"));
+        for is_tidied in [true, false] {
+            for _ in 0..10 {
+                let scratch = run.folder().unwrap();
+                if is_tidied {
+                    run.tidy();
+                }
+                scratch.write_context(b"{}".to_vec()).unwrap();
+                scratch.give_back(&run);
+            }
+            let made = run.made.load(Ordering::Relaxed);
+            assert_eq!(made, 2, "whether or not somebody has looked at them meanwhile");
+        }
+        drop(run);
+        assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none());
+    }
+
+    #[test]
+    fn a_place_that_an_attempt_has_not_left_as_it_was_goes_to_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunScratch::at(folder.path().join("run"));
+        let scratch = run.folder().unwrap();
+        let spoiled = scratch.tmp().to_owned();
+        std::fs::write(spoiled.join("left"), "behind").unwrap();
+        scratch.give_back(&run);
+        let next = run.folder().unwrap();
+        assert_ne!(next.tmp(), spoiled, "nobody has looked at it yet");
+        run.tidy();
+        assert!(!spoiled.exists());
+        assert_ne!(run.folder().unwrap().tmp(), spoiled);
     }
 }

@@ -1,5 +1,6 @@
 //! Functions in a process that has imported their code and runs one step after another.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use millstream_host::{Confines, Loaded, Turn};
@@ -46,7 +47,7 @@ pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Return
         capture.finish();
         ended
     };
-    let (turn, cause) = speech.follow(working).await;
+    let (turn, cause) = attempt.tidying(pin!(speech.follow(working))).await;
     let cpu_micros = turn.as_ref().and_then(|turn| Some(turn.as_ref().ok()?.cpu_micros));
     attempt.note_usage(cpu_micros, &gauge, &capture);
     let done = match (turn, cause) {
