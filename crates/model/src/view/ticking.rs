@@ -215,8 +215,14 @@ pub struct TickTest {
     pub warnings: Vec<TickWarning>,
     /// The runs that would be requested.
     pub requests: Vec<TickRequest>,
-    /// Whether it ticks at all; one that is off was tried as if it were on.
+    /// Whether it ticks at all; one that is off was tried as if it were on. Older daemons do not
+    /// say it, and nobody is told then that it is off.
+    #[serde(default = "is_on")]
     pub enabled: bool,
+}
+
+fn is_on() -> bool {
+    true
 }
 
 /// A run that a tick would request.
@@ -230,4 +236,20 @@ pub struct TickRequest {
     pub tags: BTreeMap<String, String>,
     /// Whether it was requested before, so that it would not be again.
     pub is_known: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SensorTest;
+
+    #[test]
+    fn the_test_of_an_older_daemon_is_read_without_what_it_does_not_say() {
+        let older = r#"{
+            "nominal": "2026-07-01T00:00:00Z", "status": "SKIPPED", "skipped": null,
+            "error": null, "warnings": [], "requests": [],
+            "cursor_before": null, "cursor_after": null, "partitions": {}
+        }"#;
+        let test: SensorTest = serde_json::from_str(older).unwrap();
+        assert!(test.tick.enabled && test.output.is_empty(), "{test:?}");
+    }
 }
