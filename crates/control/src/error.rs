@@ -278,6 +278,23 @@ pub enum ControlError {
         word: String,
     },
 
+    /// The sensor was changed while somebody wished it to tick.
+    #[error(
+        "sensor {sensor} was edited, switched or given a cursor meanwhile, and did not tick; \
+         try again"
+    )]
+    SensorChanged {
+        /// The sensor.
+        sensor: String,
+    },
+
+    /// Nobody waits for the tick any more.
+    #[error("sensor {sensor} did not tick: no daemon was there in time to ask it; try again")]
+    SensorWishOld {
+        /// The sensor.
+        sensor: String,
+    },
+
     /// Too much at once.
     #[error("{count} {what} at once are more than the limit of {limit}")]
     TooMany {
@@ -352,7 +369,9 @@ impl ControlError {
             Self::ReportKeyKnown { .. } => ErrorCode::ReportKeyKnown,
             Self::ScheduleUnknown { .. } => ErrorCode::ScheduleUnknown,
             Self::SensorUnknown { .. } => ErrorCode::SensorUnknown,
-            Self::SensorOff { .. } => ErrorCode::SensorAsk,
+            Self::SensorOff { .. } | Self::SensorChanged { .. } | Self::SensorWishOld { .. } => {
+                ErrorCode::SensorAsk
+            }
             Self::Condition(_) => ErrorCode::DefinitionTemplate,
             Self::ScheduleContended { .. }
             | Self::SensorContended { .. }

@@ -17,6 +17,7 @@ use millstream_store::sources::{self, SourceWord, StoredSource};
 use crate::live_sensors::{LiveSensor, source_of, tick_source};
 use crate::sensor_events::{LAG_SHOWN, kinds_of, place_of};
 use crate::sensor_standing::SENSORS_MAX;
+use crate::sensor_wishes::TickWish;
 use crate::switches::{Switched, did_you_mean};
 use crate::{Control, ControlError};
 
@@ -138,7 +139,9 @@ impl Control {
         name: &str,
     ) -> Result<String, ControlError> {
         let row = self.sensor_view(tenant, name).await?;
-        self.ask_about_sensor("sensor_test", &row).await
+        self.stored_sensor(&row).await?;
+        let sensor = (&row.tenant, tick_source(&row.location, row.name.as_str()));
+        self.ask_daemon("sensor_test", &serde_json::json!(sensor)).await
     }
 
     /// Asks a daemon to have a sensor tick now, whenever it is due; returns the request's id, whose
@@ -153,13 +156,13 @@ impl Control {
             let (sensor, word) = (name.to_owned(), shell_word(name));
             return Err(ControlError::SensorOff { sensor, word });
         }
-        self.ask_about_sensor("sensor_tick", &row).await
-    }
-
-    async fn ask_about_sensor(&self, what: &str, row: &SensorRow) -> Result<String, ControlError> {
-        self.stored_sensor(row).await?;
-        let sensor = (&row.tenant, tick_source(&row.location, row.name.as_str()));
-        self.ask_daemon(what, &serde_json::json!(sensor)).await
+        for _ in 0..TRIES {
+            let Some(stored) = self.stored_sensor(&row).await? else { continue };
+            let (from, asked_at) = (stored.cursor, self.now());
+            let wish = TickWish { sensor: (stored.tenant, stored.source), from, asked_at };
+            return self.ask_daemon("sensor_tick", &serde_json::json!(wish)).await;
+        }
+        Err(ControlError::SensorContended { sensor: name.to_owned() })
     }
 
     /// Starts or stops a sensor against its file's word; `None` gives the word back to the file.

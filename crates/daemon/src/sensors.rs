@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use millstream_control::{
-    Control, Sensor, SensorAsking, SensorPass, SensorTicked, SensorWatch, StoreError,
+    Control, ControlError, Sensor, SensorAsking, SensorPass, SensorReply, SensorTicked,
+    SensorWatch, StoreError, TickWish, Wished,
 };
 use millstream_model::view::SensorTest;
 use millstream_model::{DaemonAnswer, ErrorCode, TenantId, TickRow, TickSource, TickWarning};
@@ -268,7 +269,7 @@ pub(crate) async fn try_sensor(
     senses: Option<&Senses>,
     body: &str,
 ) -> DaemonAnswer<SensorTest> {
-    let (_, asking) = match wished(control, body).await {
+    let asking = match wished(control, body).await {
         Ok(wished) => wished,
         Err((code, message)) => return DaemonAnswer::failed(code, message),
     };
@@ -285,47 +286,44 @@ pub(crate) async fn tick_sensor(
     senses: Option<&Senses>,
     body: &str,
 ) -> DaemonAnswer<TickRow> {
-    let (sensor, asking) = match wished(control, body).await {
-        Ok(wished) => wished,
-        Err((code, message)) => return DaemonAnswer::failed(code, message),
+    let wish: TickWish = match serde_json::from_str(body) {
+        Ok(wish) => wish,
+        Err(error) => return DaemonAnswer::failed(ErrorCode::BadRequest, error.to_string()),
     };
-    let ticked = if asking.def.question.reads_store() {
-        control.tick_readers(std::slice::from_ref(&sensor)).await.pop().unwrap_or(Ok(None))
-    } else {
-        let reply = replied(control, senses, &asking).await.reply;
-        control.settle_sensor(&asking, reply).await.map(Some)
-    };
-    let (tenant, TickSource { name, .. }) = &sensor;
-    match ticked {
-        Ok(None | Some(SensorTicked::Replaced)) => {
-            let message = "it ticked by itself meanwhile, or was edited or switched; \
-                           `millstream sensor ticks` shows its ticks";
-            return DaemonAnswer::failed(ErrorCode::SensorAsk, message);
-        }
-        Ok(Some(_)) => {}
-        Err(error) => return DaemonAnswer::failed(error.code(), error.to_string()),
-    }
-    match control.sensor_ticks(tenant, name, None, 1).await.map(|ticks| ticks.into_iter().next()) {
-        Ok(Some(tick)) => DaemonAnswer::Done(tick),
-        Ok(None) => DaemonAnswer::failed(ErrorCode::SensorUnknown, CHANGED),
+    match ticked_for(control, senses, &wish).await {
+        Ok(tick) => DaemonAnswer::Done(tick),
         Err(error) => DaemonAnswer::failed(error.code(), error.to_string()),
     }
 }
 
-/// Why a sensor that was there is not any more.
-const CHANGED: &str = "the sensor has just changed; try again";
-
-/// The sensor that a wish is about, and what it is asked with; or why it cannot be asked.
-async fn wished(
+/// The tick that was wished for, by this daemon or by another.
+async fn ticked_for(
     control: &Control,
-    body: &str,
-) -> Result<(Sensor, SensorAsking), (ErrorCode, String)> {
-    let sensor: Sensor =
+    senses: Option<&Senses>,
+    wish: &TickWish,
+) -> Result<TickRow, ControlError> {
+    let asking = match control.begin_wish(wish).await? {
+        Wished::Ask(asking) => asking,
+        Wished::Ticked(tick) => return Ok(*tick),
+    };
+    let Replied { reply, .. } = if asking.def.question.reads_store() {
+        Replied::of(Ok(SensorReply::None))
+    } else {
+        replied(control, senses, &asking).await
+    };
+    let (ticked, tick) = control.settle_wish(wish, &asking, reply).await?;
+    told(&wish.sensor, &Ok(Some(ticked)));
+    Ok(tick)
+}
+
+/// What the sensor is asked with that a wish is about, or why it cannot be asked.
+async fn wished(control: &Control, body: &str) -> Result<SensorAsking, (ErrorCode, String)> {
+    let (tenant, source): Sensor =
         serde_json::from_str(body).map_err(|error| (ErrorCode::BadRequest, error.to_string()))?;
-    let begun = control.begin_sensor(&sensor.0, &sensor.1).await;
+    let begun = control.begin_sensor(&tenant, &source).await;
     let begun = begun.map_err(|error| (error.code(), error.to_string()))?;
-    let asking = begun.ok_or_else(|| (ErrorCode::SensorUnknown, CHANGED.to_owned()))?;
-    Ok((sensor, asking))
+    let changed = || "the sensor has just changed; try again".to_owned();
+    begun.ok_or_else(|| (ErrorCode::SensorUnknown, changed()))
 }
 
 /// What is said to a sensor's question by a daemon that may not be one that asks.

@@ -231,3 +231,33 @@ fn a_run_whose_server_was_killed_says_since_when_no_daemon_lives() {
     let listed = project.run(&["run", "list"]).out;
     assert!(listed.contains(said), "{listed}");
 }
+
+/// A sensor that counts how often it has ticked, and takes a while to answer.
+const COUNTING: &str = "jobs: { load: { nodes: [{ id: a, type: noop }] } }\n\
+    sensors:\n  own:\n    kind: command\n    every: 1h\n    request: { job: load }\n    \
+    command: |\n      \
+    n=$((${MILLSTREAM_CURSOR:-0} + 1)); sleep 0.2\n      \
+    printf '{\"cursor\": \"%s\", \"requests\": [{\"run_key\": \"k%s\"}]}' $n $n\n";
+
+#[test]
+fn a_tick_that_is_wished_for_is_made_once_by_all_daemons_of_a_database() {
+    let Some(database) = Database::on_postgres() else { return };
+    let project = || {
+        let mut project = Project::with(COUNTING);
+        project.set("MILLSTREAM_DATABASE_URL", database.url());
+        project
+    };
+    let projects = [project(), project()];
+    assert_eq!(projects[0].run(&["migrate"]).code, 0);
+    let (first, _second) = (projects[0].serve(), projects[1].serve());
+    let ticks = || {
+        let ticks = first.get("/default/api/v1/sensors/own/ticks?limit=100");
+        ticks.as_array().unwrap().len()
+    };
+    wait_for("its own first tick", || (ticks() == 1).then_some(()));
+    for count in 2..=6 {
+        let ticked = projects[count % 2].run(&["sensor", "tick", "own"]);
+        assert!(ticked.code == 0 && ticked.out.contains(": LAUNCHED\n"), "{ticked:?}");
+        assert_eq!(ticks(), count);
+    }
+}

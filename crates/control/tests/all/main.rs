@@ -20,3 +20,4 @@ mod sensors;
 mod waits;
 mod webhooks;
 mod why;
+mod wishes;

@@ -1,11 +1,10 @@
 //! Definitions and tenants: what belongs to the instance.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use millstream_control::{Catalog, ControlError, Deletions};
+use millstream_control::{Catalog, ControlError, DAEMON_WAIT, Deletions};
 use millstream_model::view::{FileRow, FileState, TenantRow};
 use millstream_model::{DaemonAnswer, Diagnostic, ErrorCode, LocationName, Severity, Timestamp};
 use serde::de::DeserializeOwned;
@@ -16,9 +15,6 @@ use crate::body::Body;
 use crate::mask::masked;
 use crate::problem::Problem;
 use crate::state::ServerState;
-
-/// How long a request waits for a daemon to do what it wants.
-const SCAN_WAIT: Duration = Duration::from_secs(20);
 
 /// What the status command of document 004 shows.
 #[derive(Debug, Serialize)]
@@ -158,7 +154,7 @@ pub(crate) async fn wait_for_daemon<T: DeserializeOwned>(
             }
         }
     };
-    let answer: Option<String> = match tokio::time::timeout(SCAN_WAIT, work).await {
+    let answer: Option<String> = match tokio::time::timeout(DAEMON_WAIT, work).await {
         Ok(answer) => answer.map_err(|error: millstream_control::StoreError| {
             Problem::from(ControlError::from(error))
         })?,
