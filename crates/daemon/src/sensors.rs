@@ -37,6 +37,9 @@ const PASS_MIN: Duration = Duration::from_millis(50);
 /// How long a sensor rests whose tick could not be stored.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
+/// What a line of the log begins with that has what a program wrote beside its answer.
+const WROTE: &str = "a sensor's program wrote";
+
 /// The loop.
 pub(crate) struct SensorLoop {
     pub(crate) control: Control,
@@ -217,7 +220,8 @@ impl Ticks {
         let Replied { reply, said } = self.senses.reply(&self.control, &asking).await;
         if reply.is_ok() && !said.is_empty() {
             let said = one_line(&said);
-            tracing::info!(%tenant, sensor = source.name, "a sensor's program wrote: {said}");
+            // Of one that ticks each second it would be all that the log says.
+            tracing::debug!(%tenant, sensor = source.name, "{WROTE}: {said}");
         }
         self.control.settle_sensor(&asking, reply).await.map(|ticked| Asked::Ticked(Some(ticked)))
     }
@@ -326,10 +330,18 @@ async fn wished(control: &Control, body: &str) -> Result<SensorAsking, (ErrorCod
     begun.ok_or_else(|| (ErrorCode::SensorUnknown, changed()))
 }
 
-/// What is said to a sensor's question by a daemon that may not be one that asks.
+/// What is said to a sensor's question, for somebody who waits for it, by a daemon that may not be
+/// one that asks.
 async fn replied(control: &Control, senses: Option<&Senses>, asking: &SensorAsking) -> Replied {
     match senses {
-        Some(senses) => senses.reply(control, asking).await,
+        Some(senses) => {
+            let replied = senses.reply(control, asking).await;
+            if replied.reply.is_ok() && !replied.said.is_empty() {
+                let (tenant, sensor) = (&asking.tenant, &asking.source.name);
+                tracing::info!(%tenant, sensor, "{WROTE}: {}", one_line(&replied.said));
+            }
+            replied
+        }
         None => Replied::of(Err(TickWarning {
             partition: None,
             code: ErrorCode::SensorAsk,
