@@ -159,7 +159,7 @@ impl fmt::Display for HoldReason {
         match self {
             Self::NoFreeSlot { limit, from, held_by } => {
                 let key = match from {
-                    LimitFrom::Settings => "max_concurrent_runs in millstream.yaml",
+                    LimitFrom::Settings => "the instance's max_concurrent_runs",
                     LimitFrom::Definitions => {
                         "the largest queue.max_concurrent_runs in definition files"
                     }

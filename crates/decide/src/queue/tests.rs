@@ -257,15 +257,14 @@ fn runs_under_the_same_limits_share_a_lane_and_higher_priorities_sort_first() {
 }
 
 #[test]
-fn a_limit_names_the_key_and_the_file_that_say_it() {
+fn a_limit_names_the_key_that_says_it() {
     let full = |max_from| {
         let in_progress = BTreeMap::from([(tenant("default"), 3)]);
         let of = snapshot(vec![run(1, 0)]);
         decide(&QueueSnapshot { in_progress, max_in_progress: Some(3), max_from, ..of }, now())
     };
     let why = |decision: QueueDecision| decision.hold[0].2.to_string();
-    let set =
-        "3 of 3 runs of the instance are in progress (max_concurrent_runs in millstream.yaml)";
+    let set = "3 of 3 runs of the instance are in progress (the instance's max_concurrent_runs)";
     assert_eq!(why(full(LimitFrom::Settings)), set);
     let raised = "3 of 3 runs of the instance are in progress (the largest \
                   queue.max_concurrent_runs in definition files)";
