@@ -34,7 +34,7 @@ impl Control {
             let asked = EventBody::CancelRequested { by: by.to_owned() };
             let mut log = vec![self.control_event(tenant, run, live.epoch, asked)];
             if status.is_terminal() {
-                self.end_live(&mut batch, &live, status, (None, Self::WORKER_LOST)).await?;
+                self.end_live(&mut batch, &live, status, (None, Self::WORKER_GONE)).await?;
                 let over = EventBody::RunCanceled {};
                 log.push(self.control_event(tenant, run, live.epoch, over));
             } else {

@@ -143,8 +143,8 @@ impl Control {
         Ok(())
     }
 
-    /// Why a step is open whose run ends while it waits for another worker.
-    pub(crate) const WORKER_LOST: &str = "its worker was lost";
+    /// Why a step is open whose run ends while it waits for another worker, however the last ended.
+    pub(crate) const WORKER_GONE: &str = "its worker was gone";
 
     /// Ends a run by the control plane's word alone, and with it what its last worker left open:
     /// running steps, for which `why` is the reason, and partitions.

@@ -211,7 +211,7 @@ impl Control {
         let mut batch = Batch::for_tenant(&run.tenant);
         let mut log = vec![self.event_of(run, EventBody::LaunchFailed { error: error.to_owned() })];
         if retried.is_terminal() {
-            self.end_live(&mut batch, &live, retried, (None, Self::WORKER_LOST)).await?;
+            self.end_live(&mut batch, &live, retried, (None, Self::WORKER_GONE)).await?;
             log.push(self.event_of(run, EventBody::RunCanceled {}));
         } else if live.launches() >= i64::from(launches_max) {
             let launches = live.launches();

@@ -108,6 +108,18 @@ async fn f58_a_cancel_ends_the_steps_that_a_lost_worker_left_open() {
 }
 
 #[tokio::test]
+async fn a_step_of_a_run_that_was_handed_back_and_canceled_does_not_say_that_its_worker_was_lost() {
+    let bench = bench().await;
+    let mut worker = bench.started("etl").await;
+    let run = worker.run();
+    worker.say(vec![step_started("a", 1)]).await.unwrap();
+    assert!(bench.control.hand_back(&worker.claimed, "the server was stopped").await.unwrap());
+    bench.control.cancel(&default(), run, "ana").await.unwrap();
+    let view = bench.control.run_view(&default(), run).await.unwrap();
+    assert_eq!(view.steps[0].reason.as_deref(), Some("its worker was gone"));
+}
+
+#[tokio::test]
 async fn a_step_whose_worker_never_heard_of_the_cancel_says_why_it_was_ended() {
     let bench = bench().await;
     let mut worker = bench.started("etl").await;
