@@ -63,7 +63,8 @@ impl Control {
         for (key, slots) in self.store.slots_held_by(&tenants, &pools).await? {
             // Another tenant may have a pool of this name for itself.
             if others.contains(&key) {
-                *held.entry(key.1).or_default() += slots;
+                let sum: &mut u32 = held.entry(key.1).or_default();
+                *sum = sum.saturating_add(slots);
             }
         }
         Ok(held)

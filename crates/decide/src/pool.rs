@@ -167,7 +167,7 @@ impl Pool<'_> {
             held: self.held,
             needs: claim.slots,
             held_by: own.take(HOLDERS_MAX).map(|(step, _)| holder(step)).collect(),
-            held_by_others: others.map(|(_, slots)| slots).sum(),
+            held_by_others: others.fold(0, |sum, (_, slots)| sum.saturating_add(*slots)),
             behind: self.head.map(|head| Ahead {
                 needs: head.slots,
                 step: is_own(&head.step).then(|| holder(&head.step)),
@@ -251,6 +251,18 @@ mod tests {
         let wanted = "waiting for pool `warehouse` (1 of 2 slots held, 1 by other tenants; 1 is \
                       needed, behind a step of another tenant, which needs 2)";
         assert_eq!(decision.hold[1].1.to_string(), wanted);
+    }
+
+    #[test]
+    fn other_tenants_may_hold_more_slots_than_can_be_counted() {
+        let held = [0, 1].map(|number| {
+            let step = step("b", number);
+            Held { step, pool: name(), slots: u32::MAX }
+        });
+        let of = of(1, LimitScope::Instance, vec![waits("a", 2, 1)]);
+        let decision = grant(&PoolSnapshot { held: held.into(), ..of });
+        let HoldReason::PoolFull { held_by_others, .. } = &decision.hold[0].1 else { panic!() };
+        assert_eq!(*held_by_others, u32::MAX);
     }
 
     #[test]
