@@ -35,6 +35,8 @@ pub struct Control {
     pub(crate) retries_runs: bool,
     /// The daemon of this process, where the database is this process's alone.
     pub(crate) own_daemon: Arc<OnceLock<String>>,
+    /// Set once this process itself notices the loss of workers.
+    pub(crate) misses_workers: Arc<OnceLock<()>>,
 }
 
 impl Control {
@@ -51,6 +53,7 @@ impl Control {
             secrets: Arc::default(),
             retries_runs: true,
             own_daemon: Arc::default(),
+            misses_workers: Arc::default(),
         }
     }
 

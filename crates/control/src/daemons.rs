@@ -42,6 +42,12 @@ impl Control {
         self.store.apply(batch).await.map(|_| ())
     }
 
+    /// A daemon of this process starts runs and notices the loss of their workers, whether it is
+    /// listed or there for one command.
+    pub fn begin_runs(&self) {
+        self.misses_workers.get_or_init(|| ());
+    }
+
     /// Stores how the loops of `daemon` are, and raises the leases that they hold in the same
     /// commit.
     pub async fn keep_loops(&self, daemon: &str, said: &[LoopSaid]) -> Result<(), StoreError> {
@@ -84,6 +90,28 @@ impl Control {
 
     /// The daemons and their loops, by name.
     pub async fn daemons(&self) -> Result<Vec<DaemonRow>, StoreError> {
+        let mut holders = BTreeMap::new();
+        for name in [queue::LEASE, ticks::LEASE, sensor_ticks::LEASE, PUBLISHER_LEASE] {
+            if let Some(lease) = self.store.lease(name).await? {
+                holders.insert(name.to_owned(), lease.holder);
+            }
+        }
+        self.standing(&holders).await
+    }
+
+    /// The daemons that may notice the loss of a worker, without who holds the leases; none where
+    /// that is this process itself.
+    pub(crate) async fn watchers(&self) -> Result<Vec<DaemonRow>, StoreError> {
+        match self.misses_workers.get() {
+            Some(()) => Ok(Vec::new()),
+            None => self.standing(&BTreeMap::new()).await,
+        }
+    }
+
+    async fn standing(
+        &self,
+        holders: &BTreeMap<String, String>,
+    ) -> Result<Vec<DaemonRow>, StoreError> {
         let stored = self.store.daemon_loops(LOOPS_MAX).await?;
         // A database of one process has no other daemon than that of this one.
         let is_over = |daemon: &String| {
@@ -99,12 +127,6 @@ impl Control {
                 beat_at: it.beat_at,
             })
             .collect();
-        let mut holders = BTreeMap::new();
-        for name in [queue::LEASE, ticks::LEASE, sensor_ticks::LEASE, PUBLISHER_LEASE] {
-            if let Some(lease) = self.store.lease(name).await? {
-                holders.insert(name.to_owned(), lease.holder);
-            }
-        }
-        Ok(standing(&beats, &holders, self.now()))
+        Ok(standing(&beats, holders, self.now()))
     }
 }

@@ -86,8 +86,11 @@ impl Control {
         runs: &mut [RunRow],
     ) -> Result<(), ControlError> {
         if runs.iter().any(has_worker) {
-            let daemons = self.daemons().await?;
-            let mut waits = self.waits_for_pools(tenant).await?;
+            let daemons = self.watchers().await?;
+            let mut waits = BTreeMap::new();
+            if runs.iter().any(|run| self.may_wait_for_pools(run)) {
+                waits = self.waits_for_pools(tenant).await?;
+            }
             for run in runs.iter_mut().filter(|run| has_worker(run)) {
                 let began = run.started_at.unwrap_or(run.queued_at);
                 let waits = waits.remove(&run.run_id);
@@ -112,6 +115,13 @@ impl Control {
             *held_by = known.map(|run| Holder { run: *run, step: None }).collect();
         }
         Ok(())
+    }
+
+    /// Whether a run goes on and is not known to use no pool.
+    fn may_wait_for_pools(&self, run: &RunRow) -> bool {
+        let plan = self.plans.of_run(run.run_id);
+        let may = plan.is_none_or(|plan| plan.steps.iter().any(|step| step.pool.is_some()));
+        may && run.status == RunStatus::Started
     }
 
     /// For each run of a tenant with a step that waits for a pool, the first such step and why.

@@ -8,8 +8,8 @@ use millstream_model::view::{
     AssetRow, MaterializationRow, PartitionRow, PartitionState, RunRow, StepRow,
 };
 use millstream_model::{
-    AssetKey, Manifest, PartitionKey, PartitionsDef, PartitionsName, RunId, RunStatus, StepKey,
-    StepStatus, TenantId, nearest,
+    AssetKey, Manifest, PartitionKey, PartitionsDef, PartitionsName, RunId, RunPlan, RunStatus,
+    StepKey, StepStatus, TenantId, nearest,
 };
 use millstream_plan::PlanError;
 use millstream_store::materializations::StateCounts;
@@ -74,13 +74,35 @@ pub struct NeverMade {
 impl Control {
     /// A run with its steps, or an error that says it does not exist for this tenant.
     pub async fn run_view(&self, tenant: &TenantId, run: RunId) -> Result<RunView, ControlError> {
-        let unknown = || ControlError::RunUnknown { run: run.to_string() };
-        let mut row = self.store.run(tenant, run).await?.ok_or_else(unknown)?;
+        let (mut row, plan, mut steps) = self.stored_run(tenant, run).await?;
         self.tell_waits(tenant, std::slice::from_mut(&mut row)).await?;
+        let materializations = self.store.materializations_of_run(tenant, run, HISTORY_MAX).await?;
+        let place = match row.status {
+            RunStatus::Queued => self.place(tenant, run).await?,
+            _ => None,
+        };
+        if plan.steps.iter().any(|step| step.pool.is_some()) {
+            self.name_pools((tenant, run), &mut steps).await?;
+        }
+        if row.status == RunStatus::Started {
+            self.name_places(plan.max_parallel, &mut steps);
+        }
+        Ok(RunView { run: row, place, steps, materializations })
+    }
+
+    /// A run with its plan and its steps, and no word of what they wait for; or an error that says
+    /// it does not exist for this tenant.
+    pub async fn stored_run(
+        &self,
+        tenant: &TenantId,
+        run: RunId,
+    ) -> Result<(RunRow, Arc<RunPlan>, Vec<StepRow>), ControlError> {
+        let unknown = || ControlError::RunUnknown { run: run.to_string() };
+        let row = self.store.run(tenant, run).await?.ok_or_else(unknown)?;
         let order = self.store.run_order(tenant, run).await?.ok_or_else(unknown)?;
         let plan = self.plan_of(tenant, run, &order).await?;
         let mut stored = self.store.steps_of_run_with((tenant, run), plan.steps.len()).await?;
-        let mut steps: Vec<StepRow> = plan
+        let steps: Vec<StepRow> = plan
             .steps
             .iter()
             .map(|step| {
@@ -97,18 +119,7 @@ impl Control {
                 shown
             })
             .collect();
-        let materializations = self.store.materializations_of_run(tenant, run, HISTORY_MAX).await?;
-        let place = match row.status {
-            RunStatus::Queued => self.place(tenant, run).await?,
-            _ => None,
-        };
-        if plan.steps.iter().any(|step| step.pool.is_some()) {
-            self.name_pools((tenant, run), &mut steps).await?;
-        }
-        if row.status == RunStatus::Started {
-            self.name_places(plan.max_parallel, &mut steps);
-        }
-        Ok(RunView { run: row, place, steps, materializations })
+        Ok((row, plan, steps))
     }
 
     /// The run that a person means by an id or by its last digits.

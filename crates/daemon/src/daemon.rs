@@ -158,6 +158,7 @@ impl Daemon {
         let pulses = daemon.pulses.clone();
         loops.spawn(pulses.tell(name.clone(), time_to_live / 3, stopped.clone()));
         if daemon.settings.runs {
+            daemon.control.begin_runs();
             loops.spawn(Arc::clone(&daemon).queue_loop(stopped.clone()));
         }
         loops.spawn(Arc::clone(&daemon).lost_loop(stopped.clone()));

@@ -63,6 +63,8 @@ async fn a_job_and_a_list_say_what_a_run_that_goes_on_waits_for_as_the_run_does(
     assert_eq!(answer, format!("It is on: {goes_on}."));
     let listed = bench.control.newest_runs(&tenant, &RunFilter::default(), 9).await.unwrap();
     assert_eq!(listed[0].waits.as_deref(), Some(waits));
+    let (row, _, steps) = bench.control.stored_run(&tenant, listed[0].run_id).await.unwrap();
+    assert_eq!((row.waits, &steps[0].reason), (None, &None), "only who asks for it is told");
 }
 
 #[tokio::test]
@@ -143,4 +145,7 @@ async fn a_run_in_progress_says_that_no_daemon_lives_that_would_miss_its_worker(
     let later = bench.started("etl").await.run();
     let row = bench.control.run_view(&tenant, later).await.unwrap().run;
     assert_eq!(row.waits, None, "another has begun it");
+    bench.control.begin_runs();
+    let answer = why().await;
+    assert_eq!(answer, "It runs: 0 of 1 steps are over.", "this process would notice");
 }

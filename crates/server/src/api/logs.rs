@@ -50,8 +50,8 @@ pub(crate) async fn read(
 ) -> Result<Response, Problem> {
     let tenant = visitor.tenant()?;
     let run = state.control.find_run(std::slice::from_ref(tenant), &path.run).await?.run_id;
-    let view = state.control.run_view(tenant, run).await?;
-    let step = view.steps.iter().find(|step| step.step.as_str() == path.step).ok_or_else(|| {
+    let (row, _, steps) = state.control.stored_run(tenant, run).await?;
+    let step = steps.iter().find(|step| step.step.as_str() == path.step).ok_or_else(|| {
         Problem::not_found(format!("run {} has no step {:?}", run.short(), path.step))
     })?;
     let (attempt, stream) = (path.attempt, path.stream);
@@ -71,7 +71,7 @@ pub(crate) async fn read(
         return Ok((headers, whole(state.blobs.clone(), key)).into_response());
     }
     let part = state.blobs.read_log(&key, query.offset, CHUNK).await?;
-    let closed = growth(&view.run, step, attempt) == Growth::Closed;
+    let closed = growth(&row, step, attempt) == Growth::Closed;
     let done = HeaderValue::from_static(if closed { "true" } else { "false" });
     headers.insert(DONE, done);
     headers.insert(SIZE, HeaderValue::from(part.size));
