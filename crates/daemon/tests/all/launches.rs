@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use millstream_blob::Blobs;
-use millstream_control::{Control, Patience, QueueLimits};
+use millstream_control::{Control, LoopSaid, Patience, QueueLimits};
 use millstream_daemon::{Daemon, DaemonHandle, Location, Settings};
 use millstream_launch::{LaunchError, RunLauncher, WorkerName};
 use millstream_model::worker_api::RunToken;
@@ -116,4 +116,22 @@ async fn a_run_whose_launch_is_not_done_when_the_daemon_ends_goes_back_and_has_l
     daemon.stop().await;
     let now = live().await;
     assert_eq!((now.status, now.epoch, now.launches()), (RunStatus::Queued, 1, 0));
+}
+
+#[tokio::test]
+async fn a_daemon_for_one_command_watches_runs_though_the_one_that_was_listed_is_gone() {
+    let clock = Arc::new(FakeClock::default());
+    let control = with_job(clock.clone()).await;
+    let launcher = Arc::new(Never::default());
+    let daemon = start(&control, launcher.clone());
+    let run = control.launch_job(&request(), &"etl".parse().unwrap()).await.unwrap().run_id;
+    let begun = launcher.begun.notified();
+    tokio::time::timeout(Duration::from_secs(30), begun).await.expect("it is launched");
+    let silence_max = Duration::from_secs(1);
+    let said = LoopSaid { name: "losses", silence_max, silent_for: Duration::ZERO };
+    control.keep_loops("gone", &[said]).await.unwrap();
+    clock.advance(2 * silence_max);
+    let view = control.run_view(&TenantId::default_tenant(), run).await.unwrap();
+    assert_eq!((view.run.status, view.run.waits), (RunStatus::Starting, None));
+    daemon.stop().await;
 }
