@@ -41,7 +41,12 @@ fn main() -> ExitCode {
         Err(error) => {
             let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
             if !asked && std::env::args_os().any(|argument| argument == "--json") {
-                return finish(true, Err(AppError::mistyped(&error.to_string())));
+                let is_missing =
+                    error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+                let said = error.to_string();
+                let said =
+                    if is_missing { "a command is missing; --help lists them" } else { &said };
+                return finish(true, Err(AppError::mistyped(said)));
             }
             // Where help cannot be printed, an error about that cannot be either.
             drop(error.print());

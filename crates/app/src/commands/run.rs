@@ -108,7 +108,8 @@ async fn list(
         runs.extend(rows(&answer, "runs").iter().cloned());
     }
     let job = wanted.iter().find(|(name, _)| *name == "job").and_then(|(_, job)| job.as_deref());
-    if let Some(job) = job.filter(|_| runs.is_empty()) {
+    let is_alone = wanted.iter().filter(|(_, value)| value.is_some()).count() == 1;
+    if let Some(job) = job.filter(|_| runs.is_empty() && is_alone) {
         check_job(client, global, job).await?;
     }
     // Ids begin with the time, so this is newest first.

@@ -90,6 +90,7 @@ fn whatever_is_refused_is_json_with_a_code_where_json_is_asked_for() {
     let project = Project::with(NOOP);
     for (arguments, code, exit) in [
         (vec!["run", "lst"], "bad-request", 2),
+        (vec!["run"], "bad-request", 2),
         (vec!["run", "list", "--limit", "0"], "bad-request", 2),
         (vec!["run", "list", "--limit", "-1"], "bad-request", 2),
         (vec!["run", "list", "--job", "nope"], "job-unknown", 2),
@@ -105,6 +106,11 @@ fn whatever_is_refused_is_json_with_a_code_where_json_is_asked_for() {
     let limit = project.run(&["run", "list", "--limit", "-1"]);
     assert!(limit.err.contains("-1 is not in 1.."), "{limit:?}");
     assert_eq!(project.run(&["run", "list", "--job", "main"]).code, 0);
+    // Whether there is a run of it, these do not ask.
+    let other = ["run", "list", "--job", "nope", "--status", "FAILURE"];
+    assert_eq!(project.run(&other).code, 0);
+    let missing = project.run(&["--json", "run"]);
+    assert!(missing.err.contains("a command is missing; --help lists them"), "{missing:?}");
 }
 
 #[test]
