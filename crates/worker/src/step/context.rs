@@ -83,6 +83,10 @@ fn document(attempt: &Attempt<'_>, results: BTreeMap<String, Value>) -> Map<Stri
     let plan = &assignment.plan;
     let mut tenant = json!(plan.tenant_def);
     if let Some(fields) = tenant.as_object_mut() {
+        for (name, label) in &plan.tenant_def.labels {
+            // A field keeps its name.
+            fields.entry(name).or_insert_with(|| label.as_str().into());
+        }
         fields.insert("id".to_owned(), json!(plan.tenant));
     }
     let config = match &attempt.step.step {

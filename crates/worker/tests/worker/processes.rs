@@ -40,6 +40,17 @@ pub(crate) fn is_alive(pid: Pid) -> bool {
 }
 
 #[tokio::test]
+async fn a_label_of_the_tenant_is_seen_as_a_field_of_it() {
+    let bench = Bench::new();
+    let line = "echo {{ tenant.region }} {{ tenant.labels.region }} {{ tenant.id }}";
+    let mut run = run_of(vec![shell("a", line)]);
+    let labels = [("region", "eu"), ("id", "mine")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+    run.plan.tenant_def.labels = BTreeMap::from(labels);
+    bench.run(run).await;
+    assert_eq!(bench.log("a", 1, LogStream::Out).await, "eu eu default\n");
+}
+
+#[tokio::test]
 async fn r010_a_thousand_lines_on_both_outputs_are_complete_and_in_order() {
     let bench = Bench::new();
     let line = "i=0; while [ $i -lt 1000 ]; do echo out $i; echo err $i >&2; i=$((i+1)); done";
