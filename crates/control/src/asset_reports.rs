@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use millstream_model::view::{MadeBy, MaterializationRow, PartitionState};
+use millstream_model::view::{CODE_ELSEWHERE, MadeBy, MaterializationRow, PartitionState};
 use millstream_model::{
     AssetKey, ContentHash, Event, EventBody, MetadataValue, PartitionKey, TenantId,
 };
@@ -25,9 +25,6 @@ const KEY_MAX: usize = 200;
 
 /// How long a key is known.
 const REMEMBERED: Duration = Duration::from_hours(7 * 24);
-
-/// The version of code that nobody names.
-const CODE_ELSEWHERE: &str = "external";
 
 /// What somebody says who has made an asset elsewhere.
 #[derive(Debug, Clone, PartialEq)]

@@ -114,6 +114,9 @@ pub struct MaterializationRow {
     pub code_version: String,
 }
 
+/// The version of the code that made an asset elsewhere, where nobody has named it.
+pub const CODE_ELSEWHERE: &str = "external";
+
 /// Who made an asset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]

@@ -131,6 +131,24 @@ async fn a_name_that_nothing_has_is_compared_with_those_that_there_are() {
 }
 
 #[tokio::test]
+async fn what_was_made_elsewhere_by_code_that_nobody_named_is_not_stale_by_that() {
+    let bench = shops().await;
+    for (code_version, is_stale) in [(None, false), (Some("older".to_owned()), true)] {
+        let report = AssetReport {
+            asset: "rates".parse().unwrap(),
+            partition: None,
+            metadata: BTreeMap::new(),
+            data_version: None,
+            code_version,
+            key: None,
+        };
+        bench.control.report_asset(&TenantId::default_tenant(), report, "ana").await.unwrap();
+        let answer = why(&bench, "rates").await.answer;
+        assert_eq!(answer.contains("its code is another now"), is_stale, "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn of_a_partitioned_asset_the_stale_partitions_are_counted_and_named() {
     let bench = shops().await;
     let all = ["a", "b", "c", "d", "e"];

@@ -1,6 +1,6 @@
 //! Why an asset is as it is: made, stale, missing in parts, or tried in vain.
 
-use millstream_model::view::{AssetRow, MadeBy, PartitionState};
+use millstream_model::view::{AssetRow, CODE_ELSEWHERE, MadeBy, PartitionState};
 use millstream_model::{
     AssetKey, PartitionKey, RunId, StepError, StepKey, StepStatus, Timestamp, shell_word,
 };
@@ -143,7 +143,9 @@ pub fn why_asset(facts: &AssetFacts) -> Why {
 /// What says that an asset that was made at `made`, by the code of `version`, is stale.
 fn stale(facts: &AssetFacts, made: Timestamp, version: &str) -> Vec<Because> {
     let mut stale = Vec::new();
-    if facts.code_version.as_ref().is_some_and(|now| now != version) {
+    // Who has made it elsewhere need not say by which code.
+    let is_known = version != CODE_ELSEWHERE;
+    if is_known && facts.code_version.as_ref().is_some_and(|now| now != version) {
         stale.push(because(None, "its code is another now".to_owned()));
     }
     let is_whole = facts.asset.partitions.is_none();
