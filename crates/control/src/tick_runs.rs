@@ -233,7 +233,7 @@ impl Control {
             found.ok_or_else(|| ControlError::ScheduleContended { schedule: name.to_owned() })?;
         let next = || schedule.timing.next_fire(self.now()).unwrap_or_else(|| self.now());
         let nominal = nominal.unwrap_or_else(next);
-        let asked = match schedule.timing.excluded_by(nominal) {
+        let asked = match schedule.timing.excluded_time(nominal) {
             Some(by) => Asked::Nothing(SkipReason::Excluded { by: by.to_owned() }),
             None if !schedule.timing.fires_at(nominal) => {
                 Asked::Nothing(SkipReason::NoTick { next: schedule.timing.next_fire(nominal) })

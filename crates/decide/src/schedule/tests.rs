@@ -153,6 +153,8 @@ fn an_excluded_day_is_skipped_by_name_and_left_out_of_the_preview() {
     let decided = decide(&timing, &policy(CatchUp::All), from, at("2026-12-25T00:30:00Z"));
     let skip = SkipReason::Excluded { by: "2026-12-25..2026-12-26".to_owned() };
     assert_eq!(decided.ticks[0].verdict, TickVerdict::Skip(skip));
+    assert!(timing.excluded_time(at("2026-12-25T00:30:00Z")).is_some());
+    assert_eq!(timing.excluded_time(at("2026-12-25T00:31:00Z")), None, "it is none of its times");
 }
 
 #[test]

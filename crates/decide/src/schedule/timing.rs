@@ -95,6 +95,12 @@ impl Timing {
         self.next_fire(Timestamp::from_micros(at.as_micros().saturating_sub(1))) == Some(at)
     }
 
+    /// What excludes `at`, which would be one of its nominal times otherwise.
+    pub fn excluded_time(&self, at: Timestamp) -> Option<&str> {
+        let before = Timestamp::from_micros(at.as_micros().saturating_sub(1));
+        self.excluded_by(at).filter(|_| self.next_after(before) == Some(at))
+    }
+
     /// The next `count` nominal times after `after` that are not excluded.
     pub fn upcoming(&self, after: Timestamp, count: usize) -> Vec<Timestamp> {
         self.fires(after).take(count).collect()
