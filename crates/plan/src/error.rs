@@ -77,7 +77,7 @@ pub enum PlanError {
     },
     /// What was asked for is divided and no partition was named.
     #[error(
-        "`{asset}` is partitioned by `{partitions}`; name the partition to make, as `--partition \
+        "`{asset}` is partitioned by `{partitions}`; name the partition, as `--partition \
          KEY`: `millstream partition list {partitions}` lists them"
     )]
     PartitionNeeded {
