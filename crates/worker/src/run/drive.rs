@@ -149,6 +149,9 @@ impl<'a> Drive<'a> {
             {
                 return RunEnd::Finished(outcome.clone());
             }
+            if self.attempts.is_empty() && self.call.is_none() {
+                self.steps.rest();
+            }
             let wakeup = match self.patience() {
                 Some(patience) => self.seams.clock.sleep(patience),
                 None => future::pending().boxed(),

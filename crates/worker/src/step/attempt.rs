@@ -31,6 +31,9 @@ use crate::{Seams, Supervisor, Worker};
 pub trait StepRunner: Send + Sync {
     /// Executes an attempt. It never fails: a failure is its result.
     fn execute<'a>(&'a self, order: AttemptOrder<'a>) -> BoxFuture<'a, AttemptDone>;
+
+    /// Does what can wait until no attempt is under way.
+    fn rest(&self) {}
 }
 
 /// Whether the control plane has taken an attempt's start.
@@ -103,6 +106,10 @@ pub(crate) struct RunSteps {
 impl StepRunner for RunSteps {
     fn execute<'a>(&'a self, order: AttemptOrder<'a>) -> BoxFuture<'a, AttemptDone> {
         Attempt::new(&self.worker, &self.scratch, order).execute().boxed()
+    }
+
+    fn rest(&self) {
+        self.scratch.tidy();
     }
 }
 
@@ -321,6 +328,7 @@ impl Attempt<'_> {
         if !matches!(&self.step.step, Kind::Command(_) | Kind::Python(_) | Kind::Local(_)) {
             // Only what starts programs has preparations that are worth it.
             self.begin().await?;
+            self.scratch.tidy();
         }
         match &self.step.step {
             StepConfig::Noop(_) => Ok(Returned::Value(Value::Null)),

@@ -293,7 +293,9 @@ fn not_spawned(error: &SpawnError) -> Ending {
         SpawnError::Refused { program, message, .. }
             if !program.contains('/') && message.starts_with(NO_FILE) =>
         {
-            format!("{error}; {program} is in no folder of PATH")
+            format!(
+                "{error}; {program} is in no folder of PATH, or a script without its interpreter"
+            )
         }
         SpawnError::Refused { .. } => error.to_string(),
     };

@@ -140,16 +140,20 @@ impl Place {
             }
         }
         // Who has spoken may have the file open still, and would speak to the next attempt.
-        if has_content(&self.file(MESSAGES))? {
+        let said = size(&self.file(MESSAGES))?;
+        if said.is_some_and(|said| said > 0) {
             std::fs::remove_file(self.file(MESSAGES))?;
         }
-        has_content(&self.file(CONTEXT))?;
+        size(&self.file(CONTEXT))?;
         if self.has_folder {
             let is_ours = std::fs::symlink_metadata(&self.path)
                 .is_ok_and(|it| it.is_dir() && it.mode() & 0o777 == 0o700);
             if !is_ours || std::fs::read_dir(&self.path)?.next().is_some() {
                 return Err(io::Error::other("the folder is not as it was given"));
             }
+        } else if said.is_none() {
+            // The run's folder may be gone with it.
+            return Err(io::Error::other("the file for messages is gone"));
         }
         Ok(())
     }
@@ -179,16 +183,16 @@ fn remove_folder(path: &Path) {
     }
 }
 
-/// Whether something is in the file at `path`; an error when it is not the plain file we made.
-fn has_content(path: &Path) -> io::Result<bool> {
+/// How large the file at `path` is, if it is there; an error when it is not the plain file we made.
+fn size(path: &Path) -> io::Result<Option<u64>> {
     let file = match std::fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file?,
     };
     if !file.is_file() || file.nlink() != 1 || file.mode() & 0o600 != 0o600 {
         return Err(io::Error::other("the file is not as it was given"));
     }
-    Ok(file.len() > 0)
+    Ok(Some(file.len()))
 }
 
 /// An attempt's folder and files; all of it is removed when this is dropped.

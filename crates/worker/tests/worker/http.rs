@@ -47,13 +47,13 @@ pub(crate) fn answer(status: &str, headers: &str, body: &str) -> String {
     )
 }
 
-fn bench() -> Bench {
+pub(crate) fn bench() -> Bench {
     let mut bench = Bench::new();
     bench.settings.outbound = "127.0.0.1".parse().unwrap();
     bench
 }
 
-fn step() -> HttpStep {
+pub(crate) fn step() -> HttpStep {
     HttpStep {
         resource: "api".parse().unwrap(),
         request: HttpRequest {
@@ -70,7 +70,7 @@ fn step() -> HttpStep {
     }
 }
 
-fn run_at(address: SocketAddr, step: HttpStep, plan: StepPlan) -> Assignment {
+pub(crate) fn run_at(address: SocketAddr, step: HttpStep, plan: StepPlan) -> Assignment {
     let mut run = run_of(vec![StepPlan { step: StepConfig::Http(Box::new(step)), ..plan }]);
     let api = ResourceDef::Http(HttpResource {
         base_url: format!("http://{address}"),

@@ -1,13 +1,20 @@
 //! What attempts of a run leave in their folder, which the next one of them must not meet.
 
-use millstream_blob::LogStream;
-use millstream_model::StepPlan;
+use std::path::Path;
+use std::time::Duration;
 
-use crate::bench::{Bench, run_of, shell};
+use millstream_blob::LogStream;
+use millstream_model::{PoolUse, StepPlan};
+
+use crate::bench::{Bench, noop, run_of, shell};
+use crate::http::{self, run_at, serve, step};
 
 /// What a shell says of what it was given: its folder, its result file and its context.
 const LOOK: &str = "echo tmp=$(ls -A $TMPDIR) result=$(cat $MILLSTREAM_RESULT 2>/dev/null); \
                     grep -o '\"step\":\"[a-z]*\"' $MILLSTREAM_CONTEXT";
+
+/// Leaves a file in the step's folder.
+const LEAVE: &str = "echo 1 > $TMPDIR/large";
 
 #[tokio::test]
 async fn a_step_meets_nothing_of_those_before_it_in_its_folder() {
@@ -25,12 +32,59 @@ async fn a_step_meets_nothing_of_those_before_it_in_its_folder() {
         "echo a long context that is not JSON any more >> $MILLSTREAM_CONTEXT",
     ] {
         let bench = Bench::new();
-        let second =
-            StepPlan { depends_on: vec!["first".parse().unwrap()], ..shell("second", LOOK) };
-        bench.run(run_of(vec![shell("first", mess), second])).await;
+        let after = |name: &str, step| StepPlan { depends_on: vec![name.parse().unwrap()], ..step };
+        // While it runs, what the first has left is seen to.
+        let between = after("first", shell("between", "true"));
+        let second = after("between", shell("second", LOOK));
+        bench.run(run_of(vec![shell("first", mess), between, second])).await;
         let log = bench.log("second", 1, LogStream::Out).await;
         assert_eq!(log, "tmp= result=\n\"step\":\"second\"\n", "after `{mess}`");
         let left = bench.folder.path().join("scratch").read_dir().unwrap().count();
         assert_eq!(left, 0, "what a run was given goes with it: `{mess}`");
     }
+}
+
+/// Files that steps have left in folders of their own.
+fn left(bench: &Bench) -> usize {
+    let is_left = |path: &Path| path.join("large").exists();
+    let runs = std::fs::read_dir(bench.folder.path().join("scratch")).into_iter().flatten();
+    let places = runs.flatten().filter_map(|run| std::fs::read_dir(run.path()).ok()).flatten();
+    places.flatten().filter(|place| is_left(&place.path())).count()
+}
+
+#[tokio::test]
+async fn what_a_step_has_left_is_gone_while_a_step_goes_on_that_is_no_program() {
+    let bench = http::bench();
+    let (address, mut heard) = serve("");
+    let first = shell("first", LEAVE);
+    let ask = StepPlan { depends_on: vec!["first".parse().unwrap()], ..noop("ask", &[]) };
+    let mut run = run_at(address, step(), ask);
+    run.plan.steps.insert(0, first);
+    let looking = async {
+        heard.wait_for(|count| *count > 0).await.unwrap();
+        let found = left(&bench);
+        bench.control.cancel();
+        found
+    };
+    let (_, found) = tokio::join!(bench.run(run), looking);
+    assert_eq!(found, 0);
+}
+
+#[tokio::test]
+async fn what_a_step_has_left_is_gone_while_a_run_waits_for_slots() {
+    let bench = Bench::new();
+    bench.control.keep_slots();
+    let pool = Some(PoolUse { name: "some".parse().unwrap(), slots: 1 });
+    let second =
+        StepPlan { depends_on: vec!["first".parse().unwrap()], pool, ..noop("second", &[]) };
+    let looking = async {
+        bench.control.heard("step_succeeded first").await;
+        while left(&bench) > 0 {
+            tokio::task::yield_now().await;
+        }
+        bench.control.cancel();
+    };
+    let run = run_of(vec![shell("first", LEAVE), second]);
+    let both = async { tokio::join!(bench.run(run), looking) };
+    tokio::time::timeout(Duration::from_mins(1), both).await.unwrap();
 }
