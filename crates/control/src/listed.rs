@@ -111,7 +111,8 @@ impl Control {
             if in_progress.is_none() {
                 in_progress = Some(self.store.first_in_progress(tenant, HOLDERS_MAX).await?);
             }
-            let known = in_progress.iter().flatten();
+            // The reason may be from before the run itself began.
+            let known = in_progress.iter().flatten().filter(|known| **known != run.run_id);
             *held_by = known.map(|run| Holder { run: *run, step: None }).collect();
         }
         Ok(())
