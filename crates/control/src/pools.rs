@@ -5,7 +5,7 @@ use millstream_model::worker_api::{SlotAnswer, SlotAsk, WaitingStep};
 use millstream_model::{RunId, TenantId};
 use millstream_store::live::raise_beat;
 use millstream_store::slots::{self, SlotRow};
-use millstream_store::{Batch, Scope, StoreError};
+use millstream_store::{Batch, StoreError};
 
 use crate::catalog::Catalog;
 use crate::{Control, ReportError};
@@ -101,19 +101,16 @@ impl Control {
             held: held.iter().map(holds).collect(),
             pools: catalog.pools().clone(),
         };
-        let mut decision = grant(&snapshot);
-        // In the order in which the end of a run frees its slots: neither waits for the other.
-        decision.hold.sort_by(|one, other| one.0.cmp(&other.0));
-        // A slot of a pool of the instance changes the reason of each tenant that waits for it.
-        let mut batch = Batch::new(Scope::Daemon);
+        let decision = grant(&snapshot);
         for (step, reason) in &decision.hold {
             let known = waiting.iter().find(|row| step_of(row) == *step);
             if known.is_some_and(|row| row.hold.as_ref() != Some(reason)) {
+                let mut batch = Batch::for_tenant(&step.tenant);
                 let key = (step.tenant.clone(), step.run, step.step.clone());
                 slots::set_hold(&mut batch, &key, reason);
+                self.store.apply(batch).await?;
             }
         }
-        self.store.apply(batch).await?;
         if !decision.grant.is_empty() {
             let steps = decision.grant.into_iter().map(|it| (it.tenant, it.run, it.step));
             self.store.apply(slots::grant(steps, me, fence)).await?;
