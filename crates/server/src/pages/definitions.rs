@@ -46,12 +46,13 @@ struct FileLine {
     diagnostics: Vec<Finding>,
 }
 
-struct Finding {
-    glyph: Glyph,
-    place: String,
-    message: String,
-    help: Option<String>,
-    code: String,
+/// What is wrong at one place of a file.
+pub(super) struct Finding {
+    pub(super) glyph: Glyph,
+    pub(super) place: String,
+    pub(super) message: String,
+    pub(super) help: Option<String>,
+    pub(super) code: String,
 }
 
 /// The page.
@@ -120,7 +121,7 @@ fn line(file: &FileRow, tenant: &TenantId, now: Timestamp) -> FileLine {
     }
 }
 
-fn finding(found: &Diagnostic) -> Finding {
+pub(super) fn finding(found: &Diagnostic) -> Finding {
     Finding {
         glyph: match found.severity {
             Severity::Error => Glyph::Failed,

@@ -4,6 +4,7 @@ use askama::Template;
 use millstream_model::view::{FileRow, FileState, VersionRow};
 use millstream_model::{Timestamp, shell_word};
 
+use super::definitions::{Finding, finding};
 use crate::format::{self, Moment};
 use crate::frame::Frame;
 use crate::html::Html;
@@ -32,6 +33,7 @@ struct File {
     verdict: String,
     action: String,
     definitions: String,
+    findings: Vec<Finding>,
     lines: Vec<Line>,
     equivalent: Equivalent,
 }
@@ -57,6 +59,7 @@ pub fn file(page: FilePage) -> Html {
         verdict: verdict(&page.file, page.now),
         action: format!("{}/rollback", link::file(tenant, name)),
         definitions: link::definitions(tenant),
+        findings: page.file.diagnostics.iter().map(finding).collect(),
         lines: page.versions.iter().map(|it| line(it, newest, &page)).collect(),
         equivalent: Equivalent::new()
             .with("This list", format!("millstream definitions history {word}"))

@@ -58,6 +58,17 @@ async fn r204_the_versions_of_a_file_are_listed_and_compared_without_their_secre
 }
 
 #[tokio::test]
+async fn the_page_of_a_broken_file_says_what_is_wrong_and_where() {
+    let page = Instance::new().await.get("/jfk/system/files/broken.yaml").await.text;
+    assert!(page.contains("No content of it was ever good"), "{page}");
+    for words in
+        ["broken.yaml:3:5", "has the unknown key `depend_on`", "did you mean `depends_on`?"]
+    {
+        assert!(page.contains(words), "{words} in {page}");
+    }
+}
+
+#[tokio::test]
 async fn a_plan_says_what_would_change_and_changes_nothing() {
     let instance = Instance::new().await;
     let before = instance.control.location_version(&location()).await.unwrap();
