@@ -213,25 +213,22 @@ async fn show(client: &Client, global: &Global, key: &str) -> Result<(), AppErro
     Ok(())
 }
 
-/// Prints how many partitions are in which state, and those that were ever touched.
+/// Prints how many partitions are in which state, and which; those that were never made last.
 fn print_partitions(view: &Value) {
     let counts = partitions(view);
     if counts != "–" {
         output::line(&format!("  partitions: {counts}"));
     }
-    let touched: Vec<&Value> = rows(view, "partition_rows")
-        .iter()
-        .filter(|partition| text(partition, "/state") != "missing")
-        .collect();
-    for partition in touched.iter().take(PARTITIONS_SHOWN) {
+    let is_missing = |partition: &&Value| text(partition, "/state") == "missing";
+    let (missing, mut all): (Vec<&Value>, Vec<&Value>) =
+        rows(view, "partition_rows").iter().partition(is_missing);
+    all.extend(missing);
+    for partition in all.iter().take(PARTITIONS_SHOWN) {
         let (state, key) = (text(partition, "/state"), text(partition, "/partition"));
         output::line(&format!("  {state}  {key}"));
     }
-    if touched.len() > PARTITIONS_SHOWN {
-        output::line(&format!(
-            "  … and {} more; `--json` has all",
-            touched.len() - PARTITIONS_SHOWN
-        ));
+    if all.len() > PARTITIONS_SHOWN {
+        output::line(&format!("  … and {} more; `--json` has all", all.len() - PARTITIONS_SHOWN));
     }
 }
 

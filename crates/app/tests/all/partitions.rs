@@ -54,6 +54,10 @@ fn r034_one_partition_is_materialized_in_the_tenant_that_its_key_names() {
     assert!(made.contains(&("jfk::day::flights", "materialized")), "{made:?}");
     assert_eq!(made.iter().filter(|(_, state)| *state == "materialized").count(), 1, "{made:?}");
 
+    let told = project.run(&["asset", "show", "metric_semantic_values", "--tenant", "jfk"]).out;
+    let made = told.find("  materialized  jfk::day::flights\n");
+    assert!(made < told.find("\n  missing  jfk::") && made.is_some(), "{told}");
+
     let near = project.run(&[&select[..], &["jfk::day::flihgts"]].concat());
     assert_eq!(near.code, 1, "{near:?}");
     assert!(near.err.contains("near it are"), "{near:?}");

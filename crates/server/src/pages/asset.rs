@@ -4,6 +4,7 @@ use askama::Template;
 use millstream_control::{NeverMade, Tries, last_try_words, tries_words};
 use millstream_model::view::{AssetRow, MadeBy, MaterializationRow, PartitionRow, PartitionState};
 use millstream_model::{AssetKey, MetadataKind, TenantId, Timestamp, shell_word};
+use serde_json::Value;
 
 use crate::format::{self, Moment};
 use crate::frame::Frame;
@@ -41,6 +42,8 @@ const LEGEND: [PartitionState; 4] = [
     PartitionState::Missing,
     PartitionState::Materialized,
 ];
+/// Most characters of a text in the history.
+const TEXT_SHOWN: usize = 32;
 /// Most partitions in the list below the grid.
 const LIST_MAX: usize = 200;
 
@@ -181,12 +184,23 @@ fn latest(tenant: &TenantId, row: &MaterializationRow, now: Timestamp) -> Latest
 }
 
 fn history(tenant: &TenantId, row: &MaterializationRow, now: Timestamp) -> HistoryLine {
-    let numeric = |kind| matches!(kind, MetadataKind::Int | MetadataKind::Float);
-    let facts = row.metadata.iter().filter(|(_, value)| numeric(value.kind));
-    let facts = facts.take(4).map(|(name, value)| {
+    let (numbers, others): (Vec<_>, Vec<_>) = row
+        .metadata
+        .iter()
+        .partition(|(_, value)| matches!(value.kind, MetadataKind::Int | MetadataKind::Float));
+    let numbers = numbers.into_iter().map(|(name, value)| {
         let number = value.value.as_f64().map_or_else(String::new, format::decimal);
         format!("{name} {number}")
     });
+    let words = others.into_iter().filter_map(|(name, value)| match (value.kind, &value.value) {
+        (MetadataKind::Text, Value::String(text)) => {
+            Some(format!("{name} {}", format::middle(text, TEXT_SHOWN)))
+        }
+        (MetadataKind::Bool, truth) => Some(format!("{name} {truth}")),
+        _ => None,
+    });
+    // Numbers first: they are what is compared from one to the next.
+    let facts = numbers.chain(words).take(4);
     let id = match &row.made_by {
         MadeBy::Run { run_id: id, .. } | MadeBy::Report { report_id: id, .. } => id,
     };

@@ -59,6 +59,16 @@ async fn a_context_that_is_no_object_and_an_unknown_field_are_refused_by_name() 
 }
 
 #[tokio::test]
+async fn the_page_of_an_asset_shows_what_each_build_said_numbers_first() {
+    let instance = Instance::new().await;
+    let said = json!({ "metadata": { "note": "on time", "ok": true, "rows": 5 } });
+    let reported = instance.post("/jfk/api/v1/assets/marts%2Fflights/report", &said).await;
+    assert_eq!(reported.status, StatusCode::CREATED, "{}", reported.text);
+    let page = instance.get("/jfk/assets/marts%2Fflights").await.text;
+    assert!(page.contains("rows 5 · note on time · ok true"), "{page}");
+}
+
+#[tokio::test]
 async fn an_asset_of_two_parts_is_built_and_shown() {
     let instance = Instance::new().await;
     let built =
