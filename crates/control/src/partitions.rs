@@ -1,11 +1,12 @@
 //! Partition keys: which exist, and adding and removing dynamic ones.
 
-use millstream_model::{PartitionKey, PartitionsDef, PartitionsName, TenantId, Timestamp};
+use millstream_model::{
+    PartitionKey, PartitionsDef, PartitionsName, TenantId, Timestamp, did_you_mean,
+};
 use millstream_plan::{PlanError, parts_of, tenant_of};
 use millstream_store::{Batch, partitions};
 
 use crate::catalog::Catalog;
-use crate::switches::did_you_mean;
 use crate::{Control, ControlError};
 
 /// Keys that one request may add or remove.

@@ -9,13 +9,13 @@ use millstream_decide::schedule::{Look, adopt, waiting};
 use millstream_model::view::{ScheduleRow, TicksWaiting};
 use millstream_model::{
     CatchUp, JobName, LocationName, Manifest, ScheduleTarget, TenantId, TickKind, TickRow,
-    TickSource, Timestamp,
+    TickSource, Timestamp, did_you_mean,
 };
 use millstream_store::sources::{self, SourceWord, StoredSource};
 
 use crate::live_schedules::{LiveSchedule, source_of};
 use crate::schedule_standing::{SCHEDULES_MAX, standing};
-use crate::switches::{Switched, did_you_mean};
+use crate::switches::Switched;
 use crate::{Control, ControlError};
 
 /// How often a switch is tried while the schedule ticks.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use millstream_model::view::{SensorLag, SensorRow, SensorStand};
 use millstream_model::{
     CURSOR_MAX, Manifest, ScheduleTarget, SensorQuestion, TenantId, TickKind, TickRow, Timestamp,
-    shell_word,
+    did_you_mean, shell_word,
 };
 use millstream_store::StoreError;
 use millstream_store::sensors;
@@ -18,7 +18,7 @@ use crate::live_sensors::{LiveSensor, source_of, tick_source};
 use crate::sensor_events::{LAG_SHOWN, kinds_of, place_of};
 use crate::sensor_standing::SENSORS_MAX;
 use crate::sensor_wishes::TickWish;
-use crate::switches::{Switched, did_you_mean};
+use crate::switches::Switched;
 use crate::{Control, ControlError};
 
 /// How often a change is tried while the sensor ticks.

@@ -2,7 +2,7 @@
 
 use millstream_decide::condition::{ConditionError, holds};
 use millstream_model::view::SwitchWord;
-use millstream_model::{Manifest, Switch, TenantId, nearest};
+use millstream_model::{Manifest, Switch, TenantId};
 use millstream_store::sources::{SourceWord, StoredSource};
 
 use crate::Control;
@@ -49,9 +49,4 @@ impl Control {
             }
         }
     }
-}
-
-/// The end of a message about an unknown `name`: which one may be meant, if any.
-pub(crate) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    nearest(name, known).map(|near| format!(" (did you mean {near}?)")).unwrap_or_default()
 }

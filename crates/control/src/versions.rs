@@ -6,11 +6,10 @@
 use std::collections::BTreeMap;
 
 use millstream_model::view::{FileRow, FileState, Pin, VersionRow};
-use millstream_model::{ContentHash, FileManifest, LocationName};
+use millstream_model::{ContentHash, FileManifest, LocationName, did_you_mean};
 use millstream_store::definitions::{self, StoredFile};
 use millstream_store::{Batch, Scope, StoreError, versions};
 
-use crate::switches::did_you_mean;
 use crate::{Control, ControlError};
 
 /// A definition file with its versions.

@@ -10,7 +10,7 @@ use millstream_decide::why::{
 use millstream_model::view::{AssetRow, JobRow, RunRow, ScheduleRow, SensorRow};
 use millstream_model::{
     AssetKey, Event, HoldReason, JobName, JobShape, Manifest, PartitionKey, PartitionsDef, RunId,
-    RunStatus, StepKey, StepStatus, TenantId, TickKind, TickSource, Timestamp,
+    RunStatus, StepKey, StepStatus, TenantId, TickKind, TickSource, Timestamp, did_you_mean,
 };
 use millstream_plan::code_version;
 use millstream_plan::selection::select;
@@ -21,7 +21,6 @@ use millstream_store::steps::StepEnd;
 use crate::catalog::Catalog;
 use crate::live_sensors::tick_source;
 use crate::schedules::DueSchedule;
-use crate::switches::did_you_mean;
 use crate::{Control, ControlError};
 
 /// Events that an answer is made of; the first of a run say the most.

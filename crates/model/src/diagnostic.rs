@@ -60,6 +60,11 @@ pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
+/// The end of a message about an unknown `name`: which one may be meant, if any.
+pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(name, known).map(|near| format!(" (did you mean {near}?)")).unwrap_or_default()
+}
+
 /// How likely `text` was meant to be `candidate`, from 0 to 1.
 fn likeness(text: &str, candidate: &str) -> f64 {
     let likeness = strsim::jaro_winkler(text, candidate);
@@ -83,5 +88,7 @@ mod tests {
         assert_eq!(nearest("dya", ["site", "day"]), Some("day"));
         assert_eq!(nearest("dy", ["dya2", "day"]), Some("day"));
         assert_eq!(nearest("b", ["a", "ab"]), None);
+        assert_eq!(did_you_mean("dya", ["site", "day"]), " (did you mean day?)");
+        assert_eq!(did_you_mean("zebra", keys), "");
     }
 }

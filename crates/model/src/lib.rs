@@ -59,7 +59,7 @@ pub use caller::{Caller, Grant, Role, TenantScope};
 pub use cause::Cause;
 pub use chain::chain;
 pub use code::{ErrorCode, page_hint};
-pub use diagnostic::{Diagnostic, Place, Severity, nearest};
+pub use diagnostic::{Diagnostic, Place, Severity, did_you_mean, nearest};
 pub use duration::{HumanDuration, HumanDurationError};
 pub use event::{CheckSeverity, Event, EventBody, EventPosition, PlannedRetry, StepError};
 pub use failure::{

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use millstream_daemon::Sources;
 use millstream_definition::{EXTENSIONS, LocationCheck, LocationFile, ParsedFile, Version};
-use millstream_model::{ContentHash, Diagnostic, nearest};
+use millstream_model::{ContentHash, Diagnostic, did_you_mean, nearest};
 
 use crate::cli::Global;
 use crate::error::AppError;
@@ -58,8 +58,7 @@ pub(super) fn found(path: &Path, settings: &Settings) -> Result<PathBuf, AppErro
     }
     let known = definition_files(&settings.dags).unwrap_or_default();
     let name = settings.root_of(path).map_or_else(|| path.display().to_string(), |(_, name)| name);
-    let near = nearest(&name, known.iter().map(|(name, _)| name.as_str()));
-    let near = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
+    let near = did_you_mean(&name, known.iter().map(|(name, _)| name.as_str()));
     let (path, dags) = (path.to_owned(), settings.dags.clone());
     Err(AppError::NoDefinitions { path, near, dags })
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::State;
 use millstream_control::ControlError;
-use millstream_model::{ErrorCode, PartitionKey, PartitionsDef, PartitionsName, TenantId, nearest};
+use millstream_model::{
+    ErrorCode, PartitionKey, PartitionsDef, PartitionsName, TenantId, did_you_mean,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::access::Visitor;
@@ -66,8 +68,7 @@ pub(crate) async fn list(
     let ours = catalog.manifests().filter(|one| one.tenants.contains_key(tenant));
     let known: Vec<&PartitionsName> = ours.flat_map(|it| it.partitions.keys()).collect();
     if !known.contains(&&name) {
-        let near = nearest(name.as_str(), known.iter().map(|name| name.as_str()));
-        let near = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
+        let near = did_you_mean(name.as_str(), known.iter().map(|name| name.as_str()));
         let message = format!("tenant {tenant} has no partitions called {name}{near}");
         return Err(Problem::new(ErrorCode::PartitionUnknown, message));
     }

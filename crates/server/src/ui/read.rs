@@ -5,7 +5,7 @@ use axum::http::HeaderMap;
 use millstream_blob::{LogKey, LogStream};
 use millstream_control::{ControlError, RunFilter};
 use millstream_model::view::{FileRow, JobRow, RunRow, StepRow};
-use millstream_model::{ErrorCode, JobName, RunId, TenantId, nearest};
+use millstream_model::{ErrorCode, JobName, RunId, TenantId, did_you_mean};
 use serde::Deserialize;
 
 use crate::access::Visitor;
@@ -261,8 +261,7 @@ pub(crate) async fn job_row(
     name: &JobName,
 ) -> Result<JobRow, Problem> {
     let jobs = state.control.job_rows(tenant).await?;
-    let near = nearest(name.as_str(), jobs.iter().map(|job| job.name.as_str()));
-    let near = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
+    let near = did_you_mean(name.as_str(), jobs.iter().map(|job| job.name.as_str()));
     jobs.into_iter().find(|job| job.name == *name).ok_or_else(|| {
         let message =
             format!("tenant {tenant} has no job {name}{near}; `millstream job list` shows them");
