@@ -113,10 +113,16 @@ impl Control {
         events::insert(&mut batch, &live.tenant, &self.new_id().to_string(), &log);
         let (tenant, run) = (&live.tenant, live.run);
         self.store.apply(batch).await?;
-        if let LostRun::HandBack { .. } = verdict {
-            tracing::info!(%tenant, %run, %reason, "a run was handed back to the queue");
-        } else {
-            tracing::warn!(%tenant, %run, %reason, "a run was taken from its worker");
+        match verdict {
+            LostRun::HandBack { .. } => {
+                tracing::info!(%tenant, %run, %reason, "a run was handed back to the queue");
+            }
+            LostRun::Fail { cause: FailureCause::Timeout, .. } => {
+                tracing::warn!(%tenant, %run, %reason, "a run went over its timeout and failed");
+            }
+            LostRun::Requeue { .. } | LostRun::Fail { .. } | LostRun::Cancel { .. } => {
+                tracing::warn!(%tenant, %run, %reason, "a run was taken from its worker");
+            }
         }
         Ok(())
     }

@@ -97,6 +97,10 @@ fn r147_a_run_ends_at_its_timeout_with_its_processes() {
 }
 
 /// The page whose example is run below.
+    let log = wait_for("the server says it", || {
+        Some(project.read("log")).filter(|log| log.contains("a run went over its timeout"))
+    });
+    assert!(!log.contains("taken from its worker"), "{log}");
 const WHY: &str = include_str!("../../../../docs/guide/why.md");
 
 /// The first fenced block of `language` on the page.
