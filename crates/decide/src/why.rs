@@ -4,7 +4,9 @@
 //! `control` loads the facts and asks; pages, the API and `millstream why` show the same answer.
 
 use millstream_model::view::{RunRow, StepRow};
-use millstream_model::{DeadLetter, Event, EventBody, RunStatus, StepError, StepStatus, Timestamp};
+use millstream_model::{
+    ClosedAs, DeadLetter, Event, EventBody, RunStatus, StepError, StepStatus, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 
 pub use asset::{
@@ -75,7 +77,10 @@ pub fn why_run(facts: &RunFacts) -> Why {
     if let Some(letter) = &facts.dead_letter
         && let Some(closed) = &letter.closed
     {
-        let text = format!("its dead letter was {} by {}", closed.outcome.as_str(), closed.by);
+        let retry = run.retried_as.filter(|_| closed.outcome == ClosedAs::Retried);
+        let retry = retry.map_or_else(String::new, |retry| format!(", as run {}", retry.short()));
+        let (outcome, by) = (closed.outcome.as_str(), &closed.by);
+        let text = format!("its dead letter was {outcome} by {by}{retry}");
         reasons.push(because(closed.at, text));
     }
     // What a retry keeps is older than the retry itself, so what began it is not sorted in.

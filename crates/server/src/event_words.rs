@@ -45,7 +45,7 @@ pub fn event_words(body: &EventBody, at: Timestamp) -> EventWords {
             say(format!("tried again by run {}{count}", retry.short()), "")
         }
         EventBody::RunGaveUp { reason } => {
-            say("given up; it is among the dead letters", reason.in_words())
+            say("given up and put among the dead letters", reason.in_words())
         }
         EventBody::Reported { by, asset, partition, metadata, .. } => {
             let text = format!("{by} reported {asset}{}", for_partition(partition.as_ref()));

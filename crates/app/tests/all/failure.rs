@@ -64,6 +64,13 @@ fn r146_r154_a_failed_run_is_retried_from_its_failure_and_then_waits_for_somebod
     assert_eq!(project.json(&["dead-letter", "list"]), serde_json::json!([]));
     let all = project.json(&["dead-letter", "list", "--all"]);
     assert_eq!(all[0]["closed"]["as"], "retried");
+    let again = short(again["run_id"].as_str().unwrap()).to_owned();
+    let why = project.run(&["why", &retry]).out;
+    assert!(why.contains("its dead letter was retried by"), "{why}");
+    assert!(why.contains(&format!(", as run {again}\n")), "{why}");
+    let story = project.run(&["run", "show", &retry]).out;
+    let (given_up, after) = story.split_once("given up and put among the dead letters").unwrap();
+    assert!(after.contains(&format!("tried again by run {again}")), "{given_up}{after}");
     let late = project.run(&["dead-letter", "discard", &retry]);
     assert_eq!(late.code, 1);
     assert!(late.err.contains("was retried by"), "{late:?}");
@@ -90,6 +97,10 @@ fn r147_a_run_ends_at_its_timeout_with_its_processes() {
     let run = over(&project, id);
     assert_eq!(run["status"], "FAILURE");
     assert_eq!(run["failure"], "it has run for longer than its timeout of 1s");
+    let log = wait_for("the server says it", || {
+        Some(project.read("log")).filter(|log| log.contains("a run went over its timeout"))
+    });
+    assert!(!log.contains("taken from its worker"), "{log}");
     let marker = format!("MILLSTREAM_RUN_ID={id}");
     wait_for("no process of a step is left", || {
         crate::process::with_variable(&marker).is_empty().then_some(())
@@ -97,10 +108,6 @@ fn r147_a_run_ends_at_its_timeout_with_its_processes() {
 }
 
 /// The page whose example is run below.
-    let log = wait_for("the server says it", || {
-        Some(project.read("log")).filter(|log| log.contains("a run went over its timeout"))
-    });
-    assert!(!log.contains("taken from its worker"), "{log}");
 const WHY: &str = include_str!("../../../../docs/guide/why.md");
 
 /// The first fenced block of `language` on the page.
