@@ -1,5 +1,6 @@
 //! `millstream asset`: materialize, report, list and show.
 
+use millstream_model::ErrorCode;
 use serde_json::{Map, Value, json};
 
 use super::answer::{rows, text};
@@ -51,9 +52,12 @@ pub(super) async fn run(
                 "all": all_partitions,
             });
             let mut launched = Vec::new();
-            for tenant in wished_tenants(client, global, &partitions, all_tenants).await? {
+            // A partition is one tenant's, and no other has it.
+            let told = |error| if partitions.is_empty() { or_all(error) } else { error };
+            let wished = wished_tenants(client, global, &partitions, all_tenants).await;
+            for tenant in wished.map_err(told)? {
                 let path = format!("/{tenant}/api/v1/assets/materialize");
-                let answer = client.post(&path, &wish).await?;
+                let answer = client.post(&path, &wish).await.map_err(told)?;
                 launched.extend(rows(&answer, "runs").iter().cloned());
             }
             after_launch(client, global, &launched, no_wait).await
@@ -61,11 +65,28 @@ pub(super) async fn run(
     }
 }
 
+/// A refusal of a tenant with the way to take all of them; other errors as they are.
+fn or_all(error: AppError) -> AppError {
+    const WAY: &str = "; `--all-tenants` takes every enabled one";
+    let is_of_tenant = |code: &str| {
+        [ErrorCode::TenantUnknown, ErrorCode::TenantDisabled].iter().any(|it| it.as_str() == code)
+    };
+    match error {
+        AppError::Usage { code, message } if is_of_tenant(code.as_str()) => {
+            AppError::Usage { code, message: format!("{message}{WAY}") }
+        }
+        AppError::Refused { status, code, message, help } if is_of_tenant(&code) => {
+            AppError::Refused { status, code, message: format!("{message}{WAY}"), help }
+        }
+        error => error,
+    }
+}
+
 /// Metadata from the command line: what is JSON is taken so, and the rest as text.
 fn said(metadata: &[String]) -> Result<Map<String, Value>, AppError> {
     let pair = |text: &String| {
         let (name, value) = text.split_once('=').ok_or_else(|| AppError::Usage {
-            code: millstream_model::ErrorCode::BadRequest,
+            code: ErrorCode::BadRequest,
             message: format!("`{text}` is no metadata; write it like `rows=5`"),
         })?;
         let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());

@@ -69,6 +69,25 @@ fn r034_one_partition_is_materialized_in_the_tenant_that_its_key_names() {
 }
 
 #[test]
+fn a_refused_tenant_is_told_with_the_way_to_take_all_where_there_is_one() {
+    let project = Project::with(
+        "tenants: {ewr: {}, jfk: {}, lga: {enabled: false}}\nassets: {a: {step: {kind: noop}}}\n",
+    );
+    let way = "; `--all-tenants` takes every enabled one";
+    for (tenant, refusal) in [
+        (None, "name one with `--tenant`: ewr, jfk"),
+        (Some("bos"), "Unknown tenant: bos"),
+        (Some("lga"), "tenant `lga` is disabled; set `enabled: true` where it is declared"),
+    ] {
+        let named = tenant.map_or_else(Vec::new, |id| vec!["--tenant", id]);
+        let refused = project.run(&[&["asset", "materialize", "a"], &named[..]].concat());
+        assert!(refused.err.contains(&format!("{refusal}{way}")), "{refused:?}");
+        let refused = project.run(&[&["asset", "report", "a"], &named[..]].concat());
+        assert!(!refused.err.contains(way), "{refused:?}");
+    }
+}
+
+#[test]
 fn a_key_that_is_none_and_a_name_that_is_near_another_are_told_as_that() {
     let project = Project::with(
         "partitions: { site: { kind: dynamic }, day: { kind: daily, \
