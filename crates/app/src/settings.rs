@@ -2,7 +2,7 @@
 //! the command line.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -178,7 +178,7 @@ impl Settings {
     /// The settings for `project` under an environment that `variable` looks up.
     pub(crate) fn read(project: &Path, variable: impl Fn(&str) -> Option<String>) -> Self {
         let mut warnings = Vec::new();
-        let project = std::path::absolute(project).unwrap_or_else(|_| project.to_owned());
+        let project = whole(project);
         let dags = variable("DAGS_DIR").unwrap_or_else(|| "dags".to_owned());
         let scan_interval = match variable("DAGS_SCAN_INTERVAL") {
             None => SCAN_INTERVAL,
@@ -225,7 +225,7 @@ impl Settings {
         Self {
             python: python.unwrap_or_else(|| "python3".to_owned()),
             declared_env,
-            dags: project.join(dags),
+            dags: whole(&project.join(dags)),
             scan_interval,
             scans: variable("DAGS_ENABLED").is_none_or(|text| text == "true"),
             runs: true,
@@ -252,6 +252,15 @@ impl Settings {
     pub(crate) fn socket(&self) -> PathBuf {
         self.state().join("server.sock")
     }
+}
+
+/// The path from the root, as it is shown: without `..`, where it is there.
+fn whole(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let goes_back = path.components().any(|it| it == Component::ParentDir);
+    // Only the system knows where `..` leads to behind a link.
+    let found = if goes_back { path.canonicalize().ok() } else { None };
+    found.unwrap_or(path)
 }
 
 /// The address of the database, encrypted as the variables of Postgres's own programs say unless it

@@ -235,6 +235,15 @@ fn a_file_is_validated_with_the_others_of_its_folder_and_its_own_findings_are_sh
 }
 
 #[test]
+fn the_folder_of_definitions_is_named_without_the_way_back_that_led_to_it() {
+    let project = Project::new();
+    project.write("dags/one.json", NOOP);
+    let unknown = project.run(&["--dir", "dags/..", "definitions", "validate", "two.json"]);
+    let told = format!("its path below {}", project.path("dags").display());
+    assert!(unknown.err.contains(&told) && !unknown.err.contains(".."), "{unknown:?}");
+}
+
+#[test]
 fn files_of_one_name_in_several_folders_are_each_validated() {
     let project = Project::new();
     project.write("a/dags/x.yaml", "assets: { a: { dep: [b] } }");
