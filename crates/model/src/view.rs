@@ -94,6 +94,20 @@ pub struct StepRow {
     pub result_ref: Option<String>,
 }
 
+/// How the reason of a step begins that an earlier run has done; the short form of its id follows.
+pub const DONE_IN: &str = "done in run ";
+
+impl StepRow {
+    /// The earlier run, in the short form of its id, which did what this one keeps; its times are
+    /// none of this run's.
+    pub fn done_in(&self) -> Option<&str> {
+        let is_done = matches!(self.status, StepStatus::Success | StepStatus::Skipped);
+        let run = self.reason.as_deref()?.strip_prefix(DONE_IN)?.split(':').next()?;
+        let is_short = run.len() == 8 && run.bytes().all(|byte| byte.is_ascii_hexdigit());
+        (is_done && is_short).then_some(run)
+    }
+}
+
 /// One materialization of an asset or of one partition.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MaterializationRow {

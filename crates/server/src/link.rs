@@ -41,6 +41,11 @@ pub fn run(tenant: &TenantId, id: &RunId) -> String {
     format!("/{tenant}/runs/{id}")
 }
 
+/// The page of a run of which the end of the id is known.
+pub fn short_run(tenant: &TenantId, short: &str) -> String {
+    format!("/{tenant}/runs/{}", segment(short))
+}
+
 /// Where a run's page posts its cancel button.
 pub fn cancel(tenant: &TenantId, id: &RunId) -> String {
     format!("/{tenant}/runs/{id}/cancel")

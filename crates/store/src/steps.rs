@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use millstream_model::view::DONE_IN;
 use millstream_model::worker_api::StepProgress;
 use millstream_model::{
     JobName, RunId, StepError, StepEvent, StepKey, StepStatus, TenantId, Timestamp,
@@ -45,7 +46,9 @@ statements! {
         INSERT INTO step (tenant, run, step, status, attempt, started_at, ended_at, reason,
                           result, result_ref)
         SELECT tenant, CAST($3 AS TEXT), step, status, attempt, started_at, ended_at,
-               COALESCE(reason, CAST($4 AS TEXT)), result, result_ref
+               CASE WHEN reason LIKE $5 THEN reason
+                    ELSE CAST($4 AS TEXT) || COALESCE(': ' || reason, '') END,
+               result, result_ref
         FROM step WHERE tenant = $1 AND run = $2 AND status IN ('SUCCESS', 'SKIPPED')";
     STEP_COUNTS = "
         SELECT run, status, COUNT(*) FROM step
@@ -177,8 +180,10 @@ pub fn end_open(
 
 /// Lets the run `retry` begin with the steps of `run` that are done, and their results.
 pub fn keep_done(batch: &mut Batch, tenant: &TenantId, run: RunId, retry: RunId) {
-    let reason = format!("done in run {}", run.short());
-    let params = vec![tenant.into(), (&run).into(), (&retry).into(), reason.into()];
+    let reason = format!("{DONE_IN}{}", run.short());
+    // What that run has kept itself stays the work of the one that did it.
+    let kept = format!("{DONE_IN}%");
+    let params = vec![tenant.into(), (&run).into(), (&retry).into(), reason.into(), kept.into()];
     batch.push(&KEEP_DONE_STEPS, params, Expect::Any);
     batch.push(&COUNT_STEPS_OVER, vec![tenant.into(), (&retry).into()], Expect::Rows(1));
 }

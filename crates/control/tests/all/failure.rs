@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use millstream_control::{Control, ControlError, DeadLetterFilter, LostWatch, Patience, RunFilter};
+use millstream_model::view::StepRow;
 use millstream_model::{
     Cause, ClosedAs, DeadLetter, EventBody, HumanDuration, JobDef, RetryFrom, RunId, RunRetries,
     RunStatus, StepStatus, TenantId,
@@ -75,6 +76,35 @@ async fn r146_a_retry_from_failure_keeps_what_is_done_and_names_its_parent() {
     assert_eq!((row.status, row.steps_over), (RunStatus::Success, 2));
     assert_eq!(bench.status(run).await, RunStatus::Failure);
     assert_eq!(bench.told(run).await.last(), Some(&"run_retried"));
+}
+
+#[tokio::test]
+async fn what_retries_keep_stays_the_work_of_the_run_that_did_it() {
+    let ops = vec![op("a", &[]), op("b", &["a"]), op("c", &[])];
+    let retries = Some(RunRetries { max: 2, from: RetryFrom::Failure });
+    let bench = bench(JobDef { run_retries: retries, ..job("etl", ops) }).await;
+    let mut worker = bench.started("etl").await;
+    let (first, reason) = (worker.run(), "nothing new".to_owned());
+    let skipped = EventBody::StepSkipped { step: "c".parse().unwrap(), attempt: 1, reason };
+    worker.say(vec![step_started("c", 1), skipped]).await.unwrap();
+    fail_at_b(&mut worker).await;
+    let mut run = retry_of(&bench, first).await;
+    for _ in 0..2 {
+        let steps = bench.control.run_view(&tenant(), run).await.unwrap().steps;
+        let done = |step: &StepRow| step.done_in().map(ToOwned::to_owned);
+        assert_eq!(
+            steps.iter().map(done).collect::<Vec<_>>(),
+            [Some(first.short()), None, Some(first.short())]
+        );
+        let skipped = format!("done in run {}: nothing new", first.short());
+        assert_eq!(steps[2].reason, Some(skipped));
+        let mut worker = bench.start_again(run).await;
+        let fails = vec![step_started("b", 1), step_failed("b", 1)];
+        worker.say(fails).await.unwrap();
+        let reason = "step b failed".to_owned();
+        worker.say(vec![EventBody::RunFailed { reason }]).await.unwrap();
+        run = bench.row(run).await.retried_as.unwrap_or(run);
+    }
 }
 
 #[tokio::test]

@@ -6,8 +6,8 @@ use askama::Template;
 use millstream_model::view::{RunRow, StepRow};
 use millstream_model::{StepKey, StepStatus, Timestamp};
 
-use crate::format;
 use crate::parts::{Badge, part};
+use crate::{format, link};
 
 /// The steps of one run in the order of their starts; those that never started come last.
 #[derive(Debug, Clone, Template)]
@@ -32,6 +32,8 @@ struct GanttLine {
     badge: Badge,
     took: String,
     reason: String,
+    /// Whether an earlier run did it, which then is what `href` leads to.
+    is_kept: bool,
     wait: Option<Bar>,
     run: Option<Bar>,
     /// The class of a step that decided how long the run took; empty for the others.
@@ -61,7 +63,7 @@ struct Axis {
 
 impl Axis {
     fn new(run: &RunRow, steps: &[StepRow], now: Timestamp) -> Self {
-        let started = steps.iter().filter_map(|step| step.started_at).min();
+        let started = own(steps).filter_map(|step| step.started_at).min();
         let start = run.started_at.into_iter().chain(started).min().unwrap_or(run.queued_at);
         let end = run.ended_at.unwrap_or(now);
         Self { start, micros: micros(end.since(start)).max(1.0) }
@@ -123,22 +125,28 @@ impl Gantt {
     pub fn new(run: &RunRow, steps: &[StepRow], base: &str, now: Timestamp) -> Self {
         let axis = Axis::new(run, steps, now);
         let ends: BTreeMap<&StepKey, Timestamp> =
-            steps.iter().filter_map(|step| step.ended_at.map(|at| (&step.step, at))).collect();
+            own(steps).filter_map(|step| step.ended_at.map(|at| (&step.step, at))).collect();
         let critical = critical_path(steps);
-        let line = |step: &StepRow| GanttLine {
-            key: step.step.to_string(),
-            href: format!("{base}?tab=output&step={}", crate::link::segment(step.step.as_str())),
-            badge: Badge::step(step.status),
-            took: took(step, now),
-            reason: reason(step, now),
-            wait: step.started_at.and_then(|started| {
-                let ready = step.depends_on.iter().filter_map(|key| ends.get(key)).max();
-                let ready = ready.copied().unwrap_or(axis.start);
-                let waited = axis.per_cent(started) - axis.per_cent(ready) > 0.5;
-                waited.then(|| axis.bar(ready, started))
-            }),
-            run: step.started_at.map(|from| axis.bar(from, step.ended_at.unwrap_or(now))),
-            critical: if critical.contains(&&step.step) { " critical" } else { "" },
+        let line = |step: &StepRow| {
+            let kept = step.done_in().map(|short| link::short_run(&run.tenant, short));
+            let started_at = step.started_at.filter(|_| kept.is_none());
+            let key = link::segment(step.step.as_str());
+            GanttLine {
+                key: step.step.to_string(),
+                is_kept: kept.is_some(),
+                href: format!("{}?tab=output&step={key}", kept.as_deref().unwrap_or(base)),
+                badge: Badge::step(step.status),
+                took: took(step, now),
+                reason: reason(step, now),
+                wait: started_at.and_then(|started| {
+                    let ready = step.depends_on.iter().filter_map(|key| ends.get(key)).max();
+                    let ready = ready.copied().unwrap_or(axis.start);
+                    let waited = axis.per_cent(started) - axis.per_cent(ready) > 0.5;
+                    waited.then(|| axis.bar(ready, started))
+                }),
+                run: started_at.map(|from| axis.bar(from, step.ended_at.unwrap_or(now))),
+                critical: if critical.contains(&&step.step) { " critical" } else { "" },
+            }
         };
         let lines: Vec<GanttLine> = in_order(steps).into_iter().map(line).collect();
         Self {
@@ -149,6 +157,11 @@ impl Gantt {
             lines,
         }
     }
+}
+
+/// The steps that the run itself did or will do.
+fn own(steps: &[StepRow]) -> impl Iterator<Item = &StepRow> {
+    steps.iter().filter(|step| step.done_in().is_none())
 }
 
 /// The steps that are shown, by their starts.
@@ -165,23 +178,25 @@ fn in_order(steps: &[StepRow]) -> Vec<&StepRow> {
 /// The chain of steps that ended last, each waiting for the next one's end; empty for a chain of
 /// one, which says nothing.
 fn critical_path(steps: &[StepRow]) -> Vec<&StepKey> {
-    let by_key: BTreeMap<&StepKey, &StepRow> =
-        steps.iter().map(|step| (&step.step, step)).collect();
+    let by_key: BTreeMap<&StepKey, &StepRow> = own(steps).map(|step| (&step.step, step)).collect();
     let mut path = Vec::new();
-    let mut at = steps.iter().filter(|step| step.ended_at.is_some()).max_by_key(|s| s.ended_at);
+    let mut at = own(steps).filter(|step| step.ended_at.is_some()).max_by_key(|s| s.ended_at);
     while let Some(step) = at {
         path.push(&step.step);
-        if path.len() > steps.len() {
+        if path.len() > by_key.len() {
             break;
         }
         let upstream = step.depends_on.iter().filter_map(|key| by_key.get(key).copied());
         at = upstream.filter(|up| up.ended_at.is_some()).max_by_key(|up| up.ended_at);
     }
     // A run whose every step is on the path has nothing to point out either.
-    if path.len() < 2 || path.len() == steps.len() { Vec::new() } else { path }
+    if path.len() < 2 || path.len() == by_key.len() { Vec::new() } else { path }
 }
 
 fn took(step: &StepRow, now: Timestamp) -> String {
+    if step.done_in().is_some() {
+        return String::new();
+    }
     let end = step.ended_at.unwrap_or(now);
     step.started_at.map_or(String::new(), |from| format::took(end.since(from)))
 }

@@ -234,5 +234,6 @@ pub fn telling_step(steps: &[StepRow]) -> Option<&StepRow> {
         };
         (class, step.started_at)
     };
-    steps.iter().filter(|step| step.started_at.is_some()).max_by_key(rank)
+    let has_output = |step: &&StepRow| step.started_at.is_some() && step.done_in().is_none();
+    steps.iter().filter(has_output).max_by_key(rank)
 }

@@ -1,13 +1,15 @@
 //! What holds for every page.
 
 use millstream_control::Try;
-use millstream_model::view::{PartitionState, RunRow, ScheduleRow, SensorRow};
+use millstream_model::view::{PartitionState, RunRow, ScheduleRow, SensorRow, StepRow};
 use millstream_model::{HumanDuration, LoopState, RunStatus, StepStatus, TickRow};
 use millstream_server::frame::{Section, Theme};
 use millstream_server::pages::assets::{badge, counts};
 use millstream_server::pages::definitions::{DefinitionsPage, definitions};
+use millstream_server::pages::gantt::Gantt;
 use millstream_server::pages::now::{NowPage, now, unresolved};
 use millstream_server::pages::queue::{QueuePage, queue};
+use millstream_server::pages::run::telling_step;
 use millstream_server::pages::runs::{RunFilter, RunsPage, runs};
 
 use crate::{gallery, samples, schedule_samples};
@@ -65,6 +67,29 @@ fn the_error_of_a_failed_run_stands_above_its_steps_and_its_stack() {
     let message = html.find("class=\"message\">ValueError: schema drift").unwrap();
     assert!(message < html.find("Traceback").unwrap());
     assert!(message < html.find("class=\"gantt\"").unwrap());
+}
+
+#[test]
+fn the_steps_that_an_earlier_run_did_are_marked_with_it_and_are_no_time_of_the_retry() {
+    let row = |steps: &[StepRow], key: &str| {
+        let drawn = Gantt::new(&samples::failed_run(), steps, "/base", samples::now()).to_string();
+        let row = drawn.split_once(&format!("data-key=\"{key}\"")).unwrap().1.to_owned();
+        row.split_once("</tr>").unwrap().0.to_owned()
+    };
+    let mut steps = samples::steps();
+    let own = row(&steps, "payments_raw");
+    steps[0].reason = Some("done in run 3f2a91c4".to_owned());
+    steps[3].reason = Some("done in run 3f2a91c4: no new file".to_owned());
+    for kept in [0, 3] {
+        steps[kept].started_at = Some(samples::before(7_200));
+        steps[kept].ended_at = Some(samples::before(7_100));
+        let row = row(&steps, steps[kept].step.as_str());
+        assert!(row.contains("done in run 3f2a91c4") && !row.contains("<rect"), "{row}");
+        assert!(row.contains("href=\"/jfk/runs/3f2a91c4?tab=output"), "{row}");
+        assert!(row.ends_with("<td class=\"c-took num\"></td>"), "{row}");
+    }
+    assert_eq!(row(&steps, "payments_raw"), own, "the axis begins with the run");
+    assert_eq!(telling_step(&steps[..1]), None, "what it has written is the earlier run's");
 }
 
 #[test]
