@@ -130,7 +130,7 @@ pub enum SkipReason {
 impl SkipReason {
     /// Whether keys of partitions were added or removed.
     pub fn is_change(&self) -> bool {
-        matches!(self, Self::Synced { added, deleted, .. } if added + deleted > 0)
+        matches!(self, Self::Synced { added, deleted, .. } if *added > 0 || *deleted > 0)
     }
 }
 
