@@ -5,6 +5,7 @@ use axum::Form;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use millstream_model::partitions::KEY_MAX;
 use millstream_model::{AssetKey, ErrorCode, JobName, PartitionKey, PartitionsName};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -121,7 +122,7 @@ pub(crate) fn partition_key(text: &str) -> Result<PartitionKey, Problem> {
     text.parse().map_err(|error| {
         let message = match text {
             "" => "a partition key cannot be empty".to_owned(),
-            _ => format!("{error}; a key has at most 500 bytes and no control characters"),
+            _ => format!("{error}; a key has at most {KEY_MAX} bytes and no control characters"),
         };
         Problem::new(ErrorCode::PartitionKey, message)
     })

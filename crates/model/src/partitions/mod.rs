@@ -101,8 +101,8 @@ pub struct PartitionKeyError {
     pub text: String,
 }
 
-/// Longest key in bytes.
-const KEY_MAX: usize = 500;
+/// The most bytes that a partition key has.
+pub const KEY_MAX: usize = 500;
 
 impl PartitionKey {
     /// The key as text.
