@@ -326,8 +326,9 @@ async fn wished(control: &Control, body: &str) -> Result<SensorAsking, (ErrorCod
         serde_json::from_str(body).map_err(|error| (ErrorCode::BadRequest, error.to_string()))?;
     let begun = control.begin_sensor(&tenant, &source).await;
     let begun = begun.map_err(|error| (error.code(), error.to_string()))?;
-    let changed = || "the sensor has just changed; try again".to_owned();
-    begun.ok_or_else(|| (ErrorCode::SensorUnknown, changed()))
+    begun.ok_or_else(|| {
+        (ErrorCode::SensorUnknown, "the sensor has just changed; try again".to_owned())
+    })
 }
 
 /// What is said to a sensor's question, for somebody who waits for it, by a daemon that may not be
