@@ -13,8 +13,8 @@ use crate::http::{self, run_at, serve, step};
 const LOOK: &str = "echo tmp=$(ls -A $TMPDIR) result=$(cat $MILLSTREAM_RESULT 2>/dev/null); \
                     grep -o '\"step\":\"[a-z]*\"' $MILLSTREAM_CONTEXT";
 
-/// Leaves a file in the step's folder.
-const LEAVE: &str = "echo 1 > $TMPDIR/large";
+/// Leaves a file in the step's folder, and says which folder that is.
+const LEAVE: &str = "echo 1 > $TMPDIR/large; echo $TMPDIR";
 
 #[tokio::test]
 async fn a_step_meets_nothing_of_those_before_it_in_its_folder() {
@@ -44,12 +44,11 @@ async fn a_step_meets_nothing_of_those_before_it_in_its_folder() {
     }
 }
 
-/// Files that steps have left in folders of their own.
-fn left(bench: &Bench) -> usize {
-    let is_left = |path: &Path| path.join("large").exists();
-    let runs = std::fs::read_dir(bench.folder.path().join("scratch")).into_iter().flatten();
-    let places = runs.flatten().filter_map(|run| std::fs::read_dir(run.path()).ok()).flatten();
-    places.flatten().filter(|place| is_left(&place.path())).count()
+/// Whether what `first` has left in its folder is there.
+async fn is_left(bench: &Bench) -> bool {
+    let folder = bench.log("first", 1, LogStream::Out).await;
+    assert!(Path::new(folder.trim()).is_absolute(), "it has said where its folder is: {folder:?}");
+    Path::new(folder.trim()).join("large").exists()
 }
 
 #[tokio::test]
@@ -62,12 +61,12 @@ async fn what_a_step_has_left_is_gone_while_a_step_goes_on_that_is_no_program() 
     run.plan.steps.insert(0, first);
     let looking = async {
         heard.wait_for(|count| *count > 0).await.unwrap();
-        let found = left(&bench);
+        let is_left = is_left(&bench).await;
         bench.control.cancel();
-        found
+        is_left
     };
-    let (_, found) = tokio::join!(bench.run(run), looking);
-    assert_eq!(found, 0);
+    let (_, is_left) = tokio::join!(bench.run(run), looking);
+    assert!(!is_left);
 }
 
 #[tokio::test]
@@ -79,7 +78,7 @@ async fn what_a_step_has_left_is_gone_while_a_run_waits_for_slots() {
         StepPlan { depends_on: vec!["first".parse().unwrap()], pool, ..noop("second", &[]) };
     let looking = async {
         bench.control.heard("step_succeeded first").await;
-        while left(&bench) > 0 {
+        while is_left(&bench).await {
             tokio::task::yield_now().await;
         }
         bench.control.cancel();
