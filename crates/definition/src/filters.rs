@@ -41,7 +41,7 @@ pub(crate) fn help(name: &str) -> String {
     }
 }
 
-/// The names behind each `|` in the tags of `text`.
+/// The names behind each `|` and each `filter` in the tags of `text`.
 fn named_in(text: &str) -> Vec<&str> {
     let mut names = Vec::new();
     let mut rest = text;
@@ -53,9 +53,14 @@ fn named_in(text: &str) -> Vec<&str> {
             _ => tag_length(tag.as_bytes(), *b"}}"),
         };
         let (tag, after) = tag.split_at_checked(length).unwrap_or((tag, ""));
-        if tag.trim_start_matches(['{', '%', '-', '+', ' ']).starts_with("raw") {
+        let inner = tag.trim_start_matches(['{', '%', '-', '+']).trim_start();
+        if inner.starts_with("raw") {
             // What follows may be no tags.
             return names;
+        }
+        if tag.starts_with("{%") && inner.split_whitespace().next() == Some("filter") {
+            // A block that is filtered as a whole.
+            names.extend(name_in(inner.trim_start_matches("filter")));
         }
         if !tag.starts_with("{#") {
             behind_bars(tag, &mut names);
@@ -77,14 +82,19 @@ fn behind_bars<'t>(tag: &'t str, names: &mut Vec<&'t str>) {
             (Some(_), _) => {}
             (None, '\'' | '"') => quote = Some(letter),
             (None, '|') => {
-                let behind = tag.get(place + 1..).unwrap_or_default().trim_start();
-                let is_name = |letter: char| letter == '_' || letter.is_alphanumeric();
-                let end = behind.find(|it| !is_name(it)).unwrap_or(behind.len());
-                names.extend(behind.get(..end).filter(|name| !name.is_empty()));
+                names.extend(name_in(tag.get(place + 1..).unwrap_or_default()));
             }
             (None, _) => {}
         }
     }
+}
+
+/// The name that `text` begins with.
+fn name_in(text: &str) -> Option<&str> {
+    let text = text.trim_start();
+    let is_name = |letter: char| letter == '_' || letter.is_alphanumeric();
+    let end = text.find(|it| !is_name(it)).unwrap_or(text.len());
+    text.get(..end).filter(|name| !name.is_empty())
 }
 
 #[cfg(test)]
@@ -98,6 +108,10 @@ mod tests {
         assert_eq!(named_in(text), ["shel", "upper", "lenght", "default", "snake"]);
         assert_eq!(unknown_in(text), ["shel", "lenght"]);
         assert_eq!(unknown_in("{% raw %}{{ a | shel }}{% endraw %}"), [""; 0]);
+        let blocks = "{% filter shel %}a{% endfilter %}{%-filter\tlenght(1)|nope %}b{% endfilter %}\
+                      {{ filter }}{{ filter | upper }}{% if filters %}{% endif %}";
+        assert_eq!(named_in(blocks), ["shel", "lenght", "nope", "upper"]);
+        assert_eq!(unknown_in(blocks), ["shel", "lenght", "nope"]);
         assert_eq!(help("shel"), "did you mean `shell`?");
         assert_eq!(help("lenght"), "did you mean `length`?");
     }
