@@ -146,21 +146,20 @@ pub(crate) fn problem(
 fn missing(environment: &Environment<'_>, template: &str, names: &Value) -> Vec<String> {
     let Ok(parsed) = environment.template_from_str(template) else { return Vec::new() };
     let is_built_in = |name: &str| environment.globals().any(|(global, _)| global == name);
-    let mut missing: Vec<String> = parsed
-        .undeclared_variables(true)
-        .iter()
-        .filter(|path| !is_built_in(path))
-        .filter_map(|path| missing_part(names, path))
-        .collect();
-    missing.sort();
-    missing.dedup();
-    let mut missing = needed_names(missing, |others, value| {
+    let mut paths: Vec<String> = parsed.undeclared_variables(true).into_iter().collect();
+    paths.retain(|path| !is_built_in(path) && missing_part(names, path).is_some());
+    paths.sort();
+    let needed = needed_names(paths, |others, value| {
         let mut names = names.clone();
         for path in others {
             put_name(&mut names, path, value);
         }
         environment.render_str(template, Serde(&names)).is_ok()
     });
+    let mut missing: Vec<String> =
+        needed.iter().filter_map(|path| missing_part(names, path)).collect();
+    missing.sort();
+    missing.dedup();
     missing.truncate(MISSING_NAMED);
     missing
 }
@@ -239,6 +238,10 @@ mod tests {
         assert_eq!(
             problem("{{ delivery.size | default(1) }} {{ delivery.body.z }}"),
             "it names what is not there: `delivery.body.z`"
+        );
+        assert_eq!(
+            problem("{{ event.run.id }} {{ nope | default('x') }}"),
+            "it names what is not there: `event`"
         );
         let of_json = fill.json(&json!("{{ delivery.body.z }}")).unwrap_err().problem;
         assert_eq!(of_json, "it names what is not there: `delivery.body.z`");
