@@ -6,15 +6,15 @@
 use std::collections::BTreeMap;
 
 use millstream_model::partitions::{
-    Cadence, DynamicPartitions, PartitionsProblem, TimeWindowPartitions,
+    Cadence, DynamicPartitions, KEY_MAX, PartitionKeyError, PartitionsProblem, TimeWindowPartitions,
 };
-use millstream_model::{DimensionName, PartitionsDef, PartitionsName};
+use millstream_model::{DimensionName, ErrorCode, PartitionKey, PartitionsDef, PartitionsName};
 
 use crate::fields::{Field, Fields, parsed};
 use crate::finding::{Findings, Spot};
 use crate::keys::{KIND, partitions as keys};
 use crate::reader::Reader;
-use crate::tree::Node;
+use crate::tree::{Node, Value};
 
 /// What stands between the parts of a dynamic key unless the file says otherwise.
 const SEPARATOR: &str = "::";
@@ -89,12 +89,86 @@ pub(crate) fn definition(
     }?;
     // What could not be read is reported already, and would be again as what it was taken for.
     if findings.error_count() == before {
+        let mut written = KeysWritten::of(&fields);
         for problem in definition.validate() {
-            let spot = spot_of(&problem, &fields);
-            findings.error(problem.code(), spot, problem.to_string());
+            let in_list = written.spot_of(&problem);
+            let spot = in_list.unwrap_or_else(|| spot_of(&problem, &fields));
+            let found = findings.error(problem.code(), spot, problem.to_string());
+            if let Some(help) = help_with(&problem, &definition) {
+                found.help(help);
+            }
         }
     }
     Some(definition)
+}
+
+/// Where keys stand in the lists of a definition and its dimensions.
+struct KeysWritten<'n>(BTreeMap<&'n str, Vec<Spot>>);
+
+impl<'n> KeysWritten<'n> {
+    fn of(fields: &Fields<'n>) -> Self {
+        let mut spots: BTreeMap<&str, Vec<Spot>> = BTreeMap::new();
+        let own = fields.get("keys").map(|field| field.node);
+        let dimensions = match fields.get("dimensions").map(|field| &field.node.value) {
+            Some(Value::Map(entries)) => entries.as_slice(),
+            _ => &[],
+        };
+        let of_dimensions = dimensions.iter().filter_map(|it| it.value.entry("keys"));
+        for list in own.into_iter().chain(of_dimensions.map(|entry| &entry.value)) {
+            let Value::List(items) = &list.value else { continue };
+            for item in items {
+                if let Some(key) = item.plain() {
+                    spots.entry(key).or_default().push(item.spot);
+                }
+            }
+        }
+        Self(spots)
+    }
+
+    /// The place of the key that `problem` is about. Of one that stands several times, it is the
+    /// last that no problem was about before.
+    fn spot_of(&mut self, problem: &PartitionsProblem) -> Option<Spot> {
+        use PartitionsProblem as P;
+        match problem {
+            P::DuplicateKey { key } => self.0.get_mut(key.as_str())?.pop(),
+            P::Key(PartitionKeyError { text }) => self.0.get(text.as_str())?.first().copied(),
+            P::SeparatorInKey { key, .. } => self.0.get(key.as_str())?.first().copied(),
+            _ => None,
+        }
+    }
+}
+
+/// What to write instead of a key that is no key of `definition`.
+fn help_with(problem: &PartitionsProblem, definition: &PartitionsDef) -> Option<String> {
+    match (problem, definition) {
+        (PartitionsProblem::Key(_), PartitionsDef::Dynamic(dynamic)) => {
+            let names: Vec<&str> = dynamic.dimensions.iter().map(DimensionName::as_str).collect();
+            let form = names.join(&dynamic.separator);
+            Some(format!("a key here has {} parts, none of them empty: `{form}`", names.len()))
+        }
+        (PartitionsProblem::DuplicateKey { .. }, _) => Some("leave one of them out".to_owned()),
+        _ => None,
+    }
+}
+
+/// The keys that a list holds.
+fn keys_in(field: Field<'_>, findings: &mut Findings) -> Vec<PartitionKey> {
+    let mut keys = Vec::new();
+    for item in field.list(findings).unwrap_or_default() {
+        match item.plain().map(|text| (text, text.parse())) {
+            Some((_, Ok(key))) => keys.push(key),
+            Some((text, Err(error))) => {
+                let message = match text {
+                    "" => "a partition key cannot be empty".to_owned(),
+                    _ => PartitionKeyError::to_string(&error),
+                };
+                let help = format!("a key is text of 1 to {KEY_MAX} bytes in one line");
+                findings.error(ErrorCode::DefinitionValue, item.spot, message).help(help);
+            }
+            None => Field { node: item, ..field }.mistyped("a list of texts", findings),
+        }
+    }
+    keys
 }
 
 /// The place of the key that `problem` is about.
@@ -120,7 +194,7 @@ fn spot_of(problem: &PartitionsProblem, fields: &Fields<'_>) -> Spot {
 fn fixed(fields: &Fields<'_>, findings: &mut Findings) -> Option<PartitionsDef> {
     fields.refuse_unknown(&[KIND, keys::STATIC], findings);
     let keys = fields.need("keys", "list them: `keys: [a, b]`", findings)?;
-    Some(PartitionsDef::Static { keys: keys.parsed_list(findings) })
+    Some(PartitionsDef::Static { keys: keys_in(keys, findings) })
 }
 
 fn dynamic(fields: &Fields<'_>, findings: &mut Findings) -> Option<PartitionsDef> {
@@ -133,7 +207,7 @@ fn dynamic(fields: &Fields<'_>, findings: &mut Findings) -> Option<PartitionsDef
         dimensions: fields.get("dimensions").map(|it| it.parsed_list(findings)).unwrap_or_default(),
         separator,
         tenant: fields.get("tenant").and_then(|it| it.parsed(findings)),
-        keys: fields.get("keys").map(|it| it.parsed_list(findings)).unwrap_or_default(),
+        keys: fields.get("keys").map(|it| keys_in(it, findings)).unwrap_or_default(),
     }))
 }
 

@@ -234,7 +234,7 @@ fn partitions_that_cannot_work_are_refused_with_their_lines() {
             44,
         ),
         ("{kind: static, keys: []}", "keys: 0 of them; there can be 1 to 10000", 27),
-        ("{kind: dynamic, dimensions: [a, b], keys: [x]}", "Invalid partition key format: x", 48),
+        ("{kind: dynamic, dimensions: [a, b], keys: [x]}", "Invalid partition key format: x", 49),
         ("{kind: dynamic, dimensions: [a, a]}", "dimension `a` stands twice", 34),
         (
             "{kind: cron, cron: '* *', start: 2025-01-01}",
@@ -250,8 +250,14 @@ fn partitions_that_cannot_work_are_refused_with_their_lines() {
         (
             "{kind: multi, dimensions: {d: {kind: static, keys: [a, a]}}}",
             "key `a` stands twice",
-            57,
+            61,
         ),
+        (
+            "{kind: multi, dimensions: {d: {kind: static, keys: [b, 'a|b']}}}",
+            "key `a|b` of dimension `d` has a `|`, which stands between dimensions",
+            61,
+        ),
+        ("{kind: static, keys: [a, '']}", "a partition key cannot be empty", 31),
     ];
     for (definition, message, column) in cases {
         let found = errors("a.yaml", &format!("partitions:\n  p: {definition}"));
@@ -259,6 +265,34 @@ fn partitions_that_cannot_work_are_refused_with_their_lines() {
         assert_eq!(found[0].message, message);
         assert_eq!((found[0].place.line, found[0].place.column), (2, column), "{definition}");
     }
+}
+
+#[test]
+fn what_is_wrong_with_a_key_stands_at_that_key_with_the_form_of_one() {
+    let long = "k".repeat(501);
+    let text = format!(
+        "partitions:\n  p: {{kind: static, keys: [a, '', {long}, [b]]}}\n  \
+         q: {{kind: dynamic, dimensions: [shop, day], separator: '-', keys: [x, y-1, z-, x]}}"
+    );
+    let found = errors("a.yaml", &text);
+    let told: Vec<(u32, u32, &str, Option<&str>)> = found
+        .iter()
+        .map(|it| (it.place.line, it.place.column, it.message.as_str(), it.help.as_deref()))
+        .collect();
+    let form = Some("a key is text of 1 to 500 bytes in one line");
+    let parts = Some("a key here has 2 parts, none of them empty: `shop-day`");
+    let too_long = format!("Invalid partition key format: {long}");
+    assert_eq!(
+        told,
+        [
+            (2, 31, "a partition key cannot be empty", form),
+            (2, 35, too_long.as_str(), form),
+            (2, 538, "`keys` must be a list of texts, not a list", None),
+            (3, 70, "Invalid partition key format: x", parts),
+            (3, 78, "Invalid partition key format: z-", parts),
+            (3, 82, "key `x` stands twice", Some("leave one of them out")),
+        ]
+    );
 }
 
 #[test]

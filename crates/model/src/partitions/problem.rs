@@ -189,7 +189,8 @@ impl DynamicPartitions {
             problems.extend(count("keys", self.keys.len(), KEYS_MAX));
         }
         problems.extend(duplicates(&self.keys));
-        problems.extend(self.keys.iter().filter_map(|k| self.parse_key(k).err()).map(Into::into));
+        let keys: BTreeSet<&PartitionKey> = self.keys.iter().collect();
+        problems.extend(keys.iter().filter_map(|key| self.parse_key(key).err()).map(Into::into));
         problems
     }
 }
