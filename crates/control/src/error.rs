@@ -159,11 +159,16 @@ pub enum ControlError {
         delivery: String,
     },
 
-    /// The delivery does not say what it is called, where it has to.
-    #[error("the delivery has no header `{header}` of at most {limit} bytes, which names it")]
-    DeliveryNameless {
+    /// The delivery does not say what it is called, where it has to, or does not say it so.
+    #[error(
+        "the delivery's header `{header}` {problem}; it names the delivery with 1 to {limit} \
+         characters of ASCII"
+    )]
+    DeliveryName {
         /// The header.
         header: String,
+        /// What is wrong with it.
+        problem: String,
         /// The most bytes of it.
         limit: usize,
     },
@@ -363,7 +368,7 @@ impl ControlError {
             | Self::Priority { .. }
             | Self::Retries { .. }
             | Self::ReportKey { .. }
-            | Self::DeliveryNameless { .. }
+            | Self::DeliveryName { .. }
             | Self::DeliveryBinary => ErrorCode::BadRequest,
             Self::DeliveryFull { .. } => ErrorCode::DeliveryFull,
             Self::ReportKeyKnown { .. } => ErrorCode::ReportKeyKnown,

@@ -46,6 +46,12 @@ const HEADER_MAX: usize = 1_000;
 /// Headers that are nobody's business.
 const PRIVATE: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
 
+/// What the log says of a delivery to nowhere.
+const NO_WEBHOOK: &str = "there is no webhook of this name";
+
+/// Letters of a name that somebody has posted to which the log shows.
+const NAME_LOGGED: usize = 100;
+
 /// What somebody has posted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Posted {
@@ -90,21 +96,26 @@ impl Control {
         (tenant, sensor): (&str, &str),
         posted: Posted,
     ) -> Result<Option<Delivery>, StoreError> {
-        let Ok(tenant) = tenant.parse::<TenantId>() else { return Ok(None) };
+        let refused = |why: &str| {
+            let [tenant, sensor] = [tenant, sensor].map(|it| it.chars().take(NAME_LOGGED));
+            let (tenant, sensor) = (tenant.collect::<String>(), sensor.collect::<String>());
+            tracing::warn!(tenant, sensor, why, "a delivery was refused");
+            Ok(None)
+        };
+        let Ok(id) = tenant.parse::<TenantId>() else { return refused(NO_WEBHOOK) };
         let catalog = self.catalog().await?;
         for (manifest, _, live) in catalog.sensors() {
-            let Some(live) = live.get(&tenant, sensor) else { continue };
+            let Some(live) = live.get(&id, sensor) else { continue };
             let SensorQuestion::Webhook(webhook) = &live.def.question else { continue };
-            let names = self.names(&tenant, manifest.tenants.get(&tenant));
+            let names = self.names(&id, manifest.tenants.get(&id));
             if let Err(why) = self.proves(webhook, &posted, &names) {
-                tracing::warn!(%tenant, sensor, why, "a delivery was refused");
-                return Ok(None);
+                return refused(&why);
             }
             let source = crate::live_sensors::source_of(&manifest.location, live);
             let def = Arc::clone(&live.def);
-            return Ok(Some(Delivery { tenant, source, def, posted }));
+            return Ok(Some(Delivery { tenant: id, source, def, posted }));
         }
-        Ok(None)
+        refused(NO_WEBHOOK)
     }
 
     /// Whether what was posted proves that its sender knows the secret; the error says what to
@@ -167,11 +178,14 @@ impl Control {
     /// What a delivery is called: what its header says, or a new name where none has to.
     fn name_of(&self, webhook: &Webhook, posted: &Posted) -> Result<String, ControlError> {
         let header = webhook.delivery_id.as_deref().unwrap_or(DELIVERY_ID).to_ascii_lowercase();
-        match posted.headers.get(&header).map(|id| id.trim()) {
-            Some(id) if !id.is_empty() && id.len() <= DELIVERY_ID_MAX => Ok(id.to_owned()),
-            None if webhook.delivery_id.is_none() => Ok(self.new_id().to_string()),
-            _ => Err(ControlError::DeliveryNameless { header, limit: DELIVERY_ID_MAX }),
-        }
+        let problem = match posted.headers.get(&header).map(|id| id.trim()) {
+            Some("") => "is empty".to_owned(),
+            Some(id) if id.len() <= DELIVERY_ID_MAX => return Ok(id.to_owned()),
+            Some(id) => format!("has {} bytes", id.len()),
+            None if webhook.delivery_id.is_none() => return Ok(self.new_id().to_string()),
+            None => "is missing".to_owned(),
+        };
+        Err(ControlError::DeliveryName { header, problem, limit: DELIVERY_ID_MAX })
     }
 
     /// The first deliveries that wait for a sensor.

@@ -117,7 +117,8 @@ codes! {
     SensorAsk = "sensor-ask",
     /// The source of partitions would have removed too many of them.
     SyncGuard = "sync-guard",
-    /// There is no webhook at this address, or the delivery does not prove that it may come in.
+    /// No webhook is at this address, or the delivery does not prove that its sender knows the
+    /// secret.
     DeliveryRefused = "delivery-refused",
     /// More deliveries wait for their sensor than are kept.
     DeliveryFull = "delivery-full",

@@ -94,8 +94,9 @@ async fn check_sender(gate: &Gate, parts: &mut Parts, body: Body) -> Result<(), 
     let posted = Posted { headers, body };
     let checked = gate.state.control.check_delivery((&tenant, &sensor), posted).await;
     let Some(delivery) = checked.map_err(ControlError::from)? else {
-        let message = "there is no webhook at this address, or the delivery does not prove that \
-                       its sender knows the secret; the server's log says which";
+        let message = "either the tenant has no webhook of this name, or the signature or the \
+                       secret in the delivery's header is missing or wrong; the server's log \
+                       says which";
         return Err(Problem::new(ErrorCode::DeliveryRefused, message));
     };
     parts.extensions.insert(SenderRight(delivery));

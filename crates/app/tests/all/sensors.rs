@@ -118,6 +118,8 @@ fn a_signed_delivery_requests_one_run_and_survives_a_crash_before_its_tick() {
     assert_eq!((status, &refused["error"]["code"]), (401, &json!("delivery-refused")));
     let (elsewhere, unknown) = post(&server, "/default/hooks/nothing", &signed("d-2"), BODY);
     assert_eq!((elsewhere, &unknown["error"]["message"]), (401, &refused["error"]["message"]));
+    let message = refused["error"]["message"].as_str().unwrap();
+    assert!(message.contains("the signature or the secret in the delivery's header"), "{message}");
     let (status, _) = post(&server, path, &signed("d-2"), &"x".repeat((1 << 20) + 1));
     assert_eq!(status, 413);
     server.kill();

@@ -138,7 +138,14 @@ async fn a_delivery_without_the_secret_and_one_to_nowhere_are_told_apart_by_nobo
     let mut nameless = posted("", "", "s3cret");
     let delivery = control.check_delivery(("default", "pushed"), nameless.clone()).await;
     let refused = control.receive(delivery.unwrap().unwrap()).await.unwrap_err();
-    assert!(refused.to_string().contains("`x-delivery`"), "{refused}");
+    let form = "it names the delivery with 1 to 200 characters of ASCII";
+    let wanted = format!("the delivery's header `x-delivery` is empty; {form}");
+    assert_eq!(refused.to_string(), wanted);
+    let long = posted(&"n".repeat(201), "", "s3cret");
+    let delivery = control.check_delivery(("default", "pushed"), long).await.unwrap().unwrap();
+    let refused = control.receive(delivery).await.unwrap_err();
+    let wanted = format!("the delivery's header `x-delivery` has 201 bytes; {form}");
+    assert_eq!((refused.code(), refused.to_string()), (ErrorCode::BadRequest, wanted));
     nameless.headers.insert("x-delivery".to_owned(), "a".to_owned());
     nameless.body = vec![0xff];
     let delivery = control.check_delivery(("default", "pushed"), nameless).await.unwrap().unwrap();
