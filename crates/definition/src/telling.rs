@@ -30,12 +30,9 @@ pub(crate) fn tell(
     }
     let unread = written.iter().filter(|it| it.draft.is_some_and(|it| it.is_unread));
     let unread: Vec<&str> = unread.map(|it| it.name).collect();
-    // What a file had before it could not be read is known, so that little can be missing for it.
-    let is_vague = written.iter().any(Tried::is_unknown);
     let known: BTreeSet<String> = settled.findings.iter().map(|(it, _)| identity(it)).collect();
     let (mut told, mut diagnostics) = (BTreeSet::new(), Vec::new());
     let mut waits = Waits::of(written);
-    let mut unsure: BTreeMap<String, Lacking> = BTreeMap::new();
     for finding in found {
         let Finding { file, diagnostic, needs } = finding;
         let is_unused = settled.refused.contains(&diagnostic.place.file)
@@ -48,7 +45,6 @@ pub(crate) fn tell(
         }
         told.insert(identity);
         match needs {
-            Needs::Thing(thing) if is_vague => lack(&mut unsure, diagnostic, thing),
             Needs::Thing(_) if !unread.is_empty() => diagnostics.push(unless(diagnostic, &unread)),
             Needs::Name { thing, owner } if unread.contains(&owner.as_str()) => {
                 waits.keep(&owner, diagnostic, thing);
@@ -68,7 +64,6 @@ pub(crate) fn tell(
             _ => diagnostics.push(diagnostic.clone()),
         }
     }
-    diagnostics.extend(unsure.into_values().map(|lacking| may_be_declared(lacking, &unread)));
     (diagnostics, waits.finish())
 }
 
@@ -176,26 +171,13 @@ fn still_live((place, things): Lacking, owner: &str) -> Diagnostic {
     }
 }
 
-/// The same finding, where it may be due to what was added to files that cannot be read.
+/// The same finding, where it may be due to what stands in files that cannot be read.
 fn unless(diagnostic: Diagnostic, unread: &[&str]) -> Diagnostic {
     let otherwise = diagnostic.help.map_or_else(String::new, |help| format!("; otherwise: {help}"));
     Diagnostic {
         message: format!("{} that can be read", diagnostic.message),
         help: Some(format!("{} it: correct that first{otherwise}", may_declare(unread))),
         ..diagnostic
-    }
-}
-
-fn may_be_declared((place, things): Lacking, unread: &[&str]) -> Diagnostic {
-    let (things, verb) = listed(&things);
-    let files = may_declare(unread);
-    let it = if verb == "is" { "it" } else { "them" };
-    Diagnostic {
-        code: ErrorCode::DefinitionReference,
-        severity: Severity::Error,
-        message: format!("{things} {verb} declared in no file that can be read; {files} {it}"),
-        place,
-        help: Some("correct the file that cannot be read first".to_owned()),
     }
 }
 

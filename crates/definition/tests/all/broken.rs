@@ -63,12 +63,34 @@ fn what_a_broken_file_lacks_is_told_of_those_who_wait_for_it_too() {
 
 #[test]
 fn a_file_that_cannot_be_read_is_named_as_one_that_may_declare_what_is_missing() {
-    let needs = "assets:\n  sum: {deps: [orders, items, parts, lost]}\n";
+    let needs = "assets:\n  sum: {deps: [orders, sun]}\n  sum2:\n    io: lake\n";
     let check = check_new(&[("broken.yaml", "assets: {orders: {}"), ("needs.yaml", needs)]);
-    let wanted = "The asset `items`, the asset `lost`, the asset `orders` and 1 more are declared \
-                  in no file that can be read; `broken.yaml`, which cannot be read, may declare \
-                  them";
-    assert_eq!(found(&check), [("needs.yaml", 2, wanted)]);
+    let told: Vec<_> = check
+        .diagnostics
+        .iter()
+        .map(|it| (it.place.line, it.place.column, it.message.as_str(), it.help.as_deref()))
+        .collect();
+    let may = |otherwise: &str| {
+        format!(
+            "`broken.yaml`, which cannot be read, may declare it: correct that first; otherwise: \
+             {otherwise}"
+        )
+    };
+    let [declare, near] = ["declare it in a file of this root", "did you mean `sum`?"].map(may);
+    let says = |what: &str| format!("{what}, which no file declares that can be read");
+    let wanted = [
+        says("Asset `sum` depends on `orders`"),
+        says("Asset `sum` depends on `sun`"),
+        says("Asset `sum2` names the IO manager `lake`"),
+    ];
+    assert_eq!(
+        told,
+        [
+            (2, 16, wanted[0].as_str(), Some(declare.as_str())),
+            (2, 24, wanted[1].as_str(), Some(near.as_str())),
+            (4, 9, wanted[2].as_str(), Some(declare.as_str())),
+        ]
+    );
     assert_eq!(waiting(&check), []);
 }
 
