@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use millstream_decide::why::{
-    AssetFacts, JobFacts, Made, Maker, OlderParts, PARTITIONS_NAMED, RunFacts, ScheduleFacts,
-    SensorFacts, Tries, Try, Upstream, Why, why_asset, why_job, why_run, why_schedule, why_sensor,
+    AssetFacts, FAILED_NAMED, JobFacts, Made, Maker, OlderParts, PARTITIONS_NAMED, RunFacts,
+    ScheduleFacts, SensorFacts, Tries, Try, Upstream, Why, why_asset, why_job, why_run,
+    why_schedule, why_sensor,
 };
 use millstream_model::view::{AssetRow, JobRow, RunRow, ScheduleRow, SensorRow};
 use millstream_model::{
@@ -14,7 +15,7 @@ use millstream_model::{
 };
 use millstream_plan::code_version;
 use millstream_plan::selection::select;
-use millstream_store::outdated::PartitionsOf;
+use millstream_store::outdated::{FailedPartition, PartitionsOf};
 use millstream_store::runs::RunFilter;
 use millstream_store::steps::StepEnd;
 
@@ -163,6 +164,7 @@ impl Control {
             upstream.push(Upstream { asset: row.asset.clone(), made });
         }
         let tries = self.tries(&catalog, tenant, &asset).await?;
+        let failed = self.failed_parts(tenant, &asset, parts.as_ref()).await?;
         let def = catalog
             .manifests()
             .filter(|manifest| manifest.tenants.contains_key(tenant))
@@ -175,7 +177,38 @@ impl Control {
         for schedule in makers {
             made_by.push(self.schedule_facts(tenant, schedule).await?);
         }
-        Ok(Some(AssetFacts { asset, made, upstream, tries, code_version, made_by, made_by_more }))
+        Ok(Some(AssetFacts {
+            asset,
+            made,
+            upstream,
+            tries,
+            failed,
+            code_version,
+            made_by,
+            made_by_more,
+        }))
+    }
+
+    /// The partitions of an asset that failed when they were tried last, the newest first.
+    async fn failed_parts(
+        &self,
+        tenant: &TenantId,
+        asset: &AssetRow,
+        parts: Option<&PartitionsOf<'_>>,
+    ) -> Result<Vec<(PartitionKey, Try)>, ControlError> {
+        let (Some(parts), Ok(step)) = (parts, asset.asset.to_string().parse::<StepKey>()) else {
+            return Ok(Vec::new());
+        };
+        let failed = self.store.partitions_failed(tenant, parts, &step, FAILED_NAMED).await?;
+        let tried = |failed: FailedPartition| {
+            let FailedPartition { partition, run, at, error, blocked_by } = failed;
+            let status = match blocked_by {
+                Some(_) => StepStatus::UpstreamFailed,
+                None => StepStatus::Failure,
+            };
+            (partition, Try { run, status, at, error, blocked_by, skipped: None })
+        };
+        Ok(failed.into_iter().map(tried).collect())
     }
 
     /// The partitions that an asset has; nothing for one that is one whole.

@@ -1,6 +1,9 @@
-//! Which partitions of an asset were made, and which are older than what they are made from.
+//! Which partitions of an asset were made, which failed, and which are older than what they are
+//! made from.
 
-use millstream_model::{AssetKey, PartitionKey, PartitionsName, TenantId, Timestamp};
+use millstream_model::{
+    AssetKey, PartitionKey, PartitionsName, RunId, StepError, StepKey, TenantId, Timestamp,
+};
 
 use crate::statement::statements;
 use crate::value::json;
@@ -14,6 +17,16 @@ statements! {
                 SELECT 1 FROM dynamic_partition d
                 WHERE d.tenant = m.tenant AND d.definition = $3
                   AND d.partition_key = m.partition_key AND d.removed_at IS NOT NULL))";
+    PARTITIONS_FAILED = "
+        SELECT m.partition_key, m.run, m.at, s.error, s.reason
+        FROM partition_state m
+        LEFT JOIN step s ON s.tenant = m.tenant AND s.run = m.run AND s.step = $5
+        WHERE m.tenant = $1 AND m.asset = $2 AND m.state = 'FAILED'
+          AND (m.partition_key IN (/*texts $4*/) OR NOT EXISTS (
+                SELECT 1 FROM dynamic_partition d
+                WHERE d.tenant = m.tenant AND d.definition = $3
+                  AND d.partition_key = m.partition_key AND d.removed_at IS NOT NULL))
+        ORDER BY m.at DESC, m.partition_key LIMIT $6";
     PARTITIONS_OUTDATED = "
         SELECT m.partition_key, COUNT(*) OVER (),
                MAX(COALESCE(CAST($6 AS BIGINT), u.materialized_at)) OVER ()
@@ -58,7 +71,45 @@ pub struct Outdated {
     pub first: Vec<PartitionKey>,
 }
 
+/// A partition whose newest attempt failed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FailedPartition {
+    /// The partition.
+    pub partition: PartitionKey,
+    /// The run in which it failed.
+    pub run: RunId,
+    /// When.
+    pub at: Timestamp,
+    /// Why, where its own step failed.
+    pub error: Option<StepError>,
+    /// The step before it that failed, where its own did not start.
+    pub blocked_by: Option<StepKey>,
+}
+
 impl Store {
+    /// The partitions of an asset whose newest attempt failed, the newest `limit` of them; `step`
+    /// is the one that makes them.
+    pub async fn partitions_failed(
+        &self,
+        tenant: &TenantId,
+        of: &PartitionsOf<'_>,
+        step: &StepKey,
+        limit: u32,
+    ) -> Result<Vec<FailedPartition>, StoreError> {
+        let mut params = of.params(tenant);
+        params.extend([step.into(), limit.into()]);
+        let rows = self.read(Scope::tenant(tenant), &PARTITIONS_FAILED, params).await?;
+        let failed = rows.into_iter().map(|mut row| {
+            let (partition, run, at) = (row.parse()?, row.parse()?, row.time()?);
+            let (error, reason) = (row.json_opt()?, row.text_opt()?);
+            // Of a step that failed itself the reason is nobody's.
+            let reason = reason.filter(|_| error.is_none());
+            let blocked_by = reason.and_then(|step| step.parse().ok());
+            Ok(FailedPartition { partition, run, at, error, blocked_by })
+        });
+        failed.collect()
+    }
+
     /// How many partitions of an asset were ever made.
     pub async fn partitions_made(
         &self,

@@ -234,16 +234,20 @@ async fn show(client: &Client, global: &Global, key: &str) -> Result<(), AppErro
     Ok(())
 }
 
-/// Prints how many partitions are in which state, and which; those that were never made last.
+/// Prints how many partitions are in which state, and which: those that failed first, and those
+/// that were never made last.
 fn print_partitions(view: &Value) {
     let counts = partitions(view);
     if counts != "–" {
         output::line(&format!("  partitions: {counts}"));
     }
-    let is_missing = |partition: &&Value| text(partition, "/state") == "missing";
-    let (missing, mut all): (Vec<&Value>, Vec<&Value>) =
-        rows(view, "partition_rows").iter().partition(is_missing);
-    all.extend(missing);
+    let place = |partition: &&Value| match text(partition, "/state").as_str() {
+        "failed" => 0,
+        "missing" => 2,
+        _ => 1,
+    };
+    let mut all: Vec<&Value> = rows(view, "partition_rows").iter().collect();
+    all.sort_by_key(place);
     for partition in all.iter().take(PARTITIONS_SHOWN) {
         let (state, key) = (text(partition, "/state"), text(partition, "/partition"));
         output::line(&format!("  {state}  {key}"));

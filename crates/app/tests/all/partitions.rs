@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::project::Project;
+use crate::project::{Project, short};
 
 const METRICS: &str = r#"
 tenants:
@@ -66,6 +66,29 @@ fn r034_one_partition_is_materialized_in_the_tenant_that_its_key_names() {
     assert_eq!(nobody.code, 1, "{nobody:?}");
     assert!(nobody.err.contains("Unknown tenant: xyz"), "{nobody:?}");
     assert_eq!(project.json(&["run", "list"]).as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_partition_that_failed_is_listed_first_and_named_with_its_run_and_its_error() {
+    let step = "command: test {{ partition.metric }} = delay && echo";
+    let project = Project::with(&METRICS.replace("command: echo", step));
+    let mut run = String::new();
+    for key in ["jfk::day::delay", "jfk::day::flights"] {
+        let made = ["asset", "materialize", "metric_semantic_values", "--partition", key];
+        run = project.run(&[&made[..], &["--json"]].concat()).json()["run_id"].to_string();
+    }
+    let of_jfk = |command: &[&str]| {
+        let all = [command, &["metric_semantic_values", "--tenant", "jfk"]].concat();
+        project.run(&all).out
+    };
+    let shown = of_jfk(&["asset", "show"]);
+    let failed = shown.find("  failed  jfk::day::flights\n");
+    assert!(failed < shown.find("  materialized  jfk::day::delay\n"), "{shown}");
+    assert!(failed.is_some(), "{shown}");
+    let why = of_jfk(&["why"]);
+    let run = short(run.trim_matches('"'));
+    let named = format!("partition jfk::day::flights failed in run {run}: ");
+    assert!(why.contains(&named) && why.contains("[step-exit]"), "{why}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use millstream_control::{AssetReport, ControlError, MaterializeRequest, Why};
 use millstream_model::{
     AssetDef, EventBody, FileManifest, JobDef, PRIORITY_TAG, PartitionKey, PartitionsDef,
-    RetryFrom, RunRetries, TenantId,
+    RetryFrom, RunId, RunRetries, TenantId,
 };
 use millstream_testkit::definitions::{asset, file_of_jobs, job, op};
 
@@ -235,6 +235,80 @@ async fn of_many_tries_that_failed_there_are_at_least_those_that_were_read() {
     let answer = why(&bench, "rates").await.answer;
     let wanted = "It was never made. Its last tries failed, at least 20, the newest in run ";
     assert!(answer.starts_with(wanted), "{answer}");
+}
+
+/// A run of `select` for a partition, in which its step `orders` fails and what is after it does
+/// not start.
+async fn fails_for(bench: &Bench, select: &str, partition: &str) -> RunId {
+    bench.clock.advance(Duration::from_secs(1));
+    let partitions = vec![partition.parse().unwrap()];
+    let wish = MaterializeRequest { select: select.to_owned(), partitions, all_partitions: false };
+    let launched = bench.control.materialize(&request(&TenantId::default_tenant()), &wish).await;
+    let mut worker = bench.start_again(launched.unwrap().first().unwrap().run_id).await;
+    worker.say(vec![step_started("orders", 1), step_failed("orders", 1)]).await.unwrap();
+    if select.contains("marts") {
+        let (step, upstream) = ("marts".parse().unwrap(), "orders".parse().unwrap());
+        worker.say(vec![EventBody::StepUpstreamFailed { step, upstream }]).await.unwrap();
+    }
+    let reason = "step orders failed".to_owned();
+    worker.say(vec![EventBody::RunFailed { reason }]).await.unwrap();
+    worker.run()
+}
+
+#[tokio::test]
+async fn the_partitions_that_failed_last_are_named_each_with_its_run_its_time_and_its_error() {
+    let bench = shops().await;
+    made(&bench, "orders", &["b", "e"]).await;
+    made(&bench, "rates", &[]).await;
+    let mut runs = Vec::new();
+    for key in ["b", "a", "e"] {
+        runs.push(fails_for(&bench, "orders", key).await);
+    }
+    made(&bench, "orders", &["e"]).await;
+    let (answer, newest) = (why(&bench, "orders").await, runs[1].short());
+    let because = |wanted: &str| {
+        answer.because.iter().find(|it| it.text.starts_with(wanted)).unwrap().clone()
+    };
+    let last = because("partition a failed");
+    let at = last.at.unwrap();
+    let wanted = format!(
+        "It was made, but its last tries of 2 partitions failed, the newest, of a, in run {newest} \
+         at {at}: it ended with 1 [step-exit]."
+    );
+    assert_eq!(answer.answer, wanted);
+    let error = "it ended with 1 [step-exit]";
+    assert_eq!(last.text, format!("partition a failed in run {newest}: {error}"));
+    let first = because("partition b failed");
+    assert_eq!(first.text, format!("partition b failed in run {}: {error}", runs[0].short()));
+    assert!(first.at < last.at && !answer.because.iter().any(|it| it.text.contains("more failed")));
+
+    let run = fails_for(&bench, "orders or marts", "c").await.short();
+    let answer = why(&bench, "marts").await;
+    let blocked = format!("partition c failed in run {run}: step orders before it failed");
+    assert!(texts(&answer).contains(&blocked.as_str()), "{answer:?}");
+    let wanted = format!("It was never made. Its last try of partition c failed, in run {run} at ");
+    assert!(answer.answer.starts_with(&wanted), "{answer:?}");
+}
+
+#[tokio::test]
+async fn of_many_partitions_that_failed_the_newest_are_named_with_what_lists_the_others() {
+    let keys: Vec<String> = (0..7).map(|number| format!("k{number}")).collect();
+    let text = format!(
+        "partitions: {{shop: {{kind: static, keys: [{}]}}}}\n\
+         assets: {{orders: {{partitions: shop, step: {{kind: noop}}}}}}\n",
+        keys.join(", ")
+    );
+    let bench = Bench::of(crate::sensors::parsed("one.yaml", &text)).await;
+    for key in &keys {
+        fails_for(&bench, "orders", key).await;
+    }
+    let answer = why(&bench, "orders").await;
+    let named = texts(&answer).into_iter().filter_map(|it| it.split_once(" failed in run "));
+    let named: Vec<&str> = named.map(|(partition, _)| partition).collect();
+    let newest = ["k6", "k5", "k4", "k3", "k2"].map(|key| format!("partition {key}"));
+    assert_eq!(named, newest, "{answer:?}");
+    let more = "and 2 more failed: `millstream asset show orders` lists them";
+    assert!(texts(&answer).contains(&more), "{answer:?}");
 }
 
 /// An asset that eight schedules request, two of them by a job.

@@ -13,6 +13,9 @@ use super::{Because, Why, because, error_words};
 /// Partitions that one sentence names.
 pub const PARTITIONS_NAMED: u32 = 3;
 
+/// Partitions that failed which an answer tells of; the others are counted.
+pub const FAILED_NAMED: u32 = 5;
+
 /// What is stored about an asset.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AssetFacts {
@@ -25,6 +28,8 @@ pub struct AssetFacts {
     /// How its step ended in the runs since it was made, newest first; empty for an asset with
     /// partitions, whose states say it.
     pub tries: Tries,
+    /// Its partitions whose newest tries failed, the newest first, at most [`FAILED_NAMED`].
+    pub failed: Vec<(PartitionKey, Try)>,
     /// The version of its code now, where it has a step.
     pub code_version: Option<String>,
     /// The schedules that make it.
@@ -107,17 +112,19 @@ pub struct Try {
 pub fn why_asset(facts: &AssetFacts) -> Why {
     let asset = &facts.asset;
     let what = format!("asset {}", asset.asset);
-    let tried = tries_words(&facts.tries);
+    let of_parts = failed_words(facts);
+    let tried = tries_words(&facts.tries).map(|(_, words)| words).or_else(|| of_parts.clone());
     let last = last_try_words(&facts.tries);
     let told = last.as_ref().map(|(at, words)| because(*at, format!("its {words}")));
+    let last = last.map(|(_, words)| words).or(of_parts);
     let unlooked = facts.tries.looked_since.map(|since| {
         because(None, format!("only the newest runs were looked at, those since {since}"))
     });
     let missing = missing(facts).map(|text| because(None, text));
     let rest = told.into_iter().chain(unlooked).chain(missing);
-    let rest = rest.chain(parts(asset)).chain(makers(facts));
+    let rest = rest.chain(parts(asset)).chain(failed_parts(facts)).chain(makers(facts));
     let Some(latest) = &asset.latest else {
-        let tried = last.map_or_else(String::new, |(_, words)| format!(" Its {words}."));
+        let tried = last.map_or_else(String::new, |words| format!(" Its {words}."));
         let missing = never_made(facts);
         let answer = format!("It was never made{missing}.{tried}{}", held_up(facts));
         return Why { what, answer, because: rest.collect() };
@@ -128,11 +135,11 @@ pub fn why_asset(facts: &AssetFacts) -> Why {
     };
     let stale = stale(facts, latest.at, &latest.code_version);
     let answer = match (stale.first(), &tried) {
-        (Some(first), Some((_, tried))) => {
+        (Some(first), Some(tried)) => {
             format!("It is stale: {}. Its {tried}.{}", first.text, held_up(facts))
         }
         (Some(first), None) => format!("It is stale: {}.{}", first.text, held_up(facts)),
-        (None, Some((_, tried))) => format!("It was made, but its {tried}.{}", held_up(facts)),
+        (None, Some(tried)) => format!("It was made, but its {tried}.{}", held_up(facts)),
         (None, None) => "It was made, and nothing stored says that it is stale.".to_owned(),
     };
     let made = because(latest.at, made);
@@ -185,10 +192,7 @@ pub fn tries_words(tries: &Tries) -> Option<(Timestamp, String)> {
     let failed = tries.newest.iter().take_while(is_failed).count();
     let newest = tries.newest.first().filter(is_failed)?;
     let is_all = failed == tries.newest.len();
-    let reason = match &newest.blocked_by {
-        Some(step) => format!("step {step} before it failed"),
-        None => error_words(newest.error.as_ref()),
-    };
+    let reason = reason_words(newest);
     let (run, at) = (newest.run.short(), newest.at);
     let words = match failed {
         1 => format!("last try failed, in run {run} at {at}: {reason}"),
@@ -200,6 +204,48 @@ pub fn tries_words(tries: &Tries) -> Option<(Timestamp, String)> {
         _ => format!("last {failed} tries failed, the newest in run {run} at {at}: {reason}"),
     };
     Some((at, words))
+}
+
+/// Why a step failed, or did not start.
+fn reason_words(tried: &Try) -> String {
+    match &tried.blocked_by {
+        Some(step) => format!("step {step} before it failed"),
+        None => error_words(tried.error.as_ref()),
+    }
+}
+
+/// How many partitions of an asset failed when they were tried last.
+fn failed_count(asset: &AssetRow) -> u64 {
+    asset.counts.get(&PartitionState::Failed).copied().unwrap_or_default()
+}
+
+/// That the newest tries of partitions failed, and why the newest did, as words behind "its".
+fn failed_words(facts: &AssetFacts) -> Option<String> {
+    let (partition, newest) = facts.failed.first()?;
+    let (run, at, reason) = (newest.run.short(), newest.at, reason_words(newest));
+    Some(match failed_count(&facts.asset) {
+        0 | 1 => {
+            format!("last try of partition {partition} failed, in run {run} at {at}: {reason}")
+        }
+        count => format!(
+            "last tries of {count} partitions failed, the newest, of {partition}, in run {run} at \
+             {at}: {reason}"
+        ),
+    })
+}
+
+/// Which partitions failed, each with when, in which run and why, and what lists the others.
+fn failed_parts(facts: &AssetFacts) -> Vec<Because> {
+    let words = |(partition, tried): &(PartitionKey, Try)| {
+        let (run, reason) = (tried.run.short(), reason_words(tried));
+        because(tried.at, format!("partition {partition} failed in run {run}: {reason}"))
+    };
+    let more = failed_count(&facts.asset).saturating_sub(facts.failed.len() as u64);
+    let more = (more > 0).then(|| {
+        let word = shell_word(&facts.asset.asset.to_string());
+        because(None, format!("and {more} more failed: `millstream asset show {word}` lists them"))
+    });
+    facts.failed.iter().map(words).chain(more).collect()
 }
 
 /// When the newest of `tries` ended that made nothing, and how, as words behind "its".

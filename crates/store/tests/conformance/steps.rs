@@ -8,7 +8,7 @@ use millstream_model::{
     TenantId, Timestamp,
 };
 use millstream_store::materializations::{self, PartitionChange};
-use millstream_store::outdated::{Outdated, PartitionsOf};
+use millstream_store::outdated::{FailedPartition, Outdated, PartitionsOf};
 use millstream_store::runs::{self, RunEnd};
 use millstream_store::steps::{self, StepChange};
 use millstream_store::{Batch, Store, StoreError, live, partitions};
@@ -299,6 +299,11 @@ async fn a_failed_partition_still_counts_as_touched_once(db: Db) {
     let first = vec!["a".parse().unwrap()];
     assert_eq!(outdated(Some(at(2))).await, Some(Outdated { count: 2, newest: at(2), first }));
     assert_eq!(outdated(None).await, None, "the other was never made");
+    let failed = db.store.partitions_failed(&tenant, &all, &"orders".parse().unwrap(), 9).await;
+    let (partition, run) = ("b".parse().unwrap(), run_id(1));
+    // The run is one of which no step is known.
+    let b = FailedPartition { partition, run, at: at(1), error: None, blocked_by: None };
+    assert_eq!(failed.unwrap(), [b]);
 }
 
 async fn the_partitions_whose_keys_were_removed_are_known(db: Db) {
@@ -331,6 +336,14 @@ async fn the_partitions_whose_keys_were_removed_are_known(db: Db) {
     let one = BTreeMap::from([(PartitionState::Failed, 1)]);
     assert_eq!(counts(&[]).await, BTreeMap::from([(asset.clone(), one)]));
     assert_eq!(counts(&[(&name, &gone)]).await, BTreeMap::new());
+    let failed = async |kept: &[PartitionKey]| {
+        let of = PartitionsOf { asset: &asset, definition: Some(&name), kept };
+        let step = "orders".parse().unwrap();
+        let failed = db.store.partitions_failed(&tenant, &of, &step, 10).await.unwrap();
+        failed.into_iter().map(|it| it.partition.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(failed(&[]).await, ["a"]);
+    assert_eq!(failed(&[gone]).await, ["a", "b"]);
 }
 
 async fn the_ends_of_a_step_are_those_since_a_run_and_a_time_newest_first(db: Db) {
