@@ -21,6 +21,7 @@ mod listed;
 mod live_schedules;
 mod live_sensors;
 mod lost;
+mod made_good;
 mod partitions;
 mod plans;
 mod pools;

@@ -58,18 +58,26 @@ impl Control {
         run: RunId,
         order: &RunOrder,
     ) -> Result<Arc<RunPlan>, StoreError> {
-        let plan = if let Some(plan) = self.plans.get(&order.plan) {
-            plan
-        } else {
-            let lost = || StoreError::UnknownValue {
-                statement: "PLAN",
-                column: 1,
-                value: format!("no plan {}", order.plan),
-            };
-            let plan = self.store.plan(tenant, &order.plan).await?.ok_or_else(lost)?;
-            self.plans.keep(&order.plan, plan)
-        };
+        let plan = self.plan(tenant, &order.plan).await?;
         bounded(&self.plans.by_run, run, Arc::clone(&plan));
         Ok(plan)
+    }
+
+    /// The plan with this hash, from what is kept or from the store.
+    pub(crate) async fn plan(
+        &self,
+        tenant: &TenantId,
+        hash: &ContentHash,
+    ) -> Result<Arc<RunPlan>, StoreError> {
+        if let Some(plan) = self.plans.get(hash) {
+            return Ok(plan);
+        }
+        let lost = || StoreError::UnknownValue {
+            statement: "PLAN",
+            column: 1,
+            value: format!("no plan {hash}"),
+        };
+        let plan = self.store.plan(tenant, hash).await?.ok_or_else(lost)?;
+        Ok(self.plans.keep(hash, plan))
     }
 }

@@ -67,6 +67,7 @@ statements! {
         SELECT COALESCE(l.status, r.status), COUNT(*)
         FROM run r LEFT JOIN live_run l ON l.tenant = r.tenant AND l.run = r.id
         WHERE r.tenant IN (/*texts $1*/) AND r.id >= $2 GROUP BY 1";
+    PLANS_OF_RUNS = "SELECT id, plan_hash FROM run WHERE tenant = $1 AND id IN (/*texts $2*/)";
     RUN_ORDER = "
         SELECT location, plan_hash, context, queued_at, cause FROM run
         WHERE tenant = $1 AND id = $2";
@@ -338,6 +339,18 @@ impl Store {
         let params = vec![json(&tenants), (&first).into()];
         let rows = self.read(Scope::Tenants(tenants.to_vec()), &RUN_COUNTS, params).await?;
         rows.into_iter().map(|mut row| Ok((row.parse()?, row.count()?))).collect()
+    }
+
+    /// The plans of those of `runs` that there are.
+    pub async fn plans_of_runs(
+        &self,
+        tenant: &TenantId,
+        runs: &[RunId],
+    ) -> Result<BTreeMap<RunId, ContentHash>, StoreError> {
+        let params = vec![tenant.into(), json(&runs)];
+        let rows = self.read(Scope::tenant(tenant), &PLANS_OF_RUNS, params).await?;
+        let plan = |mut row: Row| Ok((row.parse()?, ContentHash::from_stored(row.text()?)));
+        rows.into_iter().map(plan).collect()
     }
 
     /// What a worker needs to know of a run beside its plan.

@@ -53,6 +53,9 @@ statements! {
     STEP_COUNTS = "
         SELECT run, status, COUNT(*) FROM step
         WHERE tenant = $1 AND run IN (/*texts $2*/) GROUP BY run, status";
+    DONE_STEPS = "
+        SELECT run, step FROM step
+        WHERE tenant = $1 AND run IN (/*texts $2*/) AND status IN ('SUCCESS', 'SKIPPED')";
     LAST_LOOKED_AT = "
         SELECT id, queued_at FROM run
         WHERE tenant = $1 AND id >= $2 ORDER BY id DESC LIMIT 1 OFFSET $3";
@@ -275,6 +278,17 @@ impl Store {
             counts.entry(run).or_default().insert(status, row.count()?);
         }
         Ok(counts)
+    }
+
+    /// The steps of `runs` that are done, each with its run.
+    pub async fn done_steps(
+        &self,
+        tenant: &TenantId,
+        runs: &[RunId],
+    ) -> Result<BTreeSet<(RunId, StepKey)>, StoreError> {
+        let params = vec![tenant.into(), json(&runs)];
+        let rows = self.read(Scope::tenant(tenant), &DONE_STEPS, params).await?;
+        rows.into_iter().map(|mut row| Ok((row.parse()?, row.parse()?))).collect()
     }
 
     /// How steps called `step` ended later than `at` in the run `first` and those after it: the

@@ -10,6 +10,7 @@ mod launch;
 mod leases;
 mod limits;
 mod lost;
+mod made_good;
 mod partitions;
 mod problems;
 mod provenance;

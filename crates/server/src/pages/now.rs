@@ -108,7 +108,8 @@ pub fn now(page: NowPage) -> Html {
 /// The things that need attention, each as its newest run: a job, an asset or any other selection
 /// whose newest run that came to an end of its own failed, for the partition that it was about.
 ///
-/// Who launched it makes no difference. A cancelled run made nothing good and says nothing.
+/// Who launched it makes no difference. A cancelled run made nothing good and says nothing. Whether
+/// a run of something else made the same assets good is not looked at here.
 pub fn unresolved(runs: &[RunRow]) -> Vec<&RunRow> {
     let mut seen = BTreeSet::new();
     let newest_of_each = runs.iter().filter(|run| {

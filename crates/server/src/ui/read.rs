@@ -50,8 +50,8 @@ pub(crate) async fn now(
     let visit = Visit::new(&state, &visitor, (&uri, &headers))?;
     let mut runs = visit.newest_runs().await?;
     let topics = "runs assets definitions".to_owned();
-    let frame = visit.frame_around(&runs, Section::Now, topics).await?;
-    let attention = pages::now::unresolved(&runs).into_iter().cloned().collect();
+    let attention = visit.attention(&runs).await?;
+    let frame = visit.frame_around(&attention, Section::Now, topics).await?;
     runs.truncate(NEWEST);
     state.control.tell_waits(visit.tenant, &mut runs).await?;
     let page = NowPage {

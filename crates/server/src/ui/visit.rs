@@ -48,13 +48,21 @@ impl<'a> Visit<'a> {
     }
 
     pub(super) async fn frame(&self, section: Section, topics: String) -> Result<Frame, Problem> {
-        let runs = self.newest_runs().await?;
-        self.frame_around(&runs, section, topics).await
+        let attention = self.attention(&self.newest_runs().await?).await?;
+        self.frame_around(&attention, section, topics).await
     }
 
+    /// Those of the newest runs that failed and were not made good.
+    pub(super) async fn attention(&self, runs: &[RunRow]) -> Result<Vec<RunRow>, Problem> {
+        let failed = unresolved(runs).into_iter().cloned().collect();
+        let left = self.state.control.not_made_good(self.tenant, failed).await;
+        left.map_err(|error| ControlError::from(error).into())
+    }
+
+    /// The frame of a page, where these runs need attention.
     pub(super) async fn frame_around(
         &self,
-        runs: &[RunRow],
+        attention: &[RunRow],
         section: Section,
         topics: String,
     ) -> Result<Frame, Problem> {
@@ -67,7 +75,7 @@ impl<'a> Visit<'a> {
             here: self.here.clone(),
             topics,
             round: self.round,
-            problems: unresolved(runs).len() as u64,
+            problems: attention.len() as u64,
             broken: catalog.broken_files(),
             notice: None,
         })

@@ -208,9 +208,13 @@ impl Instance {
 
     /// Reports `events` for `run` as its first worker.
     pub(crate) async fn report(&self, run: RunId, events: Vec<EventBody>) {
+        self.report_at(crate::samples::now(), run, events).await;
+    }
+
+    /// Reports `events`, which happened at `at`, for `run` as its first worker.
+    pub(crate) async fn report_at(&self, at: Timestamp, run: RunId, events: Vec<EventBody>) {
         self.claim().await;
         let tenant: TenantId = "jfk".parse().unwrap();
-        let at = crate::samples::now();
         let numbered = events.into_iter().zip(0..);
         let events = numbered.map(|(body, seq)| ReportedEvent { seq, at, body }).collect();
         self.control.report(&tenant, run, &Report { epoch: 1, events }).await.unwrap();

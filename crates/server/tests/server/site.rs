@@ -2,8 +2,9 @@
 
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use millstream_model::Caller;
+use millstream_model::{Caller, ErrorCode, EventBody, StepError};
 use millstream_server::assets;
+use serde_json::json;
 use tower::ServiceExt;
 
 use crate::instance::{Instance, location, request};
@@ -150,6 +151,31 @@ async fn the_bar_of_every_page_counts_what_failed_and_the_files_that_are_broken(
     assert!(
         badge.split_once("</a>").unwrap().0.contains("1<span class=\"visually-hidden\"> broken")
     );
+}
+
+#[tokio::test]
+async fn a_failed_run_needs_no_attention_once_what_it_left_undone_was_made_by_another() {
+    let instance = Instance::new().await;
+    let wish = json!({ "select": "marts/flights" });
+    let launched = instance.post("/jfk/api/v1/assets/materialize", &wish).await.json();
+    let run = launched["runs"][0]["run_id"].as_str().unwrap().parse().unwrap();
+    let (step, worker) = ("marts/flights".parse().unwrap(), "process 1".to_owned());
+    let reason = "step marts/flights failed".to_owned();
+    let error = StepError { code: ErrorCode::StepExit, message: reason.clone(), detail: None };
+    let failed = vec![
+        EventBody::RunStarted { worker },
+        EventBody::StepFailed { step, attempt: 1, error, retry: None, usage: None },
+        EventBody::RunFailed { reason },
+    ];
+    instance.report_at(crate::samples::before(60), run, failed).await;
+    let bar = "class=\"problems\"";
+    assert!(instance.get("/jfk").await.text.contains("2 need attention"));
+    assert_eq!(instance.get("/jfk/runs").await.text.matches(bar).count(), 2);
+    let made = instance.post("/jfk/api/v1/assets/marts%2Fflights/report", &json!({})).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
+    let first = instance.get("/jfk").await.text;
+    assert!(first.contains("1 needs attention"), "the broken file alone: {first}");
+    assert_eq!(instance.get("/jfk/runs").await.text.matches(bar).count(), 1);
 }
 
 #[tokio::test]
