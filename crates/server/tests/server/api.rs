@@ -69,6 +69,28 @@ async fn the_page_of_an_asset_shows_what_each_build_said_numbers_first() {
 }
 
 #[tokio::test]
+async fn each_key_of_an_asset_is_described() {
+    const PAGE: &str = include_str!("../../../../docs/reference/api.md");
+    let (_, described) = PAGE.split_once("### An asset\n").unwrap();
+    let (described, _) = described.split_once("\n## ").unwrap();
+    let instance = Instance::new().await;
+    for asset in ["marts%2Fflights", "days"] {
+        let path = format!("/jfk/api/v1/assets/{asset}");
+        let key = json!({ "keys": ["mo"] });
+        instance.post("/jfk/api/v1/partitions/days", &key).await;
+        let partition = (asset == "days").then_some("mo");
+        let said = json!({ "partition": partition });
+        assert!(instance.post(&format!("{path}/report"), &said).await.status.is_success());
+        let shown = instance.get(&path).await.json();
+        let within = [&shown["latest"], &shown["history"][0], &shown["partition_rows"][0]];
+        let objects = std::iter::once(&shown).chain(within).filter_map(|it| it.as_object());
+        for key in objects.flat_map(|object| object.keys()) {
+            assert!(described.contains(&format!("`{key}`")), "{key} of {shown}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_asset_of_two_parts_is_built_and_shown() {
     let instance = Instance::new().await;
     let built =
