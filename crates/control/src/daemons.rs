@@ -99,12 +99,12 @@ impl Control {
         self.standing(&holders).await
     }
 
-    /// The daemons that may notice the loss of a worker, without who holds the leases; none where
-    /// that is this process itself.
-    pub(crate) async fn watchers(&self) -> Result<Vec<DaemonRow>, StoreError> {
+    /// The daemons that may start runs and notice the loss of a worker, without who holds the
+    /// leases; `None` where that is this process itself.
+    pub(crate) async fn watchers(&self) -> Result<Option<Vec<DaemonRow>>, StoreError> {
         match self.misses_workers.get() {
-            Some(()) => Ok(Vec::new()),
-            None => self.standing(&BTreeMap::new()).await,
+            Some(()) => Ok(None),
+            None => self.standing(&BTreeMap::new()).await.map(Some),
         }
     }
 

@@ -3,14 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use millstream_decide::liveness::unwatched_since;
+use millstream_decide::liveness::{not_started, unwatched_since};
 use millstream_model::view::RunRow;
-use millstream_model::{HoldReason, Holder, PoolName, RunId, RunStatus, TenantId, Timestamp};
+use millstream_model::{
+    HoldReason, Holder, PoolName, RunId, RunStatus, StepStatus, TenantId, Timestamp,
+};
 use millstream_store::runs::RunFilter;
 use millstream_store::slots::SlotRow;
 use millstream_store::steps::StepCounts;
 use serde::Serialize;
 
+use crate::views::has_no_worker;
 use crate::waiting::pool_words;
 use crate::{Control, ControlError};
 
@@ -56,11 +59,14 @@ impl Control {
         let runs = self.newest_runs(tenant, filter, limit).await?;
         let ids = counted(&runs);
         let mut counts = self.store.step_counts(tenant, &ids).await?;
-        let listed = |run: RunRow| ListedRun {
-            step_counts: ids
-                .contains(&run.run_id)
-                .then(|| counts.remove(&run.run_id).unwrap_or_default()),
-            run,
+        let listed = |run: RunRow| {
+            let mut of_it = counts.remove(&run.run_id).unwrap_or_default();
+            if has_no_worker(run.status)
+                && let Some(lost) = of_it.remove(&StepStatus::Started)
+            {
+                *of_it.entry(StepStatus::Retrying).or_default() += lost;
+            }
+            ListedRun { step_counts: ids.contains(&run.run_id).then_some(of_it), run }
         };
         Ok(runs.into_iter().map(listed).collect())
     }
@@ -78,15 +84,26 @@ impl Control {
         Ok(runs)
     }
 
-    /// Says of each of a tenant's `runs` what keeps it back while it goes on, and of one that a
-    /// limit on all runs holds back which of the tenant's are in progress.
+    /// Says of each of a tenant's `runs` what keeps it back while it goes on, of one in the queue
+    /// that no daemon lives, and of one that a limit on all runs holds back which of the tenant's
+    /// are in progress.
     pub async fn tell_waits(
         &self,
         tenant: &TenantId,
         runs: &mut [RunRow],
     ) -> Result<(), ControlError> {
+        let is_queued = |run: &RunRow| run.status == RunStatus::Queued;
+        let mut daemons = None;
+        if runs.iter().any(|run| has_worker(run) || is_queued(run)) {
+            daemons = self.watchers().await?;
+        }
+        if let Some(hold) = daemons.as_deref().and_then(not_started) {
+            for run in runs.iter_mut().filter(|run| is_queued(run)) {
+                run.hold = Some(hold.clone());
+            }
+        }
         if runs.iter().any(has_worker) {
-            let daemons = self.watchers().await?;
+            let daemons = daemons.unwrap_or_default();
             let mut waits = BTreeMap::new();
             if runs.iter().any(|run| self.may_wait_for_pools(run)) {
                 waits = self.waits_for_pools(tenant).await?;

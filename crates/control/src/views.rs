@@ -9,7 +9,7 @@ use millstream_model::view::{
 };
 use millstream_model::{
     AssetKey, Manifest, PartitionKey, PartitionsDef, PartitionsName, RunId, RunPlan, RunStatus,
-    StepKey, StepStatus, TenantId, nearest,
+    StepEvent, StepKey, StepStatus, TenantId, nearest,
 };
 use millstream_plan::PlanError;
 use millstream_store::materializations::StateCounts;
@@ -25,6 +25,9 @@ pub(crate) const PARTITIONS_MAX: usize = 5_000;
 
 /// Touched partitions of an asset that are read.
 pub(crate) const PARTITIONS_READ: u32 = 5_000;
+
+/// Why a step is tried again whose worker is gone.
+const LOST: &str = "lost with its worker, and done again by the next";
 
 /// Digits that a short run id has at least.
 const SHORT_MIN: usize = 4;
@@ -116,6 +119,7 @@ impl Control {
                 if row.status.is_terminal() && !shown.status.is_terminal() {
                     shown.status = StepStatus::Canceled;
                 }
+                say_lost(row.status, &mut shown);
                 shown
             })
             .collect();
@@ -318,6 +322,20 @@ fn never_made(
         text: missing_words(&row.asset, maker(catalog, tenant, row)),
     };
     never.map(told).collect()
+}
+
+/// Says of a step that its worker left running, while the run waits for the next worker, that it is
+/// done again: that worker stores it when it begins.
+fn say_lost(run: RunStatus, step: &mut StepRow) {
+    if has_no_worker(run) && step.status == StepStatus::Started {
+        step.status = step.status.after(StepEvent::WorkerLost).unwrap_or(step.status);
+        step.reason = Some(LOST.to_owned());
+    }
+}
+
+/// Whether a run waits for a worker, so that no step of it runs.
+pub(crate) fn has_no_worker(run: RunStatus) -> bool {
+    matches!(run, RunStatus::Queued | RunStatus::Starting)
 }
 
 /// What the plan says of a step.

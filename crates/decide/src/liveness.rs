@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use millstream_model::{DaemonRow, HumanDuration, LoopRow, LoopState, Timestamp};
+use millstream_model::{DaemonRow, HoldReason, HumanDuration, LoopRow, LoopState, Timestamp};
 
 /// What a loop last said of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,10 +72,20 @@ fn daemon(
 /// worker; `None` where one does, where none is known of, or where the run began after that: then
 /// somebody else has begun it.
 pub fn unwatched_since(daemons: &[DaemonRow], began: Timestamp) -> Option<Timestamp> {
-    let is_gone = |daemon: &DaemonRow| daemon.state == LoopState::Gone;
-    let loops = daemons.iter().flat_map(|daemon| &daemon.loops);
-    let newest = loops.map(|one| one.beat_at).max()?;
-    (daemons.iter().all(is_gone) && began <= newest).then_some(newest)
+    last_sign(daemons).filter(|newest| none_lives(daemons) && began <= *newest)
+}
+
+/// Why a queued run waits that no daemon would start; nothing where one lives.
+pub fn not_started(daemons: &[DaemonRow]) -> Option<HoldReason> {
+    none_lives(daemons).then(|| HoldReason::NoDaemon { since: last_sign(daemons) })
+}
+
+fn none_lives(daemons: &[DaemonRow]) -> bool {
+    daemons.iter().all(|daemon| daemon.state == LoopState::Gone)
+}
+
+fn last_sign(daemons: &[DaemonRow]) -> Option<Timestamp> {
+    daemons.iter().flat_map(|daemon| &daemon.loops).map(|one| one.beat_at).max()
 }
 
 #[cfg(test)]
@@ -141,6 +151,16 @@ mod tests {
         assert_eq!(unwatched_since(&seen(90), at(5)), Some(at(10)));
         assert_eq!(unwatched_since(&seen(90), at(50)), None, "somebody else has begun it");
         assert_eq!(unwatched_since(&[], at(5)), None, "nobody is known of");
+    }
+
+    #[test]
+    fn a_queued_run_waits_for_a_daemon_while_none_lives() {
+        let at = |second: i64| Timestamp::from_micros(second * 1_000_000);
+        let seen = |now: i64| standing(&[beat("a", "queue", 10)], &BTreeMap::new(), at(now));
+        assert_eq!(not_started(&seen(20)), None, "it lives");
+        let gone = Some(HoldReason::NoDaemon { since: Some(at(10)) });
+        assert_eq!(not_started(&seen(90)), gone);
+        assert_eq!(not_started(&[]), Some(HoldReason::NoDaemon { since: None }));
     }
 
     #[test]

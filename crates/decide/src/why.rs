@@ -201,7 +201,7 @@ fn step_words(step: &StepRow) -> Option<Because> {
     let error = error_words(step.error.as_ref());
     let text = match step.status {
         StepStatus::Failure => format!("step {key} failed: {error}"),
-        StepStatus::Retrying => {
+        StepStatus::Retrying if step.retry_at.is_some() => {
             let (next, all) = (step.attempt + 1, step.attempts);
             format!("step {key} waits for attempt {next} of {all}: {error}")
         }

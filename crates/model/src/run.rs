@@ -152,6 +152,11 @@ pub enum HoldReason {
         /// What the launcher said.
         error: String,
     },
+    /// No daemon lives that would start it. It is never stored: it is so when somebody looks.
+    NoDaemon {
+        /// When the last one gave a sign of life, where one is known of.
+        since: Option<Timestamp>,
+    },
 }
 
 impl fmt::Display for HoldReason {
@@ -202,6 +207,13 @@ impl fmt::Display for HoldReason {
                 f.write_str(")")
             }
             Self::LaunchFailed { error } => write!(f, "the worker could not be launched: {error}"),
+            Self::NoDaemon { since: None } => {
+                f.write_str("no daemon was heard of, and it waits until one starts")
+            }
+            Self::NoDaemon { since: Some(since) } => write!(
+                f,
+                "no daemon has given a sign of life since {since}, and it waits until one starts"
+            ),
         }
     }
 }
@@ -214,7 +226,7 @@ impl HoldReason {
             | Self::TenantLimit { held_by, .. }
             | Self::TagLimit { held_by, .. }
             | Self::PoolFull { held_by, .. } => held_by,
-            Self::RateLimit { .. } | Self::LaunchFailed { .. } => &[],
+            Self::RateLimit { .. } | Self::LaunchFailed { .. } | Self::NoDaemon { .. } => &[],
         }
     }
 }

@@ -39,6 +39,13 @@ impl Bench {
 
     /// An instance whose one location has no files.
     pub(crate) async fn empty() -> Self {
+        let bench = Self::without_daemon().await;
+        bench.control.begin_runs();
+        bench
+    }
+
+    /// An instance that has no files, and whose process is no daemon.
+    pub(crate) async fn without_daemon() -> Self {
         let clock = Arc::new(FakeClock::default());
         let entropy = Arc::new(SeededEntropy::new(1));
         let store = Store::in_memory().unwrap();

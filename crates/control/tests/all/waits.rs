@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use millstream_control::{LoopSaid, QueueLimits, QueueWatch, RunFilter};
-use millstream_model::{FileManifest, LimitScope, PoolDef, QueueDef, TenantId};
-use millstream_testkit::definitions::{file_of_jobs, job, op, with_tenants};
+use millstream_model::{FileManifest, LimitScope, PoolDef, QueueDef, StepStatus, TenantId};
+use millstream_testkit::definitions::{file_of_jobs, job, live, op, with_tenants};
 
-use crate::bench::{Bench, TIME_TO_LIVE, TestWorker, request, started};
+use crate::bench::{Bench, TIME_TO_LIVE, TestWorker, request, started, step_started};
 use crate::limits::{granted, pooled};
 
 /// An instance of these tenants whose job `etl` needs a slot of the pool `warehouse`.
@@ -128,7 +128,7 @@ async fn a_limit_that_definitions_have_raised_says_so_and_names_the_run_in_progr
 #[tokio::test]
 async fn a_run_in_progress_says_that_no_daemon_lives_that_would_miss_its_worker() {
     let tenant = TenantId::default_tenant();
-    let bench = Bench::of(file_of_jobs(vec![job("etl", vec![op("a", &[])])])).await;
+    let bench = unwatched().await;
     let said =
         LoopSaid { name: "losses", silence_max: 2 * TIME_TO_LIVE, silent_for: Duration::ZERO };
     let run = bench.started("etl").await.run().to_string();
@@ -148,4 +148,45 @@ async fn a_run_in_progress_says_that_no_daemon_lives_that_would_miss_its_worker(
     bench.control.begin_runs();
     let answer = why().await;
     assert_eq!(answer, "It runs: 0 of 1 steps are over.", "this process would notice");
+}
+
+/// An instance with a job, and whose process is no daemon.
+async fn unwatched() -> Bench {
+    let bench = Bench::without_daemon().await;
+    let file = file_of_jobs(vec![job("etl", vec![op("a", &[])])]);
+    bench.scan(vec![live("defs.yaml", file)]).await;
+    bench
+}
+
+#[tokio::test]
+async fn a_queued_run_says_everywhere_that_no_daemon_lives_and_its_step_is_said_to_run_no_more() {
+    let tenant = TenantId::default_tenant();
+    let bench = unwatched().await;
+    let mut worker = bench.started("etl").await;
+    let run = worker.run();
+    worker.say(vec![step_started("a", 1)]).await.unwrap();
+    assert!(bench.control.hand_back(&worker.claimed, "the server was stopped").await.unwrap());
+
+    let why = "no daemon was heard of, and it waits until one starts";
+    let view = bench.control.run_view(&tenant, run).await.unwrap();
+    assert_eq!(view.run.hold.unwrap().to_string(), why);
+    let lost = "lost with its worker, and done again by the next";
+    let step = &view.steps[0];
+    assert_eq!((step.status, step.reason.as_deref()), (StepStatus::Retrying, Some(lost)));
+    let queue = bench.control.queue_view(&tenant).await.unwrap();
+    assert_eq!(queue.waiting[0].run.hold.as_ref().unwrap().to_string(), why);
+    let listed = bench.control.listed_runs(&tenant, &RunFilter::default(), 9).await.unwrap();
+    assert_eq!(listed[0].run.hold.as_ref().unwrap().to_string(), why);
+    assert_eq!(listed[0].step_counts, Some([(StepStatus::Retrying, 1)].into()));
+    let answer = bench.control.why(&tenant, &run.to_string()).await.unwrap();
+    assert_eq!(answer.answer, format!("It is queued: {why}."));
+    let texts: Vec<&str> = answer.because.iter().map(|it| it.text.as_str()).collect();
+    assert_eq!(texts.iter().filter(|it| it.contains("step a ")).count(), 1, "{texts:?}");
+    let answer = bench.control.why(&tenant, "etl").await.unwrap().answer;
+    assert_eq!(answer, format!("It is on: its newest run {} waits: {why}.", run.short()));
+
+    let said =
+        LoopSaid { name: "queue", silence_max: 2 * TIME_TO_LIVE, silent_for: Duration::ZERO };
+    bench.control.begin_loops("one", &[said]).await.unwrap();
+    assert_eq!(bench.control.run_view(&tenant, run).await.unwrap().run.hold, None, "one lives");
 }

@@ -205,6 +205,10 @@ fn took(step: &StepRow, now: Timestamp) -> String {
 fn reason(step: &StepRow, now: Timestamp) -> String {
     match step.status {
         StepStatus::Failure => step.error.as_ref().map_or(String::new(), |e| e.message.clone()),
+        // It waits for another worker, and its next attempt is due at no time.
+        StepStatus::Retrying if step.retry_at.is_none() && step.reason.is_some() => {
+            step.reason.clone().unwrap_or_default()
+        }
         StepStatus::Retrying => {
             let due = step.retry_at.map_or(String::new(), |at| format::relative(now, at));
             format!("attempt {} of {} {due}", step.attempt.saturating_add(1), step.attempts)
