@@ -31,7 +31,6 @@ struct Definitions {
     verdict: String,
     root: String,
     files: Vec<FileLine>,
-    tenants: String,
     scan: String,
     equivalent: Equivalent,
 }
@@ -72,7 +71,6 @@ pub fn definitions(page: DefinitionsPage) -> Html {
         },
         root: page.root,
         files: files.into_iter().map(|file| line(file, tenant, page.now)).collect(),
-        tenants: link::tenants(tenant),
         scan: format!("{}/scan", link::definitions(tenant)),
         equivalent: Equivalent::new()
             .with("This list", "millstream definitions status".to_owned())

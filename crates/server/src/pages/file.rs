@@ -32,7 +32,6 @@ struct File {
     badge: Badge,
     verdict: String,
     action: String,
-    definitions: String,
     findings: Vec<Finding>,
     lines: Vec<Line>,
     equivalent: Equivalent,
@@ -58,7 +57,6 @@ pub fn file(page: FilePage) -> Html {
         badge: Badge::file(page.file.state),
         verdict: verdict(&page.file, page.now),
         action: format!("{}/rollback", link::file(tenant, name)),
-        definitions: link::definitions(tenant),
         findings: page.file.diagnostics.iter().map(finding).collect(),
         lines: page.versions.iter().map(|it| line(it, newest, &page)).collect(),
         equivalent: Equivalent::new()

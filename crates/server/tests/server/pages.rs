@@ -210,6 +210,24 @@ fn an_instance_without_daemons_says_that_nothing_goes_on() {
 }
 
 #[test]
+fn all_pages_of_the_system_have_the_same_tabs() {
+    let pages = gallery::all(Theme::Auto);
+    let tabs = |html: &str| {
+        let nav = html.split_once("aria-label=\"System\">")?.1.split_once("</nav>")?.0;
+        Some(nav.replace(" aria-current=\"page\"", ""))
+    };
+    let found: Vec<(&str, String)> =
+        pages.iter().filter_map(|(name, page)| Some((*name, tabs(page.text())?))).collect();
+    for wanted in ["definitions", "file", "queue", "daemons", "tenants"] {
+        assert!(found.iter().any(|(name, _)| *name == wanted), "{wanted}: {found:?}");
+    }
+    for (name, tabs) in &found {
+        assert_eq!(*tabs, found[0].1, "{name}");
+        assert!(tabs.contains(">Daemons</a>"), "{tabs}");
+    }
+}
+
+#[test]
 fn daemons_that_are_gone_are_counted_apart_and_do_nothing_any_more() {
     let text = |states: &[LoopState]| {
         let daemon = |(place, state): (usize, &LoopState)| {
