@@ -37,13 +37,13 @@ pub struct ScanReport {
 /// After a change below a root, files are given this long to be complete before they are read.
 pub(crate) const SETTLE: Duration = Duration::from_millis(50);
 
-/// How often a scan looks whose steps' sources are changed while it looks.
+/// How often a scan looks while what it looks at, or what is stored, is changed by others.
 const LOOKS_MAX: usize = 3;
 
 /// Scans `root` as `location`.
 ///
 /// Crash-safe: what goes live does so in one batch, and a scan that died is done again. Two scans
-/// at once cannot mix: the second finds the location's version changed and changes nothing.
+/// at once cannot mix: the second finds the location's version changed, and looks again.
 pub async fn scan(
     control: &Control,
     location: &LocationName,
@@ -51,13 +51,19 @@ pub async fn scan(
     deletions: Deletions,
 ) -> Result<ScanReport, StoreError> {
     for _ in 0..LOOKS_MAX {
-        match scan_once(control, location, root, deletions).await? {
-            Scanned::Done(report) => return Ok(report),
-            Scanned::Changed(what) => tracing::debug!("{what}; all is looked at again"),
+        match scan_once(control, location, root, deletions).await {
+            Ok(Scanned::Done(report)) => return Ok(report),
+            Ok(Scanned::Changed(what)) => tracing::debug!("{what}; all is looked at again"),
+            Err(error) if error.is_conflict() => {
+                tracing::debug!(
+                    "another daemon was faster to store its scan; all is looked at again"
+                );
+            }
+            Err(error) => return Err(error),
         }
         tokio::time::sleep(SETTLE).await;
     }
-    tracing::warn!("sources of steps are changed all the time; the next scan tries again");
+    tracing::warn!("what is scanned is changed all the time; the next scan tries again");
     Ok(ScanReport::default())
 }
 

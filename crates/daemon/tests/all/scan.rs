@@ -320,3 +320,17 @@ async fn a_job_moved_out_of_a_file_with_an_error_is_used_when_that_is_mended() {
     assert_eq!(folder.file("b.yaml").await.state, FileState::Live);
     assert_eq!(folder.jobs().await, ["etl", "report"]);
 }
+
+#[tokio::test]
+async fn of_two_scans_at_once_the_slower_looks_again_and_neither_fails() {
+    let mut folder = Folder::new(&[]).await;
+    let mut other = Root::new(folder.home.path().to_owned());
+    for number in 0..10 {
+        folder.write(&format!("{number}.json"), GOOD);
+        let (control, here) = (&folder.control, location());
+        let one = scan(control, &here, &mut folder.root, Deletions::Guarded);
+        let two = scan(control, &here, &mut other, Deletions::Guarded);
+        let (one, two) = tokio::join!(one, two);
+        assert_eq!(one.unwrap().loaded + two.unwrap().loaded, 1);
+    }
+}
