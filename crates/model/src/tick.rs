@@ -67,6 +67,15 @@ pub enum SkipReason {
         /// The deadline.
         deadline: HumanDuration,
     },
+    /// Several ticks in a row were too late; this row stands for all of them.
+    ManyTooLate {
+        /// How many.
+        count: u32,
+        /// The nominal time of the first.
+        first: Timestamp,
+        /// The deadline.
+        deadline: HumanDuration,
+    },
     /// It does not fire at this time, which somebody asked about.
     NoTick {
         /// When it fires after that, if it does.
@@ -262,6 +271,12 @@ impl fmt::Display for SkipReason {
             ),
             Self::TooLate { deadline } => {
                 write!(f, "its time passed more than {deadline} ago (deadline)")
+            }
+            Self::ManyTooLate { count, first, deadline } => {
+                write!(
+                    f,
+                    "{count} ticks from {first} on passed more than {deadline} ago (deadline)"
+                )
             }
             Self::NoTick { next: Some(next) } => {
                 write!(f, "it does not fire at this time; it does at {next}")

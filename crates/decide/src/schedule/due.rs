@@ -15,7 +15,8 @@ const TICKS_MAX: usize = 1_000;
 /// Ticks that one decision lets fire.
 const FIRES_MAX: usize = 100;
 
-/// Missed ticks in a row that have a verdict each; more have one together.
+/// Ticks in a row that are not made up for, for one reason, and have a verdict each; more have one
+/// together.
 const MISSED_SHOWN: usize = 20;
 
 /// When a tick that waits for runs to end is looked at again.
@@ -138,17 +139,19 @@ fn judge(timing: &Timing, policy: &TickPolicy, nominal: Timestamp, now: Timestam
     TickVerdict::Skip(SkipReason::Missed { catch_up: policy.catch_up })
 }
 
-/// `ticks` with each long row of missed ones as one, at the nominal time of its last.
+/// `ticks` with each long row of those that one rule does not make up for as one, at the nominal
+/// time of its last.
 fn folded(ticks: &[DueTick]) -> Vec<DueTick> {
     let mut kept: Vec<DueTick> = Vec::with_capacity(ticks.len());
-    for row in ticks.chunk_by(|a, b| missed(a).is_some() && missed(b).is_some()) {
+    let alike = |a: &DueTick, b: &DueTick| lapsed(a).is_some() && a.verdict == b.verdict;
+    for row in ticks.chunk_by(alike) {
         let ends = (row.first(), row.last());
         match ends {
             (Some(first), Some(last)) if row.len() > MISSED_SHOWN => {
-                let catch_up = missed(last).unwrap_or_default();
                 let count = u32::try_from(row.len()).unwrap_or(u32::MAX);
-                let reason = SkipReason::ManyMissed { count, first: first.nominal, catch_up };
-                kept.push(DueTick { nominal: last.nominal, verdict: TickVerdict::Skip(reason) });
+                let reason = lapsed(last).map(|lapsed| lapsed.many(count, first.nominal));
+                let verdict = reason.map_or_else(|| last.verdict.clone(), TickVerdict::Skip);
+                kept.push(DueTick { nominal: last.nominal, verdict });
             }
             _ => kept.extend_from_slice(row),
         }
@@ -156,9 +159,27 @@ fn folded(ticks: &[DueTick]) -> Vec<DueTick> {
     kept
 }
 
-fn missed(tick: &DueTick) -> Option<CatchUp> {
+/// The rule that does not make up for a tick whose time has passed.
+#[derive(Clone, Copy)]
+enum Lapsed {
+    CatchUp(CatchUp),
+    Deadline(HumanDuration),
+}
+
+impl Lapsed {
+    /// The reason of `count` ticks from `first` on together.
+    fn many(self, count: u32, first: Timestamp) -> SkipReason {
+        match self {
+            Self::CatchUp(catch_up) => SkipReason::ManyMissed { count, first, catch_up },
+            Self::Deadline(deadline) => SkipReason::ManyTooLate { count, first, deadline },
+        }
+    }
+}
+
+fn lapsed(tick: &DueTick) -> Option<Lapsed> {
     match &tick.verdict {
-        TickVerdict::Skip(SkipReason::Missed { catch_up }) => Some(*catch_up),
+        TickVerdict::Skip(SkipReason::Missed { catch_up }) => Some(Lapsed::CatchUp(*catch_up)),
+        TickVerdict::Skip(SkipReason::TooLate { deadline }) => Some(Lapsed::Deadline(*deadline)),
         _ => None,
     }
 }

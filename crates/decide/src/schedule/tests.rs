@@ -1,5 +1,7 @@
 //! Due ticks by policy, around edits, exclusions, limits and clocks that jump.
 
+use std::time::Duration;
+
 use millstream_model::{
     CatchUp, Exclusion, HumanDuration, JobName, LocationName, Manifest, ScheduleCron, ScheduleDef,
     ScheduleTarget, SkipReason, TenantDef, Timestamp,
@@ -118,6 +120,27 @@ fn a_long_row_of_missed_ticks_is_one_line_that_counts_them() {
         panic!("{missed:?}")
     };
     assert_eq!((*count, *first), (479, at("2026-03-01T08:01:00Z")));
+}
+
+#[test]
+fn a_long_row_of_ticks_past_the_deadline_is_one_line_too_and_a_short_one_is_not() {
+    let mut def = hourly();
+    def.cron = ScheduleCron::Text("* * * * *".to_owned());
+    let deadline = Some(HumanDuration(Duration::from_mins(10)));
+    let policy = TickPolicy { deadline, ..policy(CatchUp::All) };
+    let decided = |from: &str| {
+        let ticks = decide(&timing(&def), &policy, at(from), at("2026-03-01T09:00:30Z")).ticks;
+        let skips = |it: &DueTick| match &it.verdict {
+            TickVerdict::Skip(reason) => Some((it.nominal, reason.clone())),
+            TickVerdict::Fire => None,
+        };
+        ticks.iter().filter_map(skips).collect::<Vec<_>>()
+    };
+    let deadline = HumanDuration(Duration::from_mins(10));
+    let first = at("2026-03-01T08:30:00Z");
+    let many = SkipReason::ManyTooLate { count: 21, first, deadline };
+    assert_eq!(decided("2026-03-01T08:29:00Z"), [(at("2026-03-01T08:50:00Z"), many)]);
+    assert_eq!(decided("2026-03-01T08:30:00Z").len(), 20);
 }
 
 #[test]
