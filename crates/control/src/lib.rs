@@ -37,6 +37,7 @@ mod sensor_asking;
 mod sensor_events;
 mod sensor_groups;
 mod sensor_replies;
+mod sensor_rest;
 mod sensor_runs;
 mod sensor_standing;
 mod sensor_ticks;

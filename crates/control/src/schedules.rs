@@ -8,13 +8,14 @@ use std::collections::BTreeMap;
 use millstream_decide::schedule::{Look, adopt, waiting};
 use millstream_model::view::{ScheduleRow, TicksWaiting};
 use millstream_model::{
-    CatchUp, JobName, LocationName, Manifest, ScheduleTarget, TenantId, TickKind, TickRow,
-    TickSource, Timestamp, did_you_mean,
+    CatchUp, LocationName, Manifest, ScheduleTarget, TenantId, TickKind, TickRow, TickSource,
+    Timestamp, did_you_mean,
 };
 use millstream_store::sources::{self, SourceWord, StoredSource};
 
 use crate::live_schedules::{LiveSchedule, source_of};
 use crate::schedule_standing::{SCHEDULES_MAX, standing};
+use crate::sensor_rest::is_job_on;
 use crate::switches::Switched;
 use crate::{Control, ControlError};
 
@@ -219,10 +220,4 @@ impl Control {
         }
         Err(ControlError::ScheduleContended { schedule: name.to_owned() })
     }
-}
-
-/// Whether `job` may run: by what somebody said, or else by its file. One that is gone is not off.
-fn is_job_on(manifest: &Manifest, words: &BTreeMap<JobName, bool>, job: &JobName) -> bool {
-    let word = words.get(job).copied();
-    word.unwrap_or_else(|| manifest.jobs.get(job).is_none_or(|job| job.enabled))
 }

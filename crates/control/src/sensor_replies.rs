@@ -22,6 +22,7 @@ pub use millstream_decide::sensor::FileSeen;
 use crate::Control;
 use crate::live_schedules::division;
 use crate::sensor_asking::SensorAsking;
+use crate::sensor_rest::resting;
 
 /// Keys of dynamic partitions that a synchronization compares.
 const KEYS_MAX: u32 = 1_000_000;
@@ -35,6 +36,8 @@ pub enum SensorReply {
     Skipped(String),
     /// The files that are there, sorted.
     Files(Vec<FileSeen>),
+    /// Nothing: nobody was asked, because the sensor rests ([`Control::rests`]).
+    Resting,
     /// Nothing: the store itself has the answer.
     None,
 }
@@ -69,6 +72,7 @@ impl Control {
                 let skipped = Some(SkipReason::Said { reason });
                 Ok(Outcome { cursor, skipped, ..Outcome::default() })
             }
+            (_, SensorReply::Resting) => Ok(resting(asking)),
             (SensorQuestion::Own { .. }, SensorReply::Value(value)) => {
                 self.of_own(asking, value).await?
             }

@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use millstream_decide::sensor::{Draft, DraftRequest, named};
-use millstream_model::{
-    Cause, ErrorCode, JobName, Manifest, PartitionKey, PartitionsDef, RunRequest, ScheduleTarget,
-};
+use millstream_model::{Cause, ErrorCode, PartitionKey, PartitionsDef, RunRequest, ScheduleTarget};
 use millstream_plan::selection::select;
 use millstream_plan::{PartitionChoice, plan_assets, plan_job};
 use millstream_store::StoreError;
@@ -18,31 +16,22 @@ use crate::sensor_asking::SensorAsking;
 use crate::sensor_replies::Outcome;
 
 impl Control {
-    /// The plans of what is requested; what cannot be planned becomes a warning. Also whether
-    /// something was left out because its job is switched off.
+    /// The plans of what is requested; what cannot be planned becomes a warning.
     pub(crate) async fn planned_for(
         &self,
         asking: &SensorAsking,
         outcome: &Outcome,
         draft: &mut Draft,
-    ) -> Result<(Vec<(DraftRequest, Arc<Planned>)>, bool), StoreError> {
+    ) -> Result<Vec<(DraftRequest, Arc<Planned>)>, StoreError> {
         let requests = std::mem::take(&mut draft.requests);
         if requests.is_empty() {
-            return Ok((Vec::new(), false));
+            return Ok(Vec::new());
         }
-        let words = self.words_for(asking).await?;
         let existing = self.existing_keys(asking, outcome, &requests).await?;
         let mut plans: BTreeMap<(ScheduleTarget, Option<PartitionKey>), Arc<Planned>> =
             BTreeMap::new();
         let mut runs = Vec::with_capacity(requests.len());
-        let mut is_off = false;
         for request in requests {
-            if let ScheduleTarget::Job(job) = &request.target
-                && !is_job_on(&asking.manifest, &words, job)
-            {
-                is_off = true;
-                continue;
-            }
             if let Err(error) = numbers_in(&request.tags) {
                 let message = named(request.delivery.as_deref(), error.to_string());
                 draft.warn(request.partition, error.code(), message);
@@ -93,7 +82,7 @@ impl Control {
                 }
             }
         }
-        Ok((runs, is_off))
+        Ok(runs)
     }
 
     /// The dynamic keys among the requests' partitions that exist, or will once the tick is stored.
@@ -144,9 +133,4 @@ pub(crate) fn run_request(asking: &SensorAsking, request: &DraftRequest) -> RunR
         context,
         tags,
     }
-}
-
-fn is_job_on(manifest: &Manifest, words: &BTreeMap<JobName, bool>, job: &JobName) -> bool {
-    let word = words.get(job).copied();
-    word.unwrap_or_else(|| manifest.jobs.get(job).is_none_or(|def| def.enabled))
 }

@@ -24,6 +24,7 @@ use crate::lease::HeldLease;
 use crate::sensor_asking::SensorAsking;
 use crate::sensor_groups::Sensor;
 use crate::sensor_replies::{Outcome, SensorReply};
+use crate::sensor_rest::resting;
 use crate::sensor_runs::run_request;
 use crate::{Control, ControlError, webhooks};
 
@@ -272,6 +273,7 @@ impl Control {
             runs: Vec::new(),
         };
         let outcome = match reply {
+            _ if self.settles_as_resting(asking).await? => Ok(resting(asking)),
             Ok(reply) => self.outcome_of(asking, reply).await?,
             Err(error) => Err(error),
         };
@@ -291,28 +293,37 @@ impl Control {
             self.store.runs_of_keys(&asking.tenant, &asking.source, &keys).await?
         };
         let mut draft = without_known(std::mem::take(&mut outcome.draft), &known);
-        let (runs, is_off) = self.planned_for(asking, &outcome, &mut draft).await?;
-        let is_hard = |warning: &TickWarning| warning.code != ErrorCode::RunKeyKnown;
+        let is_off = self.leave_out_jobs_off(asking, &mut draft).await?;
+        let runs = self.planned_for(asking, &outcome, &mut draft).await?;
+        tick.warnings = draft.told();
+        let hard = tick.warnings.iter().position(is_hard).filter(|_| known.is_empty());
         if !runs.is_empty() {
             tick.status = TickStatus::Launched;
             tick.skipped = beside_runs(&outcome, &draft);
-        } else if let Some(at) = draft.warnings.iter().position(is_hard) {
-            // Nothing of it could be done, so that it is tried again with the same cursor.
+        } else if let Some(at) = hard {
+            // Nothing of it could be done, now or before, so that it is tried again with the same
+            // cursor.
             tick.status = TickStatus::Failed;
-            tick.error = Some(draft.warnings.remove(at));
+            tick.error = Some(tick.warnings.remove(at));
             let outcome = Outcome { cursor: asking.cursor.clone(), ..Outcome::default() };
-            tick.warnings = draft.warnings;
             return Ok(Settling { tick, runs, outcome });
+        } else if known.is_empty() && is_off {
+            outcome = resting(asking);
+            tick.skipped = outcome.skipped.clone();
         } else {
-            let reason = why_nothing(&outcome, &draft, is_off);
+            let reason = why_nothing(&outcome, &draft);
             if reason.is_change() {
                 tick.status = TickStatus::Synced;
             }
             tick.skipped = Some(reason);
         }
-        tick.warnings = draft.warnings;
         Ok(Settling { tick, runs, outcome })
     }
+}
+
+/// Whether a warning is about what can neither be requested now, nor was before, nor waits.
+fn is_hard(warning: &TickWarning) -> bool {
+    !matches!(warning.code, ErrorCode::RunKeyKnown | ErrorCode::JobDisabled)
 }
 
 /// How long a sensor rests after a tick.
@@ -336,12 +347,9 @@ fn none_fits((count, first): &(u32, String)) -> SkipReason {
 }
 
 /// Why a tick that did not fail requests nothing.
-fn why_nothing(outcome: &Outcome, draft: &Draft, is_off: bool) -> SkipReason {
+fn why_nothing(outcome: &Outcome, draft: &Draft) -> SkipReason {
     if let Some(said) = &outcome.skipped {
         return said.clone();
-    }
-    if is_off {
-        return SkipReason::JobDisabled {};
     }
     match &draft.unfit {
         Some(unfit) => none_fits(unfit),

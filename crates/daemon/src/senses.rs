@@ -60,6 +60,10 @@ impl Replied {
 impl Senses {
     /// What is said to a sensor's question, or why nothing is, and what its program wrote.
     pub(crate) async fn reply(&self, control: &Control, asking: &SensorAsking) -> Replied {
+        // Where that cannot be read the tick cannot be stored either.
+        if control.rests(asking).await.unwrap_or(false) {
+            return Replied::of(Ok(SensorReply::Resting));
+        }
         let question = match &asking.def.question {
             SensorQuestion::Files(_) => return Replied::of(self.files(control, asking).await),
             _ => control.question_of(asking),

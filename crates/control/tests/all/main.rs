@@ -6,6 +6,7 @@ mod cancel;
 mod changes;
 mod failure;
 mod files;
+mod job_off;
 mod launch;
 mod leases;
 mod limits;

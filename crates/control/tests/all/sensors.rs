@@ -52,6 +52,12 @@ impl World {
         self.bench.scan(vec![live("one.yaml", parsed("one.yaml", text))]).await;
     }
 
+    /// Takes the sensors over, and asks none.
+    pub(crate) async fn adopt(&mut self) {
+        let control = self.bench.control.clone();
+        control.due_sensors("one", &mut self.watch, TIME_TO_LIVE).await.unwrap();
+    }
+
     pub(crate) fn control(&self) -> &Control {
         &self.bench.control
     }
@@ -87,7 +93,7 @@ impl World {
         self.again(|| unreachable!("only events are read")).await
     }
 
-    async fn answer(&mut self, answer: Value) -> Vec<SensorTicked> {
+    pub(crate) async fn answer(&mut self, answer: Value) -> Vec<SensorTicked> {
         self.again(move || Ok(SensorReply::Value(answer.clone()))).await
     }
 
@@ -112,7 +118,7 @@ impl World {
     }
 
     /// Launches a run of a job with a context and labels.
-    async fn launch(&self, job: &str, context: Value, tags: &[(&str, &str)]) -> RunId {
+    pub(crate) async fn launch(&self, job: &str, context: Value, tags: &[(&str, &str)]) -> RunId {
         let mut request = crate::bench::request(&tenant());
         request.context = context.as_object().cloned().unwrap_or_default();
         request.tags = tags.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
@@ -120,7 +126,7 @@ impl World {
     }
 
     /// Lets the run that waits succeed.
-    async fn succeed(&self, run: RunId) {
+    pub(crate) async fn succeed(&self, run: RunId) {
         let mut worker = self.bench.start_again(run).await;
         worker.say(vec![step_started("a", 1), step_succeeded("a", 1)]).await.unwrap();
         worker.say(vec![EventBody::RunSucceeded {}]).await.unwrap();
@@ -145,7 +151,7 @@ async fn fail(worker: &mut TestWorker<'_>) {
     worker.say(vec![EventBody::RunFailed { reason: "a failed".to_owned() }]).await.unwrap();
 }
 
-fn chain() -> String {
+pub(crate) fn chain() -> String {
     format!(
         "{}sensors:\n  after:\n    kind: run_status\n    job: sec_materialize\n    on: [SUCCESS]\n    \
          when: \"{{{{ run.config.graph_id | default('sec') == 'sec' }}}}\"\n    \
@@ -522,7 +528,7 @@ async fn order(world: &World, key: &str) -> RunId {
 }
 
 /// Lets one run say that it made `keys` of the asset.
-async fn materialize(world: &World, keys: &[String]) {
+pub(crate) async fn materialize(world: &World, keys: &[String]) {
     let run = order(world, keys.first().unwrap()).await;
     let mut worker = world.bench.claimed(run).await;
     worker.say(vec![started(), step_started("sold", 1)]).await.unwrap();
@@ -729,20 +735,6 @@ async fn files_that_are_new_request_runs_with_their_paths() {
         world.last("arrived").await.runs[0].run_key.split(' ').next(),
         Some("data/in/b/c.csv")
     );
-}
-
-#[tokio::test]
-async fn a_sensor_of_a_job_that_is_off_says_so_and_goes_on() {
-    let mut world = World::of(&chain()).await;
-    world.events().await;
-    let job = "snapshot".parse().unwrap();
-    let location = crate::bench::location();
-    let off = (&location, &job);
-    world.control().override_job(&tenant(), off, Some(false), "ana").await.unwrap();
-    let run = world.launch("sec_materialize", json!({}), &[]).await;
-    world.succeed(run).await;
-    assert_eq!(world.events().await, [SensorTicked::Skipped]);
-    assert_eq!(world.last("after").await.skipped.unwrap().to_string(), "its job is switched off");
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ const HOOK: &str = "sensors:\n  pushed:\n    kind: webhook\n    auth: { bearer: 
                     request: { job: load, context: { ref: \"{{ delivery.body.ref }}\", \
                     kind: \"{{ delivery.headers['x-kind'] }}\" } }\n";
 
-async fn world() -> World {
+pub(crate) async fn world() -> World {
     let mut world = World::of(&format!("{}{HOOK}", jobs(&["load"]))).await;
     let mut secrets = Secrets::default();
     secrets.take("MILLSTREAM_SECRET_HOOK", "s3cret".to_owned());
@@ -33,7 +33,7 @@ fn posted(id: &str, body: &str, token: &str) -> Posted {
     Posted { headers, body: body.as_bytes().to_vec() }
 }
 
-async fn send(world: &World, id: &str, body: &str) -> bool {
+pub(crate) async fn send(world: &World, id: &str, body: &str) -> bool {
     let (control, posted) = (&world.bench.control, posted(id, body, "s3cret"));
     let delivery = control.check_delivery(("default", "pushed"), posted).await.unwrap().unwrap();
     control.receive(delivery).await.unwrap().is_known

@@ -17,8 +17,10 @@ pub const WARNINGS_MAX: usize = 100;
 pub struct Draft {
     /// The runs.
     pub requests: Vec<DraftRequest>,
-    /// What kept single things from becoming requests.
+    /// What kept single things from becoming requests, each told once.
     pub warnings: Vec<TickWarning>,
+    /// How often warnings came again, by their places.
+    pub again: BTreeMap<usize, u32>,
     /// How many things were found that do not fit, and why the first does not.
     pub unfit: Option<(u32, String)>,
 }
@@ -147,10 +149,24 @@ pub(super) fn deduplicated(run_key: &str, run: Option<RunId>) -> String {
 }
 
 impl Draft {
-    /// Adds a warning, up to the limit.
+    /// Adds a warning, up to the limit; one that is there already is counted.
     pub fn warn(&mut self, partition: Option<PartitionKey>, code: ErrorCode, message: String) {
-        if self.warnings.len() < WARNINGS_MAX {
-            self.warnings.push(TickWarning { partition, code, message });
+        let warning = TickWarning { partition, code, message };
+        if let Some(place) = self.warnings.iter().position(|known| *known == warning) {
+            *self.again.entry(place).or_default() += 1;
+        } else if self.warnings.len() < WARNINGS_MAX {
+            self.warnings.push(warning);
         }
+    }
+
+    /// The warnings, each with how often it came where that is more than once.
+    pub fn told(&self) -> Vec<TickWarning> {
+        let mut told = self.warnings.clone();
+        for (place, again) in &self.again {
+            if let Some(warning) = told.get_mut(*place) {
+                warning.message = format!("{} ({} times)", warning.message, again + 1);
+            }
+        }
+        told
     }
 }

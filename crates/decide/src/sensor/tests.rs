@@ -108,6 +108,18 @@ fn one_thing_that_cannot_be_filled_is_a_warning_and_keeps_no_other_from_its_requ
 }
 
 #[test]
+fn a_condition_that_cannot_be_answered_is_told_once_with_how_many_it_keeps_back() {
+    let request = RequestTemplate { target: Some(etl()), ..RequestTemplate::default() };
+    let def = SensorDef { when: Some("{{ run.id }}".to_owned()), ..after_runs(request) };
+    let found: Vec<Found> = (0..150).map(|_| run(&json!({}), &[])).collect();
+    let told = draft(&def, &found, &Map::new()).told();
+    assert_eq!(told.len(), 1);
+    assert!(told[0].message.ends_with(" (150 times)"), "{}", told[0].message);
+    let told = draft(&def, &found[..1], &Map::new()).told();
+    assert!(!told[0].message.contains("times"), "{}", told[0].message);
+}
+
+#[test]
 fn r128_what_was_requested_before_is_listed_with_its_run() {
     let answer = SensorAnswer {
         requests: ["a", "b", "a"]
