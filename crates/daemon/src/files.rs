@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use millstream_blob::Blobs;
 use millstream_control::Sighting;
 use millstream_definition::ParsedFile;
-use millstream_model::ContentHash;
+use millstream_model::{ContentHash, Diagnostic, ErrorCode, Place, Severity};
 
 use crate::sources::{Need, Sources, StoreSourcesError, Watched};
 
@@ -236,6 +236,30 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut content = Vec::new();
     std::fs::File::open(path)?.take(READ_MAX).read_to_end(&mut content)?;
     Ok(content)
+}
+
+/// The definition files below `root`, by their paths below it, sorted; the error is why there is
+/// no saying.
+pub fn definition_files(root: &Path) -> Result<Vec<String>, String> {
+    let mut names = Vec::new();
+    walk(root, &mut |found| {
+        names.push(found.name.to_owned());
+        Look::Further
+    })?;
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// What is known of a file that cannot be read: that, and why.
+pub fn unreadable(name: &str, error: &std::io::Error) -> ParsedFile {
+    let diagnostic = Diagnostic {
+        code: ErrorCode::DefinitionUnreadable,
+        severity: Severity::Error,
+        message: format!("the file cannot be read: {error}"),
+        place: Place { file: name.to_owned(), line: 0, column: 0 },
+        help: Some("check the file's rights; it is read again at the next scan".to_owned()),
+    };
+    ParsedFile::unread(diagnostic)
 }
 
 /// A definition file on a walk.

@@ -23,7 +23,7 @@ mod watch;
 
 pub use daemon::{Daemon, DaemonHandle, Location, Settings};
 pub use direct::DirectControlPlane;
-pub use files::Root;
+pub use files::{Root, definition_files, unreadable};
 pub use lost::lost_pass;
 pub use passes::{QueuePass, hand_back, queue_pass, schedule_pass};
 pub use rollback::{RollbackError, rollback};
@@ -31,4 +31,4 @@ pub use scan::{ScanReport, scan};
 pub use senses::Senses;
 pub use sources::Sources;
 pub use sweep::{SweepError, Swept, sweep_sources};
-pub use together::together;
+pub use together::{findings_of, together};

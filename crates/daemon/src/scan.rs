@@ -15,9 +15,9 @@ use millstream_model::{
     ContentHash, Diagnostic, ErrorCode, FileManifest, LocationName, Place, Severity, chain,
 };
 
-use crate::files::Root;
+use crate::files::{Root, unreadable};
 use crate::sources::StoreSourcesError;
-use crate::together::together;
+use crate::together::{findings_of, together};
 
 /// What a scan found and did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
@@ -252,14 +252,9 @@ impl Scan<'_> {
             })
             .collect();
         let check = together(self.location.clone(), &files);
-        let waiting = check.waiting.iter().map(|it| &it.diagnostic);
-        let between: Vec<&Diagnostic> = check.diagnostics.iter().chain(waiting).collect();
         let mut changes = Vec::new();
         for (name, file) in fresh {
-            let mut diagnostics = file.parsed.diagnostics.clone();
-            let of_file = between.iter().filter(|found| found.place.file == name);
-            diagnostics.extend(of_file.map(|found| (*found).clone()));
-            diagnostics.sort_by(|a, b| a.place.cmp(&b.place));
+            let diagnostics = findings_of(&name, &file.parsed.diagnostics, &check);
             let refused = check.refused.contains(&name);
             let outcome = match (file.parsed.manifest, file.version) {
                 (Some(content), Some(version)) if !refused => FileOutcome::Live {
@@ -347,15 +342,4 @@ fn deleted(name: &str) -> FileChange {
 /// What the loader's log calls a file: its path without the extension.
 fn job_name(name: &str) -> &str {
     name.rsplit_once('.').map_or(name, |(stem, _)| stem)
-}
-
-fn unreadable(name: &str, error: &std::io::Error) -> ParsedFile {
-    let diagnostic = Diagnostic {
-        code: ErrorCode::DefinitionUnreadable,
-        severity: Severity::Error,
-        message: format!("the file cannot be read: {error}"),
-        place: Place { file: name.to_owned(), line: 0, column: 0 },
-        help: Some("check the file's rights; it is read again at the next scan".to_owned()),
-    };
-    ParsedFile::unread(diagnostic)
 }

@@ -1,7 +1,7 @@
 //! The definition files of a location put together, with what only the planner can say of them.
 //!
-//! [`together`] is what a scan and `definitions validate` ask of the same files, so that they say
-//! the same.
+//! [`together`] and [`findings_of`] are what a scan and `definitions validate` ask of the same
+//! files, so that they say the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -56,6 +56,16 @@ pub fn together(location: LocationName, files: &[LocationFile<'_>]) -> LocationC
         }
     }
     check
+}
+
+/// All that is wrong with the file called `name`, by place: in itself, which is its `own`, beside
+/// the others, and that it waits for them.
+pub fn findings_of(name: &str, own: &[Diagnostic], check: &LocationCheck) -> Vec<Diagnostic> {
+    let waiting = check.waiting.iter().map(|it| &it.diagnostic);
+    let between = check.diagnostics.iter().chain(waiting).filter(|it| it.place.file == name);
+    let mut all: Vec<Diagnostic> = own.iter().chain(between).cloned().collect();
+    all.sort_by(|a, b| a.place.cmp(&b.place));
+    all
 }
 
 /// All that authors wrote, with what is not used of it: a file that is refused is looked at with

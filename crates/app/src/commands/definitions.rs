@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use millstream_definition::EXTENSIONS;
+use millstream_model::Severity;
 use millstream_model::view::FileState;
-use millstream_model::{Diagnostic, Severity};
 use serde_json::{Value, json};
 
 use super::answer::{rows, text};
@@ -219,8 +219,7 @@ fn validate(global: &Global, paths: &[PathBuf]) -> Result<(), AppError> {
     for (root, names) in asked {
         let files = files::read(&root, &settings.project_of(&root))?;
         let check = files::together(&files);
-        let found = files::findings(&files, &check, |file| names.contains(file));
-        let mut found: Vec<Diagnostic> = found.into_iter().cloned().collect();
+        let mut found = files::findings(&files, &check, |file| names.contains(file));
         if root.is_file() {
             for it in &mut found {
                 it.place.file = root.display().to_string();

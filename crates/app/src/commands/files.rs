@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use millstream_daemon::Sources;
+use millstream_daemon::{Sources, findings_of, unreadable};
 use millstream_definition::{EXTENSIONS, LocationCheck, LocationFile, ParsedFile, Version};
 use millstream_model::{ContentHash, Diagnostic, did_you_mean, nearest};
 
@@ -85,9 +85,14 @@ pub(super) fn read(root: &Path, project: &Path) -> Result<Files, AppError> {
     let mut files = BTreeMap::new();
     let mut sources = Sources::new(project.to_owned());
     for (name, path) in definition_files(root)? {
-        let content = content(&path)?;
-        let mut parsed = millstream_definition::parse_file(&name, &content);
-        sources.fill(&name, &mut parsed);
+        let (content, parsed) = match content(&path) {
+            Ok(content) => {
+                let mut parsed = millstream_definition::parse_file(&name, &content);
+                sources.fill(&name, &mut parsed);
+                (content, parsed)
+            }
+            Err(error) => (Vec::new(), unreadable(&name, &error)),
+        };
         let hash = parsed.manifest.as_ref().map(millstream_definition::file_hash);
         let text = String::from_utf8_lossy(&content).into_owned();
         files.insert(name, ReadFile { text, parsed, hash });
@@ -109,21 +114,16 @@ pub(super) fn together(files: &Files) -> LocationCheck {
     millstream_daemon::together(instance::location_name(), &each)
 }
 
-/// All that is wrong with the files that are `asked` about, each alone and together, by place.
-///
-/// That one of them waits for others is only said where those are not asked about too.
-pub(super) fn findings<'f>(
-    files: &'f Files,
-    check: &'f LocationCheck,
+/// All that is wrong with the files that are `asked` about, each alone and together, by place: what
+/// a scan says of them.
+pub(super) fn findings(
+    files: &Files,
+    check: &LocationCheck,
     asked: impl Fn(&str) -> bool,
-) -> Vec<&'f Diagnostic> {
-    let alone = files.values().flat_map(|file| &file.parsed.diagnostics);
-    let waits = check.waiting.iter().filter(|it| !it.on.iter().any(|file| asked(file)));
-    let waits = waits.map(|it| &it.diagnostic);
-    let mut all: Vec<&Diagnostic> = alone.chain(&check.diagnostics).chain(waits).collect();
-    all.retain(|found| asked(&found.place.file));
-    all.sort_by(|a, b| a.place.cmp(&b.place));
-    all
+) -> Vec<Diagnostic> {
+    let of =
+        |(name, file): (&String, &ReadFile)| findings_of(name, &file.parsed.diagnostics, check);
+    files.iter().filter(|(name, _)| asked(name)).flat_map(of).collect()
 }
 
 /// Shows findings with the lines that they are about.
@@ -166,7 +166,9 @@ fn definition_files(root: &Path) -> Result<Vec<(String, PathBuf)>, AppError> {
         let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
         return Ok(vec![(name, root.to_owned())]);
     }
-    files_below(root, is_definition)
+    let names = millstream_daemon::definition_files(root);
+    let names = names.map_err(|reason| failed(std::io::Error::other(reason)))?;
+    Ok(names.into_iter().map(|name| (name.clone(), root.join(name))).collect())
 }
 
 /// The files below `root` that are `wanted` and not hidden, with their names below it.
@@ -199,11 +201,9 @@ fn is_definition(path: &Path) -> bool {
     extension.is_some_and(|extension| EXTENSIONS.contains(&extension))
 }
 
-fn content(path: &Path) -> Result<Vec<u8>, AppError> {
+fn content(path: &Path) -> std::io::Result<Vec<u8>> {
     use std::io::Read as _;
-    let failed = |source| AppError::Files { path: path.to_owned(), source };
     let mut content = Vec::new();
-    let file = std::fs::File::open(path).map_err(failed)?;
-    file.take(READ_MAX).read_to_end(&mut content).map_err(failed)?;
+    std::fs::File::open(path)?.take(READ_MAX).read_to_end(&mut content)?;
     Ok(content)
 }

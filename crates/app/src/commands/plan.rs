@@ -63,7 +63,7 @@ pub(super) async fn run(global: &Global, order: Order) -> Result<(), AppError> {
     if global.json {
         output::json(&json!({ "changes": changes, "diagnostics": findings, "errors": errors }));
     } else {
-        files::draw(&files, findings.iter().copied());
+        files::draw(&files, &findings);
         show(&changes);
     }
     if errors > 0 {

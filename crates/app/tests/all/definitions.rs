@@ -1,5 +1,6 @@
 //! Definition files from the outside: found, dropped in, refused, and switched off.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -282,7 +283,7 @@ fn a_file_that_waits_for_a_broken_one_is_told_apart_from_a_wrong_one() {
     );
     project.write("dags/picks.yaml", "jobs: { etl: { select: orders+ } }");
     let all = project.run(&["definitions", "validate"]);
-    assert!(all.out.ends_with("3 file(s) checked, 1 error(s)\n"), "{all:?}");
+    assert!(all.out.ends_with("3 file(s) checked, 3 error(s)\n"), "{all:?}");
     let waits = "What this selects is declared in `main.yaml`, which has errors";
     let one = project.run(&["definitions", "validate", "dags/picks.yaml", "--json"]).json();
     assert_eq!(one["diagnostics"][0]["message"], waits, "{one:#}");
@@ -299,6 +300,78 @@ fn a_file_that_waits_for_a_broken_one_is_told_apart_from_a_wrong_one() {
 
     project.write("dags/main.yaml", "assets: { orders: {} }");
     assert_eq!(project.json(&["definitions", "status"])["errors"], json!([]));
+}
+
+/// Files with mistakes of every kind: in themselves, among each other, and in what they run.
+const MISTAKES: &[(&str, &str)] = &[
+    ("broken", "assets:\n  orders: { timeout: soon }\n  rows: {}\n"),
+    ("unread", "assets: { a: {"),
+    ("needs", "assets: { sum: { deps: [orders] }, more: { deps: [rows, lost, gone], io: i } }\n"),
+    ("picks", "jobs: { etl: { select: orders+ }, none: { select: 'group:none' } }\n"),
+    ("first", "assets: { one: {} }\npools: { p: 1 }\n"),
+    ("second", "assets: { one: {}, two: { deps: [three] }, three: { deps: [two] } }\n"),
+    (
+        "steps",
+        "assets:\n  a: { step: { kind: python, function: \"tasks.py:nope\" } }\n  \
+         b: { step: { kind: command, command: [sh, gone.sh] }, pool: { name: p, slots: 4 } }\n  \
+         c: { step: { kind: command, command: [echo, '{{ run.id | shel }}'] } }\n  \
+         d: { step: { kind: local, module: App.Gone } }\n",
+    ),
+    (
+        "timed",
+        "partitions: { shop: { kind: static, keys: [a, ''] } }\n\
+         schedules: { s: { cron: '@daily', job: nope, exclude: off } }\n\
+         sensors: { f: { kind: files, path: in, request: { job: etl, partition: '{{ f }}' } } }\n",
+    ),
+    ("below/deep", "jobs: { etl: { nodes: [{ id: a, type: noop, pool: q }] } }\n"),
+];
+
+#[test]
+fn validate_says_of_a_folder_what_loading_it_says() {
+    let project = Project::new();
+    for (name, text) in MISTAKES {
+        project.write(&format!("dags/{name}.yaml"), text);
+    }
+    project.write("tasks.py", "def make(context): ...");
+    let told = |list: &Value| -> Vec<String> {
+        let line = |it: &Value| {
+            let place = &it["place"];
+            let (line, column) = (&place["line"], &place["column"]);
+            format!("{} {line}:{column} {} {}", place["file"], it["code"], it["message"])
+        };
+        let mut lines: Vec<String> = list.as_array().unwrap().iter().map(line).collect();
+        lines.sort();
+        lines
+    };
+    let status = project.json(&["definitions", "status"]);
+    let mut loaded = told(&status["errors"]);
+    loaded.extend(told(&status["warnings"]));
+    loaded.sort();
+    let checked = project.run(&["definitions", "validate", "--json"]).json();
+    assert_eq!(told(&checked["diagnostics"]), loaded);
+    assert_eq!(checked["errors"], status["errors"].as_array().unwrap().len(), "{checked:#}");
+    assert!(loaded.len() > 15, "{loaded:#?}");
+    // Each file by itself is told of what loading says of it.
+    let alone: Vec<String> = MISTAKES
+        .iter()
+        .flat_map(|(name, _)| {
+            let path = format!("dags/{name}.yaml");
+            told(&project.run(&["definitions", "validate", &path, "--json"]).json()["diagnostics"])
+        })
+        .collect();
+    assert_eq!(BTreeSet::from_iter(alone), BTreeSet::from_iter(loaded));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_hides_nothing_of_the_others() {
+    let project = Project::with("assets: { a: { timeout: soon } }");
+    std::os::unix::fs::symlink("/proc/self/mem", project.path("mem.yaml")).unwrap();
+    let paths = ["dags/main.yaml", "mem.yaml"];
+    let checked = project.run(&[&["definitions", "validate", "--json"][..], &paths].concat());
+    let checked = checked.json();
+    let found = checked["diagnostics"].as_array().unwrap();
+    let codes: Vec<&str> = found.iter().map(|it| it["code"].as_str().unwrap()).collect();
+    assert_eq!(codes, ["definition-value", "definition-unreadable"], "{checked:#}");
 }
 
 #[test]
