@@ -7,9 +7,10 @@ use millstream_decide::failure::{AfterFailure, FailedRun, after_failure};
 use millstream_decide::queue::{lane_again, lane_of};
 use millstream_model::view::RunRow;
 use millstream_model::{
-    Cause, Closed, ClosedAs, DeadLetter, Event, EventBody, FailureCause, RetryFrom, RunId, RunPlan,
-    RunRetries, TenantId, retries_of,
+    AssetKey, Cause, Closed, ClosedAs, DeadLetter, Event, EventBody, FailureCause, RetryFrom,
+    RunId, RunPlan, RunRetries, TenantId, retries_of, shell_word,
 };
+use millstream_plan::{PartitionChoice, plan_assets, plan_job};
 use millstream_store::dead_letters::{self, DeadLetterFilter};
 use millstream_store::live::{self, NewLiveRun};
 use millstream_store::runs::{self, NewRun, RunOrder};
@@ -175,6 +176,53 @@ impl Control {
             Err(error) if error.is_conflict() => Err(ControlError::Contended { run }),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// That the definitions of a run have changed since it was planned, and what runs them as they
+    /// are now, in words: a retry of it keeps its plan. Nothing where they have not, or are gone.
+    pub async fn older_plan_words(
+        &self,
+        tenant: &TenantId,
+        run: RunId,
+    ) -> Result<Option<String>, ControlError> {
+        let unknown = || ControlError::RunUnknown { run: run.to_string() };
+        let order = self.store.run_order(tenant, run).await?.ok_or_else(unknown)?;
+        let plan = self.plan_of(tenant, run, &order).await?;
+        let assets: Vec<AssetKey> =
+            plan.steps.iter().filter_map(|step| Some(step.asset.as_ref()?.key.clone())).collect();
+        let catalog = self.catalog().await?;
+        let manifest = match (&plan.job, assets.first()) {
+            (Some(job), _) => catalog.for_job(tenant, job),
+            (None, Some(first)) => catalog.for_asset(tenant, first),
+            (None, None) => None,
+        };
+        let Some(manifest) = manifest else { return Ok(None) };
+        let choice = self.choice(manifest, tenant, plan.partition.as_ref()).await?;
+        let choice = choice.map(|choice| PartitionChoice { now: order.queued_at, ..choice });
+        let today = match &plan.job {
+            Some(job) => plan_job(manifest, tenant, job, choice.as_ref()),
+            None => plan_assets(manifest, tenant, &assets, choice.as_ref()),
+        };
+        let Ok(today) = today else { return Ok(None) };
+        if today == *plan {
+            return Ok(None);
+        }
+        let what = if let Some(job) = &plan.job {
+            format!("job launch {}", shell_word(job.as_str()))
+        } else {
+            let keys: Vec<String> = assets.iter().map(ToString::to_string).collect();
+            format!("asset materialize {}", shell_word(&keys.join(" or ")))
+        };
+        let of = plan.partition.as_ref();
+        let of = of.map(|key| format!(" --partition {}", shell_word(key.as_str())));
+        let of = of.unwrap_or_default();
+        let is_default = *tenant == TenantId::default_tenant();
+        let by = if is_default { String::new() } else { format!(" --tenant {tenant}") };
+        Ok(Some(format!(
+            "the definitions have changed since run {} was planned, and a retry keeps its plan: \
+             `millstream {what}{of}{by}` takes them as they are now",
+            run.short()
+        )))
     }
 
     fn closed(&self, outcome: ClosedAs, by: &str) -> Closed {

@@ -81,6 +81,9 @@ async fn post_retry(
         output::json(&launched);
     } else {
         output::line(&format!("Run {} is queued", text(&launched, "/run_id")));
+        if let Some(words) = launched.get("older_plan").and_then(Value::as_str) {
+            output::note(&format!("Of its plan: {words}."));
+        }
     }
     Ok(())
 }

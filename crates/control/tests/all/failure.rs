@@ -8,7 +8,7 @@ use millstream_model::{
     Cause, ClosedAs, DeadLetter, EventBody, HumanDuration, JobDef, RetryFrom, RunId, RunRetries,
     RunStatus, StepStatus, TenantId,
 };
-use millstream_testkit::definitions::{file_of_jobs, job, op};
+use millstream_testkit::definitions::{file_of_jobs, job, live, op};
 
 use crate::bench::{
     Bench, PATIENCE, TIME_TO_LIVE, TestWorker, started, step_failed, step_started, step_succeeded,
@@ -316,4 +316,25 @@ async fn r154_a_retry_by_hand_has_all_retries_of_its_job_again() {
         bench.control.retry_run(&tenant(), second, RetryFrom::Start, "ana").await.unwrap().run_id;
     fail_at_b(&mut bench.start_again(by_hand).await).await;
     assert_eq!(bench.row(retry_of(&bench, by_hand).await).await.status, RunStatus::Queued);
+}
+
+#[tokio::test]
+async fn who_retries_a_run_whose_definitions_have_changed_is_told_the_way_to_the_new_ones() {
+    let bench = bench(retried(0, RetryFrom::Failure)).await;
+    let mut worker = bench.started("etl").await;
+    let run = worker.run();
+    fail_at_b(&mut worker).await;
+    let words = async || bench.control.older_plan_words(&tenant(), run).await.unwrap();
+    bench.clock.advance(Duration::from_mins(1));
+    assert_eq!(words().await, None);
+    let mended = job("etl", vec![op("a", &[]), op("c", &["a"])]);
+    bench.scan(vec![live("defs.yaml", file_of_jobs(vec![mended]))]).await;
+    let wanted = format!(
+        "the definitions have changed since run {} was planned, and a retry keeps its plan: \
+         `millstream job launch etl` takes them as they are now",
+        run.short()
+    );
+    assert_eq!(words().await, Some(wanted));
+    bench.scan(vec![live("defs.yaml", file_of_jobs(vec![job("x", vec![op("a", &[])])]))]).await;
+    assert_eq!(words().await, None, "there is nothing to launch");
 }

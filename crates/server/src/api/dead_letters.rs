@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use millstream_control::{DeadLetterFilter, Launched};
 use millstream_model::{DeadLetter, RetryFrom, RunId};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::access::Visitor;
 use crate::body::Body;
@@ -80,16 +80,27 @@ pub(crate) async fn show(
     Ok(Json(state.control.dead_letter(visitor.tenant()?, run).await?))
 }
 
+/// A run that tries another again.
+#[derive(Debug, Serialize)]
+pub(crate) struct Retried {
+    #[serde(flatten)]
+    launched: Launched,
+    /// That its definitions have changed since it was planned, and the way to take the new ones.
+    older_plan: Option<String>,
+}
+
 /// Tries its run again.
 pub(crate) async fn retry(
     State(state): State<ServerState>,
     visitor: Visitor,
     Segments(path): Segments<RunPath>,
     Body(wish): Body<RetryWish>,
-) -> Result<(StatusCode, Json<Launched>), Problem> {
+) -> Result<(StatusCode, Json<Retried>), Problem> {
     let (run, by) = (run(&state, &visitor, &path).await?, &visitor.caller.name);
-    let launched = state.control.retry_dead_letter(visitor.tenant()?, run, wish.from, by).await?;
-    Ok((StatusCode::CREATED, Json(launched)))
+    let tenant = visitor.tenant()?;
+    let launched = state.control.retry_dead_letter(tenant, run, wish.from, by).await?;
+    let older_plan = state.control.older_plan_words(tenant, run).await?;
+    Ok((StatusCode::CREATED, Json(Retried { launched, older_plan })))
 }
 
 /// Puts it aside.
@@ -109,8 +120,10 @@ pub(crate) async fn retry_run(
     visitor: Visitor,
     Segments(path): Segments<RunPath>,
     Body(wish): Body<RetryWish>,
-) -> Result<(StatusCode, Json<Launched>), Problem> {
+) -> Result<(StatusCode, Json<Retried>), Problem> {
     let (run, by) = (run(&state, &visitor, &path).await?, &visitor.caller.name);
-    let launched = state.control.retry_run(visitor.tenant()?, run, wish.from, by).await?;
-    Ok((StatusCode::CREATED, Json(launched)))
+    let tenant = visitor.tenant()?;
+    let launched = state.control.retry_run(tenant, run, wish.from, by).await?;
+    let older_plan = state.control.older_plan_words(tenant, run).await?;
+    Ok((StatusCode::CREATED, Json(Retried { launched, older_plan })))
 }
