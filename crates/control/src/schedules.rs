@@ -178,7 +178,22 @@ impl Control {
             location: row.location,
             name: row.name.to_string(),
         };
-        Ok(self.store.ticks(tenant, &source, before, limit).await?)
+        let ticks = self.store.ticks(tenant, &source, before, limit).await?;
+        let catalog = self.catalog().await?;
+        let found = catalog.schedules_of(&source.location);
+        let live = found.and_then(|(_, live)| Some((live, live.get(tenant, name)?)));
+        // A daemon that has not yet seen a new name leaves the ticks under the old one.
+        let old = live.and_then(|(all, live)| {
+            let old = live.def.renamed_from.as_ref()?;
+            all.get(tenant, old.as_str()).is_none().then(|| old.to_string())
+        });
+        match old.filter(|_| ticks.is_empty()) {
+            Some(name) => {
+                let source = TickSource { name, ..source };
+                Ok(self.store.ticks(tenant, &source, before, limit).await?)
+            }
+            None => Ok(ticks),
+        }
     }
 
     /// Starts or stops a schedule against its file's word; `None` gives the word back to the file.

@@ -466,6 +466,8 @@ async fn a_renamed_schedule_keeps_its_cursor_history_and_switch() {
     world.control().switch_schedule(&id, "it", (Some(false), "ana")).await.unwrap();
     let text =
         job_with("cron: '@hourly', catch_up: all, renamed_from: it").replace("  it:", "  new:");
+    world.bench.scan(vec![live("one.yaml", parsed("one.yaml", &text))]).await;
+    assert_eq!(world.ticks("default", "new").await.len(), 1, "before a daemon has seen the name");
     world.load(&[("one.yaml", &text)]).await;
     assert_eq!(world.ticks("default", "new").await.len(), 1);
     let row = world.control().schedule_view(&id, "new").await.unwrap();
