@@ -248,6 +248,7 @@ impl Control {
                 warnings: tick.warnings,
                 requests: runs.into_iter().map(request).collect(),
                 enabled: asking.enabled,
+                in_the_way: None,
             },
             cursor_before: asking.cursor.clone(),
             cursor_after: outcome.cursor,

@@ -10,8 +10,8 @@ use jiff::fmt::strtime;
 use millstream_decide::condition::holds;
 use millstream_model::view::{TickRequest, TickTest};
 use millstream_model::{
-    Cause, ErrorCode, Manifest, PartitionKey, RunRequest, ScheduleTarget, SkipReason, TenantId,
-    TickStatus, TickTemplate, TickWarning, Timestamp, date_format,
+    CatchUp, Cause, ErrorCode, Manifest, PartitionKey, RunRequest, ScheduleTarget, SkipReason,
+    TenantId, TickKind, TickStatus, TickTemplate, TickWarning, Timestamp, date_format,
 };
 use millstream_plan::selection::select;
 use millstream_plan::{PartitionChoice, PlanError, plan_assets, plan_job, tenant_of, wanted_keys};
@@ -23,6 +23,15 @@ use crate::{Control, ControlError};
 
 /// Runs that one tick may ask for.
 const REQUESTS_MAX: usize = 10_000;
+
+/// Newest ticks of a schedule whose runs are searched for those that are under way.
+const TICKS_SEARCHED: u32 = 20;
+
+/// Their runs that are searched.
+const RUNS_SEARCHED: usize = 50;
+
+/// Runs in the way of a tick that are named.
+const RUNS_NAMED: usize = 3;
 
 /// Warnings that one tick keeps.
 const WARNINGS_MAX: usize = 100;
@@ -251,6 +260,7 @@ impl Control {
             warnings: Vec::new(),
             requests: Vec::new(),
             enabled: row.enabled,
+            in_the_way: self.in_the_way(manifest, schedule).await?,
         };
         match asked {
             Asked::Nothing(reason) => {
@@ -286,6 +296,43 @@ impl Control {
             }
         }
         Ok(test)
+    }
+}
+
+impl Control {
+    /// The runs of a schedule that would keep a tick of it from requesting anything now, in words.
+    async fn in_the_way(
+        &self,
+        manifest: &Manifest,
+        schedule: &LiveSchedule,
+    ) -> Result<Option<String>, StoreError> {
+        let Some(limit) = schedule.def.max_active_runs else { return Ok(None) };
+        let (tenant, source) = (&schedule.tenant, source_of(manifest, schedule));
+        let active = self.store.active_runs(tenant, TickKind::Schedule).await?;
+        let active = active.get(&(source.location.clone(), source.name.clone()));
+        let active = active.copied().filter(|active| *active >= limit);
+        let Some(active) = active else { return Ok(None) };
+        let ticks = self.store.ticks(tenant, &source, None, TICKS_SEARCHED).await?;
+        let mut names = Vec::new();
+        for run in ticks.iter().flat_map(|tick| &tick.runs).take(RUNS_SEARCHED) {
+            let row = self.store.run(tenant, run.run_id).await?;
+            if row.is_some_and(|row| !row.status.is_terminal()) && names.len() < RUNS_NAMED {
+                names.push(format!("run {}", run.run_id.short()));
+            }
+        }
+        let among = if names.is_empty() {
+            String::new()
+        } else {
+            format!(", among them {}", names.join(", "))
+        };
+        let then = match schedule.def.catch_up {
+            CatchUp::All => "wait until one has ended",
+            CatchUp::Last | CatchUp::None => "be skipped",
+        };
+        let are = if active == 1 { "run of it is" } else { "runs of it are" };
+        Ok(Some(format!(
+            "{active} {are} under way{among} (max_active_runs: {limit}): a tick now would {then}"
+        )))
     }
 }
 

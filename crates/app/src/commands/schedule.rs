@@ -185,6 +185,9 @@ async fn test(
         output::table(&["RUN KEY", "PARTITION", "OUTCOME"], &table);
     }
     warn(&answer);
+    if let Some(words) = answer.get("in_the_way").and_then(Value::as_str) {
+        output::note(&format!("As things stand, {words}."));
+    }
     if let Some(words) = off(("schedule", name), &answer) {
         output::note(&words);
     }

@@ -545,3 +545,23 @@ async fn g12_ten_thousand_schedules_of_one_second_are_stored_by_one_pass_in_few_
     let again = world.pass().await;
     assert_eq!((again.launched, again.next_due), (0, Some(at("2026-05-14T11:00:30"))));
 }
+
+#[tokio::test]
+async fn a_test_of_a_tick_names_the_run_that_would_be_in_its_way_now() {
+    let limited = "cron: '@hourly', max_active_runs: 1";
+    let all = format!("{limited}, catch_up: all");
+    for (keys, then) in [(limited, "be skipped"), (&all, "wait until one has ended")] {
+        let mut world = World::with(keys, "2026-06-01T08:30").await;
+        let (control, id) = (world.control(), tenant("default"));
+        let test = async || control.test_schedule(&id, "it", None).await.unwrap();
+        assert_eq!(test().await.in_the_way, None);
+        world.go_to("2026-06-01T09:00").await;
+        let run = world.runs("default").await[0].run_id.short();
+        let words = format!(
+            "1 run of it is under way, among them run {run} (max_active_runs: 1): a tick now \
+             would {then}"
+        );
+        let tried = test().await;
+        assert_eq!((tried.in_the_way, tried.requests.len()), (Some(words), 1));
+    }
+}

@@ -219,6 +219,9 @@ pub struct TickTest {
     /// say it, and nobody is told then that it is off.
     #[serde(default = "is_on")]
     pub enabled: bool,
+    /// The runs of it that would keep a tick from requesting anything now, in words.
+    #[serde(default)]
+    pub in_the_way: Option<String>,
 }
 
 fn is_on() -> bool {

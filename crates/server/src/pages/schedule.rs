@@ -138,7 +138,12 @@ fn test_line(test: &TickTest, row: &ScheduleRow) -> TestLine {
         nominal: test.nominal.local(&row.timezone),
         badge: Badge::tick(test.status),
         says,
-        warnings: test.warnings.iter().map(|it| it.message.clone()).collect(),
+        warnings: test
+            .warnings
+            .iter()
+            .map(|it| it.message.clone())
+            .chain(test.in_the_way.iter().map(|words| format!("As things stand, {words}.")))
+            .collect(),
         more: test.requests.len().saturating_sub(requests.len()),
         requests,
     }

@@ -103,5 +103,6 @@ pub(crate) fn test() -> TickTest {
             is_known: false,
         }],
         enabled: true,
+        in_the_way: None,
     }
 }
