@@ -52,6 +52,7 @@ impl Control {
                     enabled_override: word,
                     schedule: job.schedule.clone().or(cron),
                     next_at: first.filter(|_| enabled).and_then(|first| first.next_at),
+                    late_since: first.filter(|_| enabled).and_then(|first| first.late_since),
                     steps: match &job.shape {
                         JobShape::Ops(ops) => u32::try_from(ops.len()).unwrap_or(u32::MAX),
                         JobShape::Select(_) => 0,

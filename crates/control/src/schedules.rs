@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use millstream_decide::schedule::{Look, adopt, waiting};
-use millstream_model::view::{ScheduleRow, TicksWaiting};
+use millstream_decide::why::late;
+use millstream_model::view::{ScheduleRow, TicksPassed, TicksWaiting};
 use millstream_model::{
     CatchUp, LocationName, Manifest, ScheduleTarget, TenantId, TickKind, TickRow, TickSource,
     Timestamp, did_you_mean,
@@ -54,10 +55,16 @@ impl Control {
                 let due = stored.as_ref().and_then(|(stored, _)| stored.next_due);
                 let cursor = stored.as_ref().map(|(stored, _)| stored.cursor);
                 let mut row = self.schedule_row(manifest, schedule, stored, last.remove(&source));
-                if let (true, Some(cursor)) = (row.enabled, cursor) {
-                    row.waiting =
-                        self.ticks_waiting((schedule, source), cursor, &mut active).await?;
+                match cursor {
+                    Some(cursor) if row.enabled => {
+                        row.waiting =
+                            self.ticks_waiting((schedule, source), cursor, &mut active).await?;
+                    }
+                    Some(cursor) => row.passed = self.ticks_passed(schedule, cursor),
+                    None => {}
                 }
+                row.late_since = late(due, self.now()).filter(|_| row.enabled);
+                row.next_at = row.late_since.or(row.next_at);
                 row.job_off = row.job.as_ref().is_some_and(|job| !is_job_on(manifest, &words, job));
                 rows.push(DueSchedule { row, due });
             }
@@ -87,6 +94,14 @@ impl Control {
         let of_it = active.as_ref().and_then(|it| it.get(&(source.location, source.name)));
         let active = of_it.copied().unwrap_or_default();
         Ok((active >= limit).then_some(TicksWaiting { count, since, active, limit }))
+    }
+
+    /// The ticks since `cursor` that a schedule which is off makes up for once it is switched on.
+    fn ticks_passed(&self, schedule: &LiveSchedule, cursor: Timestamp) -> Option<TicksPassed> {
+        let is_kept = schedule.def.catch_up == CatchUp::All;
+        let counted = (self.now(), TicksWaiting::COUNTED);
+        let passed = is_kept.then(|| waiting(&schedule.timing, cursor, counted)).flatten();
+        passed.map(|(count, since)| TicksPassed { count, since })
     }
 
     fn schedule_row(
@@ -130,7 +145,9 @@ impl Control {
             enabled_override,
             job_off: false,
             next_at: if enabled { schedule.timing.next_fire(after) } else { None },
+            late_since: None,
             waiting: None,
+            passed: None,
             last_tick,
         }
     }

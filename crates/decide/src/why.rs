@@ -15,7 +15,7 @@ pub use asset::{
 };
 pub use job::{JobFacts, why_job};
 use schedule::runs_words;
-pub use schedule::{ScheduleFacts, why_schedule};
+pub use schedule::{ScheduleFacts, late, why_schedule};
 pub use sensor::{SensorFacts, why_sensor};
 
 mod asset;

@@ -12,7 +12,7 @@ use crate::{
 
 pub use ticking::{
     ScheduleRow, SensorLag, SensorRow, SensorStand, SensorTest, SwitchWord, TickRequest, TickTest,
-    TicksWaiting,
+    TicksPassed, TicksWaiting,
 };
 
 mod ticking;
@@ -230,6 +230,9 @@ pub struct JobRow {
     pub schedule: Option<String>,
     /// When the first of its schedules is due.
     pub next_at: Option<Timestamp>,
+    /// That time, where it has passed and no daemon has let the schedule tick.
+    #[serde(default)]
+    pub late_since: Option<Timestamp>,
     /// How many steps it has; 0 for a selection of assets.
     pub steps: u32,
     /// The file it stands in.

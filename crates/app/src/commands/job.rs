@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::answer::{rows, text};
 use super::outcome::{print_outcome, short};
 use super::tenants::{listed_tenants, one_tenant};
+use super::ticking::due;
 use super::wait::{Awaited, until_over};
 use crate::cli::{Global, JobCommand, Named};
 use crate::client::{Client, Errand, encoded};
@@ -198,7 +199,7 @@ async fn list(client: &Client, global: &Global) -> Result<(), AppError> {
                 text(job, "/name"),
                 state.to_owned(),
                 text(job, "/schedule"),
-                text(job, "/next_at"),
+                due(job),
                 text(job, "/file"),
                 text(job, "/description"),
             ]

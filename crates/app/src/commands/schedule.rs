@@ -4,7 +4,9 @@ use millstream_model::Timestamp;
 use serde_json::{Value, json};
 
 use super::answer::{rows, text};
-use super::ticking::{Kind, last, off, outcome, standing, state, stopped, warn, which};
+use super::ticking::{
+    Kind, due, last, meanwhile, off, outcome, standing, state, stopped, warn, which,
+};
 use crate::cli::{Global, Named, Newest, ScheduleCommand};
 use crate::client::{Client, encoded};
 use crate::error::AppError;
@@ -55,10 +57,10 @@ async fn list(client: &Client, global: &Global) -> Result<(), AppError> {
     Ok(())
 }
 
-/// When it ticks next, and how many ticks wait before that one.
+/// When it ticks next, or should have, and how many ticks wait before that one, or until it is on.
 fn next(row: &Value) -> String {
-    let next = text(row, "/next_at");
-    match row.pointer("/waiting/count") {
+    let next = due(row);
+    match row.pointer("/waiting/count").or_else(|| row.pointer("/passed/count")) {
         Some(count) => format!("{next} ({count} wait)"),
         None => next,
     }
@@ -127,8 +129,11 @@ async fn switch(
     if global.json {
         output::json(&row);
     } else {
-        let next = text(&row, "/next_at");
+        let next = due(&row);
         output::line(&format!("{} is {}; next: {next}", text(&row, "/name"), state(&row)));
+        if let Some(words) = meanwhile(&row) {
+            output::note(&format!("While it is off: {words}."));
+        }
         if let Some(words) = stopped(&row) {
             output::note(&format!("Its job {words}."));
         }

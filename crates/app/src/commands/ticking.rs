@@ -1,7 +1,7 @@
 //! What `millstream schedule` and `millstream sensor` do alike: both tick, and are switched.
 
 use millstream_model::shell_word;
-use millstream_model::view::TicksWaiting;
+use millstream_model::view::{ScheduleRow, TicksWaiting};
 use serde_json::{Value, json};
 
 use super::answer::{rows, text};
@@ -120,9 +120,22 @@ pub(super) fn standing(row: &Value) -> Vec<(&'static str, String)> {
     }
     lines.extend(stopped(row).map(|words| ("job", words)));
     lines.extend(behind(row).map(|words| ("behind", words)));
-    lines.push(("next", text(row, "/next_at")));
+    lines.push(("next", due(row)));
+    lines.extend(meanwhile(row).map(|words| ("meanwhile", words)));
     lines.push(("last tick", last(row)));
     lines
+}
+
+/// When something is due next; of what is late when it was due, and that it is late.
+pub(super) fn due(row: &Value) -> String {
+    let next = text(row, "/next_at");
+    let is_late = row.get("late_since").is_some_and(|since| !since.is_null());
+    if is_late { format!("{next} (late)") } else { next }
+}
+
+/// What becomes of the ticks that pass while a schedule is off; nothing of what is no schedule.
+pub(super) fn meanwhile(row: &Value) -> Option<String> {
+    serde_json::from_value::<ScheduleRow>(row.clone()).ok()?.off_words()
 }
 
 /// The ticks that wait for the schedule's own runs; nothing when none does.

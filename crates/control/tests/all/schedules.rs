@@ -547,6 +547,49 @@ async fn g12_ten_thousand_schedules_of_one_second_are_stored_by_one_pass_in_few_
 }
 
 #[tokio::test]
+async fn a_late_schedule_is_next_due_when_it_should_have_ticked_and_so_is_its_job() {
+    let world = World::with("cron: '@hourly'", "2026-06-01T08:30").await;
+    let (control, id) = (world.control(), tenant("default"));
+    let next = async || {
+        let row = control.schedule_view(&id, "it").await.unwrap();
+        let job = control.job_rows(&id).await.unwrap().remove(0);
+        assert_eq!((job.next_at, job.late_since), (row.next_at, row.late_since));
+        (row.next_at.unwrap(), row.late_since)
+    };
+    assert_eq!(next().await, (at("2026-06-01T09:00"), None));
+    world.bench.clock.set(at("2026-06-01T10:30"));
+    let due = at("2026-06-01T09:00");
+    assert_eq!(next().await, (due, Some(due)));
+    let why = control.why(&id, "etl").await.unwrap();
+    let late = "schedule it would run it, and is late: it was due at 2026-06-01T09:00:00Z";
+    assert!(why.because.iter().any(|it| it.text == late), "{why:?}");
+}
+
+#[tokio::test]
+async fn a_schedule_that_is_off_says_what_becomes_of_the_ticks_that_pass_and_it_is_so() {
+    let made = "3 ticks from 2026-06-01T09:00:00Z on are made up for once it is switched on \
+                (catch_up: all)";
+    let kept = "cron: '@hourly', catch_up: all, max_active_runs: 1";
+    let lapses = "what passes meanwhile lapses (catch_up: last)";
+    for (keys, words, first) in [(kept, made, Some(9)), ("cron: '@hourly'", lapses, None)] {
+        let mut world = World::with(keys, "2026-06-01T08:30").await;
+        let (control, id) = (world.control(), tenant("default"));
+        control.switch_schedule(&id, "it", (Some(false), "ana")).await.unwrap();
+        world.bench.clock.set(at("2026-06-01T11:30"));
+        let row = control.schedule_view(&id, "it").await.unwrap();
+        assert_eq!((row.off_words().as_deref(), row.next_at), (Some(words), None));
+        let why = control.why(&id, "it").await.unwrap().answer;
+        let off = "It is off: `millstream schedule start it` switches it on";
+        assert_eq!(why, format!("{off}; {words}."));
+        let row = control.switch_schedule(&id, "it", (Some(true), "ana")).await.unwrap();
+        assert_eq!(row.off_words(), None);
+        world.pass().await;
+        let ticked = world.ticks("default", "it").await.first().map(|tick| tick.nominal);
+        assert_eq!(ticked, first.map(|hour| at(&format!("2026-06-01T{hour:02}:00"))));
+    }
+}
+
+#[tokio::test]
 async fn a_test_of_a_tick_names_the_run_that_would_be_in_its_way_now() {
     let limited = "cron: '@hourly', max_active_runs: 1";
     let all = format!("{limited}, catch_up: all");

@@ -69,6 +69,9 @@ fn schedule_words(schedule: &ScheduleRow) -> Because {
     let name = &schedule.name;
     let text = match schedule.next_at {
         _ if !schedule.enabled => format!("schedule {name} would run it, and is off"),
+        Some(due) if schedule.late_since.is_some() => {
+            format!("schedule {name} would run it, and is late: it was due at {due}")
+        }
         Some(next) if schedule.job_off => {
             format!("schedule {name} ticks at {next}, and runs nothing while the job is off")
         }

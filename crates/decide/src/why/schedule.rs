@@ -25,8 +25,12 @@ pub struct ScheduleFacts {
 
 /// Since when a tick is due that nobody has decided, if that is too long ago.
 pub(super) fn late_since(facts: &ScheduleFacts) -> Option<Timestamp> {
-    let due = facts.due.filter(|_| facts.schedule.enabled);
-    due.filter(|due| facts.now >= due.after(LATE))
+    late(facts.due, facts.now).filter(|_| facts.schedule.enabled)
+}
+
+/// The time at which a tick was `due` that nobody has decided, if that is too long ago.
+pub fn late(due: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    due.filter(|due| now >= due.after(LATE))
 }
 
 /// Why a schedule ticked, did not, or will.
@@ -50,7 +54,9 @@ pub fn why_schedule(facts: &ScheduleFacts) -> Why {
     let answer = match (late_since(facts), schedule.next_at, &last) {
         _ if !schedule.enabled => {
             let word = shell_word(schedule.name.as_str());
-            format!("It is off: `millstream schedule start {word}` switches it on.")
+            let meanwhile = schedule.off_words();
+            let meanwhile = meanwhile.map_or_else(String::new, |words| format!("; {words}"));
+            format!("It is off: `millstream schedule start {word}` switches it on{meanwhile}.")
         }
         (Some(due), _, _) => {
             let late = facts.now.since(due).as_secs();

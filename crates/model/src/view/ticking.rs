@@ -65,11 +65,17 @@ pub struct ScheduleRow {
     /// Whether its job is switched off, so that its ticks run nothing.
     #[serde(default)]
     pub job_off: bool,
-    /// When it ticks next.
+    /// When it ticks next; of one that is late, when it should have.
     pub next_at: Option<Timestamp>,
+    /// That time, where it has passed and no daemon has let it tick.
+    #[serde(default)]
+    pub late_since: Option<Timestamp>,
     /// The ticks whose time has passed and that wait until runs of it have ended.
     #[serde(default)]
     pub waiting: Option<TicksWaiting>,
+    /// The ticks whose time has passed and that are made up for once it is switched on.
+    #[serde(default)]
+    pub passed: Option<TicksPassed>,
     /// Its last tick.
     pub last_tick: Option<TickRow>,
 }
@@ -105,7 +111,44 @@ impl std::fmt::Display for TicksWaiting {
     }
 }
 
+/// Ticks of a schedule that is off whose time has passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TicksPassed {
+    /// How many, at most [`TicksWaiting::COUNTED`].
+    pub count: u32,
+    /// The nominal time of the first.
+    pub since: Timestamp,
+}
+
+impl std::fmt::Display for TicksPassed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { count, since } = self;
+        let least = if *count >= TicksWaiting::COUNTED { "at least " } else { "" };
+        let (ticks, are) = if *count == 1 { ("tick", "is") } else { ("ticks", "are") };
+        write!(f, "{least}{count} {ticks} from {since} on {are} made up for once it is switched on")
+    }
+}
+
 impl ScheduleRow {
+    /// What becomes of the ticks whose time passes while it is off; nothing is said of one that is
+    /// on.
+    pub fn off_words(&self) -> Option<String> {
+        let deadline = self.deadline.map(|it| format!(", but for those over {it} old (deadline)"));
+        let deadline = deadline.unwrap_or_default();
+        match (self.enabled, self.catch_up, &self.passed) {
+            (true, _, _) => None,
+            (false, CatchUp::All, Some(passed)) => {
+                Some(format!("{passed}{deadline} (catch_up: all)"))
+            }
+            (false, CatchUp::All, None) => {
+                Some("what passes meanwhile is made up for then (catch_up: all)".to_owned())
+            }
+            (false, policy, _) => {
+                Some(format!("what passes meanwhile lapses (catch_up: {policy})"))
+            }
+        }
+    }
+
     /// The job that keeps it from running anything, because that is switched off.
     pub fn stopped_by(&self) -> Option<&JobName> {
         self.job.as_ref().filter(|_| self.job_off)

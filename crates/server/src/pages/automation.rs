@@ -73,6 +73,8 @@ pub struct ScheduleLine {
     pub when: String,
     /// When it ticks next.
     pub next: Option<Moment>,
+    /// Whether that time has passed, and no daemon has let it tick.
+    pub late: bool,
     /// Its last tick.
     pub last: Option<(Badge, Moment, String)>,
     /// Where its switch posts.
@@ -102,6 +104,7 @@ impl ScheduleLine {
             target,
             when: format!("{} {}", row.cron, row.timezone),
             next: row.next_at.map(|at| Moment::relative(now, at)),
+            late: row.late_since.is_some(),
             last,
             switch: link::schedule_switch(tenant, &row.name),
             turns: if row.enabled { "off" } else { "on" },

@@ -72,7 +72,11 @@ fn verdict(page: &JobPage) -> String {
     let when = match (&job.schedule, job.next_at) {
         (Some(cron), Some(at)) if job.enabled => {
             let next = format::relative(page.now, at);
-            format!("Runs at {cron}, next {next}")
+            if job.late_since.is_some() {
+                format!("Runs at {cron}, and is late: due {next}")
+            } else {
+                format!("Runs at {cron}, next {next}")
+            }
         }
         (Some(cron), _) => format!("Would run at {cron}, but is off"),
         (None, _) if job.enabled => "Runs when somebody launches it".to_owned(),

@@ -78,6 +78,7 @@ struct Next {
     href: String,
     schedule: String,
     when: Moment,
+    late: bool,
 }
 
 /// The page.
@@ -261,6 +262,7 @@ fn next(page: &NowPage) -> Vec<Next> {
         href: link::schedule(&page.frame.tenant, &row.name),
         schedule: format!("{} {}", row.cron, row.timezone),
         when: Moment::relative(page.now, at),
+        late: row.late_since.is_some(),
     });
     shown.collect()
 }

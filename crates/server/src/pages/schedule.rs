@@ -39,7 +39,8 @@ struct Schedule {
     description: String,
     verdict: String,
     ticks: TickTable,
-    fires: Vec<(String, Moment)>,
+    fires: Vec<(String, Option<Moment>)>,
+    is_on: bool,
     test: Option<TestLine>,
     facts: Vec<(&'static str, String)>,
     test_action: String,
@@ -72,8 +73,12 @@ pub fn schedule(page: SchedulePage) -> Html {
         fires: page
             .fires
             .iter()
-            .map(|at| (at.local(&row.timezone), Moment::relative(page.now, *at)))
+            .map(|at| {
+                let when = row.enabled.then(|| Moment::relative(page.now, *at));
+                (at.local(&row.timezone), when)
+            })
             .collect(),
+        is_on: row.enabled,
         test: page.test.as_ref().map(|test| test_line(test, row)),
         facts: facts(row),
         test_action: link::schedule_test(tenant, &row.name),
@@ -101,11 +106,16 @@ fn switch_of_job(row: &ScheduleRow, tenant: &TenantId) -> Equivalent {
 fn verdict(row: &ScheduleRow, now: Timestamp) -> String {
     let (cron, zone) = (&row.cron, &row.timezone);
     let when = match row.next_at {
+        Some(at) if row.late_since.is_some() => {
+            let due = format::relative(now, at);
+            format!("Ticks at {cron} {zone}, and is late: due {due}, and no daemon has let it tick")
+        }
         Some(at) => format!("Ticks at {cron} {zone}, next {}", format::relative(now, at)),
         None if row.enabled => format!("Ticks at {cron} {zone}, but never again"),
         None => format!("Would tick at {cron} {zone}, but is off"),
     };
-    let when = match &row.waiting {
+    let waiting = row.waiting.map(|waiting| waiting.to_string()).or_else(|| row.off_words());
+    let when = match waiting {
         Some(waiting) => format!("{when}; {waiting}"),
         None => when,
     };

@@ -294,6 +294,7 @@ pub(crate) fn jobs() -> Vec<JobRow> {
         enabled_override: None,
         schedule: schedule.map(ToOwned::to_owned),
         next_at: next.map(|seconds| now().after(Duration::from_secs(seconds))),
+        late_since: None,
         steps: 8,
         file: format!("{name}.yaml"),
         version: ContentHash::of(name.as_bytes()),

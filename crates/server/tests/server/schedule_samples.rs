@@ -35,7 +35,9 @@ pub(crate) fn rows() -> Vec<ScheduleRow> {
         enabled_override: None,
         job_off: false,
         next_at: Some(now().after(Duration::from_hours(3))),
+        late_since: None,
         waiting: None,
+        passed: None,
         last_tick: ticks().into_iter().next(),
     };
     let word = SwitchWord { on: false, by: "ana".to_owned(), at: before(90) };

@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use millstream_control::TickWatch;
-use millstream_server::frame::Theme;
+use millstream_model::CatchUp;
+use millstream_model::view::{ScheduleRow, TicksPassed};
+use millstream_server::frame::{Section, Theme};
+use millstream_server::pages::schedule::SchedulePage;
 use serde_json::{Value, json};
 
-use crate::gallery;
 use crate::instance::{Instance, manifest};
+use crate::{gallery, samples, schedule_samples};
 
 #[test]
 fn r032_the_page_of_a_schedule_says_why_each_tick_had_no_run() {
@@ -83,4 +86,35 @@ async fn an_unknown_schedule_is_not_found_and_names_the_nearest() {
     let heard = instance.get("/jfk/api/v1/schedules/hourli").await;
     assert_eq!(heard.status, StatusCode::NOT_FOUND);
     assert!(heard.text.contains("schedule-unknown") && heard.text.contains("did you mean hourly?"));
+}
+
+/// The page of `schedule`, which would tick an hour from now.
+fn page_of(schedule: ScheduleRow) -> String {
+    let now = samples::now();
+    let page = SchedulePage {
+        frame: samples::frame(Section::Automation, Theme::Auto),
+        now,
+        schedule,
+        ticks: Vec::new(),
+        fires: vec![now.after(Duration::from_hours(1))],
+        test: None,
+    };
+    millstream_server::pages::schedule::schedule(page).text().to_owned()
+}
+
+#[test]
+fn the_page_says_that_a_schedule_is_late_and_shows_no_time_of_one_that_is_off_as_if_it_came() {
+    let row = schedule_samples::rows().remove(0);
+    let due = Some(samples::now().before(Duration::from_hours(1)));
+    let late = page_of(ScheduleRow { next_at: due, late_since: due, ..row.clone() });
+    assert!(late.contains("and is late: due 1h ago, and no daemon has let it tick"), "{late}");
+    assert!(late.contains("<h2>Next times</h2>") && late.contains(">in 1h<"), "{late}");
+    let passed = Some(TicksPassed { count: 161, since: samples::now() });
+    let row = ScheduleRow { enabled: false, next_at: None, ..row };
+    let off = page_of(ScheduleRow { catch_up: CatchUp::All, passed, ..row.clone() });
+    assert!(off.contains("<h2>Next times, if it were on</h2>"), "{off}");
+    assert!(!off.contains("in 1h"), "{off}");
+    assert!(off.contains("161 ticks from ") && off.contains("once it is switched on"), "{off}");
+    let lapses = page_of(ScheduleRow { catch_up: CatchUp::Last, ..row });
+    assert!(lapses.contains("what passes meanwhile lapses (catch_up: last)"), "{lapses}");
 }
