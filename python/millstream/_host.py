@@ -22,6 +22,8 @@ DESCRIPTORS_MAX = 16
 SIGKILL = 9
 PR_SET_CHILD_SUBREAPER = 36
 ROUNDS_MAX = 16
+# An empty line: the step whose order came before may begin.
+BEGIN = object()
 
 
 def main():
@@ -155,7 +157,7 @@ class _Channel:
             return None
         line = bytes(self._unread[:end])
         del self._unread[: end + 1]
-        return json.loads(line)
+        return json.loads(line) if line else BEGIN
 
     def order(self):
         """Waits for the next order; the process ends when the worker is gone."""
@@ -246,9 +248,12 @@ class _Forks:
         gc.enable()
         with open(step, "rb", buffering=READ_SIZE, closefd=False) as file:
             order = json.loads(file.readline())
-        _confine(order)
-        os.environ.update(order["env"])
-        _call.begin_anew()
+            _confine(order)
+            os.environ.update(order["env"])
+            _call.begin_anew()
+            if file.readline() != b"\n":
+                # Nobody wants the step any more.
+                os._exit(0)
         line = _call.run(self.module, self.place, order, self.root)
         threading = sys.modules.get("threading")
         if threading is not None:
@@ -336,9 +341,11 @@ def _warm(channel, module, place, root):
     environment, folder = dict(os.environ), os.getcwd()
     while True:
         order = channel.order()["run"]
-        before = used()
         os.environ.update(order["env"])
         _call.begin_anew()
+        if channel.order() is not BEGIN:
+            return
+        before = used()
         line = _call.run(module, place, order, root)
         channel.say(line + b'{"used_micros": %d}\n' % round((used() - before) * 1_000_000))
         # The worker need not wait for this: the next order is read after it.

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Interest};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, Interest};
 use tokio::net::unix::pipe;
 use tokio::net::{UnixListener, UnixStream};
 
@@ -104,6 +104,33 @@ pub struct Turn {
     pub cpu_micros: u64,
 }
 
+/// What a process has still to be told of the step that it was handed.
+///
+/// A process reads its order while the step's start is on its way to the control plane, and does
+/// nothing of the step before it was told to begin.
+#[derive(Debug)]
+#[must_use = "the process waits until it is told to begin"]
+pub struct Handed {
+    rest: Vec<u8>,
+}
+
+impl Handed {
+    /// Sends as much of `order`, a line, as there is room for.
+    pub(crate) fn to(stream: &UnixStream, mut order: Vec<u8>) -> Self {
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        // A process that is gone shows when it is told to begin.
+        let sent = rustix::net::send(stream, &order, flags).unwrap_or(0);
+        order.drain(..sent.min(order.len()));
+        Self { rest: order }
+    }
+
+    /// Sends the rest, and the empty line that has the process begin.
+    pub(crate) async fn begin(mut self, to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+        self.rest.push(b'\n');
+        to.write_all(&self.rest).await
+    }
+}
+
 /// The worker's end of the socket to a host.
 #[derive(Debug)]
 pub struct Channel {
@@ -126,10 +153,15 @@ impl Channel {
         Ok(serde_json::from_slice(&line)?)
     }
 
-    /// Has the host run a step and waits for what comes of it. A future that was dropped leaves
-    /// the host in the middle of it: such a host is of no use any more.
-    pub async fn run(&mut self, order: &StepOrder<'_>) -> Result<Turn, HostLost> {
-        self.stream.write_all(&line(&Order::Run(order))?).await?;
+    /// Gives the host a step that it is to begin when [`Channel::run`] says so, without waiting.
+    pub fn hand(&mut self, order: &StepOrder<'_>) -> Result<Handed, HostLost> {
+        Ok(Handed::to(self.stream.get_ref(), line(&Order::Run(order))?))
+    }
+
+    /// Has the host begin the step that it was handed and waits for what comes of it. A future that
+    /// was dropped leaves the host in the middle of it: such a host is of no use any more.
+    pub async fn run(&mut self, handed: Handed) -> Result<Turn, HostLost> {
+        handed.begin(&mut self.stream).await?;
         let outcome = Outcome::read(&read_line(&mut self.stream).await?);
         let Used { used_micros } = serde_json::from_slice(&read_line(&mut self.stream).await?)?;
         Ok(Turn { outcome, cpu_micros: used_micros })

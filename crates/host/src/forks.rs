@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
-use tokio::io::{AsyncWriteExt, BufReader};
+use tokio::io::BufReader;
 use tokio::net::UnixStream;
 
-use crate::channel::{Channel, HostLost, Outputs, read_line};
+use crate::channel::{Channel, Handed, HostLost, Outputs, read_line};
 use crate::protocol::{Ended, Exit, Forked, Order, Outcome, StepOrder, line};
 
 /// A host that has loaded its code and forks for each step.
@@ -74,13 +74,16 @@ impl Forks {
 
     /// A fork for a step: the spare one, or a new one.
     pub async fn take(&self) -> Result<Fork, HostLost> {
-        let spare = self.spare().take();
-        if let Some(mut fork) = spare
-            && fork.step.is_waiting()
-        {
-            return Ok(fork);
+        match self.take_spare() {
+            Some(fork) => Ok(fork),
+            None => self.fork().await,
         }
-        self.fork().await
+    }
+
+    /// The spare fork, if there is one that is alive.
+    pub fn take_spare(&self) -> Option<Fork> {
+        let spare = self.spare().take();
+        spare.and_then(|mut fork| fork.step.is_waiting().then_some(fork))
     }
 
     /// Has the host fork for a step that may come, unless there is a spare fork already.
@@ -114,8 +117,9 @@ impl Forks {
 }
 
 impl ForkStep {
-    /// Whether nothing is known against its being alive.
-    fn is_waiting(&mut self) -> bool {
+    /// Whether nothing is known against its being alive. It may have been handed a step, and has
+    /// not been told to begin.
+    pub fn is_waiting(&mut self) -> bool {
         let mut buffer = [0; 256];
         loop {
             match rustix::net::recv(self.stream.get_ref(), &mut buffer, RecvFlags::DONTWAIT) {
@@ -127,21 +131,23 @@ impl ForkStep {
                 Err(_) => return false,
             }
         }
-        // Without a step there is nothing else to say.
+        // Before it begins there is nothing else to say.
         lines(&self.heard).all(|line| line.starts_with(FORKED))
     }
 
-    /// Gives the fork its step, and waits until it is over and all that it has left behind is gone.
-    /// `started` hears of its process, whose parent reaps it as soon as it ends.
+    /// Gives the fork a step that it is to begin when [`ForkStep::run`] says so, without waiting.
+    pub fn hand(&self, order: &StepOrder<'_>) -> Result<Handed, HostLost> {
+        Ok(Handed::to(self.stream.get_ref(), line(order)?))
+    }
+
+    /// Has the fork begin the step that it was handed, and waits until it is over and all that it
+    /// has left behind is gone. `started` hears of its process, whose parent reaps it as soon as it
+    /// ends.
     ///
     /// An error means that the host was lost, and the fork with it.
-    pub async fn run(
-        mut self,
-        order: &StepOrder<'_>,
-        started: impl Fn(i32),
-    ) -> Result<ForkEnd, HostLost> {
+    pub async fn run(mut self, handed: Handed, started: impl Fn(i32)) -> Result<ForkEnd, HostLost> {
         // A fork that died before it had read the order says so below.
-        self.stream.write_all(&line(order)?).await.ok();
+        handed.begin(&mut self.stream).await.ok();
         for line in lines(&self.heard) {
             let Forked { forked } = serde_json::from_slice(line)?;
             started(forked);

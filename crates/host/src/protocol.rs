@@ -1,4 +1,5 @@
-//! What is said to a host and what it answers, one JSON object a line.
+//! What is said to a host and what it answers, one JSON object a line. A step's order is read at
+//! once, and the step begins with the empty line that follows when its start was taken.
 //!
 //! `python/millstream/_host.py` is the other end.
 
@@ -105,7 +106,7 @@ impl Outcome {
 pub(crate) enum Order<'a> {
     /// Load this code; the descriptors of its two outputs come along.
     Load(&'a Load),
-    /// Run this step, then answer.
+    /// Run this step once an empty line has come, then answer.
     Run(&'a StepOrder<'a>),
     /// Fork; the step's socket and its two outputs come along.
     Fork(u64),

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use millstream_host::{Channel, Forks, Outputs};
+use millstream_host::{Channel, Fork, Forks, Outputs};
 
 use super::HostKey;
 use super::start::end_of;
@@ -76,6 +76,14 @@ impl ForkPool {
 }
 
 impl Slot {
+    /// The fork that waits here for a step, if nobody holds the place.
+    pub(crate) fn spare(&self) -> Option<(Arc<Forker>, Fork)> {
+        match self.host.try_lock().ok()?.as_ref()? {
+            ForkHost::Ready(forker) => Some((Arc::clone(forker), forker.forks.take_spare()?)),
+            ForkHost::Threads(_) => None,
+        }
+    }
+
     /// Whether neither a step nor another that waits for its process holds it.
     fn is_idle(self: &Arc<Self>) -> bool {
         let is_free = |host: &Option<ForkHost>| match host {

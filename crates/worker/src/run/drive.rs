@@ -169,6 +169,11 @@ impl<'a> Drive<'a> {
                     self.cancel();
                     Ok(())
                 }
+                // Before the call, which may hold up the thread: attempts prepare themselves first,
+                // and what they have told to processes is done meanwhile.
+                Some(done) = self.attempts.next(), if !self.attempts.is_empty() => {
+                    self.finish_all(done)
+                }
                 heard = call => match self.hear(heard) {
                     Ok(()) => Ok(()),
                     Err(end) => return end,
@@ -181,9 +186,6 @@ impl<'a> Drive<'a> {
                     Ok(()) => Ok(()),
                     Err(end) => return end,
                 },
-                Some(done) = self.attempts.next(), if !self.attempts.is_empty() => {
-                    self.finish_all(done)
-                }
                 () = wakeup => Ok(()),
             };
             if let Err(error) = result {

@@ -3,6 +3,8 @@
 use std::pin::pin;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+
 use millstream_host::{Fork, Loaded, Signaler};
 use millstream_model::Isolation;
 use rustix::process::Signal;
@@ -31,24 +33,36 @@ pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Return
     let mut env = call.context.variables().clone();
     let mut speech = attempt.speech(call, &mut env)?;
     let mut capture = attempt.capture();
+    let limits = attempt.limits();
+    let order = call.order(&env, attempt.confines(&limits));
+    let hand = |fork: &Fork| fork.step.hand(&order).map_err(|error| broken(&error));
+    let slot = attempt.worker.python.forks.slot(&call.key);
+    // One that waits reads its order while the start is taken.
+    let ready = match slot.spare() {
+        Some((forker, fork)) => Some((hand(&fork)?, forker, fork)),
+        None => None,
+    };
+    if let Some((_, forker, _)) = &ready {
+        // The next step's fork, which is made meanwhile too, unless its process does not listen.
+        forker.forks.prepare().now_or_never();
+    }
     attempt.begin().await?;
     let mut bounds = Bounds::new(attempt)?;
-    let slot = attempt.worker.python.forks.slot(&call.key);
-    let found = bounds.within(fork(attempt, call, &slot, &mut capture)).await?;
-    let (forker, fork) = match found? {
-        Found::Fork(forker, fork) => (forker, fork),
-        Found::Threads(threads) => {
-            let (place, count) = (&call.key.place, threads.len());
-            capture.note(&format!(
-                "{place} is not forked, because importing it has started {count} thread(s): {}; \
-                 this step runs in a process of its own",
-                threads.join(", ")
-            ));
-            // The process writes to the same logs.
-            drop(capture);
-            drop(speech);
-            return cold(attempt, call).await;
-        }
+    let ready = ready.and_then(|(handed, forker, mut fork)| {
+        fork.step.is_waiting().then_some((handed, forker, fork))
+    });
+    let (handed, forker, fork) = match ready {
+        Some(ready) => ready,
+        None => match bounds.within(fork(attempt, call, &slot, &mut capture)).await?? {
+            Found::Fork(forker, fork) => (hand(&fork)?, forker, fork),
+            Found::Threads(threads) => {
+                note_threads(&mut capture, &call.key.place, &threads);
+                // The process writes to the same logs.
+                drop(capture);
+                drop(speech);
+                return cold(attempt, call).await;
+            }
+        },
     };
     let Fork { outputs, step, signaler } = fork;
     capture.attach(outputs);
@@ -57,12 +71,11 @@ pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Return
         capture.tap(tap);
     }
     let signal = |signal: Signal| _ = signaler.signal(signal.as_raw());
-    let limits = attempt.limits();
-    let (order, leader) = (call.order(&env, attempt.confines(&limits)), Leader::default());
+    let leader = Leader::default();
     let mut gauge = Gauge::of_fork(leader.clone(), limits);
     let working = async {
-        let work = step.run(&order, |pid| leader.is(pid));
-        // The next step's fork is made while this one runs.
+        let work = step.run(handed, |pid| leader.is(pid));
+        // Where the next step's fork is not made yet, it is while this one runs.
         let work = async { tokio::join!(work, forker.forks.prepare()).0 };
         let ended = bounds.watch(work, (&mut capture, &mut gauge), signal).await;
         capture.finish();
@@ -84,6 +97,15 @@ pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Return
     };
     let told = speech.told(&done, attempt.scratch);
     attempt.heed(told, done)
+}
+
+fn note_threads(capture: &mut Capture, place: &str, threads: &[String]) {
+    let count = threads.len();
+    capture.note(&format!(
+        "{place} is not forked, because importing it has started {count} thread(s): {}; \
+         this step runs in a process of its own",
+        threads.join(", ")
+    ));
 }
 
 /// What a step that is to be forked comes upon.

@@ -3,14 +3,14 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use millstream_host::{Confines, Loaded, Turn};
+use millstream_host::{Channel, Confines, Loaded, Turn};
 use millstream_model::Isolation;
 use rustix::process::{Pid, Signal};
 
 use super::attempt::{Attempt, Ending, Returned};
 use super::bounds::Bounds;
 use super::gauge::Gauge;
-use super::python::{Call, failed, lost, not_started, returned};
+use super::python::{Call, broken, failed, lost, not_started, returned};
 use crate::python::{Capture, Starting, Warm, end_of};
 use crate::supervisor::{EndCause, cpu_time_of};
 
@@ -19,14 +19,31 @@ pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Return
     let mut env = call.context.variables().clone();
     let mut speech = attempt.speech(call, &mut env)?;
     let mut capture = attempt.capture();
+    let order = call.order(&env, Confines::default());
+    let hand = |channel: &mut Channel| channel.hand(&order).map_err(|error| broken(&error));
+    let python = &attempt.worker.python;
+    // One that waits reads its order while the start is taken.
+    let mut ready = None;
+    if let Ok(permit) = python.warm_busy.try_acquire()
+        && let Some(mut warm) = python.warm.take(&call.key)
+    {
+        let handed = hand(&mut warm.channel)?;
+        ready = Some((permit, warm, handed));
+    }
     attempt.begin().await?;
     let mut bounds = Bounds::new(attempt)?;
-    let python = &attempt.worker.python;
-    let permit = bounds.within(python.warm_busy.acquire()).await?;
-    let _permit = permit.map_err(|_| lost(&call.key.place, Ok("the worker ends".to_owned())))?;
-    let warm = match python.warm.take(&call.key) {
-        Some(warm) => warm,
-        None => bounds.within(start(attempt, call, &mut capture)).await??,
+    let (_permit, warm, handed) = if let Some(ready) = ready {
+        ready
+    } else {
+        let permit = bounds.within(python.warm_busy.acquire()).await?;
+        let ended = || lost(&call.key.place, Ok("the worker ends".to_owned()));
+        let permit = permit.map_err(|_| ended())?;
+        let mut warm = match python.warm.take(&call.key) {
+            Some(warm) => warm,
+            None => bounds.within(start(attempt, call, &mut capture)).await??,
+        };
+        let handed = hand(&mut warm.channel)?;
+        (permit, warm, handed)
     };
     let Warm { mut channel, mut process, outputs, used } = warm;
     if let Some(outputs) = outputs {
@@ -39,10 +56,9 @@ pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Return
     if let Some(tap) = speech.tapped() {
         capture.tap(tap);
     }
-    let order = call.order(&env, Confines::default());
     let mut gauge = Gauge::of_turn(process.pid(), attempt.limits(), used);
     let working = async {
-        let work = channel.run(&order);
+        let work = channel.run(handed);
         let ended = bounds.watch(work, (&mut capture, &mut gauge), signal).await;
         capture.finish();
         ended

@@ -19,7 +19,7 @@ use millstream_worker::{
     WorkerSettings,
 };
 use tempfile::TempDir;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// A worker in a folder of its own.
 pub(crate) struct Bench {
@@ -88,6 +88,7 @@ pub(crate) struct Recorder {
     events: watch::Sender<Vec<ReportedEvent>>,
     reports: Mutex<Vec<usize>>,
     answers: Mutex<Answers>,
+    refused: Notify,
 }
 
 /// What the recorder answers.
@@ -157,10 +158,18 @@ impl Recorder {
             .unwrap();
     }
 
+    /// Waits until a call has failed.
+    pub(crate) async fn failed(&self) {
+        self.refused.notified().await;
+    }
+
     fn answer(&self) -> Result<ReportAnswer, ReportError> {
         let mut answers = self.answers.lock().unwrap();
         match answers.failures.pop() {
-            Some(failure) => Err(failure),
+            Some(failure) => {
+                self.refused.notify_one();
+                Err(failure)
+            }
             None => Ok(ReportAnswer { cancel: answers.cancel }),
         }
     }

@@ -6,7 +6,7 @@ use millstream_worker::{ReportError, RunEnd};
 
 use crate::bench::{Bench, noop, run_of, shell};
 
-fn away() -> ReportError {
+pub(crate) fn away() -> ReportError {
     ReportError::Unavailable { reason: "connection refused".to_owned() }
 }
 

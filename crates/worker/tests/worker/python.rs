@@ -11,11 +11,12 @@ use millstream_model::{
     StepSources,
 };
 use millstream_plan::progress::RunOutcome;
-use millstream_worker::{Canceler, RunEnd, Seams, Worker};
+use millstream_worker::{Canceler, ReportError, RunEnd, Seams, Worker};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, noop, result_of, run_of};
+use crate::outages::away;
 use crate::processes::{is_alive, pid_in, until};
 
 pub(crate) const ALL: [Isolation; 3] = [Isolation::Fork, Isolation::Warm, Isolation::Process];
@@ -452,6 +453,69 @@ async fn a_fork_made_in_advance_that_is_gone_is_given_to_no_step() {
     bench.control = std::sync::Arc::default();
     run_on(&worker, &bench, step()).await;
     assert_eq!(bench.control.errors(), []);
+}
+
+/// A worker whose process of this kind waits for a step, and the process that will have it.
+async fn waiting(isolation: Isolation) -> (Bench, Worker, Pid) {
+    let text = "import os\n\
+                def who(): return [os.getpid(), os.getppid()]\n\
+                def mark(): open('marked', 'w').close()\n\
+                def size(text): return len(text)\n";
+    let mut bench = bench(&[("tasks.py", text)]);
+    let worker = bench.worker();
+    run_on(&worker, &bench, run_of(vec![python("step", isolation, "tasks.py:who")])).await;
+    let [own, parent]: [i32; 2] =
+        serde_json::from_value(result_of(&bench.control, "step")).unwrap();
+    bench.control = std::sync::Arc::default();
+    if isolation == Isolation::Warm {
+        return (bench, worker, Pid::from_raw(own).unwrap());
+    }
+    let children = format!("/proc/{parent}/task/{parent}/children");
+    let spare = || std::fs::read_to_string(&children).unwrap();
+    until("the fork in advance", || !spare().trim().is_empty()).await;
+    let spare = spare().trim().parse().unwrap();
+    (bench, worker, Pid::from_raw(spare).unwrap())
+}
+
+#[tokio::test]
+async fn what_a_process_was_handed_does_not_begin_before_its_start_was_taken() {
+    for isolation in [Isolation::Fork, Isolation::Warm] {
+        let (bench, worker, process) = waiting(isolation).await;
+        // The outage leaves time to hand it over.
+        bench.control.fail(vec![ReportError::Stale, away(), away()]);
+        let run = run_of(vec![python("step", isolation, "tasks.py:mark")]);
+        assert_eq!(run_on(&worker, &bench, run).await, RunEnd::Replaced);
+        drop(worker);
+        until("the process is gone", || !is_alive(process)).await;
+        assert!(!bench.settings.root.join("marked").exists(), "{isolation:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_fork_that_goes_after_it_was_handed_a_step_is_replaced() {
+    let (bench, worker, fork) = waiting(Isolation::Fork).await;
+    bench.control.fail(vec![away(), away(), away()]);
+    let run = run_of(vec![python("step", Isolation::Fork, "tasks.py:mark")]);
+    let kill = async {
+        bench.control.failed().await;
+        kill_process(fork, Signal::KILL).unwrap();
+    };
+    let (end, ()) = tokio::join!(run_on(&worker, &bench, run), kill);
+    assert_eq!(end, RunEnd::Finished(RunOutcome::Succeeded));
+    assert!(bench.settings.root.join("marked").exists());
+}
+
+#[tokio::test]
+async fn an_order_that_the_socket_has_no_room_for_comes_whole() {
+    for isolation in [Isolation::Fork, Isolation::Warm] {
+        let (bench, worker, _) = waiting(isolation).await;
+        let mut step = python("step", isolation, "tasks.py:size");
+        let StepConfig::Python(config) = &mut step.step else { panic!("it is in Python") };
+        config.params.insert("text".to_owned(), "x".repeat(3 << 20).into());
+        run_on(&worker, &bench, run_of(vec![step])).await;
+        assert_eq!(bench.control.errors(), []);
+        assert_eq!(result_of(&bench.control, "step"), json!(3 << 20));
+    }
 }
 
 #[tokio::test]
