@@ -44,14 +44,48 @@ const ALIASES: [(&str, &str); 7] = [
     ("@hourly", "0 * * * *"),
 ];
 
-/// The fields of the longer form with what may stand in them.
-const FIELDS: [(&str, &str); 6] = [
-    ("second", "0-59"),
-    ("minute", "0-59"),
-    ("hour", "0-23"),
-    ("day of the month", "1-31 or L"),
-    ("month", "1-12 or JAN-DEC"),
-    ("day of the week", "0-7 or SUN-SAT"),
+/// A field of an expression.
+#[derive(Debug, Clone, Copy)]
+struct CronField {
+    name: &'static str,
+    /// What may stand in it, for people.
+    allowed: &'static str,
+    /// The largest number, and so the longest step.
+    max: u32,
+    /// Words that stand for numbers.
+    names: &'static [&'static str],
+    /// Whether it may be the last of all.
+    has_last: bool,
+}
+
+/// The fields of the longer form.
+const FIELDS: [CronField; 6] = [
+    CronField { name: "second", allowed: "0-59", max: 59, names: &[], has_last: false },
+    CronField { name: "minute", allowed: "0-59", max: 59, names: &[], has_last: false },
+    CronField { name: "hour", allowed: "0-23", max: 23, names: &[], has_last: false },
+    CronField {
+        name: "day of the month",
+        allowed: "1-31 or L",
+        max: 31,
+        names: &[],
+        has_last: true,
+    },
+    CronField {
+        name: "month",
+        allowed: "1-12 or JAN-DEC",
+        max: 12,
+        names: &[
+            "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
+        ],
+        has_last: false,
+    },
+    CronField {
+        name: "day of the week",
+        allowed: "0-7 or SUN-SAT",
+        max: 7,
+        names: &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"],
+        has_last: false,
+    },
 ];
 
 impl CronScheduleError {
@@ -82,6 +116,11 @@ impl CronSchedule {
                 "has {} fields; write minute, hour, day, month and weekday, like `0 6 * * 1`",
                 fields.len()
             )));
+        }
+        // The parser knows more than documents say, and a step that is too long as no step.
+        let skipped = FIELDS.len().saturating_sub(fields.len());
+        for (text, field) in fields.iter().zip(FIELDS.iter().skip(skipped)) {
+            field.check(text).map_err(|why| fail(field.blame(text, &why)))?;
         }
         let cron = parser().parse(expression).map_err(|error| fail(blame(&fields, &error)))?;
         let schedule = Self { text: trimmed.to_owned(), cron };
@@ -157,21 +196,59 @@ fn alias(text: &str) -> Result<&'static str, String> {
     })
 }
 
+impl CronField {
+    /// What of `text` is not of the form of a field; numbers out of its range are the parser's.
+    fn check(&self, text: &str) -> Result<(), String> {
+        for part in text.split(',') {
+            let (span, step) = match part.split_once('/') {
+                Some((span, step)) => (span, Some(step)),
+                None => (part, None),
+            };
+            if part.is_empty() {
+                return Err(", where a part of the list is empty".to_owned());
+            }
+            let is_last = self.has_last && step.is_none() && span.eq_ignore_ascii_case("L");
+            let is_span = match span.split_once('-') {
+                Some((from, to)) => self.is_value(from) && self.is_value(to),
+                None => span == "*" || is_last || step.is_none() && self.is_value(span),
+            };
+            if !is_span {
+                return Err(format!(", where {part:?} is not understood"));
+            }
+            let is_step =
+                |step: &str| step.parse().is_ok_and(|step| (1..=self.max).contains(&step));
+            if let Some(step) = step.filter(|step| !is_step(step)) {
+                return Err(format!(", where the step {step:?} is not one of 1-{}", self.max));
+            }
+        }
+        Ok(())
+    }
+
+    fn is_value(&self, text: &str) -> bool {
+        let is_number = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
+        is_number || self.names.iter().any(|name| name.eq_ignore_ascii_case(text))
+    }
+
+    /// That `text` is wrong in it, with `why` where that is known.
+    fn blame(&self, text: &str, why: &str) -> String {
+        let Self { name, allowed, .. } = self;
+        format!(
+            "has {text:?} as the {name}{why}; write `*`, {allowed}, lists (`1,15`), ranges \
+             (`1-5`) or steps (`*/15`)"
+        )
+    }
+}
+
 /// Names the field that is wrong, which the parser does not.
 fn blame(fields: &[&str], error: &CronError) -> String {
     let skipped = FIELDS.len().saturating_sub(fields.len());
-    for (place, (field, (name, allowed))) in
-        fields.iter().zip(FIELDS.iter().skip(skipped)).enumerate()
-    {
+    for (place, (text, field)) in fields.iter().zip(FIELDS.iter().skip(skipped)).enumerate() {
         let mut alone = vec!["*"; fields.len()];
         if let Some(slot) = alone.get_mut(place) {
-            *slot = field;
+            *slot = text;
         }
         if parser().parse(&alone.join(" ")).is_err() {
-            return format!(
-                "has {field:?} as the {name}; write `*`, {allowed}, lists (`1,15`), ranges \
-                 (`1-5`) or steps (`*/15`)"
-            );
+            return field.blame(text, "");
         }
     }
     format!("is not understood: {error}")
@@ -278,6 +355,46 @@ mod tests {
         assert!(seconds.has_seconds());
     }
 
+    #[test]
+    fn what_no_document_lists_is_refused_where_it_stands() {
+        for (text, told) in [
+            ("0 0 1W * *", "\"1W\" as the day of the month, where \"1W\" is not understood"),
+            ("0 0 LW * *", "where \"LW\" is not understood"),
+            ("0 0 1,L-2 * *", "where \"L-2\" is not understood"),
+            ("0 0 ? * *", "where \"?\" is not understood"),
+            ("0 0 * * FRI#1", "\"FRI#1\" as the day of the week, where \"FRI#1\" is not under"),
+            ("0 0 * * 5L", "where \"5L\" is not understood"),
+            ("0 0 * * L", "where \"L\" is not understood"),
+            ("0 0 * * MON,", "\"MON,\" as the day of the week, where a part of the list is empty"),
+            ("0 0 * * MONDAY", "where \"MONDAY\" is not understood"),
+            ("0 0 * JANFEB *", "where \"JANFEB\" is not understood"),
+            ("+5 * * * *", "where \"+5\" is not understood"),
+            ("*/0 * * * *", "where the step \"0\" is not one of 1-59"),
+            ("* */24 * * *", "as the hour, where the step \"24\" is not one of 1-23"),
+            ("5/15 * * * *", "where \"5/15\" is not understood"),
+            ("*/ * * * *", "where the step \"\" is not"),
+            ("0-30/60 * * * *", "where the step \"60\" is not"),
+        ] {
+            assert!(problem(text).contains(told), "{}", problem(text));
+        }
+    }
+
+    #[test]
+    fn what_documents_list_is_taken_in_each_field() {
+        for text in [
+            "*/20 0,30 8-18/2 L JAN,mar-MAY MON-FRI",
+            "5 * 1,15 * 0,7",
+            "0 0 1-7,L * sun",
+            "0-59/59 23 31 12 */7",
+        ] {
+            CronSchedule::parse(text).unwrap();
+        }
+        assert_eq!(
+            fires("10-40/15 6 * * *", "UTC", "2026-05-13T00:00:00Z", 3),
+            ["05-13 06:10+00:00", "05-13 06:25+00:00", "05-13 06:40+00:00"]
+        );
+    }
+
     fn problem(text: &str) -> String {
         CronSchedule::parse(text).unwrap_err().to_string()
     }
@@ -288,6 +405,11 @@ mod tests {
             problem("61 * * * *"),
             "cron expression \"61 * * * *\" has \"61\" as the minute; write `*`, 0-59, lists \
              (`1,15`), ranges (`1-5`) or steps (`*/15`)"
+        );
+        assert_eq!(
+            problem("*/90 * * * *"),
+            "cron expression \"*/90 * * * *\" has \"*/90\" as the minute, where the step \"90\" is \
+             not one of 1-59; write `*`, 0-59, lists (`1,15`), ranges (`1-5`) or steps (`*/15`)"
         );
         assert!(problem("* * * 13 *").contains("\"13\" as the month"));
         assert!(problem("70 * * * * *").contains("\"70\" as the second"));
