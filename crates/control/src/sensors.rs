@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use millstream_decide::liveness::not_started;
 use millstream_model::view::{SensorLag, SensorRow, SensorStand};
 use millstream_model::{
     CURSOR_MAX, Manifest, ScheduleTarget, SensorQuestion, TenantId, TickKind, TickRow, Timestamp,
@@ -16,6 +17,7 @@ use millstream_store::sources::{self, SourceWord, StoredSource};
 
 use crate::live_sensors::{LiveSensor, source_of, tick_source};
 use crate::sensor_events::{LAG_SHOWN, kinds_of, place_of};
+use crate::sensor_rest::is_job_on;
 use crate::sensor_standing::SENSORS_MAX;
 use crate::sensor_wishes::TickWish;
 use crate::switches::Switched;
@@ -31,12 +33,21 @@ impl Control {
         let kind = TickKind::Sensor;
         let mut stored = self.store.sources_of_tenant(kind, tenant, SENSORS_MAX).await?;
         let mut last = self.store.last_ticks(tenant, kind, SENSORS_MAX).await?;
+        let daemons = self.watchers().await?;
+        let no_daemon = daemons.as_deref().and_then(not_started).map(|hold| hold.to_string());
         let mut rows = Vec::new();
         for (manifest, _, live) in catalog.sensors() {
+            let words = self.store.job_overrides(tenant, &manifest.location).await?;
             for sensor in live.iter().filter(|sensor| sensor.tenant == *tenant) {
                 let source = source_of(&manifest.location, sensor);
                 let stored = stored.remove(&source);
-                rows.push(self.sensor_row(manifest, sensor, stored, last.remove(&source)));
+                let mut row = self.sensor_row(manifest, sensor, stored, last.remove(&source));
+                row.waits = no_daemon.clone().filter(|_| row.enabled);
+                row.job_off = match &sensor.def.request.target {
+                    Some(ScheduleTarget::Job(job)) => !is_job_on(manifest, &words, job),
+                    _ => false,
+                };
+                rows.push(row);
             }
         }
         Ok(rows)
@@ -70,6 +81,8 @@ impl Control {
             enabled,
             enabled_default,
             enabled_override,
+            job_off: false,
+            waits: None,
             next_at: stored.and_then(|stored| stored.next_due),
             last_tick,
         }

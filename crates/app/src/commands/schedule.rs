@@ -43,7 +43,7 @@ async fn list(client: &Client, global: &Global) -> Result<(), AppError> {
             vec![
                 text(row, "/tenant"),
                 text(row, "/name"),
-                state(row).to_owned(),
+                state(row),
                 text(row, "/cron"),
                 text(row, "/timezone"),
                 target(row),

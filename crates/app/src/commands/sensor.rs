@@ -4,7 +4,7 @@ use millstream_model::shell_word;
 use serde_json::{Value, json};
 
 use super::answer::{rows, text};
-use super::ticking::{Kind, last, off, outcome, standing, state, warn, which};
+use super::ticking::{Kind, last, off, outcome, standing, state, stopped, warn, which};
 use crate::cli::{Global, Named, Newest, SensorCommand};
 use crate::client::{Client, encoded};
 use crate::error::AppError;
@@ -48,7 +48,7 @@ async fn list(client: &Client, global: &Global) -> Result<(), AppError> {
             vec![
                 text(row, "/tenant"),
                 text(row, "/name"),
-                state(row).to_owned(),
+                state(row),
                 text(row, "/asks"),
                 text(row, "/every"),
                 text(row, "/target"),
@@ -110,8 +110,16 @@ async fn switch(
         output::json(&row);
     } else {
         output::line(&format!("{} is {}", text(&row, "/name"), state(&row)));
+        note_stopped(&row);
     }
     Ok(())
+}
+
+/// Says that the sensor's job is off, and what switches it on, where it is.
+fn note_stopped(row: &Value) {
+    if let Some(words) = stopped(row) {
+        output::note(&format!("Its job {words}."));
+    }
 }
 
 async fn test(client: &Client, global: &Global, name: &str) -> Result<(), AppError> {
@@ -146,6 +154,7 @@ async fn test(client: &Client, global: &Global, name: &str) -> Result<(), AppErr
     if let Some(words) = off(("sensor", name), &answer) {
         output::note(&words);
     }
+    note_stopped(&client.get(&address).await?);
     output::note("This was only a test: nothing was requested, and the cursor is where it was.");
     Ok(())
 }
@@ -162,6 +171,7 @@ async fn tick(client: &Client, global: &Global, name: &str) -> Result<(), AppErr
     if !runs.is_empty() {
         output::line(&format!("  {runs}"));
     }
+    note_stopped(&client.get(&address).await?);
     Ok(())
 }
 

@@ -72,18 +72,20 @@ impl Kind {
     }
 }
 
-/// Whether it is on, whose word that is, and whether its job is off, so that it runs nothing.
-pub(super) fn state(row: &Value) -> &'static str {
+/// Whether it is on, whose word that is, and what keeps it from running anything though it is.
+pub(super) fn state(row: &Value) -> String {
     let says = |name: &str| row.get(name).and_then(Value::as_bool).unwrap_or(false);
-    let by_hand = !row.get("enabled_override").is_none_or(Value::is_null);
-    match (says("enabled"), by_hand, says("job_off")) {
-        (true, false, false) => "on",
-        (true, false, true) => "on (job off)",
-        (true, true, false) => "on (by hand)",
-        (true, true, true) => "on (by hand, job off)",
-        (false, false, _) => "off",
-        (false, true, _) => "off (by hand)",
-    }
+    let holds = |name: &str| row.get(name).is_some_and(|it| !it.is_null());
+    let is_on = says("enabled");
+    let beside = [
+        ("by hand", holds("enabled_override")),
+        ("job off", is_on && says("job_off")),
+        ("no daemon", is_on && holds("waits")),
+    ];
+    let beside: Vec<&str> =
+        beside.into_iter().filter(|(_, holds)| *holds).map(|(words, _)| words).collect();
+    let word = if is_on { "on" } else { "off" };
+    if beside.is_empty() { word.to_owned() } else { format!("{word} ({})", beside.join(", ")) }
 }
 
 /// That what was tried is off, and what switches it on; nothing when it is on.
@@ -97,13 +99,14 @@ pub(super) fn off((kind, name): (&str, &str), tried: &Value) -> Option<String> {
     })
 }
 
-/// That the job of a schedule is off, and what switches it on; nothing when it is not.
+/// That the job of a schedule or a sensor is off, and what switches it on; nothing when it is not.
 pub(super) fn stopped(row: &Value) -> Option<String> {
     let is_off = row.get("job_off").and_then(Value::as_bool).unwrap_or(false);
-    let job = text(row, "/job");
+    let place = if row.get("job").is_some() { "/job" } else { "/target" };
+    let job = text(row, place);
     let word = shell_word(&job);
     is_off.then(|| {
-        format!("{job} is off, so that nothing runs: `millstream job start {word}` switches it on")
+        format!("{job} is off, and does not run: `millstream job start {word}` switches it on")
     })
 }
 
@@ -113,12 +116,15 @@ pub(super) fn standing(row: &Value) -> Vec<(&'static str, String)> {
         if word.and_then(Value::as_bool).unwrap_or(false) { "on" } else { "off" }
     };
     let file = on_off(row.get("enabled_default")).to_owned();
-    let mut lines = vec![("state", state(row).to_owned()), ("file says", file)];
+    let mut lines = vec![("state", state(row)), ("file says", file)];
     if let Some(word) = row.get("enabled_override").filter(|word| !word.is_null()) {
         let (by, at) = (text(word, "/by"), text(word, "/at"));
         lines.push(("by hand", format!("{}, said by {by} at {at}", on_off(word.get("on")))));
     }
     lines.extend(stopped(row).map(|words| ("job", words)));
+    if row.get("waits").is_some_and(|waits| !waits.is_null()) {
+        lines.push(("daemon", text(row, "/waits")));
+    }
     lines.extend(behind(row).map(|words| ("behind", words)));
     lines.push(("next", due(row)));
     lines.extend(meanwhile(row).map(|words| ("meanwhile", words)));

@@ -33,6 +33,9 @@ jobs:
       - { id: sit, type: command, pool: desk, config: { command: "exec tail -f /dev/null" } }
 schedules:
   nightly: { cron: "0 2 * * *", job: good }
+  over: { cron: "0 2 * * *", job: good, start: 2026-01-01, end: 2026-01-02 }
+sensors:
+  arrived: { kind: files, path: dags, pattern: "*.csv", request: { job: good } }
 "#;
 
 #[test]
@@ -50,6 +53,39 @@ fn a_schedule_whose_job_is_off_says_so_wherever_it_is_shown_and_what_switches_it
     project.run(&["job", "start", "good"]);
     let shown = project.run(&["schedule", "show", "nightly"]).out;
     assert!(shown.contains("state         on\n") && !shown.contains(way), "{shown}");
+}
+
+#[test]
+fn a_sensor_whose_job_is_off_or_that_no_daemon_asks_says_so_wherever_it_is_shown() {
+    let project = Project::with(JOBS);
+    let list = project.run(&["sensor", "list"]).out;
+    assert!(list.contains("arrived  on (no daemon)"), "{list}");
+    let shown = project.run(&["sensor", "show", "arrived"]).out;
+    assert!(shown.contains("until one starts"), "{shown}");
+    let server = project.serve();
+    project.run(&["job", "stop", "good"]);
+    let list = project.run(&["sensor", "list"]).out;
+    assert!(list.contains("arrived  on (job off)"), "{list}");
+    let way = "`millstream job start good` switches it on";
+    let asked: [&[&str]; 5] = [
+        &["sensor", "show", "arrived"],
+        &["sensor", "start", "arrived"],
+        &["sensor", "test", "arrived"],
+        &["sensor", "tick", "arrived"],
+        &["why", "arrived"],
+    ];
+    for arguments in asked {
+        let said = project.run(arguments);
+        assert!(said.out.contains(way) || said.err.contains(way), "{arguments:?} {said:?}");
+    }
+    drop(server);
+}
+
+#[test]
+fn a_schedule_that_is_over_says_so_in_its_preview() {
+    let project = Project::with(JOBS);
+    let preview = project.run(&["schedule", "preview", "over"]).out;
+    assert_eq!(preview, "It never ticks again: its `end` is 2026-01-02.\n");
 }
 
 #[test]

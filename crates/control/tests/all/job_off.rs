@@ -32,11 +32,19 @@ async fn runs_that_end_while_the_job_is_off_are_read_when_it_is_on_again() {
     for _ in 0..3 {
         assert_eq!(world.events().await, [SensorTicked::Skipped]);
     }
+    let tenant = TenantId::default_tenant();
+    let row = world.control().sensor_view(&tenant, "after").await.unwrap();
+    assert_eq!(row.stopped_by(), Some("snapshot"));
+    let why = world.control().why(&tenant, "after").await.unwrap().answer;
+    let begins = "It is on, but its job snapshot is switched off, so that no run of it is \
+                  requested: `millstream job start snapshot` switches it on. Its tick of ";
+    assert!(why.starts_with(begins), "{why}");
     let ticks = world.ticks("after").await;
     let told = ticks[0].skipped.as_ref().unwrap().to_string();
     assert_eq!((told.as_str(), ticks[0].times), (OFF, 3), "one line for all of them");
     assert_eq!(cursor(&world, "after").await, before, "it stays where it is");
     switch(&world, "snapshot", true).await;
+    assert!(!world.control().sensor_view(&tenant, "after").await.unwrap().job_off);
     assert_eq!(world.events().await, [SensorTicked::Launched(1)]);
     assert_eq!(world.events().await, [SensorTicked::Skipped]);
     assert_eq!(world.requested().await.len(), 1);

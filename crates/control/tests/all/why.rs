@@ -8,7 +8,7 @@ use millstream_model::{
     AssetDef, EventBody, FileManifest, JobDef, PRIORITY_TAG, PartitionKey, PartitionsDef,
     RetryFrom, RunId, RunRetries, TenantId,
 };
-use millstream_testkit::definitions::{asset, file_of_jobs, job, op};
+use millstream_testkit::definitions::{asset, file_of_jobs, job, live, op};
 
 use crate::bench::{
     Bench, TestWorker, location, request, started, step_failed, step_started, step_succeeded,
@@ -437,6 +437,21 @@ async fn a_job_whose_runs_wait_names_the_first_in_line_and_then_the_others_in_th
         format!("its newest run {newest} waits in the queue"),
     ];
     assert_eq!(texts(&answer), wanted);
+}
+
+#[tokio::test]
+async fn a_sensor_that_no_daemon_asks_says_so() {
+    let text = "sensors: {ended: {kind: run_status, on: [FAILURE]}}\n";
+    let bench = Bench::without_daemon().await;
+    bench.scan(vec![live("one.yaml", crate::sensors::parsed("one.yaml", text))]).await;
+    let tenant = TenantId::default_tenant();
+    let waits = async || bench.control.sensor_view(&tenant, "ended").await.unwrap().waits;
+    let alone = "no daemon was heard of, and it waits until one starts";
+    assert_eq!(waits().await.as_deref(), Some(alone));
+    let answer = why(&bench, "ended").await.answer;
+    assert_eq!(answer, format!("It has not ticked yet; {alone}."));
+    bench.control.begin_runs();
+    assert_eq!(waits().await, None);
 }
 
 #[tokio::test]

@@ -25,6 +25,8 @@ pub fn why_sensor(facts: &SensorFacts) -> Why {
     let word = shell_word(sensor.name.as_str());
     let mut reasons = Vec::new();
     reasons.extend(switch_words(sensor.enabled, sensor.enabled_override.as_ref()));
+    let stopped = stopped_words(sensor);
+    reasons.extend(stopped.clone().map(|text| because(None, text)));
     let last = sensor.last_tick.as_ref().map(|tick| (tick, tick_words(tick)));
     if let Some((tick, text)) = &last {
         reasons.push(because(tick.decided_at, text.clone()));
@@ -46,9 +48,14 @@ pub fn why_sensor(facts: &SensorFacts) -> Why {
         reasons.push(because(lag.since, text));
     }
     let next = match sensor.next_at {
+        _ if sensor.waits.is_some() => sensor.waits.clone().unwrap_or_default(),
         Some(next) if next <= facts.now => "it is asked at the next look".to_owned(),
         Some(next) => format!("it is asked at {next} at the latest"),
         None => "no daemon has looked at it yet".to_owned(),
+    };
+    let on = match stopped.filter(|_| sensor.enabled) {
+        Some(stopped) => format!("It is on, but {stopped}. "),
+        None => String::new(),
     };
     let answer = match &last {
         _ if !sensor.enabled => {
@@ -61,7 +68,22 @@ pub fn why_sensor(facts: &SensorFacts) -> Why {
         }
         Some((_, text)) => format!("It is on: {text}; {next}."),
     };
-    Why { what: format!("sensor {}", sensor.name), answer, because: reasons }
+    let what = format!("sensor {}", sensor.name);
+    let answer = match on.as_str() {
+        "" => answer,
+        on => format!("{on}{}", answer.replacen("It is on: its", "Its", 1)),
+    };
+    Why { what, answer, because: reasons }
+}
+
+/// That the job of a sensor is off, and what switches it on; nothing when it is not.
+fn stopped_words(sensor: &SensorRow) -> Option<String> {
+    let job = sensor.stopped_by()?;
+    let word = shell_word(job);
+    Some(format!(
+        "its job {job} is switched off, so that no run of it is requested: `millstream job start \
+         {word}` switches it on"
+    ))
 }
 
 /// That `count` of what is called so wait.

@@ -191,10 +191,23 @@ pub struct SensorRow {
     pub enabled_default: bool,
     /// What somebody says against the file, by whom and since when.
     pub enabled_override: Option<SwitchWord>,
+    /// Whether the job of its `request` is switched off, so that no run of it is requested.
+    #[serde(default)]
+    pub job_off: bool,
+    /// Why nobody asks it though it is on: that no daemon lives.
+    #[serde(default)]
+    pub waits: Option<String>,
     /// When it ticks next.
     pub next_at: Option<Timestamp>,
     /// Its last tick.
     pub last_tick: Option<TickRow>,
+}
+
+impl SensorRow {
+    /// The job that it requests no run of, because that is switched off.
+    pub fn stopped_by(&self) -> Option<&str> {
+        self.target.as_deref().filter(|_| self.job_off)
+    }
 }
 
 /// What a sensor's tick would come to.

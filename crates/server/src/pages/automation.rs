@@ -2,7 +2,9 @@
 
 use askama::Template;
 use millstream_model::view::{JobRow, ScheduleRow, SensorRow};
-use millstream_model::{DimensionName, PartWanted, TenantId, TickPartitions, Timestamp};
+use millstream_model::{
+    DimensionName, PartWanted, TenantId, TickPartitions, Timestamp, shell_word,
+};
 
 use crate::format::{self, Moment};
 use crate::frame::Frame;
@@ -118,11 +120,7 @@ impl ScheduleLine {
 
     /// What the page says about the switch, beside its state.
     pub fn word(&self) -> &'static str {
-        match (self.job_off, self.decided) {
-            (true, Decided::File) => "job off",
-            (true, Decided::Override) => "by hand, job off",
-            (false, decided) => decided.word(),
-        }
+        self.decided.beside(self.job_off)
     }
 }
 
@@ -178,6 +176,23 @@ impl Decided {
             Self::Override => "by hand",
         }
     }
+
+    /// What a page says beside the state of what ticks: also whether its job is off.
+    pub(crate) fn beside(self, job_off: bool) -> &'static str {
+        match (job_off, self) {
+            (true, Self::File) => "job off",
+            (true, Self::Override) => "by hand, job off",
+            (false, decided) => decided.word(),
+        }
+    }
+}
+
+/// What switches the job on, where that is what keeps something from requesting its runs.
+pub(crate) fn switch_of_job(stopped_by: Option<&str>, tenant: &TenantId) -> Equivalent {
+    let Some(job) = stopped_by else { return Equivalent::new() };
+    let job = shell_word(job);
+    Equivalent::new()
+        .with("Switch its job on", format!("millstream job start {job} --tenant {tenant}"))
 }
 
 /// The page.

@@ -2,13 +2,13 @@
 
 use askama::Template;
 use millstream_model::view::{ScheduleRow, TickTest};
-use millstream_model::{TenantId, TickRow, Timestamp, shell_word};
+use millstream_model::{JobName, TickRow, Timestamp, shell_word};
 
 use crate::format::{self, Moment};
 use crate::frame::Frame;
 use crate::html::Html;
 use crate::link;
-use crate::pages::automation::{Decided, ScheduleLine, partitions_of};
+use crate::pages::automation::{Decided, ScheduleLine, partitions_of, switch_of_job};
 use crate::parts::{Badge, Equivalent, TickName, TickTable, with_word};
 
 /// Requests of a test that are shown.
@@ -83,7 +83,7 @@ pub fn schedule(page: SchedulePage) -> Html {
         facts: facts(row),
         test_action: link::schedule_test(tenant, &row.name),
         why: link::why(tenant, row.name.as_str()),
-        equivalent: switch_of_job(row, tenant)
+        equivalent: switch_of_job(row.stopped_by().map(JobName::as_str), tenant)
             .with("Start and stop it", command("start"))
             .with("Its next times", command("preview"))
             .with("Its ticks", command("ticks"))
@@ -93,14 +93,6 @@ pub fn schedule(page: SchedulePage) -> Html {
             }),
         frame: page.frame,
     })
-}
-
-/// What switches the job on, where that is what keeps it from running anything.
-fn switch_of_job(row: &ScheduleRow, tenant: &TenantId) -> Equivalent {
-    let Some(job) = row.stopped_by() else { return Equivalent::new() };
-    let job = shell_word(job.as_str());
-    Equivalent::new()
-        .with("Switch its job on", format!("millstream job start {job} --tenant {tenant}"))
 }
 
 fn verdict(row: &ScheduleRow, now: Timestamp) -> String {

@@ -8,7 +8,7 @@ use crate::format::{self, Moment};
 use crate::frame::Frame;
 use crate::html::Html;
 use crate::link;
-use crate::pages::automation::Decided;
+use crate::pages::automation::{Decided, switch_of_job};
 use crate::parts::{Badge, Equivalent, TickName, TickTable, why, with_word};
 
 /// Requests of a test that are shown.
@@ -66,6 +66,8 @@ pub struct SensorLine {
     pub badge: Badge,
     /// Who decided that.
     pub decided: Decided,
+    /// Whether its job is off, so that it requests no run of it.
+    pub job_off: bool,
     /// What it asks.
     pub asks: String,
     /// What it runs.
@@ -103,6 +105,7 @@ impl SensorLine {
             href: link::sensor(tenant, &row.name),
             badge: Badge::switch(row.enabled.into()),
             decided: if by_hand { Decided::Override } else { Decided::File },
+            job_off: row.job_off,
             asks: row.asks.clone(),
             target: row.target.clone().unwrap_or_else(|| "–".to_owned()),
             every: format!("every {}", row.every),
@@ -119,7 +122,7 @@ impl SensorLine {
 
     /// What the page says about the switch, beside its state.
     pub fn word(&self) -> &'static str {
-        self.decided.word()
+        self.decided.beside(self.job_off)
     }
 }
 
@@ -140,7 +143,7 @@ pub fn sensor(page: SensorPage) -> Html {
         facts: facts(row, &page.stand),
         test_action: link::sensor_test(tenant, &row.name),
         tick_action: row.enabled.then(|| link::sensor_tick(tenant, &row.name)),
-        equivalent: Equivalent::new()
+        equivalent: switch_of_job(row.stopped_by(), tenant)
             .with("Start and stop it", command("start"))
             .with("Its ticks", command("ticks"))
             .with("What a tick would do", command("test"))
@@ -161,9 +164,13 @@ fn verdict(row: &SensorRow, now: Timestamp) -> String {
         Some(at) if at > now => {
             format!("Asked every {}, next {}", row.every, format::relative(now, at))
         }
-        Some(_) => format!("Asked every {}, now", row.every),
-        None if row.enabled => format!("Asked every {}, as soon as a daemon runs", row.every),
-        None => format!("Would be asked every {}, but is off", row.every),
+        Some(_) if row.waits.is_none() => format!("Asked every {}, now", row.every),
+        _ if row.enabled => format!("Asked every {}, as soon as a daemon runs", row.every),
+        _ => format!("Would be asked every {}, but is off", row.every),
+    };
+    let what = match row.stopped_by() {
+        Some(job) => format!("{what}; its job {job} is off, so that no run of it is requested"),
+        None => what,
     };
     with_word(&what, row.enabled_override.as_ref(), row.enabled_default.into())
 }

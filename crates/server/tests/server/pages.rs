@@ -1,7 +1,9 @@
 //! What holds for every page.
 
 use millstream_control::Try;
-use millstream_model::view::{PartitionState, RunRow, ScheduleRow, SensorRow, StepRow};
+use millstream_model::view::{
+    PartitionState, RunRow, ScheduleRow, SensorRow, SensorStand, StepRow,
+};
 use millstream_model::{HumanDuration, LoopState, RunStatus, StepStatus, TickRow};
 use millstream_server::frame::{Section, Theme};
 use millstream_server::pages::assets::{badge, counts};
@@ -11,6 +13,7 @@ use millstream_server::pages::now::{NowPage, now, unresolved};
 use millstream_server::pages::queue::{QueuePage, queue};
 use millstream_server::pages::run::telling_step;
 use millstream_server::pages::runs::{RunFilter, RunsPage, runs};
+use millstream_server::pages::sensor::SensorPage;
 
 use crate::{gallery, samples, schedule_samples};
 
@@ -303,9 +306,32 @@ fn sensor(enabled: bool, last_tick: &TickRow) -> SensorRow {
         enabled,
         enabled_default: true,
         enabled_override: None,
+        job_off: false,
+        waits: None,
         next_at: None,
         last_tick: Some(last_tick.clone()),
     }
+}
+
+#[test]
+fn a_sensor_whose_job_is_off_says_so_on_its_page_and_what_switches_it_on() {
+    let fine = schedule_samples::ticks().remove(0);
+    let page = |job_off| {
+        let target = Some("load".to_owned());
+        let page = SensorPage {
+            frame: samples::frame(Section::Automation, Theme::Auto),
+            now: samples::now(),
+            sensor: SensorRow { target, job_off, ..sensor(true, &fine) },
+            stand: SensorStand { cursor: None, lag: None },
+            ticks: Vec::new(),
+            test: None,
+        };
+        millstream_server::pages::sensor::sensor(page).text().to_owned()
+    };
+    let way = "millstream job start load";
+    let off = page(true);
+    assert!(off.contains("its job load is off, so that no run of it is requested"), "{off}");
+    assert!(off.contains(way) && !page(false).contains(way), "{off}");
 }
 
 #[test]
