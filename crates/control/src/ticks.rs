@@ -12,8 +12,8 @@ use futures_util::StreamExt as _;
 use millstream_decide::queue::Limits;
 use millstream_decide::schedule::{DueTick, TickPolicy, TickVerdict, decide};
 use millstream_model::{
-    Event, JobName, LocationName, Manifest, ScheduleTarget, SkipReason, TenantId, TickKind,
-    TickRun, TickStatus, Timestamp,
+    ErrorCode, Event, JobName, LocationName, Manifest, RunId, ScheduleTarget, SkipReason, TenantId,
+    TickKind, TickRun, TickStatus, TickWarning, Timestamp,
 };
 use millstream_store::sources::{CursorMove, StoredSource, move_cursors};
 use millstream_store::ticks::{NewTick, forget};
@@ -35,6 +35,9 @@ const DUE_MAX: u32 = 10_000;
 /// Schedules whose ticks are stored in one batch, unless their runs are more than
 /// [`RUNS_AT_ONCE`].
 const SCHEDULES_AT_ONCE: usize = 500;
+
+/// Requests that were made before, or warnings, after which a tick names no more of them.
+const REPEATED_NAMED: usize = 10;
 
 /// Runs after which a batch is closed; the ticks of one schedule are never in two.
 const RUNS_AT_ONCE: usize = 500;
@@ -231,14 +234,19 @@ impl Control {
                 let (status, error) = (TickStatus::Failed, Some(error));
                 (NewTick { status, error, warnings, ..tick }, Vec::new())
             }
-            Asked::Runs(mut wishes, warnings) => {
+            Asked::Runs(mut wishes, mut warnings) => {
                 // Without a template the key names the tick, which was never decided before.
                 if schedule.def.run_key.is_some() {
-                    let keys: Vec<String> = wishes.iter().map(|it| it.run_key.clone()).collect();
+                    let keys: Vec<&str> = wishes.iter().map(|it| it.run_key.as_str()).collect();
                     let tenant = &schedule.tenant;
-                    let known = self.store.run_keys_known(tenant, &tick.source, &keys).await?;
+                    let known = self.store.runs_of_keys(tenant, &tick.source, &keys).await?;
                     wishes.retain(|wish| {
-                        !known.contains(&wish.run_key) && requested.insert(wish.run_key.clone())
+                        let run = known.get(&wish.run_key).copied();
+                        let is_new = run.is_none() && requested.insert(wish.run_key.clone());
+                        if !is_new && warnings.len() < REPEATED_NAMED {
+                            warnings.push(requested_before(wish, run));
+                        }
+                        is_new
                     });
                 }
                 if wishes.is_empty() {
@@ -425,4 +433,15 @@ fn grouped(settled: Vec<Settled>) -> Vec<Vec<Settled>> {
         }
     }
     groups
+}
+
+/// That a request was made before, with its key and the run that has it.
+fn requested_before(wish: &Wish, run: Option<RunId>) -> TickWarning {
+    let key = &wish.run_key;
+    let message = match run {
+        Some(run) => format!("deduplicated: key {key}, run {run}"),
+        None => format!("deduplicated: key {key}, requested at the same time"),
+    };
+    let partition = wish.request.partition.clone();
+    TickWarning { partition, code: ErrorCode::RunKeyKnown, message }
 }

@@ -154,12 +154,24 @@ async fn preview(
         output::json(&answer);
         return Ok(());
     }
+    if rows(&answer, "fires").is_empty() {
+        output::line(&never(&client.get(&address).await?, !from.is_empty()));
+        return Ok(());
+    }
     let table: Vec<Vec<String>> = rows(&answer, "fires")
         .iter()
         .map(|fire| vec![text(fire, "/at"), text(fire, "/local")])
         .collect();
     output::table(&["UTC", &text(&answer, "/timezone")], &table);
     Ok(())
+}
+
+/// Why a schedule has no next time; after one that was named, if one was.
+fn never(row: &Value, is_named: bool) -> String {
+    let when = if is_named { "after that time" } else { "again" };
+    let end = row.get("end").and_then(Value::as_str);
+    let why = end.map(|end| format!(": its `end` is {end}")).unwrap_or_default();
+    format!("It never ticks {when}{why}.")
 }
 
 async fn test(

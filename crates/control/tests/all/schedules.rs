@@ -446,6 +446,10 @@ async fn a_run_key_without_the_time_is_requested_once_a_day_whatever_the_ticks()
     world.go_to("2026-06-02T05:30").await;
     assert_eq!(world.runs("default").await.len(), 2);
     assert_eq!(world.reasons().await.len(), 7);
+    let last = world.ticks("default", "it").await.pop().unwrap();
+    let run = world.runs("default").await.into_iter().map(|run| run.run_id).max().unwrap();
+    let named = format!("deduplicated: key default_20260602, run {run}");
+    assert_eq!(last.warnings.iter().map(|it| &it.message).collect::<Vec<_>>(), [&named]);
 }
 
 #[tokio::test]
