@@ -15,10 +15,10 @@ use millstream_store::{Batch, StoreError, events, live, plans, runs};
 use crate::{Control, ControlError};
 
 /// Runs that one request may ask for.
-const REQUESTS_MAX: usize = 10_000;
+pub(crate) const REQUESTS_MAX: usize = 10_000;
 
-/// How many keys the message about an unknown partition names.
-const NEAR_MAX: u32 = 5;
+/// How many keys of the store are compared with an unknown one.
+const COMPARED_MAX: u32 = 1_000;
 
 /// A run that is in the queue now.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -147,7 +147,7 @@ impl Control {
             if choice.added.is_empty() {
                 let start: String = key.as_str().chars().take(3).collect();
                 let near =
-                    self.store.dynamic_partitions(owner, name, ("", &start), NEAR_MAX).await?;
+                    self.store.dynamic_partitions(owner, name, ("", &start), COMPARED_MAX).await?;
                 choice.near.extend(near);
             }
         }

@@ -3,7 +3,7 @@
 use millstream_model::{
     PartitionKey, PartitionsDef, PartitionsName, TenantId, Timestamp, did_you_mean,
 };
-use millstream_plan::{PlanError, parts_of, tenant_of};
+use millstream_plan::{PlanError, is_key_of, parts_of, tenant_of};
 use millstream_store::{Batch, partitions};
 
 use crate::catalog::Catalog;
@@ -156,8 +156,7 @@ impl Control {
         let stored = self.store.dynamic_partitions(tenant, name, (after, text), cap).await?;
         let mut keys: std::collections::BTreeSet<PartitionKey> = stored.into_iter().collect();
         for key in def.keys(self.now(), None, limit) {
-            let owner = tenant_of(manifest, name, &key).ok().flatten();
-            let ours = owner.is_none_or(|owner| owner == *tenant);
+            let ours = is_key_of(manifest, (tenant, name), &key);
             if ours && key.as_str() > after && key.as_str().contains(text) {
                 keys.insert(key);
             }

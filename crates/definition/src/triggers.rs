@@ -1,4 +1,5 @@
-//! What schedules and sensors say of the other things of their location: jobs, calendars, tenants.
+//! What schedules, sensors and keys of partitions say of the other things of their location: jobs,
+//! calendars, tenants.
 //!
 //! Called once the names of all files are known. What a schedule's selection and partitions mean
 //! is asked of the planner, by whoever loads the files.
@@ -6,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_model::{
-    CalendarName, Exclusion, JobName, JobShape, ScheduleCron, ScheduleDef, ScheduleTarget,
-    SensorDef, SensorQuestion, TenantId,
+    CalendarName, Exclusion, JobName, JobShape, PartitionsDef, ScheduleCron, ScheduleDef,
+    ScheduleTarget, SensorDef, SensorQuestion, TenantId,
 };
 
 use crate::draft::Names;
@@ -15,12 +16,17 @@ use crate::location::{Finding, Tried};
 use crate::references::meant;
 use crate::reporter::Reporter;
 
+/// The findings about undeclared tenants of the keys of one partitions definition.
+const TENANT_FINDINGS_MAX: usize = 3;
+
 /// Everything that schedules refer to.
 struct Known<'a> {
     jobs: BTreeMap<&'a str, &'a JobShape>,
     calendars: BTreeSet<&'a str>,
     tenants: BTreeSet<&'a str>,
     follows_tenants: bool,
+    /// Whether a file of which nothing is known may declare tenants.
+    is_unread: bool,
 }
 
 /// Reports each reference of a schedule that leads nowhere, and tenants' schedules that none
@@ -38,6 +44,7 @@ pub(crate) fn check(files: &[Tried<'_>], doubts: &Names, findings: &mut Vec<Find
         follows_tenants: schedules().any(|schedule| schedule.cron == ScheduleCron::OfTenant)
             || doubts.any("schedule")
             || files.iter().any(|file| file.draft.is_some_and(|it| it.is_unread)),
+        is_unread: files.iter().any(Tried::is_unknown),
     };
     for (index, file) in files.iter().enumerate() {
         let report = Reporter { index, file, doubts, findings };
@@ -49,6 +56,7 @@ pub(crate) fn check(files: &[Tried<'_>], doubts: &Names, findings: &mut Vec<Find
             about.sensor(sensor);
         }
         about.tenants();
+        about.keys();
     }
 }
 
@@ -161,5 +169,54 @@ impl About<'_, '_> {
         let help = "say what runs then: \
                     `schedules: { per_tenant: { cron: \"{{ tenant.schedule }}\", job: etl } }`";
         self.report.warning(&["tenant", id.as_str()], message, help.to_owned());
+    }
+
+    /// Warns of keys that name a tenant which no file declares: they are nobody's.
+    fn keys(&mut self) {
+        if self.known.is_unread {
+            return;
+        }
+        for (name, def) in &self.report.file.manifest.partitions {
+            let path = ["partitions", name.as_str()];
+            let mut named = BTreeMap::new();
+            count_tenants(def, &mut named);
+            let is_declared = |id: &str| {
+                if self.known.tenants.is_empty() {
+                    id == TenantId::default_tenant().as_str()
+                } else {
+                    self.known.tenants.contains(id)
+                }
+            };
+            named.retain(|id, _| !is_declared(id) && !self.report.doubts.has("tenant", id));
+            for (id, count) in named.into_iter().take(TENANT_FINDINGS_MAX) {
+                let keys = if count == 1 { "1 key" } else { &format!("{count} keys") };
+                let verb = if count == 1 { "names" } else { "name" };
+                let message = format!(
+                    "{keys} of the partitions `{name}` {verb} the tenant `{id}`, which no file \
+                     declares; no tenant has them"
+                );
+                let help = meant(&id, self.known.tenants.iter().copied());
+                self.report.warning(&path, message, help);
+            }
+        }
+    }
+}
+
+/// Adds to `named` how many keys of a definition, as its file has them, name which tenant.
+fn count_tenants(def: &PartitionsDef, named: &mut BTreeMap<String, usize>) {
+    match def {
+        PartitionsDef::Static { .. } | PartitionsDef::TimeWindow(_) => {}
+        PartitionsDef::Multi { dimensions } => {
+            for def in dimensions.values() {
+                count_tenants(def, named);
+            }
+        }
+        PartitionsDef::Dynamic(def) => {
+            let Some(dimension) = &def.tenant else { return };
+            let parts = def.keys.iter().filter_map(|key| def.parse_key(key).ok());
+            for tenant in parts.filter_map(|mut parts| parts.remove(dimension.as_str())) {
+                *named.entry(tenant).or_insert(0) += 1;
+            }
+        }
     }
 }

@@ -23,5 +23,5 @@ pub use assets::{check_made, code_version, plan_assets, plan_selection};
 pub use error::PlanError;
 pub use fitting::{Misfit, never_fits};
 pub use job::{plan_job, plan_question};
-pub use partition::{PartitionChoice, parts_of, tenant_of};
+pub use partition::{PartitionChoice, is_key_of, named_tenant, parts_of, tenant_of};
 pub use wanted::{WantedKeys, dimension_names, wanted_keys};

@@ -20,7 +20,8 @@ pub struct PartitionChoice {
     pub now: Timestamp,
     /// Those of the key's dynamic keys that have been added while the instance ran.
     pub added: BTreeSet<PartitionKey>,
-    /// Keys in the store that look like it, for the message when it does not exist.
+    /// Keys in the store, those that look like it among them, for the message when it does not
+    /// exist.
     pub near: Vec<PartitionKey>,
 }
 
@@ -39,14 +40,35 @@ pub fn tenant_of(
     partitions: &PartitionsName,
     key: &PartitionKey,
 ) -> Result<Option<TenantId>, PlanError> {
+    let named = named_tenant(manifest, partitions, key)?;
+    if let Some(tenant) = &named {
+        enabled_tenant(manifest, tenant)?;
+    }
+    Ok(named)
+}
+
+/// The tenant that `key` names, also one that is disabled or not declared; `None` when its
+/// definition names no tenant dimension.
+pub fn named_tenant(
+    manifest: &Manifest,
+    partitions: &PartitionsName,
+    key: &PartitionKey,
+) -> Result<Option<TenantId>, PlanError> {
     let Some(def) = manifest.partitions.get(partitions) else { return Ok(None) };
     let Some(dimension) = def.tenant_dimension() else { return Ok(None) };
     let parts = parts_of((partitions, def), key, Timestamp::from_micros(0))?;
     let Some(text) = parts.get(dimension.as_str()) else { return Ok(None) };
-    let tenant: TenantId =
-        text.parse().map_err(|_| PlanError::TenantUnknown { tenant: text.clone() })?;
-    enabled_tenant(manifest, &tenant)?;
-    Ok(Some(tenant))
+    text.parse().map(Some).map_err(|_| PlanError::TenantUnknown { tenant: text.clone() })
+}
+
+/// Whether `key` is a key of `tenant`: it names the tenant, or its definition names none.
+pub fn is_key_of(
+    manifest: &Manifest,
+    (tenant, partitions): (&TenantId, &PartitionsName),
+    key: &PartitionKey,
+) -> bool {
+    let named = named_tenant(manifest, partitions, key);
+    named.is_ok_and(|named| named.is_none_or(|named| named == *tenant))
 }
 
 /// The parts of `key` by dimension; the error shows how keys of the definition look at `now`.
@@ -88,8 +110,8 @@ pub(crate) fn check_choice(
         return Err(PlanError::PartitionOfOther { key, owner, tenant });
     }
     if !def.contains(&choice.key, choice.now, &choice.added) {
-        let mut near = def.near(&choice.key, choice.now);
-        near.extend(choice.near.iter().cloned());
+        let ours = |key: &PartitionKey| is_key_of(manifest, (tenant, name), key);
+        let near = def.near(&choice.key, choice.now, (&choice.near, &ours));
         let (key, partitions) = (choice.key.clone(), name.clone());
         let end = def.window_of(&key).map(|window| window.end);
         let ends = end.filter(|end| def.contains(&key, *end, &choice.added));

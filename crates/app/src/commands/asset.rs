@@ -1,5 +1,7 @@
 //! `millstream asset`: materialize, report, list and show.
 
+use std::collections::BTreeSet;
+
 use millstream_model::ErrorCode;
 use serde_json::{Map, Value, json};
 
@@ -51,7 +53,7 @@ pub(super) async fn run(
                 "partitions": partitions,
                 "all": all_partitions,
             });
-            let mut launched = Vec::new();
+            let (mut launched, mut left_out) = (Vec::new(), BTreeSet::new());
             // A partition is one tenant's, and no other has it.
             let told = |error| if partitions.is_empty() { or_all(error) } else { error };
             let wished = wished_tenants(client, global, &partitions, all_tenants).await;
@@ -59,6 +61,12 @@ pub(super) async fn run(
                 let path = format!("/{tenant}/api/v1/assets/materialize");
                 let answer = client.post(&path, &wish).await.map_err(told)?;
                 launched.extend(rows(&answer, "runs").iter().cloned());
+                left_out.extend(rows(&answer, "left_out").iter().map(|it| text(it, "/text")));
+            }
+            if !global.json {
+                for line in &left_out {
+                    output::note(line);
+                }
             }
             after_launch(client, global, &launched, no_wait).await
         }

@@ -224,3 +224,43 @@ fn r026_ten_thousand_keys_are_added_listed_in_pages_found_and_deleted() {
     let found = project.json(&[&list[..], &["--contains", "m0777"]].concat());
     assert_eq!(found.as_array().unwrap().len(), 9);
 }
+
+#[test]
+fn keys_of_a_tenant_that_takes_no_part_are_left_out_and_belong_to_nobody_else() {
+    let all = ["asset", "materialize", "metric_cache", "--all-partitions"];
+    let off = METRICS.replace("  ewr: {}", "  ewr: { enabled: false }");
+    let gone = METRICS.replace("  ewr: {}\n", "");
+    for (definitions, why) in [(off, "disabled"), (gone, "not declared")] {
+        let project = Project::with(&definitions);
+        for tenants in [&["--tenant", "jfk"][..], &["--all-tenants"]] {
+            let before = project.json(&["run", "list"]).as_array().unwrap().len();
+            let made = project.run(&[&all[..], tenants].concat());
+            assert_eq!(made.code, 0, "{made:?}");
+            let told = format!("2 keys of tenant ewr are left out: the tenant is {why}\n");
+            assert!(made.err.contains(&told), "{made:?}");
+            assert_eq!(made.out.matches("(tenant jfk)").count(), 2, "{made:?}");
+            let runs = project.json(&["run", "list"]);
+            assert_eq!(runs.as_array().unwrap().len(), before + 2, "{runs}");
+        }
+        let of_jfk = |command: &[&str]| project.run(&[command, &["--tenant", "jfk"]].concat()).out;
+        for command in [
+            &["partition", "list", "tenant_grain_metric"][..],
+            &["asset", "show", "metric_semantic_values"],
+            &["why", "metric_semantic_values"],
+        ] {
+            let told = of_jfk(command);
+            assert!(!told.contains("ewr") && !told.is_empty(), "{command:?}: {told}");
+        }
+    }
+}
+
+#[test]
+fn the_keys_near_an_unknown_one_are_those_of_its_tenant_also_added_ones_the_likest_first() {
+    let project = Project::with(METRICS);
+    let added = ["partition", "add", "tenant_grain_metric", "jfk::day::a", "jfk::day::flightz"];
+    assert_eq!(project.run(&added).code, 0);
+    let make = ["asset", "materialize", "metric_cache", "--partition", "jfk::day::fligtz"];
+    let refused = project.run(&make);
+    let near = "near it are `jfk::day::flightz`, `jfk::day::flights`, ";
+    assert!(refused.err.contains(near) && !refused.err.contains("ewr"), "{refused:?}");
+}

@@ -463,3 +463,22 @@ fn r182_libraries_count_before_other_files_however_those_are_called() {
     let found = check_new(&twice);
     assert_eq!(found.refused.iter().map(String::as_str).collect::<Vec<_>>(), ["0.yaml"]);
 }
+
+#[test]
+fn keys_of_a_tenant_that_no_file_declares_are_told_once_and_keep_no_file_from_being_used() {
+    let keys = "partitions:\n  site: {kind: dynamic, dimensions: [tenant, what], tenant: tenant, \
+                keys: ['jkf::a', 'jkf::b', 'jfk::a']}\n";
+    let found = check_new(&[("keys.yaml", keys), ("t.yaml", "tenants: {jfk: {}}")]);
+    let [told] = &found.diagnostics[..] else { panic!("{:#?}", found.diagnostics) };
+    assert_eq!((told.severity, told.code), (Severity::Warning, ErrorCode::DefinitionReference));
+    assert_eq!(
+        told.message,
+        "2 keys of the partitions `site` name the tenant `jkf`, which no file declares; no tenant \
+         has them"
+    );
+    assert_eq!(told.help.as_deref(), Some("did you mean `jfk`?"));
+    assert_eq!((told.place.file.as_str(), told.place.line), ("keys.yaml", 2));
+    assert_eq!(found.manifest.partitions.len(), 1);
+    let unread = check_new(&[("keys.yaml", keys), ("t.yaml", "tenants: {")]);
+    assert!(unread.diagnostics.iter().all(|it| it.place.file == "t.yaml"), "{unread:#?}");
+}

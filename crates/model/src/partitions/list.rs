@@ -15,6 +15,9 @@ const NEAR_LEAST: f64 = 0.6;
 /// Most keys that are compared with a wrong one.
 const COMPARED_MAX: usize = 10_000;
 
+/// Which keys are looked at.
+type KeyTest<'a> = &'a dyn Fn(&PartitionKey) -> bool;
+
 impl PartitionsDef {
     /// The next `limit` keys that exist at `now` after `after`, or the first ones: as written, in
     /// order of time, and with the last dimension changing fastest.
@@ -71,10 +74,18 @@ impl PartitionsDef {
         }
     }
 
-    /// Keys that exist at `now` and look like `key`, the likeliest first.
-    pub fn near(&self, key: &PartitionKey, now: Timestamp) -> Vec<PartitionKey> {
+    /// Keys that exist at `now`, are `ours` and look like `key`, the likeliest first; `added` are
+    /// dynamic keys that the definition itself does not have.
+    pub fn near(
+        &self,
+        key: &PartitionKey,
+        now: Timestamp,
+        (added, ours): (&[PartitionKey], KeyTest<'_>),
+    ) -> Vec<PartitionKey> {
         match self {
-            Self::Static { .. } | Self::Dynamic(_) => likely(key, self.declared_keys()),
+            Self::Static { .. } | Self::Dynamic(_) => {
+                likely(key, self.declared_keys().iter().chain(added), ours)
+            }
             Self::TimeWindow(def) => {
                 let Ok(windows) = def.windows() else { return Vec::new() };
                 // Of a window out of range the nearer end; of any other text the latest key.
@@ -85,7 +96,12 @@ impl PartitionsDef {
                 let window = first.filter(is_before).or_else(|| windows.last(now));
                 window.and_then(|window| windows.key_of(window)).into_iter().collect()
             }
-            Self::Multi { .. } => likely(key, &self.keys(now, None, COMPARED_MAX)),
+            Self::Multi { .. } => {
+                let mut near = likely(key, &self.keys(now, None, COMPARED_MAX), ours);
+                // These are keys of one dimension.
+                near.extend(added.iter().take(NEAR_MAX).cloned());
+                near
+            }
         }
     }
 
@@ -151,10 +167,15 @@ fn advance(places: &mut [usize], lists: &[Vec<PartitionKey>]) -> bool {
     false
 }
 
-/// The keys most like `key`.
-fn likely(key: &PartitionKey, keys: &[PartitionKey]) -> Vec<PartitionKey> {
+/// Those of `keys` that are `ours` and most like `key`.
+fn likely<'a>(
+    key: &PartitionKey,
+    keys: impl IntoIterator<Item = &'a PartitionKey>,
+    ours: KeyTest<'_>,
+) -> Vec<PartitionKey> {
     let mut ranked: Vec<(f64, &PartitionKey)> = keys
-        .iter()
+        .into_iter()
+        .filter(|key| ours(key))
         .take(COMPARED_MAX)
         .map(|other| (strsim::jaro_winkler(key.as_str(), other.as_str()), other))
         .filter(|(likeness, _)| *likeness >= NEAR_LEAST)

@@ -70,7 +70,7 @@ proptest! {
         for def in [tenant_grain_metric(), days_by_context(&["a::b"])] {
             let parsed = def.parse_key(&any).is_ok();
             prop_assert!(parsed || !def.contains(&any, now, &BTreeSet::from([any.clone()])));
-            def.near(&any, now);
+            def.near(&any, now, (&[], &|_| true));
         }
     }
 }
@@ -145,12 +145,12 @@ fn a_page_after_a_key_that_is_gone_is_empty() {
 fn r034_near_keys_are_the_likely_ones_or_the_nearer_end_of_time() {
     let now = time("2025-07-10T12:00:00Z");
     let grains = PartitionsDef::Static { keys: ["day", "week", "month"].map(key).into() };
-    assert_eq!(grains.near(&key("days"), now)[0], key("day"));
-    assert_eq!(texts(&grains.near(&key("bos"), now)), [""; 0]);
+    assert_eq!(grains.near(&key("days"), now, (&[], &|_| true))[0], key("day"));
+    assert_eq!(texts(&grains.near(&key("bos"), now, (&[], &|_| true))), [""; 0]);
     let days = PartitionsDef::TimeWindow(windows_since(Cadence::Daily, "2025-07-01", "UTC"));
-    assert_eq!(texts(&days.near(&key("2020-01-01"), now)), ["2025-07-01"]);
-    assert_eq!(texts(&days.near(&key("2030-01-01"), now)), ["2025-07-09"]);
-    assert_eq!(texts(&days.near(&key("yesterday"), now)), ["2025-07-09"]);
+    assert_eq!(texts(&days.near(&key("2020-01-01"), now, (&[], &|_| true))), ["2025-07-01"]);
+    assert_eq!(texts(&days.near(&key("2030-01-01"), now, (&[], &|_| true))), ["2025-07-09"]);
+    assert_eq!(texts(&days.near(&key("yesterday"), now, (&[], &|_| true))), ["2025-07-09"]);
 }
 
 #[test]

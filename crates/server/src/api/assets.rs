@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use millstream_control::{AssetReport, Launched, MaterializeRequest, NeverMade, last_try_words};
+use millstream_control::{
+    AssetReport, Launched, LeftOut, MaterializeRequest, NeverMade, last_try_words,
+};
 use millstream_model::view::{AssetRow, MaterializationRow, PartitionRow};
 use millstream_model::{AssetKey, MetadataValue, PartitionKey};
 use serde::{Deserialize, Serialize};
@@ -70,6 +72,8 @@ pub(crate) struct MaterializeBody {
 #[derive(Debug, Serialize)]
 pub(crate) struct MaterializeAnswer {
     runs: Vec<Launched>,
+    /// Of every partition, those whose tenants take no part.
+    left_out: Vec<LeftOut>,
 }
 
 /// Queues a run for each wanted partition of the selection.
@@ -85,7 +89,12 @@ pub(crate) async fn materialize(
     let MaterializeBody { select, partitions, all: all_partitions } = body;
     let wish = MaterializeRequest { select, partitions, all_partitions };
     let runs = state.control.materialize(&request, &wish).await?;
-    Ok((StatusCode::CREATED, Json(MaterializeAnswer { runs })))
+    let mut left_out = Vec::new();
+    if all_partitions {
+        left_out = state.control.left_out(&request.tenant, &wish.select).await?;
+        left_out.retain(|it| visitor.caller.role_in(&it.tenant).is_some());
+    }
+    Ok((StatusCode::CREATED, Json(MaterializeAnswer { runs, left_out })))
 }
 
 /// What is said of an asset that was made elsewhere.
