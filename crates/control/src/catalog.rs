@@ -162,7 +162,7 @@ impl Catalog {
                 all.entry(id.clone()).or_insert_with(|| tenant.clone());
             }
         }
-        all.into_iter().map(|(id, tenant)| TenantRow { id, tenant }).collect()
+        all.into_iter().map(|(id, tenant)| TenantRow { id, tenant, declared: true }).collect()
     }
 
     /// The ids of every declared tenant.

@@ -46,6 +46,7 @@ mod sensor_wishes;
 mod sensors;
 mod sources;
 mod switches;
+mod tenants;
 mod tick_runs;
 mod ticks;
 mod token;
@@ -74,6 +75,7 @@ pub use millstream_decide::sensor::{
 pub use millstream_decide::why::{Because, Tries, Try, Why, last_try_words, tries_words};
 pub use millstream_model::ClaimedRun;
 pub use millstream_plan::changes::{Change, ChangeKind, Changes, FieldChange, Retimed, Stale};
+pub use millstream_plan::choices;
 pub use millstream_store::dead_letters::DeadLetterFilter;
 pub use millstream_store::definitions::{StoredFile, StoredLocation};
 pub use millstream_store::deliveries::WaitingDelivery;

@@ -12,6 +12,9 @@ use crate::{Control, ControlError};
 /// Keys that one request may add or remove.
 const KEYS_MAX: usize = 10_000;
 
+/// Keys of which is said why they were not removed.
+const TOLD_MAX: usize = 20;
+
 /// What is done to each key.
 type Change = fn(&mut Batch, &TenantId, &PartitionsName, &PartitionKey, Timestamp);
 
@@ -37,6 +40,36 @@ impl Control {
         keys: &[PartitionKey],
     ) -> Result<Vec<PartitionKey>, ControlError> {
         self.change_partitions(tenant, name, keys, partitions::remove).await
+    }
+
+    /// Why each of `keys`, of which none can be removed, is there still or never was, in words.
+    pub async fn why_not_removed(
+        &self,
+        tenant: &TenantId,
+        name: &PartitionsName,
+        keys: &[PartitionKey],
+    ) -> Result<Vec<String>, ControlError> {
+        let catalog = self.catalog().await?;
+        let Some(manifest) = catalog.for_partitions(name) else { return Ok(Vec::new()) };
+        let Some(def) = manifest.partitions.get(name) else { return Ok(Vec::new()) };
+        let files = self.live_files(&manifest.location).await?;
+        let file = files.iter().find(|(_, file)| file.partitions.contains_key(name));
+        let file = file.map_or("its file", |(version, _)| version.name.as_str());
+        let mut words = Vec::with_capacity(keys.len());
+        for key in keys.iter().take(TOLD_MAX) {
+            if def.declared_keys().contains(key) {
+                words.push(format!("`{key}` stands in {file}, under the `keys` of `{name}`"));
+                continue;
+            }
+            let choice = self.choice(manifest, tenant, Some(key)).await?;
+            let added = choice.map(|choice| choice.near).unwrap_or_default();
+            let ours = |key: &PartitionKey| is_key_of(manifest, (tenant, name), key);
+            let near = def.near(key, self.now(), (&added, &ours));
+            let (key, partitions) = (key.clone(), name.clone());
+            let unknown = PlanError::PartitionUnknown { key, partitions, near, ends: None };
+            words.push(unknown.to_string());
+        }
+        Ok(words)
     }
 
     /// The tenant that `key` names in the definition `name`, or in whichever; `None` where none has

@@ -317,6 +317,8 @@ pub struct TenantRow {
     /// What definitions say of it.
     #[serde(flatten)]
     pub tenant: TenantDef,
+    /// Whether a definition file declares it; one that none does any more has history alone.
+    pub declared: bool,
 }
 
 /// An event with its place in the log.

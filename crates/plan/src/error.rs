@@ -5,7 +5,7 @@ use std::fmt;
 use millstream_model::partitions::PartitionKeyError;
 use millstream_model::{
     AssetKey, ErrorCode, IoName, JobName, PartitionKey, PartitionsName, StepKey, TenantId,
-    Timestamp,
+    Timestamp, nearest,
 };
 
 use crate::selection::SelectionError;
@@ -210,6 +210,14 @@ impl PlanError {
             Self::StepName { .. } => ErrorCode::DefinitionValue,
         }
     }
+}
+
+/// The end of a message about a `name` that does not exist, of those that are `known`: which one
+/// may be meant, and which there are.
+pub fn choices(name: &str, known: &[impl fmt::Display]) -> String {
+    let known: Vec<String> = known.iter().map(ToString::to_string).collect();
+    let near = nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
+    Choices(near.as_ref(), &known).to_string()
 }
 
 /// The end of a message about a name that does not exist.

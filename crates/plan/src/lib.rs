@@ -20,7 +20,7 @@ pub mod selection;
 mod wanted;
 
 pub use assets::{check_made, code_version, plan_assets, plan_selection};
-pub use error::PlanError;
+pub use error::{PlanError, choices};
 pub use fitting::{Misfit, never_fits};
 pub use job::{plan_job, plan_question};
 pub use partition::{PartitionChoice, is_key_of, named_tenant, parts_of, tenant_of};

@@ -11,12 +11,12 @@ use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use millstream_control::{ControlError, Delivery, Posted, RunRight};
+use millstream_control::{ControlError, Delivery, Posted, RunRight, choices};
 use millstream_model::{Caller, ErrorCode, Role, TenantId};
 
 use crate::guard;
 use crate::problem::Problem;
-use crate::routes::{Access, Route};
+use crate::routes::{Access, Route, Verb};
 use crate::state::ServerState;
 
 /// What the layer of one route knows.
@@ -109,7 +109,8 @@ async fn check(gate: &Gate, parts: &mut Parts) -> Result<(), Problem> {
     let visitor = match gate.route.access {
         Access::Public => Visitor { caller, tenant: None },
         Access::Tenant(needed) => {
-            let tenant = tenant(&gate.state, &caller, parts).await?;
+            let reads = gate.route.method == Verb::Get;
+            let tenant = tenant(&gate.state, &caller, (parts, reads)).await?;
             reach(caller.role_in(&tenant), needed, &format!("tenant {tenant}"))?;
             Visitor { caller, tenant: Some(tenant) }
         }
@@ -129,20 +130,45 @@ async fn check(gate: &Gate, parts: &mut Parts) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The tenant that the path names, if it exists for the caller.
+/// The tenant that the path names, if it exists for the caller; one that is no longer declared
+/// does where the route only `reads`.
 async fn tenant(
     state: &ServerState,
     caller: &Caller,
-    parts: &mut Parts,
+    (parts, reads): (&mut Parts, bool),
 ) -> Result<TenantId, Problem> {
     let text = path_segment(state, parts, "tenant").await?;
-    let unknown = || ControlError::TenantUnknown { tenant: text.clone() };
-    let id: TenantId = text.parse().map_err(|_| unknown())?;
-    if caller.role_in(&id).is_none() {
-        return Err(unknown().into());
+    let id: TenantId = match text.parse() {
+        Ok(id) if caller.role_in(&id).is_some() => id,
+        Ok(_) | Err(_) => return Err(unknown_tenant(state, caller, &text).await),
+    };
+    match state.control.known_tenant(&id).await {
+        Ok(()) => return Ok(id),
+        Err(ControlError::TenantUnknown { .. }) => {}
+        Err(error) => return Err(error.into()),
     }
-    state.control.known_tenant(&id).await?;
-    Ok(id)
+    if !state.control.has_history(&id).await? {
+        return Err(unknown_tenant(state, caller, &text).await);
+    }
+    if reads {
+        return Ok(id);
+    }
+    let message = format!(
+        "Unknown tenant: {id}; no file declares it any more: its history can be read, and nothing \
+         is started for it"
+    );
+    Err(Problem::new(ErrorCode::TenantUnknown, message))
+}
+
+/// That there is no tenant `text`, with those that the caller sees.
+pub(crate) async fn unknown_tenant(state: &ServerState, caller: &Caller, text: &str) -> Problem {
+    let known = match state.control.catalog().await {
+        Ok(catalog) => catalog.tenant_ids(),
+        Err(error) => return ControlError::from(error).into(),
+    };
+    let seen: Vec<TenantId> = known.into_iter().filter(|id| caller.role_in(id).is_some()).collect();
+    let ways = if seen.is_empty() { String::new() } else { choices(text, &seen) };
+    Problem::new(ErrorCode::TenantUnknown, format!("Unknown tenant: {text}{ways}"))
 }
 
 async fn path_segment(

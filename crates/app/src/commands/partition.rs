@@ -35,6 +35,14 @@ pub(super) async fn run(
             let path = change_path(client, global, &name, &keys).await?;
             let answer = client.delete(&path, &json!({ "keys": keys })).await?;
             say(global, &answer, keys.len(), "deleted");
+            if !global.json {
+                for line in rows(&answer, "unchanged").iter().filter_map(Value::as_str) {
+                    output::note(line);
+                }
+            }
+            if rows(&answer, "keys").is_empty() {
+                return Err(AppError::Failed);
+            }
         }
     }
     Ok(())

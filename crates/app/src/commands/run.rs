@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::answer::{rows, text};
 use super::dead_letter::retry_run;
 use super::outcome::{print_outcome, short, why};
-use super::tenants::listed_tenants;
+use super::tenants::{listed_tenants, searched_tenants};
 use crate::cli::{Global, RunCommand};
 use crate::client::{Client, Method, encoded};
 use crate::clock::SystemClock;
@@ -59,7 +59,7 @@ pub(super) async fn find(
     run: &str,
 ) -> Result<(String, Value), AppError> {
     let mut refusal = None;
-    for tenant in listed_tenants(client, global).await? {
+    for tenant in searched_tenants(client, global).await? {
         match client.get(&format!("/{tenant}/api/v1/runs/{}", encoded(run))).await {
             Ok(found) => return Ok((tenant, found)),
             Err(error) if error.is_unknown() => refusal = Some(error),

@@ -23,10 +23,15 @@ pub(super) async fn run(
     let table: Vec<Vec<String>> = tenants
         .iter()
         .map(|tenant| {
-            let enabled = tenant.get("enabled").and_then(Value::as_bool).unwrap_or(true);
+            let is = |name: &str| tenant.get(name).and_then(Value::as_bool).unwrap_or(true);
+            let state = match (is("declared"), is("enabled")) {
+                (false, _) => "not declared",
+                (true, true) => "on",
+                (true, false) => "off",
+            };
             vec![
                 text(tenant, "/id"),
-                if enabled { "on".to_owned() } else { "off".to_owned() },
+                state.to_owned(),
                 text(tenant, "/name"),
                 text(tenant, "/schema_name"),
                 text(tenant, "/schedule"),

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::answer::rows;
+use super::answer::{rows, text};
 use crate::cli::Global;
 use crate::client::Client;
 use crate::error::AppError;
@@ -16,6 +16,19 @@ pub(super) async fn tenants(client: &Client) -> Result<Vec<String>, AppError> {
         .filter(enabled)
         .filter_map(|row| row.get("id").and_then(Value::as_str).map(str::to_owned))
         .collect())
+}
+
+/// The tenants in which a run may be found: the one that is named, or all, also those that take no
+/// part any more.
+pub(super) async fn searched_tenants(
+    client: &Client,
+    global: &Global,
+) -> Result<Vec<String>, AppError> {
+    if let Some(tenant) = &global.tenant {
+        return Ok(vec![tenant.clone()]);
+    }
+    let answer = client.get("/api/v1/tenants").await?;
+    Ok(rows(&answer, "tenants").iter().map(|row| text(row, "/id")).collect())
 }
 
 /// The tenant that a command is about: the one that is named, or the only one there is.

@@ -99,7 +99,8 @@ fn a_refused_tenant_is_told_with_the_way_to_take_all_where_there_is_one() {
     let way = "; `--all-tenants` takes every enabled one";
     for (tenant, refusal) in [
         (None, "name one with `--tenant`: ewr, jfk"),
-        (Some("bos"), "Unknown tenant: bos"),
+        (Some("bos"), "Unknown tenant: bos; there are `ewr`, `jfk`, `lga`"),
+        (Some("jkf"), "Unknown tenant: jkf; did you mean `jfk`? There are `ewr`, `jfk`, `lga`"),
         (Some("lga"), "tenant `lga` is disabled; set `enabled: true` where it is declared"),
     ] {
         let named = tenant.map_or_else(Vec::new, |id| vec!["--tenant", id]);
@@ -122,7 +123,9 @@ fn a_key_that_is_none_and_a_name_that_is_near_another_are_told_as_that() {
         assert!(refused.code == 1 && refused.err.starts_with(wanted), "{refused:?}");
     }
     let near = project.run(&["partition", "list", "dya"]);
-    assert!(near.err.contains("called dya (did you mean day?)"), "{near:?}");
+    assert!(near.err.contains("called `dya`; did you mean `day`? There are `day`"), "{near:?}");
+    let none = project.run(&["partition", "list", "nope"]);
+    assert!(none.err.contains("called `nope`; there are `day`, `site`"), "{none:?}");
     let added = project.json(&["partition", "add", "site", "bos", "x y"]);
     assert_eq!(added["keys"], json!(["bos", "x y"]));
 }
@@ -226,6 +229,25 @@ fn r026_ten_thousand_keys_are_added_listed_in_pages_found_and_deleted() {
 }
 
 #[test]
+fn keys_that_cannot_be_deleted_are_told_with_the_reason_and_deleting_none_is_a_failure() {
+    let project = Project::with(METRICS);
+    let delete = ["partition", "delete", "tenant_grain_metric"];
+    let of_file = project.run(&[&delete[..], &["jfk::day::flights"]].concat());
+    assert_eq!((of_file.code, of_file.out.as_str()), (1, "0 deleted, 1 unchanged\n"));
+    let place = "`jfk::day::flights` stands in main.yaml, under the `keys` of \
+                 `tenant_grain_metric`\n";
+    assert!(of_file.err.contains(place), "{of_file:?}");
+    let never = project.run(&[&delete[..], &["jfk::day::flight"]].concat());
+    let near = "there is no partition `jfk::day::flight` in `tenant_grain_metric`; near it are \
+                `jfk::day::flights`, `jfk::day::delay`; ";
+    assert!(never.code == 1 && never.err.contains(near), "{never:?}");
+    assert_eq!(project.run(&["partition", "add", delete[2], "jfk::day::x"]).code, 0);
+    let one = project.run(&[&delete[..], &["jfk::day::x", "jfk::day::y"]].concat());
+    assert_eq!((one.code, one.out.as_str()), (0, "1 deleted, 1 unchanged\n"), "{one:?}");
+    assert!(one.err.contains("there is no partition `jfk::day::y`"), "{one:?}");
+}
+
+#[test]
 fn keys_of_a_tenant_that_takes_no_part_are_left_out_and_belong_to_nobody_else() {
     let all = ["asset", "materialize", "metric_cache", "--all-partitions"];
     let off = METRICS.replace("  ewr: {}", "  ewr: { enabled: false }");
@@ -263,4 +285,27 @@ fn the_keys_near_an_unknown_one_are_those_of_its_tenant_also_added_ones_the_like
     let refused = project.run(&make);
     let near = "near it are `jfk::day::flightz`, `jfk::day::flights`, ";
     assert!(refused.err.contains(near) && !refused.err.contains("ewr"), "{refused:?}");
+}
+
+#[test]
+fn history_of_a_tenant_that_is_no_longer_declared_is_read_and_nothing_is_started_for_it() {
+    let job = "jobs: { j: { nodes: [{ id: a, type: noop }] } }\n";
+    let project = Project::with(job);
+    let run = project.json(&["job", "launch", "j"])["run_id"].as_str().unwrap().to_owned();
+    project.write("dags/main.yaml", &format!("{job}tenants: {{ t1: {{}}, t2: {{}} }}\n"));
+    let shown = project.json(&["run", "show", &run]);
+    assert_eq!((&shown["tenant"], &shown["status"]), (&json!("default"), &json!("SUCCESS")));
+    let listed = project.json(&["run", "list", "--tenant", "default"]);
+    assert_eq!(listed[0]["run_id"], json!(run), "{listed}");
+    assert!(project.run(&["tenant", "list"]).out.contains("default  not declared"));
+    let refused = project.run(&["job", "launch", "j", "--tenant", "default"]);
+    let told = "Unknown tenant: default; no file declares it any more: its history can be read, \
+                and nothing is started for it";
+    assert!(refused.code == 1 && refused.err.contains(told), "{refused:?}");
+
+    let t1 = project.json(&["job", "launch", "j", "--tenant", "t1"])["run_id"].clone();
+    project.write("dags/main.yaml", &format!("{job}tenants: {{ t2: {{}} }}\n"));
+    let shown = project.json(&["run", "show", t1.as_str().unwrap(), "--tenant", "t1"]);
+    assert_eq!(shown["tenant"], json!("t1"), "{shown}");
+    assert_eq!(project.run(&["run", "list", "--tenant", "t3"]).code, 1);
 }

@@ -1,16 +1,14 @@
 //! Partition keys: listing them, adding and removing dynamic ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Json;
 use axum::extract::State;
-use millstream_control::ControlError;
-use millstream_model::{
-    ErrorCode, PartitionKey, PartitionsDef, PartitionsName, TenantId, did_you_mean,
-};
+use millstream_control::{ControlError, choices};
+use millstream_model::{ErrorCode, PartitionKey, PartitionsDef, PartitionsName, TenantId};
 use serde::{Deserialize, Serialize};
 
-use crate::access::Visitor;
+use crate::access::{Visitor, unknown_tenant};
 use crate::body::Body;
 use crate::input::{Params, Segments, partition_key, partitions_name};
 use crate::problem::Problem;
@@ -66,10 +64,10 @@ pub(crate) async fn list(
     let name = partitions_name(&path.name)?;
     let catalog = state.control.catalog().await.map_err(ControlError::from)?;
     let ours = catalog.manifests().filter(|one| one.tenants.contains_key(tenant));
-    let known: Vec<&PartitionsName> = ours.flat_map(|it| it.partitions.keys()).collect();
-    if !known.contains(&&name) {
-        let near = did_you_mean(name.as_str(), known.iter().map(|name| name.as_str()));
-        let message = format!("tenant {tenant} has no partitions called {name}{near}");
+    let known: Vec<PartitionsName> = ours.flat_map(|it| it.partitions.keys().cloned()).collect();
+    if !known.contains(&name) {
+        let ways = choices(name.as_str(), &known);
+        let message = format!("tenant {tenant} has no partitions called `{name}`{ways}");
         return Err(Problem::new(ErrorCode::PartitionUnknown, message));
     }
     let limit = query.limit.unwrap_or(LIMIT).min(LIMIT_MAX);
@@ -104,16 +102,27 @@ pub(crate) async fn add(
     Ok(Json(KeysAnswer { keys }))
 }
 
-/// Removes keys; answers with those that were there.
+/// The keys that were removed, and why others were not.
+#[derive(Debug, Serialize)]
+pub(crate) struct RemovedAnswer {
+    keys: Vec<PartitionKey>,
+    unchanged: Vec<String>,
+}
+
+/// Removes keys; answers with those that were there, and says why of the others.
 pub(crate) async fn remove(
     State(state): State<ServerState>,
     visitor: Visitor,
     Segments(path): Segments<PartitionsPath>,
     Body(body): Body<KeysBody>,
-) -> Result<Json<KeysAnswer>, Problem> {
+) -> Result<Json<RemovedAnswer>, Problem> {
     let name = partitions_name(&path.name)?;
-    let keys = state.control.remove_partitions(visitor.tenant()?, &name, &body.keys()?).await?;
-    Ok(Json(KeysAnswer { keys }))
+    let (tenant, mut asked) = (visitor.tenant()?, body.keys()?);
+    let keys = state.control.remove_partitions(tenant, &name, &asked).await?;
+    let removed: BTreeSet<&PartitionKey> = keys.iter().collect();
+    asked.retain(|key| !removed.contains(key));
+    let unchanged = state.control.why_not_removed(tenant, &name, &asked).await?;
+    Ok(Json(RemovedAnswer { keys, unchanged }))
 }
 
 /// Whose key is asked for.
@@ -138,6 +147,11 @@ pub(crate) async fn owner(
 ) -> Result<Json<OwnerAnswer>, Problem> {
     let sees = |tenant: &TenantId| visitor.caller.role_in(tenant).is_some();
     let (key, name) = (partition_key(&query.key)?, query.partitions.as_ref());
-    let tenant = state.control.owner_of_partition(&key, name, sees).await?;
-    Ok(Json(OwnerAnswer { tenant }))
+    match state.control.owner_of_partition(&key, name, sees).await {
+        Ok(tenant) => Ok(Json(OwnerAnswer { tenant })),
+        Err(ControlError::TenantUnknown { tenant }) => {
+            Err(unknown_tenant(&state, &visitor.caller, &tenant).await)
+        }
+        Err(error) => Err(error.into()),
+    }
 }

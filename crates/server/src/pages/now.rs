@@ -21,6 +21,8 @@ pub struct NowPage {
     pub frame: Frame,
     /// The time of the answer.
     pub now: Timestamp,
+    /// Why nothing is started for the tenant, in words, where it takes no part.
+    pub idle: Option<&'static str>,
     /// The runs that failed and were not made good, newest first.
     pub attention: Vec<RunRow>,
     /// The newest runs, newest first.
@@ -222,8 +224,9 @@ fn verdict(page: &NowPage, attention: usize) -> Verdict {
     };
     let running = count(&[RunStatus::Started, RunStatus::Starting, RunStatus::Canceling]);
     let queued = count(&[RunStatus::Queued]);
-    let mut parts = Vec::new();
+    let mut parts: Vec<String> = page.idle.map(str::to_owned).into_iter().collect();
     match attention {
+        0 if page.idle.is_some() => {}
         0 => parts.push("Nothing needs attention".to_owned()),
         1 => parts.push("1 needs attention".to_owned()),
         many => parts.push(format!("{many} need attention")),
@@ -240,7 +243,11 @@ fn verdict(page: &NowPage, attention: usize) -> Verdict {
         parts.push(format!("{built} of {all} built"));
     }
     Verdict {
-        glyph: if attention == 0 { Glyph::Ok } else { Glyph::Failed },
+        glyph: match attention {
+            0 if page.idle.is_some() => Glyph::Paused,
+            0 => Glyph::Ok,
+            _ => Glyph::Failed,
+        },
         text: parts.join(" · "),
     }
 }

@@ -58,7 +58,11 @@ fn line(row: &TenantRow) -> TenantLine {
         id: row.id.to_string(),
         href: link::now(&row.id),
         badge: Badge::switch(tenant.enabled.into()),
-        name: tenant.name.clone().unwrap_or_default(),
+        name: if row.declared {
+            tenant.name.clone().unwrap_or_default()
+        } else {
+            "no longer declared".to_owned()
+        },
         place: bucket.cloned().collect::<Vec<_>>().join("/"),
         database: tenant.database_url.clone().or(tenant.schema_name.clone()).unwrap_or_default(),
         schedule: tenant.schedule.clone().unwrap_or_default(),

@@ -57,6 +57,7 @@ pub(crate) async fn now(
     let page = NowPage {
         frame,
         now: state.control.now(),
+        idle: state.control.idle_words(visit.tenant).await?,
         attention,
         runs,
         jobs: state.control.job_rows(visit.tenant).await?,
@@ -335,8 +336,7 @@ pub(crate) async fn tenants(
 ) -> Result<Html, Problem> {
     let visit = Visit::new(&state, &visitor, (&uri, &headers))?;
     let frame = visit.frame(Section::System, "definitions".to_owned()).await?;
-    let catalog = state.control.catalog().await.map_err(ControlError::from)?;
-    let rows = catalog.tenants().into_iter();
+    let rows = state.control.tenant_rows().await?.into_iter();
     let seen = rows.filter(|row| visitor.caller.role_in(&row.id).is_some());
     Ok(pages::tenants::tenants(TenantsPage { frame, tenants: seen.map(masked).collect() }))
 }

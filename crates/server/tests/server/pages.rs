@@ -378,3 +378,14 @@ fn what_ticks_and_failed_at_its_last_tick_needs_attention_while_it_is_on() {
     let off = page(schedules(&fine), vec![sensor(false, &failed)]);
     assert!(off.text().contains("Nothing needs attention"), "{}", off.text());
 }
+
+#[test]
+fn the_first_page_says_of_a_tenant_that_takes_no_part_that_it_is_off() {
+    let idle = Some("This tenant is off: nothing is started for it");
+    let all = gallery::now_page(Theme::Dark);
+    let (attention, files, schedules) = (Vec::new(), Vec::new(), Vec::new());
+    let html = now(NowPage { idle, attention, files, schedules, ..all });
+    let text = html.text();
+    assert!(text.contains("This tenant is off: nothing is started for it"), "{text}");
+    assert!(!text.contains("Nothing needs attention"), "{text}");
+}

@@ -457,6 +457,7 @@ pub(crate) fn files() -> Vec<FileRow> {
 pub(crate) fn tenants() -> Vec<TenantRow> {
     let row = |id: &str, name: &str| TenantRow {
         id: id.parse().unwrap(),
+        declared: true,
         tenant: TenantDef {
             name: Some(name.to_owned()),
             database_url: Some("postgres://app:***@db.internal/flights".to_owned()),
