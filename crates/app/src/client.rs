@@ -73,15 +73,6 @@ pub(crate) async fn address_of(settings: &Settings) -> Option<String> {
     info.get("address").and_then(Value::as_str).map(str::to_owned)
 }
 
-/// What a command needs of the instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Errand {
-    /// Answers alone.
-    Asks,
-    /// Runs that it launches and waits for.
-    Runs,
-}
-
 /// What came back.
 struct Answer {
     status: u16,
@@ -92,9 +83,9 @@ struct Answer {
 
 impl Client {
     /// The way to the instance that `global` names: its URL, the server of its folder, or this
-    /// process, which then does the work itself; runs are begun there only for `errand`.
-    pub(crate) async fn connect(global: &Global, errand: Errand) -> Result<Self, AppError> {
-        Self::connect_with(global, |settings| settings.runs = errand == Errand::Runs).await
+    /// process, which then does the work itself; runs are begun there once it is told to.
+    pub(crate) async fn connect(global: &Global) -> Result<Self, AppError> {
+        Self::connect_with(global, |settings| settings.runs = false).await
     }
 
     async fn connect_with(
@@ -160,6 +151,14 @@ impl Client {
     /// Whether the work is done in this process, so that it ends with the command.
     pub(crate) fn is_here(&self) -> bool {
         matches!(self, Self::Here(_))
+    }
+
+    /// Runs that wait are begun from now on where the work is done in this process: the command
+    /// waits for some that it has launched.
+    pub(crate) fn begin_runs(&self) {
+        if let Self::Here(served) = self {
+            served.begin_runs();
+        }
     }
 
     /// Ends what this process has started.

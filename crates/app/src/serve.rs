@@ -123,6 +123,11 @@ impl Served {
         self.router.clone()
     }
 
+    /// Starts runs that wait, from now on, where none were started so far.
+    pub(crate) fn begin_runs(&self) {
+        self.daemon.begin_runs();
+    }
+
     /// The database, for what is measured beside the server.
     pub(crate) fn store(&self) -> &Store {
         self.instance.control.store()

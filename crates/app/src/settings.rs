@@ -41,7 +41,7 @@ pub(crate) struct Settings {
     pub(crate) scan_interval: Duration,
     /// Whether it is scanned at all.
     pub(crate) scans: bool,
-    /// Whether runs that wait are started.
+    /// Whether runs that wait are started from the beginning.
     pub(crate) runs: bool,
     /// The Postgres database, or the embedded one when absent.
     pub(crate) database_url: Option<String>,

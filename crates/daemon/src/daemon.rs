@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use crate::answers::Answers;
 use crate::files::Root;
 use crate::lost::lost_pass;
-use crate::passes::{Launch, claim, hand_back, launch_claimed, schedule_pass};
+use crate::passes::{Launch, claim, hand_back, launch_claimed, queue_once_wanted, schedule_pass};
 use crate::pulse::Pulses;
 use crate::rollback::rollback;
 use crate::scan::{SETTLE, ScanReport, scan};
@@ -41,8 +41,9 @@ pub struct Settings {
     pub scans: bool,
     /// Whether schedules tick, and the daemon is listed: not where it is there for one command.
     pub ticks: bool,
-    /// Whether runs that wait are started: not where a daemon is there for one command that waits
-    /// for none, because their workers would end with it.
+    /// Whether runs that wait are started from the beginning: where a daemon is there for one
+    /// command they are not, or only once it is told that the command waits for runs of its own,
+    /// because their workers end with it.
     pub runs: bool,
 }
 
@@ -73,9 +74,13 @@ pub struct Daemon {
 /// A daemon that runs.
 pub struct DaemonHandle {
     stop: watch::Sender<bool>,
+    begin: watch::Sender<bool>,
     loops: JoinSet<()>,
-    scanned: watch::Receiver<bool>,
+    scanned: Flag,
 }
+
+/// What is raised once.
+pub(crate) type Flag = watch::Receiver<bool>;
 
 /// How often a root that is not there is looked for.
 const ROOT_LOOK: Duration = Duration::from_secs(1);
@@ -103,6 +108,11 @@ impl DaemonHandle {
     /// Whether the definitions have been scanned once: the server is not ready before.
     pub fn scanned(&self) -> watch::Receiver<bool> {
         self.scanned.clone()
+    }
+
+    /// Starts runs that wait, from now on, where none were started so far.
+    pub fn begin_runs(&self) {
+        self.begin.send_replace(true);
     }
 
     /// Ends the loops between two passes, and waits until they have ended.
@@ -157,10 +167,8 @@ impl Daemon {
         let (name, time_to_live) = (&daemon.settings.name, daemon.settings.patience.time_to_live);
         let pulses = daemon.pulses.clone();
         loops.spawn(pulses.tell(name.clone(), time_to_live / 3, stopped.clone()));
-        if daemon.settings.runs {
-            daemon.control.begin_runs();
-            loops.spawn(Arc::clone(&daemon).queue_loop(stopped.clone()));
-        }
+        let (begin, wanted) = watch::channel(daemon.settings.runs);
+        loops.spawn(queue_once_wanted(Arc::clone(&daemon), wanted, stopped.clone()));
         loops.spawn(Arc::clone(&daemon).lost_loop(stopped.clone()));
         if daemon.settings.ticks {
             loops.spawn(Arc::clone(&daemon).schedule_loop(stopped.clone()));
@@ -177,7 +185,7 @@ impl Daemon {
         }
         loops.spawn(Arc::clone(&daemon).sweep_loop(FIRST_LOOK, stopped.clone()));
         loops.spawn(daemon.scan_loop(stopped, scanned_sender));
-        DaemonHandle { stop, loops, scanned }
+        DaemonHandle { stop, begin, loops, scanned }
     }
 
     /// The loops that are started are heard of from now on, each within two times-to-live: they
@@ -198,7 +206,7 @@ impl Daemon {
         }
     }
 
-    async fn queue_loop(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+    pub(crate) async fn queue_loop(self: Arc<Self>, mut stop: Flag) {
         let mut changes = self.control.store().daemon_changes();
         let mut rounds = self.pulses.rounds();
         let mut watch = QueueWatch::default();
@@ -263,7 +271,7 @@ impl Daemon {
     }
 
     /// Launches the worker of a claimed run, or hands the run back when the daemon ends before.
-    async fn launch(self: Arc<Self>, run: ClaimedRun, mut stop: watch::Receiver<bool>) -> Launch {
+    async fn launch(self: Arc<Self>, run: ClaimedRun, mut stop: Flag) -> Launch {
         let ends = async { _ = stop.wait_for(|stop| *stop).await };
         tokio::select! {
             biased;
@@ -275,7 +283,7 @@ impl Daemon {
         }
     }
 
-    async fn lost_loop(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+    async fn lost_loop(self: Arc<Self>, mut stop: Flag) {
         let mut changes = self.control.store().changes();
         let mut rounds = self.pulses.rounds();
         let mut watch = LostWatch::default();
@@ -303,7 +311,7 @@ impl Daemon {
     }
 
     /// Wakes when a schedule is due, when something changed, and often enough to keep the lease.
-    async fn schedule_loop(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+    async fn schedule_loop(self: Arc<Self>, mut stop: Flag) {
         let mut changes = self.control.store().daemon_changes();
         let mut rounds = self.pulses.rounds();
         let mut watch = TickWatch::default();
@@ -336,11 +344,7 @@ impl Daemon {
         }
     }
 
-    async fn scan_loop(
-        self: Arc<Self>,
-        mut stop: watch::Receiver<bool>,
-        scanned: watch::Sender<bool>,
-    ) {
+    async fn scan_loop(self: Arc<Self>, mut stop: Flag, scanned: watch::Sender<bool>) {
         if !self.settings.scans {
             scanned.send_replace(true);
             return;
@@ -381,7 +385,7 @@ impl Daemon {
         scan(&self.control, &self.location.name, &mut root, deletions).await
     }
 
-    async fn publish_loop(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+    async fn publish_loop(self: Arc<Self>, mut stop: Flag) {
         let mut changes = self.control.store().changes();
         let mut rounds = self.pulses.rounds();
         let mut watch = PublishWatch::default();
@@ -408,7 +412,7 @@ impl Daemon {
         }
     }
 
-    async fn request_loop(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+    async fn request_loop(self: Arc<Self>, mut stop: Flag) {
         let mut changes = self.control.store().daemon_changes();
         let mut rounds = self.pulses.rounds();
         let mut answers = Answers::default();

@@ -1,5 +1,6 @@
 //! One pass of each loop: call the use case, carry out what it decided.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -9,7 +10,8 @@ use millstream_control::{
 use millstream_launch::RunLauncher;
 use millstream_model::chain;
 
-use crate::Settings;
+use crate::daemon::Flag;
+use crate::{Daemon, Settings};
 
 /// Why a run is handed back.
 const STOPPED: &str = "the server was stopped";
@@ -24,6 +26,19 @@ pub struct QueuePass {
     pub launched: usize,
     /// Launches that failed.
     pub failed: usize,
+}
+
+/// Makes passes over the queue from when runs are to be started, if that is before the end.
+pub(crate) async fn queue_once_wanted(daemon: Arc<Daemon>, mut wanted: Flag, mut stop: Flag) {
+    let begins = tokio::select! {
+        biased;
+        _ = stop.wait_for(|stop| *stop) => false,
+        wanted = wanted.wait_for(|wanted| *wanted) => wanted.is_ok(),
+    };
+    if begins {
+        daemon.control.begin_runs();
+        daemon.queue_loop(stop).await;
+    }
 }
 
 /// One pass over the queue; what it claims is launched all at once.

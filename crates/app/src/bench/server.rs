@@ -9,7 +9,7 @@ use tokio::process::{Child, Command};
 
 use super::bed::broken;
 use crate::cli::Global;
-use crate::client::{Client, Errand};
+use crate::client::Client;
 use crate::error::AppError;
 
 /// How long a server may take to be ready, or to end.
@@ -74,7 +74,7 @@ async fn ready(child: &mut Child) -> Result<Client, AppError> {
         }
     };
     let global = Global { dir: ".".into(), url: Some(url), tenant: None, json: false };
-    let client = Client::connect(&global, Errand::Asks).await?;
+    let client = Client::connect(&global).await?;
     while client.get("/ready").await.is_err() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

@@ -9,18 +9,12 @@ use super::answer::{rows, text};
 use super::job::after_launch;
 use super::tenants::{listed_tenants, one_tenant, tenants};
 use crate::cli::{AssetCommand, Global};
-use crate::client::{Client, Errand, encoded};
+use crate::client::{Client, encoded};
 use crate::error::AppError;
 use crate::output;
 
 /// Partitions that `asset show` prints one by one.
 const PARTITIONS_SHOWN: usize = 40;
-
-/// What `command` needs of the instance.
-pub(super) fn errand(command: &AssetCommand) -> Errand {
-    let waits = matches!(command, AssetCommand::Materialize { no_wait: false, .. });
-    if waits { Errand::Runs } else { Errand::Asks }
-}
 
 pub(super) async fn run(
     client: &Client,

@@ -8,7 +8,7 @@ use super::{
     run as run_command, schedule, schema, sensor, tenant, why, worker,
 };
 use crate::cli::{BenchCommand, Cli, Command, DaemonCommand, Global, QueueCommand};
-use crate::client::{Client, Errand};
+use crate::client::Client;
 use crate::error::AppError;
 use crate::settings::Settings;
 use crate::{bench, crash, output, serve};
@@ -27,8 +27,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), AppError> {
         Command::Schema { kind } => schema::run(kind.as_deref()),
         Command::Worker => worker::run(&global).await,
         Command::Job(command) => {
-            let errand = job::errand(&command);
-            with_client_for(&global, errand, async |c| job::run(c, &global, command).await).await
+            with_client(&global, async |c| job::run(c, &global, command).await).await
         }
         Command::Schedule(command) => {
             with_client(&global, async |c| schedule::run(c, &global, command).await).await
@@ -37,8 +36,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), AppError> {
             with_client(&global, async |c| sensor::run(c, &global, command).await).await
         }
         Command::Asset(command) => {
-            let errand = asset::errand(&command);
-            with_client_for(&global, errand, async |c| asset::run(c, &global, command).await).await
+            with_client(&global, async |c| asset::run(c, &global, command).await).await
         }
         Command::Partition(command) => {
             with_client(&global, async |c| partition::run(c, &global, command).await).await
@@ -75,15 +73,7 @@ pub(super) async fn with_client(
     global: &Global,
     work: impl AsyncFnOnce(&Client) -> Result<(), AppError>,
 ) -> Result<(), AppError> {
-    with_client_for(global, Errand::Asks, work).await
-}
-
-async fn with_client_for(
-    global: &Global,
-    errand: Errand,
-    work: impl AsyncFnOnce(&Client) -> Result<(), AppError>,
-) -> Result<(), AppError> {
-    let client = Client::connect(global, errand).await?;
+    let client = Client::connect(global).await?;
     let outcome = work(&client).await;
     client.close().await;
     outcome

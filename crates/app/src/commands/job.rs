@@ -8,15 +8,9 @@ use super::tenants::{listed_tenants, one_tenant};
 use super::ticking::due;
 use super::wait::{Awaited, until_over};
 use crate::cli::{Global, JobCommand, Named};
-use crate::client::{Client, Errand, encoded};
+use crate::client::{Client, encoded};
 use crate::error::AppError;
 use crate::output;
-
-/// What `command` needs of the instance.
-pub(super) fn errand(command: &JobCommand) -> Errand {
-    let waits = matches!(command, JobCommand::Launch { no_wait: false, .. });
-    if waits { Errand::Runs } else { Errand::Asks }
-}
 
 pub(super) async fn run(
     client: &Client,
@@ -84,6 +78,7 @@ pub(super) async fn after_launch(
         }
         return Ok(());
     }
+    client.begin_runs();
     let awaited: Vec<Awaited> = launched
         .iter()
         .map(|run| Awaited { tenant: text(run, "/tenant"), run: text(run, "/run_id") })

@@ -192,6 +192,13 @@ fn a_command_that_waits_for_no_run_begins_none_and_one_that_does_ends_what_it_ha
     for _ in 0..3 {
         assert_eq!(project.json(&["run", "list"])[0]["status"], "QUEUED");
     }
+    // One that is refused waits for none either.
+    for refused in [["job", "launch", "nope"], ["asset", "materialize", "nope"]] {
+        let said = project.run(&refused);
+        assert_ne!(said.code, 0, "{said:?}");
+        assert!(!said.err.contains("that this command has begun"), "{said:?}");
+        assert_eq!(project.json(&["run", "list"])[0]["status"], "QUEUED");
+    }
     assert!(!project.path("begun").exists());
     assert_eq!(project.json(&["job", "launch", "good"])["status"], "SUCCESS");
     assert_eq!(project.json(&["run", "show", run])["status"], "SUCCESS");
