@@ -6,7 +6,7 @@ use askama::Template;
 use millstream_model::view::{
     AssetRow, FileRow, FileState, JobRow, PartitionState, RunRow, ScheduleRow, SensorRow,
 };
-use millstream_model::{RunStatus, TenantId, TickRow, TickStatus, Timestamp};
+use millstream_model::{RunStatus, Severity, TenantId, TickRow, TickStatus, Timestamp};
 
 use crate::format::{self, Moment};
 use crate::frame::Frame;
@@ -203,7 +203,9 @@ fn file_attention(tenant: &TenantId, file: &FileRow) -> Option<Attention> {
         FileState::Live | FileState::Deleted => return None,
         FileState::Stale => "the file cannot be seen; its last version stays live".to_owned(),
         FileState::LastGood | FileState::Broken => {
-            let first = file.diagnostics.first();
+            let mut found = file.diagnostics.iter();
+            // Warnings keep no file from being live.
+            let first = found.find(|it| it.severity == Severity::Error);
             first.map_or_else(String::new, |found| format!("{}: {}", found.place, found.message))
         }
     };

@@ -4,7 +4,9 @@ use millstream_control::Try;
 use millstream_model::view::{
     PartitionState, RunRow, ScheduleRow, SensorRow, SensorStand, StepRow,
 };
-use millstream_model::{HumanDuration, LoopState, RunStatus, StepStatus, TickRow};
+use millstream_model::{
+    Diagnostic, HumanDuration, LoopState, RunStatus, Severity, StepStatus, TickRow,
+};
 use millstream_server::frame::{Section, Theme};
 use millstream_server::pages::assets::{badge, counts};
 use millstream_server::pages::definitions::{DefinitionsPage, definitions};
@@ -332,6 +334,23 @@ fn a_sensor_whose_job_is_off_says_so_on_its_page_and_what_switches_it_on() {
     let off = page(true);
     assert!(off.contains("its job load is off, so that no run of it is requested"), "{off}");
     assert!(off.contains(way) && !page(false).contains(way), "{off}");
+}
+
+#[test]
+fn of_a_broken_file_the_first_page_names_what_keeps_it_from_being_live() {
+    let mut page = gallery::now_page(Theme::Dark);
+    let file = page.files.iter_mut().find(|file| file.state.is_broken()).unwrap();
+    let warning = Diagnostic {
+        severity: Severity::Warning,
+        message: "the project has no file `nothere.sh`".to_owned(),
+        ..file.diagnostics[0].clone()
+    };
+    let error = "Unknown key".to_owned();
+    file.diagnostics[0].message.clone_from(&error);
+    file.diagnostics.insert(0, warning);
+    let html = now(page);
+    let text = html.text();
+    assert!(text.contains(&error) && !text.contains("nothere.sh"), "{text}");
 }
 
 #[test]
