@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use millstream_decide::schedule::Timing;
 use millstream_model::{
-    ErrorCode, JobShape, Manifest, PartitionsName, ScheduleDef, ScheduleTarget, TenantId, TickKind,
-    TickPartitions, TickSource, date_format, nearest,
+    ErrorCode, JobShape, Manifest, PartitionsDef, PartitionsName, ScheduleDef, ScheduleTarget,
+    TenantId, TickKind, TickPartitions, TickSource, date_format, nearest,
 };
 use millstream_plan::selection::select;
-use millstream_plan::{PlanError, dimension_names, never_fits};
+use millstream_plan::{PlanError, never_fits};
 
 use crate::{Control, DefinitionProblem};
 
@@ -128,8 +128,8 @@ impl Control {
                 return needed(message, help);
             }
             (Some(by), Some(wanted)) => {
-                let known = manifest.partitions.get(by).map(dimension_names).unwrap_or_default();
                 let def = manifest.partitions.get(by);
+                let known = def.map(PartitionsDef::part_names).unwrap_or_default();
                 if let Some(misfit) = def.and_then(|def| never_fits((by, def), wanted)) {
                     return needed(misfit.message, &misfit.help);
                 }

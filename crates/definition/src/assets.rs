@@ -15,6 +15,7 @@ use crate::partitions;
 use crate::queue;
 use crate::reader::Reader;
 use crate::steps;
+use crate::template;
 use crate::timing;
 use crate::tree::Value;
 
@@ -134,6 +135,17 @@ fn note_places(key: &AssetKey, entry: &Field<'_>, fields: &Fields<'_>, reader: &
     for name in ["partitions", "io", "step", "pool"] {
         if let Some(field) = fields.get(name) {
             reader.places.note(&["asset", &key, name], field.node.spot);
+        }
+    }
+    if let Some(step) = fields.get("step") {
+        let mut read = BTreeMap::new();
+        step.node.for_each_text(&mut |spot, text| {
+            for field in template::partition_fields_in(text) {
+                read.entry(field).or_insert(spot);
+            }
+        });
+        for (field, spot) in read {
+            reader.places.note(&["asset", &key, "step", "partition", &field], spot);
         }
     }
     if let Some(Value::List(items)) = fields.get("deps").map(|field| &field.node.value) {

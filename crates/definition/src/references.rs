@@ -4,17 +4,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_model::{
-    AssetDef, AssetKey, ErrorCode, HandlerDef, IoName, JobShape, LoadMode, LoadStep,
+    AssetDef, AssetKey, ErrorCode, HandlerDef, IoName, JobShape, LoadMode, LoadStep, PartitionsDef,
     PartitionsName, PoolDef, PoolUse, ResourceDef, ResourceName, SensorDef, SensorQuestion,
     Severity, StepConfig, TableIo, nearest,
 };
 
 use crate::circles;
 use crate::draft::Names;
+use crate::finding::listed_words;
 use crate::location::{Finding, Tried};
 use crate::partitions::CADENCES;
 use crate::reporter::Reporter;
 use crate::sensors::step_of;
+use crate::template::partition_fields_in;
 use crate::triggers;
 
 /// The names that a wrong one is compared with to find the one that was meant.
@@ -50,7 +52,7 @@ pub(crate) fn check(files: &[Tried<'_>], doubts: &Names) -> Vec<Finding> {
 struct Known<'a> {
     assets: BTreeMap<&'a AssetKey, &'a AssetDef>,
     asset_names: Vec<String>,
-    partitions: BTreeSet<&'a str>,
+    partitions: BTreeMap<&'a str, &'a PartitionsDef>,
     resources: BTreeMap<&'a str, &'a ResourceDef>,
     io: BTreeSet<&'a str>,
     pools: BTreeMap<&'a str, &'a PoolDef>,
@@ -71,8 +73,8 @@ impl<'a> Known<'a> {
             assets: all_assets().map(|asset| (&asset.key, asset)).collect(),
             asset_names: all_assets().take(COMPARED_MAX).map(|a| a.key.to_string()).collect(),
             partitions: manifests()
-                .flat_map(|manifest| manifest.partitions.keys())
-                .map(PartitionsName::as_str)
+                .flat_map(|manifest| &manifest.partitions)
+                .map(|(name, def)| (name.as_str(), def))
                 .collect(),
             resources: manifests()
                 .flat_map(|manifest| &manifest.resources)
@@ -124,14 +126,14 @@ impl<'a> About<'_, 'a> {
         }
         self.mapping(asset, &key);
         if let Some(name) = &asset.partitions
-            && !self.known.partitions.contains(name.as_str())
+            && !self.known.partitions.contains_key(name.as_str())
         {
             let message =
                 format!("Asset `{key}` names the partitions `{name}`, which no file declares");
             let help = if CADENCES.contains(&name.as_str()) {
                 format!("write its start too: `partitions: {{kind: {name}, start: 2025-01-01}}`")
             } else {
-                meant(name.as_str(), self.known.partitions.iter().copied())
+                meant(name.as_str(), self.known.partitions.keys().copied())
             };
             let thing = ("partitions", name.as_str());
             self.report.missing(thing, &["asset", &key, "partitions"], message, help);
@@ -161,13 +163,42 @@ impl<'a> About<'_, 'a> {
             if let StepConfig::Load(load) = step {
                 self.load(load, asset, &path);
             }
+            self.partition_fields(step, asset);
+        }
+    }
+
+    /// Reports the fields of its partition that the step reads and that no key of it has.
+    fn partition_fields(&mut self, step: &StepConfig, asset: &AssetDef) {
+        let Some(name) = asset.partitions.as_ref().map(PartitionsName::as_str) else { return };
+        let Some(def) = self.known.partitions.get(name) else { return };
+        // A handler has its config as it is written.
+        if matches!(step, StepConfig::Local(_)) || self.report.doubts.has("partitions", name) {
+            return;
+        }
+        let key = asset.key.to_string();
+        let mut known = def.part_names();
+        known.push("key".to_owned());
+        for field in partition_fields_of(step).iter().filter(|field| !known.contains(field)) {
+            let message = format!(
+                "The template names `partition.{field}`, which the partitions of asset `{key}` do \
+                 not have"
+            );
+            let near = nearest(field, known.iter().map(String::as_str));
+            let near = near.map(|near| format!("did you mean `partition.{near}`?"));
+            let fields = known.iter().map(|field| format!("`partition.{field}`"));
+            let help = near.unwrap_or_else(|| {
+                format!("there is {}", listed_words(&fields.collect::<Vec<_>>()))
+            });
+            let kind = (ErrorCode::DefinitionTemplate, Severity::Error);
+            let path = ["asset", &key, "step", "partition", field];
+            self.report.tell(kind, &path, message, help);
         }
     }
 
     /// Reports what the asset reads of which no partition follows from its own: no run of it can be
     /// planned.
     fn mapping(&mut self, asset: &AssetDef, key: &str) {
-        let is_known = |by: &PartitionsName| self.known.partitions.contains(by.as_str());
+        let is_known = |by: &PartitionsName| self.known.partitions.contains_key(by.as_str());
         let doubts = self.report.doubts;
         if asset.step.is_none()
             || doubts.has("asset", key)
@@ -244,11 +275,11 @@ impl<'a> About<'_, 'a> {
             self.step(step, &path, &who);
         }
         if let SensorQuestion::PartitionSync(sync) = &sensor.question
-            && !self.known.partitions.contains(sync.partitions.as_str())
+            && !self.known.partitions.contains_key(sync.partitions.as_str())
         {
             let message =
                 format!("{who} names the partitions `{}`, which no file declares", sync.partitions);
-            let help = meant(sync.partitions.as_str(), self.known.partitions.iter().copied());
+            let help = meant(sync.partitions.as_str(), self.known.partitions.keys().copied());
             let thing = ("partitions", sync.partitions.as_str());
             self.report.missing(thing, &["sensor", name, "partitions"], message, help);
         }
@@ -418,6 +449,31 @@ impl<'a> About<'_, 'a> {
             self.report.tell(kind, &path, message, help);
         }
     }
+}
+
+/// The fields of its partition that the templates of `step` cannot do without.
+fn partition_fields_of(step: &StepConfig) -> BTreeSet<String> {
+    fn collect(json: &serde_json::Value, fields: &mut BTreeSet<String>) {
+        match json {
+            serde_json::Value::String(text) => fields.extend(partition_fields_in(text)),
+            serde_json::Value::Array(items) => {
+                for item in items {
+                    collect(item, fields);
+                }
+            }
+            serde_json::Value::Object(entries) => {
+                for value in entries.values() {
+                    collect(value, fields);
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut fields = BTreeSet::new();
+    if let Ok(json) = serde_json::to_value(step) {
+        collect(&json, &mut fields);
+    }
+    fields
 }
 
 /// A way out for a name that no file declares.

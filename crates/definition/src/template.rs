@@ -90,18 +90,45 @@ fn listed(names: &[&str]) -> String {
 /// The steps whose results the template `text` cannot do without, sorted. What has a default, is
 /// asked whether it is there, or stands in a branch, can be missing.
 pub(crate) fn upstream_in(text: &str) -> Vec<String> {
-    if !text.contains("upstream.") || !is_template(text) || too_complex(text) {
+    needed_in(text, "upstream.")
+}
+
+/// The fields of its partition that the template `text` cannot do without, sorted.
+pub(crate) fn partition_fields_in(text: &str) -> Vec<String> {
+    needed_in(text, "partition.")
+}
+
+/// What the template `text` needs of the name that `path` begins with, sorted.
+fn needed_in(text: &str, path: &str) -> Vec<String> {
+    if !text.contains(path) || !is_template(text) || too_complex(text) {
         return Vec::new();
     }
-    if ["{%", "default", "d(", "defined", " if "].iter().any(|word| text.contains(word)) {
+    let can_be_missing = |tag: &str| {
+        ["{%", "default", "d(", "defined", " if "].iter().any(|word| tag.contains(word))
+    };
+    if tags_in(text).any(can_be_missing) {
         return Vec::new();
     }
     let environment = Environment::empty();
     let Ok(template) = environment.template_from_str(text) else { return Vec::new() };
     let paths = template.undeclared_variables(true);
-    let step = |path: &String| path.strip_prefix("upstream.")?.split('.').next().map(str::to_owned);
-    let steps: BTreeSet<String> = paths.iter().filter_map(step).collect();
-    steps.into_iter().collect()
+    let field = |it: &String| it.strip_prefix(path)?.split('.').next().map(str::to_owned);
+    let fields: BTreeSet<String> = paths.iter().filter_map(field).collect();
+    fields.into_iter().collect()
+}
+
+/// The `{{ … }}` and `{% … %}` of `text`.
+fn tags_in(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let start = ["{{", "{%"].iter().filter_map(|open| rest.find(open)).min()?;
+        let (_, tag) = rest.split_at(start);
+        let end = if tag.starts_with("{%") { *b"%}" } else { *b"}}" };
+        // Where it ends within a letter, it does not end.
+        let (tag, after) = tag.split_at_checked(tag_length(tag.as_bytes(), end))?;
+        rest = after;
+        Some(tag)
+    })
 }
 
 /// The names that the template `text` looks up, sorted; none after reporting that it is invalid.

@@ -24,4 +24,4 @@ pub use error::{PlanError, choices};
 pub use fitting::{Misfit, never_fits};
 pub use job::{plan_job, plan_question};
 pub use partition::{PartitionChoice, is_key_of, named_tenant, parts_of, tenant_of};
-pub use wanted::{WantedKeys, dimension_names, wanted_keys};
+pub use wanted::{WantedKeys, wanted_keys};

@@ -46,20 +46,6 @@ pub fn wanted_keys(
     WantedKeys { keys: keys.into_iter().collect(), broken }
 }
 
-/// The names by which parts of a key of `def` are called.
-pub fn dimension_names(def: &PartitionsDef) -> Vec<String> {
-    match def {
-        PartitionsDef::Static { .. } | PartitionsDef::TimeWindow(_) => Vec::new(),
-        PartitionsDef::Dynamic(dynamic) => {
-            dynamic.dimensions.iter().map(ToString::to_string).collect()
-        }
-        PartitionsDef::Multi { dimensions } => dimensions
-            .iter()
-            .flat_map(|(name, def)| std::iter::once(name.to_string()).chain(dimension_names(def)))
-            .collect(),
-    }
-}
-
 /// Most keys that one tick looks at.
 const KEYS_MAX: usize = 1_000_000;
 
@@ -177,6 +163,6 @@ mod tests {
         assert_eq!(keys(&TickPartitions::Latest), both);
         assert_eq!(keys(&matching("date", PartWanted::Latest)), both);
         assert_eq!(keys(&TickPartitions::All).len(), 8);
-        assert_eq!(dimension_names(&def), ["date", "shop"]);
+        assert_eq!(def.part_names(), ["date", "shop"]);
     }
 }

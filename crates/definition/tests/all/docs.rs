@@ -1,5 +1,7 @@
 //! The reference pages: their examples load and fit together.
 
+use millstream_model::ErrorCode;
+
 use crate::location::check_new;
 
 const PAGE: &str = include_str!("../../../../docs/reference/definition-files.md");
@@ -7,6 +9,7 @@ const SENSORS: &str = include_str!("../../../../docs/reference/sensors.md");
 const SCHEDULES: &str = include_str!("../../../../docs/reference/schedules.md");
 const IO: &str = include_str!("../../../../docs/reference/io-managers.md");
 const HTTP: &str = include_str!("../../../../docs/reference/http-steps.md");
+const TEMPLATE: &str = include_str!("../../../../docs/errors/definition-template.md");
 const FAILURES: &str = include_str!("../../../../docs/concepts/failures.md");
 
 /// The fenced blocks of `yaml` and `json`, named by their place on the page.
@@ -71,4 +74,12 @@ fn the_example_of_the_page_on_sensors_loads() {
     let examples = examples(SENSORS);
     let [(name, text)] = examples.as_slice() else { panic!("{examples:?}") };
     assert_eq!(check_new(&[(name.as_str(), text.as_str())]).diagnostics, []);
+}
+
+#[test]
+fn the_example_of_the_page_on_templates_that_are_refused_is_refused() {
+    let examples = examples(TEMPLATE);
+    let [(name, text)] = examples.as_slice() else { panic!("{examples:?}") };
+    let found = check_new(&[(name.as_str(), text.as_str())]).diagnostics;
+    assert!(found.iter().any(|it| it.code == ErrorCode::DefinitionTemplate), "{found:#?}");
 }

@@ -482,3 +482,52 @@ fn keys_of_a_tenant_that_no_file_declares_are_told_once_and_keep_no_file_from_be
     let unread = check_new(&[("keys.yaml", keys), ("t.yaml", "tenants: {")]);
     assert!(unread.diagnostics.iter().all(|it| it.place.file == "t.yaml"), "{unread:#?}");
 }
+
+const DIVIDED: &str = r#"
+partitions:
+  day_and_site:
+    kind: multi
+    dimensions:
+      day: { kind: daily, start: 2025-01-01 }
+      site: { kind: static, keys: [jfk] }
+  metric: { kind: dynamic, dimensions: [tenant, grain] }
+"#;
+
+#[test]
+fn a_template_names_no_field_that_the_partitions_do_not_have() {
+    let asset = |partitions: &str, step: &str| {
+        let text = format!("assets:\n  a:\n    partitions: {partitions}\n    step: {step}\n");
+        check_new(&[("divided.yaml", DIVIDED), ("a.yaml", &text)]).diagnostics
+    };
+    let command = |text: &str| format!("{{kind: command, command: \"echo '{text}'\"}}");
+    let daily = "{kind: daily, start: 2025-01-01}";
+    for (partitions, field, help) in [
+        ("day_and_site", "siet", "did you mean `partition.site`?"),
+        ("metric", "grian", "did you mean `partition.grain`?"),
+        (daily, "grian", "there is `partition.key`"),
+        ("day_and_site", "sight", "there is `partition.day`, `partition.site` and `partition.key`"),
+    ] {
+        let found = asset(partitions, &command(&format!("{{{{ partition.{field} }}}}")));
+        let [one] = found.as_slice() else { panic!("{field}: {found:#?}") };
+        assert_eq!((one.code, one.severity), (ErrorCode::DefinitionTemplate, Severity::Error));
+        assert!(one.message.contains(&format!("`partition.{field}`")), "{one:?}");
+        assert_eq!(one.help.as_deref(), Some(help));
+        assert_eq!((one.place.line, one.place.file.as_str()), (4, "a.yaml"), "the text: {one:?}");
+        assert!(one.place.column > 20, "the text: {one:?}");
+    }
+    for (partitions, text) in [
+        ("day_and_site", "{{ partition }} {{ partition.key }} {{ partition.day }}"),
+        ("metric", "{{ partition.grain }} {{ partition.tenant }}"),
+        (daily, "{{ partition.grain | default(1) }} {{ partition.key }}"),
+        ("metric", "create table if not exists {{ partition.grain }}"),
+    ] {
+        assert_eq!(asset(partitions, &command(text)), [], "{text}");
+    }
+    let sql =
+        "{kind: sql, resource: db, statements: \"drop table if exists {{ partition.grian }}\"}";
+    let found = asset("metric", sql);
+    assert!(found.iter().any(|it| it.code == ErrorCode::DefinitionTemplate), "{found:#?}");
+    let local = "{kind: local, module: M.T, config: {text: \"{{ partition.grian }}\"}}";
+    let found = asset("metric", local);
+    assert!(found.iter().all(|it| it.code == ErrorCode::HandlerUnknown), "as it is: {found:#?}");
+}

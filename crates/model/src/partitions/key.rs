@@ -36,6 +36,18 @@ impl PartitionsDef {
         }
     }
 
+    /// The names of the parts of a key, as [`Self::parse_key`] gives them.
+    pub fn part_names(&self) -> Vec<String> {
+        match self {
+            Self::Static { .. } | Self::TimeWindow(_) => Vec::new(),
+            Self::Dynamic(dynamic) => dynamic.dimensions.iter().map(ToString::to_string).collect(),
+            Self::Multi { dimensions } => dimensions
+                .iter()
+                .flat_map(|(name, def)| std::iter::once(name.to_string()).chain(def.part_names()))
+                .collect(),
+        }
+    }
+
     /// How keys look, for whoever wrote one that lacks the form: the key of a window of time that
     /// exists at `now`, a key of a list, or the names of the parts where there are several.
     pub fn form(&self, now: Timestamp) -> String {

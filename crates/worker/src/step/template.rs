@@ -5,12 +5,12 @@
 //! SQL, so that a partition key or a trigger's text never becomes a command.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use millstream_model::{ErrorCode, StepError, needed_names, put_name};
-use minijinja::value::{Enumerator, Object, ObjectRepr, Serde, Value};
+use minijinja::value::{Enumerator, Object, ObjectRepr, Serde, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 use serde_json::{Map, Value as Json};
 
@@ -18,6 +18,9 @@ use super::filters::{for_path, for_shell, for_sql, identifier, or_default, shell
 
 /// How much work one template may be; a loop over a large result ends here.
 const FUEL: u64 = 1_000_000;
+
+/// The most names that an error lists of one thing.
+const NAMES_SHOWN: usize = 30;
 
 /// The templates of one attempt.
 ///
@@ -214,9 +217,49 @@ fn explain(text: &str, error: &Error, names: &Value) -> String {
     } else {
         format!("nothing is called `{}`", unknown.join("`, `"))
     };
-    let known: Vec<String> =
-        names.try_iter().into_iter().flatten().map(|name| name.to_string()).collect();
-    format!("{said}; it sees {}", known.join(", "))
+    let mut holders: BTreeSet<Option<&str>> =
+        unknown.iter().map(|path| holder(path, names)).collect();
+    if holders.is_empty() {
+        holders.insert(None);
+    }
+    let there: Vec<String> = holders
+        .into_iter()
+        .map(|path| match path {
+            None => format!("it sees {}", listed(names)),
+            Some(path) => format!("`{path}` has {}", listed(&at(path, names).unwrap_or_default())),
+        })
+        .collect();
+    format!("{said}; {}", there.join("; "))
+}
+
+/// What `path` leads to in `names`.
+fn at(path: &str, names: &Value) -> Option<Value> {
+    let found = path.split('.').try_fold(names.clone(), |value, part| value.get_attr(part)).ok()?;
+    (!found.is_undefined()).then_some(found)
+}
+
+/// The part of `path` that leads to a thing with fields, when it leads to one in `names`.
+fn holder<'p>(path: &'p str, names: &Value) -> Option<&'p str> {
+    let mut rest = path;
+    while let Some((shorter, _)) = rest.rsplit_once('.') {
+        rest = shorter;
+        if let Some(value) = at(rest, names) {
+            return (value.kind() == ValueKind::Map).then_some(rest);
+        }
+    }
+    None
+}
+
+/// The names in `value`, of many the first.
+fn listed(value: &Value) -> String {
+    let mut names = value.try_iter().into_iter().flatten().map(|name| name.to_string());
+    let mut listed: Vec<String> = names.by_ref().take(NAMES_SHOWN).collect();
+    match names.count() {
+        0 if listed.is_empty() => return "no fields".to_owned(),
+        0 => {}
+        more => listed.push(format!("{more} more")),
+    }
+    listed.join(", ")
 }
 
 /// What `text` names, `names` does not have and `text` cannot do without, in order.
@@ -224,12 +267,8 @@ fn undefined(text: &str, names: &Value) -> Vec<String> {
     let environment = environment();
     let Ok(template) = environment.template_from_str(text) else { return Vec::new() };
     let is_built_in = |name: &str| environment.globals().any(|(global, _)| global == name);
-    let is_there = |path: &str| {
-        let found = path.split('.').try_fold(names.clone(), |value, part| value.get_attr(part));
-        found.is_ok_and(|value| !value.is_undefined())
-    };
     let mut unknown: Vec<String> = template.undeclared_variables(true).into_iter().collect();
-    unknown.retain(|path| !is_there(path) && !is_built_in(path));
+    unknown.retain(|path| at(path, names).is_none() && !is_built_in(path));
     unknown.sort();
     needed_names(unknown, |others, value| {
         environment.render_str(text, with_others(names, others, value)).is_ok()
@@ -407,6 +446,23 @@ mod tests {
         assert_eq!(error.code, ErrorCode::StepTemplate);
         assert!(error.message.contains("upstream"), "{}", error.message);
         assert!(templates().render("{{ env.HOME }}").is_err());
+    }
+
+    #[test]
+    fn of_an_undefined_field_the_error_says_which_fields_there_are() {
+        let said = |text: &str| templates().render(text).unwrap_err().message;
+        for (text, wanted) in [
+            ("{{ partition.grian }}", "`partition.grian`; `partition` has grain, key, tenant"),
+            (
+                "{{ upstream.fetch.pages.x }}",
+                "`upstream.fetch.pages.x`; `upstream.fetch` has records",
+            ),
+            ("{{ env.HOME }} {{ shop }}", "; it sees city, env, job_id, module, name, "),
+            ("{{ env.HOME }} {{ shop }}", "; `env` has LAKE"),
+        ] {
+            assert!(said(text).contains(wanted), "{}", said(text));
+        }
+        assert!(!said("{{ partition.grian }}").contains("it sees"));
     }
 
     #[test]
