@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use millstream_decide::why::{Tries, missing_words};
+use millstream_decide::why::{Because, Tries, missing_words, stale};
 use millstream_model::view::{
     AssetRow, MaterializationRow, PartitionRow, PartitionState, RunRow, StepRow,
 };
@@ -63,6 +63,8 @@ pub struct AssetView {
     pub tries: Tries,
     /// Those of what it is made from that were never made, each with what makes it.
     pub never_made: Vec<NeverMade>,
+    /// What says that it is stale.
+    pub stale: Vec<Because>,
 }
 
 /// An asset that was never made and that another is made from.
@@ -243,7 +245,7 @@ impl Control {
         let known: Vec<AssetKey> = rows.iter().map(|row| row.asset.clone()).collect();
         let deps = rows.iter().find(|row| row.asset == *key).map(|row| row.deps.clone());
         let never_made = never_made(&catalog, tenant, &rows, &deps.unwrap_or_default());
-        let Some(asset) = rows.into_iter().find(|row| row.asset == *key) else {
+        let Some(asset) = rows.iter().find(|row| row.asset == *key).cloned() else {
             let likely = known.iter().map(ToString::to_string).collect::<Vec<_>>();
             let likely = nearest(&key.to_string(), likely.iter().map(String::as_str));
             let nearest = likely.and_then(|text| text.parse().ok());
@@ -258,7 +260,8 @@ impl Control {
             }
         };
         let tries = self.tries(&catalog, tenant, &asset).await?;
-        Ok(AssetView { asset, feeds, history, partitions, tries, never_made })
+        let stale = stale(&asset, &self.sources((&catalog, &rows), tenant, &asset).await?);
+        Ok(AssetView { asset, feeds, history, partitions, tries, never_made, stale })
     }
 
     /// The keys of a partitions definition, as many as a page of an asset shows.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use millstream_decide::why::{
     AssetFacts, FAILED_NAMED, JobFacts, Made, Maker, OlderParts, PARTITIONS_NAMED, RunFacts,
-    ScheduleFacts, SensorFacts, Tries, Try, Upstream, Why, why_asset, why_job, why_run,
+    ScheduleFacts, SensorFacts, Sources, Tries, Try, Upstream, Why, why_asset, why_job, why_run,
     why_schedule, why_sensor,
 };
 use millstream_model::view::{AssetRow, JobRow, RunRow, ScheduleRow, SensorRow};
@@ -138,6 +138,27 @@ impl Control {
             return Ok(None);
         };
         let parts = Self::partitions_of(&catalog, &asset);
+        let sources = self.sources((&catalog, &rows), tenant, &asset).await?;
+        let tries = self.tries(&catalog, tenant, &asset).await?;
+        let failed = self.failed_parts(tenant, &asset, parts.as_ref()).await?;
+        let mut makers = self.makers(tenant, &catalog, key).await?;
+        let made_by_more = makers.len().saturating_sub(SCHEDULES_TOLD);
+        makers.truncate(SCHEDULES_TOLD);
+        let mut made_by = Vec::new();
+        for schedule in makers {
+            made_by.push(self.schedule_facts(tenant, schedule).await?);
+        }
+        Ok(Some(AssetFacts { asset, sources, tries, failed, made_by, made_by_more }))
+    }
+
+    /// What `asset` is made from; `rows` are all assets of the tenant.
+    pub(crate) async fn sources(
+        &self,
+        (catalog, rows): (&Catalog, &[AssetRow]),
+        tenant: &TenantId,
+        asset: &AssetRow,
+    ) -> Result<Sources, ControlError> {
+        let parts = Self::partitions_of(catalog, asset);
         let made = match &parts {
             Some(parts) => self.store.partitions_made(tenant, parts).await?,
             None => 0,
@@ -146,7 +167,7 @@ impl Control {
         for row in rows.iter().filter(|row| asset.deps.contains(&row.asset)) {
             let at = row.latest.as_ref().map(|latest| latest.at);
             let made = match (&parts, at) {
-                (_, None) => Made::Never(maker(&catalog, tenant, row)),
+                (_, None) => Made::Never(maker(catalog, tenant, row)),
                 (None, Some(at)) => Made::Whole(at),
                 (Some(parts), Some(at)) => {
                     // Each partition is made from the one of the same key, or from all there is.
@@ -163,30 +184,12 @@ impl Control {
             };
             upstream.push(Upstream { asset: row.asset.clone(), made });
         }
-        let tries = self.tries(&catalog, tenant, &asset).await?;
-        let failed = self.failed_parts(tenant, &asset, parts.as_ref()).await?;
         let def = catalog
             .manifests()
             .filter(|manifest| manifest.tenants.contains_key(tenant))
-            .find_map(|manifest| manifest.assets.get(key));
+            .find_map(|manifest| manifest.assets.get(&asset.asset));
         let code_version = def.filter(|def| def.step.is_some()).map(code_version);
-        let mut makers = self.makers(tenant, &catalog, key).await?;
-        let made_by_more = makers.len().saturating_sub(SCHEDULES_TOLD);
-        makers.truncate(SCHEDULES_TOLD);
-        let mut made_by = Vec::new();
-        for schedule in makers {
-            made_by.push(self.schedule_facts(tenant, schedule).await?);
-        }
-        Ok(Some(AssetFacts {
-            asset,
-            made,
-            upstream,
-            tries,
-            failed,
-            code_version,
-            made_by,
-            made_by_more,
-        }))
+        Ok(Sources { made, upstream, code_version })
     }
 
     /// The partitions of an asset that failed when they were tried last, the newest first.

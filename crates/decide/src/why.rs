@@ -10,8 +10,8 @@ use millstream_model::{
 use serde::{Deserialize, Serialize};
 
 pub use asset::{
-    AssetFacts, FAILED_NAMED, Made, Maker, OlderParts, PARTITIONS_NAMED, Tries, Try, Upstream,
-    last_try_words, missing_words, tries_words, why_asset,
+    AssetFacts, FAILED_NAMED, Made, Maker, OlderParts, PARTITIONS_NAMED, Sources, Tries, Try,
+    Upstream, last_try_words, missing_words, stale, tries_words, why_asset,
 };
 pub use job::{JobFacts, why_job};
 use schedule::runs_words;

@@ -213,6 +213,9 @@ async fn show(client: &Client, global: &Global, key: &str) -> Result<(), AppErro
             text(view, "/group"),
             text(view, "/description")
         ));
+        for stale in rows(view, "stale") {
+            output::line(&format!("  stale: {}", text(stale, "/text")));
+        }
         for missing in rows(view, "never_made") {
             output::line(&format!("  made from {}", text(missing, "/text")));
         }

@@ -344,3 +344,15 @@ fn the_page_of_an_error_s_code_is_printed_and_all_codes_are_listed() {
     assert_eq!(unknown.code, 2, "{unknown:?}");
     assert!(unknown.err.contains("did you mean `job-unknown`?"), "{unknown:?}");
 }
+
+#[test]
+fn an_asset_that_is_older_than_what_it_is_made_from_is_shown_as_stale() {
+    let project = Project::with("assets: { src: {}, mart: { deps: [src] } }");
+    for asset in ["src", "mart", "src"] {
+        let reported = project.run(&["asset", "report", asset]);
+        assert_eq!(reported.code, 0, "{reported:?}");
+    }
+    let shown = project.run(&["asset", "show", "mart"]);
+    assert!(shown.out.contains("\n  stale: src was made after it\n"), "{shown:?}");
+    assert_eq!(project.json(&["asset", "show", "src"])["stale"], serde_json::json!([]));
+}

@@ -160,6 +160,10 @@ async fn of_a_partitioned_asset_the_stale_partitions_are_counted_and_named() {
     made(&bench, "orders", &["a", "b"]).await;
     let stale = "It is stale: orders was made after 2 of its 5 partitions that are made: a, b.";
     assert_eq!(why(&bench, "marts").await.answer, stale);
+    let (tenant, marts) = (TenantId::default_tenant(), "marts".parse().unwrap());
+    let view = bench.control.asset_view(&tenant, &marts).await.unwrap();
+    let [said] = view.stale.as_slice() else { panic!("{:?}", view.stale) };
+    assert_eq!(stale, format!("It is stale: {}.", said.text), "the same as `why` says");
     made(&bench, "marts", &["a"]).await;
     made(&bench, "rates", &[]).await;
     let answer = why(&bench, "marts").await;
@@ -169,6 +173,7 @@ async fn of_a_partitioned_asset_the_stale_partitions_are_counted_and_named() {
     assert_eq!(answer.answer, stale);
     made(&bench, "marts", &all).await;
     assert_eq!(why(&bench, "marts").await.answer, fresh);
+    assert_eq!(bench.control.asset_view(&tenant, &marts).await.unwrap().stale, []);
 }
 
 #[tokio::test]

@@ -21,21 +21,28 @@ pub const FAILED_NAMED: u32 = 5;
 pub struct AssetFacts {
     /// The asset.
     pub asset: AssetRow,
-    /// How many of its partitions were ever made; none of an asset that is one whole.
-    pub made: u64,
-    /// The assets it is made from.
-    pub upstream: Vec<Upstream>,
+    /// What it is made from.
+    pub sources: Sources,
     /// How its step ended in the runs since it was made, newest first; empty for an asset with
     /// partitions, whose states say it.
     pub tries: Tries,
     /// Its partitions whose newest tries failed, the newest first, at most [`FAILED_NAMED`].
     pub failed: Vec<(PartitionKey, Try)>,
-    /// The version of its code now, where it has a step.
-    pub code_version: Option<String>,
     /// The schedules that make it.
     pub made_by: Vec<ScheduleFacts>,
     /// How many more schedules make it.
     pub made_by_more: usize,
+}
+
+/// What an asset is made from: other assets, and its code.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sources {
+    /// How many of its partitions were ever made; none of an asset that is one whole.
+    pub made: u64,
+    /// The assets it is made from.
+    pub upstream: Vec<Upstream>,
+    /// The version of its code now, where it has a step.
+    pub code_version: Option<String>,
 }
 
 /// An asset that another is made from.
@@ -123,6 +130,7 @@ pub fn why_asset(facts: &AssetFacts) -> Why {
     let missing = missing(facts).map(|text| because(None, text));
     let rest = told.into_iter().chain(unlooked).chain(missing);
     let rest = rest.chain(parts(asset)).chain(failed_parts(facts)).chain(makers(facts));
+    let stale = stale(asset, &facts.sources);
     let Some(latest) = &asset.latest else {
         let tried = last.map_or_else(String::new, |words| format!(" Its {words}."));
         let missing = never_made(facts);
@@ -133,7 +141,6 @@ pub fn why_asset(facts: &AssetFacts) -> Why {
         MadeBy::Run { run_id, .. } => format!("run {} made it", run_id.short()),
         MadeBy::Report { reported_by, .. } => format!("{reported_by} reported it"),
     };
-    let stale = stale(facts, latest.at, &latest.code_version);
     let answer = match (stale.first(), &tried) {
         (Some(first), Some(tried)) => {
             format!("It is stale: {}. Its {tried}.{}", first.text, held_up(facts))
@@ -147,18 +154,20 @@ pub fn why_asset(facts: &AssetFacts) -> Why {
     Why { what, answer, because }
 }
 
-/// What says that an asset that was made at `made`, by the code of `version`, is stale.
-fn stale(facts: &AssetFacts, made: Timestamp, version: &str) -> Vec<Because> {
+/// What says that an asset is stale; nothing of one that was never made.
+pub fn stale(asset: &AssetRow, sources: &Sources) -> Vec<Because> {
     let mut stale = Vec::new();
+    let Some(latest) = &asset.latest else { return stale };
+    let (made, version) = (latest.at, latest.code_version.as_str());
     // Who has made it elsewhere need not say by which code.
     let is_known = version != CODE_ELSEWHERE;
-    if is_known && facts.code_version.as_ref().is_some_and(|now| now != version) {
+    if is_known && sources.code_version.as_ref().is_some_and(|now| now != version) {
         stale.push(because(None, "its code is another now".to_owned()));
     }
-    let is_whole = facts.asset.partitions.is_none();
-    for upstream in &facts.upstream {
+    let is_whole = asset.partitions.is_none();
+    for upstream in &sources.upstream {
         match &upstream.made {
-            Made::After(Some(older)) => stale.push(stale_parts(facts.made, upstream, older)),
+            Made::After(Some(older)) => stale.push(stale_parts(sources.made, upstream, older)),
             Made::Whole(at) if is_whole && *at > made => {
                 stale.push(because(*at, format!("{} was made after it", upstream.asset)));
             }
@@ -262,7 +271,7 @@ pub fn last_try_words(tries: &Tries) -> Option<(Timestamp, String)> {
 /// Which of what an asset is made from was never made, as words behind "It was never made".
 fn never_made(facts: &AssetFacts) -> String {
     let never = |it: &&Upstream| matches!(it.made, Made::Never(_));
-    let mut names = facts.upstream.iter().filter(never).map(|it| it.asset.to_string());
+    let mut names = facts.sources.upstream.iter().filter(never).map(|it| it.asset.to_string());
     match (names.next(), names.count()) {
         (None, _) => String::new(),
         (Some(name), 0) => format!(", nor was {name}, which it is made from"),
@@ -273,7 +282,7 @@ fn never_made(facts: &AssetFacts) -> String {
 
 /// What of an asset's upstream was never made, each with the command that makes it.
 fn missing(facts: &AssetFacts) -> impl Iterator<Item = String> {
-    facts.upstream.iter().filter_map(|it| {
+    facts.sources.upstream.iter().filter_map(|it| {
         let Made::Never(maker) = it.made else { return None };
         Some(missing_words(&it.asset, maker))
     })

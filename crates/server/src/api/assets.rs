@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use millstream_control::{
-    AssetReport, Launched, LeftOut, MaterializeRequest, NeverMade, last_try_words,
+    AssetReport, Because, Launched, LeftOut, MaterializeRequest, NeverMade, last_try_words,
 };
 use millstream_model::view::{AssetRow, MaterializationRow, PartitionRow};
 use millstream_model::{AssetKey, MetadataValue, PartitionKey};
@@ -36,6 +36,8 @@ pub(crate) struct AssetAnswer {
     history: Vec<MaterializationRow>,
     partition_rows: Vec<PartitionRow>,
     never_made: Vec<NeverMade>,
+    /// What says that it is stale.
+    stale: Vec<Because>,
     /// How its last try ended, in words, when it made nothing.
     last_try: Option<String>,
 }
@@ -53,6 +55,7 @@ pub(crate) async fn show(
         history: view.history,
         partition_rows: view.partitions,
         never_made: view.never_made,
+        stale: view.stale,
         last_try: last_try_words(&view.tries).map(|(_, words)| words),
     }))
 }

@@ -1,7 +1,7 @@
 //! One asset: what was made last and what was said about it, its partitions, its history.
 
 use askama::Template;
-use millstream_control::{NeverMade, Tries, last_try_words, tries_words};
+use millstream_control::{Because, NeverMade, Tries, last_try_words, tries_words};
 use millstream_model::view::{AssetRow, MadeBy, MaterializationRow, PartitionRow, PartitionState};
 use millstream_model::{AssetKey, MetadataKind, TenantId, Timestamp, shell_word};
 use serde_json::Value;
@@ -12,7 +12,7 @@ use crate::html::Html;
 use crate::link;
 use crate::pages::assets::{badge, counts};
 use crate::pages::matrix::{CELLS_MAX, Matrix, number_in};
-use crate::parts::{Badge, Equivalent, Plot, Shown};
+use crate::parts::{Badge, Built, Equivalent, Plot, Shown};
 
 /// What the page shows.
 #[derive(Debug, Clone)]
@@ -33,6 +33,8 @@ pub struct AssetPage {
     pub tries: Tries,
     /// Those of what it is made from that were never made.
     pub never_made: Vec<NeverMade>,
+    /// What says that it is stale.
+    pub stale: Vec<Because>,
 }
 
 /// The states that the legend of the grid names, worst first.
@@ -118,9 +120,12 @@ pub fn asset(page: AssetPage) -> Html {
     let tenant = &asset.tenant;
     let newest = page.history.first().or(asset.latest.as_ref());
     let failed = tries_words(&page.tries).map(|_| Badge::partition(PartitionState::Failed));
+    // Of one that partly failed or is being made, that is said first.
+    let is_built = badge(asset) == Badge::built(Built::Once);
+    let stale = (is_built && !page.stale.is_empty()).then(Badge::stale);
     Html::render(&Asset {
         key: asset.asset.to_string(),
-        badge: failed.unwrap_or_else(|| badge(asset)),
+        badge: failed.or(stale).unwrap_or_else(|| badge(asset)),
         verdict: verdict(&page),
         description: asset.description.clone(),
         plots: if asset.partitions.is_none() { Plot::all(&page.history) } else { Vec::new() },
@@ -161,6 +166,12 @@ fn verdict(page: &AssetPage) -> String {
         (None, true) => format!("Never built.{tried}"),
         (Some(when), false) => format!("{partitions} · newest build {when}."),
         (None, false) => format!("{partitions}."),
+    };
+    let stale: Vec<&str> = page.stale.iter().map(|it| it.text.as_str()).collect();
+    let verdict = if stale.is_empty() {
+        verdict
+    } else {
+        format!("{verdict} It is stale: {}.", stale.join("; "))
     };
     let names: Vec<String> = page.never_made.iter().map(|it| it.asset.to_string()).collect();
     match names.as_slice() {

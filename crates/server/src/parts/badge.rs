@@ -105,6 +105,11 @@ impl Badge {
         }
     }
 
+    /// An asset that was made before what it is made from.
+    pub fn stale() -> Self {
+        Self::new(Glyph::Stale, "Stale")
+    }
+
     /// An asset that is one whole, or all of its partitions together.
     pub fn built(latest: Built) -> Self {
         match latest {

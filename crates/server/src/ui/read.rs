@@ -237,6 +237,7 @@ pub(crate) async fn asset(
         partitions: view.partitions,
         tries: view.tries,
         never_made: view.never_made,
+        stale: view.stale,
     }))
 }
 

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use millstream_blob::LogStream;
-use millstream_control::{Tries, Try};
+use millstream_control::{Because, Tries, Try};
 use millstream_model::view::{FileState, Pin, RunRow, VersionRow};
 use millstream_model::{ContentHash, ErrorCode};
 use millstream_server::frame::{Frame, Section, Theme};
@@ -223,6 +223,15 @@ fn asset_page(theme: Theme, index: usize) -> Html {
 
 /// The page of an asset since whose last build there were these tries.
 pub(crate) fn tried_asset(theme: Theme, index: usize, newest: Vec<Try>) -> Html {
+    asset_since(theme, index, (newest, Vec::new()))
+}
+
+/// The page of an asset with its tries since it was made, and with what says that it is stale.
+pub(crate) fn asset_since(
+    theme: Theme,
+    index: usize,
+    (newest, stale): (Vec<Try>, Vec<Because>),
+) -> Html {
     let row = samples::assets().remove(index);
     asset(AssetPage {
         frame: samples::frame(Section::Assets, theme),
@@ -233,6 +242,7 @@ pub(crate) fn tried_asset(theme: Theme, index: usize, newest: Vec<Try>) -> Html 
         history: (0..12).map(samples::materialization).collect(),
         tries: Tries { newest, ..Tries::default() },
         never_made: Vec::new(),
+        stale,
     })
 }
 

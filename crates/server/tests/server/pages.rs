@@ -1,6 +1,6 @@
 //! What holds for every page.
 
-use millstream_control::Try;
+use millstream_control::{Because, Try};
 use millstream_model::view::{
     PartitionState, RunRow, ScheduleRow, SensorRow, SensorStand, StepRow,
 };
@@ -8,6 +8,7 @@ use millstream_model::{
     Diagnostic, HumanDuration, LoopState, RunStatus, Severity, StepStatus, TickRow,
 };
 use millstream_server::frame::{Section, Theme};
+use millstream_server::html::Html;
 use millstream_server::pages::assets::{badge, counts};
 use millstream_server::pages::definitions::{DefinitionsPage, definitions};
 use millstream_server::pages::gantt::Gantt;
@@ -334,6 +335,20 @@ fn a_sensor_whose_job_is_off_says_so_on_its_page_and_what_switches_it_on() {
     let off = page(true);
     assert!(off.contains("its job load is off, so that no run of it is requested"), "{off}");
     assert!(off.contains(way) && !page(false).contains(way), "{off}");
+}
+
+#[test]
+fn the_page_of_an_asset_says_that_it_is_stale_and_why() {
+    let because = Because { at: None, text: "orders was made after it".to_owned() };
+    let page = |stale: Vec<Because>| gallery::asset_since(Theme::Auto, 0, (Vec::new(), stale));
+    let (stale, fresh) = (page(vec![because]), page(Vec::new()));
+    let verdict = |page: &Html| {
+        let (_, rest) = page.text().split_once("<p class=\"verdict ").unwrap();
+        rest.split_once("</p>").unwrap().0.to_owned()
+    };
+    assert!(verdict(&stale).contains("It is stale: orders was made after it."), "{}", stale.text());
+    assert!(verdict(&stale).contains("t-stale"), "{}", verdict(&stale));
+    assert!(!verdict(&fresh).contains("stale"), "{}", verdict(&fresh));
 }
 
 #[test]
