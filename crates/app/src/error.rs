@@ -82,6 +82,15 @@ pub(crate) enum AppError {
         message: String,
     },
 
+    /// There is no thing of the name that was typed.
+    #[error("{message}")]
+    Unknown {
+        /// The code.
+        code: ErrorCode,
+        /// What was looked for, and how to find what there is.
+        message: String,
+    },
+
     /// A measurement could not be taken.
     #[error("the measurement could not be taken: {what}")]
     Bench {
@@ -199,7 +208,7 @@ impl AppError {
             Self::Store(error) => Some(error.code().to_string()),
             Self::Schema(_) => Some(ErrorCode::DatabaseSchema.to_string()),
             Self::Refused { code, .. } => Some(code.clone()),
-            Self::Usage { code, .. } => Some(code.to_string()),
+            Self::Usage { code, .. } | Self::Unknown { code, .. } => Some(code.to_string()),
             Self::Unreachable { .. } => Some(ErrorCode::ServerUnreachable.to_string()),
             Self::Settings { diagnostics, .. } => {
                 diagnostics.first().map(|found| found.code.to_string())

@@ -66,7 +66,7 @@ pub(super) async fn find(
             Err(error) => return Err(error),
         }
     }
-    Err(refusal.unwrap_or(AppError::Usage {
+    Err(refusal.unwrap_or(AppError::Unknown {
         code: ErrorCode::RunUnknown,
         message: format!("there is no run {run}; `millstream run list` shows them"),
     }))
@@ -84,7 +84,7 @@ async fn check_job(client: &Client, global: &Global, job: &str) -> Result<(), Ap
     }
     let near = nearest(job, known.iter().map(String::as_str));
     let near = near.map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default();
-    Err(AppError::Usage {
+    Err(AppError::Unknown {
         code: ErrorCode::JobUnknown,
         message: format!("no job is called `{job}`{near}, and there is no run of one"),
     })
@@ -223,7 +223,7 @@ async fn logs(
     {
         let steps: Vec<String> =
             rows(&view, "steps").iter().map(|step| text(step, "/step")).collect();
-        return Err(AppError::Usage {
+        return Err(AppError::Unknown {
             code: ErrorCode::NotFound,
             message: format!("the run has no step {only}; its steps are {}", steps.join(", ")),
         });

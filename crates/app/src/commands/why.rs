@@ -24,7 +24,7 @@ pub(super) async fn run(client: &Client, global: &Global, subject: &str) -> Resu
         [(_, answer)] if global.json => output::json(answer),
         [(_, answer)] => print(answer),
         [] => {
-            return Err(refusal.unwrap_or(AppError::Usage {
+            return Err(refusal.unwrap_or(AppError::Unknown {
                 code: millstream_model::ErrorCode::NotFound,
                 message: format!("there is no run, asset, schedule, sensor or job {subject}"),
             }));

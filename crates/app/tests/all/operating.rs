@@ -131,6 +131,8 @@ fn a_step_that_ran_over_its_timeout_says_where_what_it_has_written_is() {
     let shown = project.run(&["run", "show", &run]).out;
     assert!(shown.contains(&way), "{shown}");
     assert_eq!(project.run(&["run", "logs", short(&run), "--step", "slow"]).out, "so far\n");
+    let unknown = project.run(&["run", "logs", short(&run), "--step", "slwo"]);
+    assert!(unknown.code == 1 && unknown.err.contains("its steps are "), "{unknown:?}");
 }
 
 #[test]
