@@ -24,7 +24,10 @@ impl FromStr for Selection {
         match parser.peek_word() {
             None => Ok(Self(node)),
             Some(')') => Err(parser.fail_here("this `)` closes nothing")),
-            Some(_) => Err(parser.fail_here("expected `,`, `and`, `or` or the end")),
+            Some(_) => Err(parser.fail_here(
+                "expected `,`, `and`, `or` or the end; a key with a blank in it stands in quotes \
+                 of its own: `\"a key\"`",
+            )),
         }
     }
 }

@@ -128,6 +128,7 @@ fn r084_bad_syntax_is_answered_with_its_place() {
     check_error("", 1, "`*` selects all");
     check_error("a,,b", 3, "expected an asset, not `,`");
     check_error("a b", 3, "expected `,`, `and`, `or` or the end");
+    check_error("a/b c", 5, "a key with a blank in it stands in quotes of its own: `\"a key\"`");
     check_error("(a or b", 8, "expected `)`");
     check_error("é)", 2, "closes nothing");
     check_error("a and", 6, "expected an asset");
@@ -141,6 +142,55 @@ fn r084_bad_syntax_is_answered_with_its_place() {
     check_error(&"(".repeat(60), 52, "nested deeper");
     check_error(&"not ".repeat(60), 204, "nested deeper");
     check_error(&"a,".repeat(6_000), 1, "longer than 10000 bytes");
+}
+
+const PAGE: &str = include_str!("../../../../docs/reference/selections.md");
+const ERROR: &str = include_str!("../../../../docs/errors/selection-syntax.md");
+
+/// The assets of the page: a line of four, two of which feed others.
+fn of_the_page() -> Manifest {
+    let mut assets = vec![
+        asset("src", &[]),
+        asset("raw/orders", &["src"]),
+        asset("raw/rates", &[]),
+        asset("stg/orders", &["raw/orders"]),
+        asset("sales", &["stg/orders", "raw/rates"]),
+        asset("sales per day", &["sales"]),
+    ];
+    for asset in &mut assets {
+        if asset.key.parts()[0] == "raw" {
+            "raw".clone_into(&mut asset.group);
+            asset.kinds = vec!["csv".to_owned()];
+            asset.tags.insert("source".to_owned(), "shop".to_owned());
+            asset.owners = vec!["team:shop".to_owned()];
+        }
+    }
+    manifest(&FileManifest { assets, ..Default::default() })
+}
+
+#[test]
+fn r084_every_example_of_the_page_on_selections_selects_what_it_says() {
+    let rows: Vec<Vec<&str>> = PAGE
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
+        .collect();
+    assert!(rows.len() >= 15, "{rows:?}");
+    for row in rows {
+        let text = row[0].trim_matches('`');
+        let chosen = select(&of_the_page(), text).unwrap_or_else(|error| panic!("{error}"));
+        let found: Vec<String> = chosen.iter().map(|key| format!("`{key}`")).collect();
+        let wanted = if row[1] == "all" { of_the_page().assets.len() } else { found.len() };
+        assert_eq!(found.len(), wanted, "{text}");
+        assert!(row[1] == "all" || row[1] == found.join(", "), "{text}: {found:?}, {}", row[1]);
+    }
+}
+
+#[test]
+fn r084_the_example_of_the_page_on_bad_syntax_is_refused_as_it_says() {
+    let (_, rest) = ERROR.split_once("materialize '").unwrap();
+    let (text, _) = rest.split_once("'\n").unwrap();
+    check_error(text, text.chars().count() + 1, "expected an asset");
 }
 
 #[test]
