@@ -31,7 +31,7 @@ pub struct Table {
 pub enum TableFile {
     /// CSV with a header line, gzipped when the name ends in `.gz`.
     Csv(PathBuf),
-    /// A JSON document: `{"columns": […], "rows": [[…]]}` or a list of flat objects.
+    /// A JSON document: `{"columns": […], "rows": [[…]]}` or a list of objects.
     Json(PathBuf),
     /// The rows form: a JSON array a line, the columns' names first.
     Rows(PathBuf),
@@ -93,8 +93,8 @@ impl TableFile {
 }
 
 impl Table {
-    /// The table that `value` spells out: `{"columns": […], "rows": [[…]]}` or flat objects, whose
-    /// keys are the columns; `Err` says what stood there instead.
+    /// The table that `value` spells out: `{"columns": […], "rows": [[…]]}` or objects, whose keys
+    /// are the columns; `Err` says what stood there instead.
     pub fn from_json(value: &Value) -> Result<Self, String> {
         match value {
             Value::Object(map) if map.contains_key("columns") && map.contains_key("rows") => {

@@ -74,6 +74,15 @@ fn r105_a_result_that_cannot_be_kept_leaves_the_old_one_whole() {
 }
 
 #[test]
+fn rows_of_objects_need_not_be_flat_nor_have_the_same_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let io = FileIo::new(FileForm::Csv, folder.path().to_owned());
+    let rows = json!([{ "a": 1 }, { "a": {}, "b": [2, "x"] }]);
+    let stored = io.store(&address("jfk"), Content::Json(&rows)).unwrap();
+    assert_eq!(text(&stored), "a,b\n1,\n{},\"[2,\"\"x\"\"]\"\n");
+}
+
+#[test]
 fn r106_a_missing_input_names_its_path() {
     let folder = tempfile::tempdir().unwrap();
     let io = FileIo::new(FileForm::Csv, folder.path().to_owned());
