@@ -36,30 +36,45 @@ const FILES: &[(&str, &[u8])] = &[
 /// Names of a folder's content that a refusal lists.
 const NAMES_SHOWN: usize = 5;
 
+/// How the demo is run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manner {
+    /// Whether it ends after the result.
+    pub(super) exit: bool,
+    /// Whether the result is JSON; what else there is to say goes to standard error then.
+    pub(super) json: bool,
+}
+
+impl Manner {
+    fn say(self, text: &str) {
+        if self.json { output::note(text) } else { output::line(text) }
+    }
+}
+
 /// Unpacks the example, runs all of it and shows the result; then serves the pages, unless it is
 /// told to end.
-pub(super) async fn run(folder: &Path, port: u16, exit: bool) -> Result<(), AppError> {
+pub(super) async fn run(folder: &Path, port: u16, manner: Manner) -> Result<(), AppError> {
     let clock = SystemClock::start();
     let settings = Settings::read(folder, |name| match name {
         // The example lies where it was unpacked, whatever the surroundings say.
         "DAGS_DIR" | "DAGS_ENABLED" | "MILLSTREAM_DATABASE_URL" => None,
         other => std::env::var(other).ok(),
     });
-    output::warnings(false, &settings.warnings);
+    output::warnings(manner.json, &settings.warnings);
     check_free(folder, &settings)?;
     unpack(folder)?;
     let (served, address) = Served::listen(settings, port).await?;
     served.scanned().await;
     let client = Client::Here(Box::new(served));
-    output::line(&format!("The Asset Manager example is in {}", folder.display()));
-    output::line(&format!("Serving on http://{address}"));
+    manner.say(&format!("The Asset Manager example is in {}", folder.display()));
+    manner.say(&format!("Serving on http://{address}"));
 
-    let outcome = run_all(&client).await;
+    let outcome = run_all(&client, manner).await;
     if outcome.is_ok() {
-        output::line("");
-        output::line(&format!("Done in {:.1} s.", clock.elapsed().as_secs_f64()));
-        if !exit {
-            output::line(&format!("Pages: http://{address} — Ctrl-C ends it."));
+        manner.say("");
+        manner.say(&format!("Done in {:.1} s.", clock.elapsed().as_secs_f64()));
+        if !manner.exit {
+            manner.say(&format!("Pages: http://{address} — Ctrl-C ends it."));
             ended().await;
         }
     }
@@ -67,21 +82,32 @@ pub(super) async fn run(folder: &Path, port: u16, exit: bool) -> Result<(), AppE
     outcome
 }
 
-async fn run_all(client: &Client) -> Result<(), AppError> {
+async fn run_all(client: &Client, manner: Manner) -> Result<(), AppError> {
     let all = tenants(client).await?;
-    output::line(&format!("Loading the flights of 2013 for {} tenants …", all.len()));
+    manner.say(&format!("Loading the flights of 2013 for {} tenants …", all.len()));
     let flights = json!({ "select": "flights" });
-    materialize(client, &all, &flights).await?;
+    materialize(client, &all, &flights, manner).await?;
     let metrics = json!({ "select": "metric_semantic_values+", "all": true });
-    output::line("Extracting and caching every metric, grain and tenant …");
-    let count = materialize(client, &all, &metrics).await?;
-    output::line(&format!("{count} partitions are materialized."));
-    output::line("");
-    show(client, &all).await
+    manner.say("Extracting and caching every metric, grain and tenant …");
+    let count = materialize(client, &all, &metrics, manner).await?;
+    manner.say(&format!("{count} partitions are materialized."));
+    manner.say("");
+    let results = results(client, &all).await?;
+    if manner.json {
+        output::json(&results);
+    } else {
+        print(&results);
+    }
+    Ok(())
 }
 
 /// Materializes in every tenant at once and waits; returns how many runs there were.
-async fn materialize(client: &Client, all: &[String], wish: &Value) -> Result<usize, AppError> {
+async fn materialize(
+    client: &Client,
+    all: &[String],
+    wish: &Value,
+    manner: Manner,
+) -> Result<usize, AppError> {
     let mut awaited = Vec::new();
     for tenant in all {
         let answer = client.post(&format!("/{tenant}/api/v1/assets/materialize"), wish).await?;
@@ -94,36 +120,58 @@ async fn materialize(client: &Client, all: &[String], wish: &Value) -> Result<us
     let over = until_over(client, &awaited).await?;
     for run in &over {
         if text(run, "/status") != "SUCCESS" {
-            super::outcome::print_outcome(run);
+            if manner.json {
+                output::json(run);
+            } else {
+                super::outcome::print_outcome(run);
+            }
             return Err(AppError::Failed);
         }
     }
     Ok(over.len())
 }
 
-/// Prints what each tenant has: its flights of the year, and the tables that were cached.
-async fn show(client: &Client, all: &[String]) -> Result<(), AppError> {
-    let mut table = Vec::new();
+/// What each tenant has: its flights of the year, and the tables that were cached.
+async fn results(client: &Client, all: &[String]) -> Result<Vec<Value>, AppError> {
+    let mut results = Vec::new();
     for tenant in all {
         let flights = client.get(&format!("/{tenant}/api/v1/assets/flights")).await?;
         let cache = client.get(&format!("/{tenant}/api/v1/assets/snowflake_metric_cache")).await?;
-        let fact = |name: &str| text(&flights, &format!("/latest/metadata/{name}/value"));
+        let fact = |name: &str| flights.pointer(&format!("/latest/metadata/{name}/value"));
         let cached = rows(&cache, "partition_rows")
             .iter()
             .filter(|row| text(row, "/state") == "materialized")
             .count();
-        table.push(vec![
-            tenant.to_uppercase(),
+        results.push(json!({
+            "tenant": tenant,
+            "flights": fact("flights"),
+            "mean_dep_delay": fact("mean_dep_delay"),
+            "cancelled": fact("cancelled"),
+            "first_date": fact("first_date"),
+            "last_date": fact("last_date"),
+            "metric_tables": cached,
+            "warehouse": format!("warehouse/{tenant}.db"),
+        }));
+    }
+    Ok(results)
+}
+
+/// Prints the results as a table.
+fn print(results: &[Value]) {
+    let line = |of: &Value| {
+        let fact = |name: &str| text(of, &format!("/{name}"));
+        vec![
+            fact("tenant").to_uppercase(),
             fact("flights"),
             fact("mean_dep_delay"),
             fact("cancelled"),
             format!("{} – {}", fact("first_date"), fact("last_date")),
-            format!("{cached} in warehouse/{tenant}.db"),
-        ]);
-    }
+            format!("{} in {}", fact("metric_tables"), fact("warehouse")),
+        ]
+    };
+    let table: Vec<Vec<String>> = results.iter().map(line).collect();
     let heads = ["AIRPORT", "FLIGHTS", "MEAN DELAY (MIN)", "CANCELLED", "PERIOD", "METRIC TABLES"];
     output::table(&heads, &table);
-    Ok(())
 }
 
 /// Whether the example may lie in `folder`: where there is nothing yet, or it lies there already,

@@ -59,7 +59,9 @@ pub(crate) async fn run(cli: Cli) -> Result<(), AppError> {
         Command::Tenant(command) => {
             with_client(&global, async |c| tenant::run(c, &global, &command).await).await
         }
-        Command::Demo { folder, port, exit } => demo::run(&folder, port, exit).await,
+        Command::Demo { folder, port, exit } => {
+            demo::run(&folder, port, demo::Manner { exit, json: global.json }).await
+        }
         Command::Bench(BenchCommand::Quick { size, goals, postgres }) => {
             bench::run(&global, &bench::Order { size, goals, postgres }).await
         }

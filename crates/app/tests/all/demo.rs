@@ -117,6 +117,10 @@ fn the_demo_ends_with_the_years_flights_of_three_airports_that_share_nothing() {
     assert!(outcome.out.contains("27 partitions are materialized"), "{}", outcome.out);
     assert!(outcome.out.contains("http://127.0.0.1:"), "the page's address: {}", outcome.out);
 
+    let again = project.run(&["--json", "demo", "demo", "--exit", "--port", "0"]).json();
+    let facts = ["tenant", "flights", "cancelled", "metric_tables"].map(|name| &again[0][name]);
+    assert_eq!(serde_json::json!(facts), serde_json::json!(["ewr", 120_835, 3239, 9]), "{again}");
+
     let all = tallies();
     for tenant in ["ewr", "jfk", "lga"] {
         let path = project.path(&format!("demo/warehouse/{tenant}.db"));
