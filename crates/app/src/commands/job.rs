@@ -78,7 +78,9 @@ pub(super) async fn after_launch(
         }
         return Ok(());
     }
-    client.begin_runs();
+    if !launched.is_empty() {
+        client.begin_runs();
+    }
     let awaited: Vec<Awaited> = launched
         .iter()
         .map(|run| Awaited { tenant: text(run, "/tenant"), run: text(run, "/run_id") })

@@ -182,6 +182,8 @@ const ONCE: &str = r#"
 jobs:
   once: { nodes: [{ id: a, type: command, config: { command: "echo begun >> begun; sleep 0.5" } }] }
   good: { nodes: [{ id: a, type: noop }] }
+assets:
+  empty: { partitions: { kind: dynamic }, step: { kind: noop } }
 "#;
 
 #[test]
@@ -192,6 +194,9 @@ fn a_command_that_waits_for_no_run_begins_none_and_one_that_does_ends_what_it_ha
     for _ in 0..3 {
         assert_eq!(project.json(&["run", "list"])[0]["status"], "QUEUED");
     }
+    let none = project.json(&["asset", "materialize", "empty", "--all-partitions"]);
+    assert_eq!(none, serde_json::json!([]));
+    assert_eq!(project.json(&["run", "list"])[0]["status"], "QUEUED");
     // One that is refused waits for none either.
     for refused in [["job", "launch", "nope"], ["asset", "materialize", "nope"]] {
         let said = project.run(&refused);
