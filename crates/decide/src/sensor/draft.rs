@@ -152,6 +152,9 @@ fn request(
     if run_key.trim().is_empty() || run_key.len() > KEY_MAX {
         return Err(format!("the run key {run_key:?} is empty or longer than {KEY_MAX} bytes"));
     }
+    if run_key.contains('\0') {
+        return Err(format!("the run key {run_key:?} holds the letter 0"));
+    }
     let partition = match &template.partition {
         Some(text) => match fill.text(text).map_err(told)?.trim() {
             "" => None,
@@ -164,6 +167,9 @@ fn request(
         passed.map(|(name, value)| (name.clone(), value.clone())).collect();
     for (name, text) in &template.tags {
         tags.insert(name.clone(), fill.text(text).map_err(told)?);
+    }
+    if let Some(name) = tags.iter().find_map(|(name, value)| value.contains('\0').then_some(name)) {
+        return Err(format!("the label `{name}` would hold the letter 0"));
     }
     Ok(Some(DraftRequest {
         target: target.clone(),

@@ -120,6 +120,25 @@ fn a_condition_that_cannot_be_answered_is_told_once_with_how_many_it_keeps_back(
 }
 
 #[test]
+fn what_no_database_stores_is_asked_for_by_nobody() {
+    let by = |text: &str, request: RequestTemplate| {
+        let def = after_runs(RequestTemplate { target: Some(etl()), ..request });
+        let drafted = draft(&def, &[run(&json!({ "id": text }), &[])], &Map::new());
+        (drafted.requests.len(), drafted.warnings.len())
+    };
+    let key = || {
+        let run_key = Some("{{ run.context.id }}".to_owned());
+        RequestTemplate { run_key, ..RequestTemplate::default() }
+    };
+    let label = || {
+        let tags = BTreeMap::from([("id".to_owned(), "{{ run.context.id }}".to_owned())]);
+        RequestTemplate { tags, ..RequestTemplate::default() }
+    };
+    assert_eq!((by("a", key()), by("a", label())), ((1, 0), (1, 0)));
+    assert_eq!((by("a\0", key()), by("a\0", label())), ((0, 1), (0, 1)));
+}
+
+#[test]
 fn r128_what_was_requested_before_is_listed_with_its_run() {
     let answer = SensorAnswer {
         requests: ["a", "b", "a"]
