@@ -1,5 +1,5 @@
-//! Deliveries that wait for a webhook's sensor: which there are, and dropping one that can never be
-//! requested.
+//! Deliveries that wait for a webhook's sensor or were set aside: which there are, having them
+//! tried anew, and dropping one that can never be requested.
 //!
 //! Whoever drops one stands in the sensor's history of ticks. Its name stays known, so that the
 //! same delivery, sent again, is none.
@@ -14,7 +14,8 @@ use crate::sensors::{TICK, TRIES};
 use crate::{Control, ControlError};
 
 impl Control {
-    /// The first `limit` deliveries that wait for a sensor, in the order in which they came.
+    /// The first `limit` deliveries that wait for a sensor, in the order in which they came, and
+    /// behind them those that were set aside, the last one first.
     pub async fn waiting_deliveries(
         &self,
         tenant: &TenantId,
@@ -23,10 +24,35 @@ impl Control {
     ) -> Result<Vec<WaitingDelivery>, ControlError> {
         let row = self.sensor_view(tenant, name).await?;
         let source = tick_source(&row.location, name);
-        Ok(self.store.list_deliveries(tenant, &source, limit).await?)
+        let mut listed = self.store.list_deliveries(tenant, &source, limit).await?;
+        let left = limit.saturating_sub(u32::try_from(listed.len()).unwrap_or(u32::MAX));
+        listed.extend(self.store.list_set_aside(tenant, &source, left).await?);
+        Ok(listed)
     }
 
-    /// Drops a delivery that waits for a sensor. A tick that is under way meanwhile is not stored.
+    /// Has a delivery that was set aside, or that waits for its next try, tried anew by the
+    /// sensor's next tick, or all such where none is named: how many there are.
+    pub async fn resend_deliveries(
+        &self,
+        tenant: &TenantId,
+        name: &str,
+        delivery: Option<&str>,
+    ) -> Result<usize, ControlError> {
+        let row = self.sensor_view(tenant, name).await?;
+        let source = tick_source(&row.location, name);
+        let at = (row.every.0, self.now());
+        let resent = self.store.resend_deliveries((tenant, &source), delivery, at).await?;
+        match delivery {
+            Some(delivery) if resent == 0 => {
+                let (sensor, delivery) = (name.to_owned(), delivery.to_owned());
+                Err(ControlError::DeliveryUntried { sensor, delivery })
+            }
+            _ => Ok(resent),
+        }
+    }
+
+    /// Drops a delivery that waits for a sensor or was set aside. A tick that is under way
+    /// meanwhile is not stored.
     pub async fn drop_delivery(
         &self,
         tenant: &TenantId,
@@ -40,7 +66,7 @@ impl Control {
         for _ in 0..TRIES {
             let row = self.sensor_view(tenant, name).await?;
             let source = tick_source(&row.location, name);
-            if !self.store.delivery_waits(tenant, &source, delivery).await? {
+            if !self.store.delivery_is_kept(tenant, &source, delivery).await? {
                 return Err(unknown());
             }
             let memory = self.store.sensor_memory(tenant, &source).await?.ok_or_else(unknown)?;

@@ -146,13 +146,26 @@ pub enum ControlError {
         sensor: String,
     },
 
-    /// No delivery of this name waits for the sensor.
+    /// No delivery of this name waits for the sensor or was set aside.
     #[error(
         "no delivery {delivery} waits for sensor {sensor}; `millstream sensor deliveries {}` lists \
          those that do",
         shell_word(sensor)
     )]
     DeliveryUnknown {
+        /// The sensor.
+        sensor: String,
+        /// The name.
+        delivery: String,
+    },
+
+    /// No delivery of this name was tried in vain.
+    #[error(
+        "no delivery {delivery} was set aside or waits for another try by sensor {sensor}; \
+         `millstream sensor deliveries {}` lists those that were",
+        shell_word(sensor)
+    )]
+    DeliveryUntried {
         /// The sensor.
         sensor: String,
         /// The name.
@@ -356,7 +369,8 @@ impl ControlError {
             }
             Self::DeadLetterUnknown { .. }
             | Self::SubjectUnknown { .. }
-            | Self::DeliveryUnknown { .. } => ErrorCode::NotFound,
+            | Self::DeliveryUnknown { .. }
+            | Self::DeliveryUntried { .. } => ErrorCode::NotFound,
             Self::JobDisabled { .. } => ErrorCode::JobDisabled,
             Self::TenantUnknown { .. } => ErrorCode::TenantUnknown,
             Self::PartitionsUnknown { .. } => ErrorCode::PartitionUnknown,

@@ -38,6 +38,15 @@ pub struct SensorAsking {
     pub(crate) version: ContentHash,
     pub(crate) from: Timestamp,
     pub(crate) shared: Arc<Shared>,
+    /// Deliveries that are to be tried again later than this are left alone.
+    pub(crate) tries_upto: Timestamp,
+}
+
+impl SensorAsking {
+    /// As somebody asks by hand, who does not want to wait: everything that waits is tried.
+    pub(crate) fn by_hand(self) -> Self {
+        Self { tries_upto: Timestamp::from_micros(i64::MAX), ..self }
+    }
 }
 
 impl Control {
@@ -91,10 +100,11 @@ impl Control {
             return None;
         }
         let from = memory.stored.cursor;
+        let nominal = self.now().max(from.after(TICK));
         Some(SensorAsking {
             tenant: tenant.clone(),
             source: source.clone(),
-            nominal: self.now().max(from.after(TICK)),
+            nominal,
             cursor: memory.cursor,
             def: Arc::clone(&sensor.def),
             enabled: memory.stored.is_on(),
@@ -102,6 +112,7 @@ impl Control {
             version: sensor.version.clone(),
             from,
             shared: Arc::default(),
+            tries_upto: nominal,
         })
     }
 

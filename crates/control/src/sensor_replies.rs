@@ -23,6 +23,7 @@ use crate::Control;
 use crate::live_schedules::division;
 use crate::sensor_asking::SensorAsking;
 use crate::sensor_rest::resting;
+use crate::webhooks::Read;
 
 /// Keys of dynamic partitions that a synchronization compares.
 const KEYS_MAX: u32 = 1_000_000;
@@ -50,7 +51,7 @@ pub(crate) struct Outcome {
     /// What is remembered from now on.
     pub(crate) cursor: Option<String>,
     /// The deliveries that it has read.
-    pub(crate) taken: Vec<String>,
+    pub(crate) read: Read,
     /// Why nothing is requested, where that is known already.
     pub(crate) skipped: Option<SkipReason>,
     /// Whether there is more, so that the next tick comes at once.
@@ -91,8 +92,8 @@ impl Control {
             (SensorQuestion::Webhook(_), SensorReply::None) => {
                 let waiting = self.deliveries_for(asking).await?;
                 let draft = self.drafted(asking, waiting.found);
-                let (taken, is_partial) = (waiting.ids, waiting.is_partial);
-                Ok(Outcome { draft, cursor, taken, is_partial, ..Outcome::default() })
+                let (read, is_partial) = (waiting.read, waiting.is_partial);
+                Ok(Outcome { draft, cursor, read, is_partial, ..Outcome::default() })
             }
             (question, SensorReply::None) if question.reads_store() => {
                 let news = self.news_for(asking).await?;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use millstream_decide::sensor::{Draft, DraftRequest, named};
+use millstream_decide::sensor::{Draft, DraftRequest};
 use millstream_model::{Cause, ErrorCode, PartitionKey, PartitionsDef, RunRequest, ScheduleTarget};
 use millstream_plan::selection::select;
 use millstream_plan::{PartitionChoice, plan_assets, plan_job};
@@ -33,8 +33,8 @@ impl Control {
         let mut runs = Vec::with_capacity(requests.len());
         for request in requests {
             if let Err(error) = numbers_in(&request.tags) {
-                let message = named(request.delivery.as_deref(), error.to_string());
-                draft.warn(request.partition, error.code(), message);
+                let problem = (error.code(), error.to_string());
+                draft.fail(request.delivery.as_deref(), request.partition, problem);
                 continue;
             }
             let key = (request.target.clone(), request.partition.clone());
@@ -65,8 +65,8 @@ impl Control {
                 // A partition of another tenant is that tenant's to ask for.
                 Ok(plan) if plan.tenant != asking.tenant => {
                     let message = format!("the partition belongs to tenant {}", plan.tenant);
-                    let message = named(request.delivery.as_deref(), message);
-                    draft.warn(request.partition, ErrorCode::PartitionUnknown, message);
+                    let problem = (ErrorCode::PartitionUnknown, message);
+                    draft.fail(request.delivery.as_deref(), request.partition, problem);
                 }
                 Ok(plan) => {
                     let planned = Arc::new(Planned::new(plan)?);
@@ -77,8 +77,8 @@ impl Control {
                     runs.push((request, planned));
                 }
                 Err(error) => {
-                    let message = named(request.delivery.as_deref(), error.to_string());
-                    draft.warn(request.partition, error.code(), message);
+                    let problem = (error.code(), error.to_string());
+                    draft.fail(request.delivery.as_deref(), request.partition, problem);
                 }
             }
         }

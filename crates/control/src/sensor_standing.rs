@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use millstream_decide::sensor::forgets;
-use millstream_model::{LocationName, Manifest, TenantId, TickKind, Timestamp};
+use millstream_model::{LocationName, Manifest, SensorQuestion, TenantId, TickKind, Timestamp};
+use millstream_store::deliveries;
 use millstream_store::sensors::{self, AdoptedSensor};
 use millstream_store::sources::{self, StoredSource};
 use millstream_store::{Batch, StoreError};
@@ -43,6 +44,12 @@ impl Control {
                     let Some(first) = chunk.first() else { continue };
                     let mut batch = Batch::for_tenant(&first.stored.tenant);
                     sensors::adopt(&mut batch, chunk);
+                    for it in chunk {
+                        if is_webhook(live, &it.stored) {
+                            // Whoever mended the definition does not wait for the next try.
+                            deliveries::due_again(&mut batch, &it.stored.tenant, &it.stored.source);
+                        }
+                    }
                     self.store.apply(batch).await?;
                 }
             }
@@ -128,6 +135,11 @@ impl Control {
         }
         changed
     }
+}
+
+fn is_webhook(live: &LiveSensors, stored: &StoredSource) -> bool {
+    let found = live.get(&stored.tenant, &stored.source.name);
+    found.is_some_and(|it| matches!(it.def.question, SensorQuestion::Webhook(_)))
 }
 
 /// When a sensor that is on is due: a new one and one that was started at once, an edited one as

@@ -26,6 +26,7 @@ use crate::sensor_groups::Sensor;
 use crate::sensor_replies::{Outcome, SensorReply};
 use crate::sensor_rest::resting;
 use crate::sensor_runs::run_request;
+use crate::webhooks::Handled;
 use crate::{Control, ControlError, webhooks};
 
 /// The lease of whoever asks sensors.
@@ -114,6 +115,8 @@ struct Settling {
     tick: NewTick,
     runs: Vec<(DraftRequest, Arc<Planned>)>,
     outcome: Outcome,
+    /// What becomes of the deliveries that were read.
+    handled: Handled,
 }
 
 impl Control {
@@ -183,7 +186,7 @@ impl Control {
             cursor: settling.outcome.cursor.clone(),
             next_due: due,
         };
-        let Settling { mut tick, runs, outcome } = settling;
+        let Settling { mut tick, runs, mut outcome, handled } = settling;
         let tenant = &asking.tenant;
         let mut batch = Batch::for_tenant(tenant);
         let mut queued: Vec<Event> = Vec::with_capacity(runs.len());
@@ -211,7 +214,8 @@ impl Control {
         settle(&mut batch, tenant, (&to, &tick));
         batch.append(rest);
         if matches!(asking.def.question, SensorQuestion::Webhook(_)) {
-            asking.take(&mut batch, &outcome.taken, tick.status);
+            asking.take(&mut batch, &handled);
+            outcome.said.extend(handled.given_up());
         }
         if !queued.is_empty() {
             events::insert(&mut batch, tenant, &self.new_id().to_string(), &queued);
@@ -232,7 +236,8 @@ impl Control {
         asking: &SensorAsking,
         reply: Result<SensorReply, TickWarning>,
     ) -> Result<SensorTest, StoreError> {
-        let Settling { tick, runs, outcome } = self.settling(asking, reply).await?;
+        let asking = &asking.clone().by_hand();
+        let Settling { tick, runs, outcome, .. } = self.settling(asking, reply).await?;
         let request = |(request, _): (DraftRequest, Arc<Planned>)| TickRequest {
             run_key: request.run_key,
             partition: request.partition,
@@ -283,7 +288,8 @@ impl Control {
             Err(error) => {
                 (tick.status, tick.error) = (TickStatus::Failed, Some(error));
                 let outcome = Outcome { cursor: asking.cursor.clone(), ..Outcome::default() };
-                return Ok(Settling { tick, runs: Vec::new(), outcome });
+                let (runs, handled) = (Vec::new(), Handled::default());
+                return Ok(Settling { tick, runs, outcome, handled });
             }
         };
         let keys: Vec<&str> =
@@ -296,20 +302,22 @@ impl Control {
         let mut draft = without_known(std::mem::take(&mut outcome.draft), &known);
         let is_off = self.leave_out_jobs_off(asking, &mut draft).await?;
         let runs = self.planned_for(asking, &outcome, &mut draft).await?;
+        let read = std::mem::take(&mut outcome.read);
+        let mut handled = asking.handled(read, std::mem::take(&mut draft.failed));
         tick.warnings = draft.told();
         let hard = tick.warnings.iter().position(is_hard).filter(|_| known.is_empty());
         if !runs.is_empty() {
             tick.status = TickStatus::Launched;
             tick.skipped = beside_runs(&outcome, &draft);
         } else if let Some(at) = hard {
-            // Nothing of it could be done, now or before, so that it is tried again with the same
-            // cursor.
+            // Nothing of it could be done, now or before, so that it is tried again: with the same
+            // cursor, or each delivery when it is due.
             tick.status = TickStatus::Failed;
             tick.error = Some(tick.warnings.remove(at));
             let outcome = Outcome { cursor: asking.cursor.clone(), ..Outcome::default() };
-            return Ok(Settling { tick, runs, outcome });
+            return Ok(Settling { tick, runs, outcome, handled });
         } else if known.is_empty() && is_off {
-            outcome = resting(asking);
+            (outcome, handled) = (resting(asking), Handled::default());
             tick.skipped = outcome.skipped.clone();
         } else {
             let reason = why_nothing(&outcome, &draft);
@@ -318,7 +326,7 @@ impl Control {
             }
             tick.skipped = Some(reason);
         }
-        Ok(Settling { tick, runs, outcome })
+        Ok(Settling { tick, runs, outcome, handled })
     }
 }
 
@@ -332,7 +340,7 @@ fn wait_after(def: &SensorDef, settling: &Settling) -> Duration {
     let is_failed = settling.tick.status == TickStatus::Failed;
     match &def.question {
         _ if settling.outcome.is_partial && !is_failed => Duration::ZERO,
-        SensorQuestion::Webhook(_) => webhooks::rest(def.every.0, is_failed),
+        SensorQuestion::Webhook(_) => webhooks::rest(def.every.0),
         _ => def.every.0,
     }
 }

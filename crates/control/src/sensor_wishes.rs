@@ -56,7 +56,7 @@ impl Control {
                 let word = shell_word(&sensor);
                 Err(ControlError::SensorOff { sensor, word })
             }
-            Some(asking) if asking.from == wish.from => Ok(Wished::Ask(Box::new(asking))),
+            Some(asking) if asking.from == wish.from => Ok(Wished::Ask(Box::new(asking.by_hand()))),
             _ => Err(ControlError::SensorChanged { sensor }),
         }
     }

@@ -116,7 +116,9 @@ impl Control {
         let cursor = memory.and_then(|memory| memory.cursor);
         if live.is_some_and(|live| matches!(live.def.question, SensorQuestion::Webhook(_))) {
             let (events, since) = self.store.count_deliveries(tenant, &source, LAG_SHOWN).await?;
-            return Ok(SensorStand { cursor, lag: Some(SensorLag { events, since }) });
+            let set_aside = self.store.count_set_aside(tenant, &source, LAG_SHOWN).await?;
+            let (lag, set_aside) = (Some(SensorLag { events, since }), Some(set_aside));
+            return Ok(SensorStand { cursor, lag, set_aside });
         }
         let kinds = live.map(|live| kinds_of(&live.def.question)).unwrap_or_default();
         let lag = match cursor.as_deref().and_then(place_of) {
@@ -128,7 +130,7 @@ impl Control {
             }
             _ => None,
         };
-        Ok(SensorStand { cursor, lag })
+        Ok(SensorStand { cursor, lag, set_aside: None })
     }
 
     /// The newest ticks of a sensor before `before`.

@@ -1,7 +1,8 @@
 //! Webhooks: what is posted to a sensor's address, checked, kept, and read by its tick.
 //!
 //! A delivery is in the store before it is answered. The tick that reads it takes it in the batch
-//! that stores its runs, so that each is read once, in the order in which they came.
+//! that stores its runs, so that each is read once, in the order in which they came. One of which
+//! no run can be made is tried again later, holds back no other, and is set aside at last.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,13 +11,13 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use millstream_decide::sensor::Found;
+use millstream_decide::sensor::{Found, next_try};
 use millstream_decide::template::Templates;
 use millstream_model::{
-    DELIVERY_ID, DELIVERY_ID_MAX, SensorDef, SensorQuestion, TenantId, TickSource, TickStatus,
-    Webhook, WebhookAuth,
+    DELIVERY_ID, DELIVERY_ID_MAX, SensorDef, SensorQuestion, TenantId, TickSource, Webhook,
+    WebhookAuth,
 };
-use millstream_store::deliveries::{self, Kept, StoredDelivery};
+use millstream_store::deliveries::{self, Kept, PutOff, StoredDelivery};
 use millstream_store::{Batch, StoreError};
 use serde_json::{Map, Value, json};
 use sha2::Sha256;
@@ -27,14 +28,14 @@ use crate::{Control, ControlError};
 /// Deliveries that one tick reads at most, and their bytes.
 const READ_AT_ONCE: (u32, i64) = (1_000, 16 << 20);
 
-/// Deliveries that wait for one sensor at most, and their bytes.
+/// Deliveries that wait for one sensor at most, and their bytes; as many may be set aside.
 const WAITING_MAX: (u32, i64) = (10_000, 256 << 20);
 
 /// How long a webhook's sensor rests when nothing comes. Whatever comes wakes it.
 const IDLE: Duration = Duration::from_mins(5);
 
-/// How long it rests when nothing of what waits can be requested.
-const AFTER_FAILURE: Duration = Duration::from_secs(30);
+/// The longest text that is kept of what is wrong with a delivery, in letters.
+const PROBLEM_MAX: usize = 1_000;
 
 /// How long the id of a delivery that was read is known.
 const REMEMBERED: Duration = Duration::from_hours(7 * 24);
@@ -84,8 +85,20 @@ pub struct Delivered {
 #[derive(Debug)]
 pub(crate) struct Waiting {
     pub(crate) found: Vec<Found>,
-    pub(crate) ids: Vec<String>,
+    pub(crate) read: Read,
     pub(crate) is_partial: bool,
+}
+
+/// The deliveries that a tick has read, and how often each was tried before.
+pub(crate) type Read = BTreeMap<String, u32>;
+
+/// What becomes of what a tick has read.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Handled {
+    /// What is done with.
+    pub(crate) taken: Vec<String>,
+    /// What is tried again or set aside.
+    pub(crate) put_off: Vec<PutOff>,
 }
 
 impl Control {
@@ -161,7 +174,7 @@ impl Control {
         let body = String::from_utf8(posted.body).ok().filter(|body| !body.contains('\0'));
         let body = body.ok_or(ControlError::DeliveryBinary)?;
         let (received_at, headers) = (self.now(), Value::Object(headers));
-        let stored = StoredDelivery { id, received_at, headers, body };
+        let stored = StoredDelivery { id, received_at, headers, body, tries: 0 };
         let kept =
             self.store.keep_delivery((&tenant, &source), &stored, def.every.0, WAITING_MAX).await?;
         let id = stored.id;
@@ -193,43 +206,70 @@ impl Control {
         &self,
         asking: &SensorAsking,
     ) -> Result<Waiting, StoreError> {
-        let waiting =
-            self.store.waiting_deliveries(&asking.tenant, &asking.source, READ_AT_ONCE).await?;
-        let size: usize = waiting.iter().map(|delivery| delivery.body.len()).sum();
         let (count_max, bytes_max) = READ_AT_ONCE;
+        let upto = (count_max, bytes_max, asking.tries_upto);
+        let waiting = self.store.waiting_deliveries(&asking.tenant, &asking.source, upto).await?;
+        let size: usize = waiting.iter().map(|delivery| delivery.body.len()).sum();
         let is_partial = waiting.len() >= count_max as usize
             || i64::try_from(size).is_ok_and(|size| size >= bytes_max);
-        let ids = waiting.iter().map(|delivery| delivery.id.clone()).collect();
+        let read = waiting.iter().map(|it| (it.id.clone(), it.tries)).collect();
         let found = waiting.into_iter().map(found).collect();
-        Ok(Waiting { found, ids, is_partial })
+        Ok(Waiting { found, read, is_partial })
     }
 }
 
 impl SensorAsking {
-    /// Adds to the batch of a webhook's tick that it has read the deliveries called `ids`.
-    pub(crate) fn take(&self, batch: &mut Batch, ids: &[String], status: TickStatus) {
+    /// What becomes of the deliveries that a tick has `read`, of which those in `failed` cannot be
+    /// requested.
+    pub(crate) fn handled(&self, read: Read, mut failed: BTreeMap<String, String>) -> Handled {
+        let mut handled = Handled::default();
+        for (id, tried) in read {
+            let Some(problem) = failed.remove(&id) else {
+                handled.taken.push(id);
+                continue;
+            };
+            let tries = tried.saturating_add(1);
+            let problem = problem.chars().take(PROBLEM_MAX).collect();
+            let due = next_try(tries, self.nominal);
+            handled.put_off.push(PutOff { id, tries, problem, due });
+        }
+        handled
+    }
+
+    /// Adds to the batch of a webhook's tick what becomes of the deliveries that it has read.
+    pub(crate) fn take(&self, batch: &mut Batch, handled: &Handled) {
         let (tenant, source) = (&self.tenant, &self.source);
-        deliveries::take(batch, tenant, source, (ids, self.nominal));
+        let Handled { taken, put_off } = handled;
+        deliveries::take(batch, tenant, source, (taken, self.nominal));
+        deliveries::put_off(batch, tenant, source, (put_off, self.nominal), WAITING_MAX);
         let micros = i64::try_from(REMEMBERED.as_micros()).unwrap_or(i64::MAX);
         let known_since = self.nominal.as_micros().saturating_sub(micros);
         let known_since = millstream_model::Timestamp::from_micros(known_since);
         deliveries::forget(batch, tenant, source, known_since);
-        // What failed is not tried again before it has rested.
-        if status != TickStatus::Failed {
-            let due = self.nominal.after(self.def.every.0);
-            deliveries::wake_if_waiting(batch, tenant, source, due);
-        }
+        let due = self.nominal.after(self.def.every.0);
+        deliveries::wake_if_waiting(batch, tenant, source, due);
     }
 }
 
-/// How long a webhook's sensor rests after a tick that has read all there was, or that failed.
-pub(crate) fn rest(every: Duration, is_failed: bool) -> Duration {
-    every.max(if is_failed { AFTER_FAILURE } else { IDLE })
+impl Handled {
+    /// What a log says of those that are set aside.
+    pub(crate) fn given_up(&self) -> impl Iterator<Item = String> {
+        self.put_off.iter().filter(|it| it.due.is_none()).map(
+            |PutOff { id, tries, problem, .. }| {
+                format!("delivery {id} is set aside after {tries} tries: {problem}")
+            },
+        )
+    }
+}
+
+/// How long a webhook's sensor rests after a tick that has read all there was to be tried.
+pub(crate) fn rest(every: Duration) -> Duration {
+    every.max(IDLE)
 }
 
 /// A delivery as templates see it: `delivery`, whose `body` is JSON where it is written so.
 fn found(delivery: StoredDelivery) -> Found {
-    let StoredDelivery { id, received_at, headers, body } = delivery;
+    let StoredDelivery { id, received_at, headers, body, tries: _ } = delivery;
     let body = serde_json::from_str(&body).unwrap_or(Value::String(body));
     let names = json!({
         "id": id,

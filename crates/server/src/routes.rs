@@ -149,6 +149,8 @@ routes! {
         => post(api::sensors::switch);
     SensorDeliveries Get "/{tenant}/api/v1/sensors/{sensor}/deliveries" VIEWER
         => get(api::sensors::deliveries);
+    SensorResend Post "/{tenant}/api/v1/sensors/{sensor}/deliveries/resend" EDITOR
+        => post(api::sensors::resend_deliveries);
     SensorDrop Post "/{tenant}/api/v1/sensors/{sensor}/deliveries/drop" EDITOR
         => post(api::sensors::drop_delivery);
     SensorCursor Post "/{tenant}/api/v1/sensors/{sensor}/cursor" EDITOR

@@ -136,6 +136,13 @@ pub(crate) static MIGRATIONS: &[Migration] = &[
         sqlite: "",
         postgres: "",
     },
+    Migration {
+        version: 15,
+        name: "0015_deliveries",
+        up: include_str!("../migrations/0015_deliveries/up.sql"),
+        sqlite: "",
+        postgres: "",
+    },
 ];
 
 /// Who is told the name of a migration between its statements and its commit: a test that ends the

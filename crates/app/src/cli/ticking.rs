@@ -89,9 +89,16 @@ pub(crate) enum SensorCommand {
     Tick(Named),
     /// Show the newest ticks and what came of them.
     Ticks(Newest),
-    /// List the deliveries that wait for a webhook's sensor.
+    /// List the deliveries that wait for a webhook's sensor, or were set aside, and why.
     Deliveries(Newest),
-    /// Drop a delivery that waits, so that the sensor does not read it any more.
+    /// Have deliveries tried anew that were set aside, or that wait for their next try.
+    Resend {
+        /// The sensor.
+        name: String,
+        /// The delivery, as `sensor deliveries` names it; all of them when left out.
+        delivery: Option<String>,
+    },
+    /// Drop a delivery that waits or was set aside, so that the sensor does not read it any more.
     Drop {
         /// The sensor.
         name: String,

@@ -27,6 +27,9 @@ pub(super) async fn run(
         SensorCommand::Deliveries(Newest { name, limit }) => {
             deliveries(client, global, (&name, limit)).await
         }
+        SensorCommand::Resend { name, delivery } => {
+            resend(client, global, (&name, delivery.as_deref())).await
+        }
         SensorCommand::Drop { name, delivery } => {
             drop_delivery(client, global, (&name, &delivery)).await
         }
@@ -93,6 +96,7 @@ async fn show(client: &Client, global: &Global, name: &str) -> Result<(), AppErr
                 "lag",
                 &format!("waiting deliveries: {count}; `millstream sensor deliveries {word}`"),
             );
+            say("set aside", &text(&row, "/set_aside"));
         } else {
             say("lag", &format!("events not read yet: {count}"));
         }
@@ -217,9 +221,45 @@ async fn deliveries(
         output::json(&waiting);
         return Ok(());
     }
-    let line = |row| ["/delivery", "/received_at", "/bytes"].map(|name| text(row, name)).to_vec();
+    let line = |row| {
+        let [delivery, received, bytes] =
+            ["/delivery", "/received_at", "/bytes"].map(|name| text(row, name));
+        vec![delivery, received, bytes, text(row, "/tries"), fate(row), text(row, "/problem")]
+    };
     let table: Vec<Vec<String>> = rows(&waiting, "deliveries").iter().map(line).collect();
-    output::table(&["DELIVERY", "RECEIVED", "BYTES"], &table);
+    output::table(&["DELIVERY", "RECEIVED", "BYTES", "TRIES", "", "WHY"], &table);
+    Ok(())
+}
+
+/// What becomes of a delivery.
+fn fate(row: &Value) -> String {
+    let is_there = |name: &str| row.get(name).is_some_and(|it| !it.is_null());
+    if is_there("set_aside_at") {
+        "set aside".to_owned()
+    } else if is_there("next_try") {
+        format!("tried again at {}", text(row, "/next_try"))
+    } else {
+        "waits".to_owned()
+    }
+}
+
+async fn resend(
+    client: &Client,
+    global: &Global,
+    (name, delivery): (&str, Option<&str>),
+) -> Result<(), AppError> {
+    let path = format!("{}/deliveries/resend", SENSORS.address(client, global, name).await?);
+    let answer = client.post(&path, &json!({ "delivery": delivery })).await?;
+    if global.json {
+        output::json(&answer);
+        return Ok(());
+    }
+    let what = match text(&answer, "/resent").as_str() {
+        "0" => "No delivery was set aside or waits for another try".to_owned(),
+        "1" => format!("1 delivery is tried anew by the next tick of {name}"),
+        many => format!("{many} deliveries are tried anew by the next tick of {name}"),
+    };
+    output::line(&what);
     Ok(())
 }
 

@@ -149,7 +149,14 @@ fn deliveries_that_wait_are_listed_and_one_that_is_dropped_is_gone() {
     let first_words = |line: &str| line.split_whitespace().next().unwrap().to_owned();
     let lines: Vec<String> = listed.out.lines().map(first_words).collect();
     assert_eq!((listed.code, &lines[..]), (0, &["DELIVERY", "d-1", "d-2"].map(str::to_owned)[..]));
-    assert!(listed.out.lines().all(|line| line.ends_with("BYTES") || line.ends_with(" 5")));
+    let ends = |line: &str| line.trim_end().ends_with(" 5      0      waits  –");
+    assert!(listed.out.lines().skip(1).all(ends), "{}", listed.out);
+    let resent = project.run(&["sensor", "resend", "pushed"]);
+    assert_eq!(resent.out, "No delivery was set aside or waits for another try\n");
+    let resent = project.run(&["sensor", "resend", "pushed", "d-1"]);
+    let message = "no delivery d-1 was set aside or waits for another try by sensor pushed; \
+                   `millstream sensor deliveries pushed` lists those that were";
+    assert!(resent.code == 1 && resent.err.contains(message), "{resent:?}");
 
     let dropped = project.run(&["sensor", "drop", "pushed", "d-1"]);
     assert_eq!(dropped.code, 0, "{dropped:?}");

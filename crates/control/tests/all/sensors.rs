@@ -48,7 +48,7 @@ impl World {
         world
     }
 
-    async fn load(&mut self, text: &str) {
+    pub(crate) async fn load(&mut self, text: &str) {
         self.bench.scan(vec![live("one.yaml", parsed("one.yaml", text))]).await;
     }
 

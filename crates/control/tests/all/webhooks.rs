@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use millstream_control::{AssetReport, ControlError, Posted, SensorTicked};
+use millstream_control::{AssetReport, ControlError, Posted, SensorReply, SensorTicked, Wished};
 use millstream_model::view::MadeBy;
 use millstream_model::{
     Cause, ErrorCode, MetadataValue, Secrets, SkipReason, TenantId, TickStatus,
@@ -86,10 +86,94 @@ async fn what_does_not_fit_is_read_and_said_and_what_cannot_be_requested_waits()
     assert_eq!(world.events().await, [SensorTicked::Failed]);
     assert_eq!(world.events().await, [SensorTicked::Failed]);
     send(&world, "c", r#"{"ref": "main"}"#).await;
+    send(&world, "d", r#"{"ref": "wip"}"#).await;
     assert_eq!(world.events().await, [SensorTicked::Launched(1)]);
     let tick = world.last("pushed").await;
     assert_eq!((tick.status, tick.warnings.len()), (TickStatus::Launched, 1));
-    assert_eq!(world.events().await, [], "both were read");
+    assert!(tick.warnings[0].message.starts_with("delivery b: "), "{tick:?}");
+    assert_eq!(waiting(&world).await, [("b".to_owned(), 3)], "the others are done with");
+}
+
+/// What waits for the sensor, and how often each was tried.
+async fn waiting(world: &World) -> Vec<(String, u32)> {
+    let tenant = TenantId::default_tenant();
+    let kept = world.control().waiting_deliveries(&tenant, "pushed", 2_000).await.unwrap();
+    let waiting = kept.into_iter().filter(|it| it.set_aside_at.is_none());
+    waiting.map(|it| (it.delivery, it.tries)).collect()
+}
+
+#[tokio::test]
+async fn as_much_as_one_tick_reads_of_what_cannot_be_requested_holds_back_nothing_behind_it() {
+    let mut world = world().await;
+    world.events().await;
+    for number in 0..999 {
+        send(&world, &format!("bad-{number}"), "no JSON").await;
+    }
+    send(&world, "a-wip", r#"{"ref": "wip"}"#).await;
+    world.bench.clock.advance(std::time::Duration::from_secs(1));
+    send(&world, "good", r#"{"ref": "main"}"#).await;
+    assert_eq!(world.events().await, [SensorTicked::Failed]);
+    world.bench.clock.advance(std::time::Duration::from_secs(1));
+    assert_eq!(world.pass(|| unreachable!()).await, [SensorTicked::Launched(1)]);
+    let waiting = waiting(&world).await;
+    assert_eq!(waiting.len(), 999);
+    assert!(waiting.iter().all(|(_, tries)| *tries == 1), "each waits for its next try");
+    assert_eq!(world.pass(|| unreachable!()).await, [], "nothing is due");
+}
+
+#[tokio::test]
+async fn what_can_never_be_requested_is_set_aside_and_sent_anew_once_the_definition_is_mended() {
+    let mut world = world().await;
+    world.events().await;
+    send(&world, "bad", "no JSON").await;
+    let (control, tenant) = (world.control().clone(), TenantId::default_tenant());
+    for _ in 0..8 {
+        world.bench.clock.advance(std::time::Duration::from_mins(40));
+        assert_eq!(world.pass(|| unreachable!()).await, [SensorTicked::Failed]);
+        let failed = world.last("pushed").await.error.unwrap().message;
+        assert!(failed.starts_with("delivery bad: "), "{failed}");
+    }
+    let kept = control.waiting_deliveries(&tenant, "pushed", 10).await.unwrap().remove(0);
+    assert!(kept.set_aside_at.is_some(), "{kept:?}");
+    assert!(kept.problem.unwrap().contains("delivery.body.ref"));
+    let stand = control.sensor_stand(&tenant, "pushed").await.unwrap();
+    assert_eq!((stand.lag.unwrap().events, stand.set_aside), (0, Some(1)));
+    assert_eq!(world.events().await, [], "no tick reads it");
+    let why = control.why(&tenant, "pushed").await.unwrap();
+    let said = "1 delivery was set aside, because no run could be made of it";
+    assert!(why.because.iter().any(|it| it.text.contains(said)), "{why:?}");
+
+    let mended = HOOK.replace("delivery.body.ref }}", "delivery.body }}");
+    let mended = mended.replace("delivery.body.ref != 'wip'", "delivery.body != 'wip'");
+    world.load(&format!("{}{mended}", jobs(&["load"]))).await;
+    let resent = async |id: Option<&str>| control.resend_deliveries(&tenant, "pushed", id).await;
+    assert_eq!(resent(Some("other")).await.unwrap_err().code(), ErrorCode::NotFound);
+    assert_eq!(resent(Some("bad")).await.unwrap(), 1);
+    assert_eq!(world.events().await, [SensorTicked::Launched(1)]);
+    assert_eq!(resent(None).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn an_edit_and_a_tick_by_hand_do_not_wait_for_the_next_try() {
+    let mut world = world().await;
+    world.events().await;
+    send(&world, "bad", "no JSON").await;
+    assert_eq!(world.events().await, [SensorTicked::Failed]);
+    let (control, tenant) = (world.control().clone(), TenantId::default_tenant());
+    let id = control.ask_for_sensor_tick(&tenant, "pushed").await.unwrap();
+    let asked = control.open_requests().await.unwrap().into_iter().find(|it| it.id == id);
+    let wish = serde_json::from_str(&asked.unwrap().body).unwrap();
+    let Wished::Ask(asking) = control.begin_wish(&wish).await.unwrap() else { panic!() };
+    let test = control.try_sensor(&asking, Ok(SensorReply::None)).await.unwrap();
+    assert_eq!(test.tick.status, TickStatus::Failed);
+    let settled = control.settle_wish(&wish, &asking, Ok(SensorReply::None)).await.unwrap();
+    assert_eq!(settled.0, SensorTicked::Failed);
+    assert_eq!(waiting(&world).await, [("bad".to_owned(), 2)]);
+
+    let mended = HOOK.replace("delivery.body.ref", "delivery.body");
+    world.load(&format!("{}{mended}", jobs(&["load"]))).await;
+    world.bench.clock.advance(std::time::Duration::from_secs(2));
+    assert_eq!(world.pass(|| unreachable!()).await, [SensorTicked::Launched(1)]);
 }
 
 #[tokio::test]

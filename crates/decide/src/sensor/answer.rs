@@ -23,6 +23,8 @@ pub struct Draft {
     pub again: BTreeMap<usize, u32>,
     /// How many things were found that do not fit, and why the first does not.
     pub unfit: Option<(u32, String)>,
+    /// The deliveries of which no run can be made, and why not.
+    pub failed: BTreeMap<String, String>,
 }
 
 /// A run that a tick asks for.
@@ -168,5 +170,17 @@ impl Draft {
             }
         }
         told
+    }
+
+    /// Adds why no run can be made of a thing, which is named where it is a delivery.
+    pub fn fail(
+        &mut self,
+        delivery: Option<&str>,
+        partition: Option<PartitionKey>,
+        (code, problem): (ErrorCode, String),
+    ) {
+        let Some(id) = delivery else { return self.warn(partition, code, problem) };
+        self.warn(partition, code, format!("delivery {id}: {problem}"));
+        self.failed.insert(id.to_owned(), problem);
     }
 }

@@ -27,16 +27,8 @@ pub struct Found {
 
 impl Found {
     /// Its name, if it is a delivery.
-    fn delivery(&self) -> Option<String> {
-        self.names.get("delivery").map(|_| self.key.clone())
-    }
-}
-
-/// What is wrong, with the delivery that it is about, if it is about one.
-pub fn named(delivery: Option<&str>, problem: String) -> String {
-    match delivery {
-        Some(id) => format!("delivery {id}: {problem}"),
-        None => problem,
+    fn delivery(&self) -> Option<&str> {
+        self.names.get("delivery").map(|_| self.key.as_str())
     }
 }
 
@@ -86,6 +78,7 @@ pub fn rows(answer: Value) -> Vec<Found> {
 /// One thing that cannot be requested is a warning and keeps no other from being requested.
 pub fn draft(def: &SensorDef, found: &[Found], base: &Map<String, Value>) -> Draft {
     let mut draft = Draft::default();
+    let bad_template = |problem: String| (ErrorCode::DefinitionTemplate, problem);
     let mut keys = BTreeSet::new();
     for thing in found {
         let mut names = base.clone();
@@ -99,8 +92,7 @@ pub fn draft(def: &SensorDef, found: &[Found], base: &Map<String, Value>) -> Dra
                     continue;
                 }
                 Err(error) => {
-                    let message = named(thing.delivery().as_deref(), error.to_string());
-                    draft.warn(None, ErrorCode::DefinitionTemplate, message);
+                    draft.fail(thing.delivery(), None, bad_template(error.to_string()));
                     continue;
                 }
             }
@@ -115,8 +107,7 @@ pub fn draft(def: &SensorDef, found: &[Found], base: &Map<String, Value>) -> Dra
             }
             Ok(None) => draft.unfit("the sensor requests no run: it has no `request`".to_owned()),
             Err(problem) => {
-                let message = named(thing.delivery().as_deref(), problem);
-                draft.warn(None, ErrorCode::DefinitionTemplate, message);
+                draft.fail(thing.delivery(), None, bad_template(problem));
             }
         }
     }
@@ -178,7 +169,7 @@ fn request(
         tags,
         context: fill.object(&template.context).map_err(told)?,
         of: thing.of,
-        delivery: thing.delivery(),
+        delivery: thing.delivery().map(str::to_owned),
     }))
 }
 

@@ -5,14 +5,16 @@
 //!
 //! **Invariant.** A run key is wanted at most once of one tick, and never when it is known.
 
+mod again;
 mod answer;
 mod draft;
 mod files;
 mod standing;
 mod sync;
 
+pub use again::next_try;
 pub use answer::{Draft, DraftRequest, WARNINGS_MAX, of_answer, read_answer, without_known};
-pub use draft::{Found, draft, named, rows};
+pub use draft::{Found, draft, rows};
 pub use files::{FILES_MAX, FileSeen, matches, new_files, settled_until};
 pub use standing::{forgets, version};
 pub use sync::{SyncPlan, keys_of_rows, sync};

@@ -47,6 +47,18 @@ pub fn why_sensor(facts: &SensorFacts) -> Why {
         };
         reasons.push(because(lag.since, text));
     }
+    if let Some(count @ 1..) = facts.stand.set_aside {
+        let (were, it) = if count == 1 {
+            ("1 delivery was".to_owned(), "it")
+        } else {
+            (format!("{count} deliveries were"), "them")
+        };
+        let text = format!(
+            "{were} set aside, because no run could be made of {it}: `millstream sensor \
+             deliveries {word}` says why, and `millstream sensor resend {word}` tries {it} anew"
+        );
+        reasons.push(because(None, text));
+    }
     let next = match sensor.next_at {
         _ if sensor.waits.is_some() => sensor.waits.clone().unwrap_or_default(),
         Some(next) if next <= facts.now => "it is asked at the next look".to_owned(),

@@ -234,6 +234,9 @@ pub struct SensorStand {
     pub cursor: Option<String>,
     /// For one that reads events: how many it has not read, at most 10,000, and since when.
     pub lag: Option<SensorLag>,
+    /// For a webhook's: how many deliveries were set aside because no run could be made of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_aside: Option<u32>,
 }
 
 /// Events that a sensor has not read yet.

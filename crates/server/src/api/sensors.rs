@@ -157,7 +157,7 @@ pub(crate) struct DeliveriesQuery {
 /// Most deliveries in one answer, and how many when nothing else is asked for.
 const DELIVERIES: (u32, u32) = (1_000, 50);
 
-/// The deliveries that wait for a sensor, in the order in which they came.
+/// The deliveries that wait for a sensor, in the order in which they came, and those set aside.
 pub(crate) async fn deliveries(
     State(state): State<ServerState>,
     visitor: Visitor,
@@ -170,6 +170,34 @@ pub(crate) async fn deliveries(
     Ok(Json(state.control.waiting_deliveries(tenant, name, limit).await?))
 }
 
+/// Which delivery is tried anew; all that were tried in vain when absent.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ResendBody {
+    delivery: Option<String>,
+}
+
+/// How many deliveries are tried anew, and what a sensor remembers then.
+#[derive(Debug, Serialize)]
+pub(crate) struct Resent {
+    resent: usize,
+    #[serde(flatten)]
+    stand: SensorStand,
+}
+
+/// Has deliveries tried anew that were set aside, or that wait for their next try.
+pub(crate) async fn resend_deliveries(
+    State(state): State<ServerState>,
+    visitor: Visitor,
+    Segments(path): Segments<SensorPath>,
+    Body(body): Body<ResendBody>,
+) -> Result<Json<Resent>, Problem> {
+    let (tenant, name) = (visitor.tenant()?, &path.sensor);
+    let control = &state.control;
+    let resent = control.resend_deliveries(tenant, name, body.delivery.as_deref()).await?;
+    Ok(Json(Resent { resent, stand: control.sensor_stand(tenant, name).await? }))
+}
+
 /// Which delivery is dropped.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -177,7 +205,7 @@ pub(crate) struct DropBody {
     delivery: String,
 }
 
-/// Drops a delivery that waits; answers with what is left.
+/// Drops a delivery that waits or was set aside; answers with what is left.
 pub(crate) async fn drop_delivery(
     State(state): State<ServerState>,
     visitor: Visitor,

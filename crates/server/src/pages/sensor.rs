@@ -131,6 +131,18 @@ pub fn sensor(page: SensorPage) -> Html {
     let (row, tenant) = (&page.sensor, &page.frame.tenant);
     let name = shell_word(row.name.as_str());
     let command = |verb: &str| format!("millstream sensor {verb} {name} --tenant {tenant}");
+    let mut equivalent = switch_of_job(row.stopped_by(), tenant)
+        .with("Start and stop it", command("start"))
+        .with("Its ticks", command("ticks"))
+        .with("What a tick would do", command("test"))
+        .with("Have it tick now", command("tick"))
+        .with("Let it begin anew", command("cursor --clear"));
+    if row.kind == WEBHOOK {
+        equivalent = equivalent
+            .with("What waits or was set aside", command("deliveries"))
+            .with("Try that anew", command("resend"));
+    }
+    let address = format!("GET /{tenant}/api/v1/sensors/{}", link::segment(row.name.as_str()));
     Html::render(&Sensor {
         line: SensorLine::new(tenant, row, page.now),
         description: row.description.clone().unwrap_or_default(),
@@ -143,15 +155,7 @@ pub fn sensor(page: SensorPage) -> Html {
         facts: facts(row, &page.stand),
         test_action: link::sensor_test(tenant, &row.name),
         tick_action: row.enabled.then(|| link::sensor_tick(tenant, &row.name)),
-        equivalent: switch_of_job(row.stopped_by(), tenant)
-            .with("Start and stop it", command("start"))
-            .with("Its ticks", command("ticks"))
-            .with("What a tick would do", command("test"))
-            .with("Have it tick now", command("tick"))
-            .with("Let it begin anew", command("cursor --clear"))
-            .with("As JSON", {
-                format!("GET /{tenant}/api/v1/sensors/{}", link::segment(row.name.as_str()))
-            }),
+        equivalent: equivalent.with("As JSON", address),
         frame: page.frame,
     })
 }
@@ -177,7 +181,13 @@ fn verdict(row: &SensorRow, now: Timestamp) -> String {
 
 /// How far it is behind, if it is.
 fn lag(stand: &SensorStand, now: Timestamp) -> String {
-    let Some(lag) = stand.lag.filter(|lag| lag.events > 0) else { return String::new() };
+    let aside = stand.set_aside.filter(|count| *count > 0).map(|count| {
+        let deliveries = format::plural(u64::from(count), "delivery", "deliveries");
+        format!("{deliveries} of which no run could be made were set aside.")
+    });
+    let Some(lag) = stand.lag.filter(|lag| lag.events > 0) else {
+        return aside.unwrap_or_default();
+    };
     let more = if lag.events >= LAG_COUNTED { "at least " } else { "" };
     let (one, many) = match stand.cursor {
         Some(_) => ("event", "events"),
@@ -185,7 +195,8 @@ fn lag(stand: &SensorStand, now: Timestamp) -> String {
     };
     let events = format::plural(u64::from(lag.events), one, many);
     let since = lag.since.map(|at| format!(", the first {}", format::relative(now, at)));
-    format!("It has not read {more}{events} yet{}.", since.unwrap_or_default())
+    let aside = aside.map(|aside| format!(" {aside}")).unwrap_or_default();
+    format!("It has not read {more}{events} yet{}.{aside}", since.unwrap_or_default())
 }
 
 fn test_line(test: &SensorTest) -> TestLine {

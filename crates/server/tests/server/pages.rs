@@ -325,7 +325,7 @@ fn a_sensor_whose_job_is_off_says_so_on_its_page_and_what_switches_it_on() {
             frame: samples::frame(Section::Automation, Theme::Auto),
             now: samples::now(),
             sensor: SensorRow { target, job_off, ..sensor(true, &fine) },
-            stand: SensorStand { cursor: None, lag: None },
+            stand: SensorStand { cursor: None, lag: None, set_aside: None },
             ticks: Vec::new(),
             test: None,
         };

@@ -131,7 +131,7 @@ pub(super) const CASES: &[Case] = &[
     migration("0001_start"),
     migration("0009_fewer_pages"),
     migration("0013_log"),
-    migration("0014_handed_back"),
+    migration("0015_deliveries"),
     // Workers, between what they say and what they hear.
     worker(Scene::Chain, "before:run_started", SUCCESS),
     worker(Scene::Chain, "after:run_started", SUCCESS),
