@@ -170,7 +170,7 @@ impl Control {
             .take(HEADERS_MAX)
             .map(|(name, value)| (name, value.into()))
             .collect();
-        // No database stores the letter 0 in a text.
+        // Postgres stores no NUL character in a text.
         let body = String::from_utf8(posted.body).ok().filter(|body| !body.contains('\0'));
         let body = body.ok_or(ControlError::DeliveryBinary)?;
         let (received_at, headers) = (self.now(), Value::Object(headers));

@@ -144,7 +144,7 @@ fn request(
         return Err(format!("the run key {run_key:?} is empty or longer than {KEY_MAX} bytes"));
     }
     if run_key.contains('\0') {
-        return Err(format!("the run key {run_key:?} holds the letter 0"));
+        return Err(format!("the run key {run_key:?} holds a NUL character"));
     }
     let partition = match &template.partition {
         Some(text) => match fill.text(text).map_err(told)?.trim() {
@@ -160,7 +160,7 @@ fn request(
         tags.insert(name.clone(), fill.text(text).map_err(told)?);
     }
     if let Some(name) = tags.iter().find_map(|(name, value)| value.contains('\0').then_some(name)) {
-        return Err(format!("the label `{name}` would hold the letter 0"));
+        return Err(format!("the label `{name}` would hold a NUL character"));
     }
     Ok(Some(DraftRequest {
         target: target.clone(),
