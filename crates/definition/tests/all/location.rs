@@ -483,7 +483,7 @@ fn keys_of_a_tenant_that_no_file_declares_are_told_once_and_keep_no_file_from_be
     assert!(unread.diagnostics.iter().all(|it| it.place.file == "t.yaml"), "{unread:#?}");
 }
 
-const DIVIDED: &str = r#"
+const DIVIDED: &str = r"
 partitions:
   day_and_site:
     kind: multi
@@ -491,7 +491,7 @@ partitions:
       day: { kind: daily, start: 2025-01-01 }
       site: { kind: static, keys: [jfk] }
   metric: { kind: dynamic, dimensions: [tenant, grain] }
-"#;
+";
 
 #[test]
 fn a_template_names_no_field_that_the_partitions_do_not_have() {
