@@ -188,7 +188,10 @@ impl Control {
         let cap = u32::try_from(limit).unwrap_or(u32::MAX);
         let stored = self.store.dynamic_partitions(tenant, name, (after, text), cap).await?;
         let mut keys: std::collections::BTreeSet<PartitionKey> = stored.into_iter().collect();
-        for key in def.keys(self.now(), None, limit) {
+        // Windows alone are in this order, all of them and everybody's.
+        let is_first = after.is_empty() && text.is_empty();
+        let in_order = is_first && matches!(def, PartitionsDef::TimeWindow(_));
+        for key in def.keys(self.now(), None, if in_order { limit } else { usize::MAX }) {
             let ours = is_key_of(manifest, (tenant, name), &key);
             if ours && key.as_str() > after && key.as_str().contains(text) {
                 keys.insert(key);

@@ -90,3 +90,22 @@ async fn no_key_is_added_to_partitions_that_stand_in_their_file() {
         "there are no dynamic partitions called fixed; there are: by_airport"
     );
 }
+
+#[tokio::test]
+async fn a_page_of_keys_has_what_is_asked_for_wherever_it_stands_in_its_file() {
+    let mut file = airports();
+    let fixed = PartitionsDef::Static { keys: keys(&["d", "c", "b", "a"]) };
+    file.partitions.insert("fixed".parse().unwrap(), fixed);
+    if let Some(PartitionsDef::Dynamic(def)) = file.partitions.get_mut(&name()) {
+        def.keys = keys(&["lga::a", "lga::b", "jfk::a", "jfk::b"]);
+    }
+    let bench = Bench::of(file).await;
+    let (jfk, fixed) = ("jfk".parse().unwrap(), "fixed".parse().unwrap());
+    let page = async |name: &PartitionsName, part| {
+        bench.control.partition_keys(&jfk, name, part, 2).await.unwrap()
+    };
+    assert_eq!(page(&fixed, ("", "")).await, keys(&["a", "b"]));
+    assert_eq!(page(&fixed, ("b", "")).await, keys(&["c", "d"]));
+    assert_eq!(page(&fixed, ("", "a")).await, keys(&["a"]));
+    assert_eq!(page(&name(), ("", "")).await, keys(&["jfk::a", "jfk::b"]));
+}
