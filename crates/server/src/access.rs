@@ -16,7 +16,7 @@ use millstream_model::{Caller, ErrorCode, Role, TenantId};
 
 use crate::guard;
 use crate::problem::Problem;
-use crate::routes::{Access, Route, Verb};
+use crate::routes::{Access, Route};
 use crate::state::ServerState;
 
 /// What the layer of one route knows.
@@ -109,8 +109,8 @@ async fn check(gate: &Gate, parts: &mut Parts) -> Result<(), Problem> {
     let visitor = match gate.route.access {
         Access::Public => Visitor { caller, tenant: None },
         Access::Tenant(needed) => {
-            let reads = gate.route.method == Verb::Get;
-            let tenant = tenant(&gate.state, &caller, (parts, reads)).await?;
+            let starts_nothing = gate.route.starts_nothing();
+            let tenant = tenant(&gate.state, &caller, (parts, starts_nothing)).await?;
             reach(caller.role_in(&tenant), needed, &format!("tenant {tenant}"))?;
             Visitor { caller, tenant: Some(tenant) }
         }
@@ -131,11 +131,11 @@ async fn check(gate: &Gate, parts: &mut Parts) -> Result<(), Problem> {
 }
 
 /// The tenant that the path names, if it exists for the caller; one that is no longer declared
-/// does where the route only `reads`.
+/// does where the route `starts_nothing`.
 async fn tenant(
     state: &ServerState,
     caller: &Caller,
-    (parts, reads): (&mut Parts, bool),
+    (parts, starts_nothing): (&mut Parts, bool),
 ) -> Result<TenantId, Problem> {
     let text = path_segment(state, parts, "tenant").await?;
     let id: TenantId = match text.parse() {
@@ -150,7 +150,7 @@ async fn tenant(
     if !state.control.has_history(&id).await? {
         return Err(unknown_tenant(state, caller, &text).await);
     }
-    if reads {
+    if starts_nothing {
         return Ok(id);
     }
     let message = format!(

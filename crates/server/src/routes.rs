@@ -26,6 +26,13 @@ pub struct Route {
     pub access: Access,
 }
 
+impl Route {
+    /// Whether it starts nothing: it only reads, or ends what there is.
+    pub fn starts_nothing(&self) -> bool {
+        self.method == Verb::Get || matches!(self.id, RouteId::Cancel | RouteId::CancelForm)
+    }
+}
+
 /// The methods that routes take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {

@@ -308,4 +308,11 @@ fn history_of_a_tenant_that_is_no_longer_declared_is_read_and_nothing_is_started
     let shown = project.json(&["run", "show", t1.as_str().unwrap(), "--tenant", "t1"]);
     assert_eq!(shown["tenant"], json!("t1"), "{shown}");
     assert_eq!(project.run(&["run", "list", "--tenant", "t3"]).code, 1);
+
+    let waiting = project.json(&["job", "launch", "j", "--tenant", "t2", "--no-wait"]);
+    let waiting = waiting[0]["run_id"].as_str().unwrap();
+    project.write("dags/main.yaml", &format!("{job}tenants: {{ t4: {{}} }}\n"));
+    assert_eq!(project.run(&["run", "cancel", waiting, "--tenant", "t2"]).code, 0);
+    let shown = project.json(&["run", "show", waiting, "--tenant", "t2"]);
+    assert_eq!(shown["status"], json!("CANCELED"), "{shown}");
 }
