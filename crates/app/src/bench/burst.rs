@@ -90,12 +90,10 @@ pub(super) async fn memory(folder: &Folder, size: &Size) -> Result<Vec<Figure>, 
         .map_err(|source| AppError::Files { path: settings, source })?;
     let server = Server::start(folder.path()).await?;
     launch_many(&server.client, BEFORE).await?;
+    list(&server.client).await?;
     let before = pss(server.pid()?)?;
     launch_many(&server.client, size.waiting).await?;
-    // What shows them takes some too.
-    for path in ["queue", "runs?limit=1000"] {
-        server.client.get(&format!("/default/api/v1/{path}")).await?;
-    }
+    list(&server.client).await?;
     let all = pss(server.pid()?)?;
     server.stop().await?;
     let each = ((all - before) / f64::from(size.waiting) * 1_000.0, Unit::Mebibytes);
@@ -105,6 +103,14 @@ pub(super) async fn memory(folder: &Folder, size: &Size) -> Result<Vec<Figure>, 
         Figure::most("P9", &what, each, MEMORY_MAX),
         Figure::most("P9", &whole, (all, Unit::Mebibytes), SERVER_MAX),
     ])
+}
+
+/// Has the server show runs that wait, which takes some of its memory too.
+async fn list(client: &Client) -> Result<(), AppError> {
+    for path in ["queue", "runs?limit=1000"] {
+        client.get(&format!("/default/api/v1/{path}")).await?;
+    }
+    Ok(())
 }
 
 /// P10: one run of many steps that start together.
