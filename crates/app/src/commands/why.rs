@@ -3,22 +3,22 @@
 use serde_json::Value;
 
 use super::answer::{rows, text};
-use super::tenants::listed_tenants;
+use super::tenants::{listed_tenants, searched_tenants};
 use crate::cli::Global;
 use crate::client::{Client, encoded};
 use crate::error::AppError;
 use crate::output;
 
 /// Asks every tenant that the command is about, and prints the answer of the one that knows the
-/// subject; where several do, one has to be named.
+/// subject; where several do, one has to be named. Those that take no part any more are asked last.
 pub(super) async fn run(client: &Client, global: &Global, subject: &str) -> Result<(), AppError> {
-    let (mut refusal, mut knowing) = (None, Vec::new());
-    for tenant in listed_tenants(client, global).await? {
-        match client.get(&format!("/{tenant}/api/v1/why/{}", encoded(subject))).await {
-            Ok(answer) => knowing.push((tenant, answer)),
-            Err(error) if error.is_unknown() => refusal = Some(error),
-            Err(error) => return Err(error),
-        }
+    let listed = listed_tenants(client, global).await?;
+    let (mut refusal, mut knowing) = asked(client, subject, &listed).await?;
+    if knowing.is_empty() {
+        let mut others = searched_tenants(client, global).await?;
+        others.retain(|tenant| !listed.contains(tenant));
+        let (refused, known) = asked(client, subject, &others).await?;
+        (refusal, knowing) = (refusal.or(refused), known);
     }
     match knowing.as_slice() {
         [(_, answer)] if global.json => output::json(answer),
@@ -42,6 +42,23 @@ pub(super) async fn run(client: &Client, global: &Global, subject: &str) -> Resu
         }
     }
     Ok(())
+}
+
+/// The answers of the tenants that know the subject, and the last refusal of one that does not.
+async fn asked(
+    client: &Client,
+    subject: &str,
+    tenants: &[String],
+) -> Result<(Option<AppError>, Vec<(String, Value)>), AppError> {
+    let (mut refusal, mut knowing) = (None, Vec::new());
+    for tenant in tenants {
+        match client.get(&format!("/{tenant}/api/v1/why/{}", encoded(subject))).await {
+            Ok(answer) => knowing.push((tenant.clone(), answer)),
+            Err(error) if error.is_unknown() => refusal = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((refusal, knowing))
 }
 
 fn print(answer: &Value) {

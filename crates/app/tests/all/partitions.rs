@@ -304,6 +304,10 @@ fn history_of_a_tenant_that_is_no_longer_declared_is_read_and_nothing_is_started
     assert!(refused.code == 1 && refused.err.contains(told), "{refused:?}");
 
     let t1 = project.json(&["job", "launch", "j", "--tenant", "t1"])["run_id"].clone();
+    let off = "tenants: { t1: { enabled: false }, t2: {} }";
+    project.write("dags/main.yaml", &format!("{job}{off}\n"));
+    let told = project.run(&["why", t1.as_str().unwrap()]);
+    assert!(told.code == 0 && told.out.contains("succeeded"), "{told:?}");
     project.write("dags/main.yaml", &format!("{job}tenants: {{ t2: {{}} }}\n"));
     let shown = project.json(&["run", "show", t1.as_str().unwrap(), "--tenant", "t1"]);
     assert_eq!(shown["tenant"], json!("t1"), "{shown}");
