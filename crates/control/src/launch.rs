@@ -12,6 +12,7 @@ use millstream_store::live::NewLiveRun;
 use millstream_store::runs::NewRun;
 use millstream_store::{Batch, StoreError, events, live, plans, runs};
 
+use crate::catalog::Catalog;
 use crate::{Control, ControlError};
 
 /// Runs that one request may ask for.
@@ -86,7 +87,8 @@ impl Control {
         if assets.is_empty() {
             return Err(PlanError::SelectionEmpty { selection: wish.select.clone() }.into());
         }
-        let keys = self.wanted_partitions(manifest, &request.tenant, &assets, wish).await?;
+        let keys =
+            self.wanted_partitions((&catalog, manifest), &request.tenant, &assets, wish).await?;
         if keys.len() > REQUESTS_MAX {
             let (count, what, limit) = (keys.len(), "partitions", REQUESTS_MAX);
             return Err(ControlError::TooMany { count, what, limit });
@@ -108,7 +110,7 @@ impl Control {
 
     async fn wanted_partitions(
         &self,
-        manifest: &Manifest,
+        (catalog, manifest): (&Catalog, &Manifest),
         tenant: &TenantId,
         assets: &[AssetKey],
         wish: &MaterializeRequest,
@@ -120,10 +122,10 @@ impl Control {
                 wish.partitions.iter().cloned().map(Some).collect()
             });
         }
-        let names: BTreeSet<&PartitionsName> =
-            assets.iter().filter_map(|key| manifest.assets.get(key)?.partitions.as_ref()).collect();
+        let names = partitions_of(manifest, assets);
         let Some(name) = names.into_iter().next() else { return Ok(vec![None]) };
-        let keys = self.partition_keys(tenant, name, ("", ""), REQUESTS_MAX + 1).await?;
+        let of = (tenant, name);
+        let keys = self.some_partition_keys(catalog, of, REQUESTS_MAX + 1).await?;
         Ok(keys.into_iter().map(Some).collect())
     }
 
@@ -273,6 +275,14 @@ impl Planned {
         let hash = RunPlan::hash(&json);
         Ok(Self { plan, json, hash })
     }
+}
+
+/// The definitions that the keys of `assets` are of.
+pub(crate) fn partitions_of<'a>(
+    manifest: &'a Manifest,
+    assets: &[AssetKey],
+) -> BTreeSet<&'a PartitionsName> {
+    assets.iter().filter_map(|key| manifest.assets.get(key)?.partitions.as_ref()).collect()
 }
 
 /// The job's labels with the request's over them.

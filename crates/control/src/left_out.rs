@@ -7,7 +7,7 @@ use millstream_plan::named_tenant;
 use millstream_plan::selection::select;
 use serde::Serialize;
 
-use crate::launch::REQUESTS_MAX;
+use crate::launch::{REQUESTS_MAX, partitions_of};
 use crate::{Control, ControlError};
 
 /// Keys that a wish for every partition leaves out, because their tenant takes no part.
@@ -33,13 +33,11 @@ impl Control {
             return Ok(Vec::new());
         };
         let assets = select(manifest, selection).unwrap_or_default();
-        let names: BTreeSet<&PartitionsName> =
-            assets.iter().filter_map(|key| manifest.assets.get(key)?.partitions.as_ref()).collect();
         let mut counts: BTreeMap<TenantId, usize> = BTreeMap::new();
-        for name in names {
+        for name in partitions_of(manifest, &assets) {
             for idle in self.idle_tenants(manifest, name) {
                 let of = (&idle, name);
-                let keys = self.partition_keys_in(&catalog, of, ("", ""), REQUESTS_MAX).await?;
+                let keys = self.some_partition_keys(&catalog, of, REQUESTS_MAX).await?;
                 let count = counts.entry(idle.clone()).or_default();
                 *count = keys.len().max(*count);
             }
@@ -59,7 +57,7 @@ impl Control {
         if def.tenant_dimension().is_none() {
             return BTreeSet::new();
         }
-        let keys = def.keys(self.now(), None, REQUESTS_MAX);
+        let keys = def.keys(self.now(), None, usize::MAX);
         let named = keys.iter().filter_map(|key| named_tenant(manifest, name, key).ok().flatten());
         let declared = manifest.tenants.keys().cloned();
         let takes_part = |id: &TenantId| manifest.tenants.get(id).is_some_and(|it| it.enabled);

@@ -172,15 +172,30 @@ impl Control {
         limit: usize,
     ) -> Result<Vec<PartitionKey>, ControlError> {
         let catalog = self.catalog().await?;
-        self.partition_keys_in(&catalog, (tenant, name), (after, text), limit).await
+        // Keys are not declared in the order of their text, so that each page looks at all.
+        self.keys_in(&catalog, (tenant, name), ((after, text), usize::MAX), limit).await
     }
 
-    /// The same of the definition in `catalog`.
-    pub(crate) async fn partition_keys_in(
+    /// The keys of a definition in `catalog` for a tenant, those of the definition first: at most
+    /// `limit`, which are any where there are more.
+    pub(crate) async fn some_partition_keys(
         &self,
         catalog: &Catalog,
         (tenant, name): (&TenantId, &PartitionsName),
-        (after, text): (&str, &str),
+        limit: usize,
+    ) -> Result<Vec<PartitionKey>, ControlError> {
+        let is_shared = |def: &PartitionsDef| def.tenant_dimension().is_none();
+        let def = catalog.for_partitions(name).and_then(|manifest| manifest.partitions.get(name));
+        // Where keys name tenants, those of this one may be the last.
+        let looked_at = if def.is_some_and(is_shared) { limit } else { usize::MAX };
+        self.keys_in(catalog, (tenant, name), (("", ""), looked_at), limit).await
+    }
+
+    async fn keys_in(
+        &self,
+        catalog: &Catalog,
+        (tenant, name): (&TenantId, &PartitionsName),
+        ((after, text), looked_at): ((&str, &str), usize),
         limit: usize,
     ) -> Result<Vec<PartitionKey>, ControlError> {
         let Some(manifest) = catalog.for_partitions(name) else { return Ok(Vec::new()) };
@@ -188,10 +203,7 @@ impl Control {
         let cap = u32::try_from(limit).unwrap_or(u32::MAX);
         let stored = self.store.dynamic_partitions(tenant, name, (after, text), cap).await?;
         let mut keys: std::collections::BTreeSet<PartitionKey> = stored.into_iter().collect();
-        // Windows alone are in this order, all of them and everybody's.
-        let is_first = after.is_empty() && text.is_empty();
-        let in_order = is_first && matches!(def, PartitionsDef::TimeWindow(_));
-        for key in def.keys(self.now(), None, if in_order { limit } else { usize::MAX }) {
+        for key in def.keys(self.now(), None, looked_at) {
             let ours = is_key_of(manifest, (tenant, name), &key);
             if ours && key.as_str() > after && key.as_str().contains(text) {
                 keys.insert(key);

@@ -271,7 +271,7 @@ impl Control {
         tenant: &TenantId,
         name: &PartitionsName,
     ) -> Result<Vec<PartitionKey>, ControlError> {
-        self.partition_keys_in(catalog, (tenant, name), ("", ""), PARTITIONS_MAX).await
+        self.some_partition_keys(catalog, (tenant, name), PARTITIONS_MAX).await
     }
 
     async fn partition_rows(

@@ -38,7 +38,9 @@ fn a_run_shows_what_its_events_say_and_what_the_steps_that_failed_have_written()
     line(["step_failed  flaky", "the process exited with code 4 [step-exit]"]);
     line(["step_succeeded  flaky  succeeded (attempt 2) · its own work took ", " · CPU "]);
     let why = shown.lines().find_map(|line| line.strip_prefix("  why: ")).unwrap();
-    assert!(["step `talks` failed: ", "step `absent` failed: "].iter().any(|it| why.starts_with(it)));
+    assert!(
+        ["step `talks` failed: ", "step `absent` failed: "].iter().any(|it| why.starts_with(it))
+    );
     line(["run_failed  the run failed: ", why]);
     line(["nosuchprogram is in no folder of PATH, or a script", "[step-spawn]"]);
 

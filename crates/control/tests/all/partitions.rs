@@ -109,3 +109,16 @@ async fn a_page_of_keys_has_what_is_asked_for_wherever_it_stands_in_its_file() {
     assert_eq!(page(&fixed, ("", "a")).await, keys(&["a"]));
     assert_eq!(page(&name(), ("", "")).await, keys(&["jfk::a", "jfk::b"]));
 }
+
+#[tokio::test]
+async fn keys_of_a_tenant_that_takes_no_part_are_counted_behind_any_number_of_others() {
+    let mut file = airports();
+    if let Some(PartitionsDef::Dynamic(def)) = file.partitions.get_mut(&name()) {
+        let others = (0..10_000).map(|n| format!("jfk::k{n}").parse().unwrap());
+        def.keys = others.chain(keys(&["gone::a", "gone::b"])).collect();
+    }
+    let bench = Bench::of(file).await;
+    let left_out = bench.control.left_out(&"jfk".parse().unwrap(), "*").await.unwrap();
+    let told: Vec<&str> = left_out.iter().map(|it| it.text.as_str()).collect();
+    assert_eq!(told, ["2 keys of tenant gone are left out: the tenant is not declared"]);
+}
