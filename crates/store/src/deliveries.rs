@@ -11,7 +11,7 @@ use millstream_model::{TenantId, TickSource, Timestamp};
 use crate::batch::Expect;
 use crate::statement::statements;
 use crate::value::json;
-use crate::{Batch, Row, Scope, Store, StoreError, Value};
+use crate::{Batch, Row, Scope, Sql, Store, StoreError, Value};
 
 statements! {
     INSERT_DELIVERY = "
@@ -325,10 +325,7 @@ impl Store {
         source: &TickSource,
         limit: u32,
     ) -> Result<Vec<WaitingDelivery>, StoreError> {
-        let mut params = key(tenant, source);
-        params.push(limit.into());
-        let rows = self.read(Scope::tenant(tenant), &LIST_DELIVERIES, params).await?;
-        rows.into_iter().map(listed).collect()
+        self.listed_by(&LIST_DELIVERIES, (tenant, source), limit).await
     }
 
     /// The last `limit` deliveries that were set aside, the last one first.
@@ -338,9 +335,18 @@ impl Store {
         source: &TickSource,
         limit: u32,
     ) -> Result<Vec<WaitingDelivery>, StoreError> {
+        self.listed_by(&LIST_SET_ASIDE, (tenant, source), limit).await
+    }
+
+    async fn listed_by(
+        &self,
+        statement: &'static Sql,
+        (tenant, source): (&TenantId, &TickSource),
+        limit: u32,
+    ) -> Result<Vec<WaitingDelivery>, StoreError> {
         let mut params = key(tenant, source);
         params.push(limit.into());
-        let rows = self.read(Scope::tenant(tenant), &LIST_SET_ASIDE, params).await?;
+        let rows = self.read(Scope::tenant(tenant), statement, params).await?;
         rows.into_iter().map(listed).collect()
     }
 
