@@ -1,5 +1,7 @@
 //! Jobs in lists, and switching one on or off by hand.
 
+use std::collections::BTreeMap;
+
 use millstream_model::view::{JobRow, ScheduleRow};
 use millstream_model::{JobDef, JobName, JobShape, LocationName, Manifest, TenantId};
 use millstream_plan::PlanError;
@@ -77,4 +79,15 @@ impl Control {
         self.store.apply(overrides::set(tenant, &word, self.now())).await?;
         Ok(())
     }
+}
+
+/// Whether `job` may run: by what somebody said, or else by its file. One that is gone is not off:
+/// who wants a run of it hears that it is gone, and not that somebody could switch it on.
+pub(crate) fn is_job_on(
+    manifest: &Manifest,
+    words: &BTreeMap<JobName, bool>,
+    job: &JobName,
+) -> bool {
+    let word = words.get(job).copied();
+    word.unwrap_or_else(|| manifest.jobs.get(job).is_none_or(|def| def.enabled))
 }

@@ -14,9 +14,9 @@ use millstream_model::{
 };
 use millstream_store::sources::{self, SourceWord, StoredSource};
 
+use crate::jobs::is_job_on;
 use crate::live_schedules::{LiveSchedule, source_of};
 use crate::schedule_standing::{SCHEDULES_MAX, standing};
-use crate::sensor_rest::is_job_on;
 use crate::switches::Switched;
 use crate::{Control, ControlError};
 

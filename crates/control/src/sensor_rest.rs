@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 
 use millstream_decide::sensor::{Draft, DraftRequest};
 use millstream_model::{
-    ErrorCode, JobName, Manifest, ScheduleTarget, SensorQuestion, SkipReason, shell_word,
+    ErrorCode, JobName, ScheduleTarget, SensorQuestion, SkipReason, shell_word,
 };
 use millstream_store::StoreError;
 
 use crate::Control;
+use crate::jobs::is_job_on;
 use crate::sensor_asking::SensorAsking;
 use crate::sensor_replies::Outcome;
 
@@ -66,16 +67,6 @@ impl Control {
 pub(crate) fn resting(asking: &SensorAsking) -> Outcome {
     let (cursor, skipped) = (asking.cursor.clone(), Some(SkipReason::JobDisabled {}));
     Outcome { cursor, skipped, ..Outcome::default() }
-}
-
-/// Whether `job` may run: by what somebody said, or else by its file. One that is gone is not off.
-pub(crate) fn is_job_on(
-    manifest: &Manifest,
-    words: &BTreeMap<JobName, bool>,
-    job: &JobName,
-) -> bool {
-    let word = words.get(job).copied();
-    word.unwrap_or_else(|| manifest.jobs.get(job).is_none_or(|def| def.enabled))
 }
 
 /// The job that all runs of the sensor are of, if it rests while that is off.

@@ -15,9 +15,9 @@ use millstream_store::StoreError;
 use millstream_store::sensors;
 use millstream_store::sources::{self, SourceWord, StoredSource};
 
+use crate::jobs::is_job_on;
 use crate::live_sensors::{LiveSensor, source_of, tick_source};
 use crate::sensor_events::{LAG_SHOWN, kinds_of, place_of};
-use crate::sensor_rest::is_job_on;
 use crate::sensor_standing::SENSORS_MAX;
 use crate::sensor_wishes::TickWish;
 use crate::switches::Switched;

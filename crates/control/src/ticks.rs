@@ -20,6 +20,7 @@ use millstream_store::ticks::{NewTick, forget};
 use millstream_store::{Batch, StoreError, events, ticks};
 
 use crate::catalog::Catalog;
+use crate::jobs::is_job_on;
 use crate::launch::NewRuns;
 use crate::lease::HeldLease;
 use crate::live_schedules::{LiveSchedule, source_of};
@@ -189,7 +190,7 @@ impl Control {
         };
         let now = self.now();
         let decided = decide(&schedule.timing, &policy, stored.cursor, now);
-        let is_on = self.is_job_on(manifest, schedule, view).await?;
+        let is_on = self.may_run_in(manifest, schedule, view).await?;
         let mut settled = Vec::with_capacity(decided.ticks.len());
         let mut requested = BTreeSet::new();
         for DueTick { nominal, verdict } in decided.ticks {
@@ -283,11 +284,11 @@ impl Control {
         manifest: &Manifest,
         schedule: &LiveSchedule,
     ) -> Result<bool, StoreError> {
-        self.is_job_on(manifest, schedule, &mut TenantView::default()).await
+        self.may_run_in(manifest, schedule, &mut TenantView::default()).await
     }
 
-    /// Whether the job that a schedule runs may run.
-    async fn is_job_on(
+    /// The same with what is kept for all schedules of the tenant.
+    async fn may_run_in(
         &self,
         manifest: &Manifest,
         schedule: &LiveSchedule,
@@ -295,12 +296,13 @@ impl Control {
     ) -> Result<bool, StoreError> {
         let ScheduleTarget::Job(job) = &schedule.def.target else { return Ok(true) };
         let location = &manifest.location;
-        if !view.words.contains_key(location) {
-            let words = self.store.job_overrides(&schedule.tenant, location).await?;
-            view.words.insert(location.clone(), words);
+        if let Some(words) = view.words.get(location) {
+            return Ok(is_job_on(manifest, words, job));
         }
-        let word = view.words.get(location).and_then(|words| words.get(job)).copied();
-        Ok(word.unwrap_or_else(|| manifest.jobs.get(job).is_some_and(|job| job.enabled)))
+        let words = self.store.job_overrides(&schedule.tenant, location).await?;
+        let is_on = is_job_on(manifest, &words, job);
+        view.words.insert(location.clone(), words);
+        Ok(is_on)
     }
 
     /// Stores what became of the due schedules, many in a batch. A batch that does not hold is

@@ -7,7 +7,8 @@ use millstream_control::{Control, RunFilter, TickPass, TickWatch};
 use millstream_definition::{LocationFile, Version, check_location, file_hash, parse_file};
 use millstream_model::view::RunRow;
 use millstream_model::{
-    Cause, FileManifest, RunId, SkipReason, TenantId, TickRow, TickStatus, Timestamp, Zone,
+    Cause, ErrorCode, FileManifest, RunId, SkipReason, TenantId, TickRow, TickStatus, Timestamp,
+    Zone,
 };
 use millstream_testkit::definitions::live;
 use serde_json::{Value, json};
@@ -460,6 +461,19 @@ async fn a_switched_off_job_is_not_requested_and_the_tick_says_so() {
     world.control().override_job(&id, (&location(), &job), Some(false), "ana").await.unwrap();
     world.go_to("2026-06-01T09:30").await;
     assert_eq!(world.reasons().await, [SkipReason::JobDisabled {}.to_string()]);
+}
+
+#[tokio::test]
+async fn a_tick_of_a_job_that_is_gone_fails_by_that_and_does_not_say_that_it_is_off() {
+    let text = "jobs:\n  etl:\n    nodes: [{id: a, type: noop}]\n";
+    let schedule = "schedules:\n  it: {job: etl, cron: '@hourly'}\n";
+    let files = [("a.yaml", text), ("b.yaml", schedule)];
+    let mut world = World::of(&files, "2026-06-01T00:30").await;
+    world.load(&[("a.yaml", &text.replace("etl", "other")), files[1]]).await;
+    world.go_to("2026-06-01T01:00").await;
+    let tick = world.ticks("default", "it").await.remove(0);
+    assert_eq!((tick.status, tick.skipped), (TickStatus::Failed, None));
+    assert_eq!(tick.error.unwrap().code, ErrorCode::JobUnknown);
 }
 
 #[tokio::test]
