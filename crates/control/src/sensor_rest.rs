@@ -5,11 +5,10 @@
 //! says so; its cursor moves only when something else could be requested.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use millstream_decide::sensor::{Draft, DraftRequest};
-use millstream_model::{
-    ErrorCode, JobName, ScheduleTarget, SensorQuestion, SkipReason, shell_word,
-};
+use millstream_decide::sensor::{Draft, DraftRequest, resting_for};
+use millstream_model::{ErrorCode, JobName, ScheduleTarget, SkipReason, shell_word};
 use millstream_store::StoreError;
 
 use crate::Control;
@@ -20,10 +19,9 @@ use crate::sensor_replies::Outcome;
 impl Control {
     /// Whether a sensor is not to be asked now, because the job is off that all it finds is for.
     pub async fn rests(&self, asking: &SensorAsking) -> Result<bool, StoreError> {
-        let Some(job) = resting_for(asking) else { return Ok(false) };
         // Not what is kept for the tick: by the time of the answer that may have changed.
-        let words = self.store.job_overrides(&asking.tenant, &asking.manifest.location).await?;
-        Ok(!is_job_on(&asking.manifest, &words, job))
+        let words = self.store.job_overrides(&asking.tenant, &asking.manifest.location);
+        rests_by(asking, async { words.await.map(Arc::new) }).await
     }
 
     /// As [`Control::rests`], with what is kept for all that tick together.
@@ -31,9 +29,7 @@ impl Control {
         &self,
         asking: &SensorAsking,
     ) -> Result<bool, StoreError> {
-        let Some(job) = resting_for(asking) else { return Ok(false) };
-        let words = self.words_for(asking).await?;
-        Ok(!is_job_on(&asking.manifest, &words, job))
+        rests_by(asking, self.words_for(asking)).await
     }
 
     /// Takes the requests out of `draft` whose jobs are off, with one warning for each such job;
@@ -69,20 +65,14 @@ pub(crate) fn resting(asking: &SensorAsking) -> Outcome {
     Outcome { cursor, skipped, ..Outcome::default() }
 }
 
-/// The job that all runs of the sensor are of, if it rests while that is off.
-fn resting_for(asking: &SensorAsking) -> Option<&JobName> {
-    let begins = asking.cursor.is_none();
-    let rests = match &asking.def.question {
-        // What answers may name other jobs, and keys of partitions have none.
-        SensorQuestion::Own { .. } | SensorQuestion::PartitionSync(_) => false,
-        // A tick without a cursor requests nothing: it says where the sensor begins.
-        SensorQuestion::RunStatus { .. } | SensorQuestion::Asset { .. } => !begins,
-        SensorQuestion::Files(files) => !begins || files.existing,
-        SensorQuestion::Rows { .. } | SensorQuestion::Webhook(_) => true,
-    };
-    match &asking.def.request.target {
-        Some(ScheduleTarget::Job(job)) if rests => Some(job),
-        _ => None,
+/// Whether a sensor rests by what people say about jobs, which is asked for only where it counts.
+async fn rests_by(
+    asking: &SensorAsking,
+    words: impl Future<Output = Result<Arc<BTreeMap<JobName, bool>>, StoreError>>,
+) -> Result<bool, StoreError> {
+    match resting_for(&asking.def, asking.cursor.as_deref()) {
+        Some(job) => Ok(!is_job_on(&asking.manifest, &*words.await?, job)),
+        None => Ok(false),
     }
 }
 

@@ -9,6 +9,7 @@ mod again;
 mod answer;
 mod draft;
 mod files;
+mod rest;
 mod standing;
 mod sync;
 
@@ -16,6 +17,7 @@ pub use again::next_try;
 pub use answer::{Draft, DraftRequest, WARNINGS_MAX, of_answer, read_answer, without_known};
 pub use draft::{Found, draft, rows};
 pub use files::{FILES_MAX, FileSeen, matches, new_files, settled_until};
+pub use rest::resting_for;
 pub use standing::{forgets, version};
 pub use sync::{SyncPlan, keys_of_rows, sync};
 

@@ -7,8 +7,8 @@ use millstream_model::{
     SensorDef, SensorQuestion, Timestamp,
 };
 use millstream_model::{
-    HumanDuration, PartitionSync, PartitionsChange, RequestTemplate, SENSOR_EVERY, SENSOR_TIMEOUT,
-    SensorRequest, StepConfig, Switch,
+    FileQuestion, HumanDuration, PartitionSync, PartitionsChange, RequestTemplate, SENSOR_EVERY,
+    SENSOR_TIMEOUT, SensorRequest, StepConfig, Switch,
 };
 use serde_json::{Map, Value, json};
 
@@ -284,5 +284,36 @@ fn a_table_is_a_list_of_its_rows_by_their_columns_and_nothing_else_is() {
     assert_eq!(found, [json!({ "id": 1, "open": true }), json!({ "id": 2, "open": null })]);
     for other in [json!({ "rows": [[1]] }), json!({ "columns": [], "rows": [], "more": 1 })] {
         assert_eq!(rows(other.clone())[0].names["item"], other);
+    }
+}
+
+#[test]
+fn a_sensor_rests_for_the_job_that_all_it_may_request_now_is_of() {
+    let files = |existing| {
+        let settle = HumanDuration(std::time::Duration::ZERO);
+        let (path, pattern) = ("in".to_owned(), None);
+        SensorQuestion::Files(FileQuestion { path, pattern, settle, existing })
+    };
+    let asset = || SensorQuestion::Asset { select: "a".to_owned() };
+    let run_status = || SensorQuestion::RunStatus { job: None, on: Vec::new() };
+    let rests = |question, target, cursor| {
+        let request = RequestTemplate { target, ..RequestTemplate::default() };
+        resting_for(&sensor(question, request), cursor).is_some()
+    };
+    let before_and_after = [
+        (SensorQuestion::Own { step: Box::new(noop()) }, (false, false)),
+        (SensorQuestion::PartitionSync(Box::new(partition_sync(true))), (false, false)),
+        (SensorQuestion::Rows { step: Box::new(noop()), cursor: None }, (true, true)),
+        (files(true), (true, true)),
+        (files(false), (false, true)),
+        (asset(), (false, true)),
+        (run_status(), (false, true)),
+    ];
+    for (question, (first, later)) in before_and_after {
+        assert_eq!(rests(question.clone(), Some(etl()), None), first, "{question}");
+        assert_eq!(rests(question.clone(), Some(etl()), Some("x")), later, "{question}");
+        let select = ScheduleTarget::Select("a".to_owned());
+        assert!(!rests(question.clone(), Some(select), Some("x")), "{question}");
+        assert!(!rests(question, None, Some("x")));
     }
 }
