@@ -22,8 +22,7 @@ impl Control {
         name: &str,
         limit: u32,
     ) -> Result<Vec<WaitingDelivery>, ControlError> {
-        let row = self.sensor_view(tenant, name).await?;
-        let source = tick_source(&row.location, name);
+        let (_, source) = self.find_sensor(tenant, name).await?;
         let mut listed = self.store.list_deliveries(tenant, &source, limit).await?;
         let left = limit.saturating_sub(u32::try_from(listed.len()).unwrap_or(u32::MAX));
         listed.extend(self.store.list_set_aside(tenant, &source, left).await?);
@@ -39,6 +38,7 @@ impl Control {
         delivery: Option<&str>,
     ) -> Result<usize, ControlError> {
         let row = self.sensor_view(tenant, name).await?;
+        self.stored_sensor(tenant, &row.location, name).await?;
         let source = tick_source(&row.location, name);
         let at = (row.every.0, self.now());
         let resent = self.store.resend_deliveries((tenant, &source), delivery, at).await?;
@@ -65,6 +65,7 @@ impl Control {
         };
         for _ in 0..TRIES {
             let row = self.sensor_view(tenant, name).await?;
+            self.stored_sensor(tenant, &row.location, name).await?;
             let source = tick_source(&row.location, name);
             if !self.store.delivery_is_kept(tenant, &source, delivery).await? {
                 return Err(unknown());

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use millstream_decide::renamed::stored_as;
 use millstream_decide::schedule::Timing;
 use millstream_model::{
-    ErrorCode, JobShape, Manifest, PartitionsDef, PartitionsName, ScheduleDef, ScheduleTarget,
-    TenantId, TickKind, TickPartitions, TickSource, date_format, nearest,
+    ErrorCode, JobShape, LocationName, Manifest, PartitionsDef, PartitionsName, ScheduleDef,
+    ScheduleName, ScheduleTarget, TenantId, TickKind, TickPartitions, TickSource, date_format,
+    nearest,
 };
 use millstream_plan::selection::select;
 use millstream_plan::{PlanError, never_fits};
@@ -65,6 +67,17 @@ impl LiveSchedules {
     /// The schedule of this name in a tenant.
     pub(crate) fn get(&self, tenant: &TenantId, name: &str) -> Option<&LiveSchedule> {
         self.0.get(&(tenant.clone(), name.to_owned()))
+    }
+
+    /// The name under which the store has what `schedule` has done.
+    pub(crate) fn stored_as<'a>(
+        &self,
+        schedule: &'a LiveSchedule,
+        is_stored: impl Fn(&str) -> bool,
+    ) -> &'a str {
+        let before = schedule.def.renamed_from.as_ref().map(ScheduleName::as_str);
+        let names = (schedule.def.name.as_str(), before);
+        stored_as(names, is_stored, |name| self.get(&schedule.tenant, name).is_some())
     }
 
     /// All of them.
@@ -149,11 +162,12 @@ impl Control {
 
 /// What ticks in the store where `schedule` does in the definitions.
 pub(crate) fn source_of(manifest: &Manifest, schedule: &LiveSchedule) -> TickSource {
-    TickSource {
-        kind: TickKind::Schedule,
-        location: manifest.location.clone(),
-        name: schedule.def.name.to_string(),
-    }
+    schedule_source(&manifest.location, schedule.def.name.as_str())
+}
+
+/// The schedule called `name` in the store.
+pub(crate) fn schedule_source(location: &LocationName, name: &str) -> TickSource {
+    TickSource { kind: TickKind::Schedule, location: location.clone(), name: name.to_owned() }
 }
 
 /// The first name in a template of `def` that a tick cannot fill.

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use millstream_decide::renamed::stored_as;
 use millstream_decide::sensor::version;
 use millstream_model::{
-    ContentHash, ErrorCode, LocationName, Manifest, PartitionsDef, SensorDef, SensorQuestion,
-    TenantId, TickKind, TickSource,
+    ContentHash, ErrorCode, LocationName, Manifest, PartitionsDef, SensorDef, SensorName,
+    SensorQuestion, TenantId, TickKind, TickSource,
 };
 use millstream_plan::PlanError;
 use millstream_plan::selection::select;
@@ -47,6 +48,17 @@ impl LiveSensors {
     /// The sensor of this name in a tenant.
     pub(crate) fn get(&self, tenant: &TenantId, name: &str) -> Option<&LiveSensor> {
         self.0.get(&(tenant.clone(), name.to_owned()))
+    }
+
+    /// The name under which the store has what `sensor` has done.
+    pub(crate) fn stored_as<'a>(
+        &self,
+        sensor: &'a LiveSensor,
+        is_stored: impl Fn(&str) -> bool,
+    ) -> &'a str {
+        let before = sensor.def.renamed_from.as_ref().map(SensorName::as_str);
+        let names = (sensor.def.name.as_str(), before);
+        stored_as(names, is_stored, |name| self.get(&sensor.tenant, name).is_some())
     }
 
     /// All of them.

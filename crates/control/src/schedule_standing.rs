@@ -71,12 +71,10 @@ impl Control {
     ) -> Result<bool, StoreError> {
         let mut renamed = false;
         for schedule in live.iter() {
-            let Some(old) = &schedule.def.renamed_from else { continue };
             let key = |name: &str| (schedule.tenant.clone(), name.to_owned());
+            let old = live.stored_as(schedule, |name| known.contains_key(&key(name)));
             let name = schedule.def.name.as_str();
-            let is_taken =
-                known.contains_key(&key(name)) || live.0.contains_key(&key(old.as_str()));
-            if let (Some(stored), false) = (known.get(&key(old.as_str())), is_taken) {
+            if let (true, Some(stored)) = (old != name, known.get(&key(old))) {
                 let batch = sources::rename(&schedule.tenant, &stored.source, name);
                 match self.store.apply(batch).await {
                     Ok(_) => renamed = true,

@@ -15,7 +15,7 @@ use millstream_model::{
 use millstream_store::sources::{self, SourceWord, StoredSource};
 
 use crate::jobs::is_job_on;
-use crate::live_schedules::{LiveSchedule, source_of};
+use crate::live_schedules::{LiveSchedule, schedule_source, source_of};
 use crate::schedule_standing::{SCHEDULES_MAX, standing};
 use crate::switches::Switched;
 use crate::{Control, ControlError};
@@ -26,6 +26,8 @@ const TRIES: u32 = 5;
 /// A schedule, and when its next undecided tick is due.
 pub(crate) struct DueSchedule {
     pub(crate) row: ScheduleRow,
+    /// What the store has of it, which may be under the name that it had before.
+    pub(crate) source: TickSource,
     pub(crate) due: Option<Timestamp>,
 }
 
@@ -50,7 +52,9 @@ impl Control {
         for (manifest, _, live) in catalog.schedules() {
             let words = self.store.job_overrides(tenant, &manifest.location).await?;
             for schedule in live.iter().filter(|schedule| schedule.tenant == *tenant) {
-                let source = source_of(manifest, schedule);
+                let of_name = |name: &str| schedule_source(&manifest.location, name);
+                let name = live.stored_as(schedule, |name| stored.contains_key(&of_name(name)));
+                let source = of_name(name);
                 let stored = stored.remove(&source);
                 let due = stored.as_ref().and_then(|(stored, _)| stored.next_due);
                 let cursor = stored.as_ref().map(|(stored, _)| stored.cursor);
@@ -58,7 +62,7 @@ impl Control {
                 match cursor {
                     Some(cursor) if row.enabled => {
                         row.waiting =
-                            self.ticks_waiting((schedule, source), cursor, &mut active).await?;
+                            self.ticks_waiting((schedule, &source), cursor, &mut active).await?;
                     }
                     Some(cursor) => row.passed = self.ticks_passed(schedule, cursor),
                     None => {}
@@ -66,7 +70,7 @@ impl Control {
                 row.late_since = late(due, self.now()).filter(|_| row.enabled);
                 row.next_at = row.late_since.or(row.next_at);
                 row.job_off = row.job.as_ref().is_some_and(|job| !is_job_on(manifest, &words, job));
-                rows.push(DueSchedule { row, due });
+                rows.push(DueSchedule { row, source, due });
             }
         }
         Ok(rows)
@@ -76,7 +80,7 @@ impl Control {
     /// runs of the tenant's schedules, which are counted once.
     async fn ticks_waiting(
         &self,
-        (schedule, source): (&LiveSchedule, TickSource),
+        (schedule, source): (&LiveSchedule, &TickSource),
         cursor: Timestamp,
         active: &mut Option<BTreeMap<(LocationName, String), u32>>,
     ) -> Result<Option<TicksWaiting>, ControlError> {
@@ -91,7 +95,8 @@ impl Control {
         if active.is_none() {
             *active = Some(self.store.active_runs(&schedule.tenant, TickKind::Schedule).await?);
         }
-        let of_it = active.as_ref().and_then(|it| it.get(&(source.location, source.name)));
+        let key = (source.location.clone(), source.name.clone());
+        let of_it = active.as_ref().and_then(|it| it.get(&key));
         let active = of_it.copied().unwrap_or_default();
         Ok((active >= limit).then_some(TicksWaiting { count, since, active, limit }))
     }
@@ -115,7 +120,7 @@ impl Control {
         let (stored, word) = stored.unzip();
         let by_file = || self.default_on(manifest, &schedule.tenant, &def.enabled);
         let Switched { enabled, enabled_default, enabled_override } =
-            Switched::of(stored.as_ref(), word.flatten(), by_file);
+            Switched::of(def.name.as_str(), stored.as_ref(), word.flatten(), by_file);
         let after = stored.map_or(self.now(), |stored| self.now().max(stored.cursor));
         let (job, select) = match &def.target {
             ScheduleTarget::Job(job) => (Some(job.clone()), None),
@@ -158,9 +163,18 @@ impl Control {
         tenant: &TenantId,
         name: &str,
     ) -> Result<ScheduleRow, ControlError> {
-        let rows = self.schedule_rows(tenant).await?;
-        let near = did_you_mean(name, rows.iter().map(|row| row.name.as_str()));
-        rows.into_iter().find(|row| row.name.as_str() == name).ok_or_else(|| {
+        Ok(self.due_schedule(tenant, name).await?.row)
+    }
+
+    /// The same with what the store has of it, and the tick that is due.
+    pub(crate) async fn due_schedule(
+        &self,
+        tenant: &TenantId,
+        name: &str,
+    ) -> Result<DueSchedule, ControlError> {
+        let all = self.due_schedules_of(tenant).await?;
+        let near = did_you_mean(name, all.iter().map(|it| it.row.name.as_str()));
+        all.into_iter().find(|it| it.row.name.as_str() == name).ok_or_else(|| {
             let (tenant, schedule) = (tenant.clone(), name.to_owned());
             ControlError::ScheduleUnknown { tenant, schedule, near }
         })
@@ -189,28 +203,8 @@ impl Control {
         before: Option<Timestamp>,
         limit: u32,
     ) -> Result<Vec<TickRow>, ControlError> {
-        let row = self.schedule_view(tenant, name).await?;
-        let source = TickSource {
-            kind: TickKind::Schedule,
-            location: row.location,
-            name: row.name.to_string(),
-        };
-        let ticks = self.store.ticks(tenant, &source, before, limit).await?;
-        let catalog = self.catalog().await?;
-        let found = catalog.schedules_of(&source.location);
-        let live = found.and_then(|(_, live)| Some((live, live.get(tenant, name)?)));
-        // A daemon that has not yet seen a new name leaves the ticks under the old one.
-        let old = live.and_then(|(all, live)| {
-            let old = live.def.renamed_from.as_ref()?;
-            all.get(tenant, old.as_str()).is_none().then(|| old.to_string())
-        });
-        match old.filter(|_| ticks.is_empty()) {
-            Some(name) => {
-                let source = TickSource { name, ..source };
-                Ok(self.store.ticks(tenant, &source, before, limit).await?)
-            }
-            None => Ok(ticks),
-        }
+        let source = self.due_schedule(tenant, name).await?.source;
+        Ok(self.store.ticks(tenant, &source, before, limit).await?)
     }
 
     /// Starts or stops a schedule against its file's word; `None` gives the word back to the file.

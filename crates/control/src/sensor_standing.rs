@@ -76,12 +76,10 @@ impl Control {
     ) -> Result<bool, StoreError> {
         let mut renamed = false;
         for sensor in live.iter() {
-            let Some(old) = &sensor.def.renamed_from else { continue };
             let key = |name: &str| (sensor.tenant.clone(), name.to_owned());
+            let old = live.stored_as(sensor, |name| known.contains_key(&key(name)));
             let name = sensor.def.name.as_str();
-            let is_taken =
-                known.contains_key(&key(name)) || live.0.contains_key(&key(old.as_str()));
-            if let (Some(stored), false) = (known.get(&key(old.as_str())), is_taken) {
+            if let (true, Some(stored)) = (old != name, known.get(&key(old))) {
                 let batch = sources::rename(&sensor.tenant, &stored.source, name);
                 match self.store.apply(batch).await {
                     Ok(_) => renamed = true,

@@ -8,15 +8,15 @@ use std::collections::BTreeMap;
 use millstream_decide::liveness::not_started;
 use millstream_model::view::{SensorLag, SensorRow, SensorStand};
 use millstream_model::{
-    CURSOR_MAX, Manifest, ScheduleTarget, SensorQuestion, TenantId, TickKind, TickRow, Timestamp,
-    did_you_mean, shell_word,
+    CURSOR_MAX, LocationName, Manifest, ScheduleTarget, SensorQuestion, TenantId, TickKind,
+    TickRow, TickSource, Timestamp, did_you_mean, shell_word,
 };
 use millstream_store::StoreError;
 use millstream_store::sensors;
 use millstream_store::sources::{self, SourceWord, StoredSource};
 
 use crate::jobs::is_job_on;
-use crate::live_sensors::{LiveSensor, source_of, tick_source};
+use crate::live_sensors::{LiveSensor, tick_source};
 use crate::sensor_events::{LAG_SHOWN, kinds_of, place_of};
 use crate::sensor_standing::SENSORS_MAX;
 use crate::sensor_wishes::TickWish;
@@ -29,6 +29,15 @@ pub(crate) const TRIES: u32 = 5;
 impl Control {
     /// The sensors of a tenant, by location and name.
     pub async fn sensor_rows(&self, tenant: &TenantId) -> Result<Vec<SensorRow>, ControlError> {
+        let sensors = self.stored_sensors_of(tenant).await?;
+        Ok(sensors.into_iter().map(|(row, _)| row).collect())
+    }
+
+    /// The same, each with what the store has of it, which may be under the name it had before.
+    pub(crate) async fn stored_sensors_of(
+        &self,
+        tenant: &TenantId,
+    ) -> Result<Vec<(SensorRow, TickSource)>, ControlError> {
         let catalog = self.catalog().await?;
         let kind = TickKind::Sensor;
         let mut stored = self.store.sources_of_tenant(kind, tenant, SENSORS_MAX).await?;
@@ -39,7 +48,9 @@ impl Control {
         for (manifest, _, live) in catalog.sensors() {
             let words = self.store.job_overrides(tenant, &manifest.location).await?;
             for sensor in live.iter().filter(|sensor| sensor.tenant == *tenant) {
-                let source = source_of(&manifest.location, sensor);
+                let of_name = |name: &str| tick_source(&manifest.location, name);
+                let name = live.stored_as(sensor, |name| stored.contains_key(&of_name(name)));
+                let source = of_name(name);
                 let stored = stored.remove(&source);
                 let mut row = self.sensor_row(manifest, sensor, stored, last.remove(&source));
                 row.waits = no_daemon.clone().filter(|_| row.enabled);
@@ -47,7 +58,7 @@ impl Control {
                     Some(ScheduleTarget::Job(job)) => !is_job_on(manifest, &words, job),
                     _ => false,
                 };
-                rows.push(row);
+                rows.push((row, source));
             }
         }
         Ok(rows)
@@ -64,7 +75,7 @@ impl Control {
         let (stored, word) = stored.unzip();
         let by_file = || self.default_on(manifest, &sensor.tenant, &def.enabled);
         let Switched { enabled, enabled_default, enabled_override } =
-            Switched::of(stored.as_ref(), word.flatten(), by_file);
+            Switched::of(def.name.as_str(), stored.as_ref(), word.flatten(), by_file);
         SensorRow {
             tenant: sensor.tenant.clone(),
             location: manifest.location.clone(),
@@ -94,9 +105,18 @@ impl Control {
         tenant: &TenantId,
         name: &str,
     ) -> Result<SensorRow, ControlError> {
-        let rows = self.sensor_rows(tenant).await?;
-        let near = did_you_mean(name, rows.iter().map(|row| row.name.as_str()));
-        rows.into_iter().find(|row| row.name.as_str() == name).ok_or_else(|| {
+        Ok(self.find_sensor(tenant, name).await?.0)
+    }
+
+    /// The same with what the store has of it.
+    pub(crate) async fn find_sensor(
+        &self,
+        tenant: &TenantId,
+        name: &str,
+    ) -> Result<(SensorRow, TickSource), ControlError> {
+        let all = self.stored_sensors_of(tenant).await?;
+        let near = did_you_mean(name, all.iter().map(|(row, _)| row.name.as_str()));
+        all.into_iter().find(|(row, _)| row.name.as_str() == name).ok_or_else(|| {
             let (tenant, sensor) = (tenant.clone(), name.to_owned());
             ControlError::SensorUnknown { tenant, sensor, near }
         })
@@ -108,10 +128,9 @@ impl Control {
         tenant: &TenantId,
         name: &str,
     ) -> Result<SensorStand, ControlError> {
-        let row = self.sensor_view(tenant, name).await?;
+        let (row, source) = self.find_sensor(tenant, name).await?;
         let catalog = self.catalog().await?;
         let live = catalog.sensors_of(&row.location).and_then(|(_, live)| live.get(tenant, name));
-        let source = tick_source(&row.location, name);
         let memory = self.store.sensor_memory(tenant, &source).await?;
         let cursor = memory.and_then(|memory| memory.cursor);
         if live.is_some_and(|live| matches!(live.def.question, SensorQuestion::Webhook(_))) {
@@ -141,8 +160,7 @@ impl Control {
         before: Option<Timestamp>,
         limit: u32,
     ) -> Result<Vec<TickRow>, ControlError> {
-        let row = self.sensor_view(tenant, name).await?;
-        let source = tick_source(&row.location, name);
+        let (_, source) = self.find_sensor(tenant, name).await?;
         Ok(self.store.ticks(tenant, &source, before, limit).await?)
     }
 
@@ -154,7 +172,7 @@ impl Control {
         name: &str,
     ) -> Result<String, ControlError> {
         let row = self.sensor_view(tenant, name).await?;
-        self.stored_sensor(&row).await?;
+        self.stored_sensor(tenant, &row.location, name).await?;
         let sensor = (&row.tenant, tick_source(&row.location, row.name.as_str()));
         self.ask_daemon("sensor_test", &serde_json::json!(sensor)).await
     }
@@ -172,7 +190,9 @@ impl Control {
             return Err(ControlError::SensorOff { sensor, word });
         }
         for _ in 0..TRIES {
-            let Some(stored) = self.stored_sensor(&row).await? else { continue };
+            let Some(stored) = self.stored_sensor(tenant, &row.location, name).await? else {
+                continue;
+            };
             let (from, asked_at) = (stored.cursor, self.now());
             let wish = TickWish { sensor: (stored.tenant, stored.source), from, asked_at };
             return self.ask_daemon("sensor_tick", &serde_json::json!(wish)).await;
@@ -191,7 +211,9 @@ impl Control {
     ) -> Result<SensorRow, ControlError> {
         for _ in 0..TRIES {
             let row = self.sensor_view(tenant, name).await?;
-            let Some(stored) = self.stored_sensor(&row).await? else { continue };
+            let Some(stored) = self.stored_sensor(tenant, &row.location, name).await? else {
+                continue;
+            };
             let is_on = word.unwrap_or(stored.default_on);
             let now = self.now().max(stored.cursor.after(TICK));
             let by = SourceWord { by: by.to_owned(), at: now };
@@ -226,7 +248,9 @@ impl Control {
                 let (sensor, kind) = (name.to_owned(), row.kind);
                 return Err(ControlError::NoCursor { sensor, kind });
             }
-            let Some(stored) = self.stored_sensor(&row).await? else { continue };
+            let Some(stored) = self.stored_sensor(tenant, &row.location, name).await? else {
+                continue;
+            };
             let now = self.now().max(stored.cursor.after(TICK));
             match self.store.apply(sensors::set_cursor(&stored, cursor, now)).await {
                 Ok(_) => return Ok(()),
@@ -238,9 +262,14 @@ impl Control {
     }
 
     /// A sensor as stored; one that no daemon has seen yet is taken over first.
-    async fn stored_sensor(&self, row: &SensorRow) -> Result<Option<StoredSource>, StoreError> {
-        let source = tick_source(&row.location, row.name.as_str());
-        if let Some(memory) = self.store.sensor_memory(&row.tenant, &source).await? {
+    pub(crate) async fn stored_sensor(
+        &self,
+        tenant: &TenantId,
+        location: &LocationName,
+        name: &str,
+    ) -> Result<Option<StoredSource>, StoreError> {
+        let source = tick_source(location, name);
+        if let Some(memory) = self.store.sensor_memory(tenant, &source).await? {
             return Ok(Some(memory.stored));
         }
         let catalog = self.catalog().await?;

@@ -15,15 +15,17 @@ pub(crate) struct Switched {
 }
 
 impl Switched {
-    /// As stored; `by_file` says what the file says where no daemon has stored that yet.
+    /// Of what is called `name`, as stored; `by_file` says what the file says where no daemon has
+    /// stored that yet under this name.
     pub(crate) fn of(
+        name: &str,
         stored: Option<&StoredSource>,
         word: Option<SourceWord>,
         by_file: impl FnOnce() -> Result<bool, ConditionError>,
     ) -> Self {
         let enabled_default = match stored {
-            Some(stored) => stored.default_on,
-            None => by_file().unwrap_or(false),
+            Some(stored) if stored.source.name == name => stored.default_on,
+            _ => by_file().unwrap_or(false),
         };
         let on = stored.and_then(|stored| stored.override_on);
         let enabled_override = match (on, word) {

@@ -11,14 +11,15 @@ use millstream_decide::condition::holds;
 use millstream_model::view::{TickRequest, TickTest};
 use millstream_model::{
     CatchUp, Cause, ErrorCode, Manifest, PartitionKey, RunRequest, ScheduleTarget, SkipReason,
-    TenantId, TickKind, TickStatus, TickTemplate, TickWarning, Timestamp, date_format,
+    TenantId, TickKind, TickSource, TickStatus, TickTemplate, TickWarning, Timestamp, date_format,
 };
 use millstream_plan::selection::select;
 use millstream_plan::{PartitionChoice, PlanError, plan_assets, plan_job, tenant_of, wanted_keys};
 use millstream_store::StoreError;
 
 use crate::launch::Planned;
-use crate::live_schedules::{LiveSchedule, source_of};
+use crate::live_schedules::LiveSchedule;
+use crate::schedules::DueSchedule;
 use crate::{Control, ControlError};
 
 /// Runs that one tick may ask for.
@@ -234,7 +235,7 @@ impl Control {
         name: &str,
         nominal: Option<Timestamp>,
     ) -> Result<TickTest, ControlError> {
-        let row = self.schedule_view(tenant, name).await?;
+        let DueSchedule { row, source, .. } = self.due_schedule(tenant, name).await?;
         let catalog = self.catalog().await?;
         let found = catalog.schedules_of(&row.location);
         let found = found.and_then(|(manifest, live)| Some((manifest, live.get(tenant, name)?)));
@@ -260,7 +261,7 @@ impl Control {
             warnings: Vec::new(),
             requests: Vec::new(),
             enabled: row.enabled,
-            in_the_way: self.in_the_way(manifest, schedule).await?,
+            in_the_way: self.in_the_way(schedule, &source).await?,
         };
         match asked {
             Asked::Nothing(reason) => {
@@ -281,7 +282,6 @@ impl Control {
                         is_known: false,
                     })
                     .collect();
-                let source = source_of(manifest, schedule);
                 let known = self.store.run_keys_known(tenant, &source, &keys).await?;
                 let mark = |request: TickRequest| TickRequest {
                     is_known: known.contains(&request.run_key),
@@ -303,16 +303,16 @@ impl Control {
     /// The runs of a schedule that would keep a tick of it from requesting anything now, in words.
     async fn in_the_way(
         &self,
-        manifest: &Manifest,
         schedule: &LiveSchedule,
+        source: &TickSource,
     ) -> Result<Option<String>, StoreError> {
         let Some(limit) = schedule.def.max_active_runs else { return Ok(None) };
-        let (tenant, source) = (&schedule.tenant, source_of(manifest, schedule));
+        let tenant = &schedule.tenant;
         let active = self.store.active_runs(tenant, TickKind::Schedule).await?;
         let active = active.get(&(source.location.clone(), source.name.clone()));
         let active = active.copied().filter(|active| *active >= limit);
         let Some(active) = active else { return Ok(None) };
-        let ticks = self.store.ticks(tenant, &source, None, TICKS_SEARCHED).await?;
+        let ticks = self.store.ticks(tenant, source, None, TICKS_SEARCHED).await?;
         let mut names = Vec::new();
         for run in ticks.iter().flat_map(|tick| &tick.runs).take(RUNS_SEARCHED) {
             let row = self.store.run(tenant, run.run_id).await?;

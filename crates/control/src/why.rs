@@ -11,7 +11,7 @@ use millstream_decide::why::{
 use millstream_model::view::{AssetRow, JobRow, RunRow, ScheduleRow, SensorRow};
 use millstream_model::{
     AssetKey, Event, HoldReason, JobName, JobShape, Manifest, PartitionKey, PartitionsDef, RunId,
-    RunStatus, StepKey, StepStatus, TenantId, TickKind, TickSource, Timestamp, did_you_mean,
+    RunStatus, StepKey, StepStatus, TenantId, TickSource, Timestamp, did_you_mean,
 };
 use millstream_plan::code_version;
 use millstream_plan::selection::select;
@@ -20,7 +20,6 @@ use millstream_store::runs::RunFilter;
 use millstream_store::steps::StepEnd;
 
 use crate::catalog::Catalog;
-use crate::live_sensors::tick_source;
 use crate::schedules::DueSchedule;
 use crate::{Control, ControlError};
 
@@ -64,9 +63,9 @@ impl Control {
             return Ok(why_schedule(&self.schedule_facts(tenant, schedule).await?));
         }
         let mut names: Vec<String> = schedules.iter().map(|it| it.row.name.to_string()).collect();
-        let sensors = self.sensor_rows(tenant).await?;
-        names.extend(sensors.iter().map(|row| row.name.to_string()));
-        if let Some(sensor) = sensors.into_iter().find(|row| row.name.as_str() == subject) {
+        let sensors = self.stored_sensors_of(tenant).await?;
+        names.extend(sensors.iter().map(|(row, _)| row.name.to_string()));
+        if let Some(sensor) = sensors.into_iter().find(|(row, _)| row.name.as_str() == subject) {
             return Ok(why_sensor(&self.sensor_facts(tenant, sensor).await?));
         }
         let jobs = self.job_rows(tenant).await?;
@@ -87,10 +86,9 @@ impl Control {
     async fn sensor_facts(
         &self,
         tenant: &TenantId,
-        sensor: SensorRow,
+        (sensor, source): (SensorRow, TickSource),
     ) -> Result<SensorFacts, ControlError> {
         let stand = self.sensor_stand(tenant, sensor.name.as_str()).await?;
-        let source = tick_source(&sensor.location, sensor.name.as_str());
         let runs = self.runs_of_last_tick(tenant, &source).await?;
         Ok(SensorFacts { sensor, stand, runs, now: self.now() })
     }
@@ -280,10 +278,8 @@ impl Control {
     async fn schedule_facts(
         &self,
         tenant: &TenantId,
-        DueSchedule { row: schedule, due }: DueSchedule,
+        DueSchedule { row: schedule, source, due }: DueSchedule,
     ) -> Result<ScheduleFacts, ControlError> {
-        let (location, name) = (schedule.location.clone(), schedule.name.to_string());
-        let source = TickSource { kind: TickKind::Schedule, location, name };
         let runs = self.runs_of_last_tick(tenant, &source).await?;
         Ok(ScheduleFacts { schedule, runs, due, now: self.now() })
     }

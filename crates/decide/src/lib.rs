@@ -12,6 +12,7 @@ pub mod overdue;
 pub mod places;
 pub mod pool;
 pub mod queue;
+pub mod renamed;
 pub mod scan;
 pub mod schedule;
 pub mod sensor;

@@ -486,6 +486,14 @@ async fn a_renamed_schedule_keeps_its_cursor_history_and_switch() {
         job_with("cron: '@hourly', catch_up: all, renamed_from: it").replace("  it:", "  new:");
     world.bench.scan(vec![live("one.yaml", parsed("one.yaml", &text))]).await;
     assert_eq!(world.ticks("default", "new").await.len(), 1, "before a daemon has seen the name");
+    let row = world.control().schedule_rows(&id).await.unwrap().remove(0);
+    assert_eq!((row.name.as_str(), row.enabled, row.enabled_default), ("new", false, true));
+    assert_eq!(row.enabled_override.unwrap().by, "ana");
+    assert_eq!(row.last_tick.unwrap().nominal, at("2026-06-01T09:00"));
+    let why = world.control().why(&id, "new").await.unwrap();
+    let said: Vec<&str> = why.because.iter().map(|it| it.text.as_str()).collect();
+    assert_eq!(said[0], "ana switched it off");
+    assert!(said[2].ends_with("waits in the queue"), "the run of its last tick: {said:?}");
     world.load(&[("one.yaml", &text)]).await;
     assert_eq!(world.ticks("default", "new").await.len(), 1);
     let row = world.control().schedule_view(&id, "new").await.unwrap();

@@ -34,8 +34,12 @@ fn posted(id: &str, body: &str, token: &str) -> Posted {
 }
 
 pub(crate) async fn send(world: &World, id: &str, body: &str) -> bool {
+    send_to(world, "pushed", (id, body)).await
+}
+
+async fn send_to(world: &World, sensor: &str, (id, body): (&str, &str)) -> bool {
     let (control, posted) = (&world.bench.control, posted(id, body, "s3cret"));
-    let delivery = control.check_delivery(("default", "pushed"), posted).await.unwrap().unwrap();
+    let delivery = control.check_delivery(("default", sensor), posted).await.unwrap().unwrap();
     control.receive(delivery).await.unwrap().is_known
 }
 
@@ -151,6 +155,31 @@ async fn what_can_never_be_requested_is_set_aside_and_sent_anew_once_the_definit
     assert_eq!(resent(Some("bad")).await.unwrap(), 1);
     assert_eq!(world.events().await, [SensorTicked::Launched(1)]);
     assert_eq!(resent(None).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_renamed_sensor_is_shown_with_what_it_had_before_a_daemon_takes_that_over() {
+    let mut world = world().await;
+    world.events().await;
+    send(&world, "a", r#"{"ref": "main"}"#).await;
+    assert_eq!(world.events().await, [SensorTicked::Launched(1)]);
+    send(&world, "b", "no JSON").await;
+    let (control, tenant) = (world.control().clone(), TenantId::default_tenant());
+    control.switch_sensor(&tenant, "pushed", (Some(false), "ana")).await.unwrap();
+    let renamed = HOOK.replace("  pushed:", "  new:\n    renamed_from: pushed");
+    world.load(&format!("{}{renamed}", jobs(&["load"]))).await;
+    let row = control.sensor_rows(&tenant).await.unwrap().remove(0);
+    assert_eq!((row.name.as_str(), row.enabled, row.enabled_default), ("new", false, true));
+    assert_eq!(row.enabled_override.unwrap().by, "ana");
+    assert_eq!(row.last_tick.unwrap().requested, 1);
+    assert_eq!(world.ticks("new").await.len(), 2);
+    assert_eq!(control.sensor_stand(&tenant, "new").await.unwrap().lag.unwrap().events, 1);
+    assert_eq!(control.waiting_deliveries(&tenant, "new", 10).await.unwrap().len(), 1);
+    let why = control.why(&tenant, "new").await.unwrap();
+    assert_eq!(why.because[0].text, "ana switched it off");
+    control.drop_delivery(&tenant, "new", ("b", "ben")).await.unwrap();
+    assert_eq!(world.ticks("new").await.len(), 3, "whoever changes it takes over what it had");
+    assert!(!control.sensor_rows(&tenant).await.unwrap()[0].enabled);
 }
 
 #[tokio::test]
