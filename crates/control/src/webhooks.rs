@@ -160,6 +160,10 @@ impl Control {
             return Err(ControlError::DeliveryBinary);
         };
         let id = self.name_of(webhook, &posted)?;
+        if def.renamed_from.is_some() {
+            // What came under the old name is to be known.
+            self.stored_sensor(&tenant, &source.location, &source.name).await?;
+        }
         let proof = webhook.auth.header();
         let headers: Map<String, Value> = posted
             .headers

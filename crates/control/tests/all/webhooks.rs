@@ -183,6 +183,19 @@ async fn a_renamed_sensor_is_shown_with_what_it_had_before_a_daemon_takes_that_o
 }
 
 #[tokio::test]
+async fn what_came_under_the_old_name_is_known_under_the_new_one_from_the_first_delivery_on() {
+    let mut world = world().await;
+    world.events().await;
+    send(&world, "a", r#"{"ref": "main"}"#).await;
+    assert_eq!(world.events().await, [SensorTicked::Launched(1)]);
+    let renamed = HOOK.replace("  pushed:", "  new:\n    renamed_from: pushed");
+    world.load(&format!("{}{renamed}", jobs(&["load"]))).await;
+    assert!(send_to(&world, "new", ("a", r#"{"ref": "main"}"#)).await, "no daemon has seen it yet");
+    assert!(!send_to(&world, "new", ("b", r#"{"ref": "main"}"#)).await);
+    assert_eq!(world.events().await, [SensorTicked::Launched(1)]);
+}
+
+#[tokio::test]
 async fn an_edit_and_a_tick_by_hand_do_not_wait_for_the_next_try() {
     let mut world = world().await;
     world.events().await;
