@@ -14,6 +14,7 @@ use crate::limits;
 use crate::partitions;
 use crate::queue;
 use crate::reader::Reader;
+use crate::sight::Sight;
 use crate::steps;
 use crate::template;
 use crate::timing;
@@ -55,7 +56,8 @@ pub(crate) fn section(field: &Field<'_>, reader: &mut Reader) {
 fn asset(key: AssetKey, fields: &Fields<'_>, reader: &mut Reader) -> AssetDef {
     let partitions = fields.get("partitions").and_then(|it| division(&key, &it, reader));
     let findings = &mut reader.findings;
-    let step: Option<StepConfig> = fields.get("step").and_then(|it| steps::of_asset(&it, findings));
+    let step: Option<StepConfig> =
+        fields.get("step").and_then(|it| steps::of_object(&it, &Sight::STEP, findings));
     AssetDef {
         deps: deps(fields, findings),
         description: fields.get("description").and_then(|it| it.text(findings)),
@@ -138,15 +140,7 @@ fn note_places(key: &AssetKey, entry: &Field<'_>, fields: &Fields<'_>, reader: &
         }
     }
     if let Some(step) = fields.get("step") {
-        let mut read = BTreeMap::new();
-        step.node.for_each_text(&mut |spot, text| {
-            for field in template::partition_fields_in(text) {
-                read.entry(field).or_insert(spot);
-            }
-        });
-        for (field, spot) in read {
-            reader.places.note(&["asset", &key, "step", "partition", &field], spot);
-        }
+        template::note_names(step.node, &["asset", &key, "step"], &mut reader.places);
     }
     if let Some(Value::List(items)) = fields.get("deps").map(|field| &field.node.value) {
         for item in items {

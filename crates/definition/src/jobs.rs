@@ -15,6 +15,7 @@ use crate::ops;
 use crate::queue;
 use crate::reader::Reader;
 use crate::schedules;
+use crate::template;
 use crate::timing;
 use crate::tree::Value;
 
@@ -141,24 +142,21 @@ fn run_retries(fields: &Fields<'_>, findings: &mut Findings) -> Option<RunRetrie
     })
 }
 
-/// Remembers the places of ops of which something is only found out later: they name a resource or
-/// a pool, which another file may declare, or run files of the project.
+/// Remembers the places of ops of which something is only found out later: they name a resource, a
+/// pool or a tenant, which another file may declare, or run files of the project.
 fn note_ops(name: &JobName, ops: &[OpDef], fields: &Fields<'_>, reader: &mut Reader) {
     let is_told_later = |op: &OpDef| {
-        let runs_files = matches!(op.step, StepConfig::Command(_) | StepConfig::Python(_));
-        runs_files || op.step.resource().is_some() || op.pool.is_some()
+        !matches!(op.step, StepConfig::Local(_) | StepConfig::Noop(_)) || op.pool.is_some()
     };
     if !ops.iter().any(is_told_later) {
         return;
     }
     let nodes = fields.get("nodes").and_then(|it| it.list(&mut reader.findings));
-    let spots: BTreeMap<String, Spot> = nodes
-        .unwrap_or_default()
-        .iter()
-        .filter_map(|node| Some((node.entry("id")?.value.json().as_str()?.to_owned(), node.spot)))
-        .collect();
-    for (id, spot) in &spots {
-        reader.places.note(&["job", name.as_str(), id], *spot);
+    for node in nodes.unwrap_or_default() {
+        let Some(id) = node.entry("id").and_then(|id| id.value.plain()) else { continue };
+        let path = ["job", name.as_str(), id];
+        reader.places.note(&path, node.spot);
+        template::note_names(node, &path, &mut reader.places);
     }
 }
 

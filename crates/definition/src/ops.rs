@@ -11,6 +11,7 @@ use crate::keys::jobs::{EDGE, NODE};
 use crate::keys::steps::TIMING;
 use crate::limits;
 use crate::queue;
+use crate::sight::Sight;
 use crate::steps::{self, Kind};
 use crate::template;
 use crate::timing;
@@ -135,7 +136,7 @@ fn op(
 /// The fields of a node together with those of its `config`, which win.
 fn with_config<'n>(kind: Kind, node: Fields<'n>, findings: &mut Findings) -> Option<Fields<'n>> {
     for field in node.iter() {
-        template::check_all(field.node, findings);
+        steps::check_templates(kind, field.node, &Sight::STEP, findings);
     }
     let Some(config) = node.get("config") else {
         let Some((key, help)) = kind.needed_key() else { return Some(node) };
@@ -268,7 +269,8 @@ impl<'n> Links<'n> {
         }
     }
 
-    /// Reports templates that read results of steps which the node does not depend on.
+    /// Reports templates that read results of steps which the node does not depend on, or a
+    /// partition.
     fn reads(&self, index: usize, draft: &Draft<'n>, findings: &mut Findings) {
         // A handler has its config as it is written.
         if draft.op.as_ref().is_some_and(|op| matches!(op.step, StepConfig::Local(_))) {
@@ -277,7 +279,16 @@ impl<'n> Links<'n> {
         let before: BTreeSet<usize> =
             self.before.get(index).into_iter().flatten().copied().collect();
         draft.node.for_each_text(&mut |spot, text| {
-            for id in template::upstream_in(text) {
+            for (name, field) in template::needed_in(text) {
+                let Some(field) = field else { continue };
+                let id = match name.as_str() {
+                    "upstream" => field,
+                    "partition" => {
+                        refuse_partition(draft.id, &field, spot, findings);
+                        continue;
+                    }
+                    _ => continue,
+                };
                 let found = self.ids.get(id.as_str());
                 if found.is_some_and(|upstream| before.contains(upstream)) {
                     continue;
@@ -322,6 +333,14 @@ impl<'n> Links<'n> {
             })
             .collect()
     }
+}
+
+/// Reports a node that reads a field of its partition.
+fn refuse_partition(id: &str, field: &str, spot: Spot, findings: &mut Findings) {
+    let message = format!("Node `{id}` reads `partition.{field}`, and only assets have partitions");
+    findings.error(ErrorCode::DefinitionTemplate, spot, message).help(format!(
+        "make it an asset; what a run is started with is `trigger.partition.{field}`"
+    ));
 }
 
 /// Reports keys of an edge that are not known, and a type that would make it conditional.

@@ -17,6 +17,11 @@ impl Places {
         self.0.insert(path.iter().map(|part| (*part).to_owned()).collect(), spot);
     }
 
+    /// Remembers the same unless another place was noted before.
+    pub(crate) fn note_first(&mut self, path: &[&str], spot: Spot) {
+        self.0.entry(path.iter().map(|part| (*part).to_owned()).collect()).or_insert(spot);
+    }
+
     /// Where the job called `name` is declared, as the line and column of a place; `(0, 0)`, which
     /// is the file as a whole, when it is not.
     pub fn job(&self, name: &str) -> (u32, u32) {

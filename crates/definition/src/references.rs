@@ -11,12 +11,11 @@ use millstream_model::{
 
 use crate::circles;
 use crate::draft::Names;
-use crate::finding::listed_words;
 use crate::location::{Finding, Tried};
 use crate::partitions::CADENCES;
 use crate::reporter::Reporter;
 use crate::sensors::step_of;
-use crate::template::partition_fields_in;
+use crate::template_names;
 use crate::triggers;
 
 /// The names that a wrong one is compared with to find the one that was meant.
@@ -55,6 +54,7 @@ struct Known<'a> {
     partitions: BTreeMap<&'a str, &'a PartitionsDef>,
     resources: BTreeMap<&'a str, &'a ResourceDef>,
     io: BTreeSet<&'a str>,
+    tenant_fields: BTreeSet<&'a str>,
     pools: BTreeMap<&'a str, &'a PoolDef>,
     /// Those of `io` that keep tables.
     tables: BTreeSet<&'a str>,
@@ -76,6 +76,9 @@ impl<'a> Known<'a> {
                 .flat_map(|manifest| &manifest.partitions)
                 .map(|(name, def)| (name.as_str(), def))
                 .collect(),
+            tenant_fields: template_names::fields_of(
+                manifests().flat_map(|it| it.tenants.values()),
+            ),
             resources: manifests()
                 .flat_map(|manifest| &manifest.resources)
                 .map(|(name, resource)| (name.as_str(), resource))
@@ -163,35 +166,29 @@ impl<'a> About<'_, 'a> {
             if let StepConfig::Load(load) = step {
                 self.load(load, asset, &path);
             }
-            self.partition_fields(step, asset);
+            self.names_in_step(step, asset);
         }
     }
 
-    /// Reports the fields of its partition that the step reads and that no key of it has.
-    fn partition_fields(&mut self, step: &StepConfig, asset: &AssetDef) {
-        let Some(name) = asset.partitions.as_ref().map(PartitionsName::as_str) else { return };
-        let Some(def) = self.known.partitions.get(name) else { return };
-        // A handler has its config as it is written.
-        if matches!(step, StepConfig::Local(_)) || self.report.doubts.has("partitions", name) {
-            return;
-        }
+    /// The names in the templates of the asset's step.
+    fn names_in_step(&mut self, step: &StepConfig, asset: &AssetDef) {
+        let names = template_names::named_in(step);
         let key = asset.key.to_string();
-        let mut known = def.part_names();
-        known.push("key".to_owned());
-        for field in partition_fields_of(step).iter().filter(|field| !known.contains(field)) {
-            let message = format!(
-                "The template names `partition.{field}`, which the partitions of asset `{key}` do \
-                 not have"
-            );
-            let near = nearest(field, known.iter().map(String::as_str));
-            let near = near.map(|near| format!("did you mean `partition.{near}`?"));
-            let fields = known.iter().map(|field| format!("`partition.{field}`"));
-            let help = near.unwrap_or_else(|| {
-                format!("there is {}", listed_words(&fields.collect::<Vec<_>>()))
-            });
-            let kind = (ErrorCode::DefinitionTemplate, Severity::Error);
-            let path = ["asset", &key, "step", "partition", field];
-            self.report.tell(kind, &path, message, help);
+        let of_step = ["asset", &key, "step"];
+        self.report.tenant_fields(&names, &self.known.tenant_fields, &of_step);
+        let is_doubtful = self.report.doubts.has("asset", &key);
+        if !is_doubtful {
+            self.report.upstream_fields(&names, asset);
+        }
+        match asset.partitions.as_ref().map(PartitionsName::as_str) {
+            None if is_doubtful => {}
+            None => self.report.partition_fields(&names, asset, None),
+            Some(name) if self.report.doubts.has("partitions", name) => {}
+            Some(name) => {
+                if let Some(def) = self.known.partitions.get(name) {
+                    self.report.partition_fields(&names, asset, Some(def));
+                }
+            }
         }
     }
 
@@ -236,6 +233,8 @@ impl<'a> About<'_, 'a> {
                     self.pool(pool, &path, &format!("Node `{}`", op.id));
                 }
                 self.step(&op.step, &path, &format!("Node `{}`", op.id));
+                let names = template_names::named_in(&op.step);
+                self.report.tenant_fields(&names, &self.known.tenant_fields, &path);
                 if let StepConfig::Load(_) = op.step {
                     let message = format!("Node `{}` loads rows and is no asset", op.id);
                     let help = "a step of kind `load` belongs to an asset, which says in `deps` \
@@ -273,6 +272,8 @@ impl<'a> About<'_, 'a> {
         let path = ["sensor", name, "query"];
         if let Some(step) = step_of(&sensor.question) {
             self.step(step, &path, &who);
+            let names = template_names::named_in(step);
+            self.report.tenant_fields(&names, &self.known.tenant_fields, &path);
         }
         if let SensorQuestion::PartitionSync(sync) = &sensor.question
             && !self.known.partitions.contains_key(sync.partitions.as_str())
@@ -449,31 +450,6 @@ impl<'a> About<'_, 'a> {
             self.report.tell(kind, &path, message, help);
         }
     }
-}
-
-/// The fields of its partition that the templates of `step` cannot do without.
-fn partition_fields_of(step: &StepConfig) -> BTreeSet<String> {
-    fn collect(json: &serde_json::Value, fields: &mut BTreeSet<String>) {
-        match json {
-            serde_json::Value::String(text) => fields.extend(partition_fields_in(text)),
-            serde_json::Value::Array(items) => {
-                for item in items {
-                    collect(item, fields);
-                }
-            }
-            serde_json::Value::Object(entries) => {
-                for value in entries.values() {
-                    collect(value, fields);
-                }
-            }
-            _ => {}
-        }
-    }
-    let mut fields = BTreeSet::new();
-    if let Ok(json) = serde_json::to_value(step) {
-        collect(&json, &mut fields);
-    }
-    fields
 }
 
 /// A way out for a name that no file declares.

@@ -16,6 +16,7 @@ use crate::finding::Findings;
 use crate::keys::schedules::{DAY_RANGE, JOB_SCHEDULE, SCHEDULE};
 use crate::queue;
 use crate::reader::Reader;
+use crate::sight::Sight;
 use crate::tree::{Node, Value};
 use crate::{cron, template, timing};
 
@@ -243,7 +244,7 @@ pub(crate) fn calendars(field: &Field<'_>, reader: &mut Reader) {
 /// A condition over `env` and `tenant`.
 fn condition(field: &Field<'_>, findings: &mut Findings) -> Option<String> {
     let text = field.filled(findings)?;
-    template::check_condition(field, template::SETTING_NAMES, findings);
+    template::check_condition(field, &Sight::CONDITION, findings);
     Some(text)
 }
 
@@ -252,7 +253,7 @@ pub(crate) fn switch(field: &Field<'_>, findings: &mut Findings) -> Option<Switc
     match &field.node.value {
         Value::Bool(flag) => Some(Switch::Fixed(*flag)),
         Value::Text(text) if text.contains("{{") => {
-            template::check_setting(field.node, findings);
+            template::check(field.node, &Sight::CONDITION, findings);
             Some(Switch::Template(text.clone()))
         }
         _ => {

@@ -19,6 +19,7 @@ use crate::keys::sensors::{
 use crate::keys::{KIND, Key};
 use crate::reader::Reader;
 use crate::schedules::{context, switch, target};
+use crate::sight::Sight;
 use crate::steps::{self, Kind as StepKind};
 use crate::webhook::webhook;
 use crate::{queue, template, timing};
@@ -83,14 +84,14 @@ impl Kind {
     }
 
     /// What templates about a thing that was found see of it; nothing where nothing is found.
-    fn names(self) -> &'static [&'static str] {
+    fn sight(self) -> &'static Sight {
         match self {
-            Self::Command | Self::Python => &["env", "tenant", "sensor"],
-            Self::Sql | Self::Http | Self::PartitionSync => &["item", "env", "tenant", "sensor"],
-            Self::Files => &["file", "env", "tenant", "sensor"],
-            Self::Asset => &["event", "run", "env", "tenant", "sensor"],
-            Self::RunStatus => &["run", "env", "tenant", "sensor"],
-            Self::Webhook => &["delivery", "env", "tenant", "sensor"],
+            Self::Command | Self::Python => &Sight::ANSWER,
+            Self::Sql | Self::Http | Self::PartitionSync => &Sight::ROW,
+            Self::Files => &Sight::FILE,
+            Self::Asset => &Sight::EVENT,
+            Self::RunStatus => &Sight::RUN,
+            Self::Webhook => &Sight::DELIVERY,
         }
     }
 
@@ -135,6 +136,8 @@ pub(crate) fn section(field: &Field<'_>, reader: &mut Reader) {
         let Some(def) = declared(said, &fields, findings) else { continue };
         let noted = ["request", "job", "select", "partitions", "source", "query", "tenants"];
         reader.places.note(&["sensor", entry.name], entry.name_spot);
+        let question = ["sensor", entry.name, "query"];
+        template::note_names(entry.node, &question, &mut reader.places);
         for key in noted {
             if let Some(field) = fields.get(key) {
                 reader.places.note(&["sensor", entry.name, key], field.node.spot);
@@ -155,7 +158,7 @@ fn declared(
     let every = given.unwrap_or(usual(question.as_ref()));
     let timeout = timing::timeout(fields, findings).unwrap_or(SENSOR_TIMEOUT);
     let when = fields.get("when").and_then(|it| {
-        template::check_condition(&it, kind.names(), findings);
+        template::check_condition(&it, kind.sight(), findings);
         it.filled(findings)
     });
     let request = fields.get("request").map(|it| request(&it, kind, findings)).unwrap_or_default();
@@ -200,7 +203,7 @@ fn every(field: &Field<'_>, findings: &mut Findings) -> Option<HumanDuration> {
 fn own(kind: StepKind, fields: &Fields<'_>, findings: &mut Findings) -> Option<SensorQuestion> {
     for key in kind.keys() {
         if let Some(field) = fields.get(key.name) {
-            template::check_all(field.node, findings);
+            template::check(field.node, &Sight::QUESTION, findings);
         }
     }
     let step = Box::new(steps::config(kind, fields, serde_json::Map::new(), findings)?);
@@ -214,12 +217,12 @@ fn rows(kind: StepKind, fields: &Fields<'_>, findings: &mut Findings) -> Option<
     };
     let query = fields.need("query", help, findings);
     let cursor = fields.get("cursor").and_then(|it| {
-        template::check_named(it.node, Kind::Sql.names(), findings);
+        template::check(it.node, &Sight::ROW, findings);
         it.filled(findings)
     });
     let query = query?;
     let inner = Fields::open(query.node, "sensor's `query`", &[kind.keys()], findings)?;
-    template::check_all(query.node, findings);
+    template::check(query.node, &Sight::QUESTION, findings);
     let step = steps::config(kind, &inner, serde_json::Map::new(), findings)?;
     Some(SensorQuestion::Rows { step: Box::new(asking(step)), cursor })
 }
@@ -318,10 +321,11 @@ fn sync(fields: &Fields<'_>, findings: &mut Findings) -> Option<SensorQuestion> 
     let help = "name dynamic partitions: `partitions: shops`";
     let partitions = fields.need("partitions", help, findings).and_then(|it| it.parsed(findings));
     let help = "write the step whose rows name the keys: `source: {kind: http, …}`";
-    let source =
-        fields.need("source", help, findings).and_then(|it| steps::of_asset(&it, findings));
+    let source = fields
+        .need("source", help, findings)
+        .and_then(|it| steps::of_object(&it, &Sight::QUESTION, findings));
     let keys = fields.get("keys").and_then(|it| {
-        template::check_named(it.node, Kind::PartitionSync.names(), findings);
+        template::check(it.node, &Sight::ROW, findings);
         it.filled(findings)
     });
     let max_removed = fields.get("guard").and_then(|guard| {
@@ -359,7 +363,7 @@ fn request(field: &Field<'_>, kind: Kind, findings: &mut Findings) -> RequestTem
     let Some(fields) = Fields::open(field.node, what, REQUEST.keys, findings) else {
         return RequestTemplate::default();
     };
-    template::check_named(field.node, kind.names(), findings);
+    template::check(field.node, kind.sight(), findings);
     if matches!(kind, Kind::Command | Kind::Python) {
         said_by_answer(&fields, findings);
     }

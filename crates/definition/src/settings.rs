@@ -15,6 +15,7 @@ use crate::keys::steps::{COMMAND, PYTHON_CALL};
 use crate::keys::{KIND, settings as keys};
 use crate::python;
 use crate::reader::Reader;
+use crate::sight::Sight;
 use crate::steps;
 use crate::template;
 
@@ -55,7 +56,7 @@ pub(crate) fn resources(field: &Field<'_>, reader: &mut Reader) {
     for entry in entries.iter() {
         let findings = &mut reader.findings;
         let name: Option<ResourceName> = parsed(entry.name, entry.name_spot, findings);
-        template::check_setting(entry.node, findings);
+        template::check(entry.node, &Sight::SETTING, findings);
         if let (Some(name), Some(definition)) = (name, resource(&entry, findings)) {
             reader.places.note(&["resource", entry.name], entry.name_spot);
             reader.manifest.resources.insert(name, definition);
@@ -90,7 +91,7 @@ pub(crate) fn io(field: &Field<'_>, reader: &mut Reader) {
     for entry in entries.iter() {
         let findings = &mut reader.findings;
         let name: Option<IoName> = parsed(entry.name, entry.name_spot, findings);
-        template::check_setting(entry.node, findings);
+        template::check(entry.node, &Sight::SETTING, findings);
         if let (Some(name), Some(definition)) = (name, io_manager(&entry, findings)) {
             reader.places.note(&["io", entry.name], entry.name_spot);
             reader.manifest.io.insert(name, definition);
@@ -160,7 +161,7 @@ pub(crate) fn handlers(field: &Field<'_>, reader: &mut Reader) {
 
 fn handler(entry: &Field<'_>, findings: &mut Findings) -> Option<HandlerTarget> {
     let fields = Fields::any(entry.node, &format!("handler `{}`", entry.name), findings)?;
-    template::check_all(entry.node, findings);
+    template::check(entry.node, &Sight::HANDLER, findings);
     if let Some(function) = fields.get("python") {
         fields.refuse_unknown(&[keys::PYTHON, PYTHON_CALL], findings);
         return python::step(Some(function), &fields, findings).map(HandlerTarget::Python);

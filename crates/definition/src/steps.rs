@@ -16,8 +16,9 @@ use crate::keys::steps::{OF_ASSET, PIPES, STEPS, TABLE};
 use crate::keys::{KIND, Key};
 use crate::python;
 use crate::settings;
+use crate::sight::Sight;
 use crate::template;
-use crate::tree::Value;
+use crate::tree::{Node, Value};
 
 /// A kind of step by its name in definition files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,8 +94,12 @@ impl Kind {
     }
 }
 
-/// The step in an asset's `step` object.
-pub(crate) fn of_asset(field: &Field<'_>, findings: &mut Findings) -> Option<StepConfig> {
+/// The step in an asset's `step` object, or in a sensor's `source`, whose templates see `sight`.
+pub(crate) fn of_object(
+    field: &Field<'_>,
+    sight: &Sight,
+    findings: &mut Findings,
+) -> Option<StepConfig> {
     let fields = Fields::any(field.node, "step", findings)?;
     let help = match fields.get("type") {
         Some(_) => "it has `type`; in the step of an asset that key is `kind`".to_owned(),
@@ -118,8 +123,16 @@ pub(crate) fn of_asset(field: &Field<'_>, findings: &mut Findings) -> Option<Ste
             unknown_key(&field, &fields.what, &known, findings);
         }
     }
-    template::check_all(field.node, findings);
+    check_templates(kind, field.node, sight, findings);
     config(kind, &fields, extra, findings)
+}
+
+/// Checks the templates in a step of `kind`. A handler has its config as it is written.
+pub(crate) fn check_templates(kind: Kind, node: &Node, sight: &Sight, findings: &mut Findings) {
+    match kind {
+        Kind::Local => template::check_syntax(node, findings),
+        _ => template::check(node, sight, findings),
+    }
 }
 
 /// Reports a key in an asset's step that belongs to the asset.

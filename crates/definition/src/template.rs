@@ -7,19 +7,15 @@
 
 use std::collections::BTreeSet;
 
-use millstream_model::{ErrorCode, nearest, yes_or_no};
-use minijinja::Environment;
+use millstream_model::{ErrorCode, STEP_FILTERS, nearest, yes_or_no};
 
 use crate::fields::Field;
 use crate::filters;
 use crate::finding::{Findings, Spot, listed_words};
+use crate::places::Places;
+use crate::sight::Sight;
+use crate::template_tree::{Asked, Path, asked_in};
 use crate::tree::{Node, Value};
-
-/// The names that templates of resources and IO managers may use: what is known without a run.
-pub(crate) const SETTING_NAMES: &[&str] = &["env", "tenant"];
-
-/// What templates can call without naming anything.
-const FUNCTIONS: &[&str] = &["range", "dict", "namespace"];
 
 /// The longest single `{{ … }}` or `{% … %}`, in bytes.
 const TAG_MAX: usize = 300;
@@ -27,140 +23,157 @@ const TAG_MAX: usize = 300;
 /// The most `{% … %}` of one text.
 const BLOCKS_MAX: usize = 100;
 
+/// The shortest name that is taken for a slip of another one where any name may be there.
+const SLIP_MIN: usize = 5;
+
 /// Whether `text` is rendered before it is used.
 fn is_template(text: &str) -> bool {
-    text.contains("{{") || text.contains("{%")
+    ["{{", "{%", "{#"].iter().any(|mark| text.contains(mark))
 }
 
-/// Checks the syntax of every template in `node`.
-pub(crate) fn check_all(node: &Node, findings: &mut Findings) {
+/// Checks the syntax of every template in `node`, and the words of the language in it.
+pub(crate) fn check_syntax(node: &Node, findings: &mut Findings) {
     node.for_each_text(&mut |spot, text| {
-        if is_template(text) {
-            names_in(text, spot, findings);
-        }
+        read(text, (spot, STEP_FILTERS), findings);
     });
 }
 
-/// Checks the syntax of every template in `node`, and that it names `env` and `tenant` alone.
-pub(crate) fn check_setting(node: &Node, findings: &mut Findings) {
-    check_named(node, SETTING_NAMES, findings);
-}
-
-/// Checks the syntax of every template in `node`, and that it names nothing but `known`.
-pub(crate) fn check_named(node: &Node, known: &[&str], findings: &mut Findings) {
-    let is_known =
-        |name: &&String| known.contains(&name.as_str()) || FUNCTIONS.contains(&name.as_str());
+/// Checks every template in `node`: its syntax, and that it names nothing but what `sight` has.
+pub(crate) fn check(node: &Node, sight: &Sight, findings: &mut Findings) {
     node.for_each_text(&mut |spot, text| {
-        if !is_template(text) {
-            return;
+        let Some(asked) = read(text, (spot, sight.filters), findings) else { return };
+        if sight.is_open {
+            warn_of_slips(&asked, (spot, sight), findings);
+        } else {
+            refuse_names(&asked, (spot, sight), findings);
         }
-        let names = names_in(text, spot, findings);
-        for name in names.iter().filter(|name| !is_known(name)) {
-            let help = match nearest(name, known.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("templates here see {}", listed(known)),
-            };
-            let message = format!("The template names `{name}`, which does not exist here");
+        for (name, field) in &asked.needed {
+            let (known, Some(field)) = (sight.fields(name), field) else { continue };
+            if known.is_empty() || known.contains(&field.as_str()) {
+                continue;
+            }
+            let message = format!("The template names `{name}.{field}`, which does not exist");
+            let help = meant_field(name, field, known.iter().copied());
             findings.error(ErrorCode::DefinitionTemplate, spot, message).help(help);
         }
     });
 }
 
-/// Checks a condition: a template that names nothing but `known`, or a plain yes or no.
-pub(crate) fn check_condition(field: &Field<'_>, known: &[&str], findings: &mut Findings) {
-    check_named(field.node, known, findings);
+/// Reports the names that are not there.
+fn refuse_names(asked: &Asked, (spot, sight): (Spot, &Sight), findings: &mut Findings) {
+    for name in asked.names.iter().filter(|name| !sight.listed().any(|it| it == *name)) {
+        let help = match nearest(name, sight.listed()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("templates here see {}", listed(sight)),
+        };
+        let message = format!("The template names `{name}`, which does not exist here");
+        findings.error(ErrorCode::DefinitionTemplate, spot, message).help(help);
+    }
+}
+
+/// Warns of names that are like others and may be there only if a run is started with them.
+fn warn_of_slips(asked: &Asked, (spot, sight): (Spot, &Sight), findings: &mut Findings) {
+    let needed: BTreeSet<&String> = asked.needed.iter().map(|(name, _)| name).collect();
+    for name in needed {
+        if name.len() < SLIP_MIN || sight.listed().any(|known| known == name) {
+            continue;
+        }
+        // `book_id` is as good a name as `job_id`.
+        let likely = sight.listed().filter(|known| !known.contains('_'));
+        let Some(near) = nearest(name, likely) else { continue };
+        let message =
+            format!("The template names `{name}`, which is there only if a run is given it");
+        let help = format!("did you mean `{near}`? What a run is started with is `trigger.{name}`");
+        findings.warning(ErrorCode::DefinitionTemplate, spot, message).help(help);
+    }
+}
+
+/// What to do about the unknown `field` of `name`, which has those that are `known`.
+pub(crate) fn meant_field<'a>(
+    name: &str,
+    field: &str,
+    known: impl Iterator<Item = &'a str> + Clone,
+) -> String {
+    if let Some(near) = nearest(field, known.clone()) {
+        return format!("did you mean `{name}.{near}`?");
+    }
+    let fields: Vec<String> = known.map(|field| format!("`{name}.{field}`")).collect();
+    if fields.is_empty() {
+        return format!("`{name}` has no fields here");
+    }
+    format!("there is {}", listed_words(&fields))
+}
+
+/// Checks a condition: a template that names nothing but what `sight` has, or a plain yes or no.
+pub(crate) fn check_condition(field: &Field<'_>, sight: &Sight, findings: &mut Findings) {
+    check(field.node, sight, findings);
     let Value::Text(text) = &field.node.value else { return };
     if is_template(text) || yes_or_no(text).is_some() {
         return;
     }
     let message = format!("`{}` says {text:?}, which is neither true nor false", field.name);
-    let example = known.first().copied().unwrap_or_default();
+    let example = sight.listed().next().unwrap_or_default();
     findings.error(ErrorCode::DefinitionTemplate, field.node.spot, message).help(format!(
         "write a template over {}, like `{{{{ {example}.… == '…' }}}}`",
-        listed(known)
+        listed(sight)
     ));
 }
 
-/// Names as a sentence lists them.
-fn listed(names: &[&str]) -> String {
-    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-    if quoted.is_empty() { "no names".to_owned() } else { listed_words(&quoted) }
+/// The names of `sight` as a sentence lists them.
+fn listed(sight: &Sight) -> String {
+    listed_words(&sight.listed().map(|name| format!("`{name}`")).collect::<Vec<_>>())
 }
 
-/// The steps whose results the template `text` cannot do without, sorted. What has a default, is
-/// asked whether it is there, or stands in a branch, can be missing.
-pub(crate) fn upstream_in(text: &str) -> Vec<String> {
-    needed_in(text, "upstream.")
-}
-
-/// The fields of its partition that the template `text` cannot do without, sorted.
-pub(crate) fn partition_fields_in(text: &str) -> Vec<String> {
-    needed_in(text, "partition.")
-}
-
-/// What the template `text` needs of the name that `path` begins with, sorted.
-fn needed_in(text: &str, path: &str) -> Vec<String> {
-    if !text.contains(path) || !is_template(text) || too_complex(text) {
-        return Vec::new();
+/// The names that the template `text` cannot do without, with the fields that it takes of them.
+pub(crate) fn needed_in(text: &str) -> BTreeSet<Path> {
+    if !is_template(text) || too_complex(text) {
+        return BTreeSet::new();
     }
-    let can_be_missing = |tag: &str| {
-        ["{%", "default", "d(", "defined", " if "].iter().any(|word| tag.contains(word))
-    };
-    if tags_in(text).any(can_be_missing) {
-        return Vec::new();
+    asked_in(text).map(|asked| asked.needed).unwrap_or_default()
+}
+
+/// Remembers where templates in `node` name what, below `path`.
+pub(crate) fn note_names(node: &Node, path: &[&str], places: &mut Places) {
+    node.for_each_text(&mut |spot, text| {
+        for (name, field) in needed_in(text) {
+            let path: Vec<&str> =
+                path.iter().copied().chain([name.as_str()]).chain(field.as_deref()).collect();
+            places.note_first(&path, spot);
+        }
+    });
+}
+
+/// What the template `text` asks for; none where it is no template, or after reporting that it is
+/// invalid. `own` are the filters beside the language's.
+fn read(text: &str, (spot, own): (Spot, &[&str]), findings: &mut Findings) -> Option<Asked> {
+    if !is_template(text) {
+        return None;
     }
-    let environment = Environment::empty();
-    let Ok(template) = environment.template_from_str(text) else { return Vec::new() };
-    let paths = template.undeclared_variables(true);
-    let field = |it: &String| it.strip_prefix(path)?.split('.').next().map(str::to_owned);
-    let fields: BTreeSet<String> = paths.iter().filter_map(field).collect();
-    fields.into_iter().collect()
-}
-
-/// The `{{ … }}` and `{% … %}` of `text`.
-fn tags_in(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        let start = ["{{", "{%"].iter().filter_map(|open| rest.find(open)).min()?;
-        let (_, tag) = rest.split_at(start);
-        let end = if tag.starts_with("{%") { *b"%}" } else { *b"}}" };
-        // Where it ends within a letter, it does not end.
-        let (tag, after) = tag.split_at_checked(tag_length(tag.as_bytes(), end))?;
-        rest = after;
-        Some(tag)
-    })
-}
-
-/// The names that the template `text` looks up, sorted; none after reporting that it is invalid.
-fn names_in(text: &str, spot: Spot, findings: &mut Findings) -> Vec<String> {
     if too_complex(text) {
         findings.error(ErrorCode::DefinitionTemplate, spot, "The template is too complex").help(
             format!(
                 "one `{{{{ … }}}}` has at most {TAG_MAX} bytes, and a text {BLOCKS_MAX} `{{% … %}}`"
             ),
         );
-        return Vec::new();
+        return None;
     }
-    let environment = Environment::empty();
-    match environment.template_from_str(text) {
-        Ok(template) => {
-            for name in filters::unknown_in(text) {
-                let message =
-                    format!("The template names the filter `{name}`, which does not exist");
-                let help = filters::help(name);
+    match asked_in(text) {
+        Ok(asked) => {
+            for word in filters::unknown_in(&asked, own) {
+                let (message, help) = filters::told(word, own);
                 findings.error(ErrorCode::DefinitionTemplate, spot, message).help(help);
             }
-            let mut names: Vec<String> = template.undeclared_variables(false).into_iter().collect();
-            names.sort_unstable();
-            names
+            Some(asked)
         }
         Err(error) => {
             let detail = error.detail().unwrap_or("it cannot be read");
             let message = format!("The template is not valid: {detail}");
-            findings
-                .error(ErrorCode::DefinitionTemplate, spot, message)
-                .help("close what was opened; a literal `{{` is written `{{ '{{' }}`");
-            Vec::new()
+            let mut opened = ["{{", "{%", "{#"].into_iter().filter(|mark| text.contains(mark));
+            let literal = opened.next_back().unwrap_or("{{");
+            findings.error(ErrorCode::DefinitionTemplate, spot, message).help(format!(
+                "close what was opened; a literal `{literal}` is written `{{{{ '{literal}' }}}}`"
+            ));
+            None
         }
     }
 }

@@ -297,11 +297,12 @@ fn a_template_that_reads_a_step_which_its_node_does_not_depend_on_says_so() {
     for (command, edges, help) in [
         ("{{ upstream.two.rows }}", no_edges, None),
         ("{{ upstream.one.rows }}", "[{from: one, to: sum}]", None),
-        ("{{ upstream.one.rows | default(0) }}", no_edges, None),
         ("{{ upstream.one | d(0) }}", no_edges, None),
         ("{% if trigger.full %}{{ upstream.one.rows }}{% endif %}", no_edges, None),
         ("{{ upstream.one.rows if trigger.full else 0 }}", no_edges, None),
         ("{{ upstream.one.rows }}", no_edges, Some("add `one` to its `depends_on`")),
+        // The default is that of `rows`; where `one` itself is not there, no default helps.
+        ("{{ upstream.one.rows | default(0) }}", no_edges, Some("add `one` to its `depends_on`")),
         ("{{ upstream.twoo }}", no_edges, Some("did you mean `two`?")),
     ] {
         let parsed = millstream_definition::parse_file("a.yaml", job(command, edges).as_bytes());

@@ -16,6 +16,7 @@ mod limits;
 mod location;
 mod schema;
 mod sections;
+mod templates;
 
 use millstream_definition::{ParsedFile, parse_file};
 use millstream_model::{Diagnostic, FileManifest, Severity};

@@ -436,6 +436,10 @@ mod tests {
         ] {
             assert_eq!(templates.render(text).as_deref(), Ok(wanted), "{text}");
         }
+        assert!(
+            templates.render("{{ trigger.day.name | default('all') }}").is_err(),
+            "of its last"
+        );
         let line = templates.render_shell("echo {{ tenant.name | default('x') }}");
         assert_eq!(line.as_deref(), Ok("echo x"));
     }
