@@ -144,7 +144,10 @@ impl Gantt {
                     let waited = axis.per_cent(started) - axis.per_cent(ready) > 0.5;
                     waited.then(|| axis.bar(ready, started))
                 }),
-                run: started_at.map(|from| axis.bar(from, step.ended_at.unwrap_or(now))),
+                // What does not go on has no bar, but words in its place.
+                run: started_at
+                    .filter(|_| !waits_untimed(step))
+                    .map(|from| axis.bar(from, step.ended_at.unwrap_or(now))),
                 critical: if critical.contains(&&step.step) { " critical" } else { "" },
             }
         };
@@ -194,21 +197,23 @@ fn critical_path(steps: &[StepRow]) -> Vec<&StepKey> {
 }
 
 fn took(step: &StepRow, now: Timestamp) -> String {
-    if step.done_in().is_some() {
+    if step.done_in().is_some() || waits_untimed(step) {
         return String::new();
     }
     let end = step.ended_at.unwrap_or(now);
     step.started_at.map_or(String::new(), |from| format::took(end.since(from)))
 }
 
+/// Whether it waits for what has no time: another worker, where its own was lost, or a pool.
+fn waits_untimed(step: &StepRow) -> bool {
+    step.status == StepStatus::Retrying && step.retry_at.is_none() && step.reason.is_some()
+}
+
 /// What a step that did not just succeed has to say.
 fn reason(step: &StepRow, now: Timestamp) -> String {
     match step.status {
         StepStatus::Failure => step.error.as_ref().map_or(String::new(), |e| e.message.clone()),
-        // It waits for another worker, and its next attempt is due at no time.
-        StepStatus::Retrying if step.retry_at.is_none() && step.reason.is_some() => {
-            step.reason.clone().unwrap_or_default()
-        }
+        StepStatus::Retrying if waits_untimed(step) => step.reason.clone().unwrap_or_default(),
         StepStatus::Retrying => {
             let due = step.retry_at.map_or(String::new(), |at| format::relative(now, at));
             format!("attempt {} of {} {due}", step.attempt.saturating_add(1), step.attempts)

@@ -414,12 +414,19 @@ fn what_ticks_and_failed_at_its_last_tick_needs_attention_while_it_is_on() {
 }
 
 #[test]
-fn the_first_page_says_of_a_tenant_that_takes_no_part_that_it_is_off() {
-    let idle = Some("This tenant is off: nothing is started for it");
-    let all = gallery::now_page(Theme::Dark);
-    let (attention, files, schedules) = (Vec::new(), Vec::new(), Vec::new());
-    let html = now(NowPage { idle, attention, files, schedules, ..all });
-    let text = html.text();
-    assert!(text.contains("This tenant is off: nothing is started for it"), "{text}");
-    assert!(!text.contains("Nothing needs attention"), "{text}");
+fn a_step_that_was_lost_with_its_worker_says_so_in_the_chart_of_its_run() {
+    let words = "lost with its worker, and done again by the next";
+    let lost = StepRow {
+        status: StepStatus::Retrying,
+        retry_at: None,
+        reason: Some(words.to_owned()),
+        ..samples::steps().remove(0)
+    };
+    let run = RunRow { status: RunStatus::Queued, ..samples::running_run() };
+    let chart = |step: &StepRow| {
+        Gantt::new(&run, std::slice::from_ref(step), "/jfk/runs/x", samples::now()).to_string()
+    };
+    assert!(chart(&lost).contains(words), "{}", chart(&lost));
+    let due = StepRow { retry_at: Some(samples::now()), ..lost };
+    assert!(!chart(&due).contains(words), "{}", chart(&due));
 }
