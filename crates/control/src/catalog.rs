@@ -7,7 +7,7 @@ use millstream_decide::queue::Limits;
 use millstream_model::view::TenantRow;
 use millstream_model::{
     AssetKey, ContentHash, FileManifest, FileVersion, JobName, LocationName, Manifest,
-    PartitionsName, PoolDef, PoolName, TenantId,
+    PartitionsName, PoolDef, PoolName, TenantDef, TenantId,
 };
 use millstream_plan::selection::select;
 use millstream_store::StoreError;
@@ -165,10 +165,25 @@ impl Catalog {
         all.into_iter().map(|(id, tenant)| TenantRow { id, tenant, declared: true }).collect()
     }
 
+    /// The tenant of this id; one that no location declares has history alone.
+    pub fn tenant(&self, id: &TenantId) -> TenantRow {
+        let def = self.manifests().find_map(|manifest| manifest.tenants.get(id));
+        match def {
+            Some(tenant) => TenantRow { id: id.clone(), tenant: tenant.clone(), declared: true },
+            None => undeclared(id.clone()),
+        }
+    }
+
     /// The ids of every declared tenant.
     pub fn tenant_ids(&self) -> Vec<TenantId> {
         self.tenants().into_iter().map(|row| row.id).collect()
     }
+}
+
+/// A tenant that no location declares.
+pub(crate) fn undeclared(id: TenantId) -> TenantRow {
+    let tenant = TenantDef { enabled: false, ..TenantDef::default() };
+    TenantRow { id, tenant, declared: false }
 }
 
 impl Control {

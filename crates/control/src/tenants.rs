@@ -1,9 +1,10 @@
 //! Tenants that take no part: those that are disabled, and those that no file declares any more and
 //! whose history can be read.
 
+use millstream_model::TenantId;
 use millstream_model::view::TenantRow;
-use millstream_model::{TenantDef, TenantId};
 
+use crate::catalog::undeclared;
 use crate::{Control, ControlError, RunFilter};
 
 impl Control {
@@ -20,8 +21,7 @@ impl Control {
         let mut rows = self.catalog().await?.tenants();
         let id = TenantId::default_tenant();
         if !rows.iter().any(|row| row.id == id) && self.has_history(&id).await? {
-            let tenant = TenantDef { enabled: false, ..TenantDef::default() };
-            rows.push(TenantRow { id, tenant, declared: false });
+            rows.push(undeclared(id));
             rows.sort_by(|a, b| a.id.cmp(&b.id));
         }
         Ok(rows)
@@ -29,11 +29,6 @@ impl Control {
 
     /// Why nothing is started for a tenant, in words; `None` of one that takes part.
     pub async fn idle_words(&self, id: &TenantId) -> Result<Option<&'static str>, ControlError> {
-        let row = self.catalog().await?.tenants().into_iter().find(|row| row.id == *id);
-        Ok(match row {
-            Some(row) if row.tenant.enabled => None,
-            Some(_) => Some("This tenant is off: nothing is started for it"),
-            None => Some("No file declares this tenant any more: nothing is started for it"),
-        })
+        Ok(self.catalog().await?.tenant(id).idle_words())
     }
 }

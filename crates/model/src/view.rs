@@ -321,6 +321,17 @@ pub struct TenantRow {
     pub declared: bool,
 }
 
+impl TenantRow {
+    /// Why nothing is started for it, in words; `None` of one that takes part.
+    pub fn idle_words(&self) -> Option<&'static str> {
+        match (self.declared, self.tenant.enabled) {
+            (false, _) => Some("No file declares this tenant any more: nothing is started for it"),
+            (true, false) => Some("This tenant is off: nothing is started for it"),
+            (true, true) => None,
+        }
+    }
+}
+
 /// An event with its place in the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EventRow {

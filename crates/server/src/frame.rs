@@ -27,6 +27,8 @@ pub struct Frame {
     pub broken: u64,
     /// A line about what the last action did.
     pub notice: Option<String>,
+    /// Why nothing is started for the tenant, in words, where it takes no part.
+    pub idle: Option<&'static str>,
 }
 
 /// An entry of the bar.
@@ -122,6 +124,11 @@ impl Frame {
             entry(Section::Automation, "Automation", link::automation(tenant)),
             entry(Section::System, "System", link::definitions(tenant)),
         ]
+    }
+
+    /// What a button has that starts something, where nothing is started for the tenant.
+    pub fn disabled(&self) -> &'static str {
+        if self.idle.is_some() { " disabled" } else { "" }
     }
 
     /// The address of the tenant's event stream.

@@ -21,8 +21,6 @@ pub struct NowPage {
     pub frame: Frame,
     /// The time of the answer.
     pub now: Timestamp,
-    /// Why nothing is started for the tenant, in words, where it takes no part.
-    pub idle: Option<&'static str>,
     /// The runs that failed and were not made good, newest first.
     pub attention: Vec<RunRow>,
     /// The newest runs, newest first.
@@ -226,9 +224,13 @@ fn verdict(page: &NowPage, attention: usize) -> Verdict {
     };
     let running = count(&[RunStatus::Started, RunStatus::Starting, RunStatus::Canceling]);
     let queued = count(&[RunStatus::Queued]);
-    let mut parts: Vec<String> = page.idle.map(str::to_owned).into_iter().collect();
+    let is_idle = page.frame.idle.is_some();
+    let mut parts = Vec::new();
+    if is_idle {
+        parts.push("Off".to_owned());
+    }
     match attention {
-        0 if page.idle.is_some() => {}
+        0 if is_idle => {}
         0 => parts.push("Nothing needs attention".to_owned()),
         1 => parts.push("1 needs attention".to_owned()),
         many => parts.push(format!("{many} need attention")),
@@ -246,7 +248,7 @@ fn verdict(page: &NowPage, attention: usize) -> Verdict {
     }
     Verdict {
         glyph: match attention {
-            0 if page.idle.is_some() => Glyph::Paused,
+            0 if is_idle => Glyph::Paused,
             0 => Glyph::Ok,
             _ => Glyph::Failed,
         },

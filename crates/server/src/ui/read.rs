@@ -57,7 +57,6 @@ pub(crate) async fn now(
     let page = NowPage {
         frame,
         now: state.control.now(),
-        idle: state.control.idle_words(visit.tenant).await?,
         attention,
         runs,
         jobs: state.control.job_rows(visit.tenant).await?,

@@ -60,7 +60,6 @@ pub(crate) fn now_page(theme: Theme) -> NowPage {
     NowPage {
         frame: samples::frame(Section::Now, theme),
         now: samples::now(),
-        idle: None,
         attention: vec![samples::failed_run(), samples::runs().remove(12)],
         runs: samples::runs(),
         jobs: samples::jobs(),

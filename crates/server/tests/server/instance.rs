@@ -158,9 +158,10 @@ impl Instance {
             warnings: Vec::new(),
         };
         let bad = FileOutcome::Bad { checksum: hash, diagnostics: vec![broken] };
+        let known = self.control.location_views().await.unwrap();
         let change = LocationChange {
             location: location(),
-            seen_version: 0,
+            seen_version: known.first().map_or(0, |view| view.location.version),
             files: vec![
                 FileChange { name: "all.yaml".to_owned(), outcome: good },
                 FileChange { name: "broken.yaml".to_owned(), outcome: bad },

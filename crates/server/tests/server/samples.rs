@@ -41,6 +41,7 @@ pub(crate) fn frame(section: Section, theme: Theme) -> Frame {
         broken: 1,
         round: 0,
         notice: None,
+        idle: None,
     }
 }
 

@@ -179,6 +179,32 @@ async fn a_failed_run_needs_no_attention_once_what_it_left_undone_was_made_by_an
 }
 
 #[tokio::test]
+async fn every_page_of_a_tenant_that_is_off_says_so_and_starts_nothing() {
+    let instance = Instance::new().await;
+    let run = instance.launch().await;
+    let mut off = crate::instance::manifest();
+    off.tenants.get_mut("jfk").unwrap().enabled = false;
+    instance.load(off).await;
+    let (job, run) = ("/jobs/production%2Fdaily%20etl", format!("/runs/{run}"));
+    let pages = ["", "/runs", &run, "/assets", "/assets/days", "/assets/marts%2Fflights"];
+    for page in pages.into_iter().chain([job, "/automation", "/system", "/system/queue"]) {
+        let text = instance.get(&format!("/jfk{page}")).await.text;
+        assert!(text.contains("This tenant is off: nothing is started for it."), "{page}: {text}");
+        let mut buttons = text.split("<button").skip(1).map(|it| it.split_once('>').unwrap());
+        let starts = |(head, rest): (&str, &str)| {
+            let is_one = ["Build", "Launch run", "Retry"].iter().any(|it| rest.starts_with(it));
+            is_one && !head.ends_with(" disabled")
+        };
+        assert!(!buttons.any(starts), "{page}: {text}");
+    }
+    let first = instance.get("/jfk").await.text;
+    assert!(!first.contains("Nothing needs attention"), "{first}");
+    let jobs = instance.get("/jfk/automation").await.text;
+    assert!(jobs.contains("tenant off") && jobs.contains("Nothing runs by itself</b> while"));
+    assert!(!instance.get("/lga/runs").await.text.contains("This tenant is off"));
+}
+
+#[tokio::test]
 async fn r202_a_page_hears_of_its_run_however_late_it_listens_and_streams_end_with_the_server() {
     let instance = Instance::new().await;
     let (hub, control) = (instance.live.clone(), instance.control.clone());
