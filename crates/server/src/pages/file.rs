@@ -51,7 +51,6 @@ pub fn file(page: FilePage) -> Html {
     let (tenant, name) = (&page.frame.tenant, &page.file.name);
     let word = shell_word(name);
     let newest = page.versions.first().map_or(0, |version| version.number);
-    let older = newest.saturating_sub(1).max(1);
     Html::render(&File {
         name: name.clone(),
         badge: Badge::file(page.file.state),
@@ -59,16 +58,29 @@ pub fn file(page: FilePage) -> Html {
         action: format!("{}/rollback", link::file(tenant, name)),
         findings: page.file.diagnostics.iter().map(finding).collect(),
         lines: page.versions.iter().map(|it| line(it, newest, &page)).collect(),
-        equivalent: Equivalent::new()
-            .with("This list", format!("millstream definitions history {word}"))
-            .with("What changed", format!("millstream definitions diff {word} v{older} v{newest}"))
-            .with("Go back", format!("millstream definitions rollback {word} v{older}"))
-            .with("As JSON", {
-                let file = link::segment(name);
-                format!("GET /api/v1/definitions/files/{file}/versions")
-            }),
+        equivalent: changing(&page, &word).with("As JSON", {
+            let file = link::segment(name);
+            format!("GET /api/v1/definitions/files/{file}/versions")
+        }),
         frame: page.frame,
     })
+}
+
+/// What the command line says for the list, and where there is another version, for seeing what is
+/// different and for going there.
+fn changing(page: &FilePage, word: &str) -> Equivalent {
+    let list =
+        Equivalent::new().with("This list", format!("millstream definitions history {word}"));
+    let [newest, older, ..] = page.versions.as_slice() else { return list };
+    let (newest, older) = (newest.number, older.number);
+    let list =
+        list.with("What changed", format!("millstream definitions diff {word} v{older} v{newest}"));
+    let back = |number: u32| format!("millstream definitions rollback {word} v{number}");
+    match (&page.file.pin, page.file.state) {
+        (_, FileState::Deleted) => list,
+        (Some(_), _) => list.with("Follow the file again", back(newest)),
+        (None, _) => list.with("Go back", back(older)),
+    }
 }
 
 fn verdict(file: &FileRow, now: Timestamp) -> String {

@@ -213,7 +213,7 @@ fn file_attention(tenant: &TenantId, file: &FileRow) -> Option<Attention> {
         what: file.name.clone(),
         partition: String::new(),
         why,
-        href: link::definitions(tenant),
+        href: link::file(tenant, &file.name),
         when: None,
     })
 }

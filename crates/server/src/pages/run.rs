@@ -30,6 +30,8 @@ pub struct RunPage {
     pub events: Vec<EventRow>,
     /// The part below the steps.
     pub tab: RunTab,
+    /// That its definitions are others by now, where it may be retried with the plan it has.
+    pub older_plan: Option<String>,
 }
 
 /// What stands below the steps.
@@ -66,6 +68,7 @@ struct Run {
     retry: Option<String>,
     why: String,
     retried: Option<(String, String)>,
+    older_plan: Option<String>,
     equivalent: Equivalent,
 }
 
@@ -106,27 +109,46 @@ pub fn run(page: RunPage) -> Html {
         tabs: tabs(&page.tab, &base),
         story,
         log,
-        cancel: (!run.status.is_terminal() && !run.cancel_requested)
-            .then(|| link::cancel(&run.tenant, &run.run_id)),
+        cancel: may_cancel(run).then(|| link::cancel(&run.tenant, &run.run_id)),
         why: link::why(&run.tenant, &run.run_id.to_string()),
-        retry: may_retry(run).then(|| link::retry(&run.tenant, &run.run_id)),
+        retry: may_retry(run, &page.frame).then(|| link::retry(&run.tenant, &run.run_id)),
         retried: run.retried_as.map(|retry| (retry.short(), link::run(&run.tenant, &retry))),
-        again: run.job.as_ref().map(|job| link::job(&run.tenant, job)),
-        equivalent: Equivalent::new()
-            .with("This run", format!("millstream run show {}", run.run_id))
-            .with("Its output", format!("millstream run logs {} --follow", run.run_id))
-            .with("Why it is so", format!("millstream why {}", run.run_id))
-            .with("Retry it", format!("millstream run retry {}", run.run_id))
-            .with("Cancel it", format!("millstream run cancel {}", run.run_id))
-            .with("As JSON", format!("GET {api}"))
-            .with("Cancel by API", format!("POST {api}/cancel")),
+        again: run
+            .job
+            .as_ref()
+            .filter(|_| page.frame.idle.is_none())
+            .map(|job| link::job(&run.tenant, job)),
+        equivalent: equivalent(run, &page.frame, &api),
+        older_plan: page.older_plan.map(|words| format!("Of its plan: {words}.")),
         frame: page.frame,
     })
 }
 
-/// Whether somebody may have the run tried again.
-fn may_retry(run: &RunRow) -> bool {
-    run.retried_as.is_none() && run.status.may_be_retried()
+/// What the command line and the API say for what may be done with the run as it is now.
+fn equivalent(run: &RunRow, frame: &Frame, api: &str) -> Equivalent {
+    let id = run.run_id;
+    let mut all = Equivalent::new()
+        .with("This run", format!("millstream run show {id}"))
+        .with("Its output", format!("millstream run logs {id} --follow"))
+        .with("Why it is so", format!("millstream why {id}"));
+    if may_retry(run, frame) {
+        all = all.with("Retry it", format!("millstream run retry {id}"));
+    }
+    if may_cancel(run) {
+        all = all.with("Cancel it", format!("millstream run cancel {id}"));
+    }
+    all = all.with("As JSON", format!("GET {api}"));
+    if may_cancel(run) { all.with("Cancel by API", format!("POST {api}/cancel")) } else { all }
+}
+
+/// Whether somebody may still have the run end.
+fn may_cancel(run: &RunRow) -> bool {
+    !run.status.is_terminal() && !run.cancel_requested
+}
+
+/// Whether somebody may have the run tried again, in a tenant that takes part.
+pub fn may_retry(run: &RunRow, frame: &Frame) -> bool {
+    frame.idle.is_none() && run.retried_as.is_none() && run.status.may_be_retried()
 }
 
 fn heading(run: &RunRow) -> String {

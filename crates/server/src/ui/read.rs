@@ -24,7 +24,7 @@ use crate::pages::job::JobPage;
 use crate::pages::log::{LogWindow, WINDOW_BYTES};
 use crate::pages::now::NowPage;
 use crate::pages::queue::QueuePage;
-use crate::pages::run::{RunPage, RunTab, telling_step};
+use crate::pages::run::{RunPage, RunTab, may_retry, telling_step};
 use crate::pages::runs::RunsPage;
 use crate::pages::tenants::TenantsPage;
 use crate::problem::Problem;
@@ -155,6 +155,11 @@ pub(crate) async fn run(
         _ => RunTab::Story,
     };
     let mut frame = visit.frame(Section::Runs, format!("run-{}", found.run_id)).await?;
+    let older_plan = if may_retry(&view.run, &frame) {
+        state.control.older_plan_words(visit.tenant, found.run_id).await?
+    } else {
+        None
+    };
     if !matches!(query.tab.as_str(), "" | "story" | "events" | "output") {
         frame.notice = Some(format!("There is no tab {:?}; this is the story.", query.tab));
     }
@@ -166,6 +171,7 @@ pub(crate) async fn run(
         steps: view.steps,
         events: events.map_err(ControlError::from)?,
         tab,
+        older_plan,
     }))
 }
 

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use millstream_blob::LogStream;
 use millstream_control::{Because, Tries, Try};
-use millstream_model::view::{FileState, Pin, RunRow, VersionRow};
+use millstream_model::view::{FileRow, FileState, Pin, RunRow, VersionRow};
 use millstream_model::{ContentHash, ErrorCode};
 use millstream_server::frame::{Frame, Section, Theme};
 use millstream_server::html::Html;
@@ -134,21 +134,25 @@ fn daemons_page(theme: Theme) -> Html {
 }
 
 fn file_page(theme: Theme) -> Html {
+    let pin = Some(Pin { number: 1, by: "ana".to_owned(), at: samples::now() });
+    let sample = samples::files().remove(0);
+    let shown = FileRow { state: FileState::Live, number: Some(1), pin, ..sample };
+    file_of(theme, shown, 3)
+}
+
+/// The page of a file with this many versions.
+pub(crate) fn file_of(theme: Theme, shown: FileRow, count: u32) -> Html {
     let now = samples::now();
     let version = |number: u32| VersionRow {
         number,
         hash: ContentHash::of(&number.to_be_bytes()),
         loaded_at: now,
     };
-    let mut shown = samples::files().remove(0);
-    shown.state = FileState::Live;
-    shown.number = Some(1);
-    shown.pin = Some(Pin { number: 1, by: "ana".to_owned(), at: now });
     file(FilePage {
         frame: samples::frame(Section::System, theme),
         now,
         file: shown,
-        versions: vec![version(3), version(2), version(1)],
+        versions: (1..=count).rev().map(version).collect(),
     })
 }
 
@@ -196,6 +200,7 @@ fn run_page(theme: Theme, tab: RunTab) -> Html {
         steps: samples::steps(),
         events: samples::events(),
         tab,
+        older_plan: None,
     })
 }
 
@@ -213,6 +218,7 @@ pub(crate) fn page_of((shown, place): (RunRow, Option<u32>), theme: Theme) -> Ht
         steps: Vec::new(),
         events: samples::events()[..1].to_vec(),
         tab: RunTab::Story,
+        older_plan: None,
     })
 }
 

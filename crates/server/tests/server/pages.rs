@@ -2,13 +2,14 @@
 
 use millstream_control::{Because, Try};
 use millstream_model::view::{
-    PartitionState, RunRow, ScheduleRow, SensorRow, SensorStand, StepRow,
+    FileRow, FileState, PartitionState, RunRow, ScheduleRow, SensorRow, SensorStand, StepRow,
 };
 use millstream_model::{
     Diagnostic, HumanDuration, LoopState, RunStatus, Severity, StepStatus, TickRow,
 };
 use millstream_server::frame::{Section, Theme};
 use millstream_server::html::Html;
+use millstream_server::link;
 use millstream_server::pages::assets::{badge, counts};
 use millstream_server::pages::definitions::{DefinitionsPage, definitions};
 use millstream_server::pages::gantt::Gantt;
@@ -429,4 +430,41 @@ fn a_step_that_was_lost_with_its_worker_says_so_in_the_chart_of_its_run() {
     assert!(chart(&lost).contains(words), "{}", chart(&lost));
     let due = StepRow { retry_at: Some(samples::now()), ..lost };
     assert!(!chart(&due).contains(words), "{}", chart(&due));
+}
+
+#[test]
+fn a_row_of_the_first_page_about_a_broken_file_leads_to_that_file() {
+    let page = gallery::now_page(Theme::Dark);
+    let broken = page.files.iter().find(|file| file.state.is_broken()).unwrap().name.clone();
+    let way = format!("href=\"{}\">{broken}</a>", link::file(&samples::tenant(), &broken));
+    let html = now(page);
+    assert!(html.text().contains(&way), "{}", html.text());
+}
+
+#[test]
+fn the_page_of_a_run_offers_what_may_be_done_with_it_and_says_that_a_retry_keeps_its_plan() {
+    let page = |run| gallery::page_of((run, None), Theme::Auto).text().to_owned();
+    let good = page(samples::run(0));
+    assert!(!good.contains("run retry") && !good.contains("cancel"), "{good}");
+    let going = page(samples::running_run());
+    assert!(going.contains("run cancel") && !going.contains("run retry"), "{going}");
+    let failed = page(samples::failed_run());
+    assert!(failed.contains("run retry") && !failed.contains("cancel"), "{failed}");
+    assert!(failed.contains("What succeeded is kept, and so is its plan"), "{failed}");
+}
+
+#[test]
+fn the_page_of_a_file_offers_no_way_to_a_version_that_there_is_not() {
+    let offers = |count, state| {
+        let number = Some(count).filter(|count| *count > 0);
+        let shown = FileRow { state, number, pin: None, ..samples::files().remove(0) };
+        let page = gallery::file_of(Theme::Auto, shown, count);
+        let has = |word: &str| page.text().contains(&format!("definitions {word} "));
+        (has("diff"), has("rollback"))
+    };
+    for count in [0, 1] {
+        assert_eq!(offers(count, FileState::Live), (false, false), "{count}");
+    }
+    assert_eq!(offers(2, FileState::Live), (true, true));
+    assert_eq!(offers(2, FileState::Deleted), (true, false));
 }

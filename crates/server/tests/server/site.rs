@@ -179,6 +179,25 @@ async fn a_failed_run_needs_no_attention_once_what_it_left_undone_was_made_by_an
 }
 
 #[tokio::test]
+async fn the_page_of_a_failed_run_says_that_its_definitions_are_others_by_now() {
+    let instance = Instance::new().await;
+    let run = instance.launch().await;
+    let (worker, reason) = ("process 1".to_owned(), "it broke".to_owned());
+    let failed = vec![EventBody::RunStarted { worker }, EventBody::RunFailed { reason }];
+    instance.report(run, failed).await;
+    let page = format!("/jfk/runs/{run}");
+    let words = "and a retry keeps its plan";
+    assert!(!instance.get(&page).await.text.contains(words));
+    let mut changed = crate::instance::manifest();
+    if let millstream_model::JobShape::Ops(ops) = &mut changed.jobs[0].shape {
+        ops.pop();
+    }
+    instance.load(changed).await;
+    let text = instance.get(&page).await.text;
+    assert!(text.contains(words), "{text}");
+}
+
+#[tokio::test]
 async fn every_page_of_a_tenant_that_is_off_says_so_and_starts_nothing() {
     let instance = Instance::new().await;
     let run = instance.launch().await;
