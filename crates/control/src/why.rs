@@ -108,7 +108,8 @@ impl Control {
         waiting.retain(|run| run.status == RunStatus::Queued);
         waiting.truncate(RUNS_MAX);
         self.tell_waits(tenant, &mut waiting).await?;
-        Ok(JobFacts { job, newest, waiting, schedules })
+        let idle = self.idle_words(tenant).await?;
+        Ok(JobFacts { job, newest, waiting, schedules, idle })
     }
 
     async fn why_run(&self, tenant: &TenantId, run: RunId) -> Result<Why, ControlError> {

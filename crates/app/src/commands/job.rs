@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::answer::{rows, text};
 use super::outcome::{print_outcome, short};
-use super::tenants::{listed_tenants, one_tenant};
+use super::tenants::{listed_tenants, note_idle, one_tenant};
 use super::ticking::due;
 use super::wait::{Awaited, until_over};
 use crate::cli::{Global, JobCommand, Named};
@@ -203,5 +203,5 @@ async fn list(client: &Client, global: &Global) -> Result<(), AppError> {
         })
         .collect();
     output::table(&["JOB", "STATE", "SCHEDULE", "NEXT", "FILE", "DESCRIPTION"], &table);
-    Ok(())
+    note_idle(client, global).await
 }

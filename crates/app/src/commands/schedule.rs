@@ -4,6 +4,7 @@ use millstream_model::Timestamp;
 use serde_json::{Value, json};
 
 use super::answer::{rows, text};
+use super::tenants::note_idle;
 use super::ticking::{
     Kind, due, last, meanwhile, off, outcome, standing, state, stopped, warn, which,
 };
@@ -54,7 +55,7 @@ async fn list(client: &Client, global: &Global) -> Result<(), AppError> {
         .collect();
     let heads = ["TENANT", "SCHEDULE", "STATE", "CRON", "ZONE", "RUNS", "NEXT", "LAST TICK"];
     output::table(&heads, &table);
-    Ok(())
+    note_idle(client, global).await
 }
 
 /// When it ticks next, or should have, and how many ticks wait before that one, or until it is on.

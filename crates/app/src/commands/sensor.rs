@@ -4,6 +4,7 @@ use millstream_model::shell_word;
 use serde_json::{Value, json};
 
 use super::answer::{rows, text};
+use super::tenants::note_idle;
 use super::ticking::{Kind, last, off, outcome, standing, state, stopped, warn, which};
 use crate::cli::{Global, Named, Newest, SensorCommand};
 use crate::client::{Client, encoded};
@@ -60,7 +61,7 @@ async fn list(client: &Client, global: &Global) -> Result<(), AppError> {
         })
         .collect();
     output::table(&["TENANT", "SENSOR", "STATE", "ASKS", "EVERY", "RUNS", "LAST TICK"], &table);
-    Ok(())
+    note_idle(client, global).await
 }
 
 async fn show(client: &Client, global: &Global, name: &str) -> Result<(), AppError> {

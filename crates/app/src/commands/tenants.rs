@@ -1,11 +1,13 @@
 //! Which tenants a command is about.
 
+use millstream_model::view::TenantRow;
 use serde_json::Value;
 
 use super::answer::{rows, text};
 use crate::cli::Global;
 use crate::client::Client;
 use crate::error::AppError;
+use crate::output;
 
 /// The ids of the enabled tenants.
 pub(super) async fn tenants(client: &Client) -> Result<Vec<String>, AppError> {
@@ -62,4 +64,17 @@ pub(super) async fn listed_tenants(
         Some(tenant) => Ok(vec![tenant.clone()]),
         None => tenants(client).await,
     }
+}
+
+/// Says of the tenant that is named, where it takes no part, that nothing is started for it.
+pub(super) async fn note_idle(client: &Client, global: &Global) -> Result<(), AppError> {
+    let Some(named) = &global.tenant else { return Ok(()) };
+    let answer = client.get("/api/v1/tenants").await?;
+    let read = |row: &Value| serde_json::from_value::<TenantRow>(row.clone()).ok();
+    let mut tenants = rows(&answer, "tenants").iter().filter_map(read);
+    let words = tenants.find(|row| row.id.as_str() == named).and_then(|row| row.idle_words());
+    if let Some(words) = words {
+        output::note(&format!("{words}."));
+    }
+    Ok(())
 }

@@ -37,6 +37,7 @@ mod shown;
 mod sources;
 mod steps;
 mod tables;
+mod told;
 mod versions;
 mod workers;
 mod zombies;

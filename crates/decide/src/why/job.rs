@@ -17,6 +17,8 @@ pub struct JobFacts {
     pub waiting: Vec<RunRow>,
     /// The schedules that run it.
     pub schedules: Vec<ScheduleRow>,
+    /// Why nothing is started for its tenant, in words, where it takes no part.
+    pub idle: Option<&'static str>,
 }
 
 /// Why a job runs, waits or does not.
@@ -32,13 +34,14 @@ pub fn why_job(facts: &JobFacts) -> Why {
         reasons.push(because(newest_time(run), words.clone()));
     }
     reasons.extend(facts.schedules.iter().map(schedule_words));
-    let answer = match newest {
+    let answer = match (facts.idle, newest) {
+        (Some(idle), _) => format!("{idle}."),
         _ if !job.enabled => {
             let word = shell_word(job.name.as_str());
             format!("It is off: `millstream job start {word}` switches it on.")
         }
-        None => "It is on, and never ran.".to_owned(),
-        Some((newest, words)) => match first_words(newest, &facts.waiting) {
+        (None, None) => "It is on, and never ran.".to_owned(),
+        (None, Some((newest, words))) => match first_words(newest, &facts.waiting) {
             Some(first) => format!("It is on: first in line, {first}."),
             None => format!("It is on: {words}."),
         },
