@@ -208,7 +208,7 @@ impl fmt::Display for HoldReason {
             }
             Self::LaunchFailed { error } => write!(f, "the worker could not be launched: {error}"),
             Self::NoDaemon { since: None } => {
-                f.write_str("no daemon was heard of, and it waits until one starts")
+                f.write_str("no server runs, and it waits until one starts (`millstream dev`)")
             }
             Self::NoDaemon { since: Some(since) } => write!(
                 f,

@@ -167,7 +167,7 @@ async fn a_queued_run_says_everywhere_that_no_daemon_lives_and_its_step_is_said_
     worker.say(vec![step_started("a", 1)]).await.unwrap();
     assert!(bench.control.hand_back(&worker.claimed, "the server was stopped").await.unwrap());
 
-    let why = "no daemon was heard of, and it waits until one starts";
+    let why = "no server runs, and it waits until one starts (`millstream dev`)";
     let view = bench.control.run_view(&tenant, run).await.unwrap();
     assert_eq!(view.run.hold.unwrap().to_string(), why);
     let lost = "lost with its worker, and done again by the next";

@@ -451,7 +451,7 @@ async fn a_sensor_that_no_daemon_asks_says_so() {
     bench.scan(vec![live("one.yaml", crate::sensors::parsed("one.yaml", text))]).await;
     let tenant = TenantId::default_tenant();
     let waits = async || bench.control.sensor_view(&tenant, "ended").await.unwrap().waits;
-    let alone = "no daemon was heard of, and it waits until one starts";
+    let alone = "no server runs, and it waits until one starts (`millstream dev`)";
     assert_eq!(waits().await.as_deref(), Some(alone));
     let answer = why(&bench, "ended").await.answer;
     assert_eq!(answer, format!("It has not ticked yet; {alone}."));
