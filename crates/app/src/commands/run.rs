@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use millstream_model::{Clock as _, ErrorCode, Event, EventBody, Timestamp, nearest};
+use millstream_model::view::StepRow;
+use millstream_model::{Clock as _, ErrorCode, Event, EventBody, Timestamp, nearest, shell_word};
 use millstream_server::event_words::{EventWords, event_words};
 use millstream_server::format;
 use serde_json::{Value, json};
@@ -236,6 +237,7 @@ async fn logs(
         shown: None,
         as_json: global.json,
     };
+    note_kept(&view, wanted.step);
     loop {
         let over = matches!(text(&view, "/status").as_str(), "SUCCESS" | "FAILURE" | "CANCELED");
         for step in rows(&view, "steps") {
@@ -255,6 +257,22 @@ async fn logs(
         }
         tokio::time::sleep(FOLLOW_PAUSE).await;
         view = client.get(&format!("/{tenant}/api/v1/runs/{id}")).await?;
+    }
+}
+
+/// Says of each wanted step that an earlier run has done in which its output is.
+fn note_kept(view: &Value, only: Option<&str>) {
+    for step in rows(view, "steps") {
+        let name = text(step, "/step");
+        let row = serde_json::from_value::<StepRow>(step.clone()).ok();
+        let Some(run) = row.as_ref().and_then(StepRow::done_in) else { continue };
+        if only.is_none_or(|only| only == name) {
+            let word = shell_word(&name);
+            output::note(&format!(
+                "{name} was done in run {run}: `millstream run logs {run} --step {word}` prints \
+                 what it has written."
+            ));
+        }
     }
 }
 

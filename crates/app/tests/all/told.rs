@@ -1,6 +1,6 @@
 //! What commands tell of what is off, kept, waits and was made, in which order.
 
-use crate::project::Project;
+use crate::project::{Project, short};
 
 const JOBS: &str = r#"
 tenants: { t1: { enabled: false }, t2: {} }
@@ -24,4 +24,20 @@ fn of_a_tenant_that_is_off_lists_and_reasons_say_that_it_is() {
     let why = project.run(&["why", "two", "--tenant", "t1"]).out;
     assert!(why.contains(words), "{why}");
     assert!(project.run(&["why", "two", "--tenant", "t2"]).out.contains("It is on"));
+}
+
+#[test]
+fn the_output_of_a_step_that_a_retry_keeps_is_said_to_be_in_the_run_that_did_it() {
+    let project = Project::with(JOBS);
+    project.run(&["job", "launch", "two", "--tenant", "t2"]);
+    let first = project.json(&["run", "list"])[0]["run_id"].as_str().unwrap().to_owned();
+    project.write("mended", "");
+    let retry = project.json(&["run", "retry", &first]);
+    let retry = retry["run_id"].as_str().unwrap();
+    let logs = project.run(&["run", "logs", retry, "--step", "a"]);
+    let first = short(&first);
+    let told = format!("a was done in run {first}: `millstream run logs {first} --step a` prints");
+    assert!(logs.code == 0 && logs.err.contains(&told), "{logs:?}");
+    let there = project.run(&["run", "logs", first, "--step", "a"]);
+    assert!(there.out.contains("said by a") && !there.err.contains("was done in"), "{there:?}");
 }
