@@ -157,8 +157,12 @@ fn steps(run: &Value) -> String {
     if failed > 0 { format!("{of_all}, {failed} failed") } else { of_all }
 }
 
-/// How long a run took, or has been going on; `–` before it starts.
+/// How long a run took, or has been going on; `–` before it starts, and while it waits to be
+/// started again.
 fn took(run: &Value, now: Timestamp) -> String {
+    if matches!(text(run, "/status").as_str(), "QUEUED" | "STARTING") {
+        return "–".to_owned();
+    }
     let at = |name: &str| {
         serde_json::from_value::<Timestamp>(run.get(name).cloned().unwrap_or_default()).ok()
     };
@@ -353,6 +357,14 @@ impl LogReader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_that_waits_to_be_started_again_takes_no_time_meanwhile() {
+        let at = |second: i64| Timestamp::from_micros(second * 1_000_000);
+        let run = |status: &str| json!({ "status": status, "started_at": at(1) });
+        assert_eq!(took(&run("STARTED"), at(17)), "16s");
+        assert_eq!(took(&run("QUEUED"), at(17)), "–");
+    }
 
     #[test]
     fn a_piece_of_a_log_ends_with_a_whole_character_where_it_can() {

@@ -73,9 +73,11 @@ impl RunLine {
     }
 }
 
-/// How long the run has been running, or ran; `None` before it starts.
+/// How long the run has been running, or ran; `None` before it starts, and while it waits to be
+/// started again.
 pub fn took(run: &RunRow, now: Timestamp) -> Option<String> {
-    let started = run.started_at?;
+    let waits = matches!(run.status, RunStatus::Queued | RunStatus::Starting);
+    let started = run.started_at.filter(|_| !waits)?;
     Some(format::took(run.ended_at.unwrap_or(now).since(started)))
 }
 
