@@ -206,46 +206,66 @@ async fn show(client: &Client, global: &Global, key: &str) -> Result<(), AppErro
         return Ok(());
     }
     for view in &shown {
-        output::line(&format!(
-            "{}  (tenant {}, group {})  {}",
-            text(view, "/asset"),
-            text(view, "/tenant"),
-            text(view, "/group"),
-            text(view, "/description")
-        ));
-        for stale in rows(view, "stale") {
-            output::line(&format!("  stale: {}", text(stale, "/text")));
-        }
-        for missing in rows(view, "never_made") {
-            output::line(&format!("  made from {}", text(missing, "/text")));
-        }
-        if let Some(words) = view.get("last_try").and_then(Value::as_str) {
-            output::line(&format!("  its {words}"));
-        }
-        for made in rows(view, "history") {
-            let by = match made.get("reported_by").and_then(Value::as_str) {
-                Some(name) => format!("reported by {name}"),
-                None => format!("run {}", text(made, "/run_id")),
-            };
-            output::line(&format!(
-                "  {}  {by}  {}  {}",
-                text(made, "/at"),
-                text(made, "/partition"),
-                metadata(made)
-            ));
-        }
-        print_partitions(view);
+        print_asset(view);
     }
     Ok(())
 }
 
-/// Prints how many partitions are in which state, and which: those that failed first, and those
-/// that were never made last.
-fn print_partitions(view: &Value) {
+/// Prints an asset: what is wrong with it, when it was made and what makes it next, then what it
+/// waits for, and at last its history and its partitions.
+fn print_asset(view: &Value) {
+    output::line(&format!(
+        "{}  (tenant {}, group {})  {}",
+        text(view, "/asset"),
+        text(view, "/tenant"),
+        text(view, "/group"),
+        text(view, "/description")
+    ));
+    if let Some(words) = view.get("last_try").and_then(Value::as_str) {
+        output::line(&format!("  its {words}"));
+    }
+    for stale in rows(view, "stale") {
+        output::line(&format!("  stale: {}", text(stale, "/text")));
+    }
+    match view.get("latest").filter(|latest| !latest.is_null()) {
+        Some(latest) => {
+            output::line(&format!("  made at {}, {}", text(latest, "/at"), maker(latest)));
+        }
+        None => output::line("  never made"),
+    }
     let counts = partitions(view);
     if counts != "–" {
         output::line(&format!("  partitions: {counts}"));
     }
+    for missing in rows(view, "never_made") {
+        output::line(&format!("  made from {}", text(missing, "/text")));
+    }
+    if !rows(view, "history").is_empty() {
+        output::line("  history:");
+    }
+    for made in rows(view, "history") {
+        output::line(&format!(
+            "    {}  {}  {}  {}",
+            text(made, "/at"),
+            maker(made),
+            text(made, "/partition"),
+            metadata(made)
+        ));
+    }
+    print_partitions(view);
+}
+
+/// Who made what a materialization tells of.
+fn maker(made: &Value) -> String {
+    match made.get("reported_by").and_then(Value::as_str) {
+        Some(name) => format!("reported by {name}"),
+        None => format!("run {}", text(made, "/run_id")),
+    }
+}
+
+/// Prints the partitions with their states: those that failed first, and those that were never made
+/// last.
+fn print_partitions(view: &Value) {
     let place = |partition: &&Value| match text(partition, "/state").as_str() {
         "failed" => 0,
         "missing" => 2,

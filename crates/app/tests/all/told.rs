@@ -41,3 +41,20 @@ fn the_output_of_a_step_that_a_retry_keeps_is_said_to_be_in_the_run_that_did_it(
     let there = project.run(&["run", "logs", first, "--step", "a"]);
     assert!(there.out.contains("said by a") && !there.err.contains("was done in"), "{there:?}");
 }
+
+#[test]
+fn an_asset_is_shown_with_what_is_wrong_first_and_its_history_at_the_end() {
+    let project =
+        Project::with("assets: { src: {}, mart: { deps: [src] }, cube: { deps: [mart] } }");
+    for asset in ["src", "mart", "src"] {
+        project.run(&["asset", "report", asset]);
+    }
+    let place =
+        |text: &str, part: &str| text.find(part).unwrap_or_else(|| panic!("{part}: {text}"));
+    let mart = project.run(&["asset", "show", "mart"]).out;
+    let parts =
+        ["  stale: src was made after it\n", "  made at ", ", reported by ", "  history:\n"];
+    assert!(parts.map(|part| place(&mart, part)).is_sorted(), "{mart}");
+    let cube = project.run(&["asset", "show", "cube"]).out;
+    assert!(cube.contains("\n  never made\n") && !cube.contains("history"), "{cube}");
+}
