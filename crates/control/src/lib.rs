@@ -7,6 +7,7 @@
 mod asset_reports;
 mod cancel;
 mod catalog;
+mod coming;
 mod control;
 mod daemons;
 mod definition_problem;

@@ -65,6 +65,8 @@ pub struct AssetView {
     pub never_made: Vec<NeverMade>,
     /// What says that it is stale.
     pub stale: Vec<Because>,
+    /// The first runs that have yet to make it, and how each stands.
+    pub coming: Vec<Because>,
 }
 
 /// An asset that was never made and that another is made from.
@@ -261,7 +263,8 @@ impl Control {
         };
         let tries = self.tries(&catalog, tenant, &asset).await?;
         let stale = stale(&asset, &self.sources((&catalog, &rows), tenant, &asset).await?);
-        Ok(AssetView { asset, feeds, history, partitions, tries, never_made, stale })
+        let coming = self.coming_words(tenant, key).await?;
+        Ok(AssetView { asset, feeds, history, partitions, tries, never_made, stale, coming })
     }
 
     /// The keys of a partitions definition, as many as a page of an asset shows.

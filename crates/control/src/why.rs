@@ -147,7 +147,11 @@ impl Control {
         for schedule in makers {
             made_by.push(self.schedule_facts(tenant, schedule).await?);
         }
-        Ok(Some(AssetFacts { asset, sources, tries, failed, made_by, made_by_more }))
+        let mut coming = self.coming(tenant, key).await?;
+        let is_told =
+            |run: RunId| made_by.iter().flat_map(|it| &it.runs).any(|it| it.run_id == run);
+        coming.retain(|run| !is_told(run.run_id));
+        Ok(Some(AssetFacts { asset, sources, tries, failed, coming, made_by, made_by_more }))
     }
 
     /// What `asset` is made from; `rows` are all assets of the tenant.

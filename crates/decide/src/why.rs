@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use asset::{
     AssetFacts, FAILED_NAMED, Made, Maker, OlderParts, PARTITIONS_NAMED, Sources, Tries, Try,
-    Upstream, last_try_words, missing_words, stale, tries_words, why_asset,
+    Upstream, coming_words, last_try_words, missing_words, stale, tries_words, why_asset,
 };
 pub use job::{JobFacts, why_job};
 use schedule::runs_words;

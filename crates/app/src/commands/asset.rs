@@ -233,6 +233,9 @@ fn print_asset(view: &Value) {
         }
         None => output::line("  never made"),
     }
+    for coming in rows(view, "coming") {
+        output::line(&format!("  {}", text(coming, "/text")));
+    }
     let counts = partitions(view);
     if counts != "–" {
         output::line(&format!("  partitions: {counts}"));

@@ -364,6 +364,38 @@ async fn a_canceled_run_names_who_asked_and_an_unknown_name_is_refused() {
     assert!(matches!(unknown, Err(ControlError::SubjectUnknown { .. })));
 }
 
+#[tokio::test]
+async fn an_asset_names_the_runs_that_have_yet_to_make_it_and_how_each_stands() {
+    let bench = requested().await;
+    let tenant = TenantId::default_tenant();
+    let wish = |select: &str| MaterializeRequest {
+        select: select.to_owned(),
+        partitions: Vec::new(),
+        all_partitions: false,
+    };
+    let request = request(&tenant);
+    let first = bench.control.materialize(&request, &wish("a or b")).await.unwrap()[0].run_id;
+    let mut worker = bench.start_again(first).await;
+    let second = bench.control.materialize(&request, &wish("a")).await.unwrap()[0].run_id;
+    bench.control.materialize(&request, &wish("b")).await.unwrap();
+    let (running, queued) = (
+        format!("run {} is running to make it: 0 of 2 steps are over", first.short()),
+        format!("run {} is queued to make it", second.short()),
+    );
+    let answer = why(&bench, "a").await;
+    assert_eq!(answer.answer, format!("It was never made. R{}.", &running[1..]));
+    assert!(texts(&answer).starts_with(&[&running, &queued]), "{answer:?}");
+    let key = "a".parse().unwrap();
+    let coming = async || bench.control.asset_view(&tenant, &key).await.unwrap().coming;
+    let told: Vec<String> = coming().await.into_iter().map(|it| it.text).collect();
+    assert_eq!(told, [running, queued.clone()]);
+
+    // What it has done it does not do again, though the run goes on.
+    worker.say(vec![step_started("a", 1), step_succeeded("a", 1)]).await.unwrap();
+    let told: Vec<String> = coming().await.into_iter().map(|it| it.text).collect();
+    assert_eq!(told, [queued]);
+}
+
 /// An instance with a job, a schedule that runs it, and a sensor that asks nobody.
 async fn automated() -> Bench {
     let text = "jobs: {etl: {nodes: [{id: a, type: noop}]}}\n\

@@ -1,14 +1,14 @@
 //! Why an asset is as it is: made, stale, missing in parts, or tried in vain.
 
-use millstream_model::view::{AssetRow, CODE_ELSEWHERE, MadeBy, PartitionState};
+use millstream_model::view::{AssetRow, CODE_ELSEWHERE, MadeBy, PartitionState, RunRow};
 use millstream_model::{
-    AssetKey, PartitionKey, RunId, StepError, StepKey, StepStatus, Timestamp, shell_word,
+    AssetKey, PartitionKey, RunId, RunStatus, StepError, StepKey, StepStatus, Timestamp, shell_word,
 };
 
 use super::schedule::{
     ScheduleFacts, late_since, run_words, runs_words, stopped_words, tick_words,
 };
-use super::{Because, Why, because, error_words};
+use super::{Because, Why, because, error_words, kept, over_words};
 
 /// Partitions that one sentence names.
 pub const PARTITIONS_NAMED: u32 = 3;
@@ -28,6 +28,8 @@ pub struct AssetFacts {
     pub tries: Tries,
     /// Its partitions whose newest tries failed, the newest first, at most [`FAILED_NAMED`].
     pub failed: Vec<(PartitionKey, Try)>,
+    /// The first runs that have yet to make it, but for those of these schedules.
+    pub coming: Vec<RunRow>,
     /// The schedules that make it.
     pub made_by: Vec<ScheduleFacts>,
     /// How many more schedules make it.
@@ -129,7 +131,8 @@ pub fn why_asset(facts: &AssetFacts) -> Why {
     });
     let missing = missing(facts).map(|text| because(None, text));
     let rest = told.into_iter().chain(unlooked).chain(missing);
-    let rest = rest.chain(parts(asset)).chain(failed_parts(facts)).chain(makers(facts));
+    let rest = rest.chain(parts(asset)).chain(failed_parts(facts));
+    let rest = rest.chain(facts.coming.iter().filter_map(coming_words)).chain(makers(facts));
     let stale = stale(asset, &facts.sources);
     let Some(latest) = &asset.latest else {
         let tried = last.map_or_else(String::new, |words| format!(" Its {words}."));
@@ -147,7 +150,9 @@ pub fn why_asset(facts: &AssetFacts) -> Why {
         }
         (Some(first), None) => format!("It is stale: {}.{}", first.text, held_up(facts)),
         (None, Some(tried)) => format!("It was made, but its {tried}.{}", held_up(facts)),
-        (None, None) => "It was made, and nothing stored says that it is stale.".to_owned(),
+        (None, None) => {
+            format!("It was made, and nothing stored says that it is stale.{}", coming(facts))
+        }
     };
     let made = because(latest.at, made);
     let because = std::iter::once(made).chain(stale).chain(rest).collect();
@@ -308,9 +313,40 @@ pub fn missing_words(asset: &AssetKey, maker: Maker) -> String {
 fn held_up(facts: &AssetFacts) -> String {
     let mut runs = facts.made_by.iter().flat_map(|facts| &facts.runs);
     match runs.find_map(run_words) {
-        Some(words) => format!(" Of its schedule's last tick {words}."),
-        None => String::new(),
+        Some(words) => format!("{} Of its schedule's last tick {words}.", coming(facts)),
+        None => coming(facts),
     }
+}
+
+/// The first run that has yet to make an asset, as a sentence behind another; empty when none has.
+fn coming(facts: &AssetFacts) -> String {
+    let first = facts.coming.iter().find_map(coming_words);
+    first.map_or_else(String::new, |it| format!(" Run {}.", it.text.trim_start_matches("run ")))
+}
+
+/// That a run has yet to make an asset or a partition of it, and how it stands; nothing of one that
+/// will not any more.
+pub fn coming_words(run: &RunRow) -> Option<Because> {
+    let short = run.run_id.short();
+    let what = match &run.partition {
+        Some(partition) => format!("partition {partition} of it"),
+        None => "it".to_owned(),
+    };
+    let (at, words) = match run.status {
+        RunStatus::Queued | RunStatus::NotStarted => {
+            let hold = run.hold.as_ref().map(|hold| format!(": {hold}")).unwrap_or_default();
+            (run.queued_at, format!("is queued to make {what}{hold}"))
+        }
+        RunStatus::Starting => (run.queued_at, format!("is starting to make {what}{}", kept(run))),
+        RunStatus::Started => {
+            let at = run.started_at.unwrap_or(run.queued_at);
+            (at, format!("is running to make {what}: {}", over_words(run)))
+        }
+        RunStatus::Canceling | RunStatus::Success | RunStatus::Failure | RunStatus::Canceled => {
+            return None;
+        }
+    };
+    Some(because(at, format!("run {short} {words}")))
 }
 
 /// What is stored about the schedules that make an asset.

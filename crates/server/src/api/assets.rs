@@ -38,6 +38,8 @@ pub(crate) struct AssetAnswer {
     never_made: Vec<NeverMade>,
     /// What says that it is stale.
     stale: Vec<Because>,
+    /// The first runs that have yet to make it, and how each stands.
+    coming: Vec<Because>,
     /// How its last try ended, in words, when it made nothing.
     last_try: Option<String>,
 }
@@ -56,6 +58,7 @@ pub(crate) async fn show(
         partition_rows: view.partitions,
         never_made: view.never_made,
         stale: view.stale,
+        coming: view.coming,
         last_try: last_try_words(&view.tries).map(|(_, words)| words),
     }))
 }

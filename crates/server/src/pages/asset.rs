@@ -35,6 +35,8 @@ pub struct AssetPage {
     pub never_made: Vec<NeverMade>,
     /// What says that it is stale.
     pub stale: Vec<Because>,
+    /// The first runs that have yet to make it, and how each stands.
+    pub coming: Vec<Because>,
 }
 
 /// The states that the legend of the grid names, worst first.
@@ -172,6 +174,11 @@ fn verdict(page: &AssetPage) -> String {
         verdict
     } else {
         format!("{verdict} It is stale: {}.", stale.join("; "))
+    };
+    let coming = page.coming.first().map(|it| it.text.trim_start_matches("run "));
+    let verdict = match coming {
+        Some(words) => format!("{verdict} Run {words}."),
+        None => verdict,
     };
     let names: Vec<String> = page.never_made.iter().map(|it| it.asset.to_string()).collect();
     match names.as_slice() {

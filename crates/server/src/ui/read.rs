@@ -243,6 +243,7 @@ pub(crate) async fn asset(
         tries: view.tries,
         never_made: view.never_made,
         stale: view.stale,
+        coming: view.coming,
     }))
 }
 

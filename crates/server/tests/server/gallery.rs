@@ -248,6 +248,7 @@ pub(crate) fn asset_since(
         tries: Tries { newest, ..Tries::default() },
         never_made: Vec::new(),
         stale,
+        coming: Vec::new(),
     })
 }
 
