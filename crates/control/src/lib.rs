@@ -49,6 +49,7 @@ mod sources;
 mod switches;
 mod tenants;
 mod tick_runs;
+mod tick_waits;
 mod ticks;
 mod token;
 mod versions;

@@ -13,7 +13,7 @@ use millstream_decide::queue::Limits;
 use millstream_decide::schedule::{DueTick, TickPolicy, TickVerdict, decide};
 use millstream_model::{
     ErrorCode, Event, JobName, LocationName, Manifest, RunId, ScheduleTarget, SkipReason, TenantId,
-    TickKind, TickRun, TickStatus, TickWarning, Timestamp,
+    TickKind, TickRun, TickSource, TickStatus, TickWarning, Timestamp,
 };
 use millstream_store::sources::{CursorMove, StoredSource, move_cursors};
 use millstream_store::ticks::{NewTick, forget};
@@ -25,6 +25,7 @@ use crate::launch::NewRuns;
 use crate::lease::HeldLease;
 use crate::live_schedules::{LiveSchedule, source_of};
 use crate::tick_runs::{Asked, TickPlans, Wish};
+use crate::tick_waits::TickWaits;
 use crate::{Control, ControlError};
 
 /// The lease of whoever lets schedules tick.
@@ -61,6 +62,8 @@ pub struct TickWatch {
     lease: HeldLease,
     /// The versions of the locations whose schedules are in the store.
     adopted: BTreeMap<LocationName, i64>,
+    /// The schedules whose ticks wait until a run has ended.
+    waits: TickWaits,
     forgot_at: Option<Duration>,
 }
 
@@ -77,6 +80,8 @@ pub struct TickPass {
     pub unsettled: usize,
     /// When the next schedule is due, as far as is known.
     pub next_due: Option<Timestamp>,
+    /// Schedules whose ticks wait until runs have ended, which another pass may find.
+    pub waiting: usize,
     /// Whether this daemon is the one that lets schedules tick.
     pub is_holder: bool,
 }
@@ -87,6 +92,8 @@ struct Settled {
     tenant: TenantId,
     cursor: CursorMove,
     ticks: Vec<(NewTick, Vec<Wish>)>,
+    /// The limit that has its next tick wait, where it does.
+    waits_for: Option<u32>,
 }
 
 /// What a pass has loaded of one tenant.
@@ -114,14 +121,21 @@ impl Control {
         }
         let catalog = self.catalog().await?;
         self.adopt_schedules(&catalog, &mut watch.adopted).await?;
-        let due = self.due_sources(TickKind::Schedule, self.now()).await?;
+        let mut due = self.due_sources(TickKind::Schedule, self.now()).await?;
+        due.extend(self.with_room(&mut watch.waits).await?);
         let mut pass = TickPass { is_holder: true, ..TickPass::default() };
         if !due.is_empty() {
             let settled = self.settle(&catalog, due).await?;
-            self.store_settled(catalog.limits(), settled, &mut pass).await;
+            let stored = self.store_settled(catalog.limits(), settled, &mut pass).await;
+            self.remember_waiting(&mut watch.waits, &stored).await?;
         }
+        pass.waiting = watch.waits.count();
         self.forget_old_ticks(&catalog, watch).await?;
-        pass.next_due = self.store.next_due(TickKind::Schedule).await?;
+        pass.next_due = if watch.waits.have_room() {
+            Some(self.now())
+        } else {
+            self.store.next_due(TickKind::Schedule).await?
+        };
         Ok(pass)
     }
 
@@ -218,7 +232,8 @@ impl Control {
             to: decided.cursor,
             next_due: decided.next_due,
         };
-        Ok(Settled { tenant: schedule.tenant.clone(), cursor, ticks: settled })
+        let (tenant, waits_for) = (schedule.tenant.clone(), decided.waits_for);
+        Ok(Settled { tenant, cursor, ticks: settled, waits_for })
     }
 
     /// `tick` with what it asks for, of which the runs that were asked for before, or by an earlier
@@ -306,8 +321,13 @@ impl Control {
     }
 
     /// Stores what became of the due schedules, many in a batch. A batch that does not hold is
-    /// stored schedule by schedule, so that a bad one harms only itself.
-    async fn store_settled(&self, limits: &Limits, settled: Vec<Settled>, pass: &mut TickPass) {
+    /// stored schedule by schedule, so that a bad one harms only itself. Returns those that are.
+    async fn store_settled(
+        &self,
+        limits: &Limits,
+        settled: Vec<Settled>,
+        pass: &mut TickPass,
+    ) -> Vec<Settled> {
         let groups = grouped(settled);
         let mut outcomes = futures_util::stream::iter(groups)
             .map(|group| async move {
@@ -331,6 +351,7 @@ impl Control {
                 (stored, unsettled)
             })
             .buffer_unordered(BATCHES_AT_ONCE);
+        let mut all = Vec::new();
         while let Some((stored, unsettled)) = outcomes.next().await {
             pass.unsettled += unsettled;
             for (tick, _) in stored.iter().flat_map(|one| &one.ticks) {
@@ -341,7 +362,31 @@ impl Control {
                     TickStatus::Failed => pass.failed += 1,
                 }
             }
+            all.extend(stored);
         }
+        all
+    }
+
+    /// Remembers which of these schedules wait until runs have ended, and that the others do not.
+    async fn remember_waiting(
+        &self,
+        waits: &mut TickWaits,
+        stored: &[Settled],
+    ) -> Result<(), StoreError> {
+        let mut waiting: BTreeMap<&TenantId, Vec<(TickSource, u32)>> = BTreeMap::new();
+        for one in stored {
+            match one.waits_for {
+                Some(limit) => {
+                    let source = one.cursor.source.clone();
+                    waiting.entry(&one.tenant).or_default().push((source, limit));
+                }
+                None => waits.forget(&one.tenant, &one.cursor.source),
+            }
+        }
+        for (tenant, sources) in waiting {
+            self.wait(waits, tenant, &sources).await?;
+        }
+        Ok(())
     }
 
     /// Stores the ticks of some schedules of one tenant: all of it or nothing.

@@ -98,6 +98,9 @@ const QUEUE_PASS_MIN: Duration = Duration::from_millis(1);
 /// due is not kept waiting.
 const TICK_PASS_MIN: Duration = Duration::from_millis(100);
 
+/// The least time between two such passes while ticks wait for runs to end.
+const TICK_WAIT_MIN: Duration = Duration::from_millis(10);
+
 /// The least time between two looks at requests: runs that begin and end wake this loop too.
 const REQUEST_PASS_MIN: Duration = Duration::from_millis(10);
 
@@ -324,7 +327,8 @@ impl Daemon {
                 Ok(pass) if pass.unsettled > 0 => (AFTER_FAILURE, Some(Duration::ZERO)),
                 Ok(pass) => {
                     let due = pass.next_due.map(|due| due.since(self.control.now()));
-                    (due.map_or(TICK_PASS_MIN, |due| due.min(TICK_PASS_MIN)), due)
+                    let least = if pass.waiting > 0 { TICK_WAIT_MIN } else { TICK_PASS_MIN };
+                    (due.map_or(least, |due| due.min(least)), due)
                 }
                 Err(error) => {
                     tracing::error!(%error, "a pass over the schedules failed; it is repeated");

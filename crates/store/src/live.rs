@@ -3,7 +3,7 @@
 //! The row is the truth about a run's status while it exists; `run` keeps the final one. Every
 //! change names the old status and the epoch it believes in, so the second of two writers misses.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use millstream_model::{ClaimedRun, HoldReason, RunId, RunStatus, TenantId, Timestamp};
@@ -53,6 +53,8 @@ statements! {
         SELECT tenant, run, status, epoch, seq, beat, cancel_requested, worker, timeout,
                handed_back, FALSE
         FROM live_run WHERE tenant = $1 AND run = $2";
+    LIVE_AMONG = "
+        SELECT run FROM live_run WHERE /*among live_run $1 tenant run*/";
     QUEUE_HEADS = "
         SELECT tenant, run, priority, queued_at, hold FROM live_run
         WHERE status = 'QUEUED' ORDER BY priority DESC, run LIMIT $1";
@@ -265,6 +267,17 @@ impl Store {
     ) -> Result<Option<LiveRun>, StoreError> {
         let rows = self.read_few(Scope::tenant(tenant), &LIVE_RUN, key(tenant, run)).await?;
         rows.into_iter().next().map(live_run).transpose()
+    }
+
+    /// Those of `runs` that are not over, of a few runs of any tenants.
+    pub async fn live_among(
+        &self,
+        runs: &[(&TenantId, RunId)],
+    ) -> Result<BTreeSet<RunId>, StoreError> {
+        let pairs: Vec<[String; 2]> =
+            runs.iter().map(|(tenant, run)| [tenant.to_string(), run.to_string()]).collect();
+        let rows = self.read_few(Scope::Daemon, &LIVE_AMONG, vec![json(&pairs)]).await?;
+        rows.into_iter().map(|mut row| row.parse()).collect()
     }
 
     /// The first `limit` queued runs, highest priority first, then the oldest.

@@ -3,7 +3,7 @@
 //! A tick moves the cursor from the one it was decided from, so that of two daemons that decide the
 //! same tick the second conflicts, and nothing of its batch is stored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_model::{ContentHash, LocationName, TenantId, TickKind, TickSource, Timestamp};
 
@@ -18,6 +18,11 @@ statements! {
                override_on
         FROM tick_source WHERE next_due <= $1 AND kind = $2
         ORDER BY next_due LIMIT $3";
+    SOURCES_AHEAD = "
+        SELECT tenant, kind, location, name, version, timing, cursor_at, next_due, default_on,
+               override_on
+        FROM tick_source
+        WHERE next_due > $2 AND /*among tick_source $1 tenant kind location name*/";
     NEXT_DUE = "
         SELECT next_due FROM tick_source WHERE next_due IS NOT NULL AND kind = $1
         ORDER BY next_due LIMIT 1";
@@ -227,6 +232,25 @@ impl Store {
     ) -> Result<Vec<StoredSource>, StoreError> {
         let params = vec![now.into(), kind.to_string().into(), limit.into()];
         let rows = self.read(Scope::Daemon, &DUE_SOURCES, params).await?;
+        rows.into_iter().map(|mut row| stored_source(&mut row)).collect()
+    }
+
+    /// Those of `sources`, a few of any tenants, that are due later than `now`.
+    pub async fn sources_ahead(
+        &self,
+        sources: &[(TenantId, TickSource)],
+        now: Timestamp,
+    ) -> Result<Vec<StoredSource>, StoreError> {
+        let rows: Vec<[String; 4]> = sources
+            .iter()
+            .map(|(tenant, TickSource { kind, location, name })| {
+                [tenant.to_string(), kind.to_string(), location.to_string(), name.clone()]
+            })
+            .collect();
+        let params = vec![json(&rows), now.into()];
+        let tenants: BTreeSet<&TenantId> = sources.iter().map(|(tenant, _)| tenant).collect();
+        let scope = Scope::Tenants(tenants.into_iter().cloned().collect());
+        let rows = self.read_few(scope, &SOURCES_AHEAD, params).await?;
         rows.into_iter().map(|mut row| stored_source(&mut row)).collect()
     }
 

@@ -32,6 +32,13 @@ statements! {
         SELECT t.location, t.name, COUNT(*)
         FROM live_run l JOIN tick_run t ON t.tenant = l.tenant AND t.run = l.run
         WHERE l.tenant = $1 AND t.kind = $2 GROUP BY t.location, t.name";
+    /// By the runs that are not over: by its name, a source would be asked for its whole history.
+    RUNS_NOT_OVER = "
+        SELECT t.location, t.name, l.run
+        FROM live_run l
+        /*each tick_run t if t.tenant = l.tenant by t.run = l.run*/
+        WHERE l.tenant = $1 AND t.kind = $2 AND t.location || '/' || t.name IN (/*texts $3*/)
+        ORDER BY l.run";
     TICKS = "
         SELECT kind, location, name, nominal, decided_at, status, requested, skipped, error,
                warnings, times, since
@@ -178,6 +185,24 @@ impl Store {
         let params = vec![tenant.into(), kind.to_string().into()];
         let rows = self.read(Scope::tenant(tenant), &ACTIVE_RUNS, params).await?;
         rows.into_iter().map(|mut row| Ok(((row.parse()?, row.text()?), row.count()?))).collect()
+    }
+
+    /// The runs of each of these of a tenant's sources that are not over, the oldest first.
+    pub async fn runs_not_over(
+        &self,
+        tenant: &TenantId,
+        kind: TickKind,
+        sources: &[&TickSource],
+    ) -> Result<BTreeMap<(LocationName, String), Vec<RunId>>, StoreError> {
+        let path = |it: &&TickSource| format!("{}/{}", it.location, it.name);
+        let names: Vec<String> = sources.iter().map(path).collect();
+        let params = vec![tenant.into(), kind.to_string().into(), json(&names)];
+        let rows = self.read(Scope::tenant(tenant), &RUNS_NOT_OVER, params).await?;
+        let mut found: BTreeMap<_, Vec<RunId>> = BTreeMap::new();
+        for mut row in rows {
+            found.entry((row.parse()?, row.text()?)).or_default().push(row.parse()?);
+        }
+        Ok(found)
     }
 
     /// The newest `limit` ticks of a source before `before`, newest first, with their runs, of

@@ -7,13 +7,13 @@ use millstream_control::{Control, RunFilter, TickPass, TickWatch};
 use millstream_definition::{LocationFile, Version, check_location, file_hash, parse_file};
 use millstream_model::view::RunRow;
 use millstream_model::{
-    Cause, ErrorCode, FileManifest, RunId, SkipReason, TenantId, TickRow, TickStatus, Timestamp,
-    Zone,
+    Cause, ErrorCode, EventBody, FileManifest, RunId, SkipReason, TenantId, TickRow, TickStatus,
+    Timestamp, Zone,
 };
 use millstream_testkit::definitions::live;
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, TIME_TO_LIVE, location};
+use crate::bench::{Bench, TIME_TO_LIVE, location, step_started, step_succeeded};
 
 /// The example's definitions.
 const EXAMPLE: [(&str, &str); 4] = [
@@ -633,4 +633,77 @@ async fn a_test_of_a_tick_names_the_run_that_would_be_in_its_way_now() {
         let tried = test().await;
         assert_eq!((tried.in_the_way, tried.requests.len()), (Some(words), 1));
     }
+}
+
+/// Every two seconds, each tick wanted, one run at a time.
+const ONE_BY_ONE: &str = "cron: '*/2 * * * * *', catch_up: all, max_active_runs: 1";
+
+#[tokio::test]
+async fn a_backlog_is_made_up_for_as_fast_as_runs_end_however_they_do() {
+    let mut world = World::with(ONE_BY_ONE, "2026-06-01T08:00").await;
+    world.down_until("2026-06-01T08:01").await;
+    assert_eq!(world.pass().await.waiting, 1);
+    for ended in 0..29 {
+        let runs = world.runs("default").await;
+        assert_eq!(runs.len(), ended + 1);
+        let run = runs.iter().find(|run| !run.status.is_terminal()).unwrap().run_id;
+        assert_eq!(world.pass().await.launched, 0, "while the run goes on");
+        if ended % 3 == 0 {
+            world.control().cancel(&tenant("default"), run, "ana").await.unwrap();
+        } else {
+            let mut worker = world.bench.start_again(run).await;
+            let over = if ended % 3 == 1 {
+                vec![step_started("a", 1), step_succeeded("a", 1), EventBody::RunSucceeded {}]
+            } else {
+                vec![EventBody::RunFailed { reason: "it broke".to_owned() }]
+            };
+            worker.say(over).await.unwrap();
+        }
+        // No time passes.
+        assert_eq!(world.pass().await.launched, 1, "after {ended}");
+    }
+    let row = world.control().schedule_view(&tenant("default"), "it").await.unwrap();
+    assert_eq!(row.waiting, None);
+}
+
+#[tokio::test]
+async fn no_tick_passes_its_deadline_while_there_is_room() {
+    let keys = format!("{ONE_BY_ONE}, deadline: 61s");
+    let mut world = World::with(&keys, "2026-06-01T08:00").await;
+    // Nobody looks for almost as long as a tick may wait.
+    world.bench.clock.advance(Duration::from_secs(56));
+    for _ in 0..300 {
+        world.bench.clock.advance(Duration::from_secs(1));
+        world.pass().await;
+        let runs = world.runs("default").await;
+        if let Some(run) = runs.iter().find(|run| !run.status.is_terminal()) {
+            world.control().cancel(&tenant("default"), run.run_id, "ana").await.unwrap();
+        }
+        world.pass().await;
+    }
+    assert_eq!(world.reasons().await, Vec::<String>::new());
+    let row = world.control().schedule_view(&tenant("default"), "it").await.unwrap();
+    assert_eq!(row.waiting.map(|it| it.count), None, "it has caught up");
+}
+
+#[tokio::test]
+async fn a_tick_that_requests_nothing_keeps_none_waiting() {
+    let keys = format!("{ONE_BY_ONE}, when: '{{{{ env.ON | default(false) }}}}'");
+    let mut world = World::with(&keys, "2026-06-01T08:00").await;
+    let until = "2026-06-01T08:01";
+    world.down_until(until).await;
+    assert_eq!(world.reasons().await.len(), 30);
+    assert_eq!(world.pass().await.waiting, 0);
+}
+
+#[tokio::test]
+async fn a_schedule_that_is_switched_off_while_it_waits_is_not_waited_for() {
+    let mut world = World::with(ONE_BY_ONE, "2026-06-01T08:00").await;
+    world.down_until("2026-06-01T08:01").await;
+    let (control, id) = (world.control(), tenant("default"));
+    control.switch_schedule(&id, "it", (Some(false), "ana")).await.unwrap();
+    let run = world.runs("default").await[0].run_id;
+    control.cancel(&id, run, "ana").await.unwrap();
+    let pass = world.pass().await;
+    assert_eq!((pass.launched, pass.waiting, pass.next_due), (0, 0, None));
 }

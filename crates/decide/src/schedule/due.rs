@@ -19,7 +19,7 @@ const FIRES_MAX: usize = 100;
 /// together.
 const MISSED_SHOWN: usize = 20;
 
-/// When a tick that waits for runs to end is looked at again.
+/// When a tick that waits for runs to end is looked at again, though nobody has seen one end.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// What a schedule does about ticks that are late, or come while its runs are under way.
@@ -62,6 +62,8 @@ pub struct Decided {
     pub cursor: Timestamp,
     /// When to look again; never, when absent.
     pub next_due: Option<Timestamp>,
+    /// The limit that has the next tick wait until a run has ended, where it does.
+    pub waits_for: Option<u32>,
 }
 
 /// Decides the ticks after `cursor` that are due at `now`.
@@ -71,7 +73,7 @@ pub fn decide(timing: &Timing, policy: &TickPolicy, cursor: Timestamp, now: Time
     let mut active = policy.active_runs;
     let mut fires = 0;
     let mut next = timing.next_after(at);
-    let mut next_due = None;
+    let (mut next_due, mut waits_for) = (None, None);
     while let Some(nominal) = next {
         if nominal > now || ticks.len() >= TICKS_MAX || fires >= FIRES_MAX {
             next_due = Some(nominal);
@@ -80,9 +82,9 @@ pub fn decide(timing: &Timing, policy: &TickPolicy, cursor: Timestamp, now: Time
         let mut verdict = judge(timing, policy, nominal, now);
         if verdict == TickVerdict::Fire {
             match policy.max_active_runs {
-                Some(_) if policy.catch_up == CatchUp::All && is_full(policy, active) => {
+                Some(limit) if policy.catch_up == CatchUp::All && is_full(policy, active) => {
                     // Each tick is wanted, so this one waits until a run has ended.
-                    next_due = Some(now.after(LOOK_AGAIN));
+                    (next_due, waits_for) = (Some(now.after(LOOK_AGAIN)), Some(limit));
                     break;
                 }
                 Some(limit) if is_full(policy, active) => {
@@ -95,7 +97,7 @@ pub fn decide(timing: &Timing, policy: &TickPolicy, cursor: Timestamp, now: Time
         at = nominal;
         next = timing.next_after(at);
     }
-    Decided { ticks: folded(&ticks), cursor: at, next_due }
+    Decided { ticks: folded(&ticks), cursor: at, next_due, waits_for }
 }
 
 /// How many ticks after `cursor` are due at `now` and not decided, and the time of the first; no

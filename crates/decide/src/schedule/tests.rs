@@ -104,7 +104,7 @@ fn r187_where_every_tick_is_wanted_the_next_waits_for_the_run_before() {
     let decided = decide(&timing(&hourly()), &policy, at("2026-03-01T08:00:00Z"), now);
     assert_eq!(decided.ticks.len(), 1);
     assert_eq!(decided.cursor, at("2026-03-01T09:00:00Z"));
-    assert_eq!(decided.next_due, Some(now.after(LOOK_AGAIN)));
+    assert_eq!((decided.next_due, decided.waits_for), (Some(now.after(LOOK_AGAIN)), Some(1)));
 }
 
 #[test]

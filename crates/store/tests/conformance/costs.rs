@@ -81,7 +81,8 @@ const PASS: [Asked; 6] = [
 
 /// What a pass writes, with a list of 35 runs of the front: where the list finds them, where they
 /// are read and where they are written, and the lease.
-const CHANGES: [Asked; 5] = [
+const CHANGES: [Asked; 6] = [
+    asked(("LIVE_AMONG", "$runs$"), 35, 70, 300),
     asked(("CLAIM_QUEUED_RUNS", "$runs$, 'd', 1"), 35, 72, 600),
     asked(("SET_HOLDS", "$runs$"), 35, 70, 800),
     asked(("SET_LANES", "$runs$"), 35, 70, 900),
@@ -91,6 +92,9 @@ const CHANGES: [Asked; 5] = [
 
 /// What a pass over the schedules writes of 35 of a tenant's.
 const MOVES: Asked = asked(("MOVE_CURSORS", "'t1', $moves$"), 35, 70, 700);
+
+/// What it asks about 35 that wait for runs to end.
+const AHEAD: Asked = asked(("SOURCES_AHEAD", "$sources$, 0"), 35, 70, 300);
 
 /// What a sensor asks about the last hundred batches of the log: the first that it heeds, and how
 /// many there are.
@@ -198,12 +202,18 @@ fn moves() -> String {
     format!("'[{}]'", moves.collect::<Vec<_>>().join(","))
 }
 
+/// The first 35 schedules, as the list of the statement is written.
+fn sources() -> String {
+    let sources = (1..=35).map(|i| format!("[\"t1\",\"schedule\",\"l\",\"s{i}\"]"));
+    format!("'[{}]'", sources.collect::<Vec<_>>().join(","))
+}
+
 /// `count` schedules of one tenant.
 fn schedules(count: u32) -> String {
     format!(
         "INSERT INTO tick_source (tenant, kind, location, name, version, timing, cursor_at,
-                                  default_on)
-         SELECT 't1', 'schedule', 'l', 's' || CAST(i AS TEXT), 1, 'v', i, TRUE
+                                  next_due, default_on)
+         SELECT 't1', 'schedule', 'l', 's' || CAST(i AS TEXT), 1, 'v', i, i, TRUE
          FROM generate_series(1, {count}) AS i"
     )
 }
@@ -212,6 +222,7 @@ fn schedules(count: u32) -> String {
 fn with_lists(asked: Asked) -> (Asked, String) {
     let params = asked.params.replace("$runs$", &front()).replace("$slots$", &slots());
     let params = params.replace("$moves$", &moves()).replace("$last$", &last_searched(LONG));
+    let params = params.replace("$sources$", &sources());
     (asked, params.replace("$json$", &format!("'{}'", partitions())))
 }
 
@@ -260,9 +271,9 @@ async fn the_rows_that_a_move_of_schedules_reads_do_not_grow_with_the_schedules(
     let admin = db.admin().await;
     let unwatched = "ALTER TABLE tick_source SET (autovacuum_enabled = FALSE)";
     admin.batch_execute(unwatched).await.unwrap();
-    check_as_planned_before(&db, [MOVES], &schedules(LONG / 10)).await;
+    check_as_planned_before(&db, [MOVES, AHEAD], &schedules(LONG / 10)).await;
     admin.batch_execute("ANALYZE tick_source").await.unwrap();
-    check_all(&db, [MOVES]).await;
+    check_all(&db, [MOVES, AHEAD]).await;
 }
 
 async fn what_was_planned_for_an_empty_log_reads_no_more_of_a_long_one(db: Db) {
@@ -337,7 +348,7 @@ async fn prepare(client: &Client, name: &str, params: &str) {
             "(TEXT, BIGINT, BIGINT, TEXT, BIGINT, BIGINT, TEXT, TEXT, TEXT, BIGINT)"
         }
         "RUN_LIST" => "(TEXT, TEXT, TEXT, TEXT, TEXT, TEXT, BIGINT, TEXT)",
-        "FIRST_IN_QUEUE" | "KEEP_STARTS" => "(TEXT, BIGINT)",
+        "FIRST_IN_QUEUE" | "KEEP_STARTS" | "SOURCES_AHEAD" => "(TEXT, BIGINT)",
         _ if params.is_empty() => "",
         "RUNS_IN_PROGRESS" => "(BIGINT)",
         _ => "(TEXT)",

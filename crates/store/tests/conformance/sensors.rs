@@ -11,7 +11,7 @@ use millstream_store::{Batch, Store, events};
 
 use crate::conformance;
 use crate::databases::Db;
-use crate::fixture::{at, conflict, event, publish_all, run_id, tenant};
+use crate::fixture::{at, conflict, event, publish_all, queued, run_id, tenant};
 
 conformance! {
     r129_of_two_answers_to_one_asking_one_is_stored,
@@ -21,6 +21,8 @@ conformance! {
     an_edited_sensor_keeps_its_cursor_unless_something_else_is_asked,
     an_answer_to_an_older_definition_is_not_stored,
     a_run_key_names_the_run_that_has_it,
+    of_the_runs_of_a_source_those_are_named_that_are_not_over,
+    a_source_that_is_asked_for_is_found_where_it_is_due_later,
 }
 
 fn source() -> TickSource {
@@ -219,4 +221,47 @@ async fn a_run_key_names_the_run_that_has_it(db: Db) {
     db.store.apply(tick(&tenant, (at(1), "c"), &launched)).await.unwrap();
     let known = db.store.runs_of_keys(&tenant, &source(), &["k", "other"]).await.unwrap();
     assert_eq!(known.into_iter().collect::<Vec<_>>(), [("k".to_owned(), run_id(4))]);
+}
+
+async fn of_the_runs_of_a_source_those_are_named_that_are_not_over(db: Db) {
+    let (a, b) = (tenant("a"), tenant("b"));
+    adopt(&db.store, &a, (1, false)).await;
+    let runs = [3, 1, 2].map(|number| TickRun {
+        run_key: number.to_string(),
+        run_id: run_id(number),
+        partition: None,
+    });
+    let launched = NewTick {
+        status: TickStatus::Launched,
+        skipped: None,
+        runs: runs.to_vec(),
+        ..nothing(at(5))
+    };
+    db.store.apply(tick(&a, (at(1), "c"), &launched)).await.unwrap();
+    // The third is over; a fourth is nobody's.
+    for number in [2, 1, 4] {
+        db.store.apply(queued(&a, run_id(number), 0)).await.unwrap();
+    }
+    let other = TickSource { name: "other".to_owned(), ..source() };
+    let asked = [&source(), &other];
+    let found = db.store.runs_not_over(&a, TickKind::Sensor, &asked).await.unwrap();
+    let key = (source().location, source().name);
+    assert_eq!(found, [(key, vec![run_id(1), run_id(2)])].into());
+    let found = db.store.runs_not_over(&a, TickKind::Sensor, &[&other]).await.unwrap();
+    assert_eq!(found.len(), 0);
+    let asked = [(&a, run_id(1)), (&a, run_id(3)), (&b, run_id(2))];
+    assert_eq!(db.store.live_among(&asked).await.unwrap(), [run_id(1)].into());
+}
+
+async fn a_source_that_is_asked_for_is_found_where_it_is_due_later(db: Db) {
+    let tenant = tenant("a");
+    adopt(&db.store, &tenant, (1, false)).await;
+    let other = TickSource { name: "other".to_owned(), ..source() };
+    let asked = [(tenant.clone(), source()), (tenant.clone(), other)];
+    let found = db.store.sources_ahead(&asked, at(0)).await.unwrap();
+    assert_eq!(found.iter().map(|it| &it.source).collect::<Vec<_>>(), [&source()]);
+    let found = db.store.sources_ahead(&asked, at(1)).await.unwrap();
+    assert_eq!(found, [], "it is due by itself");
+    let found = db.store.sources_ahead(&asked[1..], at(0)).await.unwrap();
+    assert_eq!(found, []);
 }
