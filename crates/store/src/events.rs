@@ -40,6 +40,15 @@ statements! {
         FROM /*log b e if b.position > $2 AND b.position <= $3*/
         WHERE b.tenant IN (/*texts $1*/) AND b.position > $2 AND b.position <= $3
         ORDER BY b.position, e.run, e.epoch, e.seq";
+    /// One look for each tenant, however many batches there are.
+    TENANTS_IN_LOG = "
+        WITH RECURSIVE known(tenant) AS (
+            SELECT MIN(tenant) FROM /*batch table*/
+            UNION ALL
+            SELECT (SELECT MIN(b.tenant) FROM /*batch table*/ AS b WHERE b.tenant > k.tenant)
+            FROM known AS k WHERE k.tenant IS NOT NULL
+        )
+        SELECT tenant FROM known WHERE tenant IS NOT NULL LIMIT $1";
     BATCH_POSITIONS_AFTER = "
         /*batch positions*/ WHERE tenant IN (/*texts $1*/) AND position > $2
         ORDER BY position LIMIT $3";
@@ -78,6 +87,12 @@ fn event_row(mut row: Row) -> Result<EventRow, StoreError> {
 }
 
 impl Store {
+    /// The first `limit` tenants of which anything was ever said.
+    pub async fn tenants_in_log(&self, limit: u32) -> Result<Vec<TenantId>, StoreError> {
+        let rows = self.read(Scope::Daemon, &TENANTS_IN_LOG, vec![limit.into()]).await?;
+        rows.into_iter().map(|mut row| row.parse()).collect()
+    }
+
     /// The published events of a run in the order of the log, at most `limit`, after the one with
     /// this position and `seq`; `(0, i64::MIN)` begins at the first.
     pub async fn run_events(

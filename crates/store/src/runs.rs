@@ -67,6 +67,10 @@ statements! {
         SELECT COALESCE(l.status, r.status), COUNT(*)
         FROM run r LEFT JOIN live_run l ON l.tenant = r.tenant AND l.run = r.id
         WHERE r.tenant IN (/*texts $1*/) AND r.id >= $2 GROUP BY 1";
+    HAS_HISTORY = "
+        SELECT tenant FROM run WHERE tenant = $1
+        UNION ALL SELECT tenant FROM asset_state WHERE tenant = $1
+        LIMIT 1";
     PLANS_OF_RUNS = "SELECT id, plan_hash FROM run WHERE tenant = $1 AND id IN (/*texts $2*/)";
     RUN_ORDER = "
         SELECT location, plan_hash, context, queued_at, cause FROM run
@@ -351,6 +355,12 @@ impl Store {
         let rows = self.read(Scope::tenant(tenant), &PLANS_OF_RUNS, params).await?;
         let plan = |mut row: Row| Ok((row.parse()?, ContentHash::from_stored(row.text()?)));
         rows.into_iter().map(plan).collect()
+    }
+
+    /// Whether there are runs or materializations of a tenant.
+    pub async fn has_history(&self, tenant: &TenantId) -> Result<bool, StoreError> {
+        let rows = self.read_few(Scope::tenant(tenant), &HAS_HISTORY, vec![tenant.into()]).await?;
+        Ok(!rows.is_empty())
     }
 
     /// What a worker needs to know of a run beside its plan.

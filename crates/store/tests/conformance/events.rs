@@ -142,6 +142,11 @@ async fn a_reader_sees_only_the_tenants_it_names(db: Db) {
     let seen: BTreeSet<TenantId> = rows.into_iter().map(|row| row.event.tenant).collect();
     assert_eq!(seen.into_iter().collect::<Vec<_>>(), tenants[1..]);
     assert_eq!(db.store.events_after(&[], EventPosition(0), 10).await.unwrap(), []);
+    // Whoever asks who is in the log hears of each once.
+    let again = event(&tenants[1], run_id(2), 1, 0);
+    db.store.apply(event_batch(&tenants[1], "two", &again)).await.unwrap();
+    assert_eq!(db.store.tenants_in_log(9).await.unwrap(), tenants);
+    assert_eq!(db.store.tenants_in_log(2).await.unwrap(), tenants[..2]);
 }
 
 async fn events_of_a_run_come_in_the_order_of_the_log(db: Db) {

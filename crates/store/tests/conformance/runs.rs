@@ -178,7 +178,9 @@ async fn the_plans_of_runs_that_are_not_over_are_listed_page_by_page(db: Db) {
     for (tenant, number) in [(&a, 0), (&a, 1), (&b, 2)] {
         queue(&db.store, tenant, run_id(number)).await;
     }
-    assert_eq!(db.store.tenants_with_runs(9).await.unwrap(), [a.clone(), b]);
+    assert_eq!(db.store.tenants_with_runs(9).await.unwrap(), [a.clone(), b.clone()]);
+    assert!(db.store.has_history(&b).await.unwrap());
+    assert!(!db.store.has_history(&tenant("c")).await.unwrap());
     let plan = ContentHash::of(b"plan");
     let of_a = db.store.plans_of_live_runs(&a, "", 9).await.unwrap();
     assert_eq!(of_a, std::slice::from_ref(&plan), "its runs have one plan");
