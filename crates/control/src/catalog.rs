@@ -71,6 +71,14 @@ impl Catalog {
         self.locations.values().map(|entry| &entry.manifest)
     }
 
+    /// The manifests that say what a tenant's history is about: those that declare the tenant, and
+    /// all of them where none does.
+    pub fn of_tenant(&self, tenant: &TenantId) -> impl Iterator<Item = &Arc<Manifest>> {
+        let declares = |manifest: &Arc<Manifest>| manifest.tenants.contains_key(tenant);
+        let is_declared = self.manifests().any(declares);
+        self.manifests().filter(move |manifest| !is_declared || declares(manifest))
+    }
+
     /// The manifest that declares `job` for `tenant`; any manifest when none does, so that
     /// planning says what is wrong.
     pub(crate) fn for_job(&self, tenant: &TenantId, job: &JobName) -> Option<&Arc<Manifest>> {

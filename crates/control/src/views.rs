@@ -8,8 +8,8 @@ use millstream_model::view::{
     AssetRow, MaterializationRow, PartitionRow, PartitionState, RunRow, StepRow,
 };
 use millstream_model::{
-    AssetKey, Manifest, PartitionKey, PartitionsDef, PartitionsName, RunId, RunPlan, RunStatus,
-    StepEvent, StepKey, StepStatus, TenantId, nearest,
+    AssetDef, AssetKey, Manifest, PartitionKey, PartitionsDef, PartitionsName, RunId, RunPlan,
+    RunStatus, StepEvent, StepKey, StepStatus, TenantId, nearest,
 };
 use millstream_plan::PlanError;
 use millstream_store::materializations::StateCounts;
@@ -31,6 +31,9 @@ const LOST: &str = "lost with its worker, and done again by the next";
 
 /// Digits that a short run id has at least.
 const SHORT_MIN: usize = 4;
+
+/// The group of an asset that no file declares any more.
+const NO_GROUP: &str = "no longer declared";
 
 /// Materializations that a page shows.
 const HISTORY_MAX: u32 = 50;
@@ -168,35 +171,35 @@ impl Control {
         catalog: &Catalog,
         tenant: &TenantId,
     ) -> Result<Vec<AssetRow>, ControlError> {
-        let manifests = || catalog.manifests().filter(|it| it.tenants.contains_key(tenant));
+        let manifests = || catalog.of_tenant(tenant);
+        let is_declared = catalog.tenant(tenant).declared;
         let mut latest = self.store.latest_materializations(tenant).await?;
-        let touched = self.touched(tenant, manifests()).await?;
+        let mut touched = self.touched(tenant, manifests()).await?;
         let mut keys: BTreeMap<&PartitionsName, u64> = BTreeMap::new();
         let mut rows = Vec::new();
         for asset in manifests().flat_map(|manifest| manifest.assets.values()) {
-            let mut counts = BTreeMap::new();
+            let (made, counts) = (latest.remove(&asset.key), touched.remove(&asset.key));
+            // Of a tenant that no file declares there is only what it has.
+            if !is_declared && made.is_none() && counts.is_none() {
+                continue;
+            }
+            let mut row = AssetRow { latest: made, ..defined(tenant, asset) };
             if let Some(name) = &asset.partitions {
-                counts = touched.get(&asset.key).cloned().unwrap_or_default();
-                let seen: u64 = counts.values().sum();
-                if !keys.contains_key(name) {
+                row.counts = counts.unwrap_or_default();
+                let seen: u64 = row.counts.values().sum();
+                if is_declared && !keys.contains_key(name) {
                     let all = self.all_partition_keys(catalog, tenant, name).await?;
                     keys.insert(name, u64::try_from(all.len()).unwrap_or(u64::MAX));
                 }
                 let keys = keys.get(name).copied().unwrap_or_default();
-                *counts.entry(PartitionState::Missing).or_insert(0) += keys.saturating_sub(seen);
+                *row.counts.entry(PartitionState::Missing).or_insert(0) +=
+                    keys.saturating_sub(seen);
             }
-            rows.push(AssetRow {
-                tenant: tenant.clone(),
-                asset: asset.key.clone(),
-                group: asset.group.clone(),
-                description: asset.description.clone(),
-                kinds: asset.kinds.clone(),
-                owners: asset.owners.clone(),
-                deps: asset.deps.clone(),
-                partitions: asset.partitions.clone(),
-                latest: latest.remove(&asset.key),
-                counts,
-            });
+            rows.push(row);
+        }
+        if !is_declared {
+            let gone = |(key, made)| AssetRow { latest: Some(made), ..undefined(tenant, key) };
+            rows.extend(latest.into_iter().map(gone));
         }
         Ok(rows)
     }
@@ -257,7 +260,11 @@ impl Control {
         let partitions = match &asset.partitions {
             None => Vec::new(),
             Some(name) => {
-                let keys = self.all_partition_keys(&catalog, tenant, name).await?;
+                let keys = if catalog.tenant(tenant).declared {
+                    self.all_partition_keys(&catalog, tenant, name).await?
+                } else {
+                    Vec::new()
+                };
                 self.partition_rows(tenant, (key, name), keys).await?
             }
         };
@@ -312,6 +319,35 @@ impl Control {
         let mut removed = self.store.partitions_removed(tenant, of, PARTITIONS_READ).await?;
         removed.retain(|key, _| keys.binary_search(key).is_err());
         Ok(removed)
+    }
+}
+
+/// An asset of a tenant as its definition has it, of which nothing is stored.
+fn defined(tenant: &TenantId, asset: &AssetDef) -> AssetRow {
+    AssetRow {
+        group: asset.group.clone(),
+        description: asset.description.clone(),
+        kinds: asset.kinds.clone(),
+        owners: asset.owners.clone(),
+        deps: asset.deps.clone(),
+        partitions: asset.partitions.clone(),
+        ..undefined(tenant, asset.key.clone())
+    }
+}
+
+/// An asset of a tenant that no file declares any more.
+fn undefined(tenant: &TenantId, asset: AssetKey) -> AssetRow {
+    AssetRow {
+        tenant: tenant.clone(),
+        asset,
+        group: NO_GROUP.to_owned(),
+        description: None,
+        kinds: Vec::new(),
+        owners: Vec::new(),
+        deps: Vec::new(),
+        partitions: None,
+        latest: None,
+        counts: BTreeMap::new(),
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::answer::{rows, text};
 use super::job::after_launch;
-use super::tenants::{listed_tenants, one_tenant, tenants};
+use super::tenants::{listed_tenants, note_idle, one_tenant, searched_tenants, tenants};
 use crate::cli::{AssetCommand, Global};
 use crate::client::{Client, encoded};
 use crate::error::AppError;
@@ -167,7 +167,7 @@ async fn list(client: &Client, global: &Global) -> Result<(), AppError> {
         .collect();
     let heads = ["TENANT", "ASSET", "GROUP", "PARTITIONS", "MATERIALIZED", "DESCRIPTION"];
     output::table(&heads, &table);
-    Ok(())
+    note_idle(client, global).await
 }
 
 /// How many partitions are in which state, worst first.
@@ -184,14 +184,14 @@ fn partitions(asset: &Value) -> String {
 }
 
 async fn show(client: &Client, global: &Global, key: &str) -> Result<(), AppError> {
-    let mut refusal = None;
-    let mut shown: Vec<Value> = Vec::new();
-    for tenant in listed_tenants(client, global).await? {
-        match client.get(&format!("/{tenant}/api/v1/assets/{}", encoded(key))).await {
-            Ok(view) => shown.push(view),
-            Err(error) if error.is_unknown() => refusal = Some(error),
-            Err(error) => return Err(error),
-        }
+    let listed = listed_tenants(client, global).await?;
+    let (mut refusal, mut shown) = known(client, key, &listed).await?;
+    if shown.is_empty() {
+        // Those that take no part any more are asked last.
+        let mut others = searched_tenants(client, global).await?;
+        others.retain(|tenant| !listed.contains(tenant));
+        let (refused, found) = known(client, key, &others).await?;
+        (refusal, shown) = (refusal.or(refused), found);
     }
     if shown.is_empty()
         && let Some(refusal) = refusal
@@ -209,6 +209,23 @@ async fn show(client: &Client, global: &Global, key: &str) -> Result<(), AppErro
         print_asset(view);
     }
     Ok(())
+}
+
+/// What the tenants that have the asset say of it, and the last refusal of one that has not.
+async fn known(
+    client: &Client,
+    key: &str,
+    tenants: &[String],
+) -> Result<(Option<AppError>, Vec<Value>), AppError> {
+    let (mut refusal, mut shown) = (None, Vec::new());
+    for tenant in tenants {
+        match client.get(&format!("/{tenant}/api/v1/assets/{}", encoded(key))).await {
+            Ok(view) => shown.push(view),
+            Err(error) if error.is_unknown() => refusal = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((refusal, shown))
 }
 
 /// Prints an asset: what is wrong with it, when it was made and what makes it next, then what it

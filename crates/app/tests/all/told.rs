@@ -58,3 +58,35 @@ fn an_asset_is_shown_with_what_is_wrong_first_and_its_history_at_the_end() {
     let cube = project.run(&["asset", "show", "cube"]).out;
     assert!(cube.contains("\n  never made\n") && !cube.contains("history"), "{cube}");
 }
+
+#[test]
+fn what_a_tenant_has_made_that_is_no_longer_declared_can_be_read() {
+    let assets = "assets: { src: {}, day: { partitions: days }, never: {} }\n\
+                  partitions: { days: { kind: static, keys: [mo, tu] } }\n";
+    let project = Project::with(&format!("tenants: {{ t1: {{}}, t2: {{}} }}\n{assets}"));
+    for asset in [["src"].as_slice(), &["day", "--partition", "mo"]] {
+        let report = [&["asset", "report", "--tenant", "t1"], asset].concat();
+        assert_eq!(project.run(&report).code, 0);
+    }
+    let declared = format!("tenants: {{ t2: {{}} }}\n{assets}");
+    for files in [declared, "tenants: { t2: {} }".to_owned()] {
+        project.write("dags/main.yaml", &files);
+        let tenants = project.run(&["tenant", "list"]).out;
+        assert!(tenants.contains("t1      not declared"), "{tenants}");
+        let list = project.run(&["asset", "list", "--tenant", "t1"]);
+        assert!(list.out.contains("t1      src") && list.out.contains("t1      day"), "{list:?}");
+        assert!(!list.out.contains("never"), "it has none: {list:?}");
+        assert!(list.err.contains("No file declares this tenant any more"), "{list:?}");
+        let shown = project.run(&["asset", "show", "src", "--tenant", "t1"]).out;
+        assert!(shown.contains("made at ") && shown.contains("reported by"), "{shown}");
+        let day = project.run(&["asset", "show", "day", "--tenant", "t1"]).out;
+        assert!(day.contains("  mo") && !day.contains("tu"), "{day}");
+        let why = project.run(&["why", "src", "--tenant", "t1"]).out;
+        assert!(why.contains("It was made"), "{why}");
+    }
+    let declared = format!("tenants: {{ t2: {{}} }}\n{assets}");
+    project.write("dags/main.yaml", &declared);
+    let keys = project.run(&["partition", "list", "days", "--tenant", "t1"]);
+    assert!(keys.code == 0 && keys.out.contains("mo"), "{keys:?}");
+    assert!(project.run(&["asset", "list", "--tenant", "t3"]).code == 1, "nobody knows it");
+}

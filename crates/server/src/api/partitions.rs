@@ -32,8 +32,7 @@ pub(crate) async fn definitions(
 ) -> Result<Json<BTreeMap<PartitionsName, PartitionsDef>>, Problem> {
     let tenant = visitor.tenant()?;
     let catalog = state.control.catalog().await.map_err(ControlError::from)?;
-    let ours = catalog.manifests().filter(|manifest| manifest.tenants.contains_key(tenant));
-    let all = ours.flat_map(|manifest| manifest.partitions.clone());
+    let all = catalog.of_tenant(tenant).flat_map(|manifest| manifest.partitions.clone());
     Ok(Json(all.collect()))
 }
 
@@ -63,7 +62,7 @@ pub(crate) async fn list(
     let tenant = visitor.tenant()?;
     let name = partitions_name(&path.name)?;
     let catalog = state.control.catalog().await.map_err(ControlError::from)?;
-    let ours = catalog.manifests().filter(|one| one.tenants.contains_key(tenant));
+    let ours = catalog.of_tenant(tenant);
     let known: Vec<PartitionsName> = ours.flat_map(|it| it.partitions.keys().cloned()).collect();
     if !known.contains(&name) {
         let ways = choices(name.as_str(), &known);
