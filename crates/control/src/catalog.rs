@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use millstream_decide::queue::Limits;
 use millstream_model::view::TenantRow;
 use millstream_model::{
-    AssetKey, ContentHash, FileManifest, FileVersion, JobName, LocationName, Manifest,
+    AssetDef, AssetKey, ContentHash, FileManifest, FileVersion, JobName, LocationName, Manifest,
     PartitionsName, PoolDef, PoolName, TenantDef, TenantId,
 };
 use millstream_plan::selection::select;
@@ -77,6 +77,13 @@ impl Catalog {
         let declares = |manifest: &Arc<Manifest>| manifest.tenants.contains_key(tenant);
         let is_declared = self.manifests().any(declares);
         self.manifests().filter(move |manifest| !is_declared || declares(manifest))
+    }
+
+    /// The definition of an asset in a tenant that declares it, where it has a step.
+    pub(crate) fn step_of(&self, tenant: &TenantId, asset: &AssetKey) -> Option<&AssetDef> {
+        let mut ours = self.manifests().filter(|manifest| manifest.tenants.contains_key(tenant));
+        let def = ours.find_map(|manifest| manifest.assets.get(asset));
+        def.filter(|def| def.step.is_some())
     }
 
     /// The manifest that declares `job` for `tenant`; any manifest when none does, so that

@@ -46,6 +46,7 @@ mod sensor_ticks;
 mod sensor_wishes;
 mod sensors;
 mod sources;
+mod stale;
 mod switches;
 mod tenants;
 mod tick_runs;

@@ -250,7 +250,7 @@ impl Control {
         let known: Vec<AssetKey> = rows.iter().map(|row| row.asset.clone()).collect();
         let deps = rows.iter().find(|row| row.asset == *key).map(|row| row.deps.clone());
         let never_made = never_made(&catalog, tenant, &rows, &deps.unwrap_or_default());
-        let Some(asset) = rows.iter().find(|row| row.asset == *key).cloned() else {
+        let Some(mut asset) = rows.iter().find(|row| row.asset == *key).cloned() else {
             let likely = known.iter().map(ToString::to_string).collect::<Vec<_>>();
             let likely = nearest(&key.to_string(), likely.iter().map(String::as_str));
             let nearest = likely.and_then(|text| text.parse().ok());
@@ -270,6 +270,7 @@ impl Control {
         };
         let tries = self.tries(&catalog, tenant, &asset).await?;
         let stale = stale(&asset, &self.sources((&catalog, &rows), tenant, &asset).await?);
+        asset.is_stale = asset.partitions.is_none().then_some(!stale.is_empty());
         let coming = self.coming_words(tenant, key).await?;
         Ok(AssetView { asset, feeds, history, partitions, tries, never_made, stale, coming })
     }
@@ -348,6 +349,7 @@ fn undefined(tenant: &TenantId, asset: AssetKey) -> AssetRow {
         partitions: None,
         latest: None,
         counts: BTreeMap::new(),
+        is_stale: None,
     }
 }
 

@@ -187,11 +187,7 @@ impl Control {
             };
             upstream.push(Upstream { asset: row.asset.clone(), made });
         }
-        let def = catalog
-            .manifests()
-            .filter(|manifest| manifest.tenants.contains_key(tenant))
-            .find_map(|manifest| manifest.assets.get(&asset.asset));
-        let code_version = def.filter(|def| def.step.is_some()).map(code_version);
+        let code_version = catalog.step_of(tenant, &asset.asset).map(code_version);
         Ok(Sources { made, upstream, code_version })
     }
 

@@ -211,6 +211,10 @@ pub struct AssetRow {
     pub latest: Option<MaterializationRow>,
     /// How many partitions are in each state; empty for an asset that is one whole.
     pub counts: BTreeMap<PartitionState, u64>,
+    /// Whether something says that it is stale, where that was looked for: not of an asset with
+    /// partitions, of which `why` looks at each.
+    #[serde(default)]
+    pub is_stale: Option<bool>,
 }
 
 /// A job in a list.

@@ -161,13 +161,23 @@ async fn list(client: &Client, global: &Global) -> Result<(), AppError> {
                 text(asset, "/group"),
                 partitions(asset),
                 text(asset, "/latest/at"),
+                stale(asset).to_owned(),
                 text(asset, "/description"),
             ]
         })
         .collect();
-    let heads = ["TENANT", "ASSET", "GROUP", "PARTITIONS", "MATERIALIZED", "DESCRIPTION"];
+    let heads = ["TENANT", "ASSET", "GROUP", "PARTITIONS", "MATERIALIZED", "STALE", "DESCRIPTION"];
     output::table(&heads, &table);
     note_idle(client, global).await
+}
+
+/// Whether an asset is stale; `–` of one with partitions, of which a list does not look at each.
+fn stale(asset: &Value) -> &'static str {
+    match asset.get("is_stale").and_then(Value::as_bool) {
+        Some(true) => "stale",
+        Some(false) => "no",
+        None => "–",
+    }
 }
 
 /// How many partitions are in which state, worst first.

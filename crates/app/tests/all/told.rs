@@ -44,8 +44,10 @@ fn the_output_of_a_step_that_a_retry_keeps_is_said_to_be_in_the_run_that_did_it(
 
 #[test]
 fn an_asset_is_shown_with_what_is_wrong_first_and_its_history_at_the_end() {
-    let project =
-        Project::with("assets: { src: {}, mart: { deps: [src] }, cube: { deps: [mart] } }");
+    let project = Project::with(
+        "assets: { src: {}, mart: { deps: [src] }, cube: { deps: [mart] }, days: { partitions: d } }\n\
+         partitions: { d: { kind: static, keys: [mo] } }",
+    );
     for asset in ["src", "mart", "src"] {
         project.run(&["asset", "report", asset]);
     }
@@ -55,6 +57,13 @@ fn an_asset_is_shown_with_what_is_wrong_first_and_its_history_at_the_end() {
     let parts =
         ["  stale: src was made after it\n", "  made at ", ", reported by ", "  history:\n"];
     assert!(parts.map(|part| place(&mart, part)).is_sorted(), "{mart}");
+    let states = |all: serde_json::Value| {
+        let state = |row: &serde_json::Value| row["is_stale"].as_bool();
+        all.as_array().unwrap().iter().map(state).collect::<Vec<_>>()
+    };
+    let wanted = [Some(false), None, Some(true), Some(false)];
+    assert_eq!(states(project.json(&["asset", "list"])), wanted, "cube, days, mart and src");
+    assert!(project.run(&["asset", "list"]).out.contains("Z  stale  "));
     let cube = project.run(&["asset", "show", "cube"]).out;
     assert!(cube.contains("\n  never made\n") && !cube.contains("history"), "{cube}");
 }

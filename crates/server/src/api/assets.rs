@@ -24,7 +24,7 @@ pub(crate) async fn list(
     State(state): State<ServerState>,
     visitor: Visitor,
 ) -> Result<Json<Vec<AssetRow>>, Problem> {
-    Ok(Json(state.control.asset_rows(visitor.tenant()?).await?))
+    Ok(Json(state.control.listed_assets(visitor.tenant()?).await?))
 }
 
 /// An asset with its history.

@@ -52,8 +52,10 @@ pub fn assets(page: AssetsPage) -> Html {
         groups.entry(asset.group.clone()).or_default().push(line(asset, page.now));
     }
     let tenant = &page.frame.tenant;
+    let stale = page.assets.iter().filter(|asset| asset.is_stale == Some(true)).count();
+    let stale = if stale > 0 { format!(" · {stale} stale") } else { String::new() };
     Html::render(&Assets {
-        verdict: format!("{built} of {total} built"),
+        verdict: format!("{built} of {total} built{stale}"),
         groups: groups.into_iter().collect(),
         equivalent: Equivalent::new()
             .with("This list", format!("millstream asset list --tenant {tenant}"))
@@ -66,7 +68,7 @@ fn line(asset: &AssetRow, now: Timestamp) -> AssetLine {
     AssetLine {
         key: asset.asset.to_string(),
         href: link::asset(&asset.tenant, &asset.asset),
-        badge: badge(asset),
+        badge: if asset.is_stale == Some(true) { Badge::stale() } else { badge(asset) },
         description: asset.description.clone().unwrap_or_default(),
         kinds: asset.kinds.join(", "),
         partitions: counts(asset, ""),

@@ -220,7 +220,7 @@ pub(crate) async fn assets(
 ) -> Result<Html, Problem> {
     let visit = Visit::new(&state, &visitor, (&uri, &headers))?;
     let frame = visit.frame(Section::Assets, "assets definitions".to_owned()).await?;
-    let assets = state.control.asset_rows(visit.tenant).await?;
+    let assets = state.control.listed_assets(visit.tenant).await?;
     Ok(pages::assets::assets(AssetsPage { frame, now: state.control.now(), assets }))
 }
 

@@ -10,7 +10,7 @@ use millstream_model::{
 use millstream_server::frame::{Section, Theme};
 use millstream_server::html::Html;
 use millstream_server::link;
-use millstream_server::pages::assets::{badge, counts};
+use millstream_server::pages::assets::{AssetsPage, assets, badge, counts};
 use millstream_server::pages::definitions::{DefinitionsPage, definitions};
 use millstream_server::pages::gantt::Gantt;
 use millstream_server::pages::now::{NowPage, now, unresolved};
@@ -467,4 +467,17 @@ fn the_page_of_a_file_offers_no_way_to_a_version_that_there_is_not() {
     }
     assert_eq!(offers(2, FileState::Live), (true, true));
     assert_eq!(offers(2, FileState::Deleted), (true, false));
+}
+
+#[test]
+fn the_list_of_assets_marks_and_counts_those_that_are_stale() {
+    let page = |is_stale| {
+        let mut rows = samples::assets();
+        rows[0].is_stale = is_stale;
+        let (frame, now) = (samples::frame(Section::Assets, Theme::Auto), samples::now());
+        assets(AssetsPage { frame, now, assets: rows }).text().to_owned()
+    };
+    let stale = page(Some(true));
+    assert!(stale.contains("built · 1 stale") && stale.contains(">Stale<"), "{stale}");
+    assert!(!page(Some(false)).to_lowercase().contains("stale"));
 }

@@ -360,6 +360,7 @@ pub(crate) fn assets() -> Vec<AssetRow> {
         partitions: None,
         latest: Some(materialization(0)),
         counts: BTreeMap::new(),
+        is_stale: Some(false),
     };
     vec![
         asset("marts/flights", "marts"),
