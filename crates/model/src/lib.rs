@@ -42,6 +42,7 @@ mod secret;
 mod sensor;
 mod shell;
 mod source;
+pub mod sql_text;
 mod status;
 mod step;
 mod tenant;

@@ -8,7 +8,6 @@ mod error;
 mod fill;
 mod guard;
 mod number;
-mod placeholder;
 mod postgres;
 mod postgres_value;
 mod request;

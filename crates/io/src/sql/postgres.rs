@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use millstream_model::ResourceDef;
+use millstream_model::sql_text::{Numbered, is_blank, numbered, words};
 use millstream_postgres::{Address, Connector, tls_problem};
 use serde_json::Value;
 use tokio_postgres::config::Host;
 use tokio_postgres::{CancelToken, Client, Config, Error, Statement, Transaction};
 
 use crate::quote_identifier;
-use crate::sql::placeholder::{Numbered, is_blank, numbered, words};
 use crate::sql::postgres_value::{Bound, Cell};
 use crate::sql::request::micros;
 use crate::sql::rows::RowsWriter;

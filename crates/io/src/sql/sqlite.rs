@@ -11,6 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use millstream_model::ResourceDef;
+use millstream_model::sql_text::is_blank;
 use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, Value as SqliteValue, ValueRef};
 use rusqlite::{Connection, OpenFlags, Statement};
@@ -18,7 +19,6 @@ use serde_json::Value;
 
 use crate::sql::fill::fill;
 use crate::sql::guard::Guard;
-use crate::sql::placeholder::is_blank;
 use crate::sql::request::micros;
 use crate::sql::rows::RowsWriter;
 use crate::sql::{SqlError, SqlOutcome, SqlRequest};

@@ -1,30 +1,31 @@
 //! `:name` placeholders in SQL texts, found without being misled by quotes, comments and casts.
 //!
 //! SQLite reads `:name` itself; Postgres needs `$1`, so [`numbered`] rewrites a statement. The scan
-//! knows what a name can hide in, and nothing else of SQL.
+//! knows what a name can hide in, and nothing else of SQL. `io` has statements rewritten, and
+//! definitions are checked for names that no step provides.
 
 /// A statement with numbered placeholders, and the names in the order of their numbers.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Numbered {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Numbered {
     /// The text with `$1`, `$2`, … in it; the same name has the same number.
-    pub(super) text: String,
+    pub text: String,
     /// The names; `$1` is the first.
-    pub(super) names: Vec<String>,
+    pub names: Vec<String>,
     /// A placeholder that was in the text already (`$1`, `?`), if there was one.
-    pub(super) nameless: Option<String>,
+    pub nameless: Option<String>,
     /// Whether text follows a `;` that ends the statement.
-    pub(super) several: bool,
+    pub several: bool,
 }
 
 /// Whether `text` has nothing but white space, comments and semicolons.
-pub(super) fn is_blank(text: &str) -> bool {
+pub fn is_blank(text: &str) -> bool {
     let mut scan = Scan { rest: text, before: ' ' };
     std::iter::from_fn(|| scan.next())
         .all(|token| matches!(token, Token::Comment(_) | Token::Space(_) | Token::End))
 }
 
 /// The first two words of `text` in capitals, after comments; empty where there are none.
-pub(super) fn words(text: &str) -> [String; 2] {
+pub fn words(text: &str) -> [String; 2] {
     let mut scan = Scan { rest: text, before: ' ' };
     let mut tokens = std::iter::from_fn(|| scan.next())
         .filter(|token| !matches!(token, Token::Comment(_) | Token::Space(_)))
@@ -36,7 +37,7 @@ pub(super) fn words(text: &str) -> [String; 2] {
 }
 
 /// `text` with each `:name` replaced by its number.
-pub(super) fn numbered(text: &str) -> Numbered {
+pub fn numbered(text: &str) -> Numbered {
     let mut found = Numbered {
         text: String::with_capacity(text.len()),
         names: Vec::new(),
