@@ -15,6 +15,7 @@ use crate::partitions;
 use crate::queue;
 use crate::reader::Reader;
 use crate::sight::Sight;
+use crate::sql_params;
 use crate::steps;
 use crate::template;
 use crate::timing;
@@ -140,7 +141,9 @@ fn note_places(key: &AssetKey, entry: &Field<'_>, fields: &Fields<'_>, reader: &
         }
     }
     if let Some(step) = fields.get("step") {
-        template::note_names(step.node, &["asset", &key, "step"], &mut reader.places);
+        let path = ["asset", &key, "step"];
+        template::note_names(step.node, &path, &mut reader.places);
+        sql_params::note_parameters(step.node, &path, &mut reader.places);
     }
     if let Some(Value::List(items)) = fields.get("deps").map(|field| &field.node.value) {
         for item in items {

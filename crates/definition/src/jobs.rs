@@ -15,6 +15,7 @@ use crate::ops;
 use crate::queue;
 use crate::reader::Reader;
 use crate::schedules;
+use crate::sql_params;
 use crate::template;
 use crate::timing;
 use crate::tree::Value;
@@ -157,6 +158,7 @@ fn note_ops(name: &JobName, ops: &[OpDef], fields: &Fields<'_>, reader: &mut Rea
         let path = ["job", name.as_str(), id];
         reader.places.note(&path, node.spot);
         template::note_names(node, &path, &mut reader.places);
+        sql_params::note_parameters(node, &path, &mut reader.places);
     }
 }
 

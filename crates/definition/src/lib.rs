@@ -42,6 +42,7 @@ mod sensors;
 mod settings;
 mod sight;
 mod source;
+mod sql_params;
 mod steps;
 mod telling;
 mod template;

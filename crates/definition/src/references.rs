@@ -177,6 +177,18 @@ impl<'a> About<'_, 'a> {
         let of_step = ["asset", &key, "step"];
         self.report.tenant_fields(&names, &self.known.tenant_fields, &of_step);
         let is_doubtful = self.report.doubts.has("asset", &key);
+        let by = asset.partitions.as_ref().map(PartitionsName::as_str);
+        let def = by.and_then(|by| self.known.partitions.get(by).copied());
+        let is_divided_anyhow = by.is_some_and(|by| self.report.doubts.has("partitions", by));
+        if !is_doubtful && !is_divided_anyhow && (by.is_none() || def.is_some()) {
+            let parts = def.map(PartitionsDef::part_names).unwrap_or_default();
+            let parts = parts.iter().map(|part| format!("partition_{part}"));
+            self.parameters(
+                step,
+                (&of_step, &format!("Asset `{key}`")),
+                &parts.collect::<Vec<_>>(),
+            );
+        }
         if !is_doubtful {
             self.report.upstream_fields(&names, asset);
         }
@@ -189,6 +201,14 @@ impl<'a> About<'_, 'a> {
                     self.report.partition_fields(&names, asset, Some(def));
                 }
             }
+        }
+    }
+
+    /// The parameters that a step's statements name.
+    fn parameters(&mut self, step: &StepConfig, place: (&[&str], &str), more: &[String]) {
+        if let StepConfig::Sql(step) = step {
+            let resource = self.known.resources.get(step.resource.as_str()).copied();
+            self.report.sql_parameters((step, resource), place, more);
         }
     }
 
@@ -233,6 +253,7 @@ impl<'a> About<'_, 'a> {
                     self.pool(pool, &path, &format!("Node `{}`", op.id));
                 }
                 self.step(&op.step, &path, &format!("Node `{}`", op.id));
+                self.parameters(&op.step, (&path, &format!("Node `{}`", op.id)), &[]);
                 let names = template_names::named_in(&op.step);
                 self.report.tenant_fields(&names, &self.known.tenant_fields, &path);
                 if let StepConfig::Load(_) = op.step {
@@ -272,6 +293,7 @@ impl<'a> About<'_, 'a> {
         let path = ["sensor", name, "query"];
         if let Some(step) = step_of(&sensor.question) {
             self.step(step, &path, &who);
+            self.parameters(step, (&path, &who), &["cursor".to_owned()]);
             let names = template_names::named_in(step);
             self.report.tenant_fields(&names, &self.known.tenant_fields, &path);
         }

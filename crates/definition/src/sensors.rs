@@ -22,7 +22,7 @@ use crate::schedules::{context, switch, target};
 use crate::sight::Sight;
 use crate::steps::{self, Kind as StepKind};
 use crate::webhook::webhook;
-use crate::{queue, template, timing};
+use crate::{queue, sql_params, template, timing};
 
 /// What a sensor asks, by its word.
 #[derive(Debug, Clone, Copy)]
@@ -138,6 +138,7 @@ pub(crate) fn section(field: &Field<'_>, reader: &mut Reader) {
         reader.places.note(&["sensor", entry.name], entry.name_spot);
         let question = ["sensor", entry.name, "query"];
         template::note_names(entry.node, &question, &mut reader.places);
+        sql_params::note_parameters(entry.node, &question, &mut reader.places);
         for key in noted {
             if let Some(field) = fields.get(key) {
                 reader.places.note(&["sensor", entry.name, key], field.node.spot);

@@ -143,6 +143,23 @@ pub(crate) fn note_names(node: &Node, path: &[&str], places: &mut Places) {
     });
 }
 
+/// `text` with `filled` in the place of each `{{ … }}`; none where other tags leave open what of it
+/// counts.
+pub(crate) fn without_tags(text: &str, filled: &str) -> Option<String> {
+    if ["{%", "{#"].iter().any(|mark| text.contains(mark)) {
+        return None;
+    }
+    let (mut rest, mut whole) = (text, String::new());
+    while let Some((before, _)) = rest.split_once("{{") {
+        let (_, tag) = rest.split_at(before.len());
+        let (_, after) = tag.split_at_checked(tag_length(tag.as_bytes(), *b"}}"))?;
+        whole.extend([before, filled]);
+        rest = after;
+    }
+    whole.push_str(rest);
+    Some(whole)
+}
+
 /// What the template `text` asks for; none where it is no template, or after reporting that it is
 /// invalid. `own` are the filters beside the language's.
 fn read(text: &str, (spot, own): (Spot, &[&str]), findings: &mut Findings) -> Option<Asked> {
@@ -217,7 +234,7 @@ fn starts_raw(tag: &[u8]) -> bool {
 /// The length of the tag that `tag` begins with; all of it when it does not end.
 ///
 /// As in the template's own grammar, brackets and quotes inside hide an `end`.
-pub(crate) fn tag_length(tag: &[u8], end: [u8; 2]) -> usize {
+fn tag_length(tag: &[u8], end: [u8; 2]) -> usize {
     let mut depth = 0_usize;
     let mut quote = None;
     let mut index = 2;

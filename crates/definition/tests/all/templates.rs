@@ -212,3 +212,51 @@ fn what_a_sensor_asks_and_requests_names_only_what_is_there() {
         assert_eq!(of_sensor(&keys.replace("TEXT", text)), [""; 0], "{text}");
     }
 }
+
+#[test]
+fn a_parameter_that_no_step_provides_is_refused() {
+    let head = "resources:\n  lite: {kind: sqlite, path: a.db}\n  pg: {kind: postgres, url: postgres://h/d}\n\
+                partitions: {by: {kind: dynamic, dimensions: [shop, day]}}\n";
+    let of_asset = |resource: &str, keys: &str, statement: &str| {
+        let file = format!(
+            "{head}assets:\n  a:\n    {keys}\n    step:\n      kind: sql\n      resource: {resource}\n      \
+             params: {{limit: 3}}\n      statements:\n        - select 1\n        - \"{statement}\"\n"
+        );
+        found(&[("a.yaml", &file)])
+    };
+    let all = "`:limit`, `:tenant`, `:run_id` and `:partition_key`; declare more under `params`";
+    let of_step = "names the parameter `:NAME`, which its step does not have; ";
+    for (resource, keys, name, help) in [
+        ("lite", "partitions: by", "partition_dya", "did you mean `:partition_day`?".to_owned()),
+        ("pg", "group: g", "limt", "did you mean `:limit`?".to_owned()),
+        ("pg", "group: g", "zebra", format!("there are {all}")),
+        ("lite", "group: g", "partition_day", "did you mean `:partition_key`?".to_owned()),
+    ] {
+        let text = format!("select ':x', :limit, :tenant, :{name}");
+        let wanted = format!("14 Asset `a` {}{help}", of_step.replace("NAME", name));
+        assert_eq!(of_asset(resource, keys, &text), [wanted]);
+    }
+    for (resource, text) in [
+        ("pg", "select :limit, :tenant, :run_id, :partition_key, :partition_shop, a::date, b[1:2]"),
+        ("lite", "select [a :b], :partition_day"),
+        ("lite", "select '{{ tenant.id }}', :partition_{{ trigger.part }}"),
+    ] {
+        assert_eq!(of_asset(resource, "partitions: by", text), [""; 0], "{text}");
+    }
+    let rest = format!(
+        "{head}jobs:\n  j:\n    nodes:\n    - {{id: a, type: sql, config: {{resource: pg, statements: \
+         \"select :cursor\"}}}}\nsensors:\n  s: {{kind: sql, query: {{resource: pg, statements: \
+         \"select :cursor, :cursr\"}}, request: {{job: j}}}}\n"
+    );
+    assert_eq!(
+        found(&[("a.yaml", &rest)]),
+        [
+            format!("10 Sensor `s` {}did you mean `:cursor`?", of_step.replace("NAME", "cursr")),
+            format!(
+                "8 Node `a` {}there are `:tenant`, `:run_id` and `:partition_key`; declare more \
+                 under `params`",
+                of_step.replace("NAME", "cursor")
+            ),
+        ]
+    );
+}
