@@ -134,7 +134,8 @@ impl Findings {
     pub(crate) fn finish(mut self) -> Vec<Diagnostic> {
         self.list.sort_by(|a, b| a.place.cmp(&b.place));
         if self.left_out > 0 {
-            let rest = format!("and {} more findings like these", self.left_out);
+            let findings = if self.left_out == 1 { "finding" } else { "findings" };
+            let rest = format!("and {} more {findings} like these", self.left_out);
             let severity = if self.errors > 0 { Severity::Error } else { Severity::Warning };
             self.list.push(Diagnostic {
                 code: ErrorCode::DefinitionTooLarge,

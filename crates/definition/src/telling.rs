@@ -185,7 +185,9 @@ fn may_declare(unread: &[&str]) -> String {
     match unread {
         [only] => format!("`{only}`, which cannot be read, may declare"),
         [first, rest @ ..] => {
-            format!("`{first}` and {} more files, which cannot be read, may declare", rest.len())
+            let files = if rest.len() == 1 { "file" } else { "files" };
+            let more = format!("{} more {files}", rest.len());
+            format!("`{first}` and {more}, which cannot be read, may declare")
         }
         [] => "other files may declare".to_owned(),
     }

@@ -134,6 +134,21 @@ fn a_name_in_a_broken_file_takes_nothing_from_a_good_one() {
 }
 
 #[test]
+fn of_several_files_that_cannot_be_read_the_first_is_named_and_the_others_are_counted() {
+    let broken = "assets: {orders: {}";
+    let needs = "assets: {sum: {deps: [lost]}}";
+    for (rest, wanted) in [
+        (&[("b.yaml", broken)][..], "`a.yaml` and 1 more file, which cannot be read, "),
+        (&[("b.yaml", broken), ("c.yaml", broken)], "`a.yaml` and 2 more files, which cannot"),
+    ] {
+        let files = [&[("a.yaml", broken), ("needs.yaml", needs)], rest].concat();
+        let check = check_new(&files);
+        let help = check.diagnostics[0].help.as_deref().unwrap();
+        assert!(help.starts_with(wanted), "{help}");
+    }
+}
+
+#[test]
 fn what_is_live_of_a_broken_file_can_be_referred_to() {
     let broken = Some("assets: {x: {timeout: soon}}");
     let check = check(&[
