@@ -102,7 +102,7 @@ async fn status(client: &Client, global: &Global) -> Result<(), AppError> {
             output::line(&format!("{name}: the last good version stays live"));
         }
     }
-    Ok(())
+    show_passed_over_here(global)
 }
 
 /// Says what is wrong, each finding with its place and the way out.
@@ -166,6 +166,7 @@ async fn scan(client: &Client, global: &Global, accept: bool) -> Result<(), AppE
     } else {
         show_findings(errors);
         show_scan(&answer, live, broken);
+        show_passed_over_here(global)?;
     }
     if broken > 0 { Err(AppError::Failed) } else { Ok(()) }
 }
@@ -202,6 +203,25 @@ fn show_scan(answer: &Value, live: usize, broken: usize) {
     if !news.is_empty() {
         output::line(&format!("New since they were last read: {}", news.join(", ")));
     }
+}
+
+/// Names the files that were probably meant as definition files and are none.
+fn show_passed_over(names: &[String]) {
+    if !names.is_empty() {
+        let (endings, names) = (EXTENSIONS.join(", ."), names.join(", "));
+        output::line(&format!(
+            "Passed over, because a definition file ends in .{endings}: {names}"
+        ));
+    }
+}
+
+/// The same of the project's folder, unless the answer came from elsewhere.
+fn show_passed_over_here(global: &Global) -> Result<(), AppError> {
+    let dags = Settings::of(&global.dir)?.dags;
+    if global.url.is_none() && dags.is_dir() {
+        show_passed_over(&files::passed_over(&dags)?);
+    }
+    Ok(())
 }
 
 fn validate(global: &Global, paths: &[PathBuf]) -> Result<(), AppError> {
@@ -243,13 +263,7 @@ fn validate(global: &Global, paths: &[PathBuf]) -> Result<(), AppError> {
         let and_warnings =
             if warnings > 0 { format!(", {warnings} warning(s)") } else { String::new() };
         output::line(&format!("{count} file(s) checked, {errors} error(s){and_warnings}"));
-        if !passed_over.is_empty() {
-            output::line(&format!(
-                "Passed over, because a definition file ends in .{}: {}",
-                EXTENSIONS.join(", ."),
-                passed_over.join(", ")
-            ));
-        }
+        show_passed_over(&passed_over);
     }
     if errors > 0 { Err(AppError::Failed) } else { Ok(()) }
 }

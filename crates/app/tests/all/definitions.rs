@@ -518,3 +518,15 @@ fn validate_finds_a_selection_that_selects_nothing() {
     assert_eq!(checked.code, 1, "{checked:?}");
     assert!(checked.out.contains("job lost"), "{checked:?}");
 }
+
+#[test]
+fn status_and_scan_name_the_files_that_are_passed_over_as_a_check_does() {
+    let project = Project::new();
+    project.write("dags/first.json", NOOP);
+    project.write("dags/etl.ymll", NOOP);
+    let said = "Passed over, because a definition file ends in .json, .yaml, .yml: etl.ymll";
+    for command in ["status", "scan", "validate"] {
+        let told = project.run(&["definitions", command]);
+        assert!(told.out.contains(said), "{command}: {told:?}");
+    }
+}
