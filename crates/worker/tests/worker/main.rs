@@ -4,6 +4,7 @@
 
 mod assets;
 mod bench;
+mod forks;
 mod http;
 mod lambda;
 mod limits;
