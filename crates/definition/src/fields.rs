@@ -150,7 +150,14 @@ impl<'n> Field<'n> {
     /// Reports that the value is not `wanted`.
     pub(crate) fn mistyped(&self, wanted: &str, findings: &mut Findings) {
         let message = format!("`{}` must be {wanted}, not {}", self.name, self.node.shape());
-        findings.error(ErrorCode::DefinitionValue, self.node.spot, message);
+        let told = findings.error(ErrorCode::DefinitionValue, self.node.spot, message);
+        match self.node.plain() {
+            Some(text) if wanted.starts_with("a list") && !text.contains('\n') => {
+                told.help(format!("write brackets around it: `[{text}]`"));
+            }
+            _ if wanted.starts_with("an object") => told.help("write it like `{key: value}`"),
+            _ => {}
+        }
     }
 
     /// The text, which may be empty.

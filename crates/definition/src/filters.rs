@@ -53,7 +53,9 @@ pub(crate) fn told((word, name): (Word, &str), own: &[&str]) -> (String, String)
     let message = format!("The template {verb} the {kind} `{name}`, which does not exist");
     let own = if word == Word::Filter { own } else { &[] };
     let often = OFTEN_MEANT.iter().find(|(of, _)| *of == word).map_or(&[][..], |(_, names)| names);
-    let help = match nearest(name, own.iter().chain(often).copied()) {
+    // A single letter is like everything that begins with it.
+    let likely = own.iter().chain(often).copied().filter(|it| it.len() > 1);
+    let help = match nearest(name, likely) {
         Some(near) => format!("did you mean `{near}`?"),
         None if word == Word::Function => format!("there are `{}`", often.join("`, `")),
         None if own.is_empty() => format!("there are the {kind}s of the language Jinja"),
@@ -95,5 +97,7 @@ mod tests {
             ]
         );
         assert_eq!(unknown_in(&asked_in("{{ a | shell }}").unwrap(), &["default"]).len(), 1);
+        let (_, help) = super::told((Word::Filter, "date"), STEP_FILTERS);
+        assert!(help.starts_with("there are `snake`, "), "no letter alone: {help}");
     }
 }

@@ -96,9 +96,10 @@ fn report_lacking(number: usize, node: &Node, key: &str, findings: &mut Findings
         return;
     }
     let message = "All nodes must have 'id' and 'type' fields";
-    let help = match (key, node.entry("kind")) {
-        ("type", Some(_)) => format!("node {number} has `kind`; in a node that key is `type`"),
-        _ => format!("node {number} has no text under `{key}`"),
+    let other = if key == "type" { "kind" } else { "name" };
+    let help = match node.entry(other) {
+        Some(_) => format!("node {number} has `{other}`; in a node that key is `{key}`"),
+        None => format!("node {number} has no text under `{key}`"),
     };
     findings.error(ErrorCode::DefinitionMissingKey, node.spot, message).help(help);
 }

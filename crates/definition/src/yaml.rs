@@ -34,12 +34,18 @@ pub(crate) fn parse_any(text: &str, findings: &mut Findings) -> Option<Node> {
         match next {
             Ok((event, span)) => builder.event(event, span)?,
             Err(error) => {
-                builder.refuse(
-                    spot_of(error.marker()),
-                    error.info(),
-                    "this is the first place that is not YAML; often the indentation before it, \
-                     a missing space after `:` or a `: ` in a value without quotes is to blame",
-                )?;
+                let help = match error.info() {
+                    info if info.contains("unknown anchor") => {
+                        "a value that begins with `*` stands in quotes, like `\"*/5 * * * *\"`; \
+                         without them it repeats what `&` has marked before"
+                    }
+                    _ => {
+                        "this is the first place that is not YAML; often the indentation before \
+                         it, a missing space after `:` or a `: ` in a value without quotes is to \
+                         blame"
+                    }
+                };
+                builder.refuse(spot_of(error.marker()), error.info(), help)?;
             }
         }
     }

@@ -248,3 +248,24 @@ fn r173_a_node_without_config_or_of_an_unknown_kind_is_an_error_at_load() {
         assert!(message.contains(word), "{node}: {message}");
     }
 }
+
+#[test]
+fn what_is_often_mistaken_is_told_with_the_way_out() {
+    let help = |text: &str| {
+        let found = parse_file("a.yaml", text.as_bytes()).diagnostics;
+        found.first().and_then(|it| it.help.clone()).unwrap_or_default()
+    };
+    let asset = |key: &str| help(&format!("assets: {{a: {{step: {{kind: noop}}, {key}}}}}\n"));
+    assert_eq!(asset("deps: b"), "write brackets around it: `[b]`");
+    assert_eq!(asset("owners: me"), "write brackets around it: `[me]`");
+    assert_eq!(asset("tags: [a]"), "write it like `{key: value}`");
+    assert_eq!(
+        help("schedules:\n  s:\n    cron: */5 * * * *\n"),
+        "a value that begins with `*` stands in quotes, like `\"*/5 * * * *\"`; without them it \
+         repeats what `&` has marked before"
+    );
+    assert_eq!(
+        help("nodes: [{name: a, kind: noop}]\nedges: []\n"),
+        "node 1 has `name`; in a node that key is `id`"
+    );
+}

@@ -233,7 +233,7 @@ fn partitions_that_cannot_work_are_refused_with_their_lines() {
             "end \"2025-02-02\" is not later than start \"2025-02-02\"; `end` is exclusive",
             44,
         ),
-        ("{kind: static, keys: []}", "keys: 0 of them; there can be 1 to 10000", 27),
+        ("{kind: static, keys: []}", "there are 0 keys; write 1 to 10000", 27),
         ("{kind: dynamic, dimensions: [a, b], keys: [x]}", "Invalid partition key format: x", 49),
         ("{kind: dynamic, dimensions: [a, a]}", "dimension `a` stands twice", 34),
         (

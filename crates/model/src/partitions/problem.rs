@@ -62,7 +62,7 @@ pub enum PartitionsProblem {
         format: String,
     },
     /// There is no key, no dimension, or too many of them.
-    #[error("{what}: {count} of them; there can be 1 to {max}")]
+    #[error("there are {count} {what}; write 1 to {max}")]
     Count {
         /// `keys` or `dimensions`.
         what: &'static str,
