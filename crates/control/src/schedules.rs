@@ -76,8 +76,9 @@ impl Control {
         Ok(rows)
     }
 
-    /// The ticks that wait since `cursor` until runs of the schedule have ended; `active` are the
-    /// runs of the tenant's schedules, which are counted once.
+    /// The ticks that wait since `cursor` until runs of the schedule have ended, or longer than
+    /// they should until a daemon decides them; `active` are the runs of the tenant's schedules,
+    /// which are counted once.
     async fn ticks_waiting(
         &self,
         (schedule, source): (&LiveSchedule, &TickSource),
@@ -85,20 +86,21 @@ impl Control {
         active: &mut Option<BTreeMap<(LocationName, String), u32>>,
     ) -> Result<Option<TicksWaiting>, ControlError> {
         let def = &schedule.def;
-        let Some(limit) = def.max_active_runs.filter(|_| def.catch_up == CatchUp::All) else {
-            return Ok(None);
-        };
-        let counted = TicksWaiting::COUNTED;
-        let Some((count, since)) = waiting(&schedule.timing, cursor, (self.now(), counted)) else {
-            return Ok(None);
-        };
-        if active.is_none() {
+        let (limit, now) = (def.max_active_runs, self.now());
+        let counted = (now, TicksWaiting::COUNTED);
+        let found =
+            (def.catch_up == CatchUp::All).then(|| waiting(&schedule.timing, cursor, counted));
+        let Some((count, since)) = found.flatten() else { return Ok(None) };
+        if active.is_none() && limit.is_some() {
             *active = Some(self.store.active_runs(&schedule.tenant, TickKind::Schedule).await?);
         }
         let key = (source.location.clone(), source.name.clone());
         let of_it = active.as_ref().and_then(|it| it.get(&key));
         let active = of_it.copied().unwrap_or_default();
-        Ok((active >= limit).then_some(TicksWaiting { count, since, active, limit }))
+        // What has only come due is decided in a moment.
+        let is_full = limit.is_some_and(|limit| active >= limit);
+        let waits = is_full || late(Some(since), now).is_some();
+        Ok(waits.then_some(TicksWaiting { count, since, active, limit }))
     }
 
     /// The ticks since `cursor` that a schedule which is off makes up for once it is switched on.

@@ -707,3 +707,31 @@ async fn a_schedule_that_is_switched_off_while_it_waits_is_not_waited_for() {
     let pass = world.pass().await;
     assert_eq!((pass.launched, pass.waiting, pass.next_due), (0, 0, None));
 }
+
+#[tokio::test]
+async fn a_backlog_that_no_run_keeps_back_waits_for_a_daemon_and_is_said() {
+    let keys = "cron: '* * * * *', max_active_runs: 1, catch_up: all";
+    let mut world = World::with(keys, "2026-06-01T08:00").await;
+    world.go_to("2026-06-01T08:04").await;
+    let (control, id) = (world.control(), tenant("default"));
+    let run = world.runs("default").await[0].run_id;
+    control.cancel(&id, run, "ana").await.unwrap();
+    let row = control.schedule_view(&id, "it").await.unwrap();
+    let words = "3 ticks from 2026-06-01T08:02:00Z on wait for a daemon to decide them, with 0 of \
+                 its runs under way (max_active_runs: 1)";
+    assert_eq!(row.waiting.map(|it| it.to_string()).as_deref(), Some(words));
+    assert_eq!(row.late_since, None);
+    let answer = control.why(&id, "it").await.unwrap().answer;
+    assert!(answer.starts_with(&format!("It is behind: {words}; its tick of")), "{answer}");
+    // Also where runs have no limit, but not before a daemon is late, nor where ticks lapse.
+    for (keys, until, count) in [
+        ("cron: '* * * * *', catch_up: all", "2026-06-01T08:03:30", Some(3)),
+        ("cron: '* * * * *', catch_up: all", "2026-06-01T08:01:04", None),
+        ("cron: '* * * * *'", "2026-06-01T08:03:30", None),
+    ] {
+        let world = World::with(keys, "2026-06-01T08:00").await;
+        world.bench.clock.set(at(until));
+        let row = world.control().schedule_view(&id, "it").await.unwrap();
+        assert_eq!(row.waiting.map(|it| it.count), count, "{keys} {until}");
+    }
+}

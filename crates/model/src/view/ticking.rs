@@ -70,7 +70,7 @@ pub struct ScheduleRow {
     /// That time, where it has passed and no daemon has let it tick.
     #[serde(default)]
     pub late_since: Option<Timestamp>,
-    /// The ticks whose time has passed and that wait until runs of it have ended.
+    /// The ticks whose time has passed, that are made up for, and that nobody has decided yet.
     #[serde(default)]
     pub waiting: Option<TicksWaiting>,
     /// The ticks whose time has passed and that are made up for once it is switched on.
@@ -80,7 +80,7 @@ pub struct ScheduleRow {
     pub last_tick: Option<TickRow>,
 }
 
-/// Ticks of a schedule that wait until runs of it have ended.
+/// Ticks of a schedule that wait until runs of it have ended, or until a daemon decides them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TicksWaiting {
     /// How many, at most [`TicksWaiting::COUNTED`].
@@ -89,8 +89,8 @@ pub struct TicksWaiting {
     pub since: Timestamp,
     /// How many of its runs are under way.
     pub active: u32,
-    /// How many may be.
-    pub limit: u32,
+    /// How many may be, where that is limited.
+    pub limit: Option<u32>,
 }
 
 impl TicksWaiting {
@@ -103,11 +103,18 @@ impl std::fmt::Display for TicksWaiting {
         let Self { count, since, active, limit } = self;
         let least = if *count >= Self::COUNTED { "at least " } else { "" };
         let (ticks, wait) = if *count == 1 { ("tick", "waits") } else { ("ticks", "wait") };
-        write!(
-            f,
-            "{least}{count} {ticks} from {since} on {wait} for its runs, of which {active} are \
-             under way (max_active_runs: {limit})"
-        )
+        write!(f, "{least}{count} {ticks} from {since} on {wait} for ")?;
+        match limit {
+            Some(limit) if active >= limit => {
+                write!(f, "its runs, of which {active} are under way (max_active_runs: {limit})")
+            }
+            Some(limit) => write!(
+                f,
+                "a daemon to decide them, with {active} of its runs under way (max_active_runs: \
+                 {limit})"
+            ),
+            None => f.write_str("a daemon to decide them"),
+        }
     }
 }
 
