@@ -9,6 +9,9 @@ use super::Timing;
 /// A tick up to this late is on time: a daemon that restarts has missed nothing.
 pub const ON_TIME: Duration = Duration::from_mins(1);
 
+/// A tick up to this late is on time however short its deadline is: none comes in its very moment.
+const ON_TIME_MIN: Duration = Duration::from_secs(5);
+
 /// Ticks that one decision looks at; more wait for the next.
 const TICKS_MAX: usize = 1_000;
 
@@ -27,7 +30,7 @@ pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(5);
 pub struct TickPolicy {
     /// What becomes of ticks whose time passed while nothing ran.
     pub catch_up: CatchUp,
-    /// How old a tick may be and still be made up for.
+    /// How late a tick may be and still fire.
     pub deadline: Option<HumanDuration>,
     /// How many runs may be under way; no limit when absent.
     pub max_active_runs: Option<u32>,
@@ -122,13 +125,13 @@ fn judge(timing: &Timing, policy: &TickPolicy, nominal: Timestamp, now: Timestam
         return TickVerdict::Skip(SkipReason::Excluded { by: by.to_owned() });
     }
     let late = now.since(nominal);
-    if late <= ON_TIME {
-        return TickVerdict::Fire;
-    }
     if let Some(deadline) = policy.deadline
-        && late > deadline.0
+        && late > deadline.0.max(ON_TIME_MIN)
     {
         return TickVerdict::Skip(SkipReason::TooLate { deadline });
+    }
+    if late <= ON_TIME {
+        return TickVerdict::Fire;
     }
     let made_up_for = match policy.catch_up {
         CatchUp::All => true,

@@ -56,11 +56,22 @@ fn r186_a_deadline_bounds_what_is_made_up_for() {
 }
 
 #[test]
-fn a_deadline_of_nothing_skips_no_tick_that_is_on_time() {
+fn a_deadline_of_less_than_a_minute_is_kept_whatever_the_policy() {
+    let deadline = Some(HumanDuration::from_secs(10));
+    for catch_up in [CatchUp::All, CatchUp::Last, CatchUp::None] {
+        let policy = TickPolicy { deadline, ..policy(catch_up) };
+        assert_eq!(hours(&policy, "2026-03-01T09:00:10Z"), (vec![9], vec![]));
+        assert_eq!(hours(&policy, "2026-03-01T09:00:11Z"), (vec![], vec![9]));
+    }
+}
+
+#[test]
+fn a_deadline_of_nothing_skips_no_tick_that_comes_as_soon_as_it_can() {
     let deadline = Some(HumanDuration::from_secs(0));
     let policy = TickPolicy { deadline, ..policy(CatchUp::All) };
-    assert_eq!(hours(&policy, "2026-03-01T09:00:59Z"), (vec![9], vec![]));
+    assert_eq!(hours(&policy, "2026-03-01T09:00:05Z"), (vec![9], vec![]));
     assert_eq!(hours(&policy, "2026-03-01T10:00:01Z"), (vec![10], vec![9]));
+    assert_eq!(hours(&policy, "2026-03-01T09:00:06Z"), (vec![], vec![9]));
 }
 
 #[test]
