@@ -246,7 +246,7 @@ impl Control {
         let asked = match schedule.timing.excluded_time(nominal) {
             Some(by) => Asked::Nothing(SkipReason::Excluded { by: by.to_owned() }),
             None if !schedule.timing.fires_at(nominal) => {
-                Asked::Nothing(SkipReason::NoTick { next: schedule.timing.next_fire(nominal) })
+                Asked::Nothing(no_tick(schedule, nominal))
             }
             None if !self.may_run(manifest, schedule).await? => {
                 Asked::Nothing(SkipReason::JobDisabled {})
@@ -334,6 +334,14 @@ impl Control {
             "{active} {are} under way{among} (max_active_runs: {limit}): a tick now would {then}"
         )))
     }
+}
+
+/// Why a schedule does not fire at `at`.
+fn no_tick(schedule: &LiveSchedule, at: Timestamp) -> SkipReason {
+    let (def, next) = (&schedule.def, schedule.timing.next_fire(at));
+    let start = def.start.clone().filter(|_| schedule.timing.is_before_start(at));
+    let end = def.end.clone().filter(|_| next.is_none());
+    SkipReason::NoTick { next, start, end }
 }
 
 /// What a name in a template of a tick stands for.

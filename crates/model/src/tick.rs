@@ -80,6 +80,12 @@ pub enum SkipReason {
     NoTick {
         /// When it fires after that, if it does.
         next: Option<Timestamp>,
+        /// The `start` that this time is before, as written.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        start: Option<String>,
+        /// The `end` after which it does not fire, where it does not fire again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        end: Option<String>,
     },
     /// Its day is excluded.
     Excluded {
@@ -278,11 +284,16 @@ impl fmt::Display for SkipReason {
                     "{count} ticks from {first} on passed more than {deadline} ago (deadline)"
                 )
             }
-            Self::NoTick { next: Some(next) } => {
-                write!(f, "it does not fire at this time; it does at {next}")
-            }
-            Self::NoTick { next: None } => {
-                f.write_str("it does not fire at this time, nor after it")
+            Self::NoTick { next, start, end } => {
+                match start {
+                    Some(start) => write!(f, "it does not fire before its `start`, {start}")?,
+                    None => f.write_str("it does not fire at this time")?,
+                }
+                match (next, end) {
+                    (Some(next), _) => write!(f, "; it does at {next}"),
+                    (None, Some(end)) => write!(f, ", nor after it: its `end` is {end}"),
+                    (None, None) => f.write_str(", nor after it"),
+                }
             }
             Self::Excluded { by } => write!(f, "its day is excluded by {by}"),
             Self::Overlap { active, limit } => {

@@ -184,7 +184,8 @@ async fn r030_run_keys_say_what_was_requested_and_nothing_is_requested_twice() {
     let tried = control.test_schedule(&tenant("jfk"), "daily", Some(at("2026-06-02T03:01"))).await;
     let tried = tried.unwrap();
     let next = Some(at("2026-06-03T03:00"));
-    assert_eq!((tried.skipped, tried.requests.len()), (Some(SkipReason::NoTick { next }), 0));
+    let reason = SkipReason::NoTick { next, start: None, end: None };
+    assert_eq!((tried.skipped, tried.requests.len()), (Some(reason), 0));
 }
 
 #[tokio::test]
@@ -733,5 +734,20 @@ async fn a_backlog_that_no_run_keeps_back_waits_for_a_daemon_and_is_said() {
         world.bench.clock.set(at(until));
         let row = world.control().schedule_view(&id, "it").await.unwrap();
         assert_eq!(row.waiting.map(|it| it.count), count, "{keys} {until}");
+    }
+}
+
+#[tokio::test]
+async fn a_test_of_a_tick_out_of_its_bounds_names_the_bound() {
+    let keys = "cron: '@daily', start: 2026-05-01, end: 2026-06-02";
+    let world = World::with(keys, "2026-06-01T08:00").await;
+    let past = "it does not fire at this time, nor after it: its `end` is 2026-06-02";
+    let before = "it does not fire before its `start`, 2026-05-01; it does at 2026-05-01T00:00:00Z";
+    for (nominal, words) in
+        [(None, past), (Some("2026-07-01T00:00"), past), (Some("2026-04-30T00:00"), before)]
+    {
+        let tried = world.control().test_schedule(&tenant("default"), "it", nominal.map(at)).await;
+        let reason = tried.unwrap().skipped.map(|reason| reason.to_string());
+        assert_eq!(reason.as_deref(), Some(words), "{nominal:?}");
     }
 }

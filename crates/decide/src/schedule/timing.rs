@@ -95,6 +95,11 @@ impl Timing {
         self.next_fire(Timestamp::from_micros(at.as_micros().saturating_sub(1))) == Some(at)
     }
 
+    /// Whether `at` is before the first time at which it may fire.
+    pub fn is_before_start(&self, at: Timestamp) -> bool {
+        self.start.is_some_and(|start| at < start)
+    }
+
     /// What excludes `at`, which would be one of its nominal times otherwise.
     pub fn excluded_time(&self, at: Timestamp) -> Option<&str> {
         let before = Timestamp::from_micros(at.as_micros().saturating_sub(1));
