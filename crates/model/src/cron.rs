@@ -50,6 +50,8 @@ struct CronField {
     name: &'static str,
     /// What may stand in it, for people.
     allowed: &'static str,
+    /// Whether its numbers begin with 0, and not with 1.
+    has_zero: bool,
     /// The largest number, and so the longest step.
     max: u32,
     /// Words that stand for numbers.
@@ -60,12 +62,34 @@ struct CronField {
 
 /// The fields of the longer form.
 const FIELDS: [CronField; 6] = [
-    CronField { name: "second", allowed: "0-59", max: 59, names: &[], has_last: false },
-    CronField { name: "minute", allowed: "0-59", max: 59, names: &[], has_last: false },
-    CronField { name: "hour", allowed: "0-23", max: 23, names: &[], has_last: false },
+    CronField {
+        name: "second",
+        allowed: "0-59",
+        has_zero: true,
+        max: 59,
+        names: &[],
+        has_last: false,
+    },
+    CronField {
+        name: "minute",
+        allowed: "0-59",
+        has_zero: true,
+        max: 59,
+        names: &[],
+        has_last: false,
+    },
+    CronField {
+        name: "hour",
+        allowed: "0-23",
+        has_zero: true,
+        max: 23,
+        names: &[],
+        has_last: false,
+    },
     CronField {
         name: "day of the month",
         allowed: "1-31 or L",
+        has_zero: false,
         max: 31,
         names: &[],
         has_last: true,
@@ -73,6 +97,7 @@ const FIELDS: [CronField; 6] = [
     CronField {
         name: "month",
         allowed: "1-12 or JAN-DEC",
+        has_zero: false,
         max: 12,
         names: &[
             "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
@@ -82,6 +107,7 @@ const FIELDS: [CronField; 6] = [
     CronField {
         name: "day of the week",
         allowed: "0-7 or SUN-SAT",
+        has_zero: true,
         max: 7,
         names: &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"],
         has_last: false,
@@ -224,6 +250,38 @@ impl CronField {
         Ok(())
     }
 
+    /// Which part of `text`, which has the form of a field, is refused, and why.
+    fn why_refused(&self, text: &str) -> String {
+        for part in text.split(',') {
+            let (from, to) =
+                part.split_once('/').map_or(part, |(span, _)| span).split_once('-').unzip();
+            let number = |text: Option<&str>| text.and_then(|text| self.number(text));
+            if let (Some(from), Some(to)) = (number(from), number(to))
+                && from > to
+                && self.holds(from)
+            {
+                return format!(", where the range {part:?} runs backwards");
+            }
+            let is_refused = |text: &&str| number(Some(text)).is_some_and(|it| !self.holds(it));
+            let values = [Some(from.unwrap_or(part)), to];
+            if let Some(value) = values.into_iter().flatten().find(is_refused) {
+                return format!(", where {value:?} is out of its range");
+            }
+        }
+        String::new()
+    }
+
+    fn holds(&self, number: u32) -> bool {
+        (u32::from(!self.has_zero)..=self.max).contains(&number)
+    }
+
+    /// The number that `text` is, or stands for.
+    fn number(&self, text: &str) -> Option<u32> {
+        let named = self.names.iter().position(|name| name.eq_ignore_ascii_case(text));
+        let named = named.and_then(|place| u32::try_from(place).ok());
+        named.map(|place| place + u32::from(!self.has_zero)).or_else(|| text.parse().ok())
+    }
+
     fn is_value(&self, text: &str) -> bool {
         let is_number = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
         is_number || self.names.iter().any(|name| name.eq_ignore_ascii_case(text))
@@ -248,7 +306,7 @@ fn blame(fields: &[&str], error: &CronError) -> String {
             *slot = text;
         }
         if parser().parse(&alone.join(" ")).is_err() {
-            return field.blame(text, "");
+            return field.blame(text, &field.why_refused(text));
         }
     }
     format!("is not understood: {error}")
@@ -395,6 +453,22 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_range_that_runs_backwards_and_a_number_out_of_range_are_named_with_their_field() {
+        for (text, told) in [
+            ("0 5-1 * * *", "\"5-1\" as the hour, where the range \"5-1\" runs backwards;"),
+            ("0 1,5-1/2 * * *", "\"1,5-1/2\" as the hour, where the range \"5-1/2\" runs back"),
+            ("0 0 * * FRI-MON", "as the day of the week, where the range \"FRI-MON\" runs back"),
+            ("0 0 * OCT-2 *", "as the month, where the range \"OCT-2\" runs backwards;"),
+            ("0 0,25 * * *", "\"0,25\" as the hour, where \"25\" is out of its range;"),
+            ("0 0 1-32 * *", "as the day of the month, where \"32\" is out of its range;"),
+            ("0 0 0 * *", "as the day of the month, where \"0\" is out of its range;"),
+            ("* * * 13-1 *", "as the month, where \"13\" is out of its range;"),
+        ] {
+            assert!(problem(text).contains(told), "{}", problem(text));
+        }
+    }
+
     fn problem(text: &str) -> String {
         CronSchedule::parse(text).unwrap_err().to_string()
     }
@@ -403,8 +477,8 @@ mod tests {
     fn r185_the_error_names_the_field_and_what_may_stand_in_it() {
         assert_eq!(
             problem("61 * * * *"),
-            "cron expression \"61 * * * *\" has \"61\" as the minute; write `*`, 0-59, lists \
-             (`1,15`), ranges (`1-5`) or steps (`*/15`)"
+            "cron expression \"61 * * * *\" has \"61\" as the minute, where \"61\" is out of its \
+             range; write `*`, 0-59, lists (`1,15`), ranges (`1-5`) or steps (`*/15`)"
         );
         assert_eq!(
             problem("*/90 * * * *"),
