@@ -101,3 +101,26 @@ fn a_time_that_is_none_and_a_schedule_that_is_not_there_are_told_so() {
     assert!(unknown.err.contains("did you mean new_york?"), "{unknown:?}");
     assert!(unknown.err.contains("[schedule-unknown]"), "{unknown:?}");
 }
+
+#[test]
+fn what_becomes_of_the_ticks_of_a_schedule_that_is_switched_is_said_beside_its_state() {
+    let project = Project::with(
+        "jobs:\n  nightly: { nodes: [{ id: b, type: noop }] }\nschedules:\n  \
+         lapses: { cron: '@yearly', job: nightly }\n  \
+         kept: { cron: '@yearly', job: nightly, catch_up: all }\n",
+    );
+    for (name, words) in [
+        ("lapses", "what passes meanwhile lapses (catch_up: last)"),
+        ("kept", "what passes meanwhile is made up for then (catch_up: all)"),
+    ] {
+        let stopped = project.run(&["schedule", "stop", name]);
+        assert_eq!(stopped.out, format!("{name} is off (by hand); next: –\n"));
+        assert!(stopped.err.contains(&format!("While it is off: {words}.\n")), "{stopped:?}");
+    }
+    project.run(&["job", "stop", "nightly"]);
+    let started = project.run(&["schedule", "start", "kept"]);
+    assert!(started.out.starts_with("kept is on (by hand, job off); next: "), "{started:?}");
+    let job = "Its job nightly is off, and does not run: `millstream job start nightly` switches \
+               it on.\n";
+    assert!(started.err.contains(job) && !started.err.contains("While it is off"), "{started:?}");
+}
