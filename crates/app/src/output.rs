@@ -85,6 +85,15 @@ pub(crate) fn warnings(as_json: bool, warnings: &[Misread]) {
     }
 }
 
+/// The first `max` letters of `text`, with an ellipsis where it has more.
+pub(crate) fn shortened(text: &str, max: usize) -> String {
+    if text.chars().count() <= max {
+        return text.to_owned();
+    }
+    let start: String = text.chars().take(max).collect();
+    format!("{start}…")
+}
+
 /// Prints a table with its columns aligned; nothing but the heads when there are no rows.
 pub(crate) fn table(heads: &[&str], rows: &[Vec<String>]) {
     let mut widths: Vec<usize> = heads.iter().map(|head| head.chars().count()).collect();

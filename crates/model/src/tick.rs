@@ -147,6 +147,17 @@ impl SkipReason {
     pub fn is_change(&self) -> bool {
         matches!(self, Self::Synced { added, deleted, .. } if *added > 0 || *deleted > 0)
     }
+
+    /// What it says beside runs that were requested: it is about other things that were found.
+    pub fn beside_runs(&self) -> String {
+        match self {
+            Self::NoneFits { count: 1, first } => format!("1 passed over: {first}"),
+            Self::NoneFits { count, first } => {
+                format!("{count} passed over, the first because {first}")
+            }
+            other => other.to_string(),
+        }
+    }
 }
 
 /// Something about one wanted run that kept it from being requested; the others are.
@@ -318,6 +329,14 @@ impl fmt::Display for SkipReason {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn beside_runs_what_did_not_fit_is_counted() {
+        let unfit = |count| SkipReason::NoneFits { count, first: "it is old".to_owned() };
+        assert_eq!(unfit(1).beside_runs(), "1 passed over: it is old");
+        assert_eq!(unfit(3).beside_runs(), "3 passed over, the first because it is old");
+        assert_eq!(unfit(3).to_string(), "it is old (and 2 more)");
+    }
 
     #[test]
     fn words_are_read_back_as_they_are_written() {

@@ -180,13 +180,8 @@ fn times(times: &[Timestamp]) -> String {
 }
 
 fn value(value: &Value) -> String {
-    let text = match value {
-        Value::Null => return "–".to_owned(),
-        other => other.to_string(),
-    };
-    if text.chars().count() <= VALUE_MAX {
-        return text;
+    match value {
+        Value::Null => "–".to_owned(),
+        other => output::shortened(&other.to_string(), VALUE_MAX),
     }
-    let start: String = text.chars().take(VALUE_MAX).collect();
-    format!("{start}…")
 }

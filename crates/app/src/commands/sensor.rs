@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::answer::{rows, text};
 use super::tenants::note_idle;
-use super::ticking::{Kind, last, off, outcome, standing, state, stopped, warn, which};
+use super::ticking::{Kind, last, off, outcome, runs_of, standing, state, stopped, warn, which};
 use crate::cli::{Global, Named, Newest, SensorCommand};
 use crate::client::{Client, encoded};
 use crate::error::AppError;
@@ -172,10 +172,11 @@ async fn tick(client: &Client, global: &Global, name: &str) -> Result<(), AppErr
         return Ok(());
     }
     output::line(&format!("Tick of {}: {}", text(&tick, "/nominal"), outcome(&tick)));
-    let runs = which(&tick);
+    let runs = runs_of(&tick);
     if !runs.is_empty() {
-        output::line(&format!("  {runs}"));
+        output::line(&format!("  {}", runs.join(", ")));
     }
+    warn(&tick);
     note_stopped(&client.get(&address).await?);
     Ok(())
 }

@@ -1,10 +1,11 @@
 //! What `millstream schedule` and `millstream sensor` do alike: both tick, and are switched.
 
-use millstream_model::shell_word;
 use millstream_model::view::{ScheduleRow, TicksWaiting};
+use millstream_model::{SkipReason, shell_word};
 use serde_json::{Value, json};
 
 use super::answer::{rows, text};
+use super::outcome::short;
 use super::tenants::{listed_tenants, one_tenant};
 use crate::cli::Global;
 use crate::client::{Client, encoded};
@@ -13,6 +14,9 @@ use crate::output;
 
 /// Runs of a tick that its line names.
 const RUNS_SHOWN: usize = 3;
+
+/// Letters of a warning that the line of its tick shows.
+const WARNING_SHOWN: usize = 60;
 
 /// A kind of what ticks, by its word in the API's addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,28 +170,44 @@ pub(super) fn outcome(tick: &Value) -> String {
     if let Some(error) = tick.get("error").filter(|error| !error.is_null()) {
         return format!("{status}: {}", text(error, "/message"));
     }
-    match reason(tick) {
-        Some(reason) => format!("{status}: {reason}"),
-        None => status,
+    let Some(skipped) = tick.get("skipped").filter(|skipped| !skipped.is_null()) else {
+        return status;
+    };
+    let reason = serde_json::from_value::<SkipReason>(skipped.clone());
+    match (reason, requested(tick)) {
+        (Ok(reason), 0) => format!("{status}: {reason}"),
+        (Ok(beside), 1) => format!("{status}: 1 run; {}", beside.beside_runs()),
+        (Ok(beside), runs) => format!("{status}: {runs} runs; {}", beside.beside_runs()),
+        (Err(_), _) => format!("{status}: {skipped}"),
     }
 }
 
-/// Why a tick requested nothing, in words.
-fn reason(tick: &Value) -> Option<String> {
-    let skipped = tick.get("skipped").filter(|skipped| !skipped.is_null())?;
-    let reason = serde_json::from_value::<millstream_model::SkipReason>(skipped.clone());
-    Some(reason.map_or_else(|_| skipped.to_string(), |reason| reason.to_string()))
+/// How many runs a tick has requested, or would.
+fn requested(tick: &Value) -> u64 {
+    let tried = || u64::try_from(rows(tick, "requests").len()).unwrap_or(u64::MAX);
+    tick.get("requested").and_then(Value::as_u64).unwrap_or_else(tried)
 }
 
-/// The first runs of a tick and its warnings, in one cell of a table.
-pub(super) fn which(tick: &Value) -> String {
+/// The first runs of a tick, and how many more there are.
+pub(super) fn runs_of(tick: &Value) -> Vec<String> {
     let runs = rows(tick, "runs");
     let mut said: Vec<String> =
-        runs.iter().take(RUNS_SHOWN).map(|run| text(run, "/run_id")).collect();
+        runs.iter().take(RUNS_SHOWN).map(|run| short(&text(run, "/run_id"))).collect();
     if runs.len() > RUNS_SHOWN {
         said.push(format!("and {} more", runs.len() - RUNS_SHOWN));
     }
-    said.extend(rows(tick, "warnings").iter().map(|it| text(it, "/message")));
+    said
+}
+
+/// The first runs of a tick and the first of its warnings, in one cell of a table.
+pub(super) fn which(tick: &Value) -> String {
+    let (mut said, warnings) = (runs_of(tick), rows(tick, "warnings"));
+    said.extend(warnings.first().map(|it| output::shortened(&text(it, "/message"), WARNING_SHOWN)));
+    match warnings.len() {
+        0 | 1 => {}
+        2 => said.push("and 1 more warning".to_owned()),
+        many => said.push(format!("and {} more warnings", many - 1)),
+    }
     said.join(", ")
 }
 
@@ -195,5 +215,41 @@ pub(super) fn which(tick: &Value) -> String {
 pub(super) fn warn(tried: &Value) {
     for warning in rows(tried, "warnings") {
         output::line(&format!("warning: {}", text(warning, "/message")));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beside_runs_the_outcome_counts_them_and_what_was_passed_over() {
+        let unfit = json!({ "kind": "none_fits", "count": 1, "first": "it is old" });
+        let tick = |requested| {
+            let status = if requested == 0 { "SKIPPED" } else { "LAUNCHED" };
+            json!({ "status": status, "requested": requested, "skipped": unfit, "error": null })
+        };
+        assert_eq!(outcome(&tick(0)), "SKIPPED: it is old");
+        assert_eq!(outcome(&tick(1)), "LAUNCHED: 1 run; 1 passed over: it is old");
+        assert_eq!(outcome(&tick(2)), "LAUNCHED: 2 runs; 1 passed over: it is old");
+        let tried = json!({ "status": "LAUNCHED", "requests": [{}, {}], "skipped": unfit });
+        assert_eq!(outcome(&tried), "LAUNCHED: 2 runs; 1 passed over: it is old");
+        let plain = json!({ "status": "LAUNCHED", "requested": 2, "skipped": null });
+        assert_eq!(outcome(&plain), "LAUNCHED");
+    }
+
+    #[test]
+    fn a_line_names_few_runs_by_their_last_digits_and_the_beginning_of_one_warning() {
+        let run = json!({ "run_id": "01a20504-a2bd-7235-a74c-79306e496b49" });
+        let warning = json!({ "message": "x".repeat(70) });
+        let tick = |runs, warnings| {
+            let (runs, warnings) = (vec![run.clone(); runs], vec![warning.clone(); warnings]);
+            json!({ "runs": runs, "warnings": warnings })
+        };
+        let start = format!("{}…", "x".repeat(60));
+        assert_eq!(which(&tick(1, 0)), "6e496b49");
+        assert_eq!(which(&tick(5, 0)), "6e496b49, 6e496b49, 6e496b49, and 2 more");
+        assert_eq!(which(&tick(1, 1)), format!("6e496b49, {start}"));
+        assert_eq!(which(&tick(0, 3)), format!("{start}, and 2 more warnings"));
     }
 }

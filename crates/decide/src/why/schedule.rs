@@ -114,7 +114,7 @@ pub(super) fn outcome_words(tick: &TickRow) -> String {
                 1 => "requested 1 run".to_owned(),
                 many => format!("requested {many} runs"),
             };
-            let beside = tick.skipped.as_ref().map(|beside| format!("; {beside}"));
+            let beside = tick.skipped.as_ref().map(|it| format!("; {}", it.beside_runs()));
             format!("{runs}{}", beside.unwrap_or_default())
         }
         TickStatus::Synced => match &tick.skipped {

@@ -204,7 +204,7 @@ fn test_line(test: &SensorTest) -> TestLine {
     let runs = format::plural(tick.requests.len() as u64, "run", "runs");
     let says = match (&tick.skipped, &tick.error) {
         (Some(beside), _) if !tick.requests.is_empty() => {
-            format!("{runs} would be requested; {beside}")
+            format!("{runs} would be requested; {}", beside.beside_runs())
         }
         (Some(reason), _) => format!("no run would be requested: {reason}"),
         (None, Some(error)) => error.message.clone(),

@@ -80,13 +80,14 @@ fn line(tenant: &TenantId, tick: &TickRow, name: TickName) -> TickLine {
 
 /// What came of a tick, in words.
 pub fn why(tick: &TickRow) -> String {
-    let why = tick.skipped.as_ref().map(ToString::to_string);
-    let why = why.or_else(|| tick.error.as_ref().map(|error| error.message.clone()));
     let runs = || format::plural(u64::from(tick.requested), "run", "runs");
-    match why {
-        Some(beside) if tick.status == TickStatus::Launched => format!("{}; {beside}", runs()),
-        Some(why) => why,
-        None => runs(),
+    match (&tick.skipped, &tick.error) {
+        (Some(beside), _) if tick.status == TickStatus::Launched => {
+            format!("{}; {}", runs(), beside.beside_runs())
+        }
+        (Some(why), _) => why.to_string(),
+        (None, Some(error)) => error.message.clone(),
+        (None, None) => runs(),
     }
 }
 
