@@ -75,8 +75,11 @@ impl Control {
         enabled: Option<bool>,
         by: &str,
     ) -> Result<(), ControlError> {
+        let now = self.now();
         let word = JobOverride { location, job, enabled, by };
-        self.store.apply(overrides::set(tenant, &word, self.now())).await?;
+        let mut batch = overrides::set(tenant, &word, now);
+        self.wake_sensors_of(&mut batch, tenant, (&word, now)).await?;
+        self.store.apply(batch).await?;
         Ok(())
     }
 }

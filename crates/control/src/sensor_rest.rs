@@ -8,11 +8,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use millstream_decide::sensor::{Draft, DraftRequest, resting_for};
-use millstream_model::{ErrorCode, JobName, ScheduleTarget, SkipReason, shell_word};
-use millstream_store::StoreError;
+use millstream_model::{
+    ErrorCode, JobName, SENSOR_EVERY_MIN, ScheduleTarget, SkipReason, TenantId, Timestamp,
+    shell_word,
+};
+use millstream_store::overrides::JobOverride;
+use millstream_store::{Batch, StoreError, sensors};
 
 use crate::Control;
 use crate::jobs::is_job_on;
+use crate::live_sensors::LiveSensor;
 use crate::sensor_asking::SensorAsking;
 use crate::sensor_replies::Outcome;
 
@@ -30,6 +35,34 @@ impl Control {
         asking: &SensorAsking,
     ) -> Result<bool, StoreError> {
         rests_by(asking, self.words_for(asking)).await
+    }
+
+    /// Has the sensors of a job that `word` switches on look at once for what has waited for it.
+    pub(crate) async fn wake_sensors_of(
+        &self,
+        batch: &mut Batch,
+        tenant: &TenantId,
+        (word, now): (&JobOverride<'_>, Timestamp),
+    ) -> Result<(), StoreError> {
+        let &JobOverride { location, job, enabled, by: _ } = word;
+        let catalog = self.catalog().await?;
+        let Some((manifest, live)) = catalog.sensors_of(location) else { return Ok(()) };
+        let before = self.store.job_overrides(tenant, location).await?;
+        let after: BTreeMap<JobName, bool> =
+            enabled.map(|on| (job.clone(), on)).into_iter().collect();
+        if is_job_on(manifest, &before, job) || !is_job_on(manifest, &after, job) {
+            return Ok(());
+        }
+        let of_job = |sensor: &&LiveSensor| match &sensor.def.request.target {
+            Some(ScheduleTarget::Job(target)) => sensor.tenant == *tenant && target == job,
+            _ => false,
+        };
+        let names: Vec<&str> =
+            live.iter().filter(of_job).map(|sensor| sensor.def.name.as_str()).collect();
+        if !names.is_empty() {
+            sensors::wake(batch, tenant, (location, &names), (SENSOR_EVERY_MIN.0, now));
+        }
+        Ok(())
     }
 
     /// Takes the requests out of `draft` whose jobs are off, with one warning for each such job;

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use millstream_model::{
     ErrorCode, FileQuestion, HumanDuration, PartitionSync, RequestTemplate, RunStatus,
-    SENSOR_EVERY, SENSOR_TIMEOUT, SensorDef, SensorName, SensorQuestion, StepConfig, Switch,
+    SENSOR_EVERY, SENSOR_EVERY_MIN, SENSOR_TIMEOUT, SensorDef, SensorName, SensorQuestion,
+    StepConfig, Switch,
 };
 
 use crate::fields::{Field, Fields, parsed};
@@ -60,9 +61,6 @@ const ENDS: &[(&str, RunStatus)] = &[
 
 /// The part of the keys that a synchronization removes at most, in percent.
 const MAX_REMOVED: u32 = 20;
-
-/// The least time between two ticks.
-const EVERY_MIN: Duration = Duration::from_secs(1);
 
 /// How long a file must have been left alone where the definition does not say.
 const SETTLE: HumanDuration = HumanDuration(Duration::from_secs(2));
@@ -184,14 +182,14 @@ fn declared(
 fn usual(question: Option<&SensorQuestion>) -> HumanDuration {
     match question {
         // Nobody looks at it before something was posted.
-        Some(SensorQuestion::Webhook(_)) => HumanDuration(EVERY_MIN),
+        Some(SensorQuestion::Webhook(_)) => SENSOR_EVERY_MIN,
         _ => SENSOR_EVERY,
     }
 }
 
 fn every(field: &Field<'_>, findings: &mut Findings) -> Option<HumanDuration> {
     let every = timing::duration(field, findings)?;
-    if every.0 < EVERY_MIN {
+    if every.0 < SENSOR_EVERY_MIN.0 {
         let message = "`every` must be at least 1s";
         findings
             .error(ErrorCode::DefinitionValue, field.node.spot, message)

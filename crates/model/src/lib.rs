@@ -105,7 +105,8 @@ pub use seam::{Clock, Entropy};
 pub use secret::{Secrets, variable_name};
 pub use sensor::{
     CURSOR_MAX, FileQuestion, PartitionSync, PartitionsChange, REQUESTS_MAX, RequestTemplate,
-    SENSOR_EVERY, SENSOR_TIMEOUT, SensorAnswer, SensorDef, SensorQuestion, SensorRequest,
+    SENSOR_EVERY, SENSOR_EVERY_MIN, SENSOR_TIMEOUT, SensorAnswer, SensorDef, SensorQuestion,
+    SensorRequest,
 };
 pub use shell::shell_word;
 pub use source::{

@@ -14,6 +14,9 @@ use crate::{
     StepConfig, Switch, TenantId, Webhook,
 };
 
+/// The least time between two ticks that a sensor may say.
+pub const SENSOR_EVERY_MIN: HumanDuration = HumanDuration(Duration::from_secs(1));
+
 /// The least time between two ticks where a sensor does not say.
 pub const SENSOR_EVERY: HumanDuration = HumanDuration(Duration::from_secs(30));
 

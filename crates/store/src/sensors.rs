@@ -7,6 +7,7 @@
 //! in the order of the log, so that a reader that goes on behind the last one misses none.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use millstream_model::view::{EventRow, RunRow};
 use millstream_model::{
@@ -64,6 +65,12 @@ statements! {
     SET_CURSOR = "
         UPDATE tick_source SET cursor = $5, cursor_at = $6
         WHERE tenant = $1 AND kind = $2 AND location = $3 AND name = $4 AND cursor_at = $7";
+    /// Has sensors look now, but not sooner than `$4` after their last look.
+    WAKE_SENSORS = "
+        UPDATE tick_source
+        SET next_due = CASE WHEN cursor_at + $4 > $5 THEN cursor_at + $4 ELSE $5 END
+        WHERE tenant = $1 AND kind = 'sensor' AND location = $2 AND name IN (/*texts $3*/)
+          AND next_due > CASE WHEN cursor_at + $4 > $5 THEN cursor_at + $4 ELSE $5 END";
     REPEAT_TICK = "
         UPDATE tick
         SET nominal = $6, decided_at = $7, times = times + 1, since = COALESCE(since, nominal)
@@ -239,6 +246,20 @@ pub fn set_cursor(known: &StoredSource, cursor: Option<&str>, at: Timestamp) -> 
     let mut params = key(&known.tenant, &known.source);
     params.extend([cursor.into(), at.into(), known.cursor.into()]);
     Batch::for_tenant(&known.tenant).then_one(&SET_CURSOR, params)
+}
+
+/// Has those sensors of a location look at `now` that are called `names`, but no sooner than
+/// `least` after their last ticks; one that is off stays so.
+pub fn wake(
+    batch: &mut Batch,
+    tenant: &TenantId,
+    (location, names): (&LocationName, &[&str]),
+    (least, now): (Duration, Timestamp),
+) {
+    let least = i64::try_from(least.as_micros()).unwrap_or(i64::MAX);
+    let params = vec![tenant.into(), location.into(), json(&names), least.into(), now.into()];
+    batch.push(&WAKE_SENSORS, params, Expect::Any);
+    batch.wakes_daemon = true;
 }
 
 impl Store {

@@ -127,6 +127,34 @@ async fn rows_and_files_wait_while_the_job_is_off_and_nobody_is_asked_for_them()
     }
 }
 
+#[tokio::test]
+async fn a_sensor_that_rested_looks_at_once_when_somebody_switches_its_job_on() {
+    let hourly = chain().replace("    kind: run_status", "    every: 1h\n    kind: run_status");
+    let mut world = World::of(&hourly).await;
+    world.events().await;
+    let run = world.launch("sec_materialize", json!({}), &[]).await;
+    world.succeed(run).await;
+    switch(&world, "snapshot", false).await;
+    world.bench.clock.advance(std::time::Duration::from_mins(61));
+    assert_eq!(world.pass(|| unreachable!()).await, [SensorTicked::Skipped]);
+    assert_eq!(world.last("after").await.skipped.unwrap().to_string(), OFF);
+    switch(&world, "snapshot", false).await;
+    assert_eq!(world.events().await, [], "it is due in an hour");
+    switch(&world, "snapshot", true).await;
+    assert_eq!(world.pass(|| unreachable!()).await, [SensorTicked::Launched(1)]);
+
+    // Whoever switches back and forth has it look once a second.
+    switch(&world, "snapshot", false).await;
+    switch(&world, "snapshot", true).await;
+    assert_eq!(world.pass(|| unreachable!()).await, []);
+    world.bench.clock.advance(std::time::Duration::from_secs(1));
+    assert_eq!(world.pass(|| unreachable!()).await, [SensorTicked::Skipped]);
+    // The word of one who finds it on changes nothing.
+    world.bench.clock.advance(std::time::Duration::from_secs(2));
+    switch(&world, "snapshot", true).await;
+    assert_eq!(world.pass(|| unreachable!()).await, []);
+}
+
 fn own(jobs_of: &[&str]) -> String {
     let sensor = "sensors:\n  own: {kind: command, command: [./x], request: {job: one}}\n";
     format!("{}{sensor}", jobs(jobs_of))

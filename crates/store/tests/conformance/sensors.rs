@@ -23,6 +23,7 @@ conformance! {
     a_run_key_names_the_run_that_has_it,
     of_the_runs_of_a_source_those_are_named_that_are_not_over,
     a_source_that_is_asked_for_is_found_where_it_is_due_later,
+    a_sensor_that_is_woken_looks_no_sooner_than_it_may,
 }
 
 fn source() -> TickSource {
@@ -264,4 +265,26 @@ async fn a_source_that_is_asked_for_is_found_where_it_is_due_later(db: Db) {
     assert_eq!(found, [], "it is due by itself");
     let found = db.store.sources_ahead(&asked[1..], at(0)).await.unwrap();
     assert_eq!(found, []);
+}
+
+async fn a_sensor_that_is_woken_looks_no_sooner_than_it_may(db: Db) {
+    let (mine, other) = (tenant("a"), tenant("b"));
+    for tenant in [&mine, &other] {
+        adopt(&db.store, tenant, (1, false)).await;
+        db.store.apply(tick(tenant, (at(1), "x"), &nothing(at(10)))).await.unwrap();
+    }
+    let wake = async |name: &str, now: Timestamp| {
+        let mut batch = Batch::for_tenant(&mine);
+        let least = std::time::Duration::from_secs(5);
+        sensors::wake(&mut batch, &mine, (&source().location, &[name]), (least, now));
+        db.store.apply(batch).await.unwrap();
+        let memory = db.store.sensor_memory(&mine, &source()).await.unwrap();
+        memory.unwrap().stored.next_due
+    };
+    assert_eq!(wake("another", at(20)).await, Some(at(60)));
+    assert_eq!(wake("it", at(70)).await, Some(at(60)), "it is never made to look later");
+    assert_eq!(wake("it", at(20)).await, Some(at(20)), "at once");
+    assert_eq!(wake("it", at(12)).await, Some(at(15)), "five seconds after its tick");
+    let memory = db.store.sensor_memory(&other, &source()).await.unwrap().unwrap();
+    assert_eq!(memory.stored.next_due, Some(at(60)), "another tenant's");
 }
