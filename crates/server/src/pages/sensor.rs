@@ -1,6 +1,7 @@
 //! One sensor: what it asks and remembers, what its ticks came to, and what one would do now.
 
 use askama::Template;
+use millstream_control::WaitingDelivery;
 use millstream_model::view::{SensorRow, SensorStand, SensorTest};
 use millstream_model::{TenantId, TickRow, Timestamp, shell_word};
 
@@ -9,7 +10,7 @@ use crate::frame::Frame;
 use crate::html::Html;
 use crate::link;
 use crate::pages::automation::{Decided, switch_of_job};
-use crate::parts::{Badge, Equivalent, TickName, TickTable, why, with_word};
+use crate::parts::{Badge, DeliveryTable, Equivalent, TickName, TickTable, why, with_word};
 
 /// Requests of a test that are shown.
 const REQUESTS_SHOWN: usize = 20;
@@ -21,7 +22,10 @@ const CURSOR_SHOWN: usize = 120;
 const LAG_COUNTED: u32 = 10_000;
 
 /// The kind of sensors that are posted to.
-const WEBHOOK: &str = "webhook";
+pub(crate) const WEBHOOK: &str = "webhook";
+
+/// The kind of sensors that look after partitions, and have no cursor either.
+const SYNC: &str = "partition_sync";
 
 /// What the page shows.
 #[derive(Debug, Clone)]
@@ -34,6 +38,8 @@ pub struct SensorPage {
     pub sensor: SensorRow,
     /// What it remembers, and how far it is behind.
     pub stand: SensorStand,
+    /// The first deliveries that wait for it or were set aside, if it is posted to.
+    pub deliveries: Vec<WaitingDelivery>,
     /// Its newest ticks, newest first.
     pub ticks: Vec<TickRow>,
     /// What a tick would do, after somebody asked.
@@ -48,6 +54,7 @@ struct Sensor {
     description: String,
     verdict: String,
     lag: String,
+    deliveries: DeliveryTable,
     ticks: TickTable,
     test: Option<TestLine>,
     facts: Vec<(&'static str, String)>,
@@ -135,12 +142,13 @@ pub fn sensor(page: SensorPage) -> Html {
         .with("Start and stop it", command("start"))
         .with("Its ticks", command("ticks"))
         .with("What a tick would do", command("test"))
-        .with("Have it tick now", command("tick"))
-        .with("Let it begin anew", command("cursor --clear"));
+        .with("Have it tick now", command("tick"));
     if row.kind == WEBHOOK {
         equivalent = equivalent
             .with("What waits or was set aside", command("deliveries"))
             .with("Try that anew", command("resend"));
+    } else if row.kind != SYNC {
+        equivalent = equivalent.with("Let it begin anew", command("cursor --clear"));
     }
     let address = format!("GET /{tenant}/api/v1/sensors/{}", link::segment(row.name.as_str()));
     Html::render(&Sensor {
@@ -148,6 +156,7 @@ pub fn sensor(page: SensorPage) -> Html {
         description: row.description.clone().unwrap_or_default(),
         verdict: verdict(row, page.now),
         lag: lag(&page.stand, page.now),
+        deliveries: DeliveryTable::new(&page.deliveries, kept(&page.stand), page.now),
         ticks: TickTable::new(tenant, ["Asked", "Took"], &page.ticks, |tick| {
             TickName::Ago(Moment::relative(page.now, tick.nominal))
         }),
@@ -188,15 +197,26 @@ fn lag(stand: &SensorStand, now: Timestamp) -> String {
     let Some(lag) = stand.lag.filter(|lag| lag.events > 0) else {
         return aside.unwrap_or_default();
     };
-    let more = if lag.events >= LAG_COUNTED { "at least " } else { "" };
-    let (one, many) = match stand.cursor {
-        Some(_) => ("event", "events"),
-        None => ("delivery", "deliveries"),
+    let is_more = lag.events >= LAG_COUNTED;
+    let since = lag.since.map(|at| format::relative(now, at));
+    // Of what is kept for a webhook's sensor some may have been tried in vain.
+    let Some(_) = stand.set_aside else {
+        let events = format::plural(u64::from(lag.events), "event", "events");
+        let since = since.map(|at| format!(", the first {at}")).unwrap_or_default();
+        let more = if is_more { "at least " } else { "" };
+        return format!("It has not read {more}{events} yet{since}.");
     };
-    let events = format::plural(u64::from(lag.events), one, many);
-    let since = lag.since.map(|at| format!(", the first {}", format::relative(now, at)));
+    let wait = format::plural(u64::from(lag.events), "delivery waits", "deliveries wait");
+    let since = since.map(|at| format!(", the first came {at}")).unwrap_or_default();
     let aside = aside.map(|aside| format!(" {aside}")).unwrap_or_default();
-    format!("It has not read {more}{events} yet{}.{aside}", since.unwrap_or_default())
+    let more = if is_more { "At least " } else { "" };
+    format!("{more}{wait} for it{since}.{aside}")
+}
+
+/// How many deliveries are kept for it.
+fn kept(stand: &SensorStand) -> u64 {
+    let waiting = stand.lag.map_or(0, |lag| lag.events);
+    u64::from(waiting) + u64::from(stand.set_aside.unwrap_or(0))
 }
 
 fn test_line(test: &SensorTest) -> TestLine {

@@ -1,6 +1,7 @@
 //! Parts that several pages are made of; each renders itself and is safe to put into a template.
 
 mod badge;
+mod delivery_table;
 mod equivalent;
 mod glyph;
 mod metadata;
@@ -9,6 +10,7 @@ mod run_table;
 mod tick_table;
 
 pub use badge::{Badge, Built, Switch};
+pub use delivery_table::DeliveryTable;
 pub use equivalent::Equivalent;
 pub use glyph::{Glyph, Tone};
 pub use metadata::Shown;

@@ -11,7 +11,7 @@ use crate::frame::Section;
 use crate::html::Html;
 use crate::input::{Fields, Segments, SensorPath};
 use crate::link;
-use crate::pages::sensor::{SensorPage, sensor};
+use crate::pages::sensor::{SensorPage, WEBHOOK, sensor};
 use crate::problem::Problem;
 use crate::state::ServerState;
 use crate::ui::act::SwitchForm;
@@ -19,6 +19,9 @@ use crate::ui::visit::Visit;
 
 /// Ticks on the page.
 const TICKS: u32 = 50;
+
+/// Deliveries on the page.
+const DELIVERIES: u32 = 20;
 
 /// The page.
 pub(crate) async fn show(
@@ -63,6 +66,11 @@ async fn page(
 ) -> Result<Html, Problem> {
     let control = &state.control;
     let row = control.sensor_view(visit.tenant, name).await?;
+    let deliveries = if row.kind == WEBHOOK {
+        control.waiting_deliveries(visit.tenant, name, DELIVERIES).await?
+    } else {
+        Vec::new()
+    };
     // The answer to a test is the answer to a form: nothing to fetch again when something changes.
     let topics = if test.is_some() { "" } else { "runs definitions" };
     Ok(sensor(SensorPage {
@@ -70,6 +78,7 @@ async fn page(
         now: control.now(),
         ticks: control.sensor_ticks(visit.tenant, name, None, TICKS).await?,
         stand: control.sensor_stand(visit.tenant, name).await?,
+        deliveries,
         sensor: row,
         test,
     }))

@@ -1,11 +1,12 @@
 //! What holds for every page.
 
-use millstream_control::{Because, Try};
+use millstream_control::{Because, Try, WaitingDelivery};
 use millstream_model::view::{
-    FileRow, FileState, PartitionState, RunRow, ScheduleRow, SensorRow, SensorStand, StepRow,
+    FileRow, FileState, PartitionState, RunRow, ScheduleRow, SensorLag, SensorRow, SensorStand,
+    StepRow,
 };
 use millstream_model::{
-    Diagnostic, HumanDuration, LoopState, RunStatus, Severity, StepStatus, TickRow,
+    Diagnostic, HumanDuration, LoopState, RunStatus, Severity, StepStatus, TickRow, Timestamp,
 };
 use millstream_server::frame::{Section, Theme};
 use millstream_server::html::Html;
@@ -327,6 +328,7 @@ fn a_sensor_whose_job_is_off_says_so_on_its_page_and_what_switches_it_on() {
             now: samples::now(),
             sensor: SensorRow { target, job_off, ..sensor(true, &fine) },
             stand: SensorStand { cursor: None, lag: None, set_aside: None },
+            deliveries: Vec::new(),
             ticks: Vec::new(),
             test: None,
         };
@@ -336,6 +338,51 @@ fn a_sensor_whose_job_is_off_says_so_on_its_page_and_what_switches_it_on() {
     let off = page(true);
     assert!(off.contains("its job load is off, so that no run of it is requested"), "{off}");
     assert!(off.contains(way) && !page(false).contains(way), "{off}");
+}
+
+#[test]
+fn the_page_of_a_webhook_s_sensor_shows_what_becomes_of_each_delivery_and_why() {
+    let fine = schedule_samples::ticks().remove(0);
+    let now = samples::now();
+    let delivery = |name: &str, next_try: Option<Timestamp>, set_aside_at| WaitingDelivery {
+        delivery: name.to_owned(),
+        received_at: now,
+        bytes: 7,
+        tries: if next_try.or(set_aside_at).is_none() { 0 } else { 3 },
+        problem: next_try.or(set_aside_at).map(|_| format!("{name} is <bad>")),
+        next_try,
+        set_aside_at,
+    };
+    let soon = now.after(std::time::Duration::from_secs(30));
+    let page = |kind: &str| SensorPage {
+        frame: samples::frame(Section::Automation, Theme::Auto),
+        now,
+        sensor: SensorRow { kind: kind.to_owned(), ..sensor(true, &fine) },
+        stand: SensorStand {
+            cursor: None,
+            lag: Some(SensorLag { events: 2, since: Some(now) }),
+            set_aside: Some(7),
+        },
+        deliveries: vec![
+            delivery("d-1", None, None),
+            delivery("d-2", Some(soon), None),
+            delivery("d-3", None, Some(now)),
+        ],
+        ticks: Vec::new(),
+        test: None,
+    };
+    let shown = millstream_server::pages::sensor::sensor(page("webhook"));
+    let (_, table) = shown.text().split_once("<h2>Deliveries</h2>").unwrap();
+    let rows: Vec<&str> = table.split("<tr data-key=\"d-").skip(1).collect();
+    assert!(rows[0].contains(">waits<") && rows[0].contains(">0<"), "{}", rows[0]);
+    assert!(rows[1].contains(">tried again in 30s<") && rows[1].contains(">3<"), "{}", rows[1]);
+    assert!(rows[1].contains("d-2 is &#60;bad&#62;"), "{}", rows[1]);
+    assert!(rows[2].contains(">set aside "), "{}", rows[2]);
+    assert!(table.contains("and 6 more"), "{table}");
+    let text = shown.text();
+    assert!(text.contains("2 deliveries wait for it, the first came "), "{text}");
+    assert!(!text.contains("cursor --clear"), "it has none");
+    assert!(!text.contains("not read"), "{text}");
 }
 
 #[test]
