@@ -5,8 +5,11 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use millstream_control::TickWatch;
 use millstream_model::CatchUp;
-use millstream_model::view::{ScheduleRow, TicksPassed};
+use millstream_model::view::{JobRow, ScheduleRow, TicksPassed, TicksWaiting};
 use millstream_server::frame::{Section, Theme};
+use millstream_server::pages::automation::{AutomationPage, automation};
+use millstream_server::pages::job::{JobPage, job};
+use millstream_server::pages::now::{NowPage, now};
 use millstream_server::pages::schedule::SchedulePage;
 use serde_json::{Value, json};
 
@@ -117,4 +120,47 @@ fn the_page_says_that_a_schedule_is_late_and_shows_no_time_of_one_that_is_off_as
     assert!(off.contains("161 ticks from ") && off.contains("once it is switched on"), "{off}");
     let lapses = page_of(ScheduleRow { catch_up: CatchUp::Last, ..row });
     assert!(lapses.contains("what passes meanwhile lapses (catch_up: last)"), "{lapses}");
+}
+
+#[test]
+fn the_page_says_how_many_ticks_wait_and_for_what() {
+    let row = schedule_samples::rows().remove(0);
+    for (active, words) in [
+        (1, "wait for its runs, of which 1 are under way (max_active_runs: 1)"),
+        (0, "wait for a daemon to decide them, with 0 of its runs under way"),
+    ] {
+        let since = samples::now();
+        let waiting = Some(TicksWaiting { count: 30, since, active, limit: Some(1) });
+        let behind = page_of(ScheduleRow { waiting, ..row.clone() });
+        assert!(behind.contains(&format!("; 30 ticks from {since} on {words}")), "{behind}");
+    }
+}
+
+#[test]
+fn a_late_schedule_is_marked_in_each_list_and_on_the_page_of_its_job() {
+    let row = schedule_samples::rows().remove(0);
+    let due = Some(samples::now().before(Duration::from_hours(1)));
+    for (late_since, is_marked) in [(due, true), (None, false)] {
+        let row = ScheduleRow { next_at: due, late_since, ..row.clone() };
+        let list = automation(AutomationPage {
+            frame: samples::frame(Section::Automation, Theme::Auto),
+            now: samples::now(),
+            jobs: Vec::new(),
+            schedules: vec![row.clone()],
+            sensors: Vec::new(),
+        });
+        let first = now(NowPage { schedules: vec![row], ..gallery::now_page(Theme::Auto) });
+        for page in [list, first] {
+            assert_eq!(page.text().contains("late, due "), is_marked, "{}", page.text());
+        }
+        let marts = samples::jobs().remove(1);
+        let page = job(JobPage {
+            frame: samples::frame(Section::Automation, Theme::Auto),
+            now: samples::now(),
+            job: JobRow { next_at: due, late_since, ..marts },
+            runs: Vec::new(),
+            steps: Vec::new(),
+        });
+        assert_eq!(page.text().contains(", and is late: due 1h ago"), is_marked, "{}", page.text());
+    }
 }
