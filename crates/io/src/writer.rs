@@ -118,7 +118,9 @@ struct CsvRows<'w, 'a> {
 impl<'w, 'a> CsvRows<'w, 'a> {
     fn begin(writer: &'w mut Writer<'a>, columns: &[String]) -> Result<Self, IoError> {
         if columns.is_empty() {
-            let problem = "it has no columns".to_owned();
+            let problem = "it has no columns; name them with `{\"columns\": […], \"rows\": []}`, \
+                           let the asset say `output_required: false`"
+                .to_owned();
             return Err(IoError::NoTable { problem });
         }
         let mut rows =

@@ -33,7 +33,7 @@ pub enum TableIoError {
     /// There are no rows, no declared columns, and no table yet.
     #[error(
         "table {table} cannot be made: there are no rows to see its columns by; declare them \
-         under `columns`"
+         under `columns`, or let the asset say `output_required: false`"
     )]
     NoColumns {
         /// The table.

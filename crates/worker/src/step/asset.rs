@@ -83,6 +83,10 @@ async fn keep(
     let materialized = match &attempt.step.asset {
         None => None,
         Some(asset) if value.is_null() && !asset.output_required => None,
+        Some(asset) if has_no_rows(&value) && !asset.output_required => {
+            attempt.say(&[not_made(asset)]);
+            None
+        }
         // Its program has kept what it made, and said so.
         Some(_) if value.is_null() && attempt.has_made_asset => None,
         Some(asset) => {
@@ -105,7 +109,7 @@ async fn keep(
 pub(super) async fn keep_rows(attempt: &Attempt<'_>, rows: Rows) -> Result<Kept, Ending> {
     let asset = attempt.step.asset.as_ref();
     if let Some(asset) = asset.filter(|asset| rows.count == 0 && !asset.output_required) {
-        attempt.say(&[format!("there are no rows, so {} is not made", asset.key)]);
+        attempt.say(&[not_made(asset)]);
         let result = json!({ "columns": rows.columns, "row_count": 0 });
         return Ok(Kept { result, result_ref: None, materialized: None });
     }
@@ -215,6 +219,19 @@ fn stored_value<'a>(asset: &AssetStep, value: &'a Value) -> Result<&'a Value, En
         asset.key
     );
     Err(Ending::failed(ErrorCode::StepResult, message))
+}
+
+/// Whether `value` spells out rows, and there are none.
+fn has_no_rows(value: &Value) -> bool {
+    let rows = match value {
+        Value::Object(fields) if fields.contains_key("columns") => fields.get("rows"),
+        list => Some(list),
+    };
+    rows.and_then(Value::as_array).is_some_and(Vec::is_empty)
+}
+
+fn not_made(asset: &AssetStep) -> String {
+    format!("there are no rows, so {} is not made", asset.key)
 }
 
 /// `value` without what it says about its asset.

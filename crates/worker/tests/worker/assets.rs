@@ -210,3 +210,30 @@ async fn a_step_without_a_result_for_its_io_manager_fails() {
     bench.run(run_of(vec![step])).await;
     assert_eq!(bench.control.errors()[0].code, ErrorCode::StepResult);
 }
+
+#[tokio::test]
+async fn what_comes_to_no_rows_is_not_made_unless_it_has_to_be() {
+    let bench = Bench::new();
+    let step = |key: &str, rows: &str, output_required: bool| {
+        let made = AssetStep { output_required, ..asset(key, Some(lake())) };
+        let line = format!("echo '{rows}' > \"$MILLSTREAM_RESULT\"");
+        StepPlan { asset: Some(made), ..shell(key, &line) }
+    };
+    let no_rows = r#"{"columns": ["a"], "rows": []}"#;
+    let steps = [
+        step("list", "[]", false),
+        step("columns", no_rows, false),
+        step("some", r#"[{"a": 1}]"#, false),
+        step("empty", no_rows, true),
+        step("required", "[]", true),
+    ];
+    bench.run(run_of(steps.into())).await;
+    let made = |key: &str| materialized(&bench.control, key).is_some();
+    let all = ["list", "columns", "some", "empty", "required"].map(made);
+    assert_eq!(all, [false, false, true, true, false]);
+    assert!(!bench.settings.root.join("lake/default/list").exists());
+    assert!(bench.log("list", 1, LogStream::Out).await.contains("there are no rows"));
+    let errors = bench.control.errors();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(errors[0].message.contains("`output_required: false`"), "{errors:?}");
+}
