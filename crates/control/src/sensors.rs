@@ -261,7 +261,7 @@ impl Control {
         Err(ControlError::SensorContended { sensor: name.to_owned() })
     }
 
-    /// A sensor as stored; one that no daemon has seen yet is taken over first.
+    /// A sensor as stored; one that no daemon has seen yet, as it is by now, is taken over first.
     pub(crate) async fn stored_sensor(
         &self,
         tenant: &TenantId,
@@ -269,10 +269,13 @@ impl Control {
         name: &str,
     ) -> Result<Option<StoredSource>, StoreError> {
         let source = tick_source(location, name);
-        if let Some(memory) = self.store.sensor_memory(tenant, &source).await? {
+        let catalog = self.catalog().await?;
+        let live = catalog.sensors_of(location).and_then(|(_, live)| live.get(tenant, name));
+        if let Some(memory) = self.store.sensor_memory(tenant, &source).await?
+            && live.is_none_or(|live| live.version == memory.stored.timing)
+        {
             return Ok(Some(memory.stored));
         }
-        let catalog = self.catalog().await?;
         self.adopt_sensors(&catalog, &mut BTreeMap::new()).await?;
         Ok(None)
     }

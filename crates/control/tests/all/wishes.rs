@@ -111,3 +111,14 @@ async fn a_wish_for_a_sensor_that_is_off_by_now_or_that_nobody_waits_for_is_refu
     assert!(matches!(refused, ControlError::SensorWishOld { .. }), "{refused}");
     assert_eq!(world.ticks("own").await, []);
 }
+
+#[tokio::test]
+async fn a_wish_for_a_sensor_that_was_edited_is_for_it_as_it_is_now() {
+    let (mut world, _) = wished().await;
+    world.load(&format!("{}{}\n", jobs(&["load"]), SENSOR.replace("1h", "2h"))).await;
+    // No daemon has seen the edit yet.
+    let edited = wish(&world).await;
+    let asking = begun(&world, &edited).await;
+    let (ticked, _) = settled(&world, (&edited, &asking), Ok(requests("a"))).await;
+    assert_eq!(ticked, SensorTicked::Launched(1));
+}
