@@ -6,12 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_decide::sensor::{
-    Draft, Found, draft, keys_of_rows, new_files, of_answer, read_answer, rows, sync,
+    Draft, Found, cursor_of_rows, draft, keys_of_rows, new_files, of_answer, read_answer, rows,
+    sync,
 };
-use millstream_decide::template::Templates;
 use millstream_model::{
-    CURSOR_MAX, ErrorCode, PartitionKey, PartitionSync, PartitionsChange, PartitionsDef,
-    PartitionsName, SensorAnswer, SensorQuestion, SkipReason, TenantId, TickWarning,
+    ErrorCode, PartitionKey, PartitionSync, PartitionsChange, PartitionsDef, PartitionsName,
+    SensorAnswer, SensorQuestion, SkipReason, TenantId, TickWarning,
 };
 use millstream_plan::tenant_of;
 use millstream_store::StoreError;
@@ -50,6 +50,8 @@ pub(crate) struct Outcome {
     pub(crate) partitions: BTreeMap<PartitionsName, PartitionsChange>,
     /// What is remembered from now on.
     pub(crate) cursor: Option<String>,
+    /// What is to be told of it beside what could not be requested.
+    pub(crate) note: Option<TickWarning>,
     /// The deliveries that it has read.
     pub(crate) read: Read,
     /// Why nothing is requested, where that is known already.
@@ -146,21 +148,12 @@ impl Control {
                 millstream_model::REQUESTS_MAX
             )));
         }
-        let cursor = match (template, found.last()) {
-            (Some(template), Some(last)) => {
-                let mut names = self.base_names(asking);
-                names.extend(last.names.clone());
-                let names = Value::Object(names);
-                let filled = Templates::over(&names).text(template);
-                let cursor = filled.map_err(|error| wrong(error.to_string()))?;
-                if cursor.len() > CURSOR_MAX {
-                    return Err(wrong("the cursor is longer than 1 MiB".to_owned()));
-                }
-                Some(cursor)
-            }
-            _ => asking.cursor.clone(),
+        let before = asking.cursor.as_deref();
+        let (cursor, note) = match template {
+            Some(it) => cursor_of_rows(it, (&found, before), &self.base_names(asking))?,
+            None => (asking.cursor.clone(), None),
         };
-        Ok(Outcome { draft: self.drafted(asking, found), cursor, ..Outcome::default() })
+        Ok(Outcome { draft: self.drafted(asking, found), cursor, note, ..Outcome::default() })
     }
 
     async fn of_sync(

@@ -326,6 +326,7 @@ impl Control {
             }
             tick.skipped = Some(reason);
         }
+        tick.warnings.extend(outcome.note.take());
         Ok(Settling { tick, runs, outcome, handled })
     }
 }

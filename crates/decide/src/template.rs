@@ -4,7 +4,7 @@
 
 use millstream_model::{needed_names, put_name};
 use minijinja::value::{Serde, Value as Filled};
-use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, escape_formatter};
 use serde_json::Value;
 
 /// How much work one template may be.
@@ -15,6 +15,9 @@ const MISSING_NAMED: usize = 3;
 
 /// The longest text that a template may give.
 const TEXT_MAX: usize = 1 << 20;
+
+/// What a null is written as.
+const NULL: &str = "None";
 
 /// Templates over one set of names.
 pub struct Templates<'a> {
@@ -62,6 +65,22 @@ impl<'a> Templates<'a> {
             return Err(TemplateError { template: template.to_owned(), problem });
         }
         Ok(text)
+    }
+
+    /// As [`Templates::text`]; nothing where all that `template` gives is null.
+    pub fn text_unless_null(&self, template: &str) -> Result<Option<String>, TemplateError> {
+        let text = self.text(template)?;
+        if !is_template(template) || !text.contains(NULL) {
+            return Ok(Some(text));
+        }
+        let mut without = self.environment.clone();
+        without.set_formatter(|out, state, value| {
+            if value.is_none() { Ok(()) } else { escape_formatter(out, state, value) }
+        });
+        let rest = without
+            .render_str(template, Serde(self.names))
+            .map_err(|error| self.told(template, &error))?;
+        Ok((!rest.trim().is_empty()).then_some(text))
     }
 
     /// `value` with the templates in its texts filled; a text that is one expression alone gives
@@ -216,6 +235,27 @@ mod tests {
         let names = json!({ "run": { "graph": null, "n": 0 } });
         let text = "{{ run.graph | default('sec') }}{{ run.n | d(7) }}{{ run.x | default(1) }}";
         assert_eq!(Templates::over(&names).text(text).unwrap(), "sec01");
+    }
+
+    #[test]
+    fn a_null_alone_is_told_from_the_text_that_it_is_written_as() {
+        let names = json!({ "item": { "a": null, "name": "None", "id": 7, "empty": "" } });
+        let fill = Templates::over(&names);
+        let text = |template: &str| fill.text_unless_null(template).unwrap();
+        for null in
+            ["{{ item.a }}", " {{ item.a }}{{ item.a }}", "{% if true %}{{ item.a }}{% endif %}"]
+        {
+            assert_eq!(text(null), None, "{null}");
+        }
+        for (some, wanted) in [
+            ("{{ item.name }}", "None"),
+            ("None", "None"),
+            ("{{ item.empty }}", ""),
+            ("{{ item.a }}-{{ item.id }}", "None-7"),
+            ("{{ item.a | default(0) }}", "0"),
+        ] {
+            assert_eq!(text(some).as_deref(), Some(wanted), "{some}");
+        }
     }
 
     #[test]

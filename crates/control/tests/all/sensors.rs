@@ -712,6 +712,39 @@ async fn rows_of_a_query_are_requested_once_and_the_cursor_is_the_last_ones() {
 }
 
 #[tokio::test]
+async fn a_null_moves_no_cursor_and_is_no_run_key() {
+    let text = format!(
+        "{}resources:\n  db: {{kind: sqlite, path: a.db}}\nsensors:\n  rows:\n    kind: sql\n    \
+         query: {{resource: db, statements: select * from t where upd > :cursor}}\n    \
+         cursor: '{{{{ item.upd }}}}'\n    \
+         request: {{job: etl, run_key: '{{{{ item.key }}}}'}}\n",
+        jobs(&["etl"])
+    );
+    let mut world = World::of(&text).await;
+    let row = |key: Value, upd: Value| json!({ "key": key, "upd": upd });
+    let answer = json!([row(json!("a"), json!(11)), row(json!("b"), Value::Null)]);
+    assert_eq!(world.answer(answer.clone()).await, [SensorTicked::Launched(2)]);
+    let stand = world.control().sensor_stand(&tenant(), "rows").await.unwrap();
+    assert_eq!(stand.cursor.as_deref(), Some("11"));
+    let told = world.last("rows").await.warnings.remove(0).message;
+    assert!(told.contains("null in row 2 of 2, {\"key\":\"b\",\"upd\":null}"), "{told}");
+    // A null alone leaves the cursor of the tick before.
+    assert_eq!(world.answer(json!([answer[1]])).await, [SensorTicked::Skipped]);
+    let stand = world.control().sensor_stand(&tenant(), "rows").await.unwrap();
+    assert_eq!(stand.cursor.as_deref(), Some("11"));
+    // A null for a run key is no key that later ones have too.
+    let nameless = json!([row(Value::Null, json!(12)), row(json!("c"), json!(13))]);
+    assert_eq!(world.answer(nameless).await, [SensorTicked::Launched(1)]);
+    let told = world.last("rows").await.warnings.remove(0).message;
+    assert_eq!(told, "the run key \"{{ item.key }}\" is null");
+    for key in [Value::Null, json!("")] {
+        assert_eq!(world.answer(json!([row(key, json!(14))])).await, [SensorTicked::Failed]);
+    }
+    let stand = world.control().sensor_stand(&tenant(), "rows").await.unwrap();
+    assert_eq!(stand.cursor.as_deref(), Some("13"));
+}
+
+#[tokio::test]
 async fn files_that_are_new_request_runs_with_their_paths() {
     let text = format!(
         "{}sensors:\n  arrived:\n    kind: files\n    path: data/in\n    \

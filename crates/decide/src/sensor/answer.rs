@@ -9,6 +9,8 @@ use millstream_model::{
 use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
+use super::draft::fits_key;
+
 /// Warnings that one tick keeps.
 pub const WARNINGS_MAX: usize = 100;
 
@@ -110,6 +112,11 @@ pub fn of_answer(
             }
         };
         let run_key = request.run_key.clone().unwrap_or_else(|| format!("{nominal} {number}"));
+        if let Err(problem) = fits_key(&run_key) {
+            let message = format!("requests[{number}]: {problem}");
+            draft.warn(None, ErrorCode::SensorAnswer, message);
+            continue;
+        }
         if !seen.insert(run_key.clone()) {
             draft.warn(None, ErrorCode::RunKeyKnown, deduplicated(&run_key, None));
             continue;

@@ -137,15 +137,13 @@ fn request(
     let Some(target) = &template.target else { return Ok(None) };
     let told = |error: TemplateError| error.to_string();
     let run_key = match &template.run_key {
-        Some(text) => fill.text(text).map_err(told)?,
+        Some(text) => {
+            let filled = fill.text_unless_null(text).map_err(told)?;
+            filled.ok_or_else(|| format!("the run key {text:?} is null"))?
+        }
         None => thing.key.clone(),
     };
-    if run_key.trim().is_empty() || run_key.len() > KEY_MAX {
-        return Err(format!("the run key {run_key:?} is empty or longer than {KEY_MAX} bytes"));
-    }
-    if run_key.contains('\0') {
-        return Err(format!("the run key {run_key:?} holds a NUL character"));
-    }
+    fits_key(&run_key)?;
     let partition = match &template.partition {
         Some(text) => match fill.text(text).map_err(told)?.trim() {
             "" => None,
@@ -171,6 +169,17 @@ fn request(
         of: thing.of,
         delivery: thing.delivery().map(str::to_owned),
     }))
+}
+
+/// Refuses a run key that none can be.
+pub(super) fn fits_key(run_key: &str) -> Result<(), String> {
+    if run_key.trim().is_empty() || run_key.len() > KEY_MAX {
+        return Err(format!("the run key {run_key:?} is empty or longer than {KEY_MAX} bytes"));
+    }
+    if run_key.contains('\0') {
+        return Err(format!("the run key {run_key:?} holds a NUL character"));
+    }
+    Ok(())
 }
 
 /// The longest run key in bytes.

@@ -7,6 +7,7 @@
 
 mod again;
 mod answer;
+mod cursor;
 mod draft;
 mod files;
 mod rest;
@@ -15,6 +16,7 @@ mod sync;
 
 pub use again::next_try;
 pub use answer::{Draft, DraftRequest, WARNINGS_MAX, of_answer, read_answer, without_known};
+pub use cursor::cursor_of_rows;
 pub use draft::{Found, draft, rows};
 pub use files::{FILES_MAX, FileSeen, matches, new_files, settled_until};
 pub use rest::resting_for;

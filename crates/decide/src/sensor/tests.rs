@@ -160,6 +160,21 @@ fn r128_what_was_requested_before_is_listed_with_its_run() {
 }
 
 #[test]
+fn an_empty_run_key_of_an_answer_is_a_warning_and_no_key() {
+    let request = |key: &str| SensorRequest { run_key: Some(key.to_owned()), ..Default::default() };
+    let answer =
+        SensorAnswer { requests: vec![request(""), request("a")], ..SensorAnswer::default() };
+    let def = sensor(
+        SensorQuestion::Own { step: Box::new(noop()) },
+        RequestTemplate { target: Some(etl()), ..RequestTemplate::default() },
+    );
+    let drafted = of_answer(&def, &answer, at(1)).unwrap();
+    assert_eq!((drafted.requests.len(), drafted.warnings.len()), (1, 1));
+    let told = &drafted.warnings[0].message;
+    assert!(told.starts_with("requests[0]: the run key \"\" is empty"), "{told}");
+}
+
+#[test]
 fn requests_without_a_run_key_are_never_the_same() {
     let answer =
         SensorAnswer { requests: vec![SensorRequest::default(); 3], ..SensorAnswer::default() };
