@@ -244,16 +244,25 @@ pub(crate) fn csv_columns(
     let columns: Vec<String> = header.iter().map(str::to_owned).collect();
     let problem = if columns.iter().all(String::is_empty) {
         "the header line is empty; it must name the columns".to_owned()
-    } else if columns.len() > COLUMNS_MAX {
-        format!("the header has more than {COLUMNS_MAX} columns")
-    } else if let Some(index) = columns.iter().position(String::is_empty) {
-        format!("column {} has no name", index + 1)
-    } else if let Some(name) = repeated(&columns) {
-        format!("two columns are called {name:?}; names are compared without regard to case")
+    } else if let Some(problem) = unusable(&columns) {
+        problem
     } else {
         return Ok(columns);
     };
     Err(TableError::Line { path: path.to_owned(), line: 1, problem })
+}
+
+/// What keeps `columns` from being those of a table, if anything does.
+pub(crate) fn unusable(columns: &[String]) -> Option<String> {
+    if columns.len() > COLUMNS_MAX {
+        return Some(format!("there are more than {COLUMNS_MAX} columns"));
+    }
+    if let Some(index) = columns.iter().position(String::is_empty) {
+        return Some(format!("column {} has no name", index + 1));
+    }
+    repeated(columns).map(|name| {
+        format!("two columns are called {name:?}; names are compared without regard to case")
+    })
 }
 
 /// A name that stands twice among `columns`, without regard to case.

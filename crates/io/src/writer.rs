@@ -11,7 +11,7 @@ use millstream_model::{ContentHash, ContentHasher};
 use serde_json::Value;
 
 use crate::sql::ROWS_MAX;
-use crate::table::RowLines;
+use crate::table::{RowLines, unusable};
 use crate::{Content, IoError, Table};
 
 /// A file in the making: everything written is counted and hashed.
@@ -121,6 +121,10 @@ impl<'w, 'a> CsvRows<'w, 'a> {
             let problem = "it has no columns; name them with `{\"columns\": […], \"rows\": []}`, \
                            let the asset say `output_required: false`"
                 .to_owned();
+            return Err(IoError::NoTable { problem });
+        }
+        // What is not refused here is refused when it is read, and then it is too late.
+        if let Some(problem) = unusable(columns) {
             return Err(IoError::NoTable { problem });
         }
         let mut rows =

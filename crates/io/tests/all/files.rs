@@ -120,3 +120,25 @@ fn a_table_is_the_same_from_memory_from_json_and_from_a_rows_file() {
     let Loaded::Table(loaded) = csv.load(&address("jfk")).unwrap() else { panic!("no table") };
     assert_eq!(loaded.rows[1], [Value::Null, json!("-2")]);
 }
+
+#[test]
+fn columns_that_nothing_could_read_again_are_refused_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let io = FileIo::new(FileForm::Csv, folder.path().join("data"));
+    let rows = folder.path().join("scratch.rows");
+    for (columns, wanted) in [
+        (["n", "n"], "two columns are called \"n\""),
+        (["n", "N"], "two columns are called \"N\""),
+        (["n", ""], "column 2 has no name"),
+    ] {
+        std::fs::write(&rows, format!("{}\n[1,2]\n", json!(columns))).unwrap();
+        let value = json!({ "columns": columns, "rows": [[1, 2]] });
+        for content in [Content::RowsFile(&rows), Content::Json(&value)] {
+            let error = io.store(&address("jfk"), content).unwrap_err();
+            assert_eq!(error.code(), ErrorCode::StepResult);
+            let message = error.message();
+            assert!(message.contains(wanted) && !message.contains("scratch"), "{message}");
+        }
+    }
+    assert_eq!(files_below(&folder.path().join("data")), 0, "something was stored");
+}
