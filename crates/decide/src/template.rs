@@ -3,8 +3,10 @@
 //! Strict: a name that is not known is an error. What one template may cost is bounded.
 
 use millstream_model::{needed_names, put_name};
-use minijinja::value::{Serde, Value as Filled};
-use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, escape_formatter};
+use minijinja::value::{Serde, Value as Filled, ValueKind};
+use minijinja::{
+    Environment, Error, ErrorKind, Output, State, UndefinedBehavior, escape_formatter,
+};
 use serde_json::Value;
 
 /// How much work one template may be.
@@ -15,9 +17,6 @@ const MISSING_NAMED: usize = 3;
 
 /// The longest text that a template may give.
 const TEXT_MAX: usize = 1 << 20;
-
-/// What a null is written as.
-const NULL: &str = "None";
 
 /// Templates over one set of names.
 pub struct Templates<'a> {
@@ -47,6 +46,7 @@ impl<'a> Templates<'a> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_fuel(Some(FUEL));
+        environment.set_formatter(plain);
         add_default(&mut environment);
         Self { environment, names }
     }
@@ -70,17 +70,18 @@ impl<'a> Templates<'a> {
     /// As [`Templates::text`]; nothing where all that `template` gives is null.
     pub fn text_unless_null(&self, template: &str) -> Result<Option<String>, TemplateError> {
         let text = self.text(template)?;
-        if !is_template(template) || !text.contains(NULL) {
+        if !is_template(template) || !text.trim().is_empty() {
             return Ok(Some(text));
         }
-        let mut without = self.environment.clone();
-        without.set_formatter(|out, state, value| {
-            if value.is_none() { Ok(()) } else { escape_formatter(out, state, value) }
+        // Nothing, or a null: a second look has nulls seen.
+        let mut seen = self.environment.clone();
+        seen.set_formatter(|out, state, value| {
+            if value.is_none() { Ok(out.write_str("null")?) } else { plain(out, state, value) }
         });
-        let rest = without
+        let again = seen
             .render_str(template, Serde(self.names))
             .map_err(|error| self.told(template, &error))?;
-        Ok((!rest.trim().is_empty()).then_some(text))
+        Ok(again.trim().is_empty().then_some(text))
     }
 
     /// `value` with the templates in its texts filled; a text that is one expression alone gives
@@ -133,6 +134,16 @@ impl<'a> Templates<'a> {
 pub(crate) fn add_default(environment: &mut Environment<'_>) {
     environment.add_filter("default", or_default);
     environment.add_filter("d", or_default);
+}
+
+/// Puts a value into a text as in the templates of steps: nothing of null, and a boolean as in
+/// JSON.
+fn plain(output: &mut Output<'_>, state: &mut State<'_, '_>, value: &Filled) -> Result<(), Error> {
+    match value.kind() {
+        ValueKind::None => Ok(()),
+        ValueKind::Bool => Ok(output.write_str(if value.is_true() { "true" } else { "false" })?),
+        _ => escape_formatter(output, state, value),
+    }
 }
 
 fn or_default(value: &Filled, other: Option<Filled>, lax: Option<bool>) -> Filled {
@@ -238,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_null_alone_is_told_from_the_text_that_it_is_written_as() {
+    fn a_null_alone_is_told_from_a_text_of_nothing() {
         let names = json!({ "item": { "a": null, "name": "None", "id": 7, "empty": "" } });
         let fill = Templates::over(&names);
         let text = |template: &str| fill.text_unless_null(template).unwrap();
@@ -251,11 +262,18 @@ mod tests {
             ("{{ item.name }}", "None"),
             ("None", "None"),
             ("{{ item.empty }}", ""),
-            ("{{ item.a }}-{{ item.id }}", "None-7"),
+            ("{{ item.a }}-{{ item.id }}", "-7"),
             ("{{ item.a | default(0) }}", "0"),
         ] {
             assert_eq!(text(some).as_deref(), Some(wanted), "{some}");
         }
+    }
+
+    #[test]
+    fn in_a_text_null_is_nothing_and_a_boolean_is_as_in_json() {
+        let names = json!({ "item": { "none": null, "is": true } });
+        let text = "{{ item.none }}|{{ item.is }}|{{ not item.is }}";
+        assert_eq!(Templates::over(&names).text(text).unwrap(), "|true|false");
     }
 
     #[test]

@@ -14,7 +14,9 @@ use minijinja::value::{Enumerator, Object, ObjectRepr, Serde, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 use serde_json::{Map, Value as Json};
 
-use super::filters::{for_path, for_shell, for_sql, identifier, or_default, shell_quoted, snake};
+use super::filters::{
+    for_path, for_shell, for_sql, identifier, or_default, plain, shell_quoted, snake,
+};
 
 /// How much work one template may be; a loop over a large result ends here.
 const FUEL: u64 = 1_000_000;
@@ -120,7 +122,8 @@ impl<'a> Templates<'a> {
         })
     }
 
-    /// A step's `params` with the templates of those that are text resolved.
+    /// A step's `params` with the templates of those that are text resolved, as in
+    /// [`Self::render_json`].
     pub(super) fn render_params<'p, P>(
         &self,
         params: impl IntoIterator<Item = (&'p String, &'p Json)>,
@@ -130,7 +133,7 @@ impl<'a> Templates<'a> {
     {
         let rendered = |(name, value): (&String, &Json)| {
             let value = match value {
-                Json::String(text) => Json::String(self.render(text)?),
+                text @ Json::String(_) => self.render_json(text)?,
                 other => other.clone(),
             };
             Ok((name.clone(), value))
@@ -179,6 +182,7 @@ fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(FUEL));
+    environment.set_formatter(plain);
     environment.add_filter("snake", snake);
     environment.add_filter("identifier", identifier);
     environment.add_filter("shell", shell_quoted);
@@ -530,6 +534,39 @@ mod tests {
         assert_eq!(templates.render_json(&json), Ok(wanted));
         assert!(templates.render_json(&json!("{{ upstream.fetch.nothing }}")).is_err());
         assert!(templates.render_json(&json!("{{ nothing }}")).is_err());
+    }
+
+    #[test]
+    fn a_parameter_that_is_one_template_keeps_the_type_of_what_it_names() {
+        let params = BTreeMap::from([
+            ("n".to_owned(), json!("{{ upstream.fetch.records }}")),
+            ("off".to_owned(), json!("{{ none }}")),
+            ("is".to_owned(), json!("{{ 1 == 1 }}")),
+            ("text".to_owned(), json!("{{ upstream.fetch.records }} rows")),
+            ("plain".to_owned(), json!(["{{ not filled }}"])),
+        ]);
+        let rendered: BTreeMap<_, _> = templates().render_params(&params).unwrap();
+        let wanted = json!({
+            "n": 500, "off": null, "is": true, "text": "500 rows", "plain": ["{{ not filled }}"]
+        });
+        assert_eq!(json!(rendered), wanted);
+    }
+
+    #[test]
+    fn in_a_text_null_is_nothing_and_a_boolean_is_as_in_json() {
+        let document = json!({ "trigger": { "none": null, "is": true, "not": false } });
+        let Json::Object(json) = document else { unreachable!() };
+        let env = Cow::Owned(BTreeMap::new());
+        let sees = Sight { json: Cow::Owned(json), declared_env: env, module: None };
+        let templates = Templates::new(sees);
+        let values = "{{ trigger.none }}|{{ trigger.is }}|{{ trigger.not }}";
+        assert_eq!(templates.render(values).as_deref(), Ok("|true|false"));
+        let word = "{{ trigger.none | shell }} {{ trigger.is | shell }} {{ trigger.not }}";
+        assert_eq!(templates.render_shell(word).as_deref(), Ok("'' 'true' false"));
+        assert_eq!(templates.render_sql("a = {{ trigger.is }}").as_deref(), Ok("a = true"));
+        assert_eq!(templates.render_path("/{{ trigger.is }}").as_deref(), Ok("/true"));
+        assert!(templates.render_shell("echo {{ trigger.none }}").is_err(), "a word of nothing");
+        assert!(templates.render_sql("a = {{ trigger.none }}").is_err(), "a name of nothing");
     }
 
     #[test]

@@ -237,3 +237,27 @@ async fn what_comes_to_no_rows_is_not_made_unless_it_has_to_be() {
     assert_eq!(errors.len(), 1, "{errors:?}");
     assert!(errors[0].message.contains("`output_required: false`"), "{errors:?}");
 }
+
+#[tokio::test]
+async fn a_parameter_of_a_statement_has_the_type_of_the_result_that_it_names() {
+    let bench = Bench::new();
+    let line = r#"echo '{"n": 5, "none": null, "is": true}' > "$MILLSTREAM_RESULT""#;
+    let up = shell("up", line);
+    let (plan, mut step) = sql(
+        "types",
+        &["SELECT typeof(:n) AS n, typeof(:none) AS none, typeof(:is) AS yes, :text AS text"],
+    );
+    for (name, value) in [
+        ("n", "{{ upstream.up.n }}"),
+        ("none", "{{ upstream.up.none }}"),
+        ("is", "{{ upstream.up.is }}"),
+        ("text", "{{ upstream.up.n }}{{ upstream.up.none }}{{ upstream.up.is }}"),
+    ] {
+        step.params.insert(name.to_owned(), json!(value));
+    }
+    let types = StepPlan { depends_on: vec!["up".parse().unwrap()], ..planned((plan, step)) };
+    bench.run(with_warehouse(vec![up, types])).await;
+    assert_eq!(bench.control.errors(), []);
+    let rows = &result_of(&bench.control, "types")["rows"];
+    assert_eq!(rows, &json!([["integer", "null", "integer", "5true"]]));
+}
