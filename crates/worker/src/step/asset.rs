@@ -94,7 +94,7 @@ async fn keep(
             if let Some(io) = &asset.io {
                 let output = Output::Value(content(stored_value(asset, &value)?));
                 let stored = store(attempt, asset, io, output, &attempt.scratch_files()?).await?;
-                metadata.extend(stored_metadata(&stored));
+                add_stored(&mut metadata, &stored);
                 data_version.get_or_insert_with(|| stored.hash.to_string());
             }
             let event = materialized(attempt, asset, metadata, data_version);
@@ -119,7 +119,7 @@ pub(super) async fn keep_rows(attempt: &Attempt<'_>, rows: Rows) -> Result<Kept,
         let output = Output::Rows(rows.scratch.rows());
         let stored = store(attempt, asset, io, output, &rows.scratch).await?;
         let mut metadata = rows.metadata;
-        metadata.extend(stored_metadata(&stored));
+        add_stored(&mut metadata, &stored);
         let version = Some(stored.hash.to_string());
         let result = json!({ "columns": rows.columns, "row_count": rows.count });
         let materialized = Some(materialized(attempt, asset, metadata, version));
@@ -184,6 +184,13 @@ fn row_metadata(table: &Table) -> BTreeMap<String, MetadataValue> {
                 .collect()
         }
         rows => BTreeMap::from([("rows".to_owned(), count(rows.len() as u64))]),
+    }
+}
+
+/// Adds what is known of `stored`, but for names that the step gave a meaning of its own.
+fn add_stored(metadata: &mut Metadata, stored: &Stored) {
+    for (name, value) in stored_metadata(stored) {
+        metadata.entry(name).or_insert(value);
     }
 }
 

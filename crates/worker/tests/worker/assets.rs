@@ -239,6 +239,19 @@ async fn what_comes_to_no_rows_is_not_made_unless_it_has_to_be() {
 }
 
 #[tokio::test]
+async fn what_a_step_says_of_its_asset_counts_before_what_its_io_manager_says() {
+    let bench = Bench::new();
+    let line = r#"echo '{"columns": ["a"], "rows": [[1]], "metadata": {"rows": "few", "path": 7}}' \
+        > "$MILLSTREAM_RESULT""#;
+    let step = StepPlan { asset: Some(asset("orders", Some(lake()))), ..shell("orders", line) };
+    bench.run(run_of(vec![step])).await;
+    let (metadata, _) = materialized(&bench.control, "orders").unwrap();
+    assert_eq!(metadata["rows"], MetadataValue::text("few"));
+    assert_eq!(metadata["path"], MetadataValue::int(7));
+    assert_eq!(metadata["bytes"], MetadataValue::int(4));
+}
+
+#[tokio::test]
 async fn a_parameter_of_a_statement_has_the_type_of_the_result_that_it_names() {
     let bench = Bench::new();
     let line = r#"echo '{"n": 5, "none": null, "is": true}' > "$MILLSTREAM_RESULT""#;
