@@ -270,6 +270,11 @@ fn a_query_requests_a_run_for_each_new_row_of_an_embedded_file_and_of_a_server()
     if let Some(database) = Database::on_postgres() {
         databases.push(format!("{{ kind: postgres, url: \"{}\" }}", database.url().unwrap()));
     }
+    // The statement is that of the reference.
+    let page = include_str!("../../../../docs/reference/sensors.md");
+    assert!(page.contains(
+        "\"select id from orders where id > coalesce(cast(:cursor as integer), 0) order by id\""
+    ));
     for resource in databases {
         let sensor = "sensors:\n  orders:\n    kind: sql\n    every: 1s\n    \
                       query: { resource: db, statements: \"select id from orders \
