@@ -18,6 +18,7 @@ mod provenance;
 mod queue;
 mod report;
 mod schedules;
+mod sensor_answers;
 mod sensors;
 mod waits;
 mod webhooks;

@@ -29,7 +29,7 @@ pub(crate) fn parsed(name: &str, text: &str) -> FileManifest {
     parsed.manifest.unwrap()
 }
 
-fn tenant() -> TenantId {
+pub(crate) fn tenant() -> TenantId {
     TenantId::default_tenant()
 }
 
@@ -451,7 +451,7 @@ async fn r129_an_answer_that_comes_twice_is_stored_once_and_one_to_an_older_aski
     assert_eq!(world.answer(json!({ "requests": [{}] })).await, [SensorTicked::Launched(1)]);
 }
 
-fn shops() -> &'static str {
+pub(crate) fn shops() -> &'static str {
     "partitions:\n  shop: {kind: dynamic}\nassets:\n  \
      sold: {partitions: shop, output_required: false, step: {kind: noop}}\n"
 }
@@ -497,23 +497,6 @@ async fn one_partition_that_does_not_exist_keeps_no_other_from_being_requested()
     let hopeless = json!({ "cursor": "x", "requests": [{ "partition": "nowhere" }] });
     assert_eq!(world.answer(hopeless).await, [SensorTicked::Failed]);
     assert_eq!(world.control().sensor_stand(&tenant(), "own").await.unwrap().cursor, None);
-}
-
-#[tokio::test]
-async fn r148_an_answer_counts_the_keys_that_it_really_adds_and_removes() {
-    let text = format!("{}sensors:\n  own: {{kind: command, command: [./x]}}\n", shops());
-    let mut world = World::of(&text).await;
-    for (add, remove, said) in [
-        (json!(["a", "b"]), json!([]), "added=2 deleted=0 total=2"),
-        (json!(["b", "c", "c"]), json!(["x"]), "added=1 deleted=0 total=3"),
-        (json!(["a", "b"]), json!([]), "added=0 deleted=0 total=3"),
-        (json!(["d"]), json!(["a", "d", "x"]), "added=0 deleted=1 total=2"),
-    ] {
-        let answer = json!({ "partitions": { "shop": { "add": add, "remove": remove } } });
-        assert_eq!(world.answer(answer).await, [SensorTicked::Skipped]);
-        let reason = world.last("own").await.skipped.unwrap().to_string();
-        assert_eq!(reason, format!("partitions: {said}"));
-    }
 }
 
 /// Queues a run that makes one partition of the asset.
@@ -709,39 +692,6 @@ async fn rows_of_a_query_are_requested_once_and_the_cursor_is_the_last_ones() {
     assert_eq!(stand.cursor.as_deref(), Some("3"));
     let tick = world.last("rows").await;
     assert_eq!((tick.status, tick.runs[0].run_key.as_str()), (TickStatus::Launched, "order-3"));
-}
-
-#[tokio::test]
-async fn a_null_moves_no_cursor_and_is_no_run_key() {
-    let text = format!(
-        "{}resources:\n  db: {{kind: sqlite, path: a.db}}\nsensors:\n  rows:\n    kind: sql\n    \
-         query: {{resource: db, statements: select * from t where upd > :cursor}}\n    \
-         cursor: '{{{{ item.upd }}}}'\n    \
-         request: {{job: etl, run_key: '{{{{ item.key }}}}'}}\n",
-        jobs(&["etl"])
-    );
-    let mut world = World::of(&text).await;
-    let row = |key: Value, upd: Value| json!({ "key": key, "upd": upd });
-    let answer = json!([row(json!("a"), json!(11)), row(json!("b"), Value::Null)]);
-    assert_eq!(world.answer(answer.clone()).await, [SensorTicked::Launched(2)]);
-    let stand = world.control().sensor_stand(&tenant(), "rows").await.unwrap();
-    assert_eq!(stand.cursor.as_deref(), Some("11"));
-    let told = world.last("rows").await.warnings.remove(0).message;
-    assert!(told.contains("null in row 2 of 2, {\"key\":\"b\",\"upd\":null}"), "{told}");
-    // A null alone leaves the cursor of the tick before.
-    assert_eq!(world.answer(json!([answer[1]])).await, [SensorTicked::Skipped]);
-    let stand = world.control().sensor_stand(&tenant(), "rows").await.unwrap();
-    assert_eq!(stand.cursor.as_deref(), Some("11"));
-    // A null for a run key is no key that later ones have too.
-    let nameless = json!([row(Value::Null, json!(12)), row(json!("c"), json!(13))]);
-    assert_eq!(world.answer(nameless).await, [SensorTicked::Launched(1)]);
-    let told = world.last("rows").await.warnings.remove(0).message;
-    assert_eq!(told, "the run key \"{{ item.key }}\" is null");
-    for key in [Value::Null, json!("")] {
-        assert_eq!(world.answer(json!([row(key, json!(14))])).await, [SensorTicked::Failed]);
-    }
-    let stand = world.control().sensor_stand(&tenant(), "rows").await.unwrap();
-    assert_eq!(stand.cursor.as_deref(), Some("13"));
 }
 
 #[tokio::test]

@@ -14,6 +14,9 @@ use super::draft::fits_key;
 /// Warnings that one tick keeps.
 pub const WARNINGS_MAX: usize = 100;
 
+/// The characters of a wrong part of an answer that are shown.
+const SHOWN: usize = 100;
+
 /// What a tick asks for, before it is known what was requested before.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Draft {
@@ -52,6 +55,7 @@ pub struct DraftRequest {
 /// are taken as text, as in definitions.
 pub fn read_answer(value: Value) -> Result<SensorAnswer, String> {
     let mut value = if value.is_null() { Value::Object(Map::new()) } else { value };
+    objects(&value)?;
     let requests = value.get_mut("requests").and_then(Value::as_array_mut);
     for (number, request) in requests.into_iter().flatten().enumerate() {
         let tags = request.get_mut("tags").and_then(Value::as_object_mut);
@@ -69,6 +73,41 @@ pub fn read_answer(value: Value) -> Result<SensorAnswer, String> {
         }
     }
     serde_json::from_value(value).map_err(|error| format!("the answer: {error}"))
+}
+
+/// Refuses an answer that has something else where an object is wanted: a list would be read by the
+/// order of its items.
+fn objects(answer: &Value) -> Result<(), String> {
+    let fields = object("the answer", answer)?;
+    let requests = fields.get("requests").and_then(Value::as_array);
+    for (number, request) in requests.into_iter().flatten().enumerate() {
+        let place = format!("the answer: requests[{number}]");
+        let request = object(&place, request)?;
+        for name in ["tags", "context"] {
+            if let Some(value) = request.get(name) {
+                object(&format!("{place}.{name}"), value)?;
+            }
+        }
+    }
+    if let Some(partitions) = fields.get("partitions") {
+        for (name, change) in object("the answer: partitions", partitions)? {
+            object(&format!("the answer: partitions.{name}"), change)?;
+        }
+    }
+    Ok(())
+}
+
+fn object<'a>(place: &str, value: &'a Value) -> Result<&'a Map<String, Value>, String> {
+    let came = match value {
+        Value::Object(fields) => return Ok(fields),
+        Value::Null => return Err(format!("{place} is null; a JSON object is wanted")),
+        Value::Array(_) => "a list",
+        Value::String(_) => "a text",
+        Value::Number(_) => "a number",
+        Value::Bool(_) => "a flag",
+    };
+    let shown: String = value.to_string().chars().take(SHOWN).collect();
+    Err(format!("{place} is {came}, {shown}; a JSON object is wanted"))
 }
 
 /// The requests of a sensor's own answer, or what is wrong with the answer.

@@ -267,6 +267,24 @@ fn a_wrong_answer_is_told_with_its_place_and_numbers_among_labels_are_text() {
 }
 
 #[test]
+fn only_objects_are_read_where_an_answer_has_objects() {
+    for (answer, told) in [
+        (json!(["77", "because"]), "the answer is a list, [\"77\",\"because\"]; "),
+        (json!("77"), "the answer is a text, \"77\"; "),
+        (json!({ "requests": [{}, ["etl"]] }), "the answer: requests[1] is a list, [\"etl\"]; "),
+        (json!({ "requests": [null] }), "the answer: requests[0] is null; "),
+        (json!({ "requests": [{ "tags": [] }] }), "the answer: requests[0].tags is a list, []; "),
+        (json!({ "partitions": [] }), "the answer: partitions is a list, []; "),
+        (
+            json!({ "partitions": { "shop": [[], ["s1"]] } }),
+            "the answer: partitions.shop is a list, [[],[\"s1\"]]; ",
+        ),
+    ] {
+        assert_eq!(read_answer(answer).unwrap_err(), format!("{told}a JSON object is wanted"));
+    }
+}
+
+#[test]
 fn r028_no_part_of_a_key_lets_a_whole_one_go() {
     let removed = |max_removed, wanted, present| {
         let def = PartitionSync { max_removed, ..partition_sync(true) };
