@@ -207,23 +207,48 @@ impl Control {
             Ok(read) => read,
             Err(error) => return Ok(Err(error)),
         };
-        let skipped = match answer.skip {
-            Some(reason) => Some(SkipReason::Said { reason: reason.chars().take(2_000).collect() }),
-            None => self.synced(&asking.tenant, &answer.partitions).await?,
+        let synced = self.synced(&asking.tenant, &answer.partitions).await?;
+        let reason = answer.skip.map(|reason| reason.chars().take(2_000).collect());
+        let (skipped, said) = match (reason, synced) {
+            // What is done to partitions counts; what is said beside it is in the log.
+            (reason, Some(change)) if change.is_change() => {
+                (Some(change), reason.into_iter().collect())
+            }
+            (Some(reason), _) => (Some(SkipReason::Said { reason }), Vec::new()),
+            (None, synced) => (synced, Vec::new()),
         };
         let cursor = answer.cursor.or_else(|| asking.cursor.clone());
         let partitions = answer.partitions;
-        Ok(Ok(Outcome { draft, partitions, cursor, skipped, ..Outcome::default() }))
+        Ok(Ok(Outcome { draft, partitions, cursor, skipped, said, ..Outcome::default() }))
     }
 
-    /// How many keys `changes` add and remove that were not there, or were, and how many there are
-    /// afterwards; nothing where no key is named.
+    /// How many keys `changes` really add and remove, and how many there are afterwards; nothing
+    /// where no key is named.
     async fn synced(
         &self,
         tenant: &TenantId,
         changes: &BTreeMap<PartitionsName, PartitionsChange>,
     ) -> Result<Option<SkipReason>, StoreError> {
         let (mut added, mut deleted, mut total) = (0, 0, 0);
+        let real = self.real_changes(tenant, changes).await?;
+        for (name, change) in &real {
+            let (new, gone) = (count(change.add.len()), count(change.remove.len()));
+            let before = self.store.count_dynamic_partitions(tenant, name).await?;
+            added += new;
+            deleted += gone;
+            total += (before + new).saturating_sub(gone);
+        }
+        Ok((!real.is_empty()).then_some(SkipReason::Synced { added, deleted, total }))
+    }
+
+    /// Of each of `changes` that names a key, the keys that were not there and will be, and those
+    /// that were and will not.
+    pub(crate) async fn real_changes(
+        &self,
+        tenant: &TenantId,
+        changes: &BTreeMap<PartitionsName, PartitionsChange>,
+    ) -> Result<BTreeMap<PartitionsName, PartitionsChange>, StoreError> {
+        let mut real = BTreeMap::new();
         let named = |change: &PartitionsChange| !change.add.is_empty() || !change.remove.is_empty();
         for (name, change) in changes.iter().filter(|(_, change)| named(change)) {
             let add: BTreeSet<&PartitionKey> = change.add.iter().collect();
@@ -232,15 +257,12 @@ impl Control {
             let known = self.store.dynamic_partitions_known(tenant, name, &keys).await?;
             let known: BTreeSet<&PartitionKey> = known.iter().collect();
             // A key that is added and removed by one answer is gone after it.
-            let new = add.difference(&remove).filter(|key| !known.contains(*key)).count();
-            let gone = remove.intersection(&known).count();
-            let before = self.store.count_dynamic_partitions(tenant, name).await?;
-            added += count(new);
-            deleted += count(gone);
-            total += (before + count(new)).saturating_sub(count(gone));
+            let new = add.difference(&remove).filter(|key| !known.contains(*key));
+            let add = new.map(|key| (*key).clone()).collect();
+            let remove = remove.intersection(&known).map(|key| (*key).clone()).collect();
+            real.insert(name.clone(), PartitionsChange { add, remove });
         }
-        let is_named = changes.values().any(named);
-        Ok(is_named.then_some(SkipReason::Synced { added, deleted, total }))
+        Ok(real)
     }
 }
 

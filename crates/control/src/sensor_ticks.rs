@@ -257,7 +257,7 @@ impl Control {
             },
             cursor_before: asking.cursor.clone(),
             cursor_after: outcome.cursor,
-            partitions: outcome.partitions,
+            partitions: self.real_changes(&asking.tenant, &outcome.partitions).await?,
             output: String::new(),
         })
     }

@@ -499,6 +499,42 @@ async fn one_partition_that_does_not_exist_keeps_no_other_from_being_requested()
     assert_eq!(world.control().sensor_stand(&tenant(), "own").await.unwrap().cursor, None);
 }
 
+#[tokio::test]
+async fn a_test_counts_the_keys_that_its_tick_would_really_add_and_remove() {
+    let text = format!("{}sensors:\n  own: {{kind: command, command: [./x]}}\n", shops());
+    let mut world = World::of(&text).await;
+    world.answer(json!({ "partitions": { "shop": { "add": ["a", "b"] } } })).await;
+    let control = world.control().clone();
+    world.bench.clock.advance(std::time::Duration::from_mins(2));
+    let pass = control.due_sensors("one", &mut world.watch, TIME_TO_LIVE).await.unwrap();
+    let (of, source) = pass.due[0].clone();
+    let asking = control.begin_sensor(&of, &source).await.unwrap().unwrap();
+    let answer = json!({
+        "skip": "no runs",
+        "partitions": { "shop": { "add": ["a", "c"], "remove": ["b", "x"] } },
+    });
+    let reply = || Ok(SensorReply::Value(answer.clone()));
+    let tried = control.try_sensor(&asking, reply()).await.unwrap();
+    let change = tried.partitions.values().next().unwrap();
+    assert_eq!((&change.add[..], &change.remove[..]), (&[key("c")][..], &[key("b")][..]));
+    assert_eq!(tried.tick.status, TickStatus::Synced);
+    let said = "partitions: added=1 deleted=1 total=2";
+    assert_eq!(tried.tick.skipped.unwrap().to_string(), said);
+    control.settle_sensor(&asking, reply()).await.unwrap();
+    let tick = world.last("own").await;
+    assert_eq!((tick.status, tick.skipped.unwrap().to_string()), (TickStatus::Synced, said.into()));
+    // Where nothing changes, the tick says what its program says.
+    let asked = json!({ "skip": "no runs", "partitions": { "shop": { "add": ["a"] } } });
+    world.answer(asked).await;
+    let tick = world.last("own").await;
+    assert_eq!(tick.status, TickStatus::Skipped);
+    assert_eq!(tick.skipped.unwrap().to_string(), "no runs");
+}
+
+fn key(text: &str) -> PartitionKey {
+    text.parse().unwrap()
+}
+
 /// Queues a run that makes one partition of the asset.
 async fn order(world: &World, key: &str) -> RunId {
     let request = crate::bench::request(&tenant());
