@@ -443,16 +443,21 @@ async fn a_fork_made_in_advance_that_is_gone_is_given_to_no_step() {
     let worker = bench.worker();
     let step = || run_of(vec![python("step", Isolation::Fork, "tasks.py:who")]);
     run_on(&worker, &bench, step()).await;
-    let [_, host]: [i32; 2] = serde_json::from_value(result_of(&bench.control, "step")).unwrap();
-    let children = format!("/proc/{host}/task/{host}/children");
-    let spare = || std::fs::read_to_string(&children).unwrap();
-    until("the fork in advance", || !spare().is_empty()).await;
-    let pid = Pid::from_raw(spare().trim().parse().unwrap()).unwrap();
-    kill_process(pid, Signal::KILL).unwrap();
-    until("it is gone", || spare().is_empty()).await;
+    let pids = serde_json::from_value(result_of(&bench.control, "step")).unwrap();
+    let spare = || spare_of(pids);
+    until("the fork in advance", || spare().is_some()).await;
+    kill_process(spare().unwrap(), Signal::KILL).unwrap();
+    until("it is gone", || spare().is_none()).await;
     bench.control = std::sync::Arc::default();
     run_on(&worker, &bench, step()).await;
     assert_eq!(bench.control.errors(), []);
+}
+
+/// The fork that `host` has made in advance, beside the one whose step may just be over.
+fn spare_of([own, host]: [i32; 2]) -> Option<Pid> {
+    let children = std::fs::read_to_string(format!("/proc/{host}/task/{host}/children")).unwrap();
+    let mut pids = children.split_whitespace().map(|pid| pid.parse::<i32>().unwrap());
+    pids.find(|pid| *pid != own).and_then(Pid::from_raw)
 }
 
 /// A worker whose process of this kind waits for a step, and the process that will have it.
@@ -470,11 +475,9 @@ async fn waiting(isolation: Isolation) -> (Bench, Worker, Pid) {
     if isolation == Isolation::Warm {
         return (bench, worker, Pid::from_raw(own).unwrap());
     }
-    let children = format!("/proc/{parent}/task/{parent}/children");
-    let spare = || std::fs::read_to_string(&children).unwrap();
-    until("the fork in advance", || !spare().trim().is_empty()).await;
-    let spare = spare().trim().parse().unwrap();
-    (bench, worker, Pid::from_raw(spare).unwrap())
+    let spare = || spare_of([own, parent]);
+    until("the fork in advance", || spare().is_some()).await;
+    (bench, worker, spare().unwrap())
 }
 
 #[tokio::test]
