@@ -96,6 +96,12 @@ pub struct TicksWaiting {
 impl TicksWaiting {
     /// Waiting ticks that are counted; of more it is said that there are at least as many.
     pub const COUNTED: u32 = 1_000;
+
+    /// How many wait, as a list says it.
+    pub fn short(&self) -> String {
+        let least = if self.count >= Self::COUNTED { "at least " } else { "" };
+        format!("{least}{} {}", self.count, if self.count == 1 { "waits" } else { "wait" })
+    }
 }
 
 impl std::fmt::Display for TicksWaiting {

@@ -77,6 +77,8 @@ pub struct ScheduleLine {
     pub next: Option<Moment>,
     /// Whether that time has passed, and no daemon has let it tick.
     pub late: bool,
+    /// The ticks that wait: how many, and since when and for what.
+    pub waits: Option<(String, String)>,
     /// Its last tick.
     pub last: Option<(Badge, Moment, String)>,
     /// Where its switch posts.
@@ -107,6 +109,7 @@ impl ScheduleLine {
             when: format!("{} {}", row.cron, row.timezone),
             next: row.next_at.map(|at| Moment::relative(now, at)),
             late: row.late_since.is_some(),
+            waits: row.waiting.map(|it| (it.short(), it.to_string())),
             last,
             switch: link::schedule_switch(tenant, &row.name),
             turns: if row.enabled { "off" } else { "on" },

@@ -133,6 +133,15 @@ fn the_page_says_how_many_ticks_wait_and_for_what() {
         let waiting = Some(TicksWaiting { count: 30, since, active, limit: Some(1) });
         let behind = page_of(ScheduleRow { waiting, ..row.clone() });
         assert!(behind.contains(&format!("; 30 ticks from {since} on {words}")), "{behind}");
+        let list = automation(AutomationPage {
+            frame: samples::frame(Section::Automation, Theme::Auto),
+            now: samples::now(),
+            jobs: Vec::new(),
+            schedules: vec![ScheduleRow { waiting, ..row.clone() }],
+            sensors: Vec::new(),
+        });
+        let told = format!("\"30 ticks from {since} on {words}");
+        assert!(list.text().contains(&told) && list.text().contains(">30 wait<"), "{told}");
     }
 }
 
