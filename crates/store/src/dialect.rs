@@ -68,7 +68,7 @@ impl Dialect {
         let (name, argument) = hole.split_once(' ').unwrap_or((hole, ""));
         match (self, name) {
             (Self::Sqlite, "pairs") => {
-                format!("SELECT value ->> 0, value ->> 1 FROM json_each({argument})")
+                format!("SELECT value ->> 0, value ->> 1 FROM jsonb_each({argument})")
             }
             (Self::Postgres, "pairs") => self.rows(&format!("{argument} text text")),
             (Self::Sqlite, "texts") => format!("SELECT value FROM json_each({argument})"),
@@ -122,7 +122,8 @@ impl Dialect {
             .collect();
         let columns = columns.join(", ");
         match self {
-            Self::Sqlite => format!("SELECT {columns} FROM json_each({parameter}) AS e"),
+            // As SQLite keeps parsed JSON: as text each element would be written and read again.
+            Self::Sqlite => format!("SELECT {columns} FROM jsonb_each({parameter}) AS e"),
             // Fenced, because a column that is computed from JSON may not look into an index behind
             // a wall between tenants; and with a condition that always holds and that the planner
             // expects of one row in 200, so that it goes from the list to the rows and never from
@@ -306,7 +307,7 @@ mod tests {
         assert_eq!(
             Dialect::Sqlite.render(text),
             "SELECT a FROM t WHERE b = ?2 AND (c, d) IN \
-             (SELECT value ->> 0, value ->> 1 FROM json_each(?1))"
+             (SELECT value ->> 0, value ->> 1 FROM jsonb_each(?1))"
         );
         assert!(Dialect::Postgres.render(text).contains("b = $2"));
         assert!(Dialect::Postgres.render(text).contains("jsonb_array_elements(CAST($1 AS TEXT)"));

@@ -1,7 +1,7 @@
 //! Running statements on one connection.
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, ErrorCode, ToSql, params_from_iter};
+use rusqlite::{CachedStatement, Connection, ErrorCode, ToSql, params_from_iter};
 
 use crate::batch::{Expect, Step};
 use crate::dialect::Dialect;
@@ -54,20 +54,47 @@ fn is_taken_key(error: &rusqlite::Error) -> bool {
     error.sqlite_error().is_some_and(|error| TAKEN.contains(&error.extended_code))
 }
 
-/// Runs the statements of `batch` inside a transaction or savepoint that the caller ends.
-pub(super) fn batch(connection: &Connection, batch: &Batch) -> Result<Applied, StoreError> {
-    let mut applied = Applied::default();
-    for step in &batch.steps {
-        applied.rows.push(run_step(connection, step)?);
-    }
-    Ok(applied)
+/// The statements of one transaction: each is looked up once, however often it runs.
+pub(super) struct Prepared<'a> {
+    connection: &'a Connection,
+    known: Vec<(&'static Sql, CachedStatement<'a>)>,
 }
 
-fn run_step(connection: &Connection, step: &Step) -> Result<Vec<Row>, StoreError> {
+impl<'a> Prepared<'a> {
+    pub(super) fn on(connection: &'a Connection) -> Self {
+        Self { connection, known: Vec::new() }
+    }
+
+    fn statement(&mut self, sql: &'static Sql) -> rusqlite::Result<&mut CachedStatement<'a>> {
+        let place = self.known.iter().position(|(known, _)| std::ptr::eq(*known, sql));
+        // The borrow of a search that found something would last for the whole function.
+        let place = place.unwrap_or(self.known.len());
+        if place == self.known.len() {
+            self.known.push((sql, self.connection.prepare_cached(&rendered(sql))?));
+        }
+        let found = self.known.get_mut(place).map(|(_, statement)| statement);
+        found.ok_or(rusqlite::Error::InvalidQuery)
+    }
+
+    /// Runs the statements of `batch` inside a transaction or savepoint that the caller ends.
+    pub(super) fn batch(&mut self, batch: &Batch) -> Result<Applied, StoreError> {
+        let mut applied = Applied::default();
+        for step in &batch.steps {
+            applied.rows.push(self.step(step)?);
+        }
+        Ok(applied)
+    }
+
+    fn step(&mut self, step: &Step) -> Result<Vec<Row>, StoreError> {
+        let failed = |error: rusqlite::Error| refused(step.sql, &error);
+        run_step(self.statement(step.sql).map_err(failed)?, step)
+    }
+}
+
+fn run_step(statement: &mut CachedStatement<'_>, step: &Step) -> Result<Vec<Row>, StoreError> {
     let failed = |error: rusqlite::Error| refused(step.sql, &error);
-    let mut statement = connection.prepare_cached(&rendered(step.sql)).map_err(failed)?;
     let (rows, touched) = if statement.column_count() > 0 {
-        let rows = collect(&mut statement, step.sql, &step.params).map_err(failed)?;
+        let rows = collect(statement, step.sql, &step.params).map_err(failed)?;
         let count = rows.len();
         (rows, count)
     } else {
@@ -94,7 +121,7 @@ pub(super) fn query(
 }
 
 fn collect(
-    statement: &mut rusqlite::CachedStatement<'_>,
+    statement: &mut CachedStatement<'_>,
     sql: &'static Sql,
     params: &[Value],
 ) -> rusqlite::Result<Vec<Row>> {

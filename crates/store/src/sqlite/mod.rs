@@ -56,7 +56,7 @@ impl Sqlite {
             Mode::Inline(inline) => inline.with(|connection| {
                 let begin = connection.execute_batch("BEGIN IMMEDIATE");
                 begin.map_err(execute::unavailable)?;
-                let applied = execute::batch(connection, &batch);
+                let applied = execute::Prepared::on(connection).batch(&batch);
                 let end = if applied.is_ok() { "COMMIT" } else { "ROLLBACK" };
                 connection.execute_batch(end).map_err(execute::unavailable)?;
                 applied

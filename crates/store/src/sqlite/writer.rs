@@ -8,6 +8,8 @@
 //! meanwhile, which costs both of them more than a quick commit does. So it stays where the commit
 //! is small and the one before was quick, and lets others go first after it. A disk that becomes
 //! slow holds it up for one commit, and now and then SQLite moves its log into the file within one.
+//!
+//! A large batch always goes to the thread: beside it, its caller makes the next one.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -17,7 +19,7 @@ use rusqlite::Connection;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::oneshot;
 
-use super::execute;
+use super::execute::{Prepared, unavailable};
 use crate::batch::Expect;
 use crate::{Applied, Batch, StoreError, Value};
 
@@ -67,27 +69,41 @@ impl Pace {
         self.0.store(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// Whether a thread of a runtime may wait for `batch`.
-    fn is_quick(&self, batch: &Batch) -> bool {
+    /// Whether a thread of a runtime may wait for a batch.
+    fn is_quick(&self, weight: Weight) -> bool {
         let last = Duration::from_micros(self.0.load(Ordering::Relaxed));
-        last <= QUICK_MAX && is_small(batch)
+        last <= QUICK_MAX && weight == Weight::Small
     }
 }
 
-/// Whether a batch says of all its statements that they change few rows.
-fn is_small(batch: &Batch) -> bool {
+/// How much a batch writes, as far as it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Weight {
+    /// All its statements say how many rows they change, and these are few.
+    Small,
+    /// They do not all say it.
+    Unknown,
+    /// So much that the way to another thread and back does not matter beside it.
+    Large,
+}
+
+fn weight(batch: &Batch) -> Weight {
     let (rows_max, bytes_max) = SMALL_MAX;
-    let mut left = rows_max;
-    let mut bytes = 0;
+    let (mut rows, mut bytes, mut says_all) = (0, 0, true);
     for step in &batch.steps {
-        let Expect::Rows(rows) = step.expect else { return false };
-        let Some(less) = left.checked_sub(u64::from(rows).max(1)) else { return false };
-        left = less;
+        match step.expect {
+            Expect::Rows(expected) => rows += u64::from(expected).max(1),
+            Expect::Any => says_all = false,
+        }
         let texts =
             step.params.iter().map(|it| if let Value::Text(it) = it { it.len() } else { 0 });
         bytes += texts.sum::<usize>();
     }
-    bytes <= bytes_max
+    match (rows <= rows_max && bytes <= bytes_max, says_all) {
+        (true, true) => Weight::Small,
+        (true, false) => Weight::Unknown,
+        (false, _) => Weight::Large,
+    }
 }
 
 impl Writer {
@@ -167,10 +183,14 @@ impl Shared {
     /// Commits `batch` on this thread if nobody else writes; says too whether all that the thread
     /// would do else has waited for that.
     fn commit_at_once(&self, batch: &Batch) -> Option<(Answer, bool)> {
+        let weight = weight(batch);
+        if weight == Weight::Large {
+            return None;
+        }
         let connection = self.at_once()?;
         let began = Instant::now();
         let commit = || alone(&connection, batch);
-        let is_quick = self.pace.is_quick(batch);
+        let is_quick = self.pace.is_quick(weight);
         let answer = if is_quick { commit() } else { tokio::task::block_in_place(commit) };
         self.pace.note(began.elapsed());
         Some((answer, is_quick))
@@ -225,7 +245,7 @@ fn serve(shared: &Shared, orders: &mpsc::Receiver<Order>) {
 /// Runs one batch in a transaction of its own.
 fn alone(connection: &Connection, batch: &Batch) -> Answer {
     let outcome = control(connection, "BEGIN IMMEDIATE")
-        .and_then(|()| execute::batch(connection, batch))
+        .and_then(|()| Prepared::on(connection).batch(batch))
         .and_then(|applied| control(connection, "COMMIT").map(|()| applied));
     if outcome.is_err() {
         // Nothing can be done about a failing rollback: the next BEGIN will say so to its caller.
@@ -258,8 +278,10 @@ fn commit(connection: &Connection, group: &[&Batch]) -> Vec<Answer> {
 /// Runs the batches of a group: as they are when all can be stored, which is nearly always so, and
 /// otherwise each in a savepoint, which costs a fifth more.
 fn in_transaction(connection: &Connection, group: &[&Batch]) -> Result<Vec<Answer>, StoreError> {
+    let mut prepared = Prepared::on(connection);
     let all: Result<Vec<Applied>, StoreError> =
-        group.iter().map(|batch| execute::batch(connection, batch)).collect();
+        group.iter().map(|batch| prepared.batch(batch)).collect();
+    drop(prepared);
     if let Ok(all) = all {
         return Ok(all.into_iter().map(Ok).collect());
     }
@@ -271,7 +293,7 @@ fn in_transaction(connection: &Connection, group: &[&Batch]) -> Result<Vec<Answe
 fn in_savepoint(connection: &Connection, batch: &Batch) -> Answer {
     let control = |text| control(connection, text);
     control("SAVEPOINT batch")?;
-    match execute::batch(connection, batch) {
+    match Prepared::on(connection).batch(batch) {
         Ok(applied) => control("RELEASE batch").map(|()| applied),
         Err(error) => {
             control("ROLLBACK TO batch")?;
@@ -283,8 +305,8 @@ fn in_savepoint(connection: &Connection, batch: &Batch) -> Answer {
 
 /// Runs a statement that only moves the transaction; prepared once, because each commit has some.
 fn control(connection: &Connection, text: &str) -> Result<(), StoreError> {
-    let mut statement = connection.prepare_cached(text).map_err(execute::unavailable)?;
-    statement.execute([]).map(|_| ()).map_err(execute::unavailable)
+    let mut statement = connection.prepare_cached(text).map_err(unavailable)?;
+    statement.execute([]).map(|_| ()).map_err(unavailable)
 }
 
 fn tell(answer: oneshot::Sender<Answer>, outcome: Answer) {
@@ -332,14 +354,29 @@ mod tests {
         };
         let most = usize::try_from(SMALL_MAX.0).unwrap();
         let pace = Pace::unknown();
-        assert!(!pace.is_quick(&of(1)), "nothing is known of the disk yet");
+        let is_quick = |batch| pace.is_quick(weight(&batch));
+        assert!(!is_quick(of(1)), "nothing is known of the disk yet");
         pace.note(QUICK_MAX);
-        assert!(pace.is_quick(&of(most)) && !pace.is_quick(&of(most + 1)));
-        assert!(!pace.is_quick(&of(1).then(&ANY, Vec::new())), "it may be any number of rows");
+        assert!(is_quick(of(most)) && !is_quick(of(most + 1)));
+        assert!(!is_quick(of(1).then(&ANY, Vec::new())), "it may be any number of rows");
         let long = "x".repeat(SMALL_MAX.1 + 1);
-        assert!(!pace.is_quick(&of(1).then_one(&ANY, vec![long.into()])));
+        assert!(!is_quick(of(1).then_one(&ANY, vec![long.into()])));
         pace.note(QUICK_MAX * 2);
-        assert!(!pace.is_quick(&of(1)));
+        assert!(!is_quick(of(1)));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_large_batch_leaves_its_callers_thread() {
+        static ANY: crate::Sql = crate::Sql { name: "ANY", text: "DELETE FROM lease" };
+        let folder = tempfile::tempdir().unwrap();
+        let mut connection = open::writer(&folder.path().join("some.db")).unwrap();
+        open::migrate(&mut connection, &|_| ()).unwrap();
+        let writer = Writer::start(connection).unwrap();
+        let noted = || writer.shared.pace.0.load(Ordering::Relaxed);
+        let long = "x".repeat(SMALL_MAX.1 + 1);
+        let large = leases::create(&long, "me");
+        writer.apply(large.then(&ANY, Vec::new())).await.unwrap();
+        assert_eq!(noted(), u64::MAX, "no caller has made a commit");
     }
 
     #[tokio::test(flavor = "multi_thread")]
