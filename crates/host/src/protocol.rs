@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use millstream_model::{ErrorCode, Isolation};
+use millstream_model::{ErrorCode, ExactJson, Isolation, numbers_kept};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -64,7 +64,7 @@ pub struct Confines {
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// The function returned this.
-    Returned(Value),
+    Returned(ExactJson),
     /// It had nothing to do, for this reason.
     Skipped(String),
     /// It failed.
@@ -89,14 +89,19 @@ impl Outcome {
     ///
     /// A result that Python takes for JSON and nobody else does is a failure of the step.
     pub fn read(line: &[u8]) -> Self {
-        serde_json::from_slice(line).unwrap_or_else(|error| {
+        let (kept, told) = numbers_kept(line);
+        let mut outcome = serde_json::from_slice(&kept).unwrap_or_else(|error| {
             Self::Failed(Failure {
                 code: ErrorCode::StepResult,
                 message: format!("the function's result is not JSON ({error})"),
                 detail: None,
                 for_good: true,
             })
-        })
+        });
+        if let Self::Returned(ExactJson { note, .. }) = &mut outcome {
+            *note = told;
+        }
+        outcome
     }
 }
 

@@ -61,7 +61,7 @@ impl Shape {
                 seen.look(value, is_untyped);
             }
         }
-        let mut notes = Vec::new();
+        let mut notes: Vec<String> = stream.note().cloned().into_iter().collect();
         let columns = names
             .into_iter()
             .zip(seen)

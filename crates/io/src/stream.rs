@@ -20,6 +20,7 @@ pub(crate) struct RowStream {
     columns: Vec<String>,
     rows: Rows,
     number: u64,
+    note: Option<String>,
 }
 
 enum Rows {
@@ -32,6 +33,7 @@ impl RowStream {
     /// Opens `file` and reads its columns; a JSON document without rows has none.
     pub(crate) fn open(file: &TableFile) -> Result<Self, TableError> {
         let path = file.path().to_owned();
+        let mut note = None;
         let (columns, rows) = match file {
             TableFile::Rows(path) => {
                 let mut lines = RowLines::open(path, ROWS_MAX)?;
@@ -43,12 +45,13 @@ impl RowStream {
                 (columns, Rows::Csv(reader, csv::StringRecord::new()))
             }
             TableFile::Json(path) => {
-                let table = crate::table::json_table(path)?;
+                let (table, told) = crate::table::json_table(path)?;
+                note = told;
                 (table.columns, Rows::Memory(table.rows.into_iter()))
             }
         };
         check(&path, &columns)?;
-        Ok(Self { path, columns, rows, number: 0 })
+        Ok(Self { path, columns, rows, number: 0, note })
     }
 
     /// The columns' names.
@@ -59,6 +62,11 @@ impl RowStream {
     /// Whether every value is text or null, and types are for the reader to find.
     pub(crate) fn is_untyped(&self) -> bool {
         matches!(self.rows, Rows::Csv(..))
+    }
+
+    /// What became text on the way, as a line for the step's log.
+    pub(crate) fn note(&self) -> Option<&String> {
+        self.note.as_ref()
     }
 
     /// How many rows were given.

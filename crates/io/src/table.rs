@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use millstream_model::ExactJson;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -202,12 +203,18 @@ impl RowLines {
 }
 
 /// The table in the JSON document at `path`.
-pub(crate) fn json_table(path: &Path) -> Result<Table, TableError> {
+///
+/// What became text in it is a line for the step's log.
+pub(crate) fn json_table(path: &Path) -> Result<(Table, Option<String>), TableError> {
     let shape = |problem: String| TableError::Shape { path: path.to_owned(), problem };
-    let file = open(path, JSON_MAX)?;
-    let value: Value =
-        serde_json::from_reader(BufReader::new(file)).map_err(|error| shape(error.to_string()))?;
-    Table::from_json(&value).map_err(shape)
+    let mut json = Vec::new();
+    let read = open(path, JSON_MAX)?.take(JSON_MAX).read_to_end(&mut json);
+    read.map_err(|source| TableError::Unreadable { path: path.to_owned(), source })?;
+    let ExactJson { value, note } =
+        ExactJson::read(&json).map_err(|error| shape(error.to_string()))?;
+    drop(json);
+    let note = note.map(|note| format!("{}: {note}", path.display()));
+    Ok((Table::from_json(&value).map_err(shape)?, note))
 }
 
 /// Opens `path` for reading; a missing file and one above `limit` bytes are told apart.

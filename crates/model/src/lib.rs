@@ -15,6 +15,7 @@ pub mod cron;
 mod diagnostic;
 mod duration;
 mod event;
+mod exact;
 mod failure;
 mod filters;
 mod handler;
@@ -63,6 +64,7 @@ pub use code::{ErrorCode, page_hint};
 pub use diagnostic::{Diagnostic, Place, Severity, did_you_mean, nearest};
 pub use duration::{HumanDuration, HumanDurationError};
 pub use event::{CheckSeverity, Event, EventBody, EventPosition, PlannedRetry, StepError};
+pub use exact::{ExactJson, numbers_kept};
 pub use failure::{
     Closed, ClosedAs, DeadLetter, FailureCause, GaveUp, RETRIES_TAG, RetryFrom, RunRetries,
     retries_of,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use millstream_model::ExactJson;
 use millstream_outbound::Answer;
 use serde_json::Value;
 
@@ -15,24 +16,29 @@ const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 
 /// The function's result in `answer`: its body, or what stands in the envelope of a gateway,
 /// `{"statusCode": 200, "body": …}`.
-pub(super) fn understand(answer: &Answer) -> Result<Value, LambdaError> {
+pub(super) fn understand(answer: &Answer) -> Result<ExactJson, LambdaError> {
     match answer.status {
         200..=299 => {}
         429 => return Err(LambdaError::RateLimit { retry_after: retry_after(answer) }),
         status => return Err(refused(status, answer)),
     }
-    let value = json(answer)?;
+    let ExactJson { value, note } = json(answer)?;
     if answer.header("x-amz-function-error").is_some() {
         return Err(raised(&value));
     }
-    let Value::Object(fields) = &value else { return Ok(value) };
+    let Value::Object(fields) = &value else {
+        return Ok(ExactJson { value, note });
+    };
     // A function that catches its own errors answers with the same two fields and no header.
     if fields.contains_key("errorMessage") && fields.contains_key("errorType") {
         return Err(raised(&value));
     }
     match fields.get("statusCode").and_then(Value::as_u64) {
-        None => Ok(value),
-        Some(200..=299) => Ok(inner(fields.get("body"))),
+        None => Ok(ExactJson { value, note }),
+        Some(200..=299) => {
+            let body = inner(fields.get("body"));
+            Ok(ExactJson { note: body.note.or(note), ..body })
+        }
         Some(429) => Err(LambdaError::RateLimit { retry_after: None }),
         Some(status) => {
             let said = match fields.get("body") {
@@ -46,21 +52,21 @@ pub(super) fn understand(answer: &Answer) -> Result<Value, LambdaError> {
 }
 
 /// The body of an envelope; one that is JSON in a text is read.
-fn inner(body: Option<&Value>) -> Value {
+fn inner(body: Option<&Value>) -> ExactJson {
     match body {
-        None => Value::Null,
+        None => ExactJson::default(),
         Some(Value::String(text)) => {
-            serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str()))
+            ExactJson::read(text.as_bytes()).unwrap_or_else(|_| Value::from(text.as_str()).into())
         }
-        Some(body) => body.clone(),
+        Some(body) => body.clone().into(),
     }
 }
 
-fn json(answer: &Answer) -> Result<Value, LambdaError> {
+fn json(answer: &Answer) -> Result<ExactJson, LambdaError> {
     if answer.body.is_empty() {
-        return Ok(Value::Null);
+        return Ok(ExactJson::default());
     }
-    serde_json::from_slice(&answer.body)
+    ExactJson::read(&answer.body)
         .map_err(|error| LambdaError::NotJson { problem: error.to_string() })
 }
 
@@ -129,7 +135,8 @@ mod tests {
             (429, json!({}), Err("AWS Lambda rate limit exceeded")),
             (500, json!({}), Err("Lambda invocation failed: HTTP 500")),
         ] {
-            let got = understand(&answer(status, &body)).map_err(|error| error.to_string());
+            let got = understand(&answer(status, &body));
+            let got = got.map(|it| it.value).map_err(|error| error.to_string());
             assert_eq!(got, wanted.map_err(str::to_owned), "{status} {body}");
         }
     }
@@ -162,7 +169,8 @@ mod tests {
 
     #[test]
     fn an_empty_answer_is_no_result_and_a_page_is_an_error() {
-        assert_eq!(understand(&Answer { status: 202, ..Answer::default() }).unwrap(), Value::Null);
+        let accepted = understand(&Answer { status: 202, ..Answer::default() });
+        assert_eq!(accepted.unwrap(), ExactJson::default());
         let page = Answer { status: 200, body: b"<html>".to_vec(), ..Answer::default() };
         assert!(understand(&page).unwrap_err().to_string().contains("no JSON"));
     }

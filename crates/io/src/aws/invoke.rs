@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use millstream_model::ExactJson;
 use millstream_outbound::{Answer, Aws, AwsService, Body, Client, Method, Request, encoded};
 use serde_json::{Value, json};
 
@@ -39,7 +40,7 @@ pub enum Wait {
 #[derive(Debug)]
 pub struct Invocation {
     /// What the function returned.
-    pub result: Result<Value, LambdaError>,
+    pub result: Result<ExactJson, LambdaError>,
     /// What AWS calls the request, if it answered.
     pub request_id: Option<String>,
     /// The end of what the function logged, whatever came of it.
@@ -59,7 +60,9 @@ pub async fn invoke(
     };
     let result = understand(&answer).map(|result| match call.wait {
         Wait::ForAnswer => result,
-        Wait::ForAcceptance => json!({ "status": "async_invoked", "function": call.function }),
+        Wait::ForAcceptance => {
+            json!({ "status": "async_invoked", "function": call.function }).into()
+        }
     });
     let request_id = answer.header("x-amzn-requestid").map(str::to_owned);
     Invocation { result, request_id, log: log_tail(&answer) }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use millstream_model::ExactJson;
 use millstream_outbound::{Answer, Client};
 use serde_json::Value;
 
@@ -56,7 +57,9 @@ pub async fn fetch(
         None => {
             let (answer, request) = asking.ask(&Pages::new(call).first()?).await?;
             let status = answer.status;
-            (status, 1, Fetched::Body(in_background(move || body(answer, request)).await?))
+            let ExactJson { value, note } = in_background(move || body(answer, request)).await?;
+            say(pace, note);
+            (status, 1, Fetched::Body(value))
         }
         Some((pointer, path)) => {
             let rows = Rows::create(path.clone())?;
@@ -66,6 +69,12 @@ pub async fn fetch(
     let took = pace.now().since(started);
     let Asking { requests, bytes, .. } = asking;
     Ok(HttpOutcome { status, pages, requests, bytes, took, fetched })
+}
+
+fn say(pace: &dyn Pace, note: Option<String>) {
+    if let Some(note) = note {
+        pace.say(&note);
+    }
 }
 
 async fn all_pages(
@@ -78,12 +87,18 @@ async fn all_pages(
     let mut pages = Pages::new(call);
     let mut question = pages.first()?;
     let mut number = 0;
+    let mut has_told = false;
     loop {
         let (answer, request) = asking.ask(&question).await?;
         number += 1;
         let page = Page { pointer: pointer.to_owned(), request, number, mask: call.mask.clone() };
         let read = in_background(move || page.read(answer, rows)).await?;
         rows = read.rows;
+        // Of thousands of pages, one tells.
+        if !has_told {
+            has_told = read.note.is_some();
+            say(asking.pace, read.note);
+        }
         if call.paginate.is_some() {
             asking.pace.say(&format!("page {number}: {} rows", read.count));
         }
@@ -116,6 +131,8 @@ struct Read {
     count: u64,
     rows: Rows,
     request: String,
+    /// Which numbers became text.
+    note: Option<String>,
 }
 
 impl Page {
@@ -124,10 +141,10 @@ impl Page {
         let request = self.request;
         let bytes = std::mem::take(&mut answer.body);
         if answer.status == 204 {
-            return Ok(Read { answer, content: Value::Null, count: 0, rows, request });
+            let content = Value::Null;
+            return Ok(Read { answer, content, count: 0, rows, request, note: None });
         }
-        let parsed = serde_json::from_slice::<Value>(&bytes);
-        let mut content = match parsed {
+        let ExactJson { value: mut content, note } = match ExactJson::read(&bytes) {
             Ok(content) => content,
             Err(error) => {
                 let excerpt = excerpt(&bytes, &self.mask);
@@ -147,23 +164,23 @@ impl Page {
         })?;
         let count = list.len() as u64;
         rows.add(list)?;
-        Ok(Read { answer, content, count, rows, request })
+        Ok(Read { answer, content, count, rows, request, note })
     }
 }
 
 /// The whole body as a value.
-fn body(answer: Answer, request: String) -> Result<Value, HttpError> {
+fn body(answer: Answer, request: String) -> Result<ExactJson, HttpError> {
     let is_json = answer.header("content-type").is_some_and(|it| it.contains("json"));
     if answer.body.trim_ascii().is_empty() {
-        return Ok(Value::Null);
+        return Ok(ExactJson::default());
     }
-    match serde_json::from_slice(&answer.body) {
+    match ExactJson::read(&answer.body) {
         Ok(value) => Ok(value),
         Err(error) if is_json => {
             Err(HttpError::NotJson { request, problem: error.to_string(), excerpt: String::new() })
         }
         Err(_) => match String::from_utf8(answer.body) {
-            Ok(text) => Ok(Value::String(text)),
+            Ok(text) => Ok(Value::String(text).into()),
             Err(_) => Err(HttpError::NotText { request }),
         },
     }

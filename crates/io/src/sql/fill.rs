@@ -31,7 +31,7 @@ pub(super) fn fill(
     target.execute("BEGIN")?;
     let notes = match file {
         TableFile::Csv(path) => target.csv(path),
-        TableFile::Json(_) | TableFile::Rows(_) => target.typed(file).map(|()| Vec::new()),
+        TableFile::Json(_) | TableFile::Rows(_) => target.typed(file),
     }?;
     target.execute("COMMIT")?;
     Ok(notes)
@@ -116,7 +116,7 @@ impl Fill<'_> {
     }
 
     /// Fills the table from a file that says of each value what it is.
-    fn typed(&self, file: &TableFile) -> Result<(), SqlError> {
+    fn typed(&self, file: &TableFile) -> Result<Vec<String>, SqlError> {
         let mut rows = RowStream::open(file).map_err(|error| self.unread(error))?;
         if rows.columns().is_empty() {
             let problem = "an empty list names no columns".to_owned();
@@ -133,7 +133,7 @@ impl Fill<'_> {
             }
             insert.raw_execute().map_err(|error| self.failed(error))?;
         }
-        Ok(())
+        Ok(rows.note().cloned().into_iter().collect())
     }
 
     fn create<'t>(

@@ -7,6 +7,7 @@
 use bytes::BytesMut;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::{SignedDuration, Timestamp};
+use millstream_model::ExactJson;
 use serde_json::{Number, Value};
 use tokio_postgres::types::{Format, FromSql, IsNull, Kind, ToSql, Type, to_sql_checked};
 
@@ -113,8 +114,8 @@ fn json(kind: &Type, raw: &[u8]) -> Result<Value, Problem> {
         Type::FLOAT4 => Ok(real(f32::from_sql(kind, raw)?.to_string().parse()?)),
         Type::FLOAT8 => Ok(real(f64::from_sql(kind, raw)?)),
         Type::NUMERIC => numeric(raw),
-        Type::JSON => Ok(serde_json::from_slice(raw)?),
-        Type::JSONB => Ok(serde_json::from_slice(raw.get(1..).unwrap_or_default())?),
+        Type::JSON => Ok(ExactJson::read(raw)?.value),
+        Type::JSONB => Ok(ExactJson::read(raw.get(1..).unwrap_or_default())?.value),
         Type::DATE => date(i32::from_be_bytes(raw.try_into()?)),
         Type::TIME => time(i64::from_be_bytes(raw.try_into()?)),
         Type::TIMESTAMP => timestamp(i64::from_be_bytes(raw.try_into()?), Zone::None),

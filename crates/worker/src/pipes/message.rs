@@ -3,7 +3,7 @@
 //! Lenient, as clients differ: parameters may be null or absent, keys may be unknown, a message may
 //! come at any time, and Python writes `NaN` where JSON has no number.
 
-use millstream_model::CheckSeverity;
+use millstream_model::{CheckSeverity, ExactJson};
 use serde_json::{Map, Value};
 
 /// The key by which a line is known as a message. Its value, a version, never said anything.
@@ -67,7 +67,7 @@ pub(super) fn read(line: &[u8]) -> Option<Message> {
 
 /// `line` as JSON, where Python's words for what is no number become text.
 fn parse(line: &[u8]) -> Option<Value> {
-    if let Ok(value) = serde_json::from_slice(line) {
+    if let Ok(ExactJson { value, .. }) = ExactJson::read(line) {
         return Some(value);
     }
     let text = std::str::from_utf8(line).ok()?;

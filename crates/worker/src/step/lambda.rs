@@ -5,7 +5,9 @@ use std::time::{Duration, SystemTime};
 use millstream_io::aws::{
     FunctionCall, Invocation, LambdaError, ObjectError, Wait, invoke, put_object,
 };
-use millstream_model::{ErrorCode, HumanDuration, Invocation as Kind, LambdaStep, StepError};
+use millstream_model::{
+    ErrorCode, ExactJson, HumanDuration, Invocation as Kind, LambdaStep, StepError,
+};
 use serde_json::{Map, Value, json};
 
 use super::asset::Metadata;
@@ -55,7 +57,10 @@ async fn carry_out(
         let lines: Vec<String> = log.lines().map(str::to_owned).collect();
         attempt.say(&lines);
     }
-    let value = result.map_err(|error| failed(&error))?;
+    let ExactJson { value, note } = result.map_err(|error| failed(&error))?;
+    if let Some(note) = note {
+        attempt.say(&[note]);
+    }
     let Some(Object { bucket, key }) = object else { return Ok(value) };
     let stored = put_object(client, &settings.aws, (bucket, key), &value, now(attempt))
         .await

@@ -18,7 +18,7 @@ use super::attempt::{Attempt, Ending, Returned};
 use super::context::Context;
 use super::scratch::Scratch;
 use super::template::Templates;
-use super::{lambda, result, sources};
+use super::{lambda, sources};
 use crate::pipes::{Exception, Session, Told};
 use crate::supervisor::{EndCause, Ended, Excess, Process, ProcessSpec, SpawnError};
 
@@ -54,7 +54,7 @@ pub(super) async fn run(
     let mut session = attempt.open_pipes(&command.pipes, &scratch, &context, &mut spec.env)?;
     spec.tap = session.as_ref().and_then(Session::tapped);
     let told = attempt.run_program(spec, session.as_mut()).await?;
-    let done = result::read(&scratch.result()).await;
+    let done = attempt.left(&scratch.result()).await;
     drop(session);
     scratch.give_back(attempt.scratch);
     attempt.heed(told, done)

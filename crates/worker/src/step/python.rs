@@ -152,15 +152,6 @@ pub(super) fn broken(error: &HostLost) -> Ending {
     Ending::failed(ErrorCode::StepExit, chain(error))
 }
 
-/// What `outcome` means for the step.
-pub(super) fn returned(outcome: Outcome) -> Result<Returned, Ending> {
-    match outcome {
-        Outcome::Returned(value) => Ok(result::returned(value)),
-        Outcome::Skipped(reason) => Ok(Returned::Skipped(result::short(&reason))),
-        Outcome::Failed(failure) => Err(failed(failure)),
-    }
-}
-
 /// What `failure` means for the step.
 pub(super) fn failed(failure: Failure) -> Ending {
     let Failure { code, message, detail, for_good } = failure;
@@ -169,6 +160,15 @@ pub(super) fn failed(failure: Failure) -> Ending {
 }
 
 impl Attempt<'_> {
+    /// What `outcome` means for the step.
+    pub(super) fn returned(&self, outcome: Outcome) -> Result<Returned, Ending> {
+        match outcome {
+            Outcome::Returned(value) => Ok(self.value(value)),
+            Outcome::Skipped(reason) => Ok(Returned::Skipped(result::short(&reason))),
+            Outcome::Failed(failure) => Err(failed(failure)),
+        }
+    }
+
     /// The run's copy of a version of sources, or of those of now.
     pub(super) async fn code(&self, version: Option<&ContentHash>) -> Result<Arc<Code>, Ending> {
         let run = (self.assignment.run, self.assignment.epoch);
@@ -218,7 +218,7 @@ impl Attempt<'_> {
         capture: &Capture,
     ) -> Result<Returned, Ending> {
         match (cause, end.outcome) {
-            (EndCause::Itself, Some(outcome)) if end.code == Some(0) => returned(outcome),
+            (EndCause::Itself, Some(outcome)) if end.code == Some(0) => self.returned(outcome),
             _ => Err(self.ended(cause, (end.code, end.signal), capture)),
         }
     }
@@ -258,21 +258,23 @@ pub(super) async fn cold(attempt: &mut Attempt<'_>, call: &Call) -> Result<Retur
     let mut session = attempt.open_pipes(&call.pipes, &scratch, &call.context, &mut spec.env)?;
     spec.tap = session.as_ref().and_then(Session::tapped);
     let told = attempt.run_program(spec, session.as_mut()).await?;
-    let done = answered(&scratch).await;
+    let done = attempt.answered(&scratch).await;
     drop(session);
     scratch.give_back(attempt.scratch);
     attempt.heed(told, done)
 }
 
-/// What a process of the step's own has left as its answer.
-async fn answered(scratch: &Scratch) -> Result<Returned, Ending> {
-    let line = std::fs::read(scratch.answer()).map_err(|error| {
-        let message = format!("the function ended its process without a result: {error}");
-        Ending::failed(ErrorCode::StepResult, message)
-    })?;
-    match returned(Outcome::read(&line))? {
-        // A program that the function has started may have left a result.
-        Returned::Value(Value::Null) => result::read(&scratch.result()).await,
-        other => Ok(other),
+impl Attempt<'_> {
+    /// What a process of the step's own has left as its answer.
+    async fn answered(&self, scratch: &Scratch) -> Result<Returned, Ending> {
+        let line = std::fs::read(scratch.answer()).map_err(|error| {
+            let message = format!("the function ended its process without a result: {error}");
+            Ending::failed(ErrorCode::StepResult, message)
+        })?;
+        match self.returned(Outcome::read(&line))? {
+            // A program that the function has started may have left a result.
+            Returned::Value(Value::Null) => self.left(&scratch.result()).await,
+            other => Ok(other),
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use millstream_blob::{RESULT_INLINE_MAX, RESULT_MAX, ResultKey};
-use millstream_model::ErrorCode;
+use millstream_model::{ErrorCode, ExactJson};
 use serde_json::Value;
 use tokio::io::AsyncReadExt;
 
@@ -13,8 +13,23 @@ use super::attempt::{Attempt, Ending, Returned};
 /// The most characters of a reason for doing nothing.
 const REASON_MAX: usize = 2_000;
 
+impl Attempt<'_> {
+    /// What the step left in the result file at `path`.
+    pub(super) async fn left(&self, path: &Path) -> Result<Returned, Ending> {
+        Ok(self.value(read(path).await?))
+    }
+
+    /// What a value means that the step gave back.
+    pub(super) fn value(&self, ExactJson { value, note }: ExactJson) -> Returned {
+        if let Some(note) = note {
+            self.say(&[note]);
+        }
+        returned(value)
+    }
+}
+
 /// Reads the result file at `path`; no file, or an empty one, is no result.
-pub(super) async fn read(path: &Path) -> Result<Returned, Ending> {
+async fn read(path: &Path) -> Result<ExactJson, Ending> {
     let unreadable = |error: io::Error| {
         let message = format!("the result file cannot be read: {error}");
         Ending::failed(ErrorCode::StepResult, message)
@@ -23,7 +38,7 @@ pub(super) async fn read(path: &Path) -> Result<Returned, Ending> {
     let file = match std::fs::File::open(path) {
         Ok(file) => tokio::fs::File::from_std(file),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(Returned::Value(Value::Null));
+            return Ok(ExactJson::default());
         }
         Err(error) => return Err(unreadable(error)),
     };
@@ -34,7 +49,7 @@ pub(super) async fn read(path: &Path) -> Result<Returned, Ending> {
     parse(&bytes)
 }
 
-fn parse(bytes: &[u8]) -> Result<Returned, Ending> {
+fn parse(bytes: &[u8]) -> Result<ExactJson, Ending> {
     if bytes.len() > RESULT_MAX {
         return Err(Ending::for_good(
             ErrorCode::StepResult,
@@ -42,13 +57,12 @@ fn parse(bytes: &[u8]) -> Result<Returned, Ending> {
         ));
     }
     if bytes.trim_ascii().is_empty() {
-        return Ok(Returned::Value(Value::Null));
+        return Ok(ExactJson::default());
     }
-    let value: Value = serde_json::from_slice(bytes).map_err(|error| {
+    ExactJson::read(bytes).map_err(|error| {
         let message = format!("the result is not JSON ({error}); write one JSON value");
         Ending::failed(ErrorCode::StepResult, message)
-    })?;
-    Ok(returned(value))
+    })
 }
 
 /// What a value means that a step gave back.
@@ -109,11 +123,12 @@ mod tests {
 
     #[test]
     fn r136_a_skipped_status_with_a_reason_is_no_result() {
+        let parse = |bytes| returned(parse(bytes).unwrap().value);
         let skipped = parse(br#"{"status": "skipped", "reason": "capacity 0"}"#);
-        assert!(matches!(skipped, Ok(Returned::Skipped(reason)) if reason == "capacity 0"));
+        assert!(matches!(skipped, Returned::Skipped(reason) if reason == "capacity 0"));
         let other = parse(br#"{"status": "done"}"#);
-        assert!(matches!(other, Ok(Returned::Value(value)) if value["status"] == "done"));
-        assert!(matches!(parse(b" \n"), Ok(Returned::Value(Value::Null))));
+        assert!(matches!(other, Returned::Value(value) if value["status"] == "done"));
+        assert!(matches!(parse(b" \n"), Returned::Value(Value::Null)));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal};
 use super::attempt::{Attempt, Ending, Returned};
 use super::bounds::Bounds;
 use super::gauge::Gauge;
-use super::python::{Call, broken, failed, lost, not_started, returned};
+use super::python::{Call, broken, failed, lost, not_started};
 use crate::python::{Capture, Starting, Warm, end_of};
 use crate::supervisor::{EndCause, cpu_time_of};
 
@@ -72,7 +72,7 @@ pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Return
                 let used = used.saturating_add(Duration::from_micros(cpu_micros));
                 python.warm.put(call.key.clone(), Warm { channel, process, outputs, used });
             }
-            returned(outcome)
+            attempt.returned(outcome)
         }
         (Some(Err(_)), EndCause::Itself) => {
             let words = end_of(&mut process).await;

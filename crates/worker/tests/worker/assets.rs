@@ -274,3 +274,26 @@ async fn a_parameter_of_a_statement_has_the_type_of_the_result_that_it_names() {
     let rows = &result_of(&bench.control, "types")["rows"];
     assert_eq!(rows, &json!([["integer", "null", "integer", "5true"]]));
 }
+
+#[tokio::test]
+async fn numbers_of_more_than_64_bits_keep_their_digits_and_the_log_tells() {
+    let bench = Bench::new();
+    let rows = r#"[{"a": 1180591620717411303424, "c": 12345678901234567890.5, "d": 0.1}]"#;
+    let step = |key: &str, io: IoDef| {
+        let line = format!("echo '{rows}' > \"$MILLSTREAM_RESULT\"");
+        StepPlan { asset: Some(asset(key, Some(io))), ..shell(key, &line) }
+    };
+    let documents = IoDef::Json(FolderIo { base: "lake".to_owned() });
+    bench.run(run_of(vec![step("rows", lake()), step("document", documents)])).await;
+    let kept = |name: &str| std::fs::read_to_string(bench.settings.root.join(name)).unwrap();
+    let csv = kept("lake/default/rows/_.csv");
+    assert_eq!(csv, "a,c,d\n1180591620717411303424,12345678901234567890.5,0.1\n");
+    let json = kept("lake/default/document/_.json");
+    let wanted = r#"[{"a":"1180591620717411303424","c":"12345678901234567890.5","d":0.1}]"#;
+    assert_eq!(json.trim_end(), wanted);
+    for key in ["rows", "document"] {
+        let log = bench.log(key, 1, LogStream::Out).await;
+        let told = "1180591620717411303424 is kept as text, because it has more digits than";
+        assert!(log.contains(told), "{log}");
+    }
+}

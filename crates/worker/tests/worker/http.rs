@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
+use millstream_blob::LogStream;
 use millstream_model::worker_api::Assignment;
 use millstream_model::{
     AssetStep, Backoff, ErrorCode, EventBody, HttpBody, HttpMethod, HttpRequest, HttpResource,
@@ -169,4 +170,21 @@ async fn a_document_keeps_what_our_own_results_would_mean_something_by() {
     let end = bench.run(run_at(address, step(), noop("ask", &[]))).await;
     assert_eq!(end, RunEnd::Finished(RunOutcome::Succeeded));
     assert_eq!(crate::bench::result_of(&bench.control, "ask"), document);
+}
+
+#[tokio::test]
+async fn numbers_of_an_answer_keep_their_digits() {
+    let list = r#"[{"id": 1180591620717411303424, "price": 1234567890123456789.25}]"#;
+    for rows in [None, Some(String::new())] {
+        let bench = bench();
+        let (address, _heard) = serve(&answer("200 OK", "", list));
+        let end = bench.run(run_at(address, HttpStep { rows, ..step() }, noop("ask", &[]))).await;
+        assert_eq!(end, RunEnd::Finished(RunOutcome::Succeeded));
+        let result = crate::bench::result_of(&bench.control, "ask").to_string();
+        for number in ["1180591620717411303424", "1234567890123456789.25"] {
+            assert!(result.contains(&format!("\"{number}\"")), "{result}");
+        }
+        let log = bench.log("ask", 1, LogStream::Out).await;
+        assert!(log.contains("1180591620717411303424 is kept as text"), "{log}");
+    }
 }

@@ -91,6 +91,18 @@ def whole(context):
 }
 
 #[tokio::test]
+async fn a_number_of_more_than_64_bits_comes_as_text_with_all_its_digits() {
+    for isolation in [Isolation::Fork, Isolation::Warm, Isolation::Process] {
+        let bench = Bench::new();
+        write(&bench, "tasks.py", "def large():\n    return [{'a': 2 ** 70, 'b': 2 ** 63}]\n");
+        let value = returned(&bench, isolation, "tasks.py:large").await;
+        assert_eq!(value, json!([{ "a": "1180591620717411303424", "b": 1_u64 << 63 }]));
+        let log = bench.log("step", 1, LogStream::Out).await;
+        assert!(log.contains("1180591620717411303424 is kept as text"), "{isolation:?}: {log}");
+    }
+}
+
+#[tokio::test]
 async fn parameters_are_filled_by_the_names_of_entries_and_params() {
     let text = r"
 def named(tenant, limit, *, partition=None, unit='kg', **rest):
