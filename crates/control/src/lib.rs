@@ -86,6 +86,7 @@ pub use millstream_store::instance::DaemonRequest;
 pub use millstream_store::runs::{RunFilter, TAG_SEARCH_MAX, TagFilter};
 pub use millstream_store::steps::StepCounts;
 pub use millstream_store::{SchemaState, Store, StoreError};
+pub use partitions::KeyFor;
 pub use proposal::{Proposal, changes_between};
 pub use publish::PublishWatch;
 pub use queue::{QueueLimits, QueueWatch};

@@ -1,12 +1,17 @@
 //! Partition keys: which exist, and adding and removing dynamic ones.
 
+use std::collections::BTreeSet;
+
 use millstream_model::{
-    PartitionKey, PartitionsDef, PartitionsName, TenantId, Timestamp, did_you_mean,
+    JobName, JobShape, Manifest, PartitionKey, PartitionsDef, PartitionsName, TenantId, Timestamp,
+    did_you_mean,
 };
+use millstream_plan::selection::select;
 use millstream_plan::{PlanError, is_key_of, parts_of, tenant_of};
 use millstream_store::{Batch, partitions};
 
 use crate::catalog::Catalog;
+use crate::launch::partitions_of;
 use crate::{Control, ControlError};
 
 /// Keys that one request may add or remove.
@@ -14,6 +19,44 @@ const KEYS_MAX: usize = 10_000;
 
 /// Keys of which is said why they were not removed.
 const TOLD_MAX: usize = 20;
+
+/// What a partition's key is asked for.
+#[derive(Debug, Clone, Copy)]
+pub enum KeyFor<'a> {
+    /// The keys of this definition.
+    Partitions(&'a PartitionsName),
+    /// The assets of a selection.
+    Selection(&'a str),
+    /// A job.
+    Job(&'a JobName),
+    /// Anything.
+    Any,
+}
+
+impl KeyFor<'_> {
+    /// The definitions of `manifest` that the key may be of.
+    fn definitions<'m>(
+        &self,
+        manifest: &'m Manifest,
+    ) -> Vec<(&'m PartitionsName, &'m PartitionsDef)> {
+        let of_assets = |selection: &str| {
+            let assets = select(manifest, selection).unwrap_or_default();
+            partitions_of(manifest, &assets)
+        };
+        let names: BTreeSet<&PartitionsName> = match self {
+            Self::Partitions(name) => manifest.partitions.keys().filter(|it| it == name).collect(),
+            Self::Selection(selection) => of_assets(selection),
+            Self::Job(name) => match manifest.jobs.get(*name).map(|job| &job.shape) {
+                Some(JobShape::Select(selection)) => of_assets(selection),
+                // Its ops take whichever key.
+                Some(JobShape::Ops(_)) => manifest.partitions.keys().collect(),
+                None => BTreeSet::new(),
+            },
+            Self::Any => manifest.partitions.keys().collect(),
+        };
+        names.into_iter().filter_map(|name| manifest.partitions.get_key_value(name)).collect()
+    }
+}
 
 /// What is done to each key.
 type Change = fn(&mut Batch, &TenantId, &PartitionsName, &PartitionKey, Timestamp);
@@ -72,22 +115,28 @@ impl Control {
         Ok(words)
     }
 
-    /// The tenant that `key` names in the definition `name`, or in whichever; `None` where none has
-    /// tenants in its keys, or where the key is one of a definition without.
+    /// The tenant that `key` names in the definitions of what it is for; `None` where none of them
+    /// has tenants in its keys.
     ///
     /// A tenant that the caller does not see is refused like one that does not exist.
     pub async fn owner_of_partition(
         &self,
         key: &PartitionKey,
-        name: Option<&PartitionsName>,
+        asked: KeyFor<'_>,
         sees: impl Fn(&TenantId) -> bool,
     ) -> Result<Option<TenantId>, ControlError> {
         let catalog = self.catalog().await?;
+        let names_none = catalog.manifests().all(|it| asked.definitions(it).is_empty());
+        // Who asks for what is not there hears that in the tenant that the key names.
+        let asked = match asked {
+            KeyFor::Selection(_) | KeyFor::Job(_) if names_none => KeyFor::Any,
+            asked => asked,
+        };
         let mut refusal = None;
+        let mut is_of_all = false;
         for manifest in catalog.manifests() {
-            let asked = |candidate: &PartitionsName| name.is_none_or(|name| name == candidate);
-            for (candidate, def) in manifest.partitions.iter().filter(|(name, _)| asked(name)) {
-                match tenant_of(manifest, candidate, key) {
+            for (name, def) in asked.definitions(manifest) {
+                match tenant_of(manifest, name, key) {
                     Ok(Some(tenant)) if sees(&tenant) => return Ok(Some(tenant)),
                     Err(PlanError::TenantDisabled { tenant }) if sees(&tenant) => {
                         refusal = Some(PlanError::TenantDisabled { tenant }.into());
@@ -98,13 +147,16 @@ impl Control {
                     Err(PlanError::TenantUnknown { tenant }) => {
                         refusal = Some(ControlError::TenantUnknown { tenant });
                     }
-                    Ok(None) if def.parse_key(key).is_ok() => return Ok(None),
-                    Err(error) if name.is_some() => refusal = Some(error.into()),
+                    // Another definition may find a tenant in it.
+                    Ok(None) if def.parse_key(key).is_ok() => is_of_all = true,
+                    Err(error) if matches!(asked, KeyFor::Partitions(_)) => {
+                        refusal = Some(error.into());
+                    }
                     Ok(None) | Err(_) => {}
                 }
             }
         }
-        refusal.map_or(Ok(None), Err)
+        refusal.filter(|_| !is_of_all).map_or(Ok(None), Err)
     }
 
     async fn change_partitions(

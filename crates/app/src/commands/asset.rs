@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::answer::{rows, text};
 use super::job::after_launch;
-use super::tenants::{listed_tenants, note_idle, one_tenant, searched_tenants, tenants};
+use super::tenants::{listed_tenants, note_idle, searched_tenants, tenant_of_key, tenants};
 use crate::cli::{AssetCommand, Global};
 use crate::client::{Client, encoded};
 use crate::error::AppError;
@@ -42,15 +42,17 @@ pub(super) async fn run(
             all_tenants,
             no_wait,
         } => {
+            let selection = selection.or(select).unwrap_or_default();
             let wish = json!({
-                "select": selection.or(select).unwrap_or_default(),
+                "select": selection,
                 "partitions": partitions,
                 "all": all_partitions,
             });
             let (mut launched, mut left_out) = (Vec::new(), BTreeSet::new());
             // A partition is one tenant's, and no other has it.
             let told = |error| if partitions.is_empty() { or_all(error) } else { error };
-            let wished = wished_tenants(client, global, &partitions, all_tenants).await;
+            let wished = (selection.as_str(), partitions.as_slice());
+            let wished = wished_tenants(client, global, wished, all_tenants).await;
             for tenant in wished.map_err(told)? {
                 let path = format!("/{tenant}/api/v1/assets/materialize");
                 let answer = client.post(&path, &wish).await.map_err(told)?;
@@ -106,7 +108,7 @@ async fn report(
 ) -> Result<(), AppError> {
     let partition = said.get("partition").and_then(Value::as_str).map(str::to_owned);
     let partitions: Vec<String> = partition.into_iter().collect();
-    for tenant in wished_tenants(client, global, &partitions, false).await? {
+    for tenant in wished_tenants(client, global, (asset, partitions.as_slice()), false).await? {
         let path = format!("/{tenant}/api/v1/assets/{}/report", encoded(asset));
         let answer = client.post(&path, said).await?;
         if global.json {
@@ -125,21 +127,14 @@ async fn report(
 async fn wished_tenants(
     client: &Client,
     global: &Global,
-    partitions: &[String],
+    (selection, partitions): (&str, &[String]),
     all_tenants: bool,
 ) -> Result<Vec<String>, AppError> {
     if all_tenants {
         return tenants(client).await;
     }
-    if global.tenant.is_none()
-        && let Some(first) = partitions.first()
-    {
-        let path = format!("/api/v1/partitions/owner?key={}", encoded(first));
-        if let Some(owner) = client.get(&path).await?.get("tenant").and_then(Value::as_str) {
-            return Ok(vec![owner.to_owned()]);
-        }
-    }
-    Ok(vec![one_tenant(client, global).await?])
+    let first = partitions.first().map(String::as_str);
+    Ok(vec![tenant_of_key(client, global, first, ("select", selection)).await?])
 }
 
 async fn list(client: &Client, global: &Global) -> Result<(), AppError> {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::answer::{rows, text};
 use super::outcome::{print_outcome, short};
-use super::tenants::{listed_tenants, note_idle, one_tenant};
+use super::tenants::{listed_tenants, note_idle, one_tenant, tenant_of_key};
 use super::ticking::due;
 use super::wait::{Awaited, until_over};
 use crate::cli::{Global, JobCommand, Named};
@@ -20,12 +20,13 @@ pub(super) async fn run(
     match command {
         JobCommand::List => list(client, global).await,
         JobCommand::Launch { name, context, partition, tags, no_wait } => {
+            let asked = ("job", name.as_str());
+            let tenant = tenant_of_key(client, global, partition.as_deref(), asked).await?;
             let body = json!({
                 "context": context_object(context.as_deref())?,
                 "partition": partition,
                 "tags": labels(&tags)?,
             });
-            let tenant = one_tenant(client, global).await?;
             let path = format!("/{tenant}/api/v1/jobs/{}/launch", encoded(&name));
             let launched = client.post(&path, &body).await?;
             after_launch(client, global, &[launched], no_wait).await

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::answer::rows;
-use super::tenants::{listed_tenants, one_tenant};
+use super::tenants::{listed_tenants, tenant_of_key};
 use crate::cli::{Global, PartitionCommand};
 use crate::client::{Client, encoded};
 use crate::error::AppError;
@@ -55,19 +55,8 @@ async fn change_path(
     name: &str,
     keys: &[String],
 ) -> Result<String, AppError> {
-    let mut tenant = global.tenant.clone();
-    if tenant.is_none()
-        && let Some(first) = keys.first()
-    {
-        let (key, definition) = (encoded(first), encoded(name));
-        let path = format!("/api/v1/partitions/owner?key={key}&partitions={definition}");
-        let answer = client.get(&path).await?;
-        tenant = answer.get("tenant").and_then(Value::as_str).map(str::to_owned);
-    }
-    let tenant = match tenant {
-        Some(tenant) => tenant,
-        None => one_tenant(client, global).await?,
-    };
+    let first = keys.first().map(String::as_str);
+    let tenant = tenant_of_key(client, global, first, ("partitions", name)).await?;
     Ok(format!("/{tenant}/api/v1/partitions/{}", encoded(name)))
 }
 

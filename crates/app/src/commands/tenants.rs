@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::answer::{rows, text};
 use crate::cli::Global;
-use crate::client::Client;
+use crate::client::{Client, encoded};
 use crate::error::AppError;
 use crate::output;
 
@@ -53,6 +53,26 @@ pub(super) async fn one_tenant(client: &Client, global: &Global) -> Result<Strin
         }
         (None, _) => Ok("default".to_owned()),
     }
+}
+
+/// The tenant that a command about the partition `key` goes to: the one that is named, the one that
+/// the key names, or the only one there is. `asked` says as a query what the key is for.
+pub(super) async fn tenant_of_key(
+    client: &Client,
+    global: &Global,
+    key: Option<&str>,
+    (asked, name): (&str, &str),
+) -> Result<String, AppError> {
+    if global.tenant.is_none()
+        && let Some(key) = key
+    {
+        let (key, name) = (encoded(key), encoded(name));
+        let path = format!("/api/v1/partitions/owner?key={key}&{asked}={name}");
+        if let Some(owner) = client.get(&path).await?.get("tenant").and_then(Value::as_str) {
+            return Ok(owner.to_owned());
+        }
+    }
+    one_tenant(client, global).await
 }
 
 /// The tenants that a list is about: the one that is named, or all.

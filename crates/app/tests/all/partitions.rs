@@ -69,6 +69,24 @@ fn r034_one_partition_is_materialized_in_the_tenant_that_its_key_names() {
 }
 
 #[test]
+fn a_key_names_the_tenant_also_where_another_definition_takes_any_key() {
+    let jobs = "jobs: { mm: { select: metric_cache } }\n";
+    let any = "partitions:\n  any: { kind: dynamic }\n  tenant";
+    let metrics = METRICS.replace("partitions:\n  tenant", any);
+    let project = Project::with(&(metrics + jobs));
+    let key = "jfk::day::flights";
+    for command in
+        [vec!["asset", "materialize", "metric_semantic_values"], vec!["job", "launch", "mm"]]
+    {
+        let done = project.json(&[&command[..], &["--partition", key]].concat());
+        assert_eq!(done["tenant"], json!("jfk"), "{command:?}: {done}");
+    }
+    let report = ["asset", "report", "metric_semantic_values", "--partition", key];
+    let reported = project.run(&report);
+    assert!(reported.out.contains("is reported in tenant jfk"), "{reported:?}");
+}
+
+#[test]
 fn a_partition_that_failed_is_listed_first_and_named_with_its_run_and_its_error() {
     let step = "command: test {{ partition.metric }} = delay && echo";
     let project = Project::with(&METRICS.replace("command: echo", step));

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Json;
 use axum::extract::State;
-use millstream_control::{ControlError, choices};
-use millstream_model::{ErrorCode, PartitionKey, PartitionsDef, PartitionsName, TenantId};
+use millstream_control::{ControlError, KeyFor, choices};
+use millstream_model::{ErrorCode, JobName, PartitionKey, PartitionsDef, PartitionsName, TenantId};
 use serde::{Deserialize, Serialize};
 
 use crate::access::{Visitor, unknown_tenant};
@@ -128,8 +128,12 @@ pub(crate) async fn remove(
 #[derive(Debug, Deserialize)]
 pub(crate) struct OwnerQuery {
     key: String,
-    /// The definition that has the key; any when absent.
+    /// The definition that has the key.
     partitions: Option<PartitionsName>,
+    /// The assets that the key is for.
+    select: Option<String>,
+    /// The job that the key is for.
+    job: Option<JobName>,
 }
 
 /// The tenant that a key names; `None` where the key's definition has no tenant in it.
@@ -145,8 +149,14 @@ pub(crate) async fn owner(
     Params(query): Params<OwnerQuery>,
 ) -> Result<Json<OwnerAnswer>, Problem> {
     let sees = |tenant: &TenantId| visitor.caller.role_in(tenant).is_some();
-    let (key, name) = (partition_key(&query.key)?, query.partitions.as_ref());
-    match state.control.owner_of_partition(&key, name, sees).await {
+    let asked = match (&query.partitions, &query.select, &query.job) {
+        (Some(name), _, _) => KeyFor::Partitions(name),
+        (None, Some(selection), _) => KeyFor::Selection(selection),
+        (None, None, Some(job)) => KeyFor::Job(job),
+        (None, None, None) => KeyFor::Any,
+    };
+    let key = partition_key(&query.key)?;
+    match state.control.owner_of_partition(&key, asked, sees).await {
         Ok(tenant) => Ok(Json(OwnerAnswer { tenant })),
         Err(ControlError::TenantUnknown { tenant }) => {
             Err(unknown_tenant(&state, &visitor.caller, &tenant).await)
