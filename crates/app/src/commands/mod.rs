@@ -2,6 +2,7 @@
 
 mod answer;
 mod asset;
+mod compared;
 mod daemon;
 mod dead_letter;
 mod definitions;

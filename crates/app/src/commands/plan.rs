@@ -6,6 +6,7 @@ use millstream_control::{Change, ChangeKind, Changes, Proposal, changes_between}
 use millstream_model::{Clock as _, Severity, Timestamp};
 use serde_json::{Value, json};
 
+use super::compared::compared;
 use super::files::{self, Files};
 use crate::cli::Global;
 use crate::client::Client;
@@ -13,9 +14,6 @@ use crate::clock::SystemClock;
 use crate::error::AppError;
 use crate::output;
 use crate::settings::Settings;
-
-/// The most characters of a value that are shown.
-const VALUE_MAX: usize = 60;
 
 /// What is planned.
 pub(super) struct Order {
@@ -158,7 +156,7 @@ pub(super) fn show_things(changes: &Changes) {
                 output::line(&format!("    {step}: a file that it runs is another one"));
                 continue;
             }
-            let (before, after) = (value(&field.before), value(&field.after));
+            let [before, after] = compared(&field.before, &field.after);
             output::line(&format!("    {name}: {before} → {after}"));
         }
     }
@@ -177,11 +175,4 @@ fn times(times: &[Timestamp]) -> String {
     }
     let shown: Vec<String> = times.iter().take(3).map(ToString::to_string).collect();
     shown.join(", ")
-}
-
-fn value(value: &Value) -> String {
-    match value {
-        Value::Null => "–".to_owned(),
-        other => output::shortened(&other.to_string(), VALUE_MAX),
-    }
 }
