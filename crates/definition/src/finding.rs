@@ -120,13 +120,16 @@ impl Findings {
     }
 
     /// Whether an error stands at `from` or after it and before `to`, or may: those beyond the
-    /// bound have no place.
+    /// bound have no place. A wrong template is text all the same, of which all is known.
     pub(crate) fn has_error_within(&self, from: Spot, to: Option<Spot>) -> bool {
         let is_within = |place: &Place| {
             let spot = Spot { line: place.line, column: place.column };
             spot >= from && to.is_none_or(|to| spot < to)
         };
-        let mut errors = self.list.iter().filter(|it| it.severity == Severity::Error);
+        let leaves_doubts = |it: &&Diagnostic| {
+            it.severity == Severity::Error && it.code != ErrorCode::DefinitionTemplate
+        };
+        let mut errors = self.list.iter().filter(leaves_doubts);
         self.left_out > 0 || errors.any(|error| is_within(&error.place))
     }
 

@@ -143,12 +143,10 @@ fn run_retries(fields: &Fields<'_>, findings: &mut Findings) -> Option<RunRetrie
     })
 }
 
-/// Remembers the places of ops of which something is only found out later: they name a resource, a
-/// pool or a tenant, which another file may declare, or run files of the project.
+/// Remembers the places of ops of which something is only found out later: they name a handler, a
+/// resource, a pool or a tenant, which another file may declare, or run files of the project.
 fn note_ops(name: &JobName, ops: &[OpDef], fields: &Fields<'_>, reader: &mut Reader) {
-    let is_told_later = |op: &OpDef| {
-        !matches!(op.step, StepConfig::Local(_) | StepConfig::Noop(_)) || op.pool.is_some()
-    };
+    let is_told_later = |op: &OpDef| !matches!(op.step, StepConfig::Noop(_)) || op.pool.is_some();
     if !ops.iter().any(is_told_later) {
         return;
     }

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_model::{
-    AssetDef, AssetKey, ErrorCode, HandlerDef, IoName, JobShape, LoadMode, LoadStep, PartitionsDef,
-    PartitionsName, PoolDef, PoolUse, ResourceDef, ResourceName, SensorDef, SensorQuestion,
-    Severity, StepConfig, TableIo, nearest,
+    AssetDef, AssetKey, ErrorCode, HandlerDef, IoName, JobShape, LoadMode, LoadStep, OpDef,
+    PartitionsDef, PartitionsName, PoolDef, PoolUse, ResourceDef, ResourceName, SensorDef,
+    SensorQuestion, Severity, StepConfig, TableIo, nearest,
 };
 
 use crate::circles;
@@ -443,10 +443,14 @@ impl<'a> About<'_, 'a> {
                 JobShape::Ops(ops) => ops.as_slice(),
                 JobShape::Select(_) => &[],
             };
-            ops.iter().map(|op| (vec!["job", job.name.as_str()], &op.step))
+            let path =
+                move |op: &OpDef| ["job", job.name.as_str(), op.id.as_str()].map(str::to_owned);
+            ops.iter().map(move |op| (path(op), &op.step))
         });
-        let of_assets =
-            manifest.assets.iter().filter_map(|asset| Some((vec![], asset.step.as_ref()?)));
+        let of_assets = manifest.assets.iter().filter_map(|asset| {
+            let path = ["asset".to_owned(), asset.key.to_string(), "step".to_owned()];
+            Some((path, asset.step.as_ref()?))
+        });
         let mut missing = BTreeMap::new();
         for (path, step) in of_jobs.chain(of_assets) {
             if let StepConfig::Local(step) = step {
@@ -464,12 +468,17 @@ impl<'a> About<'_, 'a> {
             let mut message = format!("No handler is called `{module}`{more}; its steps will fail");
             let mut help =
                 format!("say what it runs: `handlers: {{\"{module}\": {{command: [./run.sh]}}}}`");
+            let names = self.known.handlers.iter().map(|row| row.pattern.as_str());
+            let names = names.filter(|name| !name.ends_with('*'));
+            if let Some(near) = nearest(module, names.take(COMPARED_MAX)) {
+                help = format!("did you mean `{near}`? Otherwise {help}");
+            }
             if let Some(file) = self.known.unread {
                 message = format!("{message}, unless `{file}`, which cannot be read, has it");
                 help = format!("correct `{file}` first; otherwise {help}");
             }
             let kind = (ErrorCode::HandlerUnknown, Severity::Warning);
-            self.report.tell(kind, &path, message, help);
+            self.report.tell(kind, &path.each_ref().map(String::as_str), message, help);
         }
     }
 }

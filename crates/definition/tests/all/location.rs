@@ -401,6 +401,19 @@ fn r188_modules_without_a_handler_are_a_warning_and_matched_ones_are_not() {
 }
 
 #[test]
+fn a_module_that_is_nearly_a_handlers_name_is_told_at_its_line_with_the_name() {
+    let job = "nodes:\n- {id: a, type: noop}\n- {id: b, type: local, module: Foo.Bra}";
+    let asset = "assets:\n  sales: {step: {kind: local, module: Foo.Baz}}";
+    let handlers = "handlers: {Foo.Bar: {builtin: noop}}";
+    for (text, line) in [(job, 3), (asset, 2)] {
+        let found = check_new(&[("a.yaml", text), ("b.yaml", handlers)]);
+        let [warning] = found.diagnostics.as_slice() else { panic!("{:#?}", found.diagnostics) };
+        assert_eq!((warning.code, warning.place.line), (ErrorCode::HandlerUnknown, line));
+        assert!(warning.help.as_deref().unwrap().starts_with("did you mean `Foo.Bar`? "));
+    }
+}
+
+#[test]
 fn a_file_that_cannot_be_read_hides_no_missing_handler() {
     let job = "nodes: [{id: a, type: local, module: N.B}]";
     let found = check_new(&[("a.yaml", job), ("x.yaml", "nodes: [")]);

@@ -70,6 +70,15 @@ fn an_asset_without_partitions_names_no_field_of_one() {
 }
 
 #[test]
+fn all_wrong_names_of_a_step_are_told_at_once() {
+    let daily = "partitions: {kind: daily, start: 2025-01-01}";
+    let found = of_asset(daily, "{{ partition.kye }} {{ tenant.nme }} {{ run.idd }}");
+    for name in ["`partition.kye`", "`tenant.nme`", "`run.idd`"] {
+        assert_eq!(found.iter().filter(|it| it.contains(name)).count(), 1, "{name}: {found:#?}");
+    }
+}
+
+#[test]
 fn a_node_names_no_field_of_a_partition() {
     assert_eq!(
         of_node("{{ partition.key }}"),

@@ -230,6 +230,10 @@ fn explain(text: &str, error: &Error, names: &Value) -> String {
         .into_iter()
         .map(|path| match path {
             None => format!("it sees {}", listed(names)),
+            Some("env") => format!(
+                "`env` has {}: it holds the variables that MILLSTREAM_ENV names",
+                listed(&at("env", names).unwrap_or_default())
+            ),
             Some(path) => format!("`{path}` has {}", listed(&at(path, names).unwrap_or_default())),
         })
         .collect();
@@ -466,7 +470,10 @@ mod tests {
                 "`upstream.fetch.pages.x`; `upstream.fetch` has records",
             ),
             ("{{ env.HOME }} {{ shop }}", "; it sees city, env, job_id, module, name, "),
-            ("{{ env.HOME }} {{ shop }}", "; `env` has LAKE"),
+            (
+                "{{ env.HOME }} {{ shop }}",
+                "; `env` has LAKE: it holds the variables that MILLSTREAM_ENV",
+            ),
         ] {
             assert!(said(text).contains(wanted), "{}", said(text));
         }
