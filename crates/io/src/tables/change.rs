@@ -13,6 +13,24 @@ pub(super) const PARTITION: &str = "_partition";
 pub(super) struct Present {
     pub(super) name: String,
     pub(super) kind: Option<ColumnType>,
+    /// Whether it is known to hold nothing but null, so that its type says nothing.
+    pub(super) is_null: bool,
+}
+
+/// The columns of `present` whose type is another than that of `wanted` and may say nothing: text
+/// is what a column becomes whose rows are all null.
+pub(super) fn doubted<'p>(
+    write: &TableWrite,
+    present: Option<&'p mut Vec<Present>>,
+    wanted: &[Column],
+) -> Vec<&'p mut Present> {
+    let is_doubted = |it: &&mut Present| {
+        let same_name = |column: &&Column| column.name == it.name;
+        let gets = wanted.iter().find(same_name).and_then(|column| column.kind);
+        it.kind == Some(ColumnType::Text) && gets.is_some_and(|gets| gets != ColumnType::Text)
+    };
+    let ours = present.filter(|_| write.keeper.is_some());
+    ours.into_iter().flatten().filter(is_doubted).collect()
 }
 
 /// What is done to a table.
@@ -28,16 +46,23 @@ pub(super) enum Change {
         add: Vec<Column>,
         /// Columns of whole numbers that become real.
         widen: Vec<String>,
+        /// Columns that hold nothing but null and get another type.
+        retype: Vec<Column>,
     },
 }
 
 impl Change {
     /// What the table has of the columns `present` once this is done; the rest are new.
     pub(super) fn left(&self, present: Option<Vec<Present>>) -> Vec<Present> {
-        let Self::Keep { widen, .. } = self else { return Vec::new() };
+        let Self::Keep { widen, retype, .. } = self else { return Vec::new() };
         let mut left = present.unwrap_or_default();
-        for column in left.iter_mut().filter(|column| widen.contains(&column.name)) {
-            column.kind = Some(ColumnType::Real);
+        for column in &mut left {
+            if widen.contains(&column.name) {
+                column.kind = Some(ColumnType::Real);
+            }
+            if let Some(gets) = retype.iter().find(|gets| gets.name == column.name) {
+                column.kind = gets.kind;
+            }
         }
         left
     }
@@ -61,6 +86,7 @@ pub(super) fn change(
     let find = |name: &str| present.iter().find(|it| it.name == name);
     let mut add = Vec::new();
     let mut widen = Vec::new();
+    let mut retype = Vec::new();
     for column in wanted {
         let Some(found) = find(&column.name) else {
             add.push(column.clone());
@@ -72,6 +98,7 @@ pub(super) fn change(
             (ColumnType::Real, ColumnType::Integer) => {}
             _ if replaces_all => return Ok(Change::Swap),
             (ColumnType::Integer, ColumnType::Real) => widen.push(column.name.clone()),
+            _ if found.is_null => retype.push(column.clone()),
             (has, gets) => {
                 let table = write.table.to_string();
                 return Err(TableIoError::changed(table, &column.name, has, gets));
@@ -83,7 +110,7 @@ pub(super) fn change(
     if replaces_all && (!add.is_empty() || has_more) {
         return Ok(Change::Swap);
     }
-    Ok(Change::Keep { add, widen })
+    Ok(Change::Keep { add, widen, retype })
 }
 
 #[cfg(test)]
@@ -122,7 +149,8 @@ mod tests {
     }
 
     fn present(columns: &[(&str, ColumnType)]) -> Vec<Present> {
-        wanted(columns).into_iter().map(|it| Present { name: it.name, kind: it.kind }).collect()
+        let present = |it: Column| Present { name: it.name, kind: it.kind, is_null: false };
+        wanted(columns).into_iter().map(present).collect()
     }
 
     #[test]
@@ -130,7 +158,8 @@ mod tests {
         use ColumnType::{Integer, Real, Text};
         let whole = write(LoadMode::Replace, None);
         let has = present(&[("a", Real)]);
-        let keep = Change::Keep { add: Vec::new(), widen: Vec::new() };
+        let [add, retype] = [Vec::new(), Vec::new()];
+        let keep = Change::Keep { add, widen: Vec::new(), retype };
         assert_eq!(change(&whole, None, &wanted(&[("a", Text)]), false).unwrap(), Change::Create);
         assert_eq!(change(&whole, Some(&has), &wanted(&[("a", Integer)]), false).unwrap(), keep);
         for other in [&[("a", Text)][..], &[("b", Real)], &[("a", Real), ("b", Real)]] {
@@ -145,12 +174,24 @@ mod tests {
         let one = write(LoadMode::Replace, Some("a"));
         let has = present(&[("n", Integer), (PARTITION, Text)]);
         let wants = wanted(&[("n", Real), ("m", Text), (PARTITION, Text)]);
-        let Change::Keep { add, widen } = change(&one, Some(&has), &wants, false).unwrap() else {
+        let Change::Keep { add, widen, .. } = change(&one, Some(&has), &wants, false).unwrap()
+        else {
             panic!("the table is replaced");
         };
         assert_eq!((add[0].name.as_str(), widen), ("m", vec!["n".to_owned()]));
         let wants = wanted(&[("n", Text), (PARTITION, Text)]);
         let error = change(&one, Some(&has), &wants, false).unwrap_err();
         assert!(matches!(error, TableIoError::ColumnChanged { .. }), "{error}");
+
+        let mut has = present(&[("n", Text), (PARTITION, Text)]);
+        let wants = wanted(&[("n", Integer), (PARTITION, Text)]);
+        let doubted = doubted(&one, Some(&mut has), &wants);
+        assert_eq!(doubted.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["n"]);
+        assert!(change(&one, Some(&has), &wants, false).is_err());
+        has[0].is_null = true;
+        let change = change(&one, Some(&has), &wants, false).unwrap();
+        let retype = wanted(&[("n", Integer)]);
+        assert_eq!(change, Change::Keep { add: Vec::new(), widen: Vec::new(), retype });
+        assert_eq!(change.left(Some(has))[0].kind, Some(Integer));
     }
 }

@@ -14,7 +14,7 @@ use tokio_postgres::{Client, Error, Transaction};
 use crate::columns::{Column, Shape};
 use crate::crash::reach;
 use crate::sql::{CancelOnDrop, Cell, RowsWriter, SqlError, connect, postgres_said};
-use crate::tables::change::{Change, PARTITION, Present, change};
+use crate::tables::change::{Change, PARTITION, Present, change, doubted};
 use crate::tables::ledger::{self, Entry, LEDGER};
 use crate::tables::rows::FittedRows;
 use crate::tables::{Keeper, ReadBack, TableIoError, TableName, TableRead, TableWrite, Written};
@@ -40,8 +40,11 @@ pub async fn write_postgres(write: &TableWrite) -> Result<Written, TableIoError>
         None => None,
         Some(keeper) => into.claim(keeper).await?,
     };
-    let present = into.present().await?;
+    let mut present = into.present().await?;
     let wanted = write.wanted(&shape, present.as_deref())?;
+    for column in doubted(write, present.as_mut(), &wanted) {
+        column.is_null = into.is_null(&column.name).await?;
+    }
     let was_whole = was.is_some_and(|entry| entry.partition == ledger::WHOLE);
     let change = change(write, present.as_deref(), &wanted, was_whole)?;
     let filled = into.prepare(write, &change, &wanted).await?;
@@ -223,9 +226,17 @@ impl OnTable<'_> {
         let rows = self.transaction.query(text, params).await.map_err(failed)?;
         let present: Vec<Present> = rows
             .iter()
-            .map(|row| Present { name: row.get(0), kind: kind_of(row.get(1)) })
+            .map(|row| Present { name: row.get(0), kind: kind_of(row.get(1)), is_null: false })
             .collect();
         Ok((!present.is_empty()).then_some(present))
+    }
+
+    /// Whether the column `name` holds nothing but null.
+    async fn is_null(&self, name: &str) -> Result<bool, TableIoError> {
+        let text = self.table.is_null_text(name)?;
+        let failed = |error| database(self.table, "found", error);
+        let row = self.transaction.query_one(&text, &[]).await.map_err(failed)?;
+        Ok(row.get(0))
     }
 
     /// Makes the table ready; the name, quoted, of the one that rows go into.
@@ -247,7 +258,7 @@ impl OnTable<'_> {
                 self.run("made", &write.create_text(&staged, wanted, type_name)?).await?;
                 Ok(staged)
             }
-            Change::Keep { add, widen } => {
+            Change::Keep { add, widen, retype } => {
                 let mut changes = Vec::new();
                 for column in add {
                     changes.push(format!("ADD COLUMN {}", write.column_text(column, type_name)?));
@@ -255,6 +266,11 @@ impl OnTable<'_> {
                 for name in widen {
                     let name = self.table.list([name.as_str()].into_iter())?;
                     changes.push(format!("ALTER COLUMN {name} TYPE double precision"));
+                }
+                for column in retype {
+                    let name = self.table.list([column.name.as_str()].into_iter())?;
+                    let kind = type_name(column.kind);
+                    changes.push(format!("ALTER COLUMN {name} TYPE {kind} USING NULL::{kind}"));
                 }
                 if !changes.is_empty() {
                     let text = format!("ALTER TABLE {table} {}", changes.join(", "));

@@ -30,6 +30,13 @@ impl TableName {
         let quoted: Result<Vec<String>, _> = names.map(quote_identifier).collect();
         Ok(quoted.map_err(|source| self.unusable(source))?.join(", "))
     }
+
+    /// The question whether a column holds nothing but null.
+    pub(super) fn is_null_text(&self, column: &str) -> Result<String, TableIoError> {
+        let table = self.quoted().map_err(|source| self.unusable(source))?;
+        let column = self.list([column].into_iter())?;
+        Ok(format!("SELECT NOT EXISTS (SELECT 1 FROM {table} WHERE {column} IS NOT NULL)"))
+    }
 }
 
 impl TableWrite {

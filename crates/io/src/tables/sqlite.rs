@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::columns::{Column, Shape, endless};
 use crate::crash::reach;
 use crate::sql::{RowsWriter, SqlError, bound, open_sqlite, sqlite_said};
-use crate::tables::change::{Change, PARTITION, Present, change};
+use crate::tables::change::{Change, PARTITION, Present, change, doubted};
 use crate::tables::ledger::{self, Entry, LEDGER};
 use crate::tables::{Keeper, ReadBack, TableIoError, TableName, TableRead, TableWrite, Written};
 
@@ -25,8 +25,11 @@ pub fn write_sqlite(write: &TableWrite) -> Result<Written, TableIoError> {
         None => None,
         Some(keeper) => into.claim(keeper)?,
     };
-    let present = into.present()?;
+    let mut present = into.present()?;
     let wanted = write.wanted(&shape, present.as_deref())?;
+    for column in doubted(write, present.as_mut(), &wanted) {
+        column.is_null = into.is_null(&column.name)?;
+    }
     let was_whole = was.is_some_and(|entry| entry.partition == ledger::WHOLE);
     let change = change(write, present.as_deref(), &wanted, was_whole)?;
     into.carry_out(write, &change, &wanted)?;
@@ -131,11 +134,18 @@ impl OnTable<'_> {
         let rows = statement.query_map([&self.table.table], |row| {
             let name: String = row.get(0)?;
             let declared: String = row.get(1)?;
-            Ok(Present { name, kind: kind_of(&declared) })
+            Ok(Present { name, kind: kind_of(&declared), is_null: false })
         });
         let present: Vec<Present> =
             rows.map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
         Ok((!present.is_empty()).then_some(present))
+    }
+
+    /// Whether the column `name` holds nothing but null.
+    fn is_null(&self, name: &str) -> Result<bool, TableIoError> {
+        let text = self.table.is_null_text(name)?;
+        let answer = self.connection.query_row(&text, [], |row| row.get(0));
+        answer.map_err(|error| self.failed("found", error))
     }
 
     fn carry_out(
@@ -152,8 +162,13 @@ impl OnTable<'_> {
                 self.run("made", &write.create_text(&table, wanted, type_name)?)
             }
             // A column of whole numbers takes real ones here as it is.
-            Change::Keep { add, widen: _ } => {
-                for column in add {
+            Change::Keep { add, widen: _, retype } => {
+                // No column can be given another type here, and nothing is lost with one of nulls.
+                for column in retype {
+                    let name = self.table.list([column.name.as_str()].into_iter())?;
+                    self.run("changed", &format!("ALTER TABLE {table} DROP COLUMN {name}"))?;
+                }
+                for column in add.iter().chain(retype) {
                     let definition = write.column_text(column, type_name)?;
                     self.run("changed", &format!("ALTER TABLE {table} ADD COLUMN {definition}"))?;
                 }

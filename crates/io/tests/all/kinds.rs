@@ -215,6 +215,28 @@ async fn columns_of_partitions_may_grow_and_do_not_change() {
 }
 
 #[tokio::test]
+async fn a_column_that_holds_only_null_takes_the_type_of_later_rows() {
+    for bench in Bench::tables() {
+        let of = |day: &str| address("jfk", "orders", Some(day));
+        let columns = ["a", "b", "c", "d", "t"];
+        let nulls = table(&columns, json!([[null, null, null, null, null]]));
+        bench.store(&of("1"), &nulls).await.unwrap();
+        let rows = table(&columns, json!([[1, 0.5, true, { "k": [1] }, "x"]]));
+        bench.store(&of("2"), &rows).await.unwrap();
+        for (day, stored) in [("1", nulls), ("2", rows)] {
+            let loaded = bench.load(&of(day)).await.unwrap();
+            for (index, column) in columns.iter().enumerate() {
+                let place = loaded.columns.iter().position(|it| it == column).unwrap();
+                let (back, wanted) = (&loaded.rows[0][place], &stored.rows[0][index]);
+                assert_eq!(back, wanted, "{} {day} {column}", bench.kind);
+            }
+        }
+        let error = bench.store(&of("3"), &table(&["t"], json!([[1]]))).await.unwrap_err();
+        assert!(error.message().contains("column \"t\""), "{}", error.message());
+    }
+}
+
+#[tokio::test]
 async fn what_a_table_cannot_keep_is_named_and_changes_nothing() {
     for bench in Bench::tables() {
         let here = address("jfk", "orders", Some("1"));
