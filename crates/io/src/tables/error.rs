@@ -4,7 +4,7 @@ use millstream_model::{ColumnType, ErrorCode, chain};
 use serde::{Deserialize, Serialize};
 
 use crate::sql::SqlError;
-use crate::{IdentifierError, TableError};
+use crate::{IdentifierError, IoError, TableError};
 
 /// A failed way into a table or out of it. Nothing of it is committed.
 #[derive(Debug, thiserror::Error)]
@@ -105,6 +105,9 @@ pub enum TableIoError {
         /// Rows, or those of a partition.
         what: String,
     },
+    /// What a statement reads was never made.
+    #[error(transparent)]
+    Input(Box<IoError>),
     /// The database refused.
     #[error("table {table} cannot be {action}")]
     Database {
@@ -133,6 +136,7 @@ impl TableIoError {
         match self {
             Self::Sql(error) => error.code(),
             Self::Missing { .. } => ErrorCode::StepInput,
+            Self::Input(error) => error.code(),
             Self::Source { .. } | Self::NoColumns { .. } | Self::Value { .. } => {
                 ErrorCode::StepResult
             }

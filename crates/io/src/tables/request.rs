@@ -86,6 +86,13 @@ impl From<&Address> for Keeper {
     }
 }
 
+impl From<&Keeper> for Address {
+    fn from(keeper: &Keeper) -> Self {
+        let Keeper { tenant, asset, partition } = keeper.clone();
+        Self { tenant, asset, partition }
+    }
+}
+
 /// A result in a table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use millstream_model::{LoadMode, ResourceDef};
 use tokio_postgres::Client;
 
-use crate::TableFile;
 use crate::sql::{Session, SqlRequest};
 use crate::tables::change::PARTITION;
 use crate::tables::ledger;
 use crate::tables::postgres::{OnTable, database, type_name};
 use crate::tables::{Kept, TableIoError, TableName, TableWrite};
+use crate::{Address, IoError, TableFile};
 
 /// The schema that Postgres takes for a session's own.
 const TEMPORARY: &str = "pg_temp";
@@ -64,7 +64,10 @@ async fn make_view(client: &mut Client, name: &str, kept: &Kept) -> Result<(), T
     let failed = |error| database(&kept.table, "read", error);
     let transaction = client.transaction().await.map_err(failed)?;
     let from = OnTable { transaction: &transaction, table: &kept.table };
-    let missing = || ledger::missing(&kept.keeper, &kept.table);
+    let missing = || {
+        let reason = ledger::missing(&kept.keeper, &kept.table).to_string();
+        TableIoError::Input(Box::new(IoError::missing(&Address::from(&kept.keeper), reason)))
+    };
     if !from.hold().await? || !from.has_entry(&kept.keeper).await? {
         return Err(missing());
     }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use millstream_io::{
-    Session, SqlError, SqlFailure, SqlOutcome, SqlRequest, Table, TableFile, quote_identifier,
-    run_postgres,
+    Keeper, Kept, Session, SqlError, SqlFailure, SqlOutcome, SqlRequest, Table, TableFile,
+    TableName, quote_identifier, run_postgres,
 };
 use millstream_model::ResourceDef;
 use serde_json::{Value, json};
@@ -87,6 +87,23 @@ fn message(error: &SqlError) -> String {
         session: Session::default(),
     };
     SqlFailure::new(error, &request).message
+}
+
+#[tokio::test]
+async fn an_asset_that_was_never_made_is_told_with_the_command_that_makes_it() {
+    let Some(bench) = Bench::new().await else { return };
+    let keeper = Keeper {
+        tenant: "jfk".parse().unwrap(),
+        asset: "up".parse().unwrap(),
+        partition: Some("b".parse().unwrap()),
+    };
+    let table = TableName { schema: Some(bench.schema.clone()), table: "up".to_owned() };
+    let mut request = bench.request(&["SELECT 1"]);
+    request.kept = BTreeMap::from([("up".to_owned(), Kept { table, keeper })]);
+    let told = message(&run_postgres(&request).await.unwrap_err());
+    assert!(told.contains("there is no result of asset up for partition b in table"), "{told}");
+    let command = "make it with `millstream asset materialize up --partition b --tenant jfk`";
+    assert!(told.contains(command), "{told}");
 }
 
 #[tokio::test]
