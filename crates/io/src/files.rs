@@ -165,7 +165,7 @@ impl FileIo {
             FileForm::Csv => Some(writer.csv(content)?),
         };
         reach("file:begun");
-        let (bytes, hash) = writer.finish()?;
+        let (bytes, hash, notes) = writer.finish()?;
 
         temporary.as_file().sync_all().map_err(failed)?;
         reach("file:written");
@@ -173,7 +173,7 @@ impl FileIo {
         reach("file:placed");
         // The rename itself is only on disk once its folder is.
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
-        Ok(Stored { place: Place::File(path), bytes, rows, hash, notes: Vec::new() })
+        Ok(Stored { place: Place::File(path), bytes, rows, hash, notes })
     }
 
     /// Makes `folder` so that a crash does not take it away again with what was stored in it.

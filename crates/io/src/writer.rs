@@ -3,28 +3,31 @@
 //! Called by [`crate::FileIo`], which decides where the file is. Rows of a SQL step pass one at a
 //! time, so that a large result costs no memory.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use millstream_model::{ContentHash, ContentHasher};
 use serde_json::Value;
 
-use crate::sql::ROWS_MAX;
-use crate::table::{RowLines, unusable};
+use crate::sql::{CSV_MAX, ROWS_MAX};
+use crate::table::{RowLines, csv_columns, csv_reader, unusable};
 use crate::{Content, IoError, Table};
 
 /// A file in the making: everything written is counted and hashed.
 pub(crate) struct Writer<'a> {
     path: &'a Path,
     file: Counted<'a>,
+    notes: Vec<String>,
 }
 
 impl<'a> Writer<'a> {
     /// Writes into `file`, which will be at `path`.
     pub(crate) fn new(file: &'a File, path: &'a Path) -> Self {
         let file = BufWriter::with_capacity(1 << 16, file);
-        Self { path, file: Counted { file, bytes: 0, hasher: ContentHasher::default() } }
+        let file = Counted { file, bytes: 0, hasher: ContentHasher::default() };
+        Self { path, file, notes: Vec::new() }
     }
 
     /// Writes `content` as one document; how many rows it has if it is a table.
@@ -101,10 +104,10 @@ impl<'a> Writer<'a> {
         IoError::Write { path: self.path.to_owned(), source }
     }
 
-    /// Ends the file; its size and hash.
-    pub(crate) fn finish(mut self) -> Result<(u64, ContentHash), IoError> {
+    /// Ends the file; its size and hash, and lines for the step's log.
+    pub(crate) fn finish(mut self) -> Result<(u64, ContentHash, Vec<String>), IoError> {
         self.file.flush().map_err(|source| self.failed(source))?;
-        Ok((self.file.bytes, self.file.hasher.finish()))
+        Ok((self.file.bytes, self.file.hasher.finish(), self.notes))
     }
 }
 
@@ -112,34 +115,48 @@ impl<'a> Writer<'a> {
 struct CsvRows<'w, 'a> {
     path: &'a Path,
     csv: csv::Writer<&'w mut Counted<'a>>,
+    notes: &'w mut Vec<String>,
+    columns: Vec<String>,
+    /// The columns in which an empty text stood.
+    blank: BTreeSet<usize>,
     count: u64,
 }
 
 impl<'w, 'a> CsvRows<'w, 'a> {
     fn begin(writer: &'w mut Writer<'a>, columns: &[String]) -> Result<Self, IoError> {
+        let columns = match columns {
+            [] => columns_before(writer.path),
+            columns => columns.to_vec(),
+        };
         if columns.is_empty() {
-            let problem = "it has no columns; name them with `{\"columns\": […], \"rows\": []}`, \
-                           let the asset say `output_required: false`"
-                .to_owned();
-            return Err(IoError::NoTable { problem });
+            let problem = "there are no rows, and nothing is stored whose columns they could have; \
+                           let the asset say `output_required: false`, have a program return \
+                           `{\"columns\": […], \"rows\": []}`";
+            return Err(IoError::NoTable { problem: problem.to_owned() });
         }
         // What is not refused here is refused when it is read, and then it is too late.
-        if let Some(problem) = unusable(columns) {
+        if let Some(problem) = unusable(&columns) {
             return Err(IoError::NoTable { problem });
         }
-        let mut rows =
-            Self { path: writer.path, csv: csv::Writer::from_writer(&mut writer.file), count: 0 };
-        rows.csv.write_record(columns).map_err(|error| failed(rows.path, error.into()))?;
-        Ok(rows)
+        let mut csv = csv::Writer::from_writer(&mut writer.file);
+        csv.write_record(&columns).map_err(|error| failed(writer.path, error.into()))?;
+        let (path, notes) = (writer.path, &mut writer.notes);
+        Ok(Self { path, csv, notes, columns, blank: BTreeSet::new(), count: 0 })
     }
 
     fn row(&mut self, values: &[Value]) -> Result<(), IoError> {
         self.count += 1;
-        for value in values {
-            let written = match value {
-                Value::Null => self.csv.write_field(""),
-                Value::String(text) => self.csv.write_field(text),
-                other => self.csv.write_field(other.to_string()),
+        // Rows of objects without any key have no values.
+        for index in 0..self.columns.len() {
+            let written = match values.get(index) {
+                None | Some(Value::Null) => self.csv.write_field(""),
+                Some(Value::String(text)) => {
+                    if text.is_empty() {
+                        self.blank.insert(index);
+                    }
+                    self.csv.write_field(text)
+                }
+                Some(other) => self.csv.write_field(other.to_string()),
             };
             written.map_err(|error| failed(self.path, error.into()))?;
         }
@@ -148,8 +165,28 @@ impl<'w, 'a> CsvRows<'w, 'a> {
 
     fn finish(mut self) -> Result<u64, IoError> {
         self.csv.flush().map_err(|error| failed(self.path, error))?;
+        let blank = self.blank.iter().filter_map(|index| self.columns.get(*index));
+        self.notes.extend(blank.map(|name| {
+            format!("column {name:?} has empty texts, and in a CSV file an empty field is null")
+        }));
         Ok(self.count)
     }
+}
+
+/// The columns of the file that is at `path` now, or of the last one beside it, which is another
+/// partition's: what rows that are none would have. None where there is no such file.
+fn columns_before(path: &Path) -> Vec<String> {
+    let of_file = |path: &Path| {
+        let mut reader = csv_reader(path, CSV_MAX).ok()?;
+        csv_columns(path, &mut reader).ok()
+    };
+    let beside = || {
+        let files = path.parent()?.read_dir().ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+        // What is being written has no such ending yet.
+        let is_result = |file: &PathBuf| file.extension() == path.extension();
+        of_file(&files.filter(is_result).max()?)
+    };
+    of_file(path).or_else(beside).unwrap_or_default()
 }
 
 fn failed(path: &Path, source: std::io::Error) -> IoError {

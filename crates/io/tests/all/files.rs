@@ -142,3 +142,30 @@ fn columns_that_nothing_could_read_again_are_refused_and_named() {
     }
     assert_eq!(files_below(&folder.path().join("data")), 0, "something was stored");
 }
+
+#[test]
+fn rows_that_are_none_have_the_columns_of_what_was_stored_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let io = FileIo::new(FileForm::Csv, folder.path().to_owned());
+    let none = json!([]);
+    let error = io.store(&address("jfk"), Content::Json(&none)).unwrap_err();
+    assert!(error.message().contains("nothing is stored whose columns they could have"), "{error}");
+    io.store(&address("jfk"), Content::Table(&table())).unwrap();
+    let other = Address { partition: Some("2013-02".parse().unwrap()), ..address("jfk") };
+    for address in [other, address("jfk")] {
+        let stored = io.store(&address, Content::Json(&none)).unwrap();
+        assert_eq!((text(&stored).as_str(), stored.rows), ("name,n\n", Some(0)));
+    }
+    let stored = io.store(&address("jfk"), Content::Json(&json!([{}]))).unwrap();
+    assert_eq!(text(&stored), "name,n\n,\n");
+}
+
+#[test]
+fn an_empty_text_that_becomes_null_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let io = FileIo::new(FileForm::Csv, folder.path().to_owned());
+    let rows = json!([{ "a": "", "b": "x", "c": null }, { "a": "", "b": "y" }]);
+    let stored = io.store(&address("jfk"), Content::Json(&rows)).unwrap();
+    let told = "column \"a\" has empty texts, and in a CSV file an empty field is null";
+    assert_eq!(stored.notes, [told]);
+}
