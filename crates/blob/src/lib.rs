@@ -14,7 +14,7 @@ mod store;
 mod sweep;
 
 pub use log::{LOG_MAX, LogKey, LogPart, LogStream, LogTime, LogWriter};
-pub use result::{RESULT_INLINE_MAX, RESULT_MAX, ResultKey};
+pub use result::{RESULT_INLINE_MAX, RESULT_MAX, RESULT_WAYS, ResultKey};
 pub use source::KeptSource;
 pub use store::{BlobError, Blobs};
 pub use sweep::{SOURCE_UNUSED, SweptSources};

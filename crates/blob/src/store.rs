@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 use crate::log::{TIME_RECORD, times_path};
 use crate::part::encode;
-use crate::{LogKey, LogPart, LogTime, RESULT_MAX, ResultKey};
+use crate::{LogKey, LogPart, LogTime, RESULT_MAX, RESULT_WAYS, ResultKey};
 
 /// The most bytes that one read of a log returns.
 const READ_MAX: u64 = 4 * 1024 * 1024;
@@ -39,7 +39,7 @@ pub enum BlobError {
         reference: String,
     },
     /// A result is larger than results may be.
-    #[error("a result of {size} bytes is over the limit of 16 MiB; keep data in an IO manager")]
+    #[error("a result of {size} bytes is over the limit of 16 MiB{}", RESULT_WAYS)]
     TooLarge {
         /// Its size in bytes.
         size: usize,

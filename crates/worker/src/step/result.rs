@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use millstream_blob::{RESULT_INLINE_MAX, RESULT_MAX, ResultKey};
+use millstream_blob::{RESULT_INLINE_MAX, RESULT_MAX, RESULT_WAYS, ResultKey};
 use millstream_model::{ErrorCode, ExactJson};
 use serde_json::Value;
 use tokio::io::AsyncReadExt;
@@ -53,7 +53,7 @@ fn parse(bytes: &[u8]) -> Result<ExactJson, Ending> {
     if bytes.len() > RESULT_MAX {
         return Err(Ending::for_good(
             ErrorCode::StepResult,
-            "the result is over the limit of 16 MiB; keep data in an IO manager".to_owned(),
+            format!("the result is over the limit of 16 MiB{RESULT_WAYS}"),
         ));
     }
     if bytes.trim_ascii().is_empty() {
@@ -138,6 +138,8 @@ mod tests {
                 panic!("{} bytes were accepted", bytes.len());
             };
             assert_eq!(error.code, ErrorCode::StepResult);
+            let is_large = bytes.len() > RESULT_MAX;
+            assert_eq!(error.message.contains("return its path"), is_large, "{}", error.message);
         }
     }
 }
