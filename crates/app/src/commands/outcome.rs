@@ -108,13 +108,18 @@ fn print_evidence(run: &Value, step: &Value) {
     }
 }
 
-/// Whether a program of the step ran, so that there may be output of it.
+/// Whether a program of the step ran, so that there may be output of it. The error of one that
+/// ended has the end of its output, if it wrote any.
 fn may_have_written(step: &Value, error: &Value) -> bool {
     let has_program = ["command", "python", "local"].contains(&text(step, "/kind").as_str());
     let never_ran = [ErrorCode::StepSpawn, ErrorCode::StepTemplate, ErrorCode::StepInput];
     let code = text(error, "/code");
-    let started = step.get("attempt").and_then(Value::as_u64).unwrap_or(0) > 0;
-    has_program && started && never_ran.iter().all(|never| never.as_str() != code)
+    let attempts = step.get("attempt").and_then(Value::as_u64).unwrap_or(0);
+    let started = attempts > 0;
+    let has_detail = error.get("detail").is_some_and(|detail| !detail.is_null());
+    let ended = [ErrorCode::StepExit, ErrorCode::StepTimeout].iter().any(|it| it.as_str() == code);
+    let was_silent = attempts == 1 && ended && !has_detail;
+    has_program && !was_silent && started && never_ran.iter().all(|never| never.as_str() != code)
 }
 
 #[cfg(test)]
@@ -135,8 +140,13 @@ mod tests {
     fn output_is_offered_of_what_ran() {
         let offered = |attempt: u64, code: &str| {
             let step = json!({ "kind": "command", "attempt": attempt });
-            may_have_written(&step, &json!({ "code": code }))
+            may_have_written(&step, &json!({ "code": code, "detail": "said" }))
         };
+        let silent = |attempt: u64| {
+            let step = json!({ "kind": "command", "attempt": attempt });
+            may_have_written(&step, &json!({ "code": "step-exit", "detail": null }))
+        };
+        assert!(!silent(1) && silent(2), "the first attempt may have written");
         assert!(offered(1, "step-exit") && offered(2, "step-timeout"));
         assert!(!offered(1, "step-spawn") && !offered(1, "step-template"));
         assert!(!offered(0, "step-exit"));
