@@ -266,6 +266,8 @@ impl Control {
         // Of a job's own steps one may be called like the asset, and be something else.
         let ends =
             ends.newest.into_iter().filter(|end| !has_ops(catalog, tenant, end.job.as_ref()));
+        let made_nothing = |end: &StepEnd| Some(end.run) != first && end.reason.is_none();
+        let ends = ends.filter(|end| end.status != StepStatus::Success || made_nothing(end));
         let tried = |end: StepEnd| {
             let StepEnd { run, status, at, error, reason, .. } = end;
             let of = |wanted| reason.clone().filter(|_| status == wanted);

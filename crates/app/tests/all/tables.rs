@@ -165,6 +165,11 @@ fn r040_without_rows_a_load_warns_and_an_asset_that_need_not_be_made_is_not() {
         assert_eq!((made(&run, "loaded"), made(&run, "perhaps_loaded")), (1, 0), "{kind}");
         let run = materialized(&project, &["perhaps"]);
         assert_eq!((run["status"].as_str(), made(&run, "perhaps")), (Some("SUCCESS"), 0), "{kind}");
+        let why = project.run(&["why", "perhaps"]).out;
+        let told = "It was never made. Its last try succeeded and made nothing, in run ";
+        assert!(why.contains(told), "{kind}: {why}");
+        let shown = project.run(&["asset", "show", "perhaps"]).out;
+        assert!(shown.contains("  its last try succeeded and made nothing"), "{kind}: {shown}");
     }
 }
 

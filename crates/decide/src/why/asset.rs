@@ -92,7 +92,7 @@ pub struct OlderParts {
 /// How the step of an asset ended in the runs since it was made, as far back as was looked.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Tries {
-    /// The newest of them, newest first.
+    /// The newest of them, newest first, without the one that made it.
     pub newest: Vec<Try>,
     /// Whether there may be older ones than these.
     pub may_be_more: bool,
@@ -265,12 +265,18 @@ fn failed_parts(facts: &AssetFacts) -> Vec<Because> {
 /// When the newest of `tries` ended that made nothing, and how, as words behind "its".
 pub fn last_try_words(tries: &Tries) -> Option<(Timestamp, String)> {
     let newest = tries.newest.first()?;
-    if newest.status != StepStatus::Skipped {
-        return tries_words(tries);
-    }
-    let reason = newest.skipped.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
     let (run, at) = (newest.run.short(), newest.at);
-    Some((at, format!("last try was skipped, in run {run} at {at}{reason}")))
+    let reason = newest.skipped.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+    match newest.status {
+        StepStatus::Skipped => {
+            Some((at, format!("last try was skipped, in run {run} at {at}{reason}")))
+        }
+        // Those that made it are not among them.
+        StepStatus::Success => {
+            Some((at, format!("last try succeeded and made nothing, in run {run} at {at}")))
+        }
+        _ => tries_words(tries),
+    }
 }
 
 /// Which of what an asset is made from was never made, as words behind "It was never made".
