@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_decide::schedule::Timing;
 use millstream_model::{
-    Manifest, ScheduleCron, ScheduleDef, ScheduleTarget, Switch, TenantDef, TenantId, Timestamp,
+    Manifest, ScheduleCron, ScheduleDef, ScheduleName, ScheduleTarget, Switch, TenantDef, TenantId,
+    Timestamp,
 };
-use millstream_plan::changes::{Retimed, job_of};
+use millstream_plan::changes::{Retimed, job_of, renamed_schedules};
 
 /// The fire times of a schedule that are shown, of each side.
 const FIRES_SHOWN: usize = 5;
@@ -18,25 +19,34 @@ const FIRES_SHOWN: usize = 5;
 /// The fire times that are compared: of a daily schedule those of a year.
 const FIRES_COMPARED: usize = 400;
 
-/// When each schedule is due, by the name that is shown.
-type Timings = BTreeMap<String, Timing>;
+/// A schedule's own name, and the tenant whose `schedule` it follows.
+type Key = (ScheduleName, Option<TenantId>);
+
+/// When each schedule is due, with the name that is shown.
+type Timings = BTreeMap<Key, (String, Timing)>;
 
 /// The schedules whose next fire times after `now` differ, with the first of them; where those are
-/// the same, with the first that differ.
+/// the same, with the first that differ. One that is renamed is the same schedule.
 pub(crate) fn retimed(old: &Manifest, new: &Manifest, now: Timestamp) -> Vec<Retimed> {
-    let (old, new) = (timings(old), timings(new));
-    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    let changed = names.into_iter().filter(|name| old.get(*name) != new.get(*name));
-    changed
-        .filter_map(|name| {
-            let (before, after) = (old.get(name), new.get(name));
-            let from = first_difference(before, after, now)?;
+    let names = renamed_schedules(old, new);
+    let names = names.into_iter().map(|(name, before)| (before, name)).collect();
+    let (old, new) = (timings(old, &names), timings(new, &BTreeMap::new()));
+    let keys: BTreeSet<&Key> = old.keys().chain(new.keys()).collect();
+    let mut found: Vec<Retimed> = keys
+        .into_iter()
+        .filter_map(|key| {
+            let (before, after) = (old.get(key), new.get(key));
+            let (name, _) = after.or(before)?;
+            let (before, after) = (before.map(|it| &it.1), after.map(|it| &it.1));
+            let from = first_difference(before, after, now).filter(|_| before != after)?;
             let shown = |timing: Option<&Timing>| {
                 timing.map(|timing| timing.upcoming(from, FIRES_SHOWN)).unwrap_or_default()
             };
             Some(Retimed { name: name.clone(), before: shown(before), after: shown(after) })
         })
-        .collect()
+        .collect();
+    found.sort_by(|one, other| one.name.cmp(&other.name));
+    found
 }
 
 /// The time after which the fire times of two schedules differ, of those that are compared: `now`
@@ -62,26 +72,28 @@ fn first_difference(
 }
 
 /// When what fires by itself does: of a schedule that follows its tenant's, each tenant apart.
-fn timings(manifest: &Manifest) -> Timings {
+/// Those that have another name later on stand under that.
+fn timings(manifest: &Manifest, names: &BTreeMap<&ScheduleName, &ScheduleName>) -> Timings {
     let mut found = Timings::new();
     for schedule in manifest.schedules.values().filter(|it| is_on(manifest, it)) {
+        let later = names.get(&schedule.name).copied().unwrap_or(&schedule.name);
         let name = match job_of(manifest, schedule) {
             Some(job) => format!("job {}", job.name),
             None => format!("schedule {}", schedule.name),
         };
-        let mut add = |name: String, tenant: &TenantDef| {
+        let mut add = |(name, of): (String, Option<&TenantId>), tenant: &TenantDef| {
             // What cannot be read was refused when it was loaded.
             if let Ok(Some(timing)) = Timing::of(schedule, tenant, manifest) {
-                found.insert(name, timing);
+                found.insert((later.clone(), of.cloned()), (name, timing));
             }
         };
         match &schedule.cron {
-            ScheduleCron::Text(_) => add(name, &TenantDef::default()),
+            ScheduleCron::Text(_) => add((name, None), &TenantDef::default()),
             ScheduleCron::OfTenant => {
                 let tenants = &schedule.tenants;
                 let takes_part = |id: &TenantId| tenants.is_empty() || tenants.contains(id);
                 for (id, tenant) in manifest.enabled_tenants().filter(|(id, _)| takes_part(id)) {
-                    add(format!("{name} in {id}"), tenant);
+                    add((format!("{name} in {id}"), Some(id)), tenant);
                 }
             }
         }

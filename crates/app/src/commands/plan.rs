@@ -149,7 +149,9 @@ pub(super) fn show_things(changes: &Changes) {
             ChangeKind::Removed => '-',
             ChangeKind::Changed => '~',
         };
-        output::line(&format!("{sign} {} {}", change.kind, change.name));
+        let before = change.renamed_from.as_ref();
+        let before = before.map(|it| format!(" (renamed from {it})")).unwrap_or_default();
+        output::line(&format!("{sign} {} {}{before}", change.kind, change.name));
         for field in &change.fields {
             let name = &field.field;
             if let Some(step) = name.strip_suffix(".sources.code") {

@@ -167,3 +167,73 @@ fn what_is_switched_off_fires_no_more() {
     let job = names("    nodes:", "    enabled: false\n    nodes:");
     assert_eq!(job, ["job etl", "schedule nightly", "schedule own in jfk"]);
 }
+
+/// The things that differ with the names of the fields that do, and the schedules that fire at
+/// other times.
+fn renamed(old: &str, new: &str) -> (Vec<String>, Vec<(String, String, String)>) {
+    let things = written(old, new).things;
+    let words = |thing: &millstream_control::Change| {
+        let before = thing.renamed_from.as_deref().unwrap_or("-");
+        let fields: Vec<_> = thing.fields.iter().map(|it| it.field.as_str()).collect();
+        let (kind, name, change) = (&thing.kind, &thing.name, thing.change);
+        format!("{change:?} {kind} {name} from {before}: {}", fields.join(","))
+    };
+    (things.iter().map(words).collect(), retimed(old, new))
+}
+
+#[test]
+fn what_is_renamed_is_one_thing_that_goes_on() {
+    let of = |old: &str, new: &str| renamed(old, new);
+    let never: Vec<(String, String, String)> = Vec::new();
+    let daily = "Changed schedules daily from nightly: ".to_owned();
+    let name = "daily: { renamed_from: nightly, job: etl, cron: '0 3";
+    assert_eq!(of("nightly: { job: etl, cron: '0 3", name), (vec![daily], never.clone()));
+    let daily = "Changed schedules daily from nightly: cron".to_owned();
+    let later = row("schedule daily", "01T03:00:00", "01T05:00:00");
+    let name = name.replace("'0 3", "'0 5");
+    assert_eq!(of("nightly: { job: etl, cron: '0 3", &name), (vec![daily], vec![later]));
+    let per_tenant = "Changed schedules each from own: ".to_owned();
+    let name = "each: { renamed_from: own, job";
+    assert_eq!(of("own: { job", name), (vec![per_tenant], never.clone()));
+    let sensor = "Changed sensors later from after: question.on".to_owned();
+    let name = "later: { renamed_from: after, kind: run_status, on: [FAILURE]";
+    assert_eq!(of("after: { kind: run_status, on: [SUCCESS]", name), (vec![sensor], never));
+}
+
+#[test]
+fn a_schedule_that_moves_out_of_its_job_is_renamed_too() {
+    let (job, alone) = ("    schedule: { cron: '0 21 * * *', timezone: Europe/Paris }\n", "own: {");
+    let moved = "late: { renamed_from: etl, job: etl, cron: '0 21 * * *', timezone: Europe/Paris }";
+    let old = manifest(EVERYTHING);
+    let text = EVERYTHING.replace(job, "").replace(alone, &format!("{moved}\n  {alone}"));
+    let new = manifest(&text);
+    let found = changes_between(&old, &new, Timestamp::from_micros(1_000_000));
+    let names: Vec<_> =
+        found.things.iter().map(|it| (it.name.as_str(), it.renamed_from.as_deref())).collect();
+    assert_eq!(names, [("etl", None), ("late", Some("etl"))]);
+    assert_eq!(found.things[1].fields, []);
+    assert_eq!(found.retimed, []);
+}
+
+#[test]
+fn the_schedule_of_a_job_with_a_new_name_fires_on_and_names_the_old_one() {
+    let old = manifest(EVERYTHING);
+    let text = EVERYTHING.replace("  etl:", "  load:").replace("job: etl", "job: load");
+    let text = text.replace("timezone: Eu", "renamed_from: etl, timezone: Eu");
+    let found = changes_between(&old, &manifest(&text), Timestamp::from_micros(1_000_000));
+    assert_eq!(found.retimed, []);
+    assert!(found.things.iter().all(|it| it.kind != "schedules" || it.name != "etl"));
+    let load = found.things.iter().find(|it| it.name == "load").unwrap();
+    assert_eq!(load.change, ChangeKind::Added);
+    let fields: Vec<_> = load.fields.iter().map(|it| (it.field.as_str(), &it.after)).collect();
+    assert_eq!(fields, [("schedule.renamed_from", &json!("etl"))]);
+}
+
+#[test]
+fn a_name_that_is_still_used_or_was_there_before_is_no_old_name() {
+    let words = |old: &str, new: &str| renamed(old, new).0;
+    let new = "daily: { renamed_from: own, job: etl, cron: '@daily' }\n  own: { job: etl, cron";
+    assert_eq!(words("own: { job: etl, cron", new), ["Added schedules daily from -: "]);
+    let new = "own: { renamed_from: gone, job: etl, cron";
+    assert_eq!(words("own: { job: etl, cron", new), ["Changed schedules own from -: renamed_from"]);
+}

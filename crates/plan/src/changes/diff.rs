@@ -28,9 +28,13 @@ pub struct Change {
     pub kind: String,
     /// Its name.
     pub name: String,
+    /// The name that it had, for a schedule or a sensor that goes on under another.
+    #[serde(default)]
+    pub renamed_from: Option<String>,
     /// What happens to it.
     pub change: ChangeKind,
-    /// Its fields that differ, for one that is changed.
+    /// Its fields that differ, for one that is changed; of a new job whose schedule takes over
+    /// another's history that name.
     pub fields: Vec<FieldChange>,
 }
 
@@ -74,7 +78,8 @@ pub struct Stale {
 /// A schedule that fires at other times than before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retimed {
-    /// The schedule, as it is shown: `job etl` for the one that a job declares for itself.
+    /// The schedule, as it is shown: `job etl` for the one that a job declares for itself; one that
+    /// is renamed by its new name.
     pub name: String,
     /// The next times as it was; none when it did not fire.
     pub before: Vec<Timestamp>,

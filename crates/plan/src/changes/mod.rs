@@ -8,7 +8,9 @@
 
 mod diff;
 mod effects;
+mod renamed;
 mod things;
 
 pub use diff::{Change, ChangeKind, Changes, FieldChange, Retimed, Stale, changes};
+pub use renamed::renamed_schedules;
 pub use things::job_of;

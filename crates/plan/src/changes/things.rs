@@ -10,17 +10,59 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::diff::{Change, ChangeKind, FIELDS_MAX, FieldChange};
+use super::renamed::{renamed_schedules, renamed_sensors};
 
 /// The things of one kind, by name.
 type Things = BTreeMap<String, Value>;
 
+/// The names that things had before, by the ones that they have.
+type Names = BTreeMap<String, String>;
+
 /// Everything that differs.
 pub(super) fn changed(old: &Manifest, new: &Manifest) -> Vec<Change> {
     let mut found = Vec::new();
-    for ((kind, old), (_, new)) in sections(old).into_iter().zip(sections(new)) {
-        section(kind, &old, &new, &mut found);
+    for ((kind, mut before), (_, mut after)) in sections(old).into_iter().zip(sections(new)) {
+        let names = match kind {
+            "schedules" => {
+                let names = names(renamed_schedules(old, new));
+                // One that a job declared for itself is no thing of this section.
+                let alone = names.iter().filter(|(name, _)| after.contains_key(*name));
+                for (_, name) in alone {
+                    if let Some(schedule) = old.schedules.get(name.as_str()) {
+                        before.insert(name.clone(), Value::Object(as_written(schedule)));
+                    }
+                }
+                names
+            }
+            "sensors" => names(renamed_sensors(old, new)),
+            _ => Names::new(),
+        };
+        let names = rename(names, &mut before, &mut after);
+        section((kind, &names), &before, &after, &mut found);
     }
     found
+}
+
+fn names<K: ToString>(names: BTreeMap<&K, &K>) -> Names {
+    names.into_iter().map(|(name, before)| (name.to_string(), before.to_string())).collect()
+}
+
+/// Gives what was renamed its new name on both sides, so that only what else is different differs.
+/// Returns the names that count: those that both sides have.
+fn rename(mut names: Names, old: &mut Things, new: &mut Things) -> Names {
+    names.retain(|name, before| new.contains_key(name) && old.contains_key(before));
+    for (name, before) in &names {
+        if let Some(thing) = old.remove(before) {
+            old.insert(name.clone(), thing);
+        }
+        for side in [&mut *old, &mut *new] {
+            if let Some(Value::Object(keys)) = side.get_mut(name) {
+                keys.remove("name");
+                keys.remove("renamed_from");
+            }
+        }
+    }
+    names
 }
 
 /// The sections of a manifest in the order in which they are shown.
@@ -171,21 +213,31 @@ fn as_written(schedule: &ScheduleDef) -> Map<String, Value> {
     keys
 }
 
-fn section(kind: &str, old: &Things, new: &Things, found: &mut Vec<Change>) {
+fn section((kind, renamed): (&str, &Names), old: &Things, new: &Things, found: &mut Vec<Change>) {
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     for name in names {
+        let renamed_from = renamed.get(name).cloned();
         let (change, fields) = match (old.get(name), new.get(name)) {
-            (None, _) => (ChangeKind::Added, Vec::new()),
+            (None, new) => (ChangeKind::Added, taken_over(new)),
             (_, None) => (ChangeKind::Removed, Vec::new()),
-            (Some(old), Some(new)) if old == new => continue,
+            (Some(old), Some(new)) if old == new && renamed_from.is_none() => continue,
             (Some(old), Some(new)) => {
                 let mut fields = Vec::new();
                 compare(String::new(), old, new, &mut fields);
                 (ChangeKind::Changed, fields)
             }
         };
-        found.push(Change { kind: kind.to_owned(), name: name.clone(), change, fields });
+        let (kind, name) = (kind.to_owned(), name.clone());
+        found.push(Change { kind, name, renamed_from, change, fields });
     }
+}
+
+/// The one field that is shown of a job that is new: whose history its schedule takes over.
+fn taken_over(job: Option<&Value>) -> Vec<FieldChange> {
+    let field = "schedule.renamed_from";
+    let after = job.and_then(|job| job.get(field)).cloned();
+    let shown = |after| FieldChange { field: field.to_owned(), before: Value::Null, after };
+    after.map(shown).into_iter().collect()
 }
 
 /// Adds each field below `path` that differs. Recursion is as deep as a definition file may be.
