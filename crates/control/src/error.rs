@@ -4,7 +4,7 @@ use millstream_decide::condition::ConditionError;
 use millstream_model::view::RunRow;
 use millstream_model::{
     AssetKey, Closed, ErrorCode, IllegalTransition, PRIORITY_TAG, PartitionsName, RETRIES_TAG,
-    RunId, RunStatus, TenantId, shell_word,
+    RunId, RunStatus, TenantId, TickKind, shell_word,
 };
 use millstream_plan::PlanError;
 use millstream_store::StoreError;
@@ -126,6 +126,22 @@ pub enum ControlError {
         schedule: String,
         /// The nearest known one, as a remark.
         near: String,
+    },
+
+    /// A schedule or a sensor that was called so has another name now.
+    #[error(
+        "{kind} {before} is now called {now}; use that name: `millstream {kind} show {}` shows it",
+        shell_word(now)
+    )]
+    Renamed {
+        /// The tenant.
+        tenant: TenantId,
+        /// Whether it is a schedule or a sensor.
+        kind: TickKind,
+        /// The name that it had.
+        before: String,
+        /// The name that it has.
+        now: String,
     },
 
     /// No sensor of this name.
@@ -388,6 +404,8 @@ impl ControlError {
             Self::ReportKeyKnown { .. } => ErrorCode::ReportKeyKnown,
             Self::ScheduleUnknown { .. } => ErrorCode::ScheduleUnknown,
             Self::SensorUnknown { .. } => ErrorCode::SensorUnknown,
+            Self::Renamed { kind: TickKind::Schedule, .. } => ErrorCode::ScheduleUnknown,
+            Self::Renamed { kind: TickKind::Sensor, .. } => ErrorCode::SensorUnknown,
             Self::SensorOff { .. } | Self::SensorChanged { .. } | Self::SensorWishOld { .. } => {
                 ErrorCode::SensorAsk
             }

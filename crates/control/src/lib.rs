@@ -31,6 +31,7 @@ mod proposal;
 mod provenance;
 mod publish;
 mod queue;
+mod renames;
 mod report;
 mod retimed;
 mod schedule_standing;

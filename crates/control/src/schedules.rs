@@ -159,7 +159,8 @@ impl Control {
         }
     }
 
-    /// The schedule of a tenant that is called `name`, or an error that names the nearest one.
+    /// The schedule of a tenant that is called `name`, or an error with its new name or that of
+    /// the nearest one.
     pub async fn schedule_view(
         &self,
         tenant: &TenantId,
@@ -176,10 +177,14 @@ impl Control {
     ) -> Result<DueSchedule, ControlError> {
         let all = self.due_schedules_of(tenant).await?;
         let near = did_you_mean(name, all.iter().map(|it| it.row.name.as_str()));
-        all.into_iter().find(|it| it.row.name.as_str() == name).ok_or_else(|| {
+        if let Some(found) = all.into_iter().find(|it| it.row.name.as_str() == name) {
+            return Ok(found);
+        }
+        let renamed = self.renamed(TickKind::Schedule, tenant, name).await?;
+        Err(renamed.unwrap_or_else(|| {
             let (tenant, schedule) = (tenant.clone(), name.to_owned());
             ControlError::ScheduleUnknown { tenant, schedule, near }
-        })
+        }))
     }
 
     /// The next `count` nominal times of a schedule after a time, or after now, as if it were on.

@@ -99,7 +99,8 @@ impl Control {
         }
     }
 
-    /// The sensor of a tenant that is called `name`, or an error that names the nearest one.
+    /// The sensor of a tenant that is called `name`, or an error with its new name or that of the
+    /// nearest one.
     pub async fn sensor_view(
         &self,
         tenant: &TenantId,
@@ -116,10 +117,14 @@ impl Control {
     ) -> Result<(SensorRow, TickSource), ControlError> {
         let all = self.stored_sensors_of(tenant).await?;
         let near = did_you_mean(name, all.iter().map(|(row, _)| row.name.as_str()));
-        all.into_iter().find(|(row, _)| row.name.as_str() == name).ok_or_else(|| {
+        if let Some(found) = all.into_iter().find(|(row, _)| row.name.as_str() == name) {
+            return Ok(found);
+        }
+        let renamed = self.renamed(TickKind::Sensor, tenant, name).await?;
+        Err(renamed.unwrap_or_else(|| {
             let (tenant, sensor) = (tenant.clone(), name.to_owned());
             ControlError::SensorUnknown { tenant, sensor, near }
-        })
+        }))
     }
 
     /// What a sensor remembers, and how far it is behind.

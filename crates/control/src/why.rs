@@ -11,7 +11,7 @@ use millstream_decide::why::{
 use millstream_model::view::{AssetRow, JobRow, RunRow, ScheduleRow, SensorRow};
 use millstream_model::{
     AssetKey, Event, HoldReason, JobName, JobShape, Manifest, PartitionKey, PartitionsDef, RunId,
-    RunStatus, StepKey, StepStatus, TenantId, TickSource, Timestamp, did_you_mean,
+    RunStatus, StepKey, StepStatus, TenantId, TickKind, TickSource, Timestamp, did_you_mean,
 };
 use millstream_plan::code_version;
 use millstream_plan::selection::select;
@@ -73,6 +73,11 @@ impl Control {
         if let Some(job) = jobs.into_iter().find(|row| row.name.as_str() == subject) {
             let schedules = schedules.into_iter().map(|it| it.row).collect();
             return Ok(why_job(&self.job_facts(tenant, job, schedules).await?));
+        }
+        for kind in [TickKind::Schedule, TickKind::Sensor] {
+            if let Some(renamed) = self.renamed(kind, tenant, subject).await? {
+                return Err(renamed);
+            }
         }
         if let Some(error) = unclear {
             return Err(error);

@@ -6,17 +6,18 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use futures_util::FutureExt;
 use millstream_model::{ErrorCode, Role, TenantId, page_hint};
 
 use crate::frame::Theme;
 use crate::guard;
 use crate::health::PlainStatus;
+use crate::link;
 use crate::pages::error::{ErrorPage, error};
-use crate::problem::Problem;
+use crate::problem::{Problem, Renamed};
 use crate::state::ServerState;
 
 /// How long a request may take before its answer begins.
@@ -75,8 +76,16 @@ pub(crate) async fn finish(
                 problem = problem.message, "a request failed");
         }
         let tenant = tenant_of(uri.path(), problem.code);
-        let problem = with_broken_files(&state, problem, uri.path()).await;
-        response = shown(&problem, (&id, tenant), reader);
+        response = match &problem.renamed {
+            Some(it) if method == Method::GET && reader != Reader::Program => {
+                Redirect::to(&page_of(it, uri.path())).into_response()
+            }
+            Some(_) => shown(&problem, (&id, tenant), reader),
+            None => {
+                let problem = with_broken_files(&state, problem, uri.path()).await;
+                shown(&problem, (&id, tenant), reader)
+            }
+        };
     }
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
@@ -89,6 +98,15 @@ pub(crate) async fn finish(
         headers.insert(REQUEST_ID, value);
     }
     response
+}
+
+/// The page under its new name of what has its old one in `path`.
+fn page_of(renamed: &Renamed, path: &str) -> String {
+    let Renamed { tenant, kind, name } = renamed;
+    match path.split('/').nth(2) {
+        Some("why") => link::why(tenant, name),
+        _ => link::ticking(tenant, *kind, name),
+    }
 }
 
 /// Adds to the refusal of a name that nothing has which definition files are broken: it may stand

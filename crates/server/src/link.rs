@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use millstream_model::{AssetKey, JobName, RunId, ScheduleName, SensorName, TenantId};
+use millstream_model::{AssetKey, JobName, RunId, ScheduleName, SensorName, TenantId, TickKind};
 
 /// `text` as one segment of a path or one value of a query.
 pub fn segment(text: &str) -> String {
@@ -116,9 +116,18 @@ pub fn switch(tenant: &TenantId, name: &JobName) -> String {
     format!("{}/switch", job(tenant, name))
 }
 
+/// The page of what ticks.
+pub fn ticking(tenant: &TenantId, kind: TickKind, name: &str) -> String {
+    let pages = match kind {
+        TickKind::Schedule => "schedules",
+        TickKind::Sensor => "sensors",
+    };
+    format!("/{tenant}/{pages}/{}", segment(name))
+}
+
 /// The page of a schedule.
 pub fn schedule(tenant: &TenantId, name: &ScheduleName) -> String {
-    format!("/{tenant}/schedules/{}", segment(name.as_str()))
+    ticking(tenant, TickKind::Schedule, name.as_str())
 }
 
 /// Where the switch of a schedule posts: started, stopped, or back to the file's word.
@@ -133,7 +142,7 @@ pub fn schedule_test(tenant: &TenantId, name: &ScheduleName) -> String {
 
 /// The page of a sensor.
 pub fn sensor(tenant: &TenantId, name: &SensorName) -> String {
-    format!("/{tenant}/sensors/{}", segment(name.as_str()))
+    ticking(tenant, TickKind::Sensor, name.as_str())
 }
 
 /// Where the switch of a sensor posts: started, stopped, or back to the file's word.

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use millstream_blob::BlobError;
 use millstream_control::{ControlError, ReportError};
-use millstream_model::{Diagnostic, ErrorCode, chain};
+use millstream_model::{Diagnostic, ErrorCode, TenantId, TickKind, chain};
 
 /// Why a request failed.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,13 +20,26 @@ pub(crate) struct Problem {
     pub(crate) message: String,
     /// What is wrong with which part of what was sent.
     pub(crate) diagnostics: Vec<Diagnostic>,
+    /// What was asked for under the name that it had before.
+    pub(crate) renamed: Option<Renamed>,
+}
+
+/// Something that has another name now.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Renamed {
+    /// Its tenant.
+    pub(crate) tenant: TenantId,
+    /// Whether it is a schedule or a sensor.
+    pub(crate) kind: TickKind,
+    /// The name that it has.
+    pub(crate) name: String,
 }
 
 impl Problem {
     /// The problem that `code` names, with the status that belongs to it.
     pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         let (status, message) = (status_of(code), message.into());
-        Self { status, code, message, diagnostics: Vec::new() }
+        Self { status, code, message, diagnostics: Vec::new(), renamed: None }
     }
 
     /// Nothing here, or nothing that this caller may see.
@@ -59,7 +72,7 @@ impl Problem {
             }
             _ => (ErrorCode::Internal, "this request failed; the server's log has its id"),
         };
-        Self { status, code, message: message.to_owned(), diagnostics: Vec::new() }
+        Self { status, ..Self::new(code, message) }
     }
 }
 
@@ -105,7 +118,13 @@ impl IntoResponse for Problem {
 
 impl From<ControlError> for Problem {
     fn from(error: ControlError) -> Self {
-        Self::new(error.code(), chain(&error))
+        let problem = Self::new(error.code(), chain(&error));
+        match error {
+            ControlError::Renamed { tenant, kind, now: name, .. } => {
+                Self { renamed: Some(Renamed { tenant, kind, name }), ..problem }
+            }
+            _ => problem,
+        }
     }
 }
 

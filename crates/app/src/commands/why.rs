@@ -1,5 +1,6 @@
 //! `millstream why`: why a run, an asset, a schedule, a sensor or a job is as it is.
 
+use millstream_model::ErrorCode;
 use serde_json::Value;
 
 use super::answer::{rows, text};
@@ -25,14 +26,14 @@ pub(super) async fn run(client: &Client, global: &Global, subject: &str) -> Resu
         [(_, answer)] => print(answer),
         [] => {
             return Err(refusal.unwrap_or(AppError::Unknown {
-                code: millstream_model::ErrorCode::NotFound,
+                code: ErrorCode::NotFound,
                 message: format!("there is no run, asset, schedule, sensor or job {subject}"),
             }));
         }
         several => {
             let names: Vec<&str> = several.iter().map(|(tenant, _)| tenant.as_str()).collect();
             return Err(AppError::Usage {
-                code: millstream_model::ErrorCode::TenantUnknown,
+                code: ErrorCode::TenantUnknown,
                 message: format!(
                     "there is more than one tenant that has {subject}; name one with \
                      `--tenant`: {}",
@@ -50,11 +51,16 @@ async fn asked(
     subject: &str,
     tenants: &[String],
 ) -> Result<(Option<AppError>, Vec<(String, Value)>), AppError> {
-    let (mut refusal, mut knowing) = (None, Vec::new());
+    let nothing = Some(ErrorCode::NotFound.to_string());
+    let (mut refusal, mut knowing) = (None::<AppError>, Vec::new());
     for tenant in tenants {
         match client.get(&format!("/{tenant}/api/v1/why/{}", encoded(subject))).await {
             Ok(answer) => knowing.push((tenant.clone(), answer)),
-            Err(error) if error.is_unknown() => refusal = Some(error),
+            Err(error) if error.is_unknown() => match &refusal {
+                // What one tenant knows of the name says more than that another knows nothing.
+                Some(told) if told.code() != nothing => {}
+                _ => refusal = Some(error),
+            },
             Err(error) => return Err(error),
         }
     }
@@ -83,12 +89,14 @@ mod tests {
 
     use super::*;
 
-    /// Three tenants: one knows the subject, one does not, and one cannot say.
+    /// Four tenants: one knows the subject, one does not, one knows its new name, and one cannot
+    /// say.
     async fn answer(Path((tenant, _)): Path<(String, String)>) -> (StatusCode, Json<Value>) {
         let refused = |code: &str| json!({ "error": { "code": code, "message": "no" } });
         match tenant.as_str() {
             "knows" => (StatusCode::OK, Json(json!({ "what": "a run", "answer": "it waits" }))),
             "other" => (StatusCode::NOT_FOUND, Json(refused("not-found"))),
+            "renamed" => (StatusCode::NOT_FOUND, Json(refused("schedule-unknown"))),
             _ => (StatusCode::SERVICE_UNAVAILABLE, Json(refused("database-unavailable"))),
         }
     }
@@ -111,6 +119,9 @@ mod tests {
         let code = async |tenants: &[&str]| asked(tenants).await.unwrap_err().code();
         let unavailable = Some("database-unavailable".to_owned());
         assert_eq!(code(&["other"]).await, Some("not-found".to_owned()));
+        let renamed = Some("schedule-unknown".to_owned());
+        assert_eq!(code(&["renamed", "other"]).await, renamed);
+        assert_eq!(code(&["other", "renamed"]).await, renamed);
         assert_eq!(code(&["broken", "knows"]).await, unavailable);
         assert_eq!(code(&["knows", "broken"]).await, unavailable);
     }

@@ -502,6 +502,33 @@ async fn a_renamed_schedule_keeps_its_cursor_history_and_switch() {
 }
 
 #[tokio::test]
+async fn who_asks_for_a_schedule_by_its_old_name_hears_the_new_one() {
+    let mut world = World::with("cron: '@hourly'", "2026-06-01T08:30").await;
+    let text = job_with("cron: '@hourly', renamed_from: it").replace("  it:", "  new name:");
+    let text = format!("{text}  its: {{job: etl, cron: '@daily', enabled: false}}\n");
+    world.load(&[("one.yaml", &text)]).await;
+    let (control, id) = (world.control(), tenant("default"));
+    let words = "schedule it is now called new name; use that name: `millstream schedule show \
+                 'new name'` shows it";
+    let why = control.why(&id, "it").await.unwrap_err();
+    let shown = control.schedule_view(&id, "it").await.unwrap_err();
+    let switched = control.switch_schedule(&id, "it", (Some(false), "ana")).await.unwrap_err();
+    for error in [why, shown, switched] {
+        assert_eq!((error.code(), error.to_string()), (ErrorCode::ScheduleUnknown, words.into()));
+    }
+    let other = control.schedule_view(&id, "itz").await.unwrap_err().to_string();
+    assert!(other.contains("did you mean its?"), "{other}");
+    assert!(
+        control
+            .schedule_view(&tenant("else"), "it")
+            .await
+            .unwrap_err()
+            .to_string()
+            .contains("tenant else has no schedule it;")
+    );
+}
+
+#[tokio::test]
 async fn of_two_daemons_one_lets_schedules_tick_and_the_other_takes_over_when_it_dies() {
     let mut world = World::with("cron: '* * * * *'", "2026-06-01T08:00:30").await;
     let control = world.control();

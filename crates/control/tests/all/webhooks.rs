@@ -172,6 +172,9 @@ async fn a_renamed_sensor_is_shown_with_what_it_had_before_a_daemon_takes_that_o
     assert_eq!((row.name.as_str(), row.enabled, row.enabled_default), ("new", false, true));
     assert_eq!(row.enabled_override.unwrap().by, "ana");
     assert_eq!(row.last_tick.unwrap().requested, 1);
+    let by_old_name = control.sensor_view(&tenant, "pushed").await.unwrap_err();
+    assert_eq!(by_old_name.code(), ErrorCode::SensorUnknown);
+    assert!(by_old_name.to_string().starts_with("sensor pushed is now called new;"));
     assert_eq!(world.ticks("new").await.len(), 2);
     assert_eq!(control.sensor_stand(&tenant, "new").await.unwrap().lag.unwrap().events, 1);
     assert_eq!(control.waiting_deliveries(&tenant, "new", 10).await.unwrap().len(), 1);

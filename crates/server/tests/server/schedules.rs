@@ -91,6 +91,43 @@ async fn an_unknown_schedule_is_not_found_and_names_the_nearest() {
     assert!(heard.text.contains("schedule-unknown") && heard.text.contains("did you mean hourly?"));
 }
 
+#[tokio::test]
+async fn the_old_names_of_what_ticks_lead_people_to_the_new_ones_and_tell_programs() {
+    let instance = Instance::empty(millstream_model::Caller::loopback_developer()).await;
+    let mut file = manifest();
+    file.schedules = serde_json::from_value(json!([{
+        "name": "each hour", "cron": {"text": "@hourly"}, "timezone": "UTC",
+        "target": {"job": "production/daily etl"}, "enabled": {"fixed": true},
+        "renamed_from": "hourly",
+    }]))
+    .unwrap();
+    file.sensors = serde_json::from_value(json!([{
+        "name": "late", "question": {"kind": "run_status", "on": ["SUCCESS"]}, "every": "30s",
+        "timeout": "1m", "enabled": {"fixed": true}, "renamed_from": "after",
+    }]))
+    .unwrap();
+    instance.load(file).await;
+    for (old, new) in [
+        ("/jfk/schedules/hourly", "/jfk/schedules/each%20hour"),
+        ("/jfk/sensors/after", "/jfk/sensors/late"),
+        ("/jfk/why/hourly", "/jfk/why/each%20hour"),
+    ] {
+        let heard = instance.get(old).await;
+        assert_eq!(heard.status, StatusCode::SEE_OTHER, "{old}: {}", heard.text);
+        assert_eq!(heard.headers["location"], new);
+        assert_eq!(instance.get(new).await.status, StatusCode::OK);
+    }
+    let heard = instance.get("/jfk/api/v1/schedules/hourly").await;
+    assert_eq!(heard.status, StatusCode::NOT_FOUND);
+    let error = &heard.json()["error"];
+    assert_eq!(error["code"], "schedule-unknown");
+    let words = "schedule hourly is now called each hour; use that name: `millstream schedule show \
+                 'each hour'` shows it";
+    assert_eq!(error["message"], words, "a broken file has nothing to do with it");
+    let form = instance.form("/jfk/schedules/hourly/switch", "to=off").await;
+    assert_eq!(form.status, StatusCode::NOT_FOUND, "nothing is switched by its old name");
+}
+
 /// The page of `schedule`, which would tick an hour from now.
 fn page_of(schedule: ScheduleRow) -> String {
     let now = samples::now();
