@@ -7,7 +7,7 @@ use millstream_decide::queue::Limits;
 use millstream_model::view::TenantRow;
 use millstream_model::{
     AssetDef, AssetKey, ContentHash, FileManifest, FileVersion, JobName, LocationName, Manifest,
-    PartitionsName, PoolDef, PoolName, TenantDef, TenantId,
+    PartitionsName, PoolDef, PoolName, ScheduleCron, ScheduleDef, TenantDef, TenantId,
 };
 use millstream_plan::selection::select;
 use millstream_store::StoreError;
@@ -174,19 +174,17 @@ impl Catalog {
         let mut all = BTreeMap::new();
         for manifest in self.manifests() {
             for (id, tenant) in &manifest.tenants {
-                all.entry(id.clone()).or_insert_with(|| tenant.clone());
+                all.entry(id.clone()).or_insert_with(|| declared(manifest, id, tenant));
             }
         }
-        all.into_iter().map(|(id, tenant)| TenantRow { id, tenant, declared: true }).collect()
+        all.into_values().collect()
     }
 
     /// The tenant of this id; one that no location declares has history alone.
     pub fn tenant(&self, id: &TenantId) -> TenantRow {
-        let def = self.manifests().find_map(|manifest| manifest.tenants.get(id));
-        match def {
-            Some(tenant) => TenantRow { id: id.clone(), tenant: tenant.clone(), declared: true },
-            None => undeclared(id.clone()),
-        }
+        self.manifests()
+            .find_map(|manifest| Some(declared(manifest, id, manifest.tenants.get(id)?)))
+            .unwrap_or_else(|| undeclared(id.clone()))
     }
 
     /// The ids of every declared tenant.
@@ -195,10 +193,22 @@ impl Catalog {
     }
 }
 
+/// A tenant that `manifest` declares.
+fn declared(manifest: &Manifest, id: &TenantId, tenant: &TenantDef) -> TenantRow {
+    let is_silent = |schedule: &&ScheduleDef| {
+        schedule.cron == ScheduleCron::OfTenant
+            && (schedule.tenants.is_empty() || schedule.tenants.contains(id))
+    };
+    let may_tick = tenant.enabled && tenant.schedule.is_none();
+    let schedules = manifest.schedules.values().filter(|_| may_tick).filter(is_silent);
+    let unscheduled = schedules.map(|schedule| schedule.name.clone()).collect();
+    TenantRow { id: id.clone(), tenant: tenant.clone(), declared: true, unscheduled }
+}
+
 /// A tenant that no location declares.
 pub(crate) fn undeclared(id: TenantId) -> TenantRow {
     let tenant = TenantDef { enabled: false, ..TenantDef::default() };
-    TenantRow { id, tenant, declared: false }
+    TenantRow { id, tenant, declared: false, unscheduled: Vec::new() }
 }
 
 impl Control {

@@ -128,6 +128,18 @@ pub enum ControlError {
         near: String,
     },
 
+    /// The tenant has no `schedule` at which this one would tick.
+    #[error(
+        "schedule {schedule} does not tick in tenant {tenant}: its `cron` is \
+         `{{{{ tenant.schedule }}}}`, and the tenant has no `schedule`"
+    )]
+    Unscheduled {
+        /// The tenant.
+        tenant: TenantId,
+        /// The schedule.
+        schedule: String,
+    },
+
     /// A schedule or a sensor that was called so has another name now.
     #[error(
         "{kind} {before} is now called {now}; use that name: `millstream {kind} show {}` shows it",
@@ -402,7 +414,7 @@ impl ControlError {
             | Self::DeliveryBinary => ErrorCode::BadRequest,
             Self::DeliveryFull { .. } => ErrorCode::DeliveryFull,
             Self::ReportKeyKnown { .. } => ErrorCode::ReportKeyKnown,
-            Self::ScheduleUnknown { .. } => ErrorCode::ScheduleUnknown,
+            Self::ScheduleUnknown { .. } | Self::Unscheduled { .. } => ErrorCode::ScheduleUnknown,
             Self::SensorUnknown { .. } => ErrorCode::SensorUnknown,
             Self::Renamed { kind: TickKind::Schedule, .. } => ErrorCode::ScheduleUnknown,
             Self::Renamed { kind: TickKind::Sensor, .. } => ErrorCode::SensorUnknown,

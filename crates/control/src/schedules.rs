@@ -149,6 +149,7 @@ impl Control {
             end: def.end.clone(),
             enabled,
             enabled_default,
+            unclear: self.unclear(manifest, &schedule.tenant, &def.enabled),
             enabled_override,
             job_off: false,
             next_at: if enabled { schedule.timing.next_fire(after) } else { None },
@@ -181,7 +182,7 @@ impl Control {
             return Ok(found);
         }
         let renamed = self.renamed(TickKind::Schedule, tenant, name).await?;
-        Err(renamed.unwrap_or_else(|| {
+        Err(renamed.or(self.unscheduled(tenant, name).await?).unwrap_or_else(|| {
             let (tenant, schedule) = (tenant.clone(), name.to_owned());
             ControlError::ScheduleUnknown { tenant, schedule, near }
         }))

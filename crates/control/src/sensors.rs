@@ -91,6 +91,7 @@ impl Control {
             guard: def.question.guard(),
             enabled,
             enabled_default,
+            unclear: self.unclear(manifest, &sensor.tenant, &def.enabled),
             enabled_override,
             job_off: false,
             waits: None,

@@ -74,6 +74,9 @@ impl Control {
             let schedules = schedules.into_iter().map(|it| it.row).collect();
             return Ok(why_job(&self.job_facts(tenant, job, schedules).await?));
         }
+        if let Some(unscheduled) = self.unscheduled(tenant, subject).await? {
+            return Err(unscheduled);
+        }
         for kind in [TickKind::Schedule, TickKind::Sensor] {
             if let Some(renamed) = self.renamed(kind, tenant, subject).await? {
                 return Err(renamed);

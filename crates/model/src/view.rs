@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     AssetKey, Cause, ContentHash, Diagnostic, EventPosition, HoldReason, JobName, LimitScope,
     LocationName, MetadataValue, PartitionKey, PartitionsName, PoolName, RunId, RunStatus,
-    StepError, StepKey, StepStatus, TenantDef, TenantId, Timestamp,
+    ScheduleName, StepError, StepKey, StepStatus, TenantDef, TenantId, Timestamp,
 };
 
 pub use ticking::{
@@ -323,6 +323,9 @@ pub struct TenantRow {
     pub tenant: TenantDef,
     /// Whether a definition file declares it; one that none does any more has history alone.
     pub declared: bool,
+    /// The schedules that would tick at its `schedule`, where it has none.
+    #[serde(default)]
+    pub unscheduled: Vec<ScheduleName>,
 }
 
 impl TenantRow {

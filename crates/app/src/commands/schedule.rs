@@ -4,7 +4,7 @@ use millstream_model::Timestamp;
 use serde_json::{Value, json};
 
 use super::answer::{rows, text};
-use super::tenants::note_idle;
+use super::tenants::{note_idle, note_unscheduled};
 use super::ticking::{
     Kind, due, last, meanwhile, off, outcome, standing, state, stopped, warn, which,
 };
@@ -55,6 +55,7 @@ async fn list(client: &Client, global: &Global) -> Result<(), AppError> {
         .collect();
     let heads = ["TENANT", "SCHEDULE", "STATE", "CRON", "ZONE", "RUNS", "NEXT", "LAST TICK"];
     output::table(&heads, &table);
+    note_unscheduled(client, global).await?;
     note_idle(client, global).await
 }
 

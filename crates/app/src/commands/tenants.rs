@@ -1,5 +1,8 @@
 //! Which tenants a command is about.
 
+use std::collections::BTreeMap;
+
+use millstream_model::ScheduleName;
 use millstream_model::view::TenantRow;
 use serde_json::Value;
 
@@ -8,6 +11,9 @@ use crate::cli::Global;
 use crate::client::{Client, encoded};
 use crate::error::AppError;
 use crate::output;
+
+/// Names that a note tells; the others are counted.
+const NAMES_SHOWN: usize = 5;
 
 /// The ids of the enabled tenants.
 pub(super) async fn tenants(client: &Client) -> Result<Vec<String>, AppError> {
@@ -86,6 +92,50 @@ pub(super) async fn listed_tenants(
     }
 }
 
+/// Says of the tenants that a list is about which schedules do not tick there, because they have no
+/// `schedule`.
+pub(super) async fn note_unscheduled(client: &Client, global: &Global) -> Result<(), AppError> {
+    let answer = client.get("/api/v1/tenants").await?;
+    let read = |row: &Value| serde_json::from_value::<TenantRow>(row.clone()).ok();
+    let is_meant = |row: &TenantRow| global.tenant.as_ref().is_none_or(|it| row.id.as_str() == it);
+    let rows: Vec<TenantRow> =
+        rows(&answer, "tenants").iter().filter_map(read).filter(is_meant).collect();
+    for words in unscheduled_words(&rows) {
+        output::note(&words);
+    }
+    Ok(())
+}
+
+/// What is said of tenants without a `schedule`: those with the same schedules in one sentence.
+fn unscheduled_words(rows: &[TenantRow]) -> Vec<String> {
+    let mut tenants: BTreeMap<Vec<&str>, Vec<&str>> = BTreeMap::new();
+    for row in rows.iter().filter(|row| !row.unscheduled.is_empty()) {
+        let schedules = row.unscheduled.iter().map(ScheduleName::as_str).collect();
+        tenants.entry(schedules).or_default().push(row.id.as_str());
+    }
+    let words = |(schedules, tenants): (Vec<&str>, Vec<&str>)| {
+        format!(
+            "{} not tick in {}: `cron: \"{{{{ tenant.schedule }}}}\"` asks for the tenant's \
+             `schedule`, and there is none.",
+            match schedules.as_slice() {
+                [only] => format!("{only} does"),
+                _ => format!("{} do", some(&schedules)),
+            },
+            some(&tenants)
+        )
+    };
+    tenants.into_iter().map(words).collect()
+}
+
+/// The first of the names, and how many more there are.
+fn some(names: &[&str]) -> String {
+    let shown: Vec<&str> = names.iter().take(NAMES_SHOWN).copied().collect();
+    match names.len().saturating_sub(NAMES_SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
 /// Says of the tenant that is named, where it takes no part, that nothing is started for it.
 pub(super) async fn note_idle(client: &Client, global: &Global) -> Result<(), AppError> {
     let Some(named) = &global.tenant else { return Ok(()) };
@@ -97,4 +147,36 @@ pub(super) async fn note_idle(client: &Client, global: &Global) -> Result<(), Ap
         output::note(&format!("{words}."));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn tenants_that_lack_a_schedule_are_told_together_and_not_all_by_name() {
+        let row = |id: &str, names: &[&str]| {
+            let row = json!({ "id": id, "enabled": true, "declared": true, "unscheduled": names });
+            serde_json::from_value::<TenantRow>(row).unwrap()
+        };
+        let mut rows = vec![row("a", &[]), row("b", &["own"]), row("c", &["late", "own"])];
+        let why = "`cron: \"{{ tenant.schedule }}\"` asks for the tenant's `schedule`, and there \
+                   is none.";
+        let said = |rows: &[TenantRow]| unscheduled_words(rows);
+        assert_eq!(
+            said(&rows),
+            [
+                format!("late, own do not tick in c: {why}"),
+                format!("own does not tick in b: {why}"),
+            ]
+        );
+        rows = (0..7).map(|number| row(&format!("t{number}"), &["own"])).collect();
+        assert_eq!(
+            said(&rows),
+            [format!("own does not tick in t0, t1, t2, t3, t4 and 2 more: {why}")]
+        );
+        assert_eq!(said(&[row("a", &[])]), [""; 0]);
+    }
 }

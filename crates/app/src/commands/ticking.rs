@@ -83,6 +83,7 @@ pub(super) fn state(row: &Value) -> String {
     let is_on = says("enabled");
     let beside = [
         ("by hand", holds("enabled_override")),
+        ("enabled fails", !is_on && holds("unclear")),
         ("job off", is_on && says("job_off")),
         ("no daemon", is_on && holds("waits")),
     ];
@@ -119,7 +120,10 @@ pub(super) fn standing(row: &Value) -> Vec<(&'static str, String)> {
     let on_off = |word: Option<&Value>| {
         if word.and_then(Value::as_bool).unwrap_or(false) { "on" } else { "off" }
     };
-    let file = on_off(row.get("enabled_default")).to_owned();
+    let file = match row.get("unclear").and_then(Value::as_str) {
+        Some(unclear) => format!("off: {unclear}"),
+        None => on_off(row.get("enabled_default")).to_owned(),
+    };
     let mut lines = vec![("state", state(row)), ("file says", file)];
     if let Some(word) = row.get("enabled_override").filter(|word| !word.is_null()) {
         let (by, at) = (text(word, "/by"), text(word, "/at"));

@@ -20,6 +20,7 @@ mod report;
 mod schedules;
 mod sensor_answers;
 mod sensors;
+mod silent;
 mod waits;
 mod webhooks;
 mod why;

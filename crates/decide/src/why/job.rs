@@ -25,7 +25,7 @@ pub struct JobFacts {
 pub fn why_job(facts: &JobFacts) -> Why {
     let job = &facts.job;
     let mut reasons = Vec::new();
-    reasons.extend(switch_words(job.enabled, job.enabled_override.as_ref()));
+    reasons.extend(switch_words(job.enabled, job.enabled_override.as_ref(), None));
     let newest = facts.newest.as_ref().map(|run| (run, newest_words(run)));
     let is_newest = |run: &RunRow| newest.as_ref().is_some_and(|(it, _)| it.run_id == run.run_id);
     let waiting = facts.waiting.iter().filter(|run| !is_newest(run));

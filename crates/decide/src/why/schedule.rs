@@ -38,7 +38,8 @@ pub fn why_schedule(facts: &ScheduleFacts) -> Why {
     let schedule = &facts.schedule;
     let what = format!("schedule {}", schedule.name);
     let mut reasons = Vec::new();
-    reasons.extend(switch_words(schedule.enabled, schedule.enabled_override.as_ref()));
+    let unclear = schedule.unclear.as_deref();
+    reasons.extend(switch_words(schedule.enabled, schedule.enabled_override.as_ref(), unclear));
     let stopped = stopped_words(schedule);
     reasons.extend(stopped.clone().map(|text| because(None, text)));
     reasons.extend(schedule.waiting.map(|it| because(it.since, it.to_string())));
@@ -56,7 +57,8 @@ pub fn why_schedule(facts: &ScheduleFacts) -> Why {
             let word = shell_word(schedule.name.as_str());
             let meanwhile = schedule.off_words();
             let meanwhile = meanwhile.map_or_else(String::new, |words| format!("; {words}"));
-            format!("It is off: `millstream schedule start {word}` switches it on{meanwhile}.")
+            let off = off_words(schedule.enabled_override.as_ref(), unclear);
+            format!("{off}: `millstream schedule start {word}` switches it on{meanwhile}.")
         }
         (Some(due), _, _) => {
             let late = facts.now.since(due).as_secs();
@@ -77,15 +79,33 @@ pub fn why_schedule(facts: &ScheduleFacts) -> Why {
     Why { what, answer: format!("{stopped}{answer}"), because: reasons }
 }
 
-/// Who has switched something, or that its file has it off; nothing when it is on by its file.
-pub(super) fn switch_words(enabled: bool, word: Option<&SwitchWord>) -> Option<Because> {
-    match word {
-        Some(word) => {
+/// Who has switched something, or that its file has it off or does not say; nothing when it is on
+/// by its file.
+pub(super) fn switch_words(
+    enabled: bool,
+    word: Option<&SwitchWord>,
+    unclear: Option<&str>,
+) -> Option<Because> {
+    match (word, unclear) {
+        (Some(word), _) => {
             let to = if word.on { "on" } else { "off" };
             Some(because(word.at, format!("{} switched it {to}", word.by)))
         }
-        None if !enabled => Some(because(None, "its file has it off".to_owned())),
-        None => None,
+        (None, Some(unclear)) if !enabled => {
+            Some(because(None, format!("its `enabled` counts as off: {unclear}")))
+        }
+        (None, None) if !enabled => Some(because(None, "its file has it off".to_owned())),
+        (None, _) => None,
+    }
+}
+
+/// That something is off; also why, where nobody has said so and its file's word is not known.
+pub(super) fn off_words(word: Option<&SwitchWord>, unclear: Option<&str>) -> String {
+    match unclear.filter(|_| word.is_none()) {
+        Some(unclear) => {
+            format!("It is off, because its `enabled` is neither yes nor no here: {unclear}")
+        }
+        None => "It is off".to_owned(),
     }
 }
 

@@ -3,7 +3,7 @@
 use millstream_model::view::{RunRow, SensorRow, SensorStand};
 use millstream_model::{TickRow, TickStatus, Timestamp, shell_word};
 
-use super::schedule::{outcome_words, runs_words, switch_words};
+use super::schedule::{off_words, outcome_words, runs_words, switch_words};
 use super::{Why, because};
 
 /// What is stored about a sensor.
@@ -24,7 +24,8 @@ pub fn why_sensor(facts: &SensorFacts) -> Why {
     let sensor = &facts.sensor;
     let word = shell_word(sensor.name.as_str());
     let mut reasons = Vec::new();
-    reasons.extend(switch_words(sensor.enabled, sensor.enabled_override.as_ref()));
+    let (by_hand, unclear) = (sensor.enabled_override.as_ref(), sensor.unclear.as_deref());
+    reasons.extend(switch_words(sensor.enabled, by_hand, unclear));
     let stopped = stopped_words(sensor);
     reasons.extend(stopped.clone().map(|text| because(None, text)));
     let last = sensor.last_tick.as_ref().map(|tick| (tick, tick_words(tick)));
@@ -71,7 +72,8 @@ pub fn why_sensor(facts: &SensorFacts) -> Why {
     };
     let answer = match &last {
         _ if !sensor.enabled => {
-            format!("It is off: `millstream sensor start {word}` switches it on.")
+            let off = off_words(by_hand, unclear);
+            format!("{off}: `millstream sensor start {word}` switches it on.")
         }
         None => format!("It has not ticked yet; {next}."),
         Some((tick, text)) if tick.status == TickStatus::Failed => {

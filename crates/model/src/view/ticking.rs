@@ -60,6 +60,10 @@ pub struct ScheduleRow {
     pub enabled: bool,
     /// Whether its file says that it does.
     pub enabled_default: bool,
+    /// Why its file's word is not known, where the template under `enabled` cannot be evaluated for
+    /// the tenant: the file's word is off then.
+    #[serde(default)]
+    pub unclear: Option<String>,
     /// What somebody says against the file, by whom and since when.
     pub enabled_override: Option<SwitchWord>,
     /// Whether its job is switched off, so that its ticks run nothing.
@@ -202,6 +206,10 @@ pub struct SensorRow {
     pub enabled: bool,
     /// Whether its file says that it does.
     pub enabled_default: bool,
+    /// Why its file's word is not known, where the template under `enabled` cannot be evaluated for
+    /// the tenant: the file's word is off then.
+    #[serde(default)]
+    pub unclear: Option<String>,
     /// What somebody says against the file, by whom and since when.
     pub enabled_override: Option<SwitchWord>,
     /// Whether the job of its `request` is switched off, so that no run of it is requested.

@@ -57,6 +57,9 @@ pub struct JobLine {
     pub turns: &'static str,
 }
 
+/// What stands beside the state of what is off because its `enabled` cannot be evaluated.
+pub(super) const UNCLEAR: &str = "enabled fails";
+
 /// A schedule in a list.
 pub struct ScheduleLine {
     /// Its name.
@@ -69,6 +72,8 @@ pub struct ScheduleLine {
     pub decided: Decided,
     /// Whether its job is off, so that it runs nothing.
     pub job_off: bool,
+    /// Whether it is off because its `enabled` cannot be evaluated.
+    pub is_unclear: bool,
     /// What it runs.
     pub target: String,
     /// When it is due.
@@ -105,6 +110,7 @@ impl ScheduleLine {
             badge: Badge::switch(row.enabled.into()),
             decided: if by_hand { Decided::Override } else { Decided::File },
             job_off: row.job_off,
+            is_unclear: !row.enabled && !by_hand && row.unclear.is_some(),
             target,
             when: format!("{} {}", row.cron, row.timezone),
             next: row.next_at.map(|at| Moment::relative(now, at)),
@@ -123,7 +129,7 @@ impl ScheduleLine {
 
     /// What the page says about the switch, beside its state.
     pub fn word(&self) -> &'static str {
-        self.decided.beside(self.job_off)
+        if self.is_unclear { UNCLEAR } else { self.decided.beside(self.job_off) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The definition files: what is live of each, and what is wrong with it.
 
 use askama::Template;
+use millstream_control::Silent;
 use millstream_model::view::{FileRow, FileState};
 use millstream_model::{Diagnostic, Severity, TenantId, Timestamp};
 
@@ -21,6 +22,8 @@ pub struct DefinitionsPage {
     pub root: String,
     /// The files.
     pub files: Vec<FileRow>,
+    /// What does not tick in the page's tenant for want of something that its templates name.
+    pub silent: Vec<Silent>,
 }
 
 #[derive(Template)]
@@ -31,6 +34,7 @@ struct Definitions {
     verdict: String,
     root: String,
     files: Vec<FileLine>,
+    silent: Vec<SilentLine>,
     scan: String,
     equivalent: Equivalent,
 }
@@ -43,6 +47,12 @@ struct FileLine {
     version: String,
     loaded: Option<Moment>,
     diagnostics: Vec<Finding>,
+}
+
+/// What does not tick in the page's tenant.
+struct SilentLine {
+    name: String,
+    why: String,
 }
 
 /// What is wrong at one place of a file.
@@ -71,6 +81,7 @@ pub fn definitions(page: DefinitionsPage) -> Html {
         },
         root: page.root,
         files: files.into_iter().map(|file| line(file, tenant, page.now)).collect(),
+        silent: page.silent.into_iter().map(silent).collect(),
         scan: format!("{}/scan", link::definitions(tenant)),
         equivalent: Equivalent::new()
             .with("This list", "millstream definitions status".to_owned())
@@ -117,6 +128,10 @@ fn line(file: &FileRow, tenant: &TenantId, now: Timestamp) -> FileLine {
         loaded: file.loaded_at.map(|at| Moment::relative(now, at)),
         diagnostics: file.diagnostics.iter().map(finding).collect(),
     }
+}
+
+fn silent(it: Silent) -> SilentLine {
+    SilentLine { name: format!("{} {}", it.kind, it.name), why: it.why }
 }
 
 pub(super) fn finding(found: &Diagnostic) -> Finding {

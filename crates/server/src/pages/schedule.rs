@@ -115,6 +115,10 @@ fn verdict(row: &ScheduleRow, now: Timestamp) -> String {
         Some(job) => format!("{when}; its job {job} is off, so that nothing runs"),
         None => when,
     };
+    let when = match &row.unclear {
+        Some(unclear) => format!("{when}; its `enabled` counts as off: {unclear}"),
+        None => when,
+    };
     with_word(&when, row.enabled_override.as_ref(), row.enabled_default.into())
 }
 

@@ -9,7 +9,7 @@ use crate::format::{self, Moment};
 use crate::frame::Frame;
 use crate::html::Html;
 use crate::link;
-use crate::pages::automation::{Decided, switch_of_job};
+use crate::pages::automation::{Decided, UNCLEAR, switch_of_job};
 use crate::parts::{Badge, DeliveryTable, Equivalent, TickName, TickTable, why, with_word};
 
 /// Requests of a test that are shown.
@@ -75,6 +75,8 @@ pub struct SensorLine {
     pub decided: Decided,
     /// Whether its job is off, so that it requests no run of it.
     pub job_off: bool,
+    /// Whether it is off because its `enabled` cannot be evaluated.
+    pub is_unclear: bool,
     /// What it asks.
     pub asks: String,
     /// What it runs.
@@ -113,6 +115,7 @@ impl SensorLine {
             badge: Badge::switch(row.enabled.into()),
             decided: if by_hand { Decided::Override } else { Decided::File },
             job_off: row.job_off,
+            is_unclear: !row.enabled && !by_hand && row.unclear.is_some(),
             asks: row.asks.clone(),
             target: row.target.clone().unwrap_or_else(|| "–".to_owned()),
             every: format!("every {}", row.every),
@@ -129,7 +132,7 @@ impl SensorLine {
 
     /// What the page says about the switch, beside its state.
     pub fn word(&self) -> &'static str {
-        self.decided.beside(self.job_off)
+        if self.is_unclear { UNCLEAR } else { self.decided.beside(self.job_off) }
     }
 }
 
@@ -183,6 +186,10 @@ fn verdict(row: &SensorRow, now: Timestamp) -> String {
     };
     let what = match row.stopped_by() {
         Some(job) => format!("{what}; its job {job} is off, so that no run of it is requested"),
+        None => what,
+    };
+    let what = match &row.unclear {
+        Some(unclear) => format!("{what}; its `enabled` counts as off: {unclear}"),
         None => what,
     };
     with_word(&what, row.enabled_override.as_ref(), row.enabled_default.into())

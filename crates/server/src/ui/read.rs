@@ -308,7 +308,9 @@ pub(crate) async fn definitions(
     let root = views.first().map(|view| view.location.root.clone()).unwrap_or_default();
     let files = views.into_iter().flat_map(|view| view.files).collect();
     let now = state.control.now();
-    Ok(pages::definitions::definitions(DefinitionsPage { frame, now, root, files }))
+    let silent = state.control.silent(visit.tenant).await?;
+    let page = DefinitionsPage { frame, now, root, files, silent };
+    Ok(pages::definitions::definitions(page))
 }
 
 /// What waits.

@@ -2,9 +2,9 @@
 
 use axum::http::StatusCode;
 use millstream_blob::LogStream;
-use millstream_control::{Because, Tries, Try};
+use millstream_control::{Because, Silent, Tries, Try};
 use millstream_model::view::{FileRow, FileState, Pin, RunRow, VersionRow};
-use millstream_model::{ContentHash, ErrorCode};
+use millstream_model::{ContentHash, ErrorCode, TickKind};
 use millstream_server::frame::{Frame, Section, Theme};
 use millstream_server::html::Html;
 use millstream_server::pages::asset::{AssetPage, asset};
@@ -119,6 +119,12 @@ fn lists(theme: Theme) -> Vec<(&'static str, Html)> {
                 now: time,
                 root: "/project/dags".to_owned(),
                 files,
+                silent: vec![Silent {
+                    kind: TickKind::Schedule,
+                    name: "per_tenant".to_owned(),
+                    why: "its `cron` is `{{ tenant.schedule }}`, and the tenant has no `schedule`"
+                        .to_owned(),
+                }],
             }),
         ),
         ("file", file_page(theme)),

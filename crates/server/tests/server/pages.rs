@@ -288,6 +288,7 @@ fn a_project_without_definition_files_is_told_where_they_belong() {
         now: crate::samples::now(),
         root: root.to_owned(),
         files: Vec::new(),
+        silent: Vec::new(),
     };
     assert!(definitions(empty("/project/etl")).text().contains("<code>/project/etl</code>"));
     assert!(definitions(empty("")).text().contains("<code>dags</code>"));
@@ -310,6 +311,7 @@ fn sensor(enabled: bool, last_tick: &TickRow) -> SensorRow {
         guard: None,
         enabled,
         enabled_default: true,
+        unclear: None,
         enabled_override: None,
         job_off: false,
         waits: None,

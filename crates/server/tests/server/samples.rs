@@ -460,6 +460,7 @@ pub(crate) fn tenants() -> Vec<TenantRow> {
     let row = |id: &str, name: &str| TenantRow {
         id: id.parse().unwrap(),
         declared: true,
+        unscheduled: Vec::new(),
         tenant: TenantDef {
             name: Some(name.to_owned()),
             database_url: Some("postgres://app:***@db.internal/flights".to_owned()),

@@ -33,6 +33,7 @@ pub(crate) fn rows() -> Vec<ScheduleRow> {
         enabled: true,
         enabled_default: true,
         enabled_override: None,
+        unclear: None,
         job_off: false,
         next_at: Some(now().after(Duration::from_hours(3))),
         late_since: None,

@@ -183,6 +183,28 @@ fn the_page_says_how_many_ticks_wait_and_for_what() {
 }
 
 #[test]
+fn what_the_file_says_of_a_schedule_and_nobody_can_evaluate_is_on_each_page() {
+    let row = schedule_samples::rows().remove(0);
+    let unclear = Some("the condition cannot be evaluated".to_owned());
+    let row = ScheduleRow { enabled: false, enabled_override: None, next_at: None, unclear, ..row };
+    let page = page_of(row.clone());
+    let words = "; its `enabled` counts as off: the condition cannot be evaluated";
+    assert!(page.contains(words), "{page}");
+    let list = automation(AutomationPage {
+        frame: samples::frame(Section::Automation, Theme::Auto),
+        now: samples::now(),
+        jobs: Vec::new(),
+        schedules: vec![row],
+        sensors: Vec::new(),
+    });
+    assert!(list.text().contains("enabled fails"), "{}", list.text());
+    let pages = gallery::all(Theme::Auto);
+    let (_, definitions) = pages.iter().find(|(name, _)| *name == "definitions").unwrap();
+    assert!(definitions.text().contains("What does not tick in jfk"), "{}", definitions.text());
+    assert!(definitions.text().contains("<b>schedule per_tenant</b>: its `cron` is"));
+}
+
+#[test]
 fn a_late_schedule_is_marked_in_each_list_and_on_the_page_of_its_job() {
     let row = schedule_samples::rows().remove(0);
     let due = Some(samples::now().before(Duration::from_hours(1)));
