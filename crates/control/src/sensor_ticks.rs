@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millstream_decide::sensor::{Draft, DraftRequest, without_known};
+use millstream_decide::sensor::{Draft, DraftRequest, Unfit, without_known};
 use millstream_model::view::{SensorTest, TickRequest, TickTest};
 use millstream_model::{
     ErrorCode, Event, LocationName, SensorDef, SensorName, SensorQuestion, SkipReason, TenantId,
@@ -352,8 +352,8 @@ fn beside_runs(outcome: &Outcome, draft: &Draft) -> Option<SkipReason> {
     changed.or_else(|| draft.unfit.as_ref().map(none_fits))
 }
 
-fn none_fits((count, first): &(u32, String)) -> SkipReason {
-    SkipReason::NoneFits { count: *count, first: first.clone() }
+fn none_fits(Unfit { what, count, first }: &Unfit) -> SkipReason {
+    SkipReason::NoneFits { what: *what, count: *count, first: first.clone() }
 }
 
 /// Why a tick that did not fail requests nothing.

@@ -125,7 +125,8 @@ pub use step::{
 };
 pub use tenant::TenantDef;
 pub use tick::{
-    SkipReason, TickKind, TickRow, TickRun, TickSource, TickStatus, TickWarning, TickWordError,
+    FoundKind, SkipReason, TickKind, TickRow, TickRun, TickSource, TickStatus, TickWarning,
+    TickWordError,
 };
 pub use time::Timestamp;
 pub use webhook::{DELIVERY_ID, DELIVERY_ID_MAX, DELIVERY_MAX, Webhook, WebhookAuth};

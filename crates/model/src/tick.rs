@@ -114,6 +114,9 @@ pub enum SkipReason {
     NoNews {},
     /// Nothing of what was found fits.
     NoneFits {
+        /// What was found.
+        #[serde(default)]
+        what: FoundKind,
         /// How many things were found.
         count: u32,
         /// Why the first of them does not fit.
@@ -142,6 +145,40 @@ pub enum SkipReason {
     },
 }
 
+/// A kind of thing that a tick can find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FoundKind {
+    /// Unknown: it is not stored.
+    #[default]
+    Thing,
+    /// A run that has ended.
+    Run,
+    /// A materialization of an asset.
+    Materialization,
+    /// A row of an answer.
+    Row,
+    /// A file.
+    File,
+    /// A delivery.
+    Delivery,
+}
+
+impl FoundKind {
+    /// So many of them, in words.
+    pub fn counted(self, count: u32) -> String {
+        let (one, many) = match self {
+            Self::Thing => ("thing", "things"),
+            Self::Run => ("run", "runs"),
+            Self::Materialization => ("materialization", "materializations"),
+            Self::Row => ("row", "rows"),
+            Self::File => ("file", "files"),
+            Self::Delivery => ("delivery", "deliveries"),
+        };
+        format!("{count} {}", if count == 1 { one } else { many })
+    }
+}
+
 impl SkipReason {
     /// Whether keys of partitions were added or removed.
     pub fn is_change(&self) -> bool {
@@ -151,9 +188,11 @@ impl SkipReason {
     /// What it says beside runs that were requested: it is about other things that were found.
     pub fn beside_runs(&self) -> String {
         match self {
-            Self::NoneFits { count: 1, first } => format!("1 passed over: {first}"),
-            Self::NoneFits { count, first } => {
-                format!("{count} passed over, the first because {first}")
+            Self::NoneFits { what, count: 1, first } => {
+                format!("{} passed over: {first}", what.counted(1))
+            }
+            Self::NoneFits { what, count, first } => {
+                format!("{} passed over, the first because {first}", what.counted(*count))
             }
             other => other.to_string(),
         }
@@ -315,8 +354,8 @@ impl fmt::Display for SkipReason {
             Self::NoPartition {} => f.write_str("no partition fits"),
             Self::Requested {} => f.write_str("its runs were requested before (run_key)"),
             Self::NoNews {} => f.write_str("nothing new"),
-            Self::NoneFits { count: 1, first } => f.write_str(first),
-            Self::NoneFits { count, first } => write!(f, "{first} (and {} more)", count - 1),
+            Self::NoneFits { count: 1, first, .. } => f.write_str(first),
+            Self::NoneFits { count, first, .. } => write!(f, "{first} (and {} more)", count - 1),
             Self::Synced { added, deleted, total } => {
                 write!(f, "partitions: added={added} deleted={deleted} total={total}")
             }
@@ -332,10 +371,14 @@ mod tests {
 
     #[test]
     fn beside_runs_what_did_not_fit_is_counted() {
-        let unfit = |count| SkipReason::NoneFits { count, first: "it is old".to_owned() };
-        assert_eq!(unfit(1).beside_runs(), "1 passed over: it is old");
-        assert_eq!(unfit(3).beside_runs(), "3 passed over, the first because it is old");
+        let what = FoundKind::Delivery;
+        let unfit = |count| SkipReason::NoneFits { what, count, first: "it is old".to_owned() };
+        assert_eq!(unfit(1).beside_runs(), "1 delivery passed over: it is old");
+        assert_eq!(unfit(3).beside_runs(), "3 deliveries passed over, the first because it is old");
         assert_eq!(unfit(3).to_string(), "it is old (and 2 more)");
+        let stored = r#"{"kind": "none_fits", "count": 2, "first": "it is old"}"#;
+        let stored: SkipReason = serde_json::from_str(stored).unwrap();
+        assert!(stored.beside_runs().starts_with("2 things passed over"), "stored without a kind");
     }
 
     #[test]

@@ -228,16 +228,17 @@ mod tests {
 
     #[test]
     fn beside_runs_the_outcome_counts_them_and_what_was_passed_over() {
-        let unfit = json!({ "kind": "none_fits", "count": 1, "first": "it is old" });
+        let unfit =
+            json!({ "kind": "none_fits", "what": "file", "count": 1, "first": "it is old" });
         let tick = |requested| {
             let status = if requested == 0 { "SKIPPED" } else { "LAUNCHED" };
             json!({ "status": status, "requested": requested, "skipped": unfit, "error": null })
         };
         assert_eq!(outcome(&tick(0)), "SKIPPED: it is old");
-        assert_eq!(outcome(&tick(1)), "LAUNCHED: 1 run; 1 passed over: it is old");
-        assert_eq!(outcome(&tick(2)), "LAUNCHED: 2 runs; 1 passed over: it is old");
+        assert_eq!(outcome(&tick(1)), "LAUNCHED: 1 run; 1 file passed over: it is old");
+        assert_eq!(outcome(&tick(2)), "LAUNCHED: 2 runs; 1 file passed over: it is old");
         let tried = json!({ "status": "LAUNCHED", "requests": [{}, {}], "skipped": unfit });
-        assert_eq!(outcome(&tried), "LAUNCHED: 2 runs; 1 passed over: it is old");
+        assert_eq!(outcome(&tried), "LAUNCHED: 2 runs; 1 file passed over: it is old");
         let plain = json!({ "status": "LAUNCHED", "requested": 2, "skipped": null });
         assert_eq!(outcome(&plain), "LAUNCHED");
     }

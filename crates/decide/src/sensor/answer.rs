@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_model::{
-    CURSOR_MAX, ErrorCode, PartitionKey, REQUESTS_MAX, RunId, ScheduleTarget, SensorAnswer,
-    SensorDef, SensorRequest, TickWarning, Timestamp,
+    CURSOR_MAX, ErrorCode, FoundKind, PartitionKey, REQUESTS_MAX, RunId, ScheduleTarget,
+    SensorAnswer, SensorDef, SensorRequest, TickWarning, Timestamp,
 };
 use serde::Deserialize as _;
 use serde_json::{Map, Value};
@@ -26,10 +26,21 @@ pub struct Draft {
     pub warnings: Vec<TickWarning>,
     /// How often warnings came again, by their places.
     pub again: BTreeMap<usize, u32>,
-    /// How many things were found that do not fit, and why the first does not.
-    pub unfit: Option<(u32, String)>,
+    /// The things that were found and do not fit.
+    pub unfit: Option<Unfit>,
     /// The deliveries of which no run can be made, and why not.
     pub failed: BTreeMap<String, String>,
+}
+
+/// Things that were found and do not fit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfit {
+    /// What they are.
+    pub what: FoundKind,
+    /// How many.
+    pub count: u32,
+    /// Why the first does not fit.
+    pub first: String,
 }
 
 /// A run that a tick asks for.

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use millstream_model::{ContentHash, ErrorCode, PartitionKey, RequestTemplate, RunId, SensorDef};
+use millstream_model::{
+    ContentHash, ErrorCode, FoundKind, PartitionKey, RequestTemplate, RunId, SensorDef,
+};
 use serde_json::{Map, Value};
 
-use super::answer::deduplicated;
+use super::answer::{Unfit, deduplicated};
 use super::{Draft, DraftRequest};
 use crate::condition::holds;
 use crate::template::{TemplateError, Templates};
@@ -26,6 +28,20 @@ pub struct Found {
 }
 
 impl Found {
+    /// What it is, by what templates see of it.
+    fn kind(&self) -> FoundKind {
+        // With an event comes the run that it is of.
+        let kinds = [
+            ("event", FoundKind::Materialization),
+            ("run", FoundKind::Run),
+            ("item", FoundKind::Row),
+            ("file", FoundKind::File),
+            ("delivery", FoundKind::Delivery),
+        ];
+        let known = kinds.into_iter().find(|(name, _)| self.names.contains_key(*name));
+        known.map(|(_, kind)| kind).unwrap_or_default()
+    }
+
     /// Its name, if it is a delivery.
     fn delivery(&self) -> Option<&str> {
         self.names.get("delivery").map(|_| self.key.as_str())
@@ -88,7 +104,7 @@ pub fn draft(def: &SensorDef, found: &[Found], base: &Map<String, Value>) -> Dra
             match holds(condition, &names) {
                 Ok(true) => {}
                 Ok(false) => {
-                    draft.unfit(unfit(condition, thing));
+                    draft.unfit(thing, unfit(condition, thing));
                     continue;
                 }
                 Err(error) => {
@@ -105,7 +121,9 @@ pub fn draft(def: &SensorDef, found: &[Found], base: &Map<String, Value>) -> Dra
                 let message = deduplicated(&request.run_key, None);
                 draft.warn(request.partition, ErrorCode::RunKeyKnown, message);
             }
-            Ok(None) => draft.unfit("the sensor requests no run: it has no `request`".to_owned()),
+            Ok(None) => {
+                draft.unfit(thing, "the sensor requests no run: it has no `request`".to_owned());
+            }
             Err(problem) => {
                 draft.fail(thing.delivery(), None, bad_template(problem));
             }
@@ -123,9 +141,11 @@ fn unfit(condition: &str, thing: &Found) -> String {
 }
 
 impl Draft {
-    fn unfit(&mut self, why: String) {
-        let (count, first) = self.unfit.take().unwrap_or((0, why));
-        self.unfit = Some((count + 1, first));
+    fn unfit(&mut self, thing: &Found, why: String) {
+        let unfit = self.unfit.take();
+        let Unfit { what, count, first } =
+            unfit.unwrap_or_else(|| Unfit { what: thing.kind(), count: 0, first: why });
+        self.unfit = Some(Unfit { what, count: count + 1, first });
     }
 }
 

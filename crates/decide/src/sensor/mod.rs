@@ -15,7 +15,7 @@ mod standing;
 mod sync;
 
 pub use again::next_try;
-pub use answer::{Draft, DraftRequest, WARNINGS_MAX, of_answer, read_answer, without_known};
+pub use answer::{Draft, DraftRequest, Unfit, WARNINGS_MAX, of_answer, read_answer, without_known};
 pub use cursor::cursor_of_rows;
 pub use draft::{Found, draft, rows};
 pub use files::{FILES_MAX, FileSeen, matches, new_files, settled_until};

@@ -7,8 +7,8 @@ use millstream_model::{
     SensorDef, SensorQuestion, Timestamp,
 };
 use millstream_model::{
-    FileQuestion, HumanDuration, PartitionSync, PartitionsChange, RequestTemplate, SENSOR_EVERY,
-    SENSOR_TIMEOUT, SensorRequest, StepConfig, Switch,
+    FileQuestion, FoundKind, HumanDuration, PartitionSync, PartitionsChange, RequestTemplate,
+    SENSOR_EVERY, SENSOR_TIMEOUT, SensorRequest, StepConfig, Switch,
 };
 use serde_json::{Map, Value, json};
 
@@ -70,9 +70,20 @@ fn r122_a_run_whose_context_does_not_fit_is_skipped_with_the_condition() {
     };
     let drafted = draft(&def, &[run(&json!({ "graph_id": "other" }), &[])], &Map::new());
     assert!(drafted.requests.is_empty());
-    let (count, why) = drafted.unfit.unwrap();
-    assert_eq!(count, 1);
-    assert!(why.ends_with(condition), "{why}");
+    let unfit = drafted.unfit.unwrap();
+    assert_eq!((unfit.what, unfit.count), (FoundKind::Run, 1));
+    assert!(unfit.first.ends_with(condition), "{}", unfit.first);
+    for (names, kind) in [
+        (["event", "run"].as_slice(), FoundKind::Materialization),
+        (["item"].as_slice(), FoundKind::Row),
+        (["file"].as_slice(), FoundKind::File),
+        (["delivery"].as_slice(), FoundKind::Delivery),
+    ] {
+        let names = names.iter().map(|name| ((*name).to_owned(), json!({}))).collect();
+        let thing = Found { names, ..run(&json!({}), &[]) };
+        let def = SensorDef { when: Some("false".to_owned()), ..def.clone() };
+        assert_eq!(draft(&def, &[thing], &Map::new()).unfit.unwrap().what, kind);
+    }
     let drafted = draft(&def, &[run(&json!({ "graph_id": "sec" }), &[])], &Map::new());
     assert_eq!(drafted.requests.len(), 1);
 }
