@@ -9,12 +9,15 @@ use axum::Router;
 use millstream_control::Store;
 use millstream_daemon::DaemonHandle;
 use millstream_model::HumanDuration;
-use millstream_server::{LiveHub, ScanInfo, ServerOptions, ServerParts, router};
+use millstream_server::{
+    Folder, LiveHub, PassedOver, ScanInfo, ServerOptions, ServerParts, router,
+};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::client;
+use crate::commands::files;
 use crate::error::AppError;
 use crate::instance::{Instance, Purpose};
 use crate::no_definitions;
@@ -227,8 +230,14 @@ fn options(settings: &Settings, listener: Option<&TcpListener>) -> ServerOptions
     ServerOptions {
         scan: ScanInfo { interval: settings.scans.then_some(interval) },
         address: listener.and_then(|it| it.local_addr().ok()).map(|it| format!("http://{it}")),
+        folder: Some(Folder { path: settings.dags.clone(), passed_over }),
         ..ServerOptions::default()
     }
+}
+
+/// What is passed over in `folder`; where that cannot be read, the scan says so.
+fn passed_over(folder: &Path) -> Vec<PassedOver> {
+    files::passed_over(folder).unwrap_or_default()
 }
 
 async fn bind(port: u16) -> Result<TcpListener, AppError> {

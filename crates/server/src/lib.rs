@@ -31,4 +31,4 @@ mod worker;
 
 pub use live::LiveHub;
 pub use routes::{Access, ROUTES, Route, RouteId, Verb, router};
-pub use state::{Reach, ScanInfo, ServerOptions, ServerParts};
+pub use state::{Folder, PassedOver, Reach, ScanInfo, ServerOptions, ServerParts};

@@ -1,6 +1,7 @@
 //! What every handler works with.
 
 use std::ops::Deref;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use millstream_blob::Blobs;
@@ -51,6 +52,35 @@ pub struct ServerOptions {
     pub scan: ScanInfo,
     /// Where its pages are; absent while it serves but commands.
     pub address: Option<String>,
+    /// The folder of the definition files, where it is on this machine.
+    pub folder: Option<Folder>,
+}
+
+/// The folder of the definition files, and how what is passed over in it is found.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The files below it that are not read and were probably meant to be.
+    pub passed_over: fn(&Path) -> Vec<PassedOver>,
+}
+
+/// A file that is not read and was probably meant as a definition file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassedOver {
+    /// Its path below the folder.
+    pub name: String,
+    /// Why it is not read.
+    pub why: String,
+}
+
+impl ServerOptions {
+    /// What is passed over in the folder of the definition files as it is now.
+    pub(crate) async fn passed_over(&self) -> Vec<PassedOver> {
+        let Some(Folder { path, passed_over }) = self.folder.clone() else { return Vec::new() };
+        let found = tokio::task::spawn_blocking(move || passed_over(&path)).await;
+        found.unwrap_or_default()
+    }
 }
 
 /// Who may reach the server.
@@ -76,6 +106,7 @@ impl Default for ServerOptions {
             everybody: Caller::loopback_developer(),
             scan: ScanInfo::default(),
             address: None,
+            folder: None,
         }
     }
 }

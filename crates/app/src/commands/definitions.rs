@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use millstream_definition::EXTENSIONS;
 use millstream_model::Severity;
 use millstream_model::view::FileState;
+use millstream_server::PassedOver;
 use serde_json::{Value, json};
 
 use super::answer::{rows, text};
@@ -205,13 +205,14 @@ fn show_scan(answer: &Value, live: usize, broken: usize) {
     }
 }
 
-/// Names the files that were probably meant as definition files and are none.
-fn show_passed_over(names: &[String]) {
-    if !names.is_empty() {
-        let (endings, names) = (EXTENSIONS.join(", ."), names.join(", "));
-        output::line(&format!(
-            "Passed over, because a definition file ends in .{endings}: {names}"
-        ));
+/// Names the files that were probably meant as definition files and are not read, by the reason.
+fn show_passed_over(files: &[PassedOver]) {
+    let mut names: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for file in files {
+        names.entry(&file.why).or_default().push(&file.name);
+    }
+    for (why, names) in names {
+        output::line(&format!("Passed over, because {why}: {}", names.join(", ")));
     }
 }
 
@@ -257,7 +258,7 @@ fn validate(global: &Global, paths: &[PathBuf]) -> Result<(), AppError> {
     if global.json {
         output::json(&json!({
             "files": count, "errors": errors, "warnings": warnings, "diagnostics": all,
-            "passed_over": passed_over,
+            "passed_over": passed_over.iter().map(|it| &it.name).collect::<Vec<_>>(),
         }));
     } else {
         let and_warnings =

@@ -1,11 +1,13 @@
 //! Definition files read by a command, without loading them: for `validate` and `plan`.
 
 use std::collections::BTreeMap;
+use std::fs::FileType;
 use std::path::{Path, PathBuf};
 
 use millstream_daemon::{Sources, findings_of, unreadable};
 use millstream_definition::{EXTENSIONS, LocationCheck, LocationFile, ParsedFile, Version};
 use millstream_model::{ContentHash, Diagnostic, did_you_mean, nearest};
+use millstream_server::PassedOver;
 
 use crate::cli::Global;
 use crate::error::AppError;
@@ -136,9 +138,9 @@ pub(super) fn draw<'f>(files: &Files, findings: impl IntoIterator<Item = &'f Dia
     }
 }
 
-/// The files below `root` that are no definition files and were probably meant as some, by the
-/// ending of their names.
-pub(super) fn passed_over(root: &Path) -> Result<Vec<String>, AppError> {
+/// The files below `root` that are not read and were probably meant as definition files: by the
+/// ending of their names, or because they are links.
+pub(crate) fn passed_over(root: &Path) -> Result<Vec<PassedOver>, AppError> {
     let is_near = |path: &Path| {
         let extension = path.extension().and_then(std::ffi::OsStr::to_str);
         let extension = extension.map(str::to_ascii_lowercase);
@@ -147,8 +149,16 @@ pub(super) fn passed_over(root: &Path) -> Result<Vec<String>, AppError> {
     if root.is_file() {
         return Ok(Vec::new());
     }
-    let found = files_below(root, |path| !is_definition(path) && is_near(path))?;
-    Ok(found.into_iter().map(|(name, _)| name).collect())
+    let why = |path: &Path, kind: FileType| {
+        if kind.is_file() && !is_definition(path) && is_near(path) {
+            return Some(format!("a definition file ends in .{}", EXTENSIONS.join(", .")));
+        }
+        let is_linked = kind.is_symlink() && is_definition(path) && path.is_file();
+        is_linked.then(|| "links are not followed".to_owned())
+    };
+    let mut found = files_below(root, why)?;
+    found.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(found)
 }
 
 fn version(file: &ReadFile) -> Option<Version<'_>> {
@@ -171,11 +181,11 @@ fn definition_files(root: &Path) -> Result<Vec<(String, PathBuf)>, AppError> {
     Ok(names.into_iter().map(|name| (name.clone(), root.join(name))).collect())
 }
 
-/// The files below `root` that are `wanted` and not hidden, with their names below it.
+/// What lies below `root`, is not hidden, and has a reason to be passed over.
 fn files_below(
     root: &Path,
-    wanted: impl Fn(&Path) -> bool,
-) -> Result<Vec<(String, PathBuf)>, AppError> {
+    why: impl Fn(&Path, FileType) -> Option<String>,
+) -> Result<Vec<PassedOver>, AppError> {
     let failed = |source| AppError::Files { path: root.to_owned(), source };
     let mut found = Vec::new();
     let mut folders = vec![root.to_owned()];
@@ -187,9 +197,9 @@ fn files_below(
             let kind = entry.file_type().map_err(failed)?;
             if kind.is_dir() && !is_hidden {
                 folders.push(path);
-            } else if kind.is_file() && !is_hidden && wanted(&path) {
+            } else if !is_hidden && let Some(why) = why(&path, kind) {
                 let below = path.strip_prefix(root).unwrap_or(&path);
-                found.push((below.to_string_lossy().into_owned(), path.clone()));
+                found.push(PassedOver { name: below.to_string_lossy().into_owned(), why });
             }
         }
     }

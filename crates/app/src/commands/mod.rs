@@ -10,7 +10,7 @@ mod demo;
 mod dispatch;
 mod error_pages;
 mod errors;
-mod files;
+pub(crate) mod files;
 mod job;
 mod outcome;
 mod partition;

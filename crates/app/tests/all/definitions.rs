@@ -529,4 +529,16 @@ fn status_and_scan_name_the_files_that_are_passed_over_as_a_check_does() {
         let told = project.run(&["definitions", command]);
         assert!(told.out.contains(said), "{command}: {told:?}");
     }
+    project.write("elsewhere.yaml", NOOP);
+    let (file, link) = (project.path("elsewhere.yaml"), project.path("dags/linked.yaml"));
+    std::os::unix::fs::symlink(file, link).unwrap();
+    let told = project.run(&["definitions", "status"]);
+    let links = "Passed over, because links are not followed: linked.yaml\n";
+    assert!(told.out.contains(said) && told.out.contains(links), "{told:?}");
+    let (status, page) = project.serve().try_get("/default/system").unwrap();
+    assert!(status == 200 && page.contains("<h2>Passed over</h2>"), "{page}");
+    for (name, why) in [("etl.ymll", "a definition file ends in"), ("linked.yaml", "links are not")]
+    {
+        assert!(page.contains(&format!("{name}</span> is not read: {why}")), "{page}");
+    }
 }

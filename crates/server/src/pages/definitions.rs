@@ -10,6 +10,10 @@ use crate::frame::Frame;
 use crate::html::Html;
 use crate::link;
 use crate::parts::{Badge, Equivalent, Glyph};
+use crate::state::PassedOver;
+
+/// Files that were passed over which are named; the others are counted.
+const PASSED_OVER_SHOWN: usize = 20;
 
 /// What the page shows.
 #[derive(Debug, Clone)]
@@ -24,6 +28,8 @@ pub struct DefinitionsPage {
     pub files: Vec<FileRow>,
     /// What does not tick in the page's tenant for want of something that its templates name.
     pub silent: Vec<Silent>,
+    /// What is not read and was probably meant as a definition file.
+    pub passed_over: Vec<PassedOver>,
 }
 
 #[derive(Template)]
@@ -35,6 +41,8 @@ struct Definitions {
     root: String,
     files: Vec<FileLine>,
     silent: Vec<SilentLine>,
+    passed_over: Vec<PassedOver>,
+    more_passed_over: usize,
     scan: String,
     equivalent: Equivalent,
 }
@@ -81,6 +89,8 @@ pub fn definitions(page: DefinitionsPage) -> Html {
         },
         root: page.root,
         files: files.into_iter().map(|file| line(file, tenant, page.now)).collect(),
+        more_passed_over: page.passed_over.len().saturating_sub(PASSED_OVER_SHOWN),
+        passed_over: page.passed_over.into_iter().take(PASSED_OVER_SHOWN).collect(),
         silent: page.silent.into_iter().map(silent).collect(),
         scan: format!("{}/scan", link::definitions(tenant)),
         equivalent: Equivalent::new()

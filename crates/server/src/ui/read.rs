@@ -309,7 +309,8 @@ pub(crate) async fn definitions(
     let files = views.into_iter().flat_map(|view| view.files).collect();
     let now = state.control.now();
     let silent = state.control.silent(visit.tenant).await?;
-    let page = DefinitionsPage { frame, now, root, files, silent };
+    let passed_over = state.options.passed_over().await;
+    let page = DefinitionsPage { frame, now, root, files, silent, passed_over };
     Ok(pages::definitions::definitions(page))
 }
 

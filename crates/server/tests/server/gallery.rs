@@ -119,6 +119,7 @@ fn lists(theme: Theme) -> Vec<(&'static str, Html)> {
                 now: time,
                 root: "/project/dags".to_owned(),
                 files,
+                passed_over: Vec::new(),
                 silent: vec![Silent {
                     kind: TickKind::Schedule,
                     name: "per_tenant".to_owned(),

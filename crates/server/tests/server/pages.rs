@@ -8,6 +8,7 @@ use millstream_model::view::{
 use millstream_model::{
     Diagnostic, HumanDuration, LoopState, RunStatus, Severity, StepStatus, TickRow, Timestamp,
 };
+use millstream_server::PassedOver;
 use millstream_server::frame::{Section, Theme};
 use millstream_server::html::Html;
 use millstream_server::link;
@@ -289,7 +290,13 @@ fn a_project_without_definition_files_is_told_where_they_belong() {
         root: root.to_owned(),
         files: Vec::new(),
         silent: Vec::new(),
+        passed_over: vec![PassedOver {
+            name: "etl.ymll".to_owned(),
+            why: "a definition file ends in .yaml".to_owned(),
+        }],
     };
+    let told = "<span class=\"place\">etl.ymll</span> is not read: a definition file ends in .yaml";
+    assert!(definitions(empty("")).text().contains(told));
     assert!(definitions(empty("/project/etl")).text().contains("<code>/project/etl</code>"));
     assert!(definitions(empty("")).text().contains("<code>dags</code>"));
 }
