@@ -133,13 +133,7 @@ impl Control {
 
     /// What conditions can name: `env` and `tenant`.
     pub(crate) fn names(&self, id: &TenantId, def: Option<&TenantDef>) -> serde_json::Value {
-        let mut tenant = serde_json::json!(def);
-        if let Some(fields) = tenant.as_object_mut() {
-            for (key, value) in def.iter().flat_map(|def| &def.labels) {
-                fields.entry(key.clone()).or_insert_with(|| value.clone().into());
-            }
-            fields.insert("id".to_owned(), id.as_str().into());
-        }
+        let tenant = def.map(|def| def.seen(id));
         serde_json::json!({ "env": &*self.env, "tenant": tenant })
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use millstream_model::seen::Question;
 use millstream_model::worker_api::Assignment;
 use millstream_model::{
     CommandStep, ContentHash, LocationName, Manifest, SensorDef, SensorQuestion, StepConfig,
@@ -136,10 +137,10 @@ impl Control {
                 return Some(Err(TickWarning { partition: None, code, message }));
             }
         };
-        let context = json!({
-            "sensor": asking.def.name,
-            "cursor": asking.cursor,
-            "nominal": asking.nominal.to_string(),
+        let context = json!(Question {
+            sensor: &asking.def.name,
+            cursor: asking.cursor.as_deref(),
+            nominal: asking.nominal.to_string(),
         });
         Some(Ok(Assignment {
             tenant: asking.tenant.clone(),

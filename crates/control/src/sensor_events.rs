@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_decide::sensor::Found;
+use millstream_model::seen::{EventFound, RunFound};
 use millstream_model::view::EventRow;
 use millstream_model::{
     AssetKey, Cause, EventBody, EventPosition, RunId, RunStatus, SensorQuestion,
@@ -157,15 +158,15 @@ fn asset_found(
         return None;
     }
     let facts = facts.get(&event.run);
-    let names = json!({
-        "asset": asset,
-        "partition": partition,
-        "metadata": metadata,
-        "data_version": data_version,
-        "run_id": run,
-        "step": step,
-        "reported_by": reported_by,
-        "at": event.at.to_string(),
+    let names = json!(EventFound {
+        asset,
+        partition: partition.as_ref(),
+        metadata,
+        data_version: data_version.as_deref(),
+        run_id: run,
+        step,
+        reported_by: reported_by.map(String::as_str),
+        at: event.at.to_string(),
     });
     Some(Found {
         key: format!("{} {} {}", event.run, event.epoch, event.seq),
@@ -181,24 +182,7 @@ fn asset_found(
 
 /// What templates see of a run.
 fn run_names(facts: &RunFacts) -> Value {
-    let row = &facts.row;
-    json!({
-        "id": row.run_id,
-        "short": row.run_id.short(),
-        "job": row.job,
-        "location": facts.location,
-        "title": row.title,
-        "status": row.status.to_string(),
-        "partition": row.partition,
-        "tags": row.tags,
-        "context": facts.context,
-        "config": facts.context,
-        "cause": row.cause.to_string(),
-        "failure": row.failure,
-        "queued_at": row.queued_at.to_string(),
-        "started_at": row.started_at.map(|at| at.to_string()),
-        "ended_at": row.ended_at.map(|at| at.to_string()),
-    })
+    json!(RunFound::of(&facts.row, &facts.location, &facts.context))
 }
 
 #[cfg(test)]

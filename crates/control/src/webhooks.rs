@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use millstream_decide::sensor::{Found, next_try};
 use millstream_decide::template::Templates;
+use millstream_model::seen::DeliveryFound;
 use millstream_model::{
     DELIVERY_ID, DELIVERY_ID_MAX, SensorDef, SensorQuestion, TenantId, TickSource, Webhook,
     WebhookAuth,
@@ -275,12 +276,8 @@ pub(crate) fn rest(every: Duration) -> Duration {
 fn found(delivery: StoredDelivery) -> Found {
     let StoredDelivery { id, received_at, headers, body, tries: _ } = delivery;
     let body = serde_json::from_str(&body).unwrap_or(Value::String(body));
-    let names = json!({
-        "id": id,
-        "received_at": received_at.to_string(),
-        "headers": headers,
-        "body": body,
-    });
+    let received_at = received_at.to_string();
+    let names = json!(DeliveryFound { id: &id, received_at, headers: &headers, body: &body });
     Found {
         key: id,
         names: Map::from_iter([("delivery".to_owned(), names)]),

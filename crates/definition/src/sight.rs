@@ -4,12 +4,13 @@
 //! requests. Used by [`crate::template`] and by the decoders, which say which of these they read.
 
 use millstream_model::STEP_FILTERS;
+use millstream_model::seen::{DeliveryFound, EventFound, FileFound, Question, RunFound, RunOfStep};
 
 /// What templates of one place see.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sight {
     /// The names, each with its fields; without any where these are not known here.
-    pub(crate) names: &'static [(&'static str, &'static [&'static str])],
+    pub(crate) names: &'static [Name],
     /// Whether what a run is started with adds names of its own.
     pub(crate) is_open: bool,
     /// The filters beside the language's own.
@@ -19,73 +20,41 @@ pub(crate) struct Sight {
 /// The filters of what the control plane fills.
 const DECIDED_FILTERS: &[&str] = &["default", "d"];
 
-const RUN_OF_STEP: &[&str] = &["id", "short", "job", "location", "queued_at", "tags"];
+/// A name with its fields.
+type Name = (&'static str, &'static [&'static str]);
 
-const RUN_FOUND: &[&str] = &[
-    "id",
-    "short",
-    "job",
-    "location",
-    "title",
-    "status",
-    "partition",
-    "tags",
-    "context",
-    "config",
-    "cause",
-    "failure",
-    "queued_at",
-    "started_at",
-    "ended_at",
+/// The names in a handler: those of a step, and its own two.
+const HANDLER_NAMES: &[Name] = &[
+    ("run", RunOfStep::FIELDS),
+    ("tenant", &[]),
+    ("partition", &[]),
+    ("trigger", &[]),
+    ("upstream", &[]),
+    ("env", &[]),
+    ("job_id", &[]),
+    ("task_id", &[]),
+    ("module", &[]),
+    ("name", &[]),
 ];
 
-const EVENT: &[&str] =
-    &["asset", "partition", "metadata", "data_version", "run_id", "step", "reported_by", "at"];
-
-const FILE: &[&str] = &["path", "name", "size", "changed_at"];
-
-const DELIVERY: &[&str] = &["id", "received_at", "headers", "body"];
+const STEP_NAMES: &[Name] = match HANDLER_NAMES {
+    [step @ .., _module, _name] => step,
+    short => short,
+};
 
 impl Sight {
     /// The step of an asset or of a node.
-    pub(crate) const STEP: Self = Self {
-        names: &[
-            ("run", RUN_OF_STEP),
-            ("tenant", &[]),
-            ("partition", &[]),
-            ("trigger", &[]),
-            ("upstream", &[]),
-            ("env", &[]),
-            ("job_id", &[]),
-            ("task_id", &[]),
-        ],
-        is_open: true,
-        filters: STEP_FILTERS,
-    };
+    pub(crate) const STEP: Self = Self { names: STEP_NAMES, is_open: true, filters: STEP_FILTERS };
 
     /// A handler, which is a step of any asset or node.
-    pub(crate) const HANDLER: Self = Self {
-        names: &[
-            ("run", RUN_OF_STEP),
-            ("tenant", &[]),
-            ("partition", &[]),
-            ("trigger", &[]),
-            ("upstream", &[]),
-            ("env", &[]),
-            ("job_id", &[]),
-            ("task_id", &[]),
-            ("module", &[]),
-            ("name", &[]),
-        ],
-        ..Self::STEP
-    };
+    pub(crate) const HANDLER: Self = Self { names: HANDLER_NAMES, ..Self::STEP };
 
     /// The step that a sensor asks with.
     pub(crate) const QUESTION: Self = Self {
         names: &[
-            ("run", RUN_OF_STEP),
+            ("run", RunOfStep::FIELDS),
             ("tenant", &[]),
-            ("trigger", &["sensor", "cursor", "nominal"]),
+            ("trigger", Question::FIELDS),
             ("sensor", &[]),
             ("cursor", &[]),
             ("nominal", &[]),
@@ -116,15 +85,15 @@ impl Sight {
 
     /// What a sensor requests for a file.
     pub(crate) const FILE: Self = Self {
-        names: &[("file", FILE), ("env", &[]), ("tenant", &[]), ("sensor", &[])],
+        names: &[("file", FileFound::FIELDS), ("env", &[]), ("tenant", &[]), ("sensor", &[])],
         ..Self::CONDITION
     };
 
     /// What a sensor requests for a materialization.
     pub(crate) const EVENT: Self = Self {
         names: &[
-            ("event", EVENT),
-            ("run", RUN_FOUND),
+            ("event", EventFound::FIELDS),
+            ("run", RunFound::FIELDS),
             ("env", &[]),
             ("tenant", &[]),
             ("sensor", &[]),
@@ -134,13 +103,18 @@ impl Sight {
 
     /// What a sensor requests for a run that ended.
     pub(crate) const RUN: Self = Self {
-        names: &[("run", RUN_FOUND), ("env", &[]), ("tenant", &[]), ("sensor", &[])],
+        names: &[("run", RunFound::FIELDS), ("env", &[]), ("tenant", &[]), ("sensor", &[])],
         ..Self::CONDITION
     };
 
     /// What a sensor requests for a delivery.
     pub(crate) const DELIVERY: Self = Self {
-        names: &[("delivery", DELIVERY), ("env", &[]), ("tenant", &[]), ("sensor", &[])],
+        names: &[
+            ("delivery", DeliveryFound::FIELDS),
+            ("env", &[]),
+            ("tenant", &[]),
+            ("sensor", &[]),
+        ],
         ..Self::CONDITION
     };
 

@@ -13,24 +13,10 @@ use crate::reporter::Reporter;
 use crate::template::{meant_field, needed_in};
 use crate::template_tree::Path;
 
-/// What every tenant has beside its labels.
-const TENANT: &[&str] = &[
-    "id",
-    "name",
-    "database_url",
-    "s3_bucket",
-    "s3_prefix",
-    "schema_name",
-    "schedule",
-    "enabled",
-    "weight",
-    "labels",
-];
-
 /// The fields that a tenant of these may have.
 pub(crate) fn fields_of<'a>(tenants: impl Iterator<Item = &'a TenantDef>) -> BTreeSet<&'a str> {
     let labels = tenants.flat_map(|tenant| tenant.labels.keys());
-    TENANT.iter().copied().chain(labels.map(String::as_str)).collect()
+    TenantDef::FIELDS.iter().copied().chain(labels.map(String::as_str)).collect()
 }
 
 /// What the templates of `step` cannot do without. A handler has its config as it is written.

@@ -40,6 +40,7 @@ mod run;
 mod schedule;
 mod seam;
 mod secret;
+pub mod seen;
 mod sensor;
 mod shell;
 mod source;

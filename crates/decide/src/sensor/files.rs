@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use millstream_model::seen::FileFound;
 use millstream_model::{ContentHash, FileQuestion, REQUESTS_MAX, Timestamp};
 use serde_json::{Map, json};
 
@@ -77,11 +78,11 @@ fn mark(file: &FileSeen) -> String {
 fn found_file(question: &FileQuestion, file: &FileSeen) -> Found {
     let name = file.path.rsplit_once('/').map_or(file.path.as_str(), |(_, name)| name);
     let path = format!("{}/{}", question.path.trim_end_matches('/'), file.path);
-    let names = json!({
-        "path": path,
-        "name": name,
-        "size": file.size,
-        "changed_at": file.changed_at.to_string(),
+    let names = json!(FileFound {
+        path: &path,
+        name,
+        size: file.size,
+        changed_at: file.changed_at.to_string(),
     });
     Found {
         key: format!("{path} {} {}", file.changed_at, file.size),

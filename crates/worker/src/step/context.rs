@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use millstream_model::seen::RunOfStep;
 use millstream_model::{AssetStep, StepConfig, variable_name};
 use serde_json::{Map, Value, json};
 
@@ -81,28 +82,20 @@ impl Context {
 fn document(attempt: &Attempt<'_>, results: BTreeMap<String, Value>) -> Map<String, Value> {
     let assignment = attempt.assignment;
     let plan = &assignment.plan;
-    let mut tenant = json!(plan.tenant_def);
-    if let Some(fields) = tenant.as_object_mut() {
-        for (name, label) in &plan.tenant_def.labels {
-            // A field keeps its name.
-            fields.entry(name).or_insert_with(|| label.as_str().into());
-        }
-        fields.insert("id".to_owned(), json!(plan.tenant));
-    }
     let config = match &attempt.step.step {
         StepConfig::Local(local) => Value::Object(local.config.clone()),
         _ => Value::Object(Map::new()),
     };
     let document = json!({
-        "run": {
-            "id": assignment.run,
-            "short": assignment.run.short(),
-            "job": plan.job,
-            "location": plan.location,
-            "queued_at": assignment.queued_at,
-            "tags": plan.tags,
+        "run": RunOfStep {
+            id: assignment.run,
+            short: assignment.run.short(),
+            job: plan.job.as_ref(),
+            location: &plan.location,
+            queued_at: assignment.queued_at,
+            tags: &plan.tags,
         },
-        "tenant": tenant,
+        "tenant": plan.tenant_def.seen(&plan.tenant),
         "partition": plan.partition,
         "dimensions": plan.dimensions,
         "trigger": assignment.context,
