@@ -3,9 +3,10 @@
 //! `control` renders them with what it knows; definitions were checked for their syntax at load.
 //! What a condition may cost is bounded, and what it says must be a yes or a no.
 
+use millstream_model::filling::language;
 use millstream_model::yes_or_no;
+use minijinja::UndefinedBehavior;
 use minijinja::value::Serde;
-use minijinja::{Environment, UndefinedBehavior};
 use serde_json::Value;
 
 use crate::template;
@@ -26,10 +27,8 @@ pub struct ConditionError {
 /// Whether `condition` holds where `names` is what it can name.
 pub fn holds(condition: &str, names: &Value) -> Result<bool, ConditionError> {
     let fail = |problem: String| ConditionError { condition: condition.to_owned(), problem };
-    let mut environment = Environment::new();
+    let mut environment = language(FUEL);
     environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
-    environment.set_fuel(Some(FUEL));
-    template::add_default(&mut environment);
     let said = environment.render_str(condition, Serde(names)).map_err(|error| {
         let problem = template::problem(&environment, (condition, names), &error);
         fail(format!("cannot be evaluated: {problem}"))
@@ -38,7 +37,9 @@ pub fn holds(condition: &str, names: &Value) -> Result<bool, ConditionError> {
         return Ok(is_yes);
     }
     let said: String = said.chars().take(100).collect();
-    Err(fail(format!("says {said:?}, which is neither true nor false")))
+    Err(fail(format!(
+        "says {said:?}, which is neither true nor false; compare it, as in `{{{{ … == 'on' }}}}`"
+    )))
 }
 
 #[cfg(test)]
@@ -66,6 +67,22 @@ mod tests {
     fn what_is_neither_yes_nor_no_is_an_error_that_says_so() {
         let error = holds("{{ env.A }}", &json!({ "env": { "A": "perhaps" } })).unwrap_err();
         assert!(error.to_string().contains("says \"perhaps\", which is neither"), "{error}");
+    }
+
+    #[test]
+    fn a_null_alone_is_a_no() {
+        let names = json!({ "item": { "a": null, "b": "yes" } });
+        for (text, wanted) in [
+            ("{{ item.a }}", Ok(false)),
+            ("{{ item.a or item.b }}", Ok(true)),
+            ("{{ item.b and item.a }}", Ok(false)),
+            ("{{ item.a | default(true) }}", Ok(true)),
+            ("{{ item.a == none }}", Ok(true)),
+        ] {
+            assert_eq!(holds(text, &names), wanted, "{text}");
+        }
+        let error = holds("{{ item }}", &names).unwrap_err().to_string();
+        assert!(error.ends_with("neither true nor false; compare it, as in `{{ … == 'on' }}`"));
     }
 
     #[test]

@@ -2,11 +2,12 @@
 //!
 //! Strict: a name that is not known is an error. What one template may cost is bounded.
 
+use std::fmt::Write as _;
+
+use millstream_model::filling::{json, language, write};
 use millstream_model::{needed_names, put_name};
-use minijinja::value::{Serde, Value as Filled, ValueKind};
-use minijinja::{
-    Environment, Error, ErrorKind, Output, State, UndefinedBehavior, escape_formatter,
-};
+use minijinja::value::Serde;
+use minijinja::{Environment, Error, ErrorKind};
 use serde_json::Value;
 
 /// How much work one template may be.
@@ -17,6 +18,9 @@ const MISSING_NAMED: usize = 3;
 
 /// The longest text that a template may give.
 const TEXT_MAX: usize = 1 << 20;
+
+/// What stands for a null in a text that is looked at for nulls: Unicode keeps it for such uses.
+const NULL: char = '\u{fdd0}';
 
 /// Templates over one set of names.
 pub struct Templates<'a> {
@@ -43,12 +47,7 @@ pub struct TemplateError {
 impl<'a> Templates<'a> {
     /// Templates that see `names`, an object.
     pub fn over(names: &'a Value) -> Self {
-        let mut environment = Environment::new();
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_fuel(Some(FUEL));
-        environment.set_formatter(plain);
-        add_default(&mut environment);
-        Self { environment, names }
+        Self { environment: language(FUEL), names }
     }
 
     /// The text that `template` gives.
@@ -56,8 +55,15 @@ impl<'a> Templates<'a> {
         if !is_template(template) {
             return Ok(template.to_owned());
         }
-        let text = self
-            .environment
+        self.rendered(&self.environment, template)
+    }
+
+    fn rendered(
+        &self,
+        environment: &Environment<'_>,
+        template: &str,
+    ) -> Result<String, TemplateError> {
+        let text = environment
             .render_str(template, Serde(self.names))
             .map_err(|error| self.told(template, &error))?;
         if text.len() > TEXT_MAX {
@@ -73,15 +79,73 @@ impl<'a> Templates<'a> {
         if !is_template(template) || !text.trim().is_empty() {
             return Ok(Some(text));
         }
-        // Nothing, or a null: a second look has nulls seen.
-        let mut seen = self.environment.clone();
-        seen.set_formatter(|out, state, value| {
-            if value.is_none() { Ok(out.write_str("null")?) } else { plain(out, state, value) }
+        // Nothing, or a null.
+        Ok(self.marked(template)?.trim().is_empty().then_some(text))
+    }
+
+    /// The key that `template` gives, nothing where it is null, or why it is none: a null in part
+    /// of it would make one key of many things. `what` names it for people.
+    pub fn key(&self, what: &str, template: &str) -> Result<Option<String>, String> {
+        self.keys(what, template, |text| vec![text]).map(|keys| keys.into_iter().next())
+    }
+
+    /// As [`Templates::key`], of a template that gives a key a line.
+    pub fn key_lines(&self, template: &str) -> Result<Vec<String>, String> {
+        self.keys("key", template, |text| text.lines().collect())
+    }
+
+    fn keys(
+        &self,
+        what: &str,
+        template: &str,
+        parts: impl Fn(&str) -> Vec<&str>,
+    ) -> Result<Vec<String>, String> {
+        let marked = if is_template(template) {
+            self.marked(template).map_err(|error| error.to_string())?
+        } else {
+            template.to_owned()
+        };
+        let mut keys = Vec::new();
+        for part in parts(&marked) {
+            let has_more = part.chars().any(|it| it != NULL && !it.is_whitespace());
+            match (part.contains(NULL), has_more) {
+                (false, _) => keys.push(part.to_owned()),
+                (true, false) => {}
+                (true, true) => {
+                    let names = self.null_names(template);
+                    return Err(format!(
+                        "the {what} {template:?} is null in part{names}; say what stands for a \
+                         null with `default`"
+                    ));
+                }
+            }
+        }
+        Ok(keys)
+    }
+
+    /// The text that `template` gives, with [`NULL`] where it puts a null.
+    fn marked(&self, template: &str) -> Result<String, TemplateError> {
+        let mut marking = self.environment.clone();
+        marking.set_formatter(|out, state, value| {
+            if value.is_none() { Ok(out.write_char(NULL)?) } else { write(out, state, value) }
         });
-        let again = seen
-            .render_str(template, Serde(self.names))
-            .map_err(|error| self.told(template, &error))?;
-        Ok(again.trim().is_empty().then_some(text))
+        self.rendered(&marking, template)
+    }
+
+    /// The names in `template` that are null, as a message lists them.
+    fn null_names(&self, template: &str) -> String {
+        let Ok(parsed) = self.environment.template_from_str(template) else {
+            return String::new();
+        };
+        let is_null = |path: &String| {
+            let found = path.split('.').try_fold(self.names, |value, part| value.get(part));
+            found.is_some_and(Value::is_null)
+        };
+        let mut paths: Vec<String> =
+            parsed.undeclared_variables(true).into_iter().filter(is_null).collect();
+        paths.sort();
+        paths.truncate(MISSING_NAMED);
+        if paths.is_empty() { String::new() } else { format!(", in `{}`", paths.join("` and `")) }
     }
 
     /// `value` with the templates in its texts filled; a text that is one expression alone gives
@@ -109,49 +173,17 @@ impl<'a> Templates<'a> {
     }
 
     fn evaluate(&self, text: &str, expression: &str) -> Result<Value, TemplateError> {
-        let value = self
-            .environment
+        self.environment
             .compile_expression(expression)
             .and_then(|expression| expression.eval(Serde(self.names)))
-            .and_then(|value| {
-                let undefined = || Error::from(ErrorKind::UndefinedError);
-                if value.is_undefined() { Err(undefined()) } else { Ok(value) }
-            })
-            .map_err(|error| self.told(text, &error))?;
-        serde_json::to_value(&value).map_err(|error| {
-            let problem = format!("it gives no JSON: {error}");
-            TemplateError { template: text.to_owned(), problem }
-        })
+            .and_then(|value| json(&value))
+            .map_err(|error| self.told(text, &error))
     }
 
     fn told(&self, template: &str, error: &Error) -> TemplateError {
         let problem = problem(&self.environment, (template, self.names), error);
         TemplateError { template: template.chars().take(200).collect(), problem }
     }
-}
-
-/// Has `default` also take the place of what is null, as in the templates of steps.
-pub(crate) fn add_default(environment: &mut Environment<'_>) {
-    environment.add_filter("default", or_default);
-    environment.add_filter("d", or_default);
-}
-
-/// Puts a value into a text as in the templates of steps: nothing of null, and a boolean as in
-/// JSON.
-fn plain(output: &mut Output<'_>, state: &mut State<'_, '_>, value: &Filled) -> Result<(), Error> {
-    match value.kind() {
-        ValueKind::None => Ok(()),
-        ValueKind::Bool => Ok(output.write_str(if value.is_true() { "true" } else { "false" })?),
-        _ => escape_formatter(output, state, value),
-    }
-}
-
-fn or_default(value: &Filled, other: Option<Filled>, lax: Option<bool>) -> Filled {
-    let is_missing = value.is_undefined() || value.is_none();
-    if is_missing || (lax == Some(true) && !value.is_true()) {
-        return other.unwrap_or_else(|| Filled::from(""));
-    }
-    value.clone()
 }
 
 /// What is wrong with `template`, which was rendered with `names`.
@@ -267,6 +299,42 @@ mod tests {
         ] {
             assert_eq!(text(some).as_deref(), Some(wanted), "{some}");
         }
+    }
+
+    #[test]
+    fn a_key_with_a_null_in_part_is_none_and_the_null_is_named() {
+        let names = json!({ "item": { "a": null, "b": null, "id": 7, "empty": "" } });
+        let fill = Templates::over(&names);
+        let key = |template: &str| fill.key("run key", template);
+        for (template, wanted) in [
+            ("{{ item.a }}", None),
+            (" {{ item.a }}{{ item.b }} ", None),
+            ("x-{{ item.id }}", Some("x-7")),
+            ("{{ item.empty }}-{{ item.id }}", Some("-7")),
+            ("x-{{ item.a | default('all') }}", Some("x-all")),
+            ("x{% if item.a %}-{{ item.a }}{% endif %}", Some("x")),
+            ("plain", Some("plain")),
+        ] {
+            assert_eq!(key(template).as_ref().map(Option::as_deref), Ok(wanted), "{template}");
+        }
+        assert_eq!(
+            key("x-{{ item.a }}-{{ item.id }}").unwrap_err(),
+            "the run key \"x-{{ item.a }}-{{ item.id }}\" is null in part, in `item.a`; say what \
+             stands for a null with `default`"
+        );
+        let two = key("{{ item.a }}-{{ item['b'] }}").unwrap_err();
+        assert!(two.contains("is null in part, in `item.a`"), "{two}");
+        assert!(key("{{ nothing }}").is_err());
+    }
+
+    #[test]
+    fn of_many_lines_each_is_a_key_or_a_null() {
+        let names = json!({ "item": [["a", 1], [null, null], ["b", 2]], "hole": null });
+        let fill = Templates::over(&names);
+        let lines = "{% for it in item %}{{ it[0] }}\n{% endfor %}";
+        assert_eq!(fill.key_lines(lines).unwrap(), ["a", "b"]);
+        let told = fill.key_lines("a\nb-{{ hole }}\n").unwrap_err();
+        assert!(told.starts_with("the key \"a\\nb-{{ hole }}\\n\" is null in part, in `hole`;"));
     }
 
     #[test]

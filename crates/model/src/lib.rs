@@ -17,6 +17,7 @@ mod duration;
 mod event;
 mod exact;
 mod failure;
+pub mod filling;
 mod filters;
 mod handler;
 mod hash;

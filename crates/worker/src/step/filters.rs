@@ -6,10 +6,9 @@
 //! **Invariant.** No value becomes a command of the shell, a statement of SQL or another part of an
 //! address, unless a filter has made it safe.
 
-use std::borrow::Cow;
-
 use millstream_io::quote_identifier;
-use minijinja::value::{Value, ValueKind};
+use millstream_model::filling::{text_of, write};
+use minijinja::value::Value;
 use minijinja::{Error, ErrorKind, Output, State};
 
 /// `MyApp.FetchData` as `my_app_fetch_data`.
@@ -42,39 +41,8 @@ pub(super) fn identifier(text: &str) -> Result<Value, Error> {
 }
 
 /// The text as one word of the shell, whatever is in it.
-pub(super) fn shell_quoted(text: &Value) -> Value {
-    Value::from_safe_string(format!("'{}'", text_of(text).replace('\'', "'\\''")))
-}
-
-/// The value, or `other` where it is undefined or null; with `true` behind `other` also where it is
-/// empty, 0 or false.
-pub(super) fn or_default(value: &Value, other: Option<Value>, lax: Option<bool>) -> Value {
-    let is_missing = value.is_undefined() || value.is_none();
-    if is_missing || (lax == Some(true) && !value.is_true()) {
-        return other.unwrap_or_else(|| Value::from(""));
-    }
-    value.clone()
-}
-
-/// The text of a value: nothing of null, and `true` or `false` as JSON has them.
-fn text_of(value: &Value) -> Cow<'static, str> {
-    match value.kind() {
-        ValueKind::None => Cow::Borrowed(""),
-        ValueKind::Bool => Cow::Borrowed(if value.is_true() { "true" } else { "false" }),
-        _ => Cow::Owned(value.to_string()),
-    }
-}
-
-/// Puts a value into a text.
-pub(super) fn plain(
-    output: &mut Output<'_>,
-    state: &mut State<'_, '_>,
-    value: &Value,
-) -> Result<(), Error> {
-    match value.kind() {
-        ValueKind::None | ValueKind::Bool => Ok(output.write_str(&text_of(value))?),
-        _ => minijinja::escape_formatter(output, state, value),
-    }
+pub(super) fn shell_quoted(text: &Value) -> Result<Value, Error> {
+    Ok(Value::from_safe_string(format!("'{}'", text_of(text)?.replace('\'', "'\\''"))))
 }
 
 /// Puts a value into a line for the shell.
@@ -85,13 +53,13 @@ pub(super) fn for_shell(
 ) -> Result<(), Error> {
     let is_word =
         |text: &str| text.chars().all(|c| c.is_alphanumeric() || "_-./:=@%+,".contains(c));
-    if is_harmless(value, is_word) {
-        return plain(output, state, value);
+    if is_harmless(value, is_word)? {
+        return write(output, state, value);
     }
     let detail = format!(
         "the shell would read more than a word into {:?}; write the command as a list, or use the \
          filter `shell`",
-        text_of(value)
+        text_of(value)?
     );
     Err(Error::new(ErrorKind::InvalidOperation, detail))
 }
@@ -103,13 +71,13 @@ pub(super) fn for_sql(
     value: &Value,
 ) -> Result<(), Error> {
     let is_name = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    if value.is_number() || is_harmless(value, is_name) {
-        return plain(output, state, value);
+    if value.is_number() || is_harmless(value, is_name)? {
+        return write(output, state, value);
     }
     let detail = format!(
         "{:?} is pasted into a statement; bind it as a parameter (`:tenant`, `:partition_key` or \
          one under `params`), or use the filter `identifier` for a name",
-        text_of(value)
+        text_of(value)?
     );
     Err(Error::new(ErrorKind::InvalidOperation, detail))
 }
@@ -121,9 +89,9 @@ pub(super) fn for_path(
     value: &Value,
 ) -> Result<(), Error> {
     if value.is_undefined() {
-        return plain(output, state, value);
+        return write(output, state, value);
     }
-    let text = text_of(value);
+    let text = text_of(value)?;
     if matches!(&*text, "." | "..") {
         let detail = format!("{text:?} would lead out of the path");
         return Err(Error::new(ErrorKind::InvalidOperation, detail));
@@ -140,7 +108,7 @@ pub(super) fn for_path(
 
 /// Whether `value` may stand in a text that is a language of its own: a filter has made it safe,
 /// or nothing in it is special. Undefined values fail in the formatter itself.
-fn is_harmless(value: &Value, is_plain: impl Fn(&str) -> bool) -> bool {
-    let text = text_of(value);
-    value.is_safe() || value.is_undefined() || (!text.is_empty() && is_plain(&text))
+fn is_harmless(value: &Value, is_plain: impl Fn(&str) -> bool) -> Result<bool, Error> {
+    let text = text_of(value)?;
+    Ok(value.is_safe() || value.is_undefined() || (!text.is_empty() && is_plain(&text)))
 }

@@ -6,17 +6,15 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
+use millstream_model::filling::{self, Named};
 use millstream_model::{ErrorCode, StepError, needed_names, put_name};
-use minijinja::value::{Enumerator, Object, ObjectRepr, Serde, Value, ValueKind};
-use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
+use minijinja::value::{Serde, Value, ValueKind};
+use minijinja::{Environment, Error, ErrorKind};
 use serde_json::{Map, Value as Json};
 
-use super::filters::{
-    for_path, for_shell, for_sql, identifier, or_default, plain, shell_quoted, snake,
-};
+use super::filters::{for_path, for_shell, for_sql, identifier, shell_quoted, snake};
 
 /// How much work one template may be; a loop over a large result ends here.
 const FUEL: u64 = 1_000_000;
@@ -159,35 +157,19 @@ impl<'a> Templates<'a> {
     /// What `expression` names, which is all of `text`.
     fn evaluate(&self, text: &str, expression: &str) -> Result<Json, StepError> {
         let environment = self.plain.get_or_init(environment);
-        let value = environment
+        environment
             .compile_expression(expression)
             .and_then(|expression| expression.eval(self.names()))
-            .and_then(|value| {
-                let undefined = || Error::from(ErrorKind::UndefinedError);
-                if value.is_undefined() { Err(undefined()) } else { Ok(value) }
-            })
-            .map_err(|error| unresolved(text, &error, self.names()))?;
-        if let Some(named) = value.downcast_object_ref::<Named>() {
-            return Ok(Json::String(named.name.clone()));
-        }
-        serde_json::to_value(&value).map_err(|error| StepError {
-            code: ErrorCode::StepTemplate,
-            message: format!("the template {text:?} gives no JSON: {error}"),
-            detail: None,
-        })
+            .and_then(|value| filling::json(&value))
+            .map_err(|error| unresolved(text, &error, self.names()))
     }
 }
 
 fn environment() -> Environment<'static> {
-    let mut environment = Environment::new();
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_fuel(Some(FUEL));
-    environment.set_formatter(plain);
+    let mut environment = filling::language(FUEL);
     environment.add_filter("snake", snake);
     environment.add_filter("identifier", identifier);
     environment.add_filter("shell", shell_quoted);
-    environment.add_filter("default", or_default);
-    environment.add_filter("d", or_default);
     environment
 }
 
@@ -339,37 +321,6 @@ impl Sight<'_> {
 
 fn serde_value(value: impl serde::Serialize) -> Value {
     Value::from(Serde(value))
-}
-
-/// A thing with fields that prints as its name: `{{ tenant }}` and `{{ tenant.schema_name }}`.
-#[derive(Debug)]
-struct Named {
-    name: String,
-    fields: Value,
-}
-
-impl Named {
-    fn value(name: &str, fields: &Json) -> Value {
-        Value::from_object(Self { name: name.to_owned(), fields: serde_value(fields) })
-    }
-}
-
-impl Object for Named {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Map
-    }
-
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        self.fields.get_item(key).ok().filter(|value| !value.is_undefined())
-    }
-
-    fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Values(self.fields.try_iter().into_iter().flatten().collect())
-    }
-
-    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)
-    }
 }
 
 #[cfg(test)]
