@@ -180,6 +180,13 @@ fn read(text: &str, (spot, own): (Spot, &[&str]), findings: &mut Findings) -> Op
                 let (message, help) = filters::told(word, own);
                 findings.error(ErrorCode::DefinitionTemplate, spot, message).help(help);
             }
+            for what in &asked.glued {
+                let message = format!("The template joins {what} to a text with `~`");
+                findings.error(ErrorCode::DefinitionTemplate, spot, message).help(
+                    "that would write it as Python does; write the two beside each other, as in \
+                     `{{ a }}{{ b }}`",
+                );
+            }
             Some(asked)
         }
         Err(error) => {

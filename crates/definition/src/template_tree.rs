@@ -5,8 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use minijinja::machinery::ast::{Call, CallArg, Expr, Filter, Stmt, Test};
-use minijinja::machinery::{ast, parse};
+use minijinja::machinery::ast::{BinOpKind, Call, CallArg, Expr, Filter, Stmt, Test, UnaryOpKind};
+use minijinja::machinery::parse;
+use minijinja::value::ValueKind;
 use minijinja::{Error, syntax::SyntaxConfig};
 
 /// What a template asks for.
@@ -19,6 +20,8 @@ pub(crate) struct Asked {
     pub(crate) needed: BTreeSet<Path>,
     /// The words of the language that it uses.
     pub(crate) words: BTreeSet<(Word, String)>,
+    /// What it joins with `~` and is no text, as a message names it.
+    pub(crate) glued: BTreeSet<&'static str>,
 }
 
 /// A name, and the field of it that is looked up, if one is.
@@ -176,8 +179,12 @@ impl<'t> Walk<'t> {
             }
             Expr::UnaryOp(it) => self.expr(&it.expr, need),
             Expr::BinOp(it) => {
+                if matches!(it.op, BinOpKind::Concat) {
+                    let sides = [&it.left, &it.right];
+                    self.asked.glued.extend(sides.into_iter().filter_map(no_text));
+                }
                 self.expr(&it.left, need);
-                let is_short = matches!(it.op, ast::BinOpKind::ScAnd | ast::BinOpKind::ScOr);
+                let is_short = matches!(it.op, BinOpKind::ScAnd | BinOpKind::ScOr);
                 self.expr(&it.right, if is_short { Need::Nothing } else { need });
             }
             Expr::Compare(it) => {
@@ -277,6 +284,29 @@ impl<'t> Walk<'t> {
     }
 }
 
+/// What `expr` gives, where that is plain to see and no text.
+fn no_text(expr: &Expr<'_>) -> Option<&'static str> {
+    const BOOLEAN: &str = "a boolean";
+    match expr {
+        Expr::Const(it) => match it.value.kind() {
+            ValueKind::None => Some("null"),
+            ValueKind::Bool => Some(BOOLEAN),
+            ValueKind::Seq => Some("a list"),
+            ValueKind::Map => Some("a map"),
+            _ => None,
+        },
+        Expr::List(_) | Expr::Tuple(_) => Some("a list"),
+        Expr::Map(_) => Some("a map"),
+        Expr::Test(_) | Expr::Compare(_) => Some(BOOLEAN),
+        Expr::UnaryOp(it) => matches!(it.op, UnaryOpKind::Not).then_some(BOOLEAN),
+        Expr::BinOp(it) => {
+            use BinOpKind::{Eq, Gt, Gte, In, Lt, Lte, Ne};
+            matches!(it.op, Eq | Ne | Lt | Lte | Gt | Gte | In).then_some(BOOLEAN)
+        }
+        _ => None,
+    }
+}
+
 /// The name that `expr` begins with, and the fields that it takes of it: `a.b['c']`.
 fn path_of<'t>(mut expr: &'t Expr<'t>) -> Option<(&'t str, Vec<String>)> {
     let mut fields = Vec::new();
@@ -333,6 +363,22 @@ mod tests {
             ),
         ] {
             assert_eq!(needed(text).join(" "), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_joined_and_plainly_no_text_is_found() {
+        for (text, wanted) in [
+            ("{{ 'a' ~ true }}{{ none ~ 'a' }}", "a boolean, null"),
+            ("{{ 'a' ~ [b] }}{{ {'a': 1} ~ 'b' }}", "a list, a map"),
+            ("{{ 'a' ~ (b == 1) }}", "a boolean"),
+            ("{{ 'a' ~ (not b) }}", "a boolean"),
+            ("{{ 'a' ~ (b is defined) }}", "a boolean"),
+            ("{{ 'a' ~ (b in c) ~ d }}", "a boolean"),
+            ("{{ 'a' ~ 1 ~ b.c ~ (d | join) ~ (-e) }}{{ [true] }}", ""),
+        ] {
+            let glued = asked_in(text).unwrap().glued;
+            assert_eq!(glued.into_iter().collect::<Vec<_>>().join(", "), wanted, "{text}");
         }
     }
 
