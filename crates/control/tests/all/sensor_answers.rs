@@ -38,6 +38,25 @@ async fn an_answer_that_is_a_list_fails_the_tick_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_null_in_part_of_a_key_leaves_that_request_out() {
+    let text = format!(
+        "{}resources:\n  db: {{kind: sqlite, path: a.db}}\nsensors:\n  rows:\n    kind: sql\n    \
+         query: {{resource: db, statements: select 1}}\n    \
+         request: {{job: etl, run_key: 'x-{{{{ item.key }}}}', partition: '{{{{ item.day }}}}'}}\n",
+        jobs(&["etl"])
+    );
+    let mut world = World::of(&text).await;
+    let rows = json!([{ "key": null, "day": null }, { "key": "a", "day": null }]);
+    assert_eq!(world.answer(rows).await, [SensorTicked::Launched(1)]);
+    let told = world.last("rows").await.warnings.remove(0).message;
+    assert_eq!(
+        told,
+        "the run key \"x-{{ item.key }}\" is null in part, in `item.key`; say what stands for a \
+         null with `default`"
+    );
+}
+
+#[tokio::test]
 async fn a_null_moves_no_cursor_and_is_no_run_key() {
     let text = format!(
         "{}resources:\n  db: {{kind: sqlite, path: a.db}}\nsensors:\n  rows:\n    kind: sql\n    \

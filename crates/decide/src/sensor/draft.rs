@@ -158,14 +158,14 @@ fn request(
     let told = |error: TemplateError| error.to_string();
     let run_key = match &template.run_key {
         Some(text) => {
-            let filled = fill.text_unless_null(text).map_err(told)?;
+            let filled = fill.key("run key", text)?;
             filled.ok_or_else(|| format!("the run key {text:?} is null"))?
         }
         None => thing.key.clone(),
     };
     fits_key(&run_key)?;
     let partition = match &template.partition {
-        Some(text) => match fill.text(text).map_err(told)?.trim() {
+        Some(text) => match fill.key("partition", text)?.unwrap_or_default().trim() {
             "" => None,
             text => Some(text.parse::<PartitionKey>().map_err(|error| error.to_string())?),
         },

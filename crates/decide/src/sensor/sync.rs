@@ -33,28 +33,33 @@ pub fn keys_of_rows(
         return Err(fail(message.to_owned()));
     };
     let mut keys = BTreeSet::new();
-    for row in &rows {
-        let texts = match (&sync.keys, row) {
+    for (number, row) in rows.iter().enumerate() {
+        let lines = match (&sync.keys, row) {
             (Some(template), row) => {
                 let mut names = base.clone();
                 names.insert("item".to_owned(), row.clone());
                 let names = Value::Object(names);
-                let filled = Templates::over(&names).text(template);
-                filled.map_err(|error| fail(error.to_string()))?
+                let place = || format!("row {} of {}, {}", number + 1, rows.len(), shown(row));
+                let filled = Templates::over(&names).key_lines(template);
+                filled.map_err(|error| fail(format!("{error}; it is {}", place())))?
             }
-            (None, Value::String(text)) => text.clone(),
+            (None, Value::String(text)) => text.lines().map(str::to_owned).collect(),
             (None, row) => {
-                let shown: String = row.to_string().chars().take(100).collect();
                 let message =
-                    format!("{shown} is no key; say what the key of a row is with `keys`");
+                    format!("{} is no key; say what the key of a row is with `keys`", shown(row));
                 return Err(fail(message));
             }
         };
-        for text in texts.lines().map(str::trim).filter(|text| !text.is_empty()) {
+        for text in lines.iter().map(|line| line.trim()).filter(|text| !text.is_empty()) {
             keys.insert(text.parse::<PartitionKey>().map_err(|error| fail(error.to_string()))?);
         }
     }
     Ok(keys)
+}
+
+/// A row as a message shows it.
+fn shown(row: &Value) -> String {
+    row.to_string().chars().take(100).collect()
 }
 
 /// What makes `present` the keys of `wanted`. A source that names none, or whose answer would

@@ -252,6 +252,21 @@ fn r027_keys_are_added_and_removed_to_match_the_source() {
 }
 
 #[test]
+fn a_key_with_a_null_in_part_fails_the_synchronization_and_one_that_is_null_is_none() {
+    let by =
+        |template: &str| PartitionSync { keys: Some(template.to_owned()), ..partition_sync(true) };
+    let rows = json!([{ "id": "t1" }, { "id": null }]);
+    let named = keys_of_rows(&by("{{ item.id }}"), rows.clone(), &Map::new()).unwrap();
+    assert_eq!(named.iter().map(PartitionKey::as_str).collect::<Vec<_>>(), ["t1"]);
+    let told = keys_of_rows(&by("eu-{{ item.id }}"), rows, &Map::new()).unwrap_err();
+    assert_eq!(
+        told.message,
+        "the key \"eu-{{ item.id }}\" is null in part, in `item.id`; say what stands for a null \
+         with `default`; it is row 2 of 2, {\"id\":null}"
+    );
+}
+
+#[test]
 fn r028_an_empty_source_or_one_that_lost_much_removes_nothing() {
     for wanted in [keys(0..0), keys(0..5)] {
         let refused = sync(&partition_sync(true), &wanted, &keys(0..10)).unwrap_err();
