@@ -48,6 +48,8 @@ pub enum SensorReply {
 pub(crate) struct Outcome {
     pub(crate) draft: Draft,
     pub(crate) partitions: BTreeMap<PartitionsName, PartitionsChange>,
+    /// What that really changes.
+    pub(crate) real: BTreeMap<PartitionsName, PartitionsChange>,
     /// What is remembered from now on.
     pub(crate) cursor: Option<String>,
     /// What is to be told of it beside what could not be requested.
@@ -184,8 +186,13 @@ impl Control {
             def.partitions, plan.total
         );
         let change = PartitionsChange { add: plan.add, remove: plan.remove };
+        let partitions = BTreeMap::from([(def.partitions.clone(), change)]);
+        // The keys that are there and those that are wanted were compared.
+        let is_change = added + deleted > 0;
+        let real = if is_change { partitions.clone() } else { BTreeMap::new() };
         Ok(Ok(Outcome {
-            partitions: BTreeMap::from([(def.partitions.clone(), change)]),
+            partitions,
+            real,
             skipped: Some(SkipReason::Synced {
                 added: count(added),
                 deleted: count(deleted),
@@ -207,7 +214,8 @@ impl Control {
             Ok(read) => read,
             Err(error) => return Ok(Err(error)),
         };
-        let synced = self.synced(&asking.tenant, &answer.partitions).await?;
+        let real = self.real_changes(&asking.tenant, &answer.partitions).await?;
+        let synced = self.synced(&asking.tenant, &real).await?;
         let reason = answer.skip.map(|reason| reason.chars().take(2_000).collect());
         let (skipped, said) = match (reason, synced) {
             // What is done to partitions counts; what is said beside it is in the log.
@@ -219,19 +227,18 @@ impl Control {
         };
         let cursor = answer.cursor.or_else(|| asking.cursor.clone());
         let partitions = answer.partitions;
-        Ok(Ok(Outcome { draft, partitions, cursor, skipped, said, ..Outcome::default() }))
+        Ok(Ok(Outcome { draft, partitions, real, cursor, skipped, said, ..Outcome::default() }))
     }
 
-    /// How many keys `changes` really add and remove, and how many there are afterwards; nothing
-    /// where no key is named.
+    /// How many keys the changes `real` add and remove, and how many there are afterwards; nothing
+    /// where there are none.
     async fn synced(
         &self,
         tenant: &TenantId,
-        changes: &BTreeMap<PartitionsName, PartitionsChange>,
+        real: &BTreeMap<PartitionsName, PartitionsChange>,
     ) -> Result<Option<SkipReason>, StoreError> {
         let (mut added, mut deleted, mut total) = (0, 0, 0);
-        let real = self.real_changes(tenant, changes).await?;
-        for (name, change) in &real {
+        for (name, change) in real {
             let (new, gone) = (count(change.add.len()), count(change.remove.len()));
             let before = self.store.count_dynamic_partitions(tenant, name).await?;
             added += new;
@@ -243,7 +250,7 @@ impl Control {
 
     /// Of each of `changes` that names a key, the keys that were not there and will be, and those
     /// that were and will not.
-    pub(crate) async fn real_changes(
+    async fn real_changes(
         &self,
         tenant: &TenantId,
         changes: &BTreeMap<PartitionsName, PartitionsChange>,

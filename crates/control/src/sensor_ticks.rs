@@ -257,7 +257,7 @@ impl Control {
             },
             cursor_before: asking.cursor.clone(),
             cursor_after: outcome.cursor,
-            partitions: self.real_changes(&asking.tenant, &outcome.partitions).await?,
+            partitions: outcome.real,
             output: String::new(),
         })
     }
