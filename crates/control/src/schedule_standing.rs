@@ -101,7 +101,8 @@ impl Control {
             let default_on = self
                 .default_on(manifest, &schedule.tenant, &schedule.def.enabled)
                 .unwrap_or_else(|error| {
-                    tracing::warn!(schedule = name, %error, "it is taken as off");
+                    let tenant = &schedule.tenant;
+                    tracing::warn!(%tenant, schedule = name, %error, "it is taken as off");
                     false
                 });
             let override_on = stored.and_then(|stored| stored.override_on);

@@ -105,7 +105,8 @@ impl Control {
             let default_on = self
                 .default_on(manifest, &sensor.tenant, &sensor.def.enabled)
                 .unwrap_or_else(|error| {
-                    tracing::warn!(sensor = name, %error, "it is taken as off");
+                    let tenant = &sensor.tenant;
+                    tracing::warn!(%tenant, sensor = name, %error, "it is taken as off");
                     false
                 });
             let override_on = stored.and_then(|stored| stored.override_on);
