@@ -6,7 +6,7 @@
 //! **Invariant.** The columns' names are distinct, and every row has a value for each.
 
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::Value;
 
@@ -50,7 +50,7 @@ impl RowStream {
                 (table.columns, Rows::Memory(table.rows.into_iter()))
             }
         };
-        check(&path, &columns)?;
+        check(file, &columns)?;
         Ok(Self { path, columns, rows, number: 0, note })
     }
 
@@ -111,7 +111,7 @@ fn field(text: &str) -> Value {
     }
 }
 
-fn check(path: &Path, columns: &[String]) -> Result<(), TableError> {
+fn check(file: &TableFile, columns: &[String]) -> Result<(), TableError> {
     let problem = if columns.len() > COLUMNS_MAX {
         format!("it has more than {COLUMNS_MAX} columns")
     } else if let Some(name) = repeated(columns) {
@@ -119,7 +119,12 @@ fn check(path: &Path, columns: &[String]) -> Result<(), TableError> {
     } else {
         return Ok(());
     };
-    Err(TableError::Shape { path: path.to_owned(), problem })
+    Err(match file {
+        TableFile::Rows(_) => TableError::Columns { problem },
+        TableFile::Csv(path) | TableFile::Json(path) => {
+            TableError::Shape { path: path.clone(), problem }
+        }
+    })
 }
 
 /// How many rows `file` has, counted up to `most`.

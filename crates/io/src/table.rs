@@ -74,6 +74,12 @@ pub enum TableError {
         /// What was found instead, and what is taken.
         problem: String,
     },
+    /// The rows that a step left have columns that are none; the file is its scratch.
+    #[error("{problem}")]
+    Columns {
+        /// What is wrong with them.
+        problem: String,
+    },
     /// The file is larger than what is held in memory.
     #[error("{} is larger than {limit} bytes, the most that is read at once", path.display())]
     TooLarge {
