@@ -41,6 +41,7 @@ pub(crate) fn check(files: &[Tried<'_>], doubts: &Names) -> Vec<Finding> {
             about.sensor(sensor);
         }
         about.handlers();
+        about.report.tenant_fields_beside_steps(&known.tenant_fields);
     }
     triggers::check(files, doubts, &mut findings);
     circles::check(files, &mut findings);
@@ -294,8 +295,6 @@ impl<'a> About<'_, 'a> {
         if let Some(step) = step_of(&sensor.question) {
             self.step(step, &path, &who);
             self.parameters(step, (&path, &who), &["cursor".to_owned()]);
-            let names = template_names::named_in(step);
-            self.report.tenant_fields(&names, &self.known.tenant_fields, &path);
         }
         if let SensorQuestion::PartitionSync(sync) = &sensor.question
             && !self.known.partitions.contains_key(sync.partitions.as_str())

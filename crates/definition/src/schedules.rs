@@ -135,6 +135,11 @@ fn declare(mut def: ScheduleDef, entry: &Field<'_>, fields: &Fields<'_>, reader:
     def.renamed_from = fields.get("renamed_from").and_then(|it| it.parsed(findings));
     let name = def.name.as_str();
     reader.places.note(&["schedule", name], entry.name_spot);
+    for key in ["when", "enabled"] {
+        if let Some(field) = fields.get(key) {
+            template::note_names(field.node, &["schedule", name], &mut reader.places);
+        }
+    }
     for key in ["job", "select", "partitions", "run_key", "exclude", "tenants", "tags", "cron"] {
         if let Some(field) = fields.get(key) {
             reader.places.note(&["schedule", name, key], field.node.spot);

@@ -59,6 +59,7 @@ pub(crate) fn resources(field: &Field<'_>, reader: &mut Reader) {
         template::check(entry.node, &Sight::SETTING, findings);
         if let (Some(name), Some(definition)) = (name, resource(&entry, findings)) {
             reader.places.note(&["resource", entry.name], entry.name_spot);
+            template::note_names(entry.node, &["resource", entry.name], &mut reader.places);
             reader.manifest.resources.insert(name, definition);
         }
     }
@@ -94,6 +95,7 @@ pub(crate) fn io(field: &Field<'_>, reader: &mut Reader) {
         template::check(entry.node, &Sight::SETTING, findings);
         if let (Some(name), Some(definition)) = (name, io_manager(&entry, findings)) {
             reader.places.note(&["io", entry.name], entry.name_spot);
+            template::note_names(entry.node, &["io", entry.name], &mut reader.places);
             reader.manifest.io.insert(name, definition);
         }
     }

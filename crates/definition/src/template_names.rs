@@ -6,8 +6,9 @@
 use std::collections::BTreeSet;
 
 use millstream_model::{
-    AssetDef, ErrorCode, PartitionsDef, Severity, StepConfig, TenantDef, nearest,
+    AssetDef, ErrorCode, PartitionsDef, Severity, StepConfig, Switch, TenantDef, nearest,
 };
+use serde_json::{Value, json};
 
 use crate::reporter::Reporter;
 use crate::template::{meant_field, needed_in};
@@ -21,20 +22,26 @@ pub(crate) fn fields_of<'a>(tenants: impl Iterator<Item = &'a TenantDef>) -> BTr
 
 /// What the templates of `step` cannot do without. A handler has its config as it is written.
 pub(crate) fn named_in(step: &StepConfig) -> BTreeSet<Path> {
-    fn collect(json: &serde_json::Value, names: &mut BTreeSet<Path>) {
+    if matches!(step, StepConfig::Local(_)) { BTreeSet::new() } else { named_in_all(json!(step)) }
+}
+
+/// What the templates in all texts of `definition`, but for its description, cannot do without.
+fn named_in_all(mut definition: Value) -> BTreeSet<Path> {
+    fn collect(json: &Value, names: &mut BTreeSet<Path>) {
         match json {
-            serde_json::Value::String(text) => names.extend(needed_in(text)),
-            serde_json::Value::Array(items) => items.iter().for_each(|it| collect(it, names)),
-            serde_json::Value::Object(entries) => {
+            Value::String(text) => names.extend(needed_in(text)),
+            Value::Array(items) => items.iter().for_each(|it| collect(it, names)),
+            Value::Object(entries) => {
                 entries.values().for_each(|value| collect(value, names));
             }
             _ => {}
         }
     }
     let mut names = BTreeSet::new();
-    if let (false, Ok(json)) = (matches!(step, StepConfig::Local(_)), serde_json::to_value(step)) {
-        collect(&json, &mut names);
+    if let Some(fields) = definition.as_object_mut() {
+        fields.remove("description");
     }
+    collect(&definition, &mut names);
     names
 }
 
@@ -60,6 +67,29 @@ impl Reporter<'_, '_> {
                 |near| format!("did you mean `tenant.{near}`?"),
             );
             self.wrong_template(&[path, &["tenant", field]].concat(), message, help);
+        }
+    }
+
+    /// Reports the fields that no tenant has in templates beside those of steps: of sensors,
+    /// conditions of schedules, resources and IO managers.
+    pub(crate) fn tenant_fields_beside_steps(&mut self, known: &BTreeSet<&str>) {
+        let manifest = self.file.manifest;
+        for sensor in &manifest.sensors {
+            let path = ["sensor", sensor.name.as_str(), "query"];
+            self.tenant_fields(&named_in_all(json!(sensor)), known, &path);
+        }
+        for schedule in &manifest.schedules {
+            let mut names = schedule.when.as_deref().map(needed_in).unwrap_or_default();
+            if let Switch::Template(text) = &schedule.enabled {
+                names.extend(needed_in(text));
+            }
+            self.tenant_fields(&names, known, &["schedule", schedule.name.as_str()]);
+        }
+        for (name, resource) in &manifest.resources {
+            self.tenant_fields(&named_in_all(json!(resource)), known, &["resource", name.as_str()]);
+        }
+        for (name, io) in &manifest.io {
+            self.tenant_fields(&named_in_all(json!(io)), known, &["io", name.as_str()]);
         }
     }
 

@@ -223,6 +223,51 @@ fn what_a_sensor_asks_and_requests_names_only_what_is_there() {
 }
 
 #[test]
+fn a_field_that_no_tenant_has_is_refused_wherever_templates_stand() {
+    let file = "jobs: {j: {nodes: [{id: a, type: noop}]}}
+resources:
+  lite: {kind: sqlite, path: '{{ tenant.a }}.db'}
+io:
+  kept: {kind: csv, base: 'data/{{ tenant.b }}'}
+schedules:
+  night:
+    {cron: '0 1 * * *', job: j, description: 'not {{ tenant.x }}', when: \"{{ tenant.c == 'x' }}\"}
+  day: {cron: '{{ tenant.schedule }}', job: j, enabled: '{{ tenant.d }}'}
+sensors:
+  failed:
+    kind: run_status
+    on: [FAILURE]
+    when: \"{{ tenant.e == 'x' }}\"
+    request: {job: j, run_key: '{{ tenant.f }}', context: {x: '{{ tenant.g | default(1) }}'}}
+  news:
+    kind: sql
+    query: {resource: lite, statements: select 1}
+    cursor: '{{ tenant.h }}'
+    request: {job: j}
+";
+    let found = found(&[("a.yaml", file)]);
+    let mut told: Vec<String> = found
+        .iter()
+        .map(|one| one.split(", which no tenant has").next().unwrap_or_default().to_owned())
+        .collect();
+    told.sort();
+    let wanted = [(14, "e"), (15, "f"), (19, "h"), (3, "a"), (5, "b"), (8, "c"), (9, "d")];
+    let wanted = wanted.map(|(line, name)| format!("{line} The template names `tenant.{name}`"));
+    assert_eq!(told, wanted);
+}
+
+#[test]
+fn a_value_that_is_plainly_no_text_is_joined_to_none() {
+    let told = of_node("{{ 'a' ~ true }}");
+    assert_eq!(
+        told,
+        ["6 The template joins a boolean to a text with `~`; that would write it as Python does; \
+          write the two beside each other, as in `{{ a }}{{ b }}`"]
+    );
+    assert_eq!(of_node("{{ 'a' ~ run.id }}{{ [true] }}"), [""; 0]);
+}
+
+#[test]
 fn a_parameter_that_no_step_provides_is_refused() {
     let head = "resources:\n  lite: {kind: sqlite, path: a.db}\n  pg: {kind: postgres, url: postgres://h/d}\n\
                 partitions: {by: {kind: dynamic, dimensions: [shop, day]}}\n";
