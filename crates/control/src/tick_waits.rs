@@ -19,6 +19,10 @@ use crate::Control;
 /// another one is noticed when the schedule is looked at anyway.
 const WATCHED: usize = 100;
 
+/// Runs whose ends are watched in all, so that a pass asks about no more, however many schedules
+/// wait: those beyond are looked at when they are anyway.
+const WATCHED_IN_ALL: usize = 2_000;
+
 /// Schedules whose ticks wait, each with the runs that it waits for.
 #[derive(Debug, Default)]
 pub(crate) struct TickWaits(BTreeMap<(TenantId, TickSource), Watched>);
@@ -74,7 +78,7 @@ impl Control {
     }
 
     /// Remembers that these schedules of a tenant wait until fewer runs than each one's limit are
-    /// under way.
+    /// under way, as far as there is place for their runs.
     pub(crate) async fn wait(
         &self,
         waits: &mut TickWaits,
@@ -83,6 +87,11 @@ impl Control {
     ) -> Result<(), StoreError> {
         let sources: Vec<&TickSource> = waiting.iter().map(|(source, _)| source).collect();
         let mut runs = self.store.runs_not_over(tenant, TickKind::Schedule, &sources).await?;
+        for source in sources {
+            waits.forget(tenant, source);
+        }
+        let watched: usize = waits.0.values().map(|it| it.runs.len()).sum();
+        let mut left = WATCHED_IN_ALL.saturating_sub(watched);
         for (source, limit) in waiting {
             let key = (source.location.clone(), source.name.clone());
             let mut runs = runs.remove(&key).unwrap_or_default();
@@ -90,6 +99,8 @@ impl Control {
             // Where more than the limit are under way, there is no room before one of these ends.
             let full = limit.min(WATCHED);
             runs.truncate(full);
+            let Some(rest) = left.checked_sub(runs.len()) else { continue };
+            left = rest;
             waits.0.insert((tenant.clone(), source.clone()), Watched { runs, full });
         }
         Ok(())

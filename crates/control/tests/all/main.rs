@@ -12,6 +12,7 @@ mod leases;
 mod limits;
 mod lost;
 mod made_good;
+mod overlap;
 mod partitions;
 mod problems;
 mod provenance;

@@ -30,11 +30,11 @@ fn job_with(keys: &str) -> String {
     )
 }
 
-fn at(text: &str) -> Timestamp {
+pub(crate) fn at(text: &str) -> Timestamp {
     Timestamp::at_local(text, &Zone::UTC).unwrap()
 }
 
-fn tenant(id: &str) -> TenantId {
+pub(crate) fn tenant(id: &str) -> TenantId {
     id.parse().unwrap()
 }
 
@@ -55,14 +55,14 @@ fn parsed(name: &str, text: &str) -> FileManifest {
 }
 
 /// An instance at `now` with these files, whose daemon has seen them.
-struct World {
-    bench: Bench,
+pub(crate) struct World {
+    pub(crate) bench: Bench,
     watch: TickWatch,
     env: BTreeMap<String, String>,
 }
 
 impl World {
-    async fn of(files: &[(&str, &str)], now: &str) -> Self {
+    pub(crate) async fn of(files: &[(&str, &str)], now: &str) -> Self {
         let bench = Bench::empty().await;
         bench.clock.set(at(now));
         let mut world = Self { bench, watch: TickWatch::default(), env: BTreeMap::new() };
@@ -71,7 +71,7 @@ impl World {
     }
 
     /// One file of one schedule, `it`, with these keys.
-    async fn with(keys: &str, now: &str) -> Self {
+    pub(crate) async fn with(keys: &str, now: &str) -> Self {
         Self::of(&[("one.yaml", &job_with(keys))], now).await
     }
 
@@ -81,17 +81,17 @@ impl World {
         self.pass().await;
     }
 
-    fn control(&self) -> Control {
+    pub(crate) fn control(&self) -> Control {
         self.bench.control.clone().with_env(self.env.clone())
     }
 
-    async fn pass(&mut self) -> TickPass {
+    pub(crate) async fn pass(&mut self) -> TickPass {
         let control = self.control();
         control.tick_schedules("one", &mut self.watch, TIME_TO_LIVE).await.unwrap()
     }
 
     /// Lets the clock go on to `until`, stopping wherever something is due, as a daemon does.
-    async fn go_to(&mut self, until: &str) {
+    pub(crate) async fn go_to(&mut self, until: &str) {
         let until = at(until);
         loop {
             let pass = self.pass().await;
@@ -107,14 +107,14 @@ impl World {
     }
 
     /// The clock goes on to `until` while no daemon runs; then one starts and works until it waits.
-    async fn down_until(&mut self, until: &str) {
+    pub(crate) async fn down_until(&mut self, until: &str) {
         let now = self.bench.control.now();
         self.bench.clock.advance(at(until).since(now));
         self.watch = TickWatch::default();
         while self.pass().await.next_due.is_some_and(|due| due <= at(until)) {}
     }
 
-    async fn runs(&self, id: &str) -> Vec<RunRow> {
+    pub(crate) async fn runs(&self, id: &str) -> Vec<RunRow> {
         let tenants = [tenant(id)];
         let store = self.bench.control.store();
         let mut runs = store.run_list(&tenants, &RunFilter::default(), 1_000).await.unwrap();
@@ -122,7 +122,7 @@ impl World {
         runs
     }
 
-    async fn ticks(&self, id: &str, name: &str) -> Vec<TickRow> {
+    pub(crate) async fn ticks(&self, id: &str, name: &str) -> Vec<TickRow> {
         let mut ticks =
             self.bench.control.schedule_ticks(&tenant(id), name, None, 1_000).await.unwrap();
         ticks.reverse();
@@ -130,7 +130,7 @@ impl World {
     }
 
     /// The reason of each skipped tick of `it`.
-    async fn reasons(&self) -> Vec<String> {
+    pub(crate) async fn reasons(&self) -> Vec<String> {
         let ticks = self.ticks("default", "it").await;
         ticks.iter().filter_map(|it| it.skipped.as_ref().map(ToString::to_string)).collect()
     }
