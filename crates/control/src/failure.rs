@@ -14,7 +14,7 @@ use millstream_plan::{PartitionChoice, plan_assets, plan_job};
 use millstream_store::dead_letters::{self, DeadLetterFilter};
 use millstream_store::live::{self, NewLiveRun};
 use millstream_store::runs::{self, NewRun, RunOrder};
-use millstream_store::{Batch, Expect, StoreError, events, steps};
+use millstream_store::{Batch, Expect, StoreError, events, steps, ticks};
 
 use crate::launch::priority_in;
 use crate::{Control, ControlError, Launched};
@@ -86,7 +86,8 @@ impl Control {
     /// Adds a run that does again what the failed one should have done.
     ///
     /// One that nobody asked for keeps the place of the failed run under tag limits: what waits for
-    /// that run to end waits until it is not tried again any more.
+    /// that run to end waits until it is not tried again any more. Among the runs of the schedule
+    /// whose tick began it all, each retry counts.
     fn add_retry(
         &self,
         (batch, log): (&mut Batch, &mut Vec<Event>),
@@ -112,6 +113,9 @@ impl Control {
             queued_at: now,
         };
         runs::insert(batch, &new);
+        if matches!(parent.cause, Cause::Schedule { .. } | Cause::Retry { .. }) {
+            ticks::count_retry(batch, tenant, (parent.run_id, retry));
+        }
         if let Some(of) = cause.resumes() {
             steps::keep_done(batch, tenant, of, retry);
         }

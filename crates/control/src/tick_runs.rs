@@ -10,8 +10,9 @@ use jiff::fmt::strtime;
 use millstream_decide::condition::holds;
 use millstream_model::view::{TickRequest, TickTest};
 use millstream_model::{
-    CatchUp, Cause, ErrorCode, Manifest, PartitionKey, RunRequest, ScheduleTarget, SkipReason,
-    TenantId, TickKind, TickSource, TickStatus, TickTemplate, TickWarning, Timestamp, date_format,
+    CatchUp, Cause, ErrorCode, Manifest, PartitionKey, RunId, RunRequest, ScheduleTarget,
+    SkipReason, TenantId, TickKind, TickSource, TickStatus, TickTemplate, TickWarning, Timestamp,
+    date_format,
 };
 use millstream_plan::selection::select;
 use millstream_plan::{PartitionChoice, PlanError, plan_assets, plan_job, tenant_of, wanted_keys};
@@ -24,12 +25,6 @@ use crate::{Control, ControlError};
 
 /// Runs that one tick may ask for.
 const REQUESTS_MAX: usize = 10_000;
-
-/// Newest ticks of a schedule whose runs are searched for those that are under way.
-const TICKS_SEARCHED: u32 = 20;
-
-/// Their runs that are searched.
-const RUNS_SEARCHED: usize = 50;
 
 /// Runs in the way of a tick that are named.
 const RUNS_NAMED: usize = 3;
@@ -307,31 +302,23 @@ impl Control {
         source: &TickSource,
     ) -> Result<Option<String>, StoreError> {
         let Some(limit) = schedule.def.max_active_runs else { return Ok(None) };
-        let tenant = &schedule.tenant;
-        let active = self.store.active_runs(tenant, TickKind::Schedule).await?;
-        let active = active.get(&(source.location.clone(), source.name.clone()));
-        let active = active.copied().filter(|active| *active >= limit);
-        let Some(active) = active else { return Ok(None) };
-        let ticks = self.store.ticks(tenant, source, None, TICKS_SEARCHED).await?;
-        let mut names = Vec::new();
-        for run in ticks.iter().flat_map(|tick| &tick.runs).take(RUNS_SEARCHED) {
-            let row = self.store.run(tenant, run.run_id).await?;
-            if row.is_some_and(|row| !row.status.is_terminal()) && names.len() < RUNS_NAMED {
-                names.push(format!("run {}", run.run_id.short()));
-            }
+        let (tenant, sources) = (&schedule.tenant, [source]);
+        let runs = self.store.runs_not_over(tenant, TickKind::Schedule, &sources).await?;
+        let runs: Vec<RunId> = runs.into_values().flatten().collect();
+        let active = runs.len();
+        if active < usize::try_from(limit).unwrap_or(usize::MAX) {
+            return Ok(None);
         }
-        let among = if names.is_empty() {
-            String::new()
-        } else {
-            format!(", among them {}", names.join(", "))
-        };
+        let names = runs.iter().take(RUNS_NAMED).map(|run| format!("run {}", run.short()));
+        let names = names.collect::<Vec<_>>().join(", ");
         let then = match schedule.def.catch_up {
             CatchUp::All => "wait until one has ended",
             CatchUp::Last | CatchUp::None => "be skipped",
         };
         let are = if active == 1 { "run of it is" } else { "runs of it are" };
         Ok(Some(format!(
-            "{active} {are} under way{among} (max_active_runs: {limit}): a tick now would {then}"
+            "{active} {are} under way, among them {names} (max_active_runs: {limit}): a tick now \
+             would {then}"
         )))
     }
 }

@@ -24,6 +24,13 @@ statements! {
     INSERT_TICK_RUNS = "
         INSERT INTO tick_run (tenant, kind, location, name, run_key, nominal, run, partition_key)
         /*rows $1 text text text text text int text text*/";
+    /// Its key is its own id, which nobody asks for. By the run: by its kind, the whole history of
+    /// the tenant's schedules would be searched.
+    COUNT_RETRY = "
+        INSERT INTO tick_run (tenant, kind, location, name, run_key, nominal, run, partition_key)
+        SELECT t.tenant, t.kind, t.location, t.name, $3, t.nominal, $3, t.partition_key
+        FROM (SELECT 1) AS one /*each tick_run t if t.tenant = $1 by t.run = $2*/
+        WHERE t.kind || '' = 'schedule'";
     RUN_KEYS_KNOWN = "
         SELECT run_key FROM tick_run
         WHERE tenant = $1 AND kind = $2 AND location = $3 AND name = $4
@@ -48,7 +55,7 @@ statements! {
     RUNS_OF_TICKS = "
         SELECT nominal, run_key, run, partition_key FROM tick_run
         WHERE tenant = $1 AND kind = $2 AND location = $3 AND name = $4
-          AND nominal >= $5 AND nominal <= $6
+          AND nominal >= $5 AND nominal <= $6 AND run_key <> run
         ORDER BY nominal DESC, run_key LIMIT $7";
     LAST_TICKS = "
         SELECT kind, location, name, nominal, decided_at, status, requested, skipped, error,
@@ -138,6 +145,13 @@ pub fn insert(batch: &mut Batch, tenant: &TenantId, ticks: &[NewTick]) {
     }
 }
 
+/// Counts `retry`, which tries `run` again, among the runs of the schedule whose tick requested
+/// `run`, if one did; it is none of what that tick requested.
+pub fn count_retry(batch: &mut Batch, tenant: &TenantId, (run, retry): (RunId, RunId)) {
+    let params = vec![tenant.into(), (&run).into(), (&retry).into()];
+    batch.push(&COUNT_RETRY, params, Expect::Any);
+}
+
 /// Forgets ticks of a tenant that were decided before `before`, at most `limit`, and the run keys
 /// of schedules from then. Sensors' run keys stay: nothing else keeps them from asking again.
 /// The first statement returns a row for each tick.
@@ -176,7 +190,8 @@ impl Store {
         rows.into_iter().map(|mut row| row.text()).collect()
     }
 
-    /// How many runs of each of a tenant's sources are not over.
+    /// How many runs of each of a tenant's sources are not over, of schedules with those that try
+    /// others of them again.
     pub async fn active_runs(
         &self,
         tenant: &TenantId,
@@ -187,7 +202,7 @@ impl Store {
         rows.into_iter().map(|mut row| Ok(((row.parse()?, row.text()?), row.count()?))).collect()
     }
 
-    /// The runs of each of these of a tenant's sources that are not over, the oldest first.
+    /// The same runs of each of these of a tenant's sources, the oldest first.
     pub async fn runs_not_over(
         &self,
         tenant: &TenantId,

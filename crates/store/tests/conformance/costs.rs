@@ -14,6 +14,7 @@ on_postgres! {
     what_was_planned_for_an_empty_queue_reads_no_more_of_a_long_one,
     what_was_planned_for_a_queue_that_was_counted_at_one_run_reads_no_more_of_a_long_one,
     the_rows_that_a_move_of_schedules_reads_do_not_grow_with_the_schedules,
+    the_rows_that_a_retry_reads_do_not_grow_with_the_runs_of_schedules,
     what_was_planned_for_an_empty_log_reads_no_more_of_a_long_one,
     the_rows_that_a_launch_reads_do_not_grow_with_what_was_made,
     the_rows_that_a_search_for_a_label_reads_do_not_grow_with_the_history,
@@ -95,6 +96,9 @@ const MOVES: Asked = asked(("MOVE_CURSORS", "'t1', $moves$"), 35, 70, 700);
 
 /// What it asks about 35 that wait for runs to end.
 const AHEAD: Asked = asked(("SOURCES_AHEAD", "$sources$, 0"), 35, 70, 300);
+
+/// What a retry of a schedule's run asks and writes.
+const RETRY: Asked = asked(("COUNT_RETRY", "'t1', 'r7', 'x'"), 1, 1, 50);
 
 /// What a sensor asks about the last hundred batches of the log: the first that it heeds, and how
 /// many there are.
@@ -218,6 +222,17 @@ fn schedules(count: u32) -> String {
     )
 }
 
+/// `count` runs that ticks of one schedule have requested.
+fn tick_runs(count: u32) -> String {
+    format!(
+        "WITH RECURSIVE numbers(i) AS
+             (SELECT 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < {count})
+         INSERT INTO tick_run (tenant, kind, location, name, run_key, nominal, run)
+         SELECT 't1', 'schedule', 'l', 's', 'k' || CAST(i AS TEXT), i, 'r' || CAST(i AS TEXT)
+         FROM numbers"
+    )
+}
+
 /// A statement with its lists in the place of their names.
 fn with_lists(asked: Asked) -> (Asked, String) {
     let params = asked.params.replace("$runs$", &front()).replace("$slots$", &slots());
@@ -274,6 +289,15 @@ async fn the_rows_that_a_move_of_schedules_reads_do_not_grow_with_the_schedules(
     check_as_planned_before(&db, [MOVES, AHEAD], &schedules(LONG / 10)).await;
     admin.batch_execute("ANALYZE tick_source").await.unwrap();
     check_all(&db, [MOVES, AHEAD]).await;
+}
+
+async fn the_rows_that_a_retry_reads_do_not_grow_with_the_runs_of_schedules(db: Db) {
+    let admin = db.admin().await;
+    let unwatched = "ALTER TABLE tick_run SET (autovacuum_enabled = FALSE)";
+    admin.batch_execute(unwatched).await.unwrap();
+    check_as_planned_before(&db, [RETRY], &tick_runs(LONG / 10)).await;
+    admin.batch_execute("ANALYZE tick_run").await.unwrap();
+    check_all(&db, [RETRY]).await;
 }
 
 async fn what_was_planned_for_an_empty_log_reads_no_more_of_a_long_one(db: Db) {
@@ -347,6 +371,7 @@ async fn prepare(client: &Client, name: &str, params: &str) {
         "NEWS" | "COUNT_NEWS" => {
             "(TEXT, BIGINT, BIGINT, TEXT, BIGINT, BIGINT, TEXT, TEXT, TEXT, BIGINT)"
         }
+        "COUNT_RETRY" => "(TEXT, TEXT, TEXT)",
         "RUN_LIST" => "(TEXT, TEXT, TEXT, TEXT, TEXT, TEXT, BIGINT, TEXT)",
         "FIRST_IN_QUEUE" | "KEEP_STARTS" | "SOURCES_AHEAD" => "(TEXT, BIGINT)",
         _ if params.is_empty() => "",
@@ -520,6 +545,17 @@ fn the_steps_that_a_launch_takes_on_sqlite_do_not_grow_with_what_was_made() {
     };
     let (short, long) = (steps_with(LONG / 200), steps_with(LONG / 10));
     assert!(long <= short + short / 10, "{} takes {long} steps instead of {short}", LAUNCH.name);
+}
+
+#[test]
+fn the_steps_that_a_retry_takes_on_sqlite_do_not_grow_with_the_runs_of_schedules() {
+    let steps_with = |count: u32| {
+        let (_folder, connection) = sqlite();
+        connection.execute_batch(&tick_runs(count)).unwrap();
+        steps(&connection, RETRY.name, &["t1", "r7", "x"])
+    };
+    let (short, long) = (steps_with(LONG / 200), steps_with(LONG / 10));
+    assert!(long <= short + short / 10, "{} takes {long} steps instead of {short}", RETRY.name);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use millstream_model::{
 use millstream_store::sensors::{self, AdoptedSensor, LogPlace, SensorMove};
 use millstream_store::sources::StoredSource;
 use millstream_store::ticks::NewTick;
-use millstream_store::{Batch, Store, events};
+use millstream_store::{Batch, Store, events, ticks};
 
 use crate::conformance;
 use crate::databases::Db;
@@ -22,6 +22,7 @@ conformance! {
     an_answer_to_an_older_definition_is_not_stored,
     a_run_key_names_the_run_that_has_it,
     of_the_runs_of_a_source_those_are_named_that_are_not_over,
+    a_retry_counts_among_the_runs_of_its_schedule_and_of_no_sensor,
     a_source_that_is_asked_for_is_found_where_it_is_due_later,
     a_sensor_that_is_woken_looks_no_sooner_than_it_may,
 }
@@ -252,6 +253,34 @@ async fn of_the_runs_of_a_source_those_are_named_that_are_not_over(db: Db) {
     assert_eq!(found.len(), 0);
     let asked = [(&a, run_id(1)), (&a, run_id(3)), (&b, run_id(2))];
     assert_eq!(db.store.live_among(&asked).await.unwrap(), [run_id(1)].into());
+}
+
+async fn a_retry_counts_among_the_runs_of_its_schedule_and_of_no_sensor(db: Db) {
+    let (first, again, last) = (run_id(1), run_id(2), run_id(3));
+    for (kind, id) in [(TickKind::Schedule, "a"), (TickKind::Sensor, "b")] {
+        let tenant = tenant(id);
+        let run = TickRun { run_key: "k".to_owned(), run_id: first, partition: None };
+        let (source, runs) = (TickSource { kind, ..source() }, vec![run]);
+        let (status, skipped) = (TickStatus::Launched, None);
+        let tick = NewTick { source: source.clone(), status, skipped, runs, ..nothing(at(5)) };
+        let mut batch = Batch::for_tenant(&tenant);
+        ticks::insert(&mut batch, &tenant, std::slice::from_ref(&tick));
+        for (run, retry) in [(first, again), (again, last), (run_id(8), run_id(9))] {
+            ticks::count_retry(&mut batch, &tenant, (run, retry));
+        }
+        db.store.apply(batch).await.unwrap();
+        for number in [3, 9] {
+            db.store.apply(queued(&tenant, run_id(number), 0)).await.unwrap();
+        }
+        let counted = db.store.active_runs(&tenant, kind).await.unwrap();
+        let named = db.store.runs_not_over(&tenant, kind, &[&source]).await.unwrap();
+        let key = (source.location.clone(), source.name.clone());
+        let is_counted = kind == TickKind::Schedule;
+        assert_eq!(counted.get(&key), is_counted.then_some(&1));
+        assert_eq!(named.get(&key), is_counted.then(|| vec![last]).as_ref());
+        let shown = db.store.ticks(&tenant, &source, None, 9).await.unwrap();
+        assert_eq!(shown[0].runs, tick.runs, "it requested one");
+    }
 }
 
 async fn a_source_that_is_asked_for_is_found_where_it_is_due_later(db: Db) {
