@@ -83,7 +83,7 @@ pub(super) fn state(row: &Value) -> String {
     let is_on = says("enabled");
     let beside = [
         ("by hand", holds("enabled_override")),
-        ("enabled fails", !is_on && holds("unclear")),
+        ("unclear", !is_on && holds("unclear")),
         ("job off", is_on && says("job_off")),
         ("no daemon", is_on && holds("waits")),
     ];

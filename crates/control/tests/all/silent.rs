@@ -48,7 +48,7 @@ async fn what_a_tenant_lacks_for_a_schedule_to_tick_is_told() {
         let why = control.why(&beta, name).await.unwrap();
         assert_eq!(why.because[0].text, off);
         let answer =
-            format!("It is off, because its `enabled` is neither yes nor no here: {unclear}:");
+            format!("It is off, because its `enabled` is neither yes nor no here: {unclear};");
         assert!(why.answer.starts_with(&answer), "{}", why.answer);
     }
     let row = control.switch_schedule(&beta, "open", (Some(false), "ana")).await.unwrap();

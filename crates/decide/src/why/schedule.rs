@@ -58,7 +58,7 @@ pub fn why_schedule(facts: &ScheduleFacts) -> Why {
             let meanwhile = schedule.off_words();
             let meanwhile = meanwhile.map_or_else(String::new, |words| format!("; {words}"));
             let off = off_words(schedule.enabled_override.as_ref(), unclear);
-            format!("{off}: `millstream schedule start {word}` switches it on{meanwhile}.")
+            format!("{off} `millstream schedule start {word}` switches it on{meanwhile}.")
         }
         (Some(due), _, _) => {
             let late = facts.now.since(due).as_secs();
@@ -103,9 +103,9 @@ pub(super) fn switch_words(
 pub(super) fn off_words(word: Option<&SwitchWord>, unclear: Option<&str>) -> String {
     match unclear.filter(|_| word.is_none()) {
         Some(unclear) => {
-            format!("It is off, because its `enabled` is neither yes nor no here: {unclear}")
+            format!("It is off, because its `enabled` is neither yes nor no here: {unclear};")
         }
-        None => "It is off".to_owned(),
+        None => "It is off:".to_owned(),
     }
 }
 

@@ -73,7 +73,7 @@ pub fn why_sensor(facts: &SensorFacts) -> Why {
     let answer = match &last {
         _ if !sensor.enabled => {
             let off = off_words(by_hand, unclear);
-            format!("{off}: `millstream sensor start {word}` switches it on.")
+            format!("{off} `millstream sensor start {word}` switches it on.")
         }
         None => format!("It has not ticked yet; {next}."),
         Some((tick, text)) if tick.status == TickStatus::Failed => {

@@ -58,7 +58,7 @@ pub struct JobLine {
 }
 
 /// What stands beside the state of what is off because its `enabled` cannot be evaluated.
-pub(super) const UNCLEAR: &str = "enabled fails";
+pub(super) const UNCLEAR: &str = "unclear";
 
 /// A schedule in a list.
 pub struct ScheduleLine {
