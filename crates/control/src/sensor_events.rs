@@ -96,20 +96,23 @@ impl Control {
             },
             _ => end,
         };
+        let is_own = |facts: &RunFacts| is_caused_by(&facts.row.cause, &asking.source.name);
         let found = match &asking.def.question {
             SensorQuestion::Asset { select: text } => {
                 let assets = select(&asking.manifest, text).unwrap_or_default();
                 let assets: BTreeSet<AssetKey> = assets.into_iter().collect();
-                page.iter().filter_map(|row| asset_found(row, &assets, facts)).collect()
+                // Of a report, which is no run's, there are no facts.
+                let is_news = |row: &&EventRow| !facts.get(&row.event.run).is_some_and(is_own);
+                let made = page.iter().filter(is_news);
+                made.filter_map(|row| asset_found(row, &assets, facts)).collect()
             }
             SensorQuestion::RunStatus { job, .. } => {
                 let of_job = |facts: &&RunFacts| job.is_none() || facts.row.job == *job;
-                let own = asking.source.name.as_str();
                 let ended = page.iter().filter(|row| kinds.contains(&row.event.body.kind()));
                 ended
                     .filter_map(|row| facts.get(&row.event.run))
                     .filter(of_job)
-                    .filter(|facts| !is_caused_by(&facts.row.cause, own))
+                    .filter(|facts| !is_own(facts))
                     .map(run_found)
                     .collect()
             }

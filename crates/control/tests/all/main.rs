@@ -13,6 +13,7 @@ mod limits;
 mod lost;
 mod made_good;
 mod overlap;
+mod own_runs;
 mod partitions;
 mod problems;
 mod provenance;

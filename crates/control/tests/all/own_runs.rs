@@ -1,0 +1,63 @@
+//! Runs that a sensor requested itself, which are no news to it: otherwise it would go on for ever.
+
+use std::collections::BTreeMap;
+
+use millstream_control::SensorTicked;
+use millstream_model::{EventBody, RunId, RunStatus};
+
+use crate::bench::{step_failed, step_started, step_succeeded};
+use crate::sensors::{World, tenant};
+
+/// Runs that wait.
+async fn waiting(world: &World) -> Vec<RunId> {
+    let runs = world.runs().await.into_iter();
+    runs.filter(|run| run.status == RunStatus::Queued).map(|run| run.run_id).collect()
+}
+
+/// Lets the run that waits make the asset `g`, and then succeed or fail.
+async fn make(world: &World, run: RunId, end: RunStatus) {
+    let mut worker = world.bench.start_again(run).await;
+    let made = EventBody::Materialized {
+        step: "g".parse().unwrap(),
+        asset: "g".parse().unwrap(),
+        partition: None,
+        metadata: BTreeMap::new(),
+        data_version: None,
+        code_version: "1".to_owned(),
+    };
+    worker.say(vec![step_started("g", 1), made]).await.unwrap();
+    let ended = match end {
+        RunStatus::Success => vec![step_succeeded("g", 1), EventBody::RunSucceeded {}],
+        _ => vec![step_failed("g", 1), EventBody::RunFailed { reason: "g failed".to_owned() }],
+    };
+    worker.say(ended).await.unwrap();
+}
+
+async fn materialize(world: &World) -> RunId {
+    let wish = millstream_control::MaterializeRequest {
+        select: "g".to_owned(),
+        partitions: Vec::new(),
+        all_partitions: false,
+    };
+    let request = crate::bench::request(&tenant());
+    world.control().materialize(&request, &wish).await.unwrap().remove(0).run_id
+}
+
+const FOLLOWS: &str = "assets:\n  g: {step: {kind: noop}}\nsensors:\n  \
+                       lg: {kind: asset, select: g, request: {select: g}}\n";
+
+#[tokio::test]
+async fn what_a_sensor_had_made_is_no_news_to_it() {
+    let mut world = World::of(FOLLOWS).await;
+    world.events().await;
+    let by_hand = materialize(&world).await;
+    make(&world, by_hand, RunStatus::Success).await;
+    assert_eq!(world.events().await, [SensorTicked::Launched(1)]);
+    let own = waiting(&world).await;
+    make(&world, own[0], RunStatus::Failure).await;
+    assert_eq!(world.events().await, [SensorTicked::Skipped]);
+    // What somebody else makes is.
+    let by_hand = materialize(&world).await;
+    make(&world, by_hand, RunStatus::Success).await;
+    assert_eq!(world.events().await, [SensorTicked::Launched(1)]);
+}
