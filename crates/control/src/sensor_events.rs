@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_decide::sensor::Found;
 use millstream_model::seen::{EventFound, RunFound};
-use millstream_model::view::EventRow;
+use millstream_model::view::{EventRow, RunRow};
 use millstream_model::{
     AssetKey, Cause, EventBody, EventPosition, RunId, RunStatus, SensorQuestion,
 };
@@ -19,6 +19,7 @@ use serde_json::{Map, Value, json};
 use crate::Control;
 use crate::sensor_asking::SensorAsking;
 use crate::sensor_groups::{EVENTS_AT_ONCE, Page};
+use crate::sensor_runs::SENSOR_TAG;
 
 /// Unread events that are counted for people.
 pub(crate) const LAG_SHOWN: u32 = 10_000;
@@ -96,7 +97,7 @@ impl Control {
             },
             _ => end,
         };
-        let is_own = |facts: &RunFacts| is_caused_by(&facts.row.cause, &asking.source.name);
+        let is_own = |facts: &RunFacts| is_run_of(&asking.source.name, &facts.row);
         let found = match &asking.def.question {
             SensorQuestion::Asset { select: text } => {
                 let assets = select(&asking.manifest, text).unwrap_or_default();
@@ -122,9 +123,15 @@ impl Control {
     }
 }
 
-/// Whether a run was requested by the sensor itself, which would go on for ever.
-fn is_caused_by(cause: &Cause, sensor: &str) -> bool {
-    matches!(cause, Cause::Sensor { name, .. } if name == sensor)
+/// Whether the sensor itself requested a run, or one that the run tries again: a sensor that took
+/// its own runs for news would go on for ever.
+fn is_run_of(sensor: &str, run: &RunRow) -> bool {
+    match &run.cause {
+        Cause::Sensor { name, .. } => name == sensor,
+        // It has the labels of the first run, however often that was tried again.
+        Cause::Retry { .. } => run.tags.get(SENSOR_TAG).is_some_and(|name| name == sensor),
+        Cause::User { .. } | Cause::Schedule { .. } => false,
+    }
 }
 
 fn run_found(facts: &RunFacts) -> Found {

@@ -15,6 +15,9 @@ use crate::launch::{Planned, numbers_in};
 use crate::sensor_asking::SensorAsking;
 use crate::sensor_replies::Outcome;
 
+/// The label of a run, and of all that try it again, that names the sensor which requested it.
+pub(crate) const SENSOR_TAG: &str = "dagster/sensor_name";
+
 impl Control {
     /// The plans of what is requested; what cannot be planned becomes a warning.
     pub(crate) async fn planned_for(
@@ -120,7 +123,7 @@ impl Control {
 pub(crate) fn run_request(asking: &SensorAsking, request: &DraftRequest) -> RunRequest {
     let name = asking.def.name.to_string();
     let mut tags = request.tags.clone();
-    tags.insert("dagster/sensor_name".to_owned(), name.clone());
+    tags.insert(SENSOR_TAG.to_owned(), name.clone());
     tags.insert("tenant".to_owned(), asking.tenant.to_string());
     let mut context: Map<String, Value> = request.context.clone();
     if let Some(run) = request.of {

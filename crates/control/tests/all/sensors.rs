@@ -133,13 +133,13 @@ impl World {
     }
 
     /// Lets the run that waits fail.
-    async fn fail(&self, run: RunId) {
+    pub(crate) async fn fail(&self, run: RunId) {
         let mut worker = self.bench.start_again(run).await;
         fail(&mut worker).await;
     }
 }
 
-async fn fail(worker: &mut TestWorker<'_>) {
+pub(crate) async fn fail(worker: &mut TestWorker<'_>) {
     let error = millstream_model::StepError {
         code: millstream_model::ErrorCode::StepExit,
         message: "it broke".to_owned(),
