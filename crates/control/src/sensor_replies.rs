@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_decide::sensor::{
-    Draft, Found, cursor_of_rows, draft, keys_of_rows, new_files, of_answer, read_answer, rows,
-    sync,
+    Draft, Found, NamedKeys, cursor_of_rows, draft, keys_of_rows, new_files, of_answer,
+    read_answer, rows, sync,
 };
 use millstream_model::{
     ErrorCode, PartitionKey, PartitionSync, PartitionsChange, PartitionsDef, PartitionsName,
@@ -168,8 +168,8 @@ impl Control {
             Ok(named) => named,
             Err(error) => return Ok(Err(error)),
         };
-        let wanted = match own_keys(asking, &def.partitions, named) {
-            Ok(wanted) => wanted,
+        let wanted = match own_keys(asking, &def.partitions, named.keys) {
+            Ok(keys) => NamedKeys { keys, keyless: named.keyless },
             Err(error) => return Ok(Err(error)),
         };
         let present = self
@@ -199,6 +199,7 @@ impl Control {
                 total: count(plan.total),
             }),
             is_partial: plan.is_partial,
+            note: plan.told,
             said: vec![said],
             ..Outcome::default()
         }))

@@ -148,6 +148,17 @@ impl<'a> Templates<'a> {
         if paths.is_empty() { String::new() } else { format!(", in `{}`", paths.join("` and `")) }
     }
 
+    /// Whether `template`, which gives no text, puts something into it: nulls and empty texts. One
+    /// that puts nothing into it, as where a condition does not hold, gives none on purpose.
+    pub fn puts_something(&self, template: &str) -> Result<bool, TemplateError> {
+        let mut seen = self.environment.clone();
+        seen.set_formatter(|out, _, _| Ok(out.write_str("?")?));
+        let again = seen
+            .render_str(template, Serde(self.names))
+            .map_err(|error| self.told(template, &error))?;
+        Ok(!again.trim().is_empty())
+    }
+
     /// `value` with the templates in its texts filled; a text that is one expression alone gives
     /// what that is, and not its text.
     pub fn json(&self, value: &Value) -> Result<Value, TemplateError> {

@@ -21,7 +21,7 @@ pub use draft::{Found, draft, rows};
 pub use files::{FILES_MAX, FileSeen, matches, new_files, settled_until};
 pub use rest::resting_for;
 pub use standing::{forgets, version};
-pub use sync::{SyncPlan, keys_of_rows, sync};
+pub use sync::{NamedKeys, SyncPlan, keys_of_rows, sync};
 
 #[cfg(test)]
 mod tests;

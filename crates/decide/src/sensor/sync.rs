@@ -7,6 +7,9 @@ use serde_json::{Map, Value};
 
 use crate::template::Templates;
 
+/// The characters of a row that is wrong that are shown.
+const ROW_SHOWN: usize = 100;
+
 /// What a synchronization changes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SyncPlan {
@@ -18,94 +21,142 @@ pub struct SyncPlan {
     pub total: usize,
     /// Whether there is more to do, which the next tick does.
     pub is_partial: bool,
+    /// What is wrong with some of the rows.
+    pub told: Option<TickWarning>,
+}
+
+/// What the rows of a source name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NamedKeys {
+    /// The keys.
+    pub keys: BTreeSet<PartitionKey>,
+    /// Which rows have no key, in words, where some have none.
+    pub keyless: Option<String>,
 }
 
 /// The keys that the rows of a source name: each row is one, or what the template `keys` gives of
-/// it, one a line.
+/// it, one a line. A template that puts nothing into its text, as one whose condition does not
+/// hold, names none on purpose; a null or an empty text is a key that is missing.
 pub fn keys_of_rows(
     sync: &PartitionSync,
     answer: Value,
     base: &Map<String, Value>,
-) -> Result<BTreeSet<PartitionKey>, TickWarning> {
+) -> Result<NamedKeys, TickWarning> {
     let fail = |message: String| warning(ErrorCode::SensorAnswer, message);
     let Value::Array(rows) = super::draft::listed(answer) else {
         let message = "the source gave no list of rows; say where they stand with `rows`";
         return Err(fail(message.to_owned()));
     };
     let mut keys = BTreeSet::new();
+    let mut keyless = Vec::new();
     for (number, row) in rows.iter().enumerate() {
-        let lines = match (&sync.keys, row) {
+        let (lines, names_none) = match (&sync.keys, row) {
             (Some(template), row) => {
                 let mut names = base.clone();
                 names.insert("item".to_owned(), row.clone());
                 let names = Value::Object(names);
+                let lines = lines_of_row(template, &Templates::over(&names));
                 let place = || format!("row {} of {}, {}", number + 1, rows.len(), shown(row));
-                let filled = Templates::over(&names).key_lines(template);
-                filled.map_err(|error| fail(format!("{error}; it is {}", place())))?
+                lines.map_err(|error| fail(format!("{error}; it is {}", place())))?
             }
-            (None, Value::String(text)) => text.lines().map(str::to_owned).collect(),
+            (None, Value::String(text)) => (text.lines().map(str::to_owned).collect(), false),
+            (None, Value::Null) => (Vec::new(), false),
             (None, row) => {
                 let message =
                     format!("{} is no key; say what the key of a row is with `keys`", shown(row));
                 return Err(fail(message));
             }
         };
+        if !names_none && is_blank(&lines) {
+            keyless.push((number, row));
+        }
         for text in lines.iter().map(|line| line.trim()).filter(|text| !text.is_empty()) {
             keys.insert(text.parse::<PartitionKey>().map_err(|error| fail(error.to_string()))?);
         }
     }
-    Ok(keys)
+    Ok(NamedKeys { keys, keyless: keyless_words(&keyless, rows.len()) })
 }
 
-/// A row as a message shows it.
+/// The lines that the template gives of a row, and whether it puts nothing into its text.
+fn lines_of_row(template: &str, fill: &Templates<'_>) -> Result<(Vec<String>, bool), String> {
+    let lines = fill.key_lines(template)?;
+    let puts = || fill.puts_something(template).map_err(|error| error.to_string());
+    let names_none = is_blank(&lines) && !puts()?;
+    Ok((lines, names_none))
+}
+
+fn is_blank(lines: &[String]) -> bool {
+    lines.iter().all(|line| line.trim().is_empty())
+}
+
+fn keyless_words(keyless: &[(usize, &Value)], rows: usize) -> Option<String> {
+    let (first, row) = keyless.first()?;
+    let (first, row) = (first + 1, shown(row));
+    Some(match keyless.len() {
+        1 => format!("row {first} of {rows} has no key, {row}"),
+        many => format!("{many} of {rows} rows have no key, the first is row {first}, {row}"),
+    })
+}
+
+/// The beginning of a row.
 fn shown(row: &Value) -> String {
-    row.to_string().chars().take(100).collect()
+    row.to_string().chars().take(ROW_SHOWN).collect()
 }
 
-/// What makes `present` the keys of `wanted`. A source that names none, or whose answer would
-/// remove more than the guard allows, changes nothing.
+/// What makes `present` the keys that are `named`.
+///
+/// A source that names none, or whose answer would remove more than the guard allows, changes
+/// nothing. While a row has no key nothing is removed: it may be what has lost its name.
 pub fn sync(
     sync: &PartitionSync,
-    wanted: &BTreeSet<PartitionKey>,
+    named: &NamedKeys,
     present: &BTreeSet<PartitionKey>,
 ) -> Result<SyncPlan, TickWarning> {
-    let missing: Vec<PartitionKey> = if sync.remove_missing {
-        present.difference(wanted).cloned().collect()
-    } else {
-        Vec::new()
-    };
-    if wanted.is_empty() && !missing.is_empty() && sync.max_removed < 100 {
+    let wanted = &named.keys;
+    let gone = || present.difference(wanted);
+    let missing = if sync.remove_missing { gone().count() } else { 0 };
+    if wanted.is_empty() && missing > 0 && sync.max_removed < 100 {
+        let keyless = named.keyless.as_deref();
+        let keyless = keyless.map(|words| format!(" ({words})")).unwrap_or_default();
         return Err(warning(
             ErrorCode::SyncGuard,
             format!(
-                "the source names no key at all, and all {} would be removed; nothing was changed \
-                 (guard.max_removed: 100% allows it)",
-                present.len()
+                "the source names no key at all{keyless}, and all {missing} would be \
+                 removed; nothing was changed (guard.max_removed: 100% allows it)"
             ),
         ));
     }
+    let told = named.keyless.as_ref().map(|words| {
+        let held = match missing {
+            _ if !sync.remove_missing => String::new(),
+            0 => "; while a row has none, no key is removed".to_owned(),
+            1 => "; while a row has none, no key is removed: 1 that no row names stays".to_owned(),
+            n => format!("; while a row has none, no key is removed: {n} that no row names stay"),
+        };
+        warning(ErrorCode::SensorAnswer, format!("{words}{held}"))
+    });
+    let missing = if told.is_some() { 0 } else { missing };
     // Exactly: a share that is rounded to whole keys would let one key too many go.
     let allowed = present.len().saturating_mul(sync.max_removed as usize);
-    if missing.len().saturating_mul(100) > allowed {
+    if missing.saturating_mul(100) > allowed {
         return Err(warning(
             ErrorCode::SyncGuard,
             format!(
-                "the source names {} keys, and {} of {} would be removed, more than {} % \
-                 (guard.max_removed); nothing was changed",
+                "the source names {} keys, and {missing} of {} would be removed, more \
+                 than {} % (guard.max_removed); nothing was changed",
                 wanted.len(),
-                missing.len(),
                 present.len(),
                 sync.max_removed
             ),
         ));
     }
     let mut add: Vec<PartitionKey> = wanted.difference(present).cloned().collect();
-    let mut remove = missing;
-    let is_partial = add.len() + remove.len() > REQUESTS_MAX;
+    let is_partial = add.len() + missing > REQUESTS_MAX;
     add.truncate(REQUESTS_MAX);
-    remove.truncate(REQUESTS_MAX - add.len());
+    let removed = missing.min(REQUESTS_MAX - add.len());
+    let remove: Vec<PartitionKey> = gone().take(removed).cloned().collect();
     let total = present.len() + add.len() - remove.len();
-    Ok(SyncPlan { add, remove, total, is_partial })
+    Ok(SyncPlan { add, remove, total, is_partial, told })
 }
 
 fn warning(code: ErrorCode, message: String) -> TickWarning {

@@ -8,7 +8,7 @@ use millstream_model::{
 };
 use millstream_model::{
     FileQuestion, FoundKind, HumanDuration, PartitionSync, PartitionsChange, RequestTemplate,
-    SENSOR_EVERY, SENSOR_TIMEOUT, SensorRequest, StepConfig, Switch,
+    SENSOR_EVERY, SENSOR_TIMEOUT, SensorRequest, StepConfig, Switch, TickWarning,
 };
 use serde_json::{Map, Value, json};
 
@@ -236,18 +236,27 @@ fn keys(range: std::ops::Range<u32>) -> BTreeSet<PartitionKey> {
     range.map(|n| format!("k{n:03}").parse().unwrap()).collect()
 }
 
+/// What makes `present` the keys that the source names, each of a row.
+fn synced(
+    def: &PartitionSync,
+    keys: BTreeSet<PartitionKey>,
+    present: &BTreeSet<PartitionKey>,
+) -> Result<SyncPlan, TickWarning> {
+    sync(def, &NamedKeys { keys, keyless: None }, present)
+}
+
 #[test]
 fn r027_keys_are_added_and_removed_to_match_the_source() {
     let rows = json!([{ "id": "t1", "metrics": ["a", "b"] }, { "id": "t2", "metrics": ["a"] }]);
     let wanted = keys_of_rows(&partition_sync(true), rows, &Map::new()).unwrap();
-    let texts: Vec<&str> = wanted.iter().map(PartitionKey::as_str).collect();
-    assert_eq!(texts, ["t1::a", "t1::b", "t2::a"]);
-    let plan = sync(&partition_sync(true), &keys(1..10), &keys(0..9)).unwrap();
+    let texts: Vec<&str> = wanted.keys.iter().map(PartitionKey::as_str).collect();
+    assert_eq!((texts, wanted.keyless), (vec!["t1::a", "t1::b", "t2::a"], None));
+    let plan = synced(&partition_sync(true), keys(1..10), &keys(0..9)).unwrap();
     assert_eq!(
         (plan.add, plan.remove, plan.total),
         (vec!["k009".parse().unwrap()], vec!["k000".parse().unwrap()], 9)
     );
-    let kept = sync(&partition_sync(false), &keys(5..10), &keys(0..9)).unwrap();
+    let kept = synced(&partition_sync(false), keys(5..10), &keys(0..9)).unwrap();
     assert_eq!((kept.add.len(), kept.remove.len()), (1, 0));
 }
 
@@ -257,7 +266,7 @@ fn a_key_with_a_null_in_part_fails_the_synchronization_and_one_that_is_null_is_n
         |template: &str| PartitionSync { keys: Some(template.to_owned()), ..partition_sync(true) };
     let rows = json!([{ "id": "t1" }, { "id": null }]);
     let named = keys_of_rows(&by("{{ item.id }}"), rows.clone(), &Map::new()).unwrap();
-    assert_eq!(named.iter().map(PartitionKey::as_str).collect::<Vec<_>>(), ["t1"]);
+    assert_eq!(named.keys.iter().map(PartitionKey::as_str).collect::<Vec<_>>(), ["t1"]);
     let told = keys_of_rows(&by("eu-{{ item.id }}"), rows, &Map::new()).unwrap_err();
     assert_eq!(
         told.message,
@@ -269,14 +278,14 @@ fn a_key_with_a_null_in_part_fails_the_synchronization_and_one_that_is_null_is_n
 #[test]
 fn r028_an_empty_source_or_one_that_lost_much_removes_nothing() {
     for wanted in [keys(0..0), keys(0..5)] {
-        let refused = sync(&partition_sync(true), &wanted, &keys(0..10)).unwrap_err();
+        let refused = synced(&partition_sync(true), wanted, &keys(0..10)).unwrap_err();
         assert_eq!(refused.code, ErrorCode::SyncGuard);
         assert!(refused.message.contains("nothing was changed"), "{}", refused.message);
     }
-    let one = sync(&partition_sync(true), &keys(0..0), &keys(0..1)).unwrap_err();
+    let one = synced(&partition_sync(true), keys(0..0), &keys(0..1)).unwrap_err();
     assert_eq!(one.code, ErrorCode::SyncGuard);
     let allowed = PartitionSync { max_removed: 100, ..partition_sync(true) };
-    assert_eq!(sync(&allowed, &keys(0..0), &keys(0..10)).unwrap().remove.len(), 10);
+    assert_eq!(synced(&allowed, keys(0..0), &keys(0..10)).unwrap().remove.len(), 10);
 }
 
 #[test]
@@ -314,7 +323,7 @@ fn only_objects_are_read_where_an_answer_has_objects() {
 fn r028_no_part_of_a_key_lets_a_whole_one_go() {
     let removed = |max_removed, wanted, present| {
         let def = PartitionSync { max_removed, ..partition_sync(true) };
-        sync(&def, &keys(0..wanted), &keys(0..present)).map(|plan| plan.remove.len())
+        synced(&def, keys(0..wanted), &keys(0..present)).map(|plan| plan.remove.len())
     };
     for (max_removed, wanted, present) in [(50, 1, 3), (50, 2, 5), (50, 4, 10), (20, 3, 4)] {
         let refused = removed(max_removed, wanted, present).unwrap_err();
@@ -324,6 +333,52 @@ fn r028_no_part_of_a_key_lets_a_whole_one_go() {
         let gone = usize::try_from(present - wanted).unwrap();
         assert_eq!(removed(max_removed, wanted, present), Ok(gone), "{wanted} of {present}");
     }
+}
+
+#[test]
+fn a_row_without_a_key_is_told_and_nothing_is_removed_while_there_is_one() {
+    let def = |keys: Option<&str>, remove_missing| PartitionSync {
+        keys: keys.map(str::to_owned),
+        ..partition_sync(remove_missing)
+    };
+    let by_id = Some("{{ item.id }}");
+    let rows = |last: Value| json!([{ "id": "k000" }, { "id": "k009" }, { "id": last }]);
+    for nothing in [Value::Null, json!(""), json!("  ")] {
+        let named = keys_of_rows(&def(by_id, true), rows(nothing.clone()), &Map::new()).unwrap();
+        let plan = sync(&def(by_id, true), &named, &keys(0..3)).unwrap();
+        let added = vec!["k009".parse().unwrap()];
+        assert_eq!((plan.add, plan.remove, plan.total), (added, Vec::new(), 4));
+        let told = format!(
+            "row 3 of 3 has no key, {{\"id\":{nothing}}}; while a row has none, no key is removed: \
+             2 that no row names stay"
+        );
+        assert_eq!(plan.told.unwrap().message, told);
+        let adds = sync(&def(by_id, false), &named, &keys(0..3)).unwrap();
+        assert!(adds.told.unwrap().message.ends_with(&format!("{{\"id\":{nothing}}}")));
+    }
+    let texts = json!(["k000", null, "", null]);
+    let named = keys_of_rows(&def(None, true), texts, &Map::new()).unwrap();
+    let words = "3 of 4 rows have no key, the first is row 2, null";
+    assert_eq!((named.keys, named.keyless.as_deref()), (keys(0..1), Some(words)));
+    // The guard says it where no row has one.
+    let named = keys_of_rows(&def(by_id, true), json!([{ "id": null }]), &Map::new()).unwrap();
+    let refused = sync(&def(by_id, true), &named, &keys(0..3)).unwrap_err();
+    let words = "the source names no key at all (row 1 of 1 has no key, {\"id\":null}), and all 3";
+    assert!(refused.message.starts_with(words), "{}", refused.message);
+}
+
+#[test]
+fn a_row_that_the_template_passes_over_on_purpose_names_no_key() {
+    let text = "{% if item.open %}{{ item.id }}{% endif %}".to_owned();
+    let def = PartitionSync { keys: Some(text), ..partition_sync(true) };
+    let row = |id: Value, open| json!({ "id": id, "open": open });
+    let closed = json!([row(json!("a"), true), row(json!("b"), false), row(Value::Null, false)]);
+    let named = keys_of_rows(&def, closed, &Map::new()).unwrap();
+    assert_eq!((named.keys.len(), named.keyless), (1, None));
+    let open = json!([row(json!("a"), true), row(Value::Null, true)]);
+    assert!(keys_of_rows(&def, open, &Map::new()).unwrap().keyless.is_some());
+    let none = json!([{ "id": "t1", "metrics": [] }]);
+    assert_eq!(keys_of_rows(&partition_sync(true), none, &Map::new()).unwrap().keyless, None);
 }
 
 #[test]
