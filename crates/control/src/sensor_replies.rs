@@ -11,9 +11,9 @@ use millstream_decide::sensor::{
 };
 use millstream_model::{
     ErrorCode, PartitionKey, PartitionSync, PartitionsChange, PartitionsDef, PartitionsName,
-    SensorAnswer, SensorQuestion, SkipReason, TenantId, TickWarning,
+    SensorAnswer, SensorQuestion, SkipReason, TickWarning,
 };
-use millstream_plan::tenant_of;
+use millstream_plan::{is_key_of, tenant_of};
 use millstream_store::StoreError;
 use serde_json::{Map, Value};
 
@@ -176,7 +176,9 @@ impl Control {
             .store
             .dynamic_partitions(&asking.tenant, &def.partitions, ("", ""), KEYS_MAX)
             .await?;
-        let plan = match sync(def, &wanted, &present.into_iter().collect()) {
+        let (present, of_file) =
+            (present.into_iter().collect(), keys_of_file(asking, &def.partitions));
+        let plan = match sync(def, &wanted, &present, &of_file) {
             Ok(plan) => plan,
             Err(error) => return Ok(Err(error)),
         };
@@ -215,8 +217,8 @@ impl Control {
             Ok(read) => read,
             Err(error) => return Ok(Err(error)),
         };
-        let real = self.real_changes(&asking.tenant, &answer.partitions).await?;
-        let synced = self.synced(&asking.tenant, &real).await?;
+        let real = self.real_changes(asking, &answer.partitions).await?;
+        let synced = self.synced(asking, &real).await?;
         let reason = answer.skip.map(|reason| reason.chars().take(2_000).collect());
         let (skipped, said) = match (reason, synced) {
             // What is done to partitions counts; what is said beside it is in the log.
@@ -235,13 +237,17 @@ impl Control {
     /// where there are none.
     async fn synced(
         &self,
-        tenant: &TenantId,
+        asking: &SensorAsking,
         real: &BTreeMap<PartitionsName, PartitionsChange>,
     ) -> Result<Option<SkipReason>, StoreError> {
         let (mut added, mut deleted, mut total) = (0, 0, 0);
+        let tenant = &asking.tenant;
         for (name, change) in real {
             let (new, gone) = (count(change.add.len()), count(change.remove.len()));
-            let before = self.store.count_dynamic_partitions(tenant, name).await?;
+            let of_file: Vec<PartitionKey> = keys_of_file(asking, name).into_iter().collect();
+            let both = self.store.dynamic_partitions_known(tenant, name, &of_file).await?;
+            let stored = self.store.count_dynamic_partitions(tenant, name).await?;
+            let before = stored + count(of_file.len() - both.len());
             added += new;
             deleted += gone;
             total += (before + new).saturating_sub(gone);
@@ -250,10 +256,10 @@ impl Control {
     }
 
     /// Of each of `changes` that names a key, the keys that were not there and will be, and those
-    /// that were and will not.
+    /// that were and will not. Keys of the file are there before and after.
     async fn real_changes(
         &self,
-        tenant: &TenantId,
+        asking: &SensorAsking,
         changes: &BTreeMap<PartitionsName, PartitionsChange>,
     ) -> Result<BTreeMap<PartitionsName, PartitionsChange>, StoreError> {
         let mut real = BTreeMap::new();
@@ -262,12 +268,16 @@ impl Control {
             let add: BTreeSet<&PartitionKey> = change.add.iter().collect();
             let remove: BTreeSet<&PartitionKey> = change.remove.iter().collect();
             let keys: Vec<PartitionKey> = add.union(&remove).map(|key| (*key).clone()).collect();
-            let known = self.store.dynamic_partitions_known(tenant, name, &keys).await?;
+            let known = self.store.dynamic_partitions_known(&asking.tenant, name, &keys).await?;
             let known: BTreeSet<&PartitionKey> = known.iter().collect();
+            let of_file = keys_of_file(asking, name);
+            let may_change = |key: &&&PartitionKey| !of_file.contains(**key);
             // A key that is added and removed by one answer is gone after it.
-            let new = add.difference(&remove).filter(|key| !known.contains(*key));
+            let new =
+                add.difference(&remove).filter(|key| !known.contains(*key)).filter(may_change);
             let add = new.map(|key| (*key).clone()).collect();
-            let remove = remove.intersection(&known).map(|key| (*key).clone()).collect();
+            let gone = remove.intersection(&known).filter(may_change);
+            let remove = gone.map(|key| (*key).clone()).collect();
             real.insert(name.clone(), PartitionsChange { add, remove });
         }
         Ok(real)
@@ -312,6 +322,13 @@ fn own_keys(
         }
     }
     Ok(own)
+}
+
+/// The tenant's keys that stand in the file.
+fn keys_of_file(asking: &SensorAsking, name: &PartitionsName) -> BTreeSet<PartitionKey> {
+    let declared = asking.manifest.partitions.get(name).map(PartitionsDef::declared_keys);
+    let own = |key: &&PartitionKey| is_key_of(&asking.manifest, (&asking.tenant, name), key);
+    declared.unwrap_or_default().iter().filter(own).cloned().collect()
 }
 
 /// A line for each failed run that a sensor has seen.

@@ -88,3 +88,54 @@ async fn a_null_moves_no_cursor_and_is_no_run_key() {
     let stand = world.control().sensor_stand(&tenant(), "rows").await.unwrap();
     assert_eq!(stand.cursor.as_deref(), Some("13"));
 }
+
+fn with_keys_of_the_file() -> String {
+    "partitions:\n  shop: {kind: dynamic, keys: [paris]}\nresources:\n  \
+     db: {kind: sqlite, path: a.db}\nsensors:\n  "
+        .to_owned()
+}
+
+#[tokio::test]
+async fn a_synchronization_counts_the_keys_of_the_file_and_leaves_them_alone() {
+    let text = format!(
+        "{}sync:\n    kind: partition_sync\n    partitions: shop\n    remove_missing: true\n    \
+         source: {{kind: sql, resource: db, statements: select shop from shops}}\n    \
+         keys: '{{{{ item.shop }}}}'\n",
+        with_keys_of_the_file()
+    );
+    let mut world = World::of(&text).await;
+    for (shops, said) in [
+        (json!(["oslo", "rome", "bonn"]), "added=3 deleted=0 total=4"),
+        (json!(["oslo", "rome", "bonn", "paris"]), "added=0 deleted=0 total=4"),
+        (json!(["oslo", "rome", "bonn", "kyiv", null]), "added=1 deleted=0 total=5"),
+        (json!(["oslo", "rome", null]), "added=0 deleted=0 total=5"),
+    ] {
+        let rows: Value =
+            shops.as_array().unwrap().iter().map(|it| json!({ "shop": it })).collect();
+        world.bench.clock.advance(std::time::Duration::from_mins(5));
+        world.answer(rows).await;
+        let tick = world.last("sync").await;
+        assert_eq!(tick.skipped.unwrap().to_string(), format!("partitions: {said}"));
+        let keyless = shops.as_array().unwrap().contains(&Value::Null);
+        assert_eq!(tick.warnings.len(), usize::from(keyless), "{:?}", tick.warnings);
+    }
+    let name = "shop".parse().unwrap();
+    let listed = world.control().partition_keys(&tenant(), &name, ("", ""), 100).await.unwrap();
+    assert_eq!(listed.len(), 5);
+}
+
+#[tokio::test]
+async fn an_answer_counts_the_keys_of_the_file_too() {
+    let text = format!("{}own: {{kind: command, command: [./x]}}\n", with_keys_of_the_file());
+    let mut world = World::of(&text).await;
+    for (add, remove, said) in [
+        (json!(["oslo"]), json!([]), "added=1 deleted=0 total=2"),
+        (json!(["paris"]), json!([]), "added=0 deleted=0 total=2"),
+        (json!(["rome"]), json!(["paris"]), "added=1 deleted=0 total=3"),
+    ] {
+        let answer = json!({ "partitions": { "shop": { "add": add, "remove": remove } } });
+        world.answer(answer).await;
+        let reason = world.last("own").await.skipped.unwrap().to_string();
+        assert_eq!(reason, format!("partitions: {said}"));
+    }
+}

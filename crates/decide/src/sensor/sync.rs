@@ -17,7 +17,7 @@ pub struct SyncPlan {
     pub add: Vec<PartitionKey>,
     /// The keys that are gone.
     pub remove: Vec<PartitionKey>,
-    /// How many there are afterwards.
+    /// How many there are afterwards, those of the file among them.
     pub total: usize,
     /// Whether there is more to do, which the next tick does.
     pub is_partial: bool,
@@ -103,7 +103,8 @@ fn shown(row: &Value) -> String {
     row.to_string().chars().take(ROW_SHOWN).collect()
 }
 
-/// What makes `present` the keys that are `named`.
+/// What makes `present` the keys that are `named`; those of the file are there whatever the source
+/// names.
 ///
 /// A source that names none, or whose answer would remove more than the guard allows, changes
 /// nothing. While a row has no key nothing is removed: it may be what has lost its name.
@@ -111,17 +112,21 @@ pub fn sync(
     sync: &PartitionSync,
     named: &NamedKeys,
     present: &BTreeSet<PartitionKey>,
+    of_file: &BTreeSet<PartitionKey>,
 ) -> Result<SyncPlan, TickWarning> {
     let wanted = &named.keys;
-    let gone = || present.difference(wanted);
+    let all: BTreeSet<&PartitionKey> = present.union(of_file).collect();
+    let own: BTreeSet<&PartitionKey> = present.difference(of_file).collect();
+    let gone = || own.iter().filter(|key| !wanted.contains(**key));
     let missing = if sync.remove_missing { gone().count() } else { 0 };
+    let beside = if of_file.is_empty() { "" } else { " that stand in no file" };
     if wanted.is_empty() && missing > 0 && sync.max_removed < 100 {
         let keyless = named.keyless.as_deref();
         let keyless = keyless.map(|words| format!(" ({words})")).unwrap_or_default();
         return Err(warning(
             ErrorCode::SyncGuard,
             format!(
-                "the source names no key at all{keyless}, and all {missing} would be \
+                "the source names no key at all{keyless}, and all {missing}{beside} would be \
                  removed; nothing was changed (guard.max_removed: 100% allows it)"
             ),
         ));
@@ -137,25 +142,26 @@ pub fn sync(
     });
     let missing = if told.is_some() { 0 } else { missing };
     // Exactly: a share that is rounded to whole keys would let one key too many go.
-    let allowed = present.len().saturating_mul(sync.max_removed as usize);
+    let allowed = own.len().saturating_mul(sync.max_removed as usize);
     if missing.saturating_mul(100) > allowed {
         return Err(warning(
             ErrorCode::SyncGuard,
             format!(
-                "the source names {} keys, and {missing} of {} would be removed, more \
+                "the source names {} keys, and {missing} of {}{beside} would be removed, more \
                  than {} % (guard.max_removed); nothing was changed",
                 wanted.len(),
-                present.len(),
+                own.len(),
                 sync.max_removed
             ),
         ));
     }
-    let mut add: Vec<PartitionKey> = wanted.difference(present).cloned().collect();
+    let mut add: Vec<PartitionKey> =
+        wanted.iter().filter(|key| !all.contains(key)).cloned().collect();
     let is_partial = add.len() + missing > REQUESTS_MAX;
     add.truncate(REQUESTS_MAX);
     let removed = missing.min(REQUESTS_MAX - add.len());
-    let remove: Vec<PartitionKey> = gone().take(removed).cloned().collect();
-    let total = present.len() + add.len() - remove.len();
+    let remove: Vec<PartitionKey> = gone().take(removed).map(|key| (**key).clone()).collect();
+    let total = all.len() + add.len() - remove.len();
     Ok(SyncPlan { add, remove, total, is_partial, told })
 }
 

@@ -242,7 +242,7 @@ fn synced(
     keys: BTreeSet<PartitionKey>,
     present: &BTreeSet<PartitionKey>,
 ) -> Result<SyncPlan, TickWarning> {
-    sync(def, &NamedKeys { keys, keyless: None }, present)
+    sync(def, &NamedKeys { keys, keyless: None }, present, &BTreeSet::new())
 }
 
 #[test]
@@ -345,7 +345,7 @@ fn a_row_without_a_key_is_told_and_nothing_is_removed_while_there_is_one() {
     let rows = |last: Value| json!([{ "id": "k000" }, { "id": "k009" }, { "id": last }]);
     for nothing in [Value::Null, json!(""), json!("  ")] {
         let named = keys_of_rows(&def(by_id, true), rows(nothing.clone()), &Map::new()).unwrap();
-        let plan = sync(&def(by_id, true), &named, &keys(0..3)).unwrap();
+        let plan = sync(&def(by_id, true), &named, &keys(0..3), &BTreeSet::new()).unwrap();
         let added = vec!["k009".parse().unwrap()];
         assert_eq!((plan.add, plan.remove, plan.total), (added, Vec::new(), 4));
         let told = format!(
@@ -353,7 +353,7 @@ fn a_row_without_a_key_is_told_and_nothing_is_removed_while_there_is_one() {
              2 that no row names stay"
         );
         assert_eq!(plan.told.unwrap().message, told);
-        let adds = sync(&def(by_id, false), &named, &keys(0..3)).unwrap();
+        let adds = sync(&def(by_id, false), &named, &keys(0..3), &BTreeSet::new()).unwrap();
         assert!(adds.told.unwrap().message.ends_with(&format!("{{\"id\":{nothing}}}")));
     }
     let texts = json!(["k000", null, "", null]);
@@ -362,7 +362,7 @@ fn a_row_without_a_key_is_told_and_nothing_is_removed_while_there_is_one() {
     assert_eq!((named.keys, named.keyless.as_deref()), (keys(0..1), Some(words)));
     // The guard says it where no row has one.
     let named = keys_of_rows(&def(by_id, true), json!([{ "id": null }]), &Map::new()).unwrap();
-    let refused = sync(&def(by_id, true), &named, &keys(0..3)).unwrap_err();
+    let refused = sync(&def(by_id, true), &named, &keys(0..3), &BTreeSet::new()).unwrap_err();
     let words = "the source names no key at all (row 1 of 1 has no key, {\"id\":null}), and all 3";
     assert!(refused.message.starts_with(words), "{}", refused.message);
 }
@@ -379,6 +379,21 @@ fn a_row_that_the_template_passes_over_on_purpose_names_no_key() {
     assert!(keys_of_rows(&def, open, &Map::new()).unwrap().keyless.is_some());
     let none = json!([{ "id": "t1", "metrics": [] }]);
     assert_eq!(keys_of_rows(&partition_sync(true), none, &Map::new()).unwrap().keyless, None);
+}
+
+#[test]
+fn keys_of_the_file_are_counted_and_neither_added_nor_removed() {
+    let named = |keys| NamedKeys { keys, keyless: None };
+    let def = partition_sync(true);
+    // k000 stands in the file, and was added before it did.
+    let plan = sync(&def, &named(keys(1..6)), &keys(0..5), &keys(0..1)).unwrap();
+    assert_eq!((plan.add.len(), plan.remove.len(), plan.total), (1, 0, 6));
+    // k008 and k009 stand in the file alone.
+    let plan = sync(&def, &named(keys(0..9)), &keys(0..5), &keys(8..10)).unwrap();
+    assert_eq!((plan.add, plan.total), (keys(5..8).into_iter().collect(), 10));
+    let refused = sync(&def, &named(keys(0..2)), &keys(0..4), &keys(0..1)).unwrap_err();
+    let words = "2 of 3 that stand in no file would be removed, more than 20 %";
+    assert!(refused.message.contains(words), "{}", refused.message);
 }
 
 #[test]
