@@ -267,7 +267,7 @@ fn test_line(test: &SensorTest) -> TestLine {
 fn facts(row: &SensorRow, stand: &SensorStand) -> Vec<(&'static str, String)> {
     let mut facts = vec![
         ("Asks", row.asks.clone()),
-        ("Runs", row.target.clone().unwrap_or_else(|| "what it says itself".to_owned())),
+        ("Runs", row.target.clone().unwrap_or_else(|| without_request(&row.kind).to_owned())),
         ("Every", row.every.to_string()),
         ("Timeout", row.timeout.to_string()),
         ("Cursor", shown(stand.cursor.as_deref())),
@@ -280,6 +280,15 @@ fn facts(row: &SensorRow, stand: &SensorStand) -> Vec<(&'static str, String)> {
         facts.insert(1, ("Address", format!("POST {}", link::hook(&row.tenant, &row.name))));
     }
     facts
+}
+
+/// What a sensor without a `request` runs: only a program or a function may say that itself.
+fn without_request(kind: &str) -> &'static str {
+    match kind {
+        "command" | "python" => "what it says itself",
+        SYNC => "none",
+        _ => "none: it has no `request`",
+    }
 }
 
 /// A cursor for people.

@@ -328,6 +328,29 @@ fn sensor(enabled: bool, last_tick: &TickRow) -> SensorRow {
 }
 
 #[test]
+fn the_page_of_a_sensor_that_requests_nothing_says_so_and_what_guards_the_keys() {
+    let fine = schedule_samples::ticks().remove(0);
+    let guard = Some("a tick removes at most 20% of the keys".to_owned());
+    let page = |kind: &str| {
+        let (kind, guard) = (kind.to_owned(), guard.clone());
+        let page = SensorPage {
+            frame: samples::frame(Section::Automation, Theme::Auto),
+            now: samples::now(),
+            sensor: SensorRow { kind, guard, ..sensor(true, &fine) },
+            stand: SensorStand { cursor: None, lag: None, set_aside: None },
+            deliveries: Vec::new(),
+            ticks: Vec::new(),
+            test: None,
+        };
+        millstream_server::pages::sensor::sensor(page).text().to_owned()
+    };
+    assert!(page("command").contains("what it says itself"));
+    let own = page("partition_sync");
+    assert!(own.contains("at most 20% of the keys") && !own.contains("says itself"), "{own}");
+    assert!(page("run_status").contains("none: it has no `request`"));
+}
+
+#[test]
 fn a_sensor_whose_job_is_off_says_so_on_its_page_and_what_switches_it_on() {
     let fine = schedule_samples::ticks().remove(0);
     let page = |job_off| {
