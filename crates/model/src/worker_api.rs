@@ -50,6 +50,9 @@ pub struct StepProgress {
     pub status: StepStatus,
     /// The last attempt that started.
     pub attempt: u32,
+    /// When the next attempt is due, where one is planned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<Timestamp>,
     /// What it returned, if it succeeded.
     pub result: serde_json::Value,
     /// Where a large result is.

@@ -327,6 +327,7 @@ impl StoredStep {
             step,
             status: self.status,
             attempt: self.attempt,
+            retry_at: self.retry_at,
             result: self.result,
             result_ref: self.result_ref,
         }

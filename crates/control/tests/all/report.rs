@@ -161,6 +161,24 @@ async fn the_next_worker_is_told_what_the_one_before_has_left() {
     assert_eq!(left, [("a", StepStatus::Success), ("b", StepStatus::Started)]);
 }
 
+#[tokio::test]
+async fn the_next_worker_is_told_when_a_planned_attempt_is_due() {
+    let bench = bench().await;
+    let mut old = bench.started("etl").await;
+    let (tenant, run) = (old.claimed.tenant.clone(), old.run());
+    let error = StepError { code: ErrorCode::StepExit, message: "no".into(), detail: None };
+    let retry = Some(PlannedRetry { attempt: 2, delay_micros: 40_000_000 });
+    let step = "a".parse().unwrap();
+    let failed = EventBody::StepFailed { step, attempt: 1, error, retry, usage: None };
+    let due = bench.control.now().after(std::time::Duration::from_secs(40));
+    old.say(vec![step_started("a", 1), failed]).await.unwrap();
+    assert!(bench.control.hand_back(&old.claimed, "the server was stopped").await.unwrap());
+    let new = bench.claimed(run).await;
+    let assignment = bench.control.assignment(&tenant, run, new.claimed.epoch).await.unwrap();
+    let left: Vec<_> = assignment.progress.iter().map(|it| (it.status, it.retry_at)).collect();
+    assert_eq!(left, [(StepStatus::Retrying, Some(due))]);
+}
+
 /// A worker of `flights` for one partition, started.
 async fn of_partition<'a>(bench: &'a Bench, key: &str) -> TestWorker<'a> {
     let tenant = "jfk".parse().unwrap();

@@ -109,6 +109,7 @@ impl Progress {
             {
                 state.status = step.status;
                 state.attempt = step.attempt;
+                state.due = step.retry_at.unwrap_or(state.due);
             }
         }
         let events = progress.take_over();

@@ -284,7 +284,7 @@ fn r203_work_that_was_done_before_the_cancel_arrived_counts() {
 
 fn left(step: &str, status: StepStatus, attempt: u32) -> StepProgress {
     let result = serde_json::Value::Null;
-    StepProgress { step: key(step), status, attempt, result, result_ref: None }
+    StepProgress { step: key(step), status, attempt, retry_at: None, result, result_ref: None }
 }
 
 #[test]
@@ -297,6 +297,20 @@ fn r195_a_new_worker_loses_the_attempt_of_the_old_one_and_counts_on() {
     assert_eq!(started, EventBody::StepStarted { step: key("b"), attempt: 2 });
     run.finish(&key("b"), succeeded(), START, 0.5).unwrap();
     assert_eq!(ready(&run), ["join"]);
+}
+
+#[test]
+fn a_new_worker_keeps_the_time_that_was_announced_for_the_next_attempt() {
+    let due = START.after(Duration::from_secs(40));
+    let waits = StepProgress { retry_at: Some(due), ..left("a", StepStatus::Retrying, 1) };
+    let lost = left("b", StepStatus::Retrying, 1);
+    let (mut run, events) = Progress::new(&diamond(&RetryPolicy::NEVER), &[waits, lost]);
+    assert_eq!(events, []);
+    assert_eq!(ready(&run), ["b"], "what was lost with a worker is made again at once");
+    assert_eq!(run.next_wakeup(START), Some(due));
+    assert!(matches!(run.start(&key("a"), START), Err(ProgressError::NotReady { .. })));
+    let started = run.start(&key("a"), due).unwrap();
+    assert_eq!(started, EventBody::StepStarted { step: key("a"), attempt: 2 });
 }
 
 #[test]

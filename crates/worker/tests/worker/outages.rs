@@ -39,6 +39,7 @@ async fn r197_a_worker_that_takes_over_starts_a_new_attempt_of_what_was_lost() {
         step: step.parse().unwrap(),
         status,
         attempt,
+        retry_at: None,
         result: serde_json::Value::Null,
         result_ref: None,
     };
