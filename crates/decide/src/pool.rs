@@ -159,14 +159,15 @@ impl Pool<'_> {
     fn reason(&self, claim: &Waiting) -> HoldReason {
         // Another tenant's runs are none of this one's business.
         let is_own = |step: &StepOfRun| step.tenant == claim.step.tenant;
-        let own = self.holders.iter().filter(|(step, _)| is_own(step));
+        let mut own = self.holders.iter().filter(|(step, _)| is_own(step));
         let others = self.holders.iter().filter(|(step, _)| !is_own(step));
         HoldReason::PoolFull {
             pool: claim.pool.clone(),
             slots: self.slots,
             held: self.held,
             needs: claim.slots,
-            held_by: own.take(HOLDERS_MAX).map(|(step, _)| holder(step)).collect(),
+            held_by: own.by_ref().take(HOLDERS_MAX).map(|(step, _)| holder(step)).collect(),
+            held_by_more: u32::try_from(own.count()).unwrap_or(u32::MAX),
             held_by_others: others.fold(0, |sum, (_, slots)| sum.saturating_add(*slots)),
             behind: self.head.map(|head| Ahead {
                 needs: head.slots,
@@ -211,6 +212,20 @@ mod tests {
         assert_eq!((first, decision.hold.len()), (&step("a", 2), 1));
         let text = reason.to_string();
         assert!(text.starts_with("waiting for pool `warehouse` (2 of 2 slots held by `extract`"));
+    }
+
+    #[test]
+    fn the_holders_of_a_pool_that_are_not_named_are_counted() {
+        let held = (0..6).map(|number| Held { step: step("a", number), pool: name(), slots: 1 });
+        let waiting = vec![waits("a", 9, 1)];
+        let held = held.collect();
+        let decision = grant(&PoolSnapshot { held, ..of(2, LimitScope::Tenant, waiting) });
+        let named: Vec<String> =
+            (0..3).map(|it| format!("`extract` of run {}", step("a", it).run.short())).collect();
+        let named = named.join(", ");
+        let wanted =
+            format!("waiting for pool `warehouse` (6 of 2 slots held by {named} and 3 more)");
+        assert_eq!(decision.hold[0].1.to_string(), wanted);
     }
 
     #[test]

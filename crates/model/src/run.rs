@@ -85,6 +85,9 @@ pub enum HoldReason {
     NoFreeSlot {
         /// The limit.
         limit: u32,
+        /// How many more are in progress: those that were when the limit was lowered.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        over: u32,
         /// What says so.
         #[serde(default)]
         from: LimitFrom,
@@ -96,6 +99,9 @@ pub enum HoldReason {
     TenantLimit {
         /// The limit.
         limit: u32,
+        /// How many more are in progress: those that were when the limit was lowered.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        over: u32,
         /// The first few of them, as they are when somebody looks.
         #[serde(default)]
         held_by: Vec<Holder>,
@@ -108,6 +114,9 @@ pub enum HoldReason {
         value: Option<String>,
         /// The limit.
         limit: u32,
+        /// How many more count: those that did when the limit was lowered.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        over: u32,
         /// Whose runs count.
         #[serde(default)]
         scope: LimitScope,
@@ -140,6 +149,9 @@ pub enum HoldReason {
         needs: u32,
         /// Who holds them: the first few, and only those of the same tenant.
         held_by: Vec<Holder>,
+        /// How many more steps of the same tenant hold some.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        held_by_more: u32,
         /// How many of them steps of other tenants hold.
         #[serde(default)]
         held_by_others: u32,
@@ -159,33 +171,36 @@ pub enum HoldReason {
     },
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
 impl fmt::Display for HoldReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoFreeSlot { limit, from, held_by } => {
+            Self::NoFreeSlot { limit, over, from, held_by } => {
                 let key = match from {
                     LimitFrom::Settings => "the instance's max_concurrent_runs",
                     LimitFrom::Definitions => {
                         "the largest queue.max_concurrent_runs in definition files"
                     }
                 };
-                write!(f, "{limit} of {limit} runs of the instance are in progress")?;
-                some(f, *limit, held_by)?;
+                full(f, (*limit, *over), "the instance", held_by)?;
                 write!(f, " ({key})")
             }
-            Self::TenantLimit { limit, held_by } => {
-                write!(f, "{limit} of {limit} runs of this tenant are in progress")?;
-                some(f, *limit, held_by)?;
+            Self::TenantLimit { limit, over, held_by } => {
+                full(f, (*limit, *over), "this tenant", held_by)?;
                 f.write_str(" (queue.max_concurrent_runs in its definition files)")
             }
-            Self::TagLimit { key, value, limit, scope, held_by } => {
+            Self::TagLimit { key, value, limit, over, scope, held_by } => {
                 let label = value.as_ref().map_or_else(|| key.clone(), |it| format!("{key}={it}"));
                 let of = of_whom(*scope);
                 write!(f, "limit {limit} for tag `{label}`{of} is reached")?;
                 if held_by.is_empty() && *scope == LimitScope::Instance && *limit > 0 {
                     return f.write_str(" by runs of other tenants");
                 }
-                holders(f, held_by)
+                counted(f, (*limit, *over), held_by)
             }
             Self::RateLimit { key, limit, per, scope, until } => {
                 let of = of_whom(*scope);
@@ -197,9 +212,21 @@ impl fmt::Display for HoldReason {
             Self::PoolFull { pool, slots: 0, .. } => {
                 write!(f, "waiting for pool `{pool}`, which has no slots")
             }
-            Self::PoolFull { pool, slots, held, needs, held_by, held_by_others, behind } => {
+            Self::PoolFull {
+                pool,
+                slots,
+                held,
+                needs,
+                held_by,
+                held_by_more,
+                held_by_others,
+                behind,
+            } => {
                 write!(f, "waiting for pool `{pool}` ({held} of {slots} slots held")?;
                 holders(f, held_by)?;
+                if *held_by_more > 0 {
+                    write!(f, " and {held_by_more} more")?;
+                }
                 if *held_by_others > 0 {
                     write!(f, ", {held_by_others} by other tenants")?;
                 }
@@ -231,9 +258,50 @@ impl HoldReason {
     }
 }
 
-/// The holders that are known of as many as `limit`.
-fn some(f: &mut fmt::Formatter<'_>, limit: u32, held_by: &[Holder]) -> fmt::Result {
-    let are_all = u32::try_from(held_by.len()).is_ok_and(|known| known >= limit);
+/// That as many runs of `whom` are in progress as may be, or more since the limit was lowered.
+fn full(
+    f: &mut fmt::Formatter<'_>,
+    (limit, over): (u32, u32),
+    whom: &str,
+    held_by: &[Holder],
+) -> fmt::Result {
+    let count = limit.saturating_add(over);
+    let of_limit = if over == 0 { format!(" of {limit}") } else { String::new() };
+    write!(f, "{count}{of_limit} runs of {whom} are in progress")?;
+    some(f, count, held_by)?;
+    match (over, limit) {
+        (0, _) => Ok(()),
+        (_, 0) => f.write_str("; none may be"),
+        (_, _) => write!(f, "; {limit} may be, and {} must end first", over.saturating_add(1)),
+    }
+}
+
+/// Who has reached the limit of a tag; all of them are named, or counted.
+fn counted(
+    f: &mut fmt::Formatter<'_>,
+    (limit, over): (u32, u32),
+    held_by: &[Holder],
+) -> fmt::Result {
+    let count = limit.saturating_add(over);
+    if over == 0 && (held_by.is_empty() || are_all(count, held_by)) {
+        return holders(f, held_by);
+    }
+    write!(f, " by {count} runs")?;
+    some(f, count, held_by)?;
+    if limit == 0 || over == 0 {
+        return Ok(());
+    }
+    write!(f, "; {} must end first", over.saturating_add(1))
+}
+
+/// Whether as many are known as there are.
+fn are_all(count: u32, held_by: &[Holder]) -> bool {
+    u32::try_from(held_by.len()).is_ok_and(|known| known >= count)
+}
+
+/// The holders that are known of as many as `count`.
+fn some(f: &mut fmt::Formatter<'_>, count: u32, held_by: &[Holder]) -> fmt::Result {
+    let are_all = are_all(count, held_by);
     for (number, holder) in held_by.iter().enumerate() {
         f.write_str(match number {
             0 if are_all => ": ",

@@ -66,7 +66,12 @@ async fn a_reason_to_wait_is_stored_when_it_changes_and_not_again() {
     let claim = bench.control.claim_runs("one", &mut watch, LIMITS, TIME_TO_LIVE);
     assert_eq!(claim.await.unwrap().len(), 2);
     let heads = bench.control.store().queue_heads(10).await.unwrap();
-    let waits = HoldReason::NoFreeSlot { limit: 2, from: LimitFrom::Settings, held_by: Vec::new() };
+    let waits = HoldReason::NoFreeSlot {
+        limit: 2,
+        over: 0,
+        from: LimitFrom::Settings,
+        held_by: Vec::new(),
+    };
     assert_eq!(heads.first().unwrap().hold, Some(waits));
 
     let mut changes = bench.control.store().changes();

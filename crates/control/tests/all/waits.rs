@@ -126,6 +126,30 @@ async fn a_limit_that_definitions_have_raised_says_so_and_names_the_run_in_progr
 }
 
 #[tokio::test]
+async fn over_a_limit_that_was_lowered_a_run_counts_those_in_progress_and_names_some() {
+    let bench = Bench::of(file_of_jobs(vec![job("etl", vec![op("a", &[])])])).await;
+    let mut runs = Vec::new();
+    for _ in 0..5 {
+        bench.clock.advance(Duration::from_secs(1));
+        runs.push(bench.launch("etl").await);
+    }
+    for (most, claimed) in [(4, 4), (2, 0)] {
+        let (limits, mut watch) = (QueueLimits::of(Some(most)), QueueWatch::default());
+        let found = bench.control.claim_runs("one", &mut watch, limits, TIME_TO_LIVE).await;
+        assert_eq!(found.unwrap().len(), claimed);
+    }
+    let row = bench.control.run_view(&TenantId::default_tenant(), runs[4]).await.unwrap().run;
+    let why = format!(
+        "4 runs of the instance are in progress, among them run {}, run {}, run {}; 2 may be, and \
+         3 must end first (the instance's max_concurrent_runs)",
+        runs[0].short(),
+        runs[1].short(),
+        runs[2].short()
+    );
+    assert_eq!(row.hold.unwrap().to_string(), why);
+}
+
+#[tokio::test]
 async fn a_run_in_progress_says_that_no_daemon_lives_that_would_miss_its_worker() {
     let tenant = TenantId::default_tenant();
     let bench = unwatched().await;

@@ -128,9 +128,6 @@ pub fn decide(snapshot: &QueueSnapshot, now: Timestamp) -> QueueDecision {
 
 fn no_place(snapshot: &QueueSnapshot, in_progress: u32) -> Option<HoldReason> {
     let limit = snapshot.max_in_progress?;
-    (in_progress >= limit).then_some(HoldReason::NoFreeSlot {
-        limit,
-        from: snapshot.max_from,
-        held_by: Vec::new(),
-    })
+    let over = in_progress.checked_sub(limit)?;
+    Some(HoldReason::NoFreeSlot { limit, over, from: snapshot.max_from, held_by: Vec::new() })
 }

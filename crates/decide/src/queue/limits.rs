@@ -155,8 +155,10 @@ impl<'a> Counts<'a> {
     /// Why `run` must wait, if it must.
     pub(super) fn hold(&self, run: &'a QueuedRun, in_progress: u32) -> Option<HoldReason> {
         let own = self.limits.tenants.get(&run.tenant).and_then(|queue| queue.max_concurrent_runs);
-        if let Some(limit) = own.filter(|limit| in_progress >= *limit) {
-            return Some(HoldReason::TenantLimit { limit, held_by: Vec::new() });
+        if let Some(limit) = own
+            && let Some(over) = in_progress.checked_sub(limit)
+        {
+            return Some(HoldReason::TenantLimit { limit, over, held_by: Vec::new() });
         }
         self.tag_hold(run).or_else(|| self.rate_hold(run))
     }
@@ -167,11 +169,12 @@ impl<'a> Counts<'a> {
             let key = (key, value);
             let count = self.tags.get(&key);
             let counted = count.map_or(0, |count| count.before(run));
-            if counted >= limit.limit {
+            if let Some(over) = counted.checked_sub(limit.limit) {
                 return Some(HoldReason::TagLimit {
                     key: limit.key.clone(),
                     value: key.1,
                     limit: limit.limit,
+                    over,
                     scope: limit.scope,
                     held_by: count.map(|count| count.holders(run)).unwrap_or_default(),
                 });

@@ -78,7 +78,12 @@ fn r014_r145_the_free_places_go_to_the_highest_priority_and_then_to_the_oldest()
     };
     let decision = decide(&snapshot, now());
     assert_eq!(launched(&decision), [id(3), id(1)]);
-    let waits = HoldReason::NoFreeSlot { limit: 3, from: LimitFrom::Settings, held_by: Vec::new() };
+    let waits = HoldReason::NoFreeSlot {
+        limit: 3,
+        over: 0,
+        from: LimitFrom::Settings,
+        held_by: Vec::new(),
+    };
     assert_eq!(decision.hold[0], (tenant("default"), id(2), waits));
 }
 
@@ -104,7 +109,7 @@ fn r126_a_limit_for_each_value_lets_two_values_run_and_one_value_wait_for_itself
     let held_by = vec![Holder { run: id(1), step: None }];
     let (key, value) = ("quarter".to_owned(), Some("Q1".to_owned()));
     let scope = LimitScope::Tenant;
-    let reason = HoldReason::TagLimit { key, value, limit: 1, scope, held_by };
+    let reason = HoldReason::TagLimit { key, value, limit: 1, over: 0, scope, held_by };
     assert_eq!(decision.hold, [(tenant("default"), id(2), reason)]);
 
     let all = QueueSnapshot { limits: limited(TagValues::All, 1), ..snapshot(queued.clone()) };
@@ -277,4 +282,43 @@ fn a_limit_names_the_key_that_says_it() {
     let own_limit = "2 of 2 runs of this tenant are in progress (queue.max_concurrent_runs in its \
                      definition files)";
     assert_eq!(why(decide(&own, now())), own_limit);
+}
+
+#[test]
+fn over_a_limit_that_was_lowered_the_runs_are_counted_and_how_many_must_end() {
+    let going = BTreeMap::from([(tenant("default"), 10)]);
+    let of = || QueueSnapshot { in_progress: going.clone(), ..snapshot(vec![run(1, 0)]) };
+    let why = |snapshot: &QueueSnapshot| decide(snapshot, now()).hold[0].2.to_string();
+    let all = QueueSnapshot { max_in_progress: Some(3), ..of() };
+    let wanted = "10 runs of the instance are in progress; 3 may be, and 8 must end first (the \
+                  instance's max_concurrent_runs)";
+    assert_eq!(why(&all), wanted);
+    let own = |limit| {
+        let queue = QueueDef { max_concurrent_runs: Some(limit), ..QueueDef::default() };
+        why(&QueueSnapshot { limits: of_default(&queue), ..of() })
+    };
+    let of_tenant = "10 runs of this tenant are in progress; ";
+    assert!(own(3).starts_with(&format!("{of_tenant}3 may be, and 8 must end first (")));
+    assert!(own(0).starts_with(&format!("{of_tenant}none may be (")), "no end helps");
+}
+
+#[test]
+fn a_tag_limit_names_all_that_it_counts_or_says_how_many_they_are() {
+    let why = |limit, going: u32| {
+        let q1 = |number| tagged("default", number, &[("quarter", "Q1")]);
+        let counted = (1..=going).map(|number| q1(number).counted()).collect();
+        let limits = limited(TagValues::Each, limit);
+        let snapshot = QueueSnapshot { counted, limits, ..snapshot(vec![q1(9)]) };
+        decide(&snapshot, now()).hold[0].2.to_string()
+    };
+    let names = |count| {
+        let names: Vec<String> = (1..=count).map(|n| format!("run {}", id(n).short())).collect();
+        names.join(", ")
+    };
+    let limit = |limit: u32| format!("limit {limit} for tag `quarter=Q1` is reached by ");
+    assert_eq!(why(2, 2), format!("{}{}", limit(2), names(2)));
+    assert_eq!(why(5, 5), format!("{}5 runs, among them {}", limit(5), names(3)));
+    assert_eq!(why(1, 3), format!("{}3 runs: {}; 3 must end first", limit(1), names(3)));
+    let among = format!("{}5 runs, among them {}; 4 must end first", limit(2), names(3));
+    assert_eq!(why(2, 5), among);
 }

@@ -104,6 +104,7 @@ pub(crate) fn runs() -> Vec<RunRow> {
         ended_at: None,
         hold: Some(HoldReason::NoFreeSlot {
             limit: 10,
+            over: 0,
             from: LimitFrom::Settings,
             held_by: Vec::new(),
         }),

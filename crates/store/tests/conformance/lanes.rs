@@ -81,7 +81,12 @@ async fn reasons_are_stored_only_while_runs_wait(db: Db) {
     let (a, waits, runs) = (tenant("a"), run_id(2), run_id(1));
     claimed(&db.store, &a, runs).await;
     queue(&db.store, &a, waits).await;
-    let why = HoldReason::NoFreeSlot { limit: 1, from: LimitFrom::Settings, held_by: Vec::new() };
+    let why = HoldReason::NoFreeSlot {
+        limit: 1,
+        over: 0,
+        from: LimitFrom::Settings,
+        held_by: Vec::new(),
+    };
     let both = [(&a, waits, &why), (&a, runs, &why)].into_iter();
     db.store.apply(queue::set_holds(both)).await.unwrap();
     assert_eq!(heads(&db.store, PAGE, &[]).await[0].hold, Some(why.clone()));

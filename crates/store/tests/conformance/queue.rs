@@ -224,8 +224,12 @@ async fn a_run_is_handed_back_once_and_that_is_counted(db: Db) {
 async fn a_hold_is_stored_only_while_the_run_waits(db: Db) {
     let (tenant, run) = (tenant("a"), run_id(1));
     queue(&db.store, &tenant, run).await;
-    let reason =
-        HoldReason::NoFreeSlot { limit: 3, from: LimitFrom::Settings, held_by: Vec::new() };
+    let reason = HoldReason::NoFreeSlot {
+        limit: 3,
+        over: 0,
+        from: LimitFrom::Settings,
+        held_by: Vec::new(),
+    };
     let hold = || {
         let mut batch = Batch::for_tenant(&tenant);
         live::set_hold(&mut batch, &tenant, run, &reason);

@@ -47,8 +47,12 @@ async fn a_list_shows_the_live_status_and_filters_by_it(db: Db) {
     claimed(&db.store, &tenant, run_id(1)).await;
     queue(&db.store, &tenant, run_id(2)).await;
     let mut hold = Batch::for_tenant(&tenant);
-    let reason =
-        HoldReason::NoFreeSlot { limit: 1, from: LimitFrom::Settings, held_by: Vec::new() };
+    let reason = HoldReason::NoFreeSlot {
+        limit: 1,
+        over: 0,
+        from: LimitFrom::Settings,
+        held_by: Vec::new(),
+    };
     live::set_hold(&mut hold, &tenant, run_id(2), &reason);
     db.store.apply(hold).await.unwrap();
     let starting = RunFilter { status: Some(RunStatus::Starting), ..RunFilter::default() };
