@@ -26,6 +26,9 @@ mod sensor;
 /// Steps that wait which an answer names; the others are counted.
 const WAITS_NAMED: usize = 20;
 
+/// Steps that the end of their run cut off which an answer names; the others are counted.
+const CUT_NAMED: usize = 5;
+
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Why {
@@ -137,17 +140,43 @@ pub(super) fn kept(run: &RunRow) -> String {
 fn failure_answer(facts: &RunFacts) -> String {
     let run = &facts.run;
     let reason = run.failure.as_deref().unwrap_or("no reason is stored");
+    let cut = cut_words(facts);
     let open = facts.dead_letter.as_ref().filter(|letter| letter.closed.is_none());
     match (run.retried_as, open) {
         (Some(retry), _) => {
-            format!("It failed: {reason}. Run {} tries it again.", retry.short())
+            format!("It failed: {reason}{cut}. Run {} tries it again.", retry.short())
         }
         (None, Some(letter)) => {
             let words = letter.reason.in_words();
-            format!("It failed: {reason}. It was given up, because {words}.")
+            format!("It failed: {reason}{cut}. It was given up, because {words}.")
         }
-        (None, None) => format!("It failed: {reason}. Nothing tries it again."),
+        (None, None) => format!("It failed: {reason}{cut}. Nothing tries it again."),
     }
+}
+
+/// The steps that went on when the control plane ended the run: what it ends itself has a reason.
+fn cut_words(facts: &RunFacts) -> String {
+    let is_cut = |step: &&StepRow| step.status == StepStatus::Canceled && step.reason.is_some();
+    let cut = facts.steps.iter().filter(is_cut).filter(|step| went_on(step, facts));
+    let steps: Vec<&str> = cut.map(|step| step.step.as_str()).collect();
+    let named = steps.iter().take(CUT_NAMED).copied().collect::<Vec<_>>().join(", ");
+    match steps.len() {
+        0 => String::new(),
+        1 => format!(", while step {named} went on"),
+        all if all <= CUT_NAMED => format!(", while steps {named} went on"),
+        all => format!(", while steps {named} and {} more went on", all - CUT_NAMED),
+    }
+}
+
+/// Whether the last that the run's last worker has said of a step is that an attempt began; of
+/// what is not among the events that were looked at, nothing else is known.
+fn went_on(step: &StepRow, facts: &RunFacts) -> bool {
+    let is_of_step =
+        |event: &&Event| event.body.step() == Some(&step.step) && event.body.step_event().is_some();
+    let last = facts.events.iter().map(|event| event.epoch).max();
+    facts.events.iter().rev().find(is_of_step).is_none_or(|event| {
+        Some(event.epoch) == last && matches!(event.body, EventBody::StepStarted { .. })
+    })
 }
 
 fn canceled_by(events: &[Event]) -> Option<&str> {
@@ -207,6 +236,9 @@ fn step_words(step: &StepRow) -> Option<Because> {
         }
         StepStatus::Skipped => format!("step {key} was skipped: {reason}"),
         StepStatus::UpstreamFailed => format!("step {key} did not start: step {reason} failed"),
+        StepStatus::Canceled if step.reason.is_some() => {
+            format!("step {key} was ended in attempt {}: {reason}", step.attempt)
+        }
         StepStatus::Success if step.reason.is_some() => format!("step {key} was {reason}"),
         _ => return None,
     };

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use millstream_control::{AssetReport, ControlError, MaterializeRequest, Why};
+use millstream_control::{AssetReport, ControlError, LostWatch, MaterializeRequest, Patience, Why};
 use millstream_model::{
     AssetDef, EventBody, FileManifest, JobDef, PRIORITY_TAG, PartitionKey, PartitionsDef,
-    RetryFrom, RunId, RunRetries, TenantId,
+    PlannedRetry, RetryFrom, RunId, RunRetries, TenantId,
 };
 use millstream_testkit::definitions::{asset, file_of_jobs, job, live, op};
 
 use crate::bench::{
-    Bench, TestWorker, location, request, started, step_failed, step_started, step_succeeded,
+    Bench, PATIENCE, TestWorker, location, request, started, step_failed, step_started,
+    step_succeeded,
 };
 
 async fn bench() -> Bench {
@@ -26,6 +27,37 @@ async fn why(bench: &Bench, subject: &str) -> Why {
 
 fn texts(why: &Why) -> Vec<&str> {
     why.because.iter().map(|reason| reason.text.as_str()).collect()
+}
+
+#[tokio::test]
+async fn a_run_over_its_timeout_names_the_steps_that_went_on() {
+    let ops = ["done", "a", "b", "again", "later"].map(|id| match id {
+        "later" => op(id, &["a"]),
+        _ => op(id, &[]),
+    });
+    let bench = Bench::of(file_of_jobs(vec![job("etl", ops.to_vec())])).await;
+    let mut worker = bench.started("etl").await;
+    let run = worker.run();
+    let mut failed = step_failed("again", 1);
+    if let EventBody::StepFailed { retry, .. } = &mut failed {
+        *retry = Some(PlannedRetry { attempt: 2, delay_micros: 40_000_000 });
+    }
+    let mut said = vec![step_started("done", 1), step_succeeded("done", 1)];
+    said.extend([step_started("a", 1), step_started("b", 1), step_started("again", 1), failed]);
+    worker.say(said).await.unwrap();
+    let patience = Patience { run: Some(Duration::from_secs(10)), ..PATIENCE };
+    let mut watch = LostWatch::default();
+    assert!(bench.control.recover_lost(&mut watch, patience).await.unwrap().is_empty());
+    bench.clock.advance(Duration::from_secs(10));
+    assert_eq!(bench.control.recover_lost(&mut watch, patience).await.unwrap().len(), 1);
+    let why = why(&bench, &run.to_string()).await;
+    let reason = "it has run for longer than its timeout of 10s";
+    let went_on = "while steps a, b went on";
+    assert_eq!(why.answer, format!("It failed: {reason}, {went_on}. Nothing tries it again."));
+    for step in ["a", "b", "again"] {
+        let ended = format!("step {step} was ended in attempt 1: the run failed: {reason}");
+        assert!(texts(&why).contains(&ended.as_str()), "{why:?}");
+    }
 }
 
 #[tokio::test]
