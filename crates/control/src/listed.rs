@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use millstream_decide::liveness::{not_started, unwatched_since};
 use millstream_model::view::RunRow;
 use millstream_model::{
-    HoldReason, Holder, PoolName, RunId, RunStatus, StepStatus, TenantId, Timestamp,
+    HoldReason, Holder, PoolName, RunId, RunStatus, StepPlan, StepStatus, TenantId, Timestamp,
 };
 use millstream_store::runs::RunFilter;
 use millstream_store::slots::SlotRow;
-use millstream_store::steps::StepCounts;
+use millstream_store::steps::{NextAttempt, StepCounts};
 use serde::Serialize;
 
 use crate::views::has_no_worker;
@@ -19,6 +19,9 @@ use crate::{Control, ControlError};
 
 /// Steps of a tenant that hold slots or wait for some which are looked at.
 const SLOTS_MAX: u32 = 1_000;
+
+/// Attempts that wait for their time which are looked at for one list.
+const RETRIES_MAX: u32 = 1_000;
 
 /// Steps that are counted for one list.
 const COUNTED_MAX: u64 = 20_000;
@@ -108,9 +111,11 @@ impl Control {
             if runs.iter().any(|run| self.may_wait_for_pools(run)) {
                 waits = self.waits_for_pools(tenant).await?;
             }
+            let mut retries = self.waits_for_retries(tenant, runs).await?;
             for run in runs.iter_mut().filter(|run| has_worker(run)) {
                 let began = run.started_at.unwrap_or(run.queued_at);
-                let waits = waits.remove(&run.run_id);
+                let retry = retries.remove(&run.run_id);
+                let waits = waits.remove(&run.run_id).or(retry);
                 run.waits = match unwatched_since(&daemons, began) {
                     Some(since) => Some(unwatched_words(since)),
                     None => waits.filter(|_| run.status == RunStatus::Started),
@@ -137,9 +142,30 @@ impl Control {
 
     /// Whether a run goes on and is not known to use no pool.
     fn may_wait_for_pools(&self, run: &RunRow) -> bool {
+        self.may_wait(run, |step| step.pool.is_some())
+    }
+
+    /// Whether a run goes on and is not known to have no step of which `may` is true.
+    fn may_wait(&self, run: &RunRow, may: impl Fn(&StepPlan) -> bool) -> bool {
         let plan = self.plans.of_run(run.run_id);
-        let may = plan.is_none_or(|plan| plan.steps.iter().any(|step| step.pool.is_some()));
+        let may = plan.is_none_or(|plan| plan.steps.iter().any(may));
         may && run.status == RunStatus::Started
+    }
+
+    /// For each of a tenant's `runs` with a step whose next attempt has yet to come, the first.
+    async fn waits_for_retries(
+        &self,
+        tenant: &TenantId,
+        runs: &[RunRow],
+    ) -> Result<BTreeMap<RunId, String>, ControlError> {
+        let retries = |step: &StepPlan| step.retry.max > 0;
+        let may = runs.iter().filter(|run| self.may_wait(run, retries));
+        let may: BTreeSet<RunId> = may.map(|run| run.run_id).collect();
+        let found = self.store.next_attempts(tenant, &may, (self.now(), RETRIES_MAX)).await?;
+        let words = |NextAttempt { step, attempt, at }| {
+            format!("step {step} waits until {at} for attempt {attempt}")
+        };
+        Ok(found.into_iter().map(|(run, next)| (run, words(next))).collect())
     }
 
     /// For each run of a tenant with a step that waits for a pool, the first such step and why.

@@ -56,6 +56,10 @@ statements! {
     DONE_STEPS = "
         SELECT run, step FROM step
         WHERE tenant = $1 AND run IN (/*texts $2*/) AND status IN ('SUCCESS', 'SKIPPED')";
+    NEXT_ATTEMPTS = "
+        SELECT run, step, attempt, retry_at FROM step
+        WHERE tenant = $1 AND run IN (/*texts $2*/) AND status = 'RETRYING' AND retry_at > $3
+        ORDER BY retry_at, step LIMIT $4";
     LAST_LOOKED_AT = "
         SELECT id, queued_at FROM run
         WHERE tenant = $1 AND id >= $2 ORDER BY id DESC LIMIT 1 OFFSET $3";
@@ -191,6 +195,17 @@ pub fn keep_done(batch: &mut Batch, tenant: &TenantId, run: RunId, retry: RunId)
     batch.push(&COUNT_STEPS_OVER, vec![tenant.into(), (&retry).into()], Expect::Rows(1));
 }
 
+/// An attempt that waits for its time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NextAttempt {
+    /// The step.
+    pub step: StepKey,
+    /// Its number.
+    pub attempt: u32,
+    /// When it is due.
+    pub at: Timestamp,
+}
+
 /// How a step ended in one of the runs that have it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepEnd {
@@ -278,6 +293,28 @@ impl Store {
             counts.entry(run).or_default().insert(status, row.count()?);
         }
         Ok(counts)
+    }
+
+    /// Of each of `runs` the attempt that is due first of those that are due after `now`, among the
+    /// first `limit` of them all.
+    pub async fn next_attempts(
+        &self,
+        tenant: &TenantId,
+        runs: &BTreeSet<RunId>,
+        (now, limit): (Timestamp, u32),
+    ) -> Result<BTreeMap<RunId, NextAttempt>, StoreError> {
+        let mut first = BTreeMap::new();
+        if runs.is_empty() {
+            return Ok(first);
+        }
+        let params = vec![tenant.into(), json(&runs), now.into(), limit.into()];
+        for mut row in self.read(Scope::tenant(tenant), &NEXT_ATTEMPTS, params).await? {
+            let (run, step) = (row.parse()?, row.parse()?);
+            let attempt = row.count()?.saturating_add(1);
+            let next = NextAttempt { step, attempt, at: row.time()? };
+            first.entry(run).or_insert(next);
+        }
+        Ok(first)
     }
 
     /// The steps of `runs` that are done, each with its run.

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use millstream_control::{LoopSaid, QueueLimits, QueueWatch, RunFilter};
-use millstream_model::{FileManifest, LimitScope, PoolDef, QueueDef, StepStatus, TenantId};
+use millstream_model::{
+    EventBody, FileManifest, LimitScope, OpDef, PlannedRetry, PoolDef, QueueDef, RetryPolicy,
+    StepStatus, TenantId,
+};
 use millstream_testkit::definitions::{file_of_jobs, job, live, op, with_tenants};
 
-use crate::bench::{Bench, TIME_TO_LIVE, TestWorker, request, started, step_started};
+use crate::bench::{Bench, TIME_TO_LIVE, TestWorker, request, started, step_failed, step_started};
 use crate::limits::{granted, pooled};
 
 /// An instance of these tenants whose job `etl` needs a slot of the pool `warehouse`.
@@ -123,6 +126,32 @@ async fn a_limit_that_definitions_have_raised_says_so_and_names_the_run_in_progr
         runs[1].short()
     );
     assert_eq!(row.hold.unwrap().to_string(), why);
+}
+
+#[tokio::test]
+async fn a_run_whose_step_waits_for_its_next_attempt_says_until_when_everywhere() {
+    let retry = RetryPolicy { max: 3, ..RetryPolicy::NEVER };
+    let op = OpDef { retry: Some(retry), ..op("a", &[]) };
+    let bench = Bench::of(file_of_jobs(vec![job("etl", vec![op])])).await;
+    let mut worker = bench.started("etl").await;
+    let mut failed = step_failed("a", 1);
+    if let EventBody::StepFailed { retry, .. } = &mut failed {
+        *retry = Some(PlannedRetry { attempt: 2, delay_micros: 40_000_000 });
+    }
+    let due = bench.control.now().after(Duration::from_secs(40));
+    worker.say(vec![step_started("a", 1), failed]).await.unwrap();
+    let (tenant, run) = (TenantId::default_tenant(), worker.run());
+    let waits = format!("step a waits until {due} for attempt 2");
+    let listed = bench.control.newest_runs(&tenant, &RunFilter::default(), 9).await.unwrap();
+    assert_eq!(listed[0].waits.as_deref(), Some(waits.as_str()));
+    let goes_on = format!("goes on: 0 of 1 steps are over; {waits}");
+    let of_job = bench.control.why(&tenant, "etl").await.unwrap().answer;
+    assert_eq!(of_job, format!("It is on: its newest run {} {goes_on}.", run.short()));
+    let of_run = bench.control.why(&tenant, &run.to_string()).await.unwrap().answer;
+    assert_eq!(of_run, format!("It runs: 0 of 1 steps are over; {waits}."));
+    bench.clock.set(due);
+    let listed = bench.control.newest_runs(&tenant, &RunFilter::default(), 9).await.unwrap();
+    assert_eq!(listed[0].waits, None, "its time has come");
 }
 
 #[tokio::test]

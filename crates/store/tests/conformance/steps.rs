@@ -20,6 +20,7 @@ use crate::fixture::{at, claimed, conflict, duplicate, queue, run_id, tenant};
 conformance! {
     a_step_keeps_its_first_start_and_its_last_outcome,
     the_steps_of_several_runs_are_counted_by_status,
+    the_attempt_that_is_due_first_of_each_run_is_known_until_its_time_has_come,
     a_step_changes_only_from_a_status_it_can_leave,
     a_step_that_never_started_cannot_succeed,
     the_open_steps_of_a_run_that_is_over_are_ended_and_counted,
@@ -90,6 +91,28 @@ async fn the_steps_of_several_runs_are_counted_by_status(db: Db) {
     let of_one = BTreeMap::from([(S::Success, 1), (S::Started, 2)]);
     assert_eq!(counts, BTreeMap::from([(run_id(1), of_one)]));
     assert_eq!(db.store.step_counts(&tenant, &[].into()).await.unwrap(), BTreeMap::new());
+}
+
+async fn the_attempt_that_is_due_first_of_each_run_is_known_until_its_time_has_come(db: Db) {
+    use {StepEvent as E, StepStatus as S};
+    let tenant = tenant("a");
+    for (key, due) in [("late", Some(9)), ("soon", Some(5)), ("lost", None)] {
+        let step = key.parse().unwrap();
+        apply(&db.store, &tenant, &change(&step, E::Started, S::Started, at(1))).await.unwrap();
+        let retry_at = due.map(at);
+        let again = change(&step, E::FailedWillRetry, S::Retrying, at(2));
+        apply(&db.store, &tenant, &StepChange { retry_at, ..again }).await.unwrap();
+    }
+    let runs = [run_id(1), run_id(2)].into();
+    let next = async |now| {
+        let found = db.store.next_attempts(&tenant, &runs, (at(now), 10)).await.unwrap();
+        found.into_iter().map(|(run, it)| (run, it.step.to_string(), it.attempt, it.at)).collect()
+    };
+    let wanted = |step: &str, due| vec![(run_id(1), step.to_owned(), 2, at(due))];
+    let found: [Vec<_>; 3] = [next(4).await, next(5).await, next(9).await];
+    assert_eq!(found, [wanted("soon", 5), wanted("late", 9), Vec::new()]);
+    let none = db.store.next_attempts(&tenant, &[].into(), (at(0), 10)).await.unwrap();
+    assert_eq!(none, BTreeMap::new());
 }
 
 async fn a_step_changes_only_from_a_status_it_can_leave(db: Db) {
