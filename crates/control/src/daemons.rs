@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use millstream_decide::liveness::{LoopBeat, standing};
+use millstream_decide::liveness::{LoopBeat, Watchers, standing};
 use millstream_model::DaemonRow;
 use millstream_store::events::PUBLISHER_LEASE;
 use millstream_store::loops::{self, StoredLoop};
@@ -85,7 +85,7 @@ impl Control {
 
     /// A daemon ends.
     pub async fn end_loops(&self, daemon: &str) -> Result<(), StoreError> {
-        self.store.apply(loops::forget(daemon)).await.map(|_| ())
+        self.store.apply(loops::forget(daemon, self.now())).await.map(|_| ())
     }
 
     /// The daemons and their loops, by name.
@@ -101,11 +101,13 @@ impl Control {
 
     /// The daemons that may start runs and notice the loss of a worker, without who holds the
     /// leases; `None` where that is this process itself.
-    pub(crate) async fn watchers(&self) -> Result<Option<Vec<DaemonRow>>, StoreError> {
-        match self.misses_workers.get() {
-            Some(()) => Ok(None),
-            None => self.standing(&BTreeMap::new()).await.map(Some),
+    pub(crate) async fn watchers(&self) -> Result<Option<Watchers>, StoreError> {
+        if self.misses_workers.get().is_some() {
+            return Ok(None);
         }
+        let daemons = self.standing(&BTreeMap::new()).await?;
+        let ended_at = self.store.last_daemon_end().await?;
+        Ok(Some(Watchers { daemons, ended_at }))
     }
 
     async fn standing(

@@ -100,7 +100,7 @@ impl Control {
         if runs.iter().any(|run| has_worker(run) || is_queued(run)) {
             daemons = self.watchers().await?;
         }
-        if let Some(hold) = daemons.as_deref().and_then(not_started) {
+        if let Some(hold) = daemons.as_ref().and_then(not_started) {
             for run in runs.iter_mut().filter(|run| is_queued(run)) {
                 run.hold = Some(hold.clone());
             }

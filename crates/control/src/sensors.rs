@@ -43,7 +43,7 @@ impl Control {
         let mut stored = self.store.sources_of_tenant(kind, tenant, SENSORS_MAX).await?;
         let mut last = self.store.last_ticks(tenant, kind, SENSORS_MAX).await?;
         let daemons = self.watchers().await?;
-        let no_daemon = daemons.as_deref().and_then(not_started).map(|hold| hold.to_string());
+        let no_daemon = daemons.as_ref().and_then(not_started).map(|hold| hold.to_string());
         let mut rows = Vec::new();
         for (manifest, _, live) in catalog.sensors() {
             let words = self.store.job_overrides(tenant, &manifest.location).await?;

@@ -68,24 +68,39 @@ fn daemon(
     DaemonRow { name: name.to_owned(), state, loops }
 }
 
+/// Who would start runs, and notice the loss of their workers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Watchers {
+    /// The daemons that were heard of and have not ended in order.
+    pub daemons: Vec<DaemonRow>,
+    /// When the last daemon that ended in order did.
+    pub ended_at: Option<Timestamp>,
+}
+
+impl Watchers {
+    fn none_lives(&self) -> bool {
+        self.daemons.iter().all(|daemon| daemon.state == LoopState::Gone)
+    }
+
+    /// The newest sign of life of any daemon; its end in order is one.
+    fn last_sign(&self) -> Option<Timestamp> {
+        let beats = self.daemons.iter().flat_map(|daemon| &daemon.loops).map(|one| one.beat_at);
+        beats.chain(self.ended_at).max()
+    }
+}
+
 /// When a daemon last gave a sign of life, where none lives that would notice the loss of a run's
 /// worker; `None` where one does, where none is known of, or where the run began after that: then
 /// somebody else has begun it.
-pub fn unwatched_since(daemons: &[DaemonRow], began: Timestamp) -> Option<Timestamp> {
-    last_sign(daemons).filter(|newest| none_lives(daemons) && began <= *newest)
+pub fn unwatched_since(watchers: &Watchers, began: Timestamp) -> Option<Timestamp> {
+    watchers.last_sign().filter(|newest| watchers.none_lives() && began <= *newest)
 }
 
 /// Why a queued run waits that no daemon would start; nothing where one lives.
-pub fn not_started(daemons: &[DaemonRow]) -> Option<HoldReason> {
-    none_lives(daemons).then(|| HoldReason::NoDaemon { since: last_sign(daemons) })
-}
-
-fn none_lives(daemons: &[DaemonRow]) -> bool {
-    daemons.iter().all(|daemon| daemon.state == LoopState::Gone)
-}
-
-fn last_sign(daemons: &[DaemonRow]) -> Option<Timestamp> {
-    daemons.iter().flat_map(|daemon| &daemon.loops).map(|one| one.beat_at).max()
+pub fn not_started(watchers: &Watchers) -> Option<HoldReason> {
+    let since = watchers.last_sign();
+    let in_order = since.is_some() && since == watchers.ended_at;
+    watchers.none_lives().then_some(HoldReason::NoDaemon { since, in_order })
 }
 
 #[cfg(test)]
@@ -100,6 +115,12 @@ mod tests {
             beat_at: Timestamp::from_micros(second * 1_000_000),
             is_over: false,
         }
+    }
+
+    /// What is known at a second.
+    fn of(beats: &[LoopBeat], now: i64, ended_at: Option<Timestamp>) -> Watchers {
+        let now = Timestamp::from_micros(now * 1_000_000);
+        Watchers { daemons: standing(beats, &BTreeMap::new(), now), ended_at }
     }
 
     fn states(beats: &[LoopBeat]) -> Vec<(String, LoopState, Vec<LoopState>)> {
@@ -146,21 +167,33 @@ mod tests {
     #[test]
     fn a_run_is_unwatched_once_all_daemons_are_gone_unless_it_began_after_that() {
         let at = |second: i64| Timestamp::from_micros(second * 1_000_000);
-        let seen = |now: i64| standing(&[beat("a", "queue", 10)], &BTreeMap::new(), at(now));
+        let seen = |now: i64| of(&[beat("a", "queue", 10)], now, None);
         assert_eq!(unwatched_since(&seen(20), at(5)), None, "it lives");
         assert_eq!(unwatched_since(&seen(90), at(5)), Some(at(10)));
         assert_eq!(unwatched_since(&seen(90), at(50)), None, "somebody else has begun it");
-        assert_eq!(unwatched_since(&[], at(5)), None, "nobody is known of");
+        assert_eq!(unwatched_since(&Watchers::default(), at(5)), None, "nobody is known of");
     }
 
     #[test]
     fn a_queued_run_waits_for_a_daemon_while_none_lives() {
         let at = |second: i64| Timestamp::from_micros(second * 1_000_000);
-        let seen = |now: i64| standing(&[beat("a", "queue", 10)], &BTreeMap::new(), at(now));
+        let seen = |now: i64| of(&[beat("a", "queue", 10)], now, None);
         assert_eq!(not_started(&seen(20)), None, "it lives");
-        let gone = Some(HoldReason::NoDaemon { since: Some(at(10)) });
+        let gone = Some(HoldReason::NoDaemon { since: Some(at(10)), in_order: false });
         assert_eq!(not_started(&seen(90)), gone);
-        assert_eq!(not_started(&[]), Some(HoldReason::NoDaemon { since: None }));
+        let unknown = Some(HoldReason::NoDaemon { since: None, in_order: false });
+        assert_eq!(not_started(&Watchers::default()), unknown);
+    }
+
+    #[test]
+    fn the_newest_sign_of_life_is_that_of_any_daemon_however_it_ended() {
+        let at = |second: i64| Timestamp::from_micros(second * 1_000_000);
+        let seen = |ended: i64| of(&[beat("a", "queue", 10)], 90, Some(at(ended)));
+        let said = |since: i64, in_order| HoldReason::NoDaemon { since: Some(at(since)), in_order };
+        assert_eq!(not_started(&seen(5)), Some(said(10, false)), "the crash was later");
+        assert_eq!(not_started(&seen(40)), Some(said(40, true)));
+        assert_eq!(unwatched_since(&seen(40), at(20)), Some(at(40)));
+        assert_eq!(not_started(&of(&[beat("a", "queue", 80)], 90, Some(at(40)))), None, "it lives");
     }
 
     #[test]

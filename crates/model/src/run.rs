@@ -168,6 +168,9 @@ pub enum HoldReason {
     NoDaemon {
         /// When the last one gave a sign of life, where one is known of.
         since: Option<Timestamp>,
+        /// Whether it ended in order then.
+        #[serde(default)]
+        in_order: bool,
     },
 }
 
@@ -234,10 +237,15 @@ impl fmt::Display for HoldReason {
                 f.write_str(")")
             }
             Self::LaunchFailed { error } => write!(f, "the worker could not be launched: {error}"),
-            Self::NoDaemon { since: None } => {
+            Self::NoDaemon { since: None, .. } => {
                 f.write_str("no server runs, and it waits until one starts (`millstream dev`)")
             }
-            Self::NoDaemon { since: Some(since) } => write!(
+            Self::NoDaemon { since: Some(since), in_order: true } => write!(
+                f,
+                "no server runs, and it waits until one starts (`millstream dev`): the last ended \
+                 in order at {since}"
+            ),
+            Self::NoDaemon { since: Some(since), in_order: false } => write!(
                 f,
                 "no daemon has given a sign of life since {since}, and it waits until one starts"
             ),

@@ -21,6 +21,13 @@ statements! {
         WHERE daemon IN (SELECT daemon FROM daemon_loop
                          GROUP BY daemon HAVING MAX(beat_at) < $1)";
     FORGET_DAEMON = "DELETE FROM daemon_loop WHERE daemon = $1";
+    KEEP_END = "
+        INSERT INTO instance (key, value)
+        SELECT 'daemon_ended_at', CAST($2 AS TEXT)
+        WHERE EXISTS (SELECT 1 FROM daemon_loop WHERE daemon = $1)
+        ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+    LAST_END = "
+        SELECT CAST(value AS BIGINT) FROM instance WHERE key = 'daemon_ended_at'";
     FORGET_DAEMONS = "DELETE FROM daemon_loop";
     LOOPS = "
         SELECT daemon, name, silence_max, beat_at FROM daemon_loop
@@ -58,9 +65,13 @@ pub fn keep(loops: &[StoredLoop], forget: Timestamp) -> Batch {
     batch
 }
 
-/// Forgets the loops of a daemon that ends.
-pub fn forget(daemon: &str) -> Batch {
-    Batch::new(Scope::Instance).then(&FORGET_DAEMON, vec![daemon.into()])
+/// Forgets the loops of a daemon that ends in order, and keeps when; of one that has none, as one
+/// that is there for one command, nothing is kept.
+pub fn forget(daemon: &str, now: Timestamp) -> Batch {
+    let at = now.as_micros().to_string();
+    let mut batch = Batch::new(Scope::Instance);
+    batch.push(&KEEP_END, vec![daemon.into(), at.into()], Expect::Any);
+    batch.then(&FORGET_DAEMON, vec![daemon.into()])
 }
 
 /// Forgets the loops of all daemons.
@@ -82,5 +93,11 @@ impl Store {
     pub async fn daemon_loops(&self, limit: u32) -> Result<Vec<StoredLoop>, StoreError> {
         let rows = self.read_few(Scope::Instance, &LOOPS, vec![limit.into()]).await?;
         rows.into_iter().map(stored).collect()
+    }
+
+    /// When the last daemon that ended in order did.
+    pub async fn last_daemon_end(&self) -> Result<Option<Timestamp>, StoreError> {
+        let rows = self.read_few(Scope::Instance, &LAST_END, Vec::new()).await?;
+        rows.into_iter().next().map(|mut row| row.time()).transpose()
     }
 }
