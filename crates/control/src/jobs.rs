@@ -40,7 +40,7 @@ impl Control {
                 let of_job = schedules.iter().filter(|row| {
                     row.location == manifest.location && row.job.as_ref() == Some(&job.name)
                 });
-                let soonest = |row: &&ScheduleRow| (row.next_at.is_none(), row.next_at);
+                let soonest = |row: &&ScheduleRow| (row.due_at().is_none(), row.due_at());
                 let first = of_job.min_by_key(soonest);
                 let cron = first.map(|row| row.cron.clone());
                 let Some(file) = catalog.file_of_job(&manifest.location, &job.name) else {
@@ -53,7 +53,7 @@ impl Control {
                     enabled,
                     enabled_override: word,
                     schedule: job.schedule.clone().or(cron),
-                    next_at: first.filter(|_| enabled).and_then(|first| first.next_at),
+                    next_at: first.filter(|_| enabled).and_then(ScheduleRow::due_at),
                     late_since: first.filter(|_| enabled).and_then(|first| first.late_since),
                     steps: match &job.shape {
                         JobShape::Ops(ops) => u32::try_from(ops.len()).unwrap_or(u32::MAX),

@@ -23,12 +23,11 @@ use crate::{Control, ControlError};
 /// How often a switch is tried while the schedule ticks.
 const TRIES: u32 = 5;
 
-/// A schedule, and when its next undecided tick is due.
+/// A schedule, and what the store has of it.
 pub(crate) struct DueSchedule {
     pub(crate) row: ScheduleRow,
-    /// What the store has of it, which may be under the name that it had before.
+    /// It may be under the name that it had before.
     pub(crate) source: TickSource,
-    pub(crate) due: Option<Timestamp>,
 }
 
 impl Control {
@@ -38,7 +37,7 @@ impl Control {
         Ok(schedules.into_iter().map(|schedule| schedule.row).collect())
     }
 
-    /// The schedules of a tenant, by location and name, each with the tick that is due.
+    /// The schedules of a tenant, by location and name, each with what the store has of it.
     pub(crate) async fn due_schedules_of(
         &self,
         tenant: &TenantId,
@@ -68,9 +67,14 @@ impl Control {
                     None => {}
                 }
                 row.late_since = late(due, self.now()).filter(|_| row.enabled);
-                row.next_at = row.late_since.or(row.next_at);
+                if let Some(waiting) = row.waiting {
+                    // What is stored is when to look at them again, and no time of its own.
+                    row.late_since = row.late_since.map(|_| waiting.since);
+                } else {
+                    row.next_at = row.late_since.or(row.next_at);
+                }
                 row.job_off = row.job.as_ref().is_some_and(|job| !is_job_on(manifest, &words, job));
-                rows.push(DueSchedule { row, source, due });
+                rows.push(DueSchedule { row, source });
             }
         }
         Ok(rows)
@@ -170,7 +174,7 @@ impl Control {
         Ok(self.due_schedule(tenant, name).await?.row)
     }
 
-    /// The same with what the store has of it, and the tick that is due.
+    /// The same with what the store has of it.
     pub(crate) async fn due_schedule(
         &self,
         tenant: &TenantId,

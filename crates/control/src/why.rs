@@ -250,7 +250,10 @@ impl Control {
                 manifests.any(|manifest| makes(manifest, row, key))
             })
         });
-        makers.sort_by_key(|it| (!it.row.enabled, it.row.next_at.is_none(), it.row.next_at));
+        makers.sort_by_key(|it| {
+            let due = it.row.due_at();
+            (!it.row.enabled, due.is_none(), due)
+        });
         Ok(makers)
     }
 
@@ -289,10 +292,10 @@ impl Control {
     async fn schedule_facts(
         &self,
         tenant: &TenantId,
-        DueSchedule { row: schedule, source, due }: DueSchedule,
+        DueSchedule { row: schedule, source }: DueSchedule,
     ) -> Result<ScheduleFacts, ControlError> {
         let runs = self.runs_of_last_tick(tenant, &source).await?;
-        Ok(ScheduleFacts { schedule, runs, due, now: self.now() })
+        Ok(ScheduleFacts { schedule, runs, now: self.now() })
     }
 
     /// The first runs of the last tick of `source`, or what tries them again.

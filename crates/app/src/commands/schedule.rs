@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::answer::{rows, text};
 use super::tenants::{note_idle, note_unscheduled};
 use super::ticking::{
-    Kind, due, last, meanwhile, off, outcome, standing, state, stopped, warn, which,
+    Kind, due, last, meanwhile, next, off, outcome, standing, state, stopped, warn, which,
 };
 use crate::cli::{Global, Named, Newest, ScheduleCommand};
 use crate::client::{Client, encoded};
@@ -57,15 +57,6 @@ async fn list(client: &Client, global: &Global) -> Result<(), AppError> {
     output::table(&heads, &table);
     note_unscheduled(client, global).await?;
     note_idle(client, global).await
-}
-
-/// When it ticks next, or should have, and how many ticks wait before that one, or until it is on.
-fn next(row: &Value) -> String {
-    let next = due(row);
-    match row.pointer("/waiting/count").or_else(|| row.pointer("/passed/count")) {
-        Some(count) => format!("{next} ({count} wait)"),
-        None => next,
-    }
 }
 
 fn target(row: &Value) -> String {

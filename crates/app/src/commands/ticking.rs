@@ -140,11 +140,33 @@ pub(super) fn standing(row: &Value) -> Vec<(&'static str, String)> {
     lines
 }
 
-/// When something is due next; of what is late when it was due, and that it is late.
+/// When something is due next; of what is late when it was due, and that it is late, or which ticks
+/// wait before the next.
 pub(super) fn due(row: &Value) -> String {
     let next = text(row, "/next_at");
-    let is_late = row.get("late_since").is_some_and(|since| !since.is_null());
-    if is_late { format!("{next} (late)") } else { next }
+    match (is_late(row), waiting(row)) {
+        (true, Some(it)) => format!("{next} (late: {} from {} on)", it.short(), it.since),
+        (true, None) => format!("{next} (late)"),
+        (false, _) => next,
+    }
+}
+
+/// The same, and how many ticks wait before that one, or until it is on.
+pub(super) fn next(row: &Value) -> String {
+    let next = due(row);
+    match row.pointer("/waiting/count").or_else(|| row.pointer("/passed/count")) {
+        Some(count) if !is_late(row) => format!("{next} ({count} wait)"),
+        _ => next,
+    }
+}
+
+fn is_late(row: &Value) -> bool {
+    row.get("late_since").is_some_and(|since| !since.is_null())
+}
+
+fn waiting(row: &Value) -> Option<TicksWaiting> {
+    let waiting = row.get("waiting").filter(|waiting| !waiting.is_null())?;
+    serde_json::from_value(waiting.clone()).ok()
 }
 
 /// What becomes of the ticks that pass while a schedule is off; nothing of what is no schedule.
@@ -154,8 +176,7 @@ pub(super) fn meanwhile(row: &Value) -> Option<String> {
 
 /// The ticks that wait for the schedule's own runs; nothing when none does.
 pub(super) fn behind(row: &Value) -> Option<String> {
-    let waiting = row.get("waiting").filter(|waiting| !waiting.is_null())?;
-    serde_json::from_value::<TicksWaiting>(waiting.clone()).ok().map(|it| it.to_string())
+    waiting(row).map(|it| it.to_string())
 }
 
 /// The last tick, as a list shows it.
@@ -225,6 +246,19 @@ pub(super) fn warn(tried: &Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_late_says_since_when_its_ticks_wait_beside_the_time_that_comes() {
+        let (since, to_come) = ("2026-06-01T08:02:00Z", "2026-06-01T08:05:00Z");
+        let waiting = json!({ "count": 3, "since": since, "active": 1, "limit": 1 });
+        let row = |late: Value, waiting: Value| -> Value {
+            json!({ "next_at": to_come, "late_since": late, "waiting": waiting })
+        };
+        let both = row(json!(since), waiting.clone());
+        assert_eq!(next(&both), format!("{to_come} (late: 3 wait from {since} on)"));
+        assert_eq!(next(&row(Value::Null, waiting)), format!("{to_come} (3 wait)"));
+        assert_eq!(next(&row(json!(to_come), Value::Null)), format!("{to_come} (late)"));
+    }
 
     #[test]
     fn beside_runs_the_outcome_counts_them_and_what_was_passed_over() {

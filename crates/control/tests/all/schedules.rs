@@ -620,6 +620,25 @@ async fn a_late_schedule_is_next_due_when_it_should_have_ticked_and_so_is_its_jo
 }
 
 #[tokio::test]
+async fn a_backlog_that_no_daemon_looks_at_is_due_at_times_that_its_cron_names() {
+    let keys = "cron: '* * * * *', max_active_runs: 1, catch_up: all";
+    let mut world = World::with(keys, "2026-06-01T08:00").await;
+    world.go_to("2026-06-01T08:04").await;
+    world.bench.clock.set(at("2026-06-01T08:04:30"));
+    let (control, id) = (world.control(), tenant("default"));
+    let row = control.schedule_view(&id, "it").await.unwrap();
+    let (since, next) = (at("2026-06-01T08:02"), at("2026-06-01T08:05"));
+    assert_eq!((row.late_since, row.next_at), (Some(since), Some(next)));
+    let job = control.job_rows(&id).await.unwrap().remove(0);
+    assert_eq!((job.next_at, job.late_since), (Some(since), Some(since)));
+    let answer = control.why(&id, "it").await.unwrap().answer;
+    let words = "It is late: it was due at 2026-06-01T08:02:00Z, 150 s ago, and no daemon has let \
+                 it tick; 3 ticks from 2026-06-01T08:02:00Z on wait for its runs, of which 1 are \
+                 under way (max_active_runs: 1); the next is due at 2026-06-01T08:05:00Z.";
+    assert_eq!(answer, words);
+}
+
+#[tokio::test]
 async fn a_schedule_that_is_off_says_what_becomes_of_the_ticks_that_pass_and_it_is_so() {
     let made = "3 ticks from 2026-06-01T09:00:00Z on are made up for once it is switched on \
                 (catch_up: all)";

@@ -6,7 +6,7 @@ use millstream_model::{
 };
 
 use super::schedule::{
-    ScheduleFacts, late_since, run_words, runs_words, stopped_words, tick_words,
+    ScheduleFacts, run_words, runs_words, stopped_words, tick_words,
 };
 use super::{Because, Why, because, error_words, kept, over_words};
 
@@ -359,7 +359,7 @@ pub fn coming_words(run: &RunRow) -> Option<Because> {
 fn makers(facts: &AssetFacts) -> Vec<Because> {
     let of_one = |facts: &ScheduleFacts| {
         let name = &facts.schedule.name;
-        let stand = match (late_since(facts), facts.schedule.next_at) {
+        let stand = match (facts.schedule.late_since, facts.schedule.next_at) {
             _ if !facts.schedule.enabled => format!("schedule {name} would make it, and is off"),
             (Some(due), _) => {
                 format!("schedule {name} makes it, and is late: it was due at {due}")

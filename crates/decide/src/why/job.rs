@@ -70,7 +70,7 @@ fn newest_words(run: &RunRow) -> String {
 
 fn schedule_words(schedule: &ScheduleRow) -> Because {
     let name = &schedule.name;
-    let text = match schedule.next_at {
+    let text = match schedule.due_at() {
         _ if !schedule.enabled => format!("schedule {name} would run it, and is off"),
         Some(due) if schedule.late_since.is_some() => {
             format!("schedule {name} would run it, and is late: it was due at {due}")

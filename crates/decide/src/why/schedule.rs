@@ -17,15 +17,8 @@ pub struct ScheduleFacts {
     pub schedule: ScheduleRow,
     /// The runs that its last tick requested, or what tries them again; a few of them.
     pub runs: Vec<RunRow>,
-    /// When its next tick is due that no daemon has decided; past when none looks.
-    pub due: Option<Timestamp>,
     /// The time at which this is asked.
     pub now: Timestamp,
-}
-
-/// Since when a tick is due that nobody has decided, if that is too long ago.
-pub(super) fn late_since(facts: &ScheduleFacts) -> Option<Timestamp> {
-    late(facts.due, facts.now).filter(|_| facts.schedule.enabled)
 }
 
 /// The time at which a tick was `due` that nobody has decided, if that is too long ago.
@@ -52,7 +45,7 @@ pub fn why_schedule(facts: &ScheduleFacts) -> Why {
     reasons.extend(runs_words(&facts.runs));
     let stopped = stopped.filter(|_| schedule.enabled);
     let stopped = stopped.map_or_else(String::new, |text| format!("It is on, but {text}. "));
-    let answer = match (late_since(facts), schedule.next_at, &last) {
+    let answer = match (schedule.late_since, schedule.next_at, &last) {
         _ if !schedule.enabled => {
             let word = shell_word(schedule.name.as_str());
             let meanwhile = schedule.off_words();
@@ -62,7 +55,12 @@ pub fn why_schedule(facts: &ScheduleFacts) -> Why {
         }
         (Some(due), _, _) => {
             let late = facts.now.since(due).as_secs();
-            format!("It is late: it was due at {due}, {late} s ago, and no daemon has let it tick.")
+            let waiting = waiting_words(schedule);
+            let waiting = waiting.map_or_else(String::new, |words| format!("; {words}"));
+            format!(
+                "It is late: it was due at {due}, {late} s ago, and no daemon has let it \
+                 tick{waiting}."
+            )
         }
         (None, _, _) if schedule.waiting.is_some() => {
             let waiting = schedule.waiting.map(|it| it.to_string()).unwrap_or_default();
@@ -77,6 +75,15 @@ pub fn why_schedule(facts: &ScheduleFacts) -> Why {
         },
     };
     Why { what, answer: format!("{stopped}{answer}"), because: reasons }
+}
+
+/// The ticks that wait, and when the next is due after theirs; nothing when none waits.
+pub(super) fn waiting_words(schedule: &ScheduleRow) -> Option<String> {
+    let waiting = schedule.waiting?;
+    Some(match schedule.next_at {
+        Some(next) => format!("{waiting}; the next is due at {next}"),
+        None => waiting.to_string(),
+    })
 }
 
 /// Who has switched something, or that its file has it off or does not say; nothing when it is on

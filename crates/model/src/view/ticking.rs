@@ -69,9 +69,10 @@ pub struct ScheduleRow {
     /// Whether its job is switched off, so that its ticks run nothing.
     #[serde(default)]
     pub job_off: bool,
-    /// When it ticks next; of one that is late, when it should have.
+    /// When it ticks next; of one that is late, when it should have, unless ticks wait: then the
+    /// time after theirs.
     pub next_at: Option<Timestamp>,
-    /// That time, where it has passed and no daemon has let it tick.
+    /// Its first time that has passed and that no daemon has let tick.
     #[serde(default)]
     pub late_since: Option<Timestamp>,
     /// The ticks whose time has passed, that are made up for, and that nobody has decided yet.
@@ -164,6 +165,11 @@ impl ScheduleRow {
                 Some(format!("what passes meanwhile lapses (catch_up: {policy})"))
             }
         }
+    }
+
+    /// When it is due, or was where it is late.
+    pub fn due_at(&self) -> Option<Timestamp> {
+        self.late_since.or(self.next_at)
     }
 
     /// The job that keeps it from running anything, because that is switched off.

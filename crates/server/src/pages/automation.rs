@@ -78,10 +78,10 @@ pub struct ScheduleLine {
     pub target: String,
     /// When it is due.
     pub when: String,
-    /// When it ticks next.
+    /// When it ticks next; nothing of one that is late, unless ticks wait before that.
     pub next: Option<Moment>,
-    /// Whether that time has passed, and no daemon has let it tick.
-    pub late: bool,
+    /// Its time that has passed, and that no daemon has let tick.
+    pub late: Option<Moment>,
     /// The ticks that wait: how many, and since when and for what.
     pub waits: Option<(String, String)>,
     /// Its last tick.
@@ -113,8 +113,11 @@ impl ScheduleLine {
             is_unclear: !row.enabled && !by_hand && row.unclear.is_some(),
             target,
             when: format!("{} {}", row.cron, row.timezone),
-            next: row.next_at.map(|at| Moment::relative(now, at)),
-            late: row.late_since.is_some(),
+            next: row
+                .next_at
+                .filter(|at| row.late_since != Some(*at))
+                .map(|at| Moment::relative(now, at)),
+            late: row.late_since.map(|at| Moment::relative(now, at)),
             waits: row.waiting.map(|it| (it.short(), it.to_string())),
             last,
             switch: link::schedule_switch(tenant, &row.name),

@@ -266,7 +266,7 @@ pub fn is_built(asset: &AssetRow) -> bool {
 
 fn next(page: &NowPage) -> Vec<Next> {
     let mut due: Vec<(Timestamp, &ScheduleRow)> =
-        page.schedules.iter().filter_map(|row| row.next_at.map(|at| (at, row))).collect();
+        page.schedules.iter().filter_map(|row| row.due_at().map(|at| (at, row))).collect();
     due.sort_by_key(|(at, row)| (*at, row.name.clone()));
     let shown = due.into_iter().take(NEXT_MAX).map(|(at, row)| Next {
         name: row.name.to_string(),

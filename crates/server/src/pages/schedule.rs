@@ -97,14 +97,20 @@ pub fn schedule(page: SchedulePage) -> Html {
 
 fn verdict(row: &ScheduleRow, now: Timestamp) -> String {
     let (cron, zone) = (&row.cron, &row.timezone);
-    let when = match row.next_at {
-        Some(at) if row.late_since.is_some() => {
+    let when = match (row.late_since, row.next_at) {
+        (Some(at), next) => {
             let due = format::relative(now, at);
-            format!("Ticks at {cron} {zone}, and is late: due {due}, and no daemon has let it tick")
+            let next = next.filter(|_| row.waiting.is_some());
+            let next = next.map(|at| format!("; next {}", format::relative(now, at)));
+            let next = next.unwrap_or_default();
+            format!(
+                "Ticks at {cron} {zone}, and is late: due {due}, and no daemon has let it tick\
+                 {next}"
+            )
         }
-        Some(at) => format!("Ticks at {cron} {zone}, next {}", format::relative(now, at)),
-        None if row.enabled => format!("Ticks at {cron} {zone}, but never again"),
-        None => format!("Would tick at {cron} {zone}, but is off"),
+        (None, Some(at)) => format!("Ticks at {cron} {zone}, next {}", format::relative(now, at)),
+        (None, None) if row.enabled => format!("Ticks at {cron} {zone}, but never again"),
+        (None, None) => format!("Would tick at {cron} {zone}, but is off"),
     };
     let waiting = row.waiting.map(|waiting| waiting.to_string()).or_else(|| row.off_words());
     let when = match waiting {

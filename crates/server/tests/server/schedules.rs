@@ -205,6 +205,30 @@ fn what_the_file_says_of_a_schedule_and_nobody_can_evaluate_is_on_each_page() {
 }
 
 #[test]
+fn a_late_schedule_whose_ticks_wait_says_since_when_and_when_the_next_is_due() {
+    let row = schedule_samples::rows().remove(0);
+    let since = samples::now().before(Duration::from_hours(1));
+    let waiting = Some(TicksWaiting { count: 30, since, active: 1, limit: Some(1) });
+    let next_at = Some(samples::now().after(Duration::from_hours(2)));
+    let behind = ScheduleRow { next_at, late_since: Some(since), waiting, ..row };
+    let list = automation(AutomationPage {
+        frame: samples::frame(Section::Automation, Theme::Auto),
+        now: samples::now(),
+        jobs: Vec::new(),
+        schedules: vec![behind.clone()],
+        sensors: Vec::new(),
+    });
+    let text = list.text();
+    let (_, cell) = text.split_once(">30 wait<").unwrap();
+    let (cell, _) = cell.split_once("</td>").unwrap();
+    let due = cell.find("late, due ").zip(cell.find("1h ago")).unwrap();
+    let comes = cell.find("next ").zip(cell.find("in 2h")).unwrap();
+    assert!(due < comes, "{cell}");
+    let late = "is late: due 1h ago, and no daemon has let it tick; next in 2h; 30 ticks from";
+    assert!(page_of(behind).contains(late));
+}
+
+#[test]
 fn a_late_schedule_is_marked_in_each_list_and_on_the_page_of_its_job() {
     let row = schedule_samples::rows().remove(0);
     let due = Some(samples::now().before(Duration::from_hours(1)));
