@@ -107,7 +107,7 @@ impl Control {
         }
         let daemons = self.standing(&BTreeMap::new()).await?;
         let ended_at = self.store.last_daemon_end().await?;
-        Ok(Some(Watchers { daemons, ended_at }))
+        Ok(Some(Watchers { daemons, ended_at, are_alone: !self.needs_publisher() }))
     }
 
     async fn standing(

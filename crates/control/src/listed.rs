@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use millstream_decide::liveness::{not_started, unwatched_since};
+use millstream_decide::liveness::{NoneLives, not_started, unwatched};
 use millstream_model::view::RunRow;
 use millstream_model::{
     HoldReason, Holder, PoolName, RunId, RunStatus, StepPlan, StepStatus, TenantId, Timestamp,
@@ -106,7 +106,6 @@ impl Control {
             }
         }
         if runs.iter().any(has_worker) {
-            let daemons = daemons.unwrap_or_default();
             let mut waits = BTreeMap::new();
             if runs.iter().any(|run| self.may_wait_for_pools(run)) {
                 waits = self.waits_for_pools(tenant).await?;
@@ -116,8 +115,8 @@ impl Control {
                 let began = run.started_at.unwrap_or(run.queued_at);
                 let retry = retries.remove(&run.run_id);
                 let waits = waits.remove(&run.run_id).or(retry);
-                run.waits = match unwatched_since(&daemons, began) {
-                    Some(since) => Some(unwatched_words(since)),
+                run.waits = match daemons.as_ref().and_then(|it| unwatched(it, began)) {
+                    Some(none_lives) => Some(unwatched_words(none_lives)),
                     None => waits.filter(|_| run.status == RunStatus::Started),
                 };
             }
@@ -191,16 +190,20 @@ fn has_worker(run: &RunRow) -> bool {
 }
 
 /// That nobody would notice the loss of a run's worker.
-fn unwatched_words(since: Timestamp) -> String {
+fn unwatched_words(NoneLives { since, in_order }: NoneLives) -> String {
+    let gone = match since {
+        None => "no server runs".to_owned(),
+        Some(at) if in_order => format!("no server runs since the last ended in order at {at}"),
+        Some(at) => format!("no daemon has given a sign of life since {at}"),
+    };
     format!(
-        "no daemon has given a sign of life since {since}, so that nobody notices whether its \
-         worker lives: a server that starts sees to it"
+        "{gone}, so that nobody notices whether its worker lives: a server that starts sees to it"
     )
 }
 
 #[cfg(test)]
 mod tests {
-    use millstream_model::Cause;
+    use millstream_model::{Cause, Timestamp};
 
     use super::*;
 

@@ -75,32 +75,55 @@ pub struct Watchers {
     pub daemons: Vec<DaemonRow>,
     /// When the last daemon that ended in order did.
     pub ended_at: Option<Timestamp>,
+    /// Whether no other process can have begun a run, and go on with it: the database is one
+    /// process's.
+    pub are_alone: bool,
+}
+
+/// That no daemon lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoneLives {
+    /// When the last one gave a sign of life, where one is known of.
+    pub since: Option<Timestamp>,
+    /// Whether it ended in order then.
+    pub in_order: bool,
 }
 
 impl Watchers {
-    fn none_lives(&self) -> bool {
-        self.daemons.iter().all(|daemon| daemon.state == LoopState::Gone)
+    /// That none of them lives; the end in order of one is a sign of life too.
+    fn none_lives(&self) -> Option<NoneLives> {
+        let beats = self.daemons.iter().flat_map(|daemon| &daemon.loops).map(|one| one.beat_at);
+        let since = beats.chain(self.ended_at).max();
+        let in_order = since.is_some() && since == self.ended_at;
+        let are_gone = self.daemons.iter().all(|daemon| daemon.state == LoopState::Gone);
+        are_gone.then_some(NoneLives { since, in_order })
     }
 
-    /// The newest sign of life of any daemon; its end in order is one.
-    fn last_sign(&self) -> Option<Timestamp> {
-        let beats = self.daemons.iter().flat_map(|daemon| &daemon.loops).map(|one| one.beat_at);
-        beats.chain(self.ended_at).max()
+    /// Whether one of them can have begun what began then: before it ended, or before it was silent
+    /// for so long that it is known to be gone.
+    fn may_have_begun(&self, began: Timestamp) -> bool {
+        let by_one = |daemon: &DaemonRow| {
+            let newest = daemon.loops.iter().map(|one| one.beat_at).max();
+            let silence_max = daemon.loops.iter().map(|one| one.silence_max.0).min();
+            let last = newest.zip(silence_max).map(|(newest, silent)| newest.after(silent));
+            last.is_some_and(|last| began <= last)
+        };
+        self.are_alone
+            || self.ended_at.is_some_and(|ended| began <= ended)
+            || self.daemons.iter().any(by_one)
     }
 }
 
-/// When a daemon last gave a sign of life, where none lives that would notice the loss of a run's
-/// worker; `None` where one does, where none is known of, or where the run began after that: then
-/// somebody else has begun it.
-pub fn unwatched_since(watchers: &Watchers, began: Timestamp) -> Option<Timestamp> {
-    watchers.last_sign().filter(|newest| watchers.none_lives() && began <= *newest)
+/// That no daemon lives that would notice the loss of a run's worker; `None` where one does, or
+/// where another process has begun the run.
+pub fn unwatched(watchers: &Watchers, began: Timestamp) -> Option<NoneLives> {
+    watchers.none_lives().filter(|_| watchers.may_have_begun(began))
 }
 
 /// Why a queued run waits that no daemon would start; nothing where one lives.
 pub fn not_started(watchers: &Watchers) -> Option<HoldReason> {
-    let since = watchers.last_sign();
-    let in_order = since.is_some() && since == watchers.ended_at;
-    watchers.none_lives().then_some(HoldReason::NoDaemon { since, in_order })
+    let NoneLives { since, in_order } = watchers.none_lives()?;
+    Some(HoldReason::NoDaemon { since, in_order })
 }
 
 #[cfg(test)]
@@ -120,7 +143,8 @@ mod tests {
     /// What is known at a second.
     fn of(beats: &[LoopBeat], now: i64, ended_at: Option<Timestamp>) -> Watchers {
         let now = Timestamp::from_micros(now * 1_000_000);
-        Watchers { daemons: standing(beats, &BTreeMap::new(), now), ended_at }
+        let daemons = standing(beats, &BTreeMap::new(), now);
+        Watchers { daemons, ended_at, are_alone: false }
     }
 
     fn states(beats: &[LoopBeat]) -> Vec<(String, LoopState, Vec<LoopState>)> {
@@ -168,10 +192,16 @@ mod tests {
     fn a_run_is_unwatched_once_all_daemons_are_gone_unless_it_began_after_that() {
         let at = |second: i64| Timestamp::from_micros(second * 1_000_000);
         let seen = |now: i64| of(&[beat("a", "queue", 10)], now, None);
-        assert_eq!(unwatched_since(&seen(20), at(5)), None, "it lives");
-        assert_eq!(unwatched_since(&seen(90), at(5)), Some(at(10)));
-        assert_eq!(unwatched_since(&seen(90), at(50)), None, "somebody else has begun it");
-        assert_eq!(unwatched_since(&Watchers::default(), at(5)), None, "nobody is known of");
+        let gone = Some(NoneLives { since: Some(at(10)), in_order: false });
+        assert_eq!(unwatched(&seen(20), at(5)), None, "it lives");
+        assert_eq!(unwatched(&seen(90), at(5)), gone);
+        assert_eq!(unwatched(&seen(90), at(40)), gone, "begun after its last sign of life");
+        assert_eq!(unwatched(&seen(90), at(41)), None, "somebody else has begun it");
+        let alone = Watchers { are_alone: true, ..seen(90) };
+        assert_eq!(unwatched(&alone, at(41)), gone, "there is nobody else");
+        assert_eq!(unwatched(&Watchers::default(), at(5)), None, "nobody is known of");
+        let alone = Watchers { are_alone: true, ..Watchers::default() };
+        assert_eq!(unwatched(&alone, at(5)), Some(NoneLives { since: None, in_order: false }));
     }
 
     #[test]
@@ -192,7 +222,8 @@ mod tests {
         let said = |since: i64, in_order| HoldReason::NoDaemon { since: Some(at(since)), in_order };
         assert_eq!(not_started(&seen(5)), Some(said(10, false)), "the crash was later");
         assert_eq!(not_started(&seen(40)), Some(said(40, true)));
-        assert_eq!(unwatched_since(&seen(40), at(20)), Some(at(40)));
+        let ended = NoneLives { since: Some(at(40)), in_order: true };
+        assert_eq!(unwatched(&seen(40), at(20)), Some(ended));
         assert_eq!(not_started(&of(&[beat("a", "queue", 80)], 90, Some(at(40)))), None, "it lives");
     }
 
