@@ -293,6 +293,19 @@ async fn ticks_that_wait_for_the_run_before_are_counted_and_said_since_when() {
     assert_eq!(row.waiting.unwrap().to_string(), words);
     let answer = world.control().why(&id, "it").await.unwrap().answer;
     assert!(answer.starts_with(&format!("It is behind: {words}; its tick of")), "{answer}");
+    let behind = format!("and is behind: {words}; the next is due at 2026-06-01T08:05:00Z");
+    let job = world.control().why(&id, "etl").await.unwrap();
+    let told = format!("schedule it runs it, {behind}");
+    assert!(job.because.iter().any(|it| it.text == told), "{job:?}");
+
+    let text = format!(
+        "assets: {{a: {{step: {{kind: noop}}}}}}\nschedules: {{it: {{{keys}, select: a}}}}"
+    );
+    let mut world = World::of(&[("a.yaml", &text)], "2026-06-01T08:00").await;
+    world.go_to("2026-06-01T08:04").await;
+    let asset = world.control().why(&id, "a").await.unwrap();
+    let told = format!("schedule it makes it, {behind}");
+    assert!(asset.because.iter().any(|it| it.text == told), "{asset:?}");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use millstream_model::{
 };
 
 use super::schedule::{
-    ScheduleFacts, run_words, runs_words, stopped_words, tick_words,
+    ScheduleFacts, run_words, runs_words, stopped_words, tick_words, waiting_words,
 };
 use super::{Because, Why, because, error_words, kept, over_words};
 
@@ -359,14 +359,19 @@ pub fn coming_words(run: &RunRow) -> Option<Because> {
 fn makers(facts: &AssetFacts) -> Vec<Because> {
     let of_one = |facts: &ScheduleFacts| {
         let name = &facts.schedule.name;
+        let waiting = waiting_words(&facts.schedule);
         let stand = match (facts.schedule.late_since, facts.schedule.next_at) {
             _ if !facts.schedule.enabled => format!("schedule {name} would make it, and is off"),
             (Some(due), _) => {
-                format!("schedule {name} makes it, and is late: it was due at {due}")
+                let waiting = waiting.map_or_else(String::new, |words| format!("; {words}"));
+                format!("schedule {name} makes it, and is late: it was due at {due}{waiting}")
             }
             _ if facts.schedule.job_off => {
                 let stopped = stopped_words(&facts.schedule).unwrap_or_default();
                 format!("schedule {name} would make it, but {stopped}")
+            }
+            _ if waiting.is_some() => {
+                format!("schedule {name} makes it, and is behind: {}", waiting.unwrap_or_default())
             }
             (None, Some(next)) => format!("schedule {name} makes it next at {next}"),
             (None, None) => format!("schedule {name} would make it, and is never due again"),

@@ -3,7 +3,7 @@
 use millstream_model::view::{JobRow, RunRow, ScheduleRow};
 use millstream_model::{RunStatus, shell_word};
 
-use super::schedule::{newest_time, run_words, switch_words};
+use super::schedule::{newest_time, run_words, switch_words, waiting_words};
 use super::{Because, Why, because};
 
 /// What is stored about a job.
@@ -70,13 +70,18 @@ fn newest_words(run: &RunRow) -> String {
 
 fn schedule_words(schedule: &ScheduleRow) -> Because {
     let name = &schedule.name;
+    let waiting = waiting_words(schedule);
     let text = match schedule.due_at() {
         _ if !schedule.enabled => format!("schedule {name} would run it, and is off"),
         Some(due) if schedule.late_since.is_some() => {
-            format!("schedule {name} would run it, and is late: it was due at {due}")
+            let waiting = waiting.map_or_else(String::new, |words| format!("; {words}"));
+            format!("schedule {name} would run it, and is late: it was due at {due}{waiting}")
         }
         Some(next) if schedule.job_off => {
             format!("schedule {name} ticks at {next}, and runs nothing while the job is off")
+        }
+        _ if waiting.is_some() => {
+            format!("schedule {name} runs it, and is behind: {}", waiting.unwrap_or_default())
         }
         Some(next) => format!("schedule {name} runs it next at {next}"),
         None => format!("schedule {name} would run it, and is never due again"),
