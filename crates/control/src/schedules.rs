@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use millstream_decide::liveness::not_started;
 use millstream_decide::schedule::{Look, adopt, waiting};
 use millstream_decide::why::late;
 use millstream_model::view::{ScheduleRow, TicksPassed, TicksWaiting};
@@ -30,6 +31,15 @@ pub(crate) struct DueSchedule {
     pub(crate) source: TickSource,
 }
 
+/// What was asked once for all schedules of a tenant, where one needed it.
+#[derive(Default)]
+struct Asked {
+    /// The runs of its schedules that are under way.
+    active: Option<BTreeMap<(LocationName, String), u32>>,
+    /// Whether no daemon lives that would decide ticks.
+    none_lives: Option<bool>,
+}
+
 impl Control {
     /// The schedules of a tenant, by location and name.
     pub async fn schedule_rows(&self, tenant: &TenantId) -> Result<Vec<ScheduleRow>, ControlError> {
@@ -47,7 +57,7 @@ impl Control {
         let mut stored = self.store.sources_of_tenant(kind, tenant, SCHEDULES_MAX).await?;
         let mut last = self.store.last_ticks(tenant, kind, SCHEDULES_MAX).await?;
         let mut rows = Vec::new();
-        let mut active = None;
+        let mut asked = Asked::default();
         for (manifest, _, live) in catalog.schedules() {
             let words = self.store.job_overrides(tenant, &manifest.location).await?;
             for schedule in live.iter().filter(|schedule| schedule.tenant == *tenant) {
@@ -61,7 +71,7 @@ impl Control {
                 match cursor {
                     Some(cursor) if row.enabled => {
                         row.waiting =
-                            self.ticks_waiting((schedule, &source), cursor, &mut active).await?;
+                            self.ticks_waiting((schedule, &source), cursor, &mut asked).await?;
                     }
                     Some(cursor) => row.passed = self.ticks_passed(schedule, cursor),
                     None => {}
@@ -81,13 +91,12 @@ impl Control {
     }
 
     /// The ticks that wait since `cursor` until runs of the schedule have ended, or longer than
-    /// they should until a daemon decides them; `active` are the runs of the tenant's schedules,
-    /// which are counted once.
+    /// they should until a daemon decides them.
     async fn ticks_waiting(
         &self,
         (schedule, source): (&LiveSchedule, &TickSource),
         cursor: Timestamp,
-        active: &mut Option<BTreeMap<(LocationName, String), u32>>,
+        asked: &mut Asked,
     ) -> Result<Option<TicksWaiting>, ControlError> {
         let def = &schedule.def;
         let (limit, now) = (def.max_active_runs, self.now());
@@ -95,15 +104,23 @@ impl Control {
         let found =
             (def.catch_up == CatchUp::All).then(|| waiting(&schedule.timing, cursor, counted));
         let Some((count, since)) = found.flatten() else { return Ok(None) };
-        if active.is_none() && limit.is_some() {
-            *active = Some(self.store.active_runs(&schedule.tenant, TickKind::Schedule).await?);
+        if asked.active.is_none() && limit.is_some() {
+            let active = self.store.active_runs(&schedule.tenant, TickKind::Schedule).await?;
+            asked.active = Some(active);
         }
         let key = (source.location.clone(), source.name.clone());
-        let of_it = active.as_ref().and_then(|it| it.get(&key));
+        let of_it = asked.active.as_ref().and_then(|it| it.get(&key));
         let active = of_it.copied().unwrap_or_default();
-        // What has only come due is decided in a moment.
+        // What has only come due is decided in a moment, where somebody lives who does it.
         let is_full = limit.is_some_and(|limit| active >= limit);
-        let waits = is_full || late(Some(since), now).is_some();
+        let mut waits = is_full || late(Some(since), now).is_some();
+        if !waits {
+            if asked.none_lives.is_none() {
+                asked.none_lives =
+                    Some(self.watchers().await?.as_ref().and_then(not_started).is_some());
+            }
+            waits = asked.none_lives == Some(true);
+        }
         Ok(waits.then_some(TicksWaiting { count, since, active, limit }))
     }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::answer::{rows, text};
 use super::tenants::{note_idle, note_unscheduled};
 use super::ticking::{
-    Kind, due, last, meanwhile, next, off, outcome, standing, state, stopped, warn, which,
+    Kind, last, meanwhile, next, off, outcome, standing, state, stopped, warn, which,
 };
 use crate::cli::{Global, Named, Newest, ScheduleCommand};
 use crate::client::{Client, encoded};
@@ -122,8 +122,8 @@ async fn switch(
     if global.json {
         output::json(&row);
     } else {
-        let next = due(&row);
-        output::line(&format!("{} is {}; next: {next}", text(&row, "/name"), state(&row)));
+        let (name, state, due) = (text(&row, "/name"), state(&row), next(&row));
+        output::line(&format!("{name} is {state}; next: {due}"));
         if let Some(words) = meanwhile(&row) {
             output::note(&format!("While it is off: {words}."));
         }

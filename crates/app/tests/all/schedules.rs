@@ -124,3 +124,19 @@ fn what_becomes_of_the_ticks_of_a_schedule_that_is_switched_is_said_beside_its_s
                it on.\n";
     assert!(started.err.contains(job) && !started.err.contains("While it is off"), "{started:?}");
 }
+
+#[test]
+fn a_schedule_that_is_started_says_how_many_of_its_ticks_wait() {
+    let kept = "schedules:\n  kept: { cron: '* * * * * *', job: nightly, catch_up: all }\n";
+    let project = Project::with(&DEFINITIONS.replace("schedules:\n", kept));
+    assert_eq!(project.run(&["schedule", "stop", "kept"]).code, 0);
+    wait_for("one to pass", || {
+        let passed = project.json(&["schedule", "show", "kept"])["passed"]["count"].as_u64();
+        passed.filter(|count| *count > 0)
+    });
+    for args in [["schedule", "start", "kept"].as_slice(), &["schedule", "list"]] {
+        let said = project.run(args).out;
+        let line = said.lines().find(|line| line.contains("kept") && line.contains(" wait"));
+        assert!(line.is_some(), "{said}");
+    }
+}

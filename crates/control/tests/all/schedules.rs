@@ -676,6 +676,25 @@ async fn a_schedule_that_is_off_says_what_becomes_of_the_ticks_that_pass_and_it_
 }
 
 #[tokio::test]
+async fn a_tick_that_passed_while_a_schedule_was_off_waits_at_once_where_no_daemon_lives() {
+    let (bench, id) = (Bench::without_daemon().await, tenant("default"));
+    bench.clock.set(at("2026-06-01T08:30"));
+    let text = job_with("cron: '@hourly', catch_up: all, max_active_runs: 1");
+    bench.scan(vec![live("one.yaml", parsed("one.yaml", &text))]).await;
+    let switch = async |on| bench.control.switch_schedule(&id, "it", (Some(on), "ana")).await;
+    switch(false).await.unwrap();
+    bench.clock.set(at("2026-06-01T09:00:02"));
+    let passed = bench.control.schedule_view(&id, "it").await.unwrap().passed;
+    assert_eq!(passed.map(|it| it.count), Some(1));
+    let row = switch(true).await.unwrap();
+    assert_eq!(row.waiting.map(|it| (it.count, it.since)), Some((1, at("2026-06-01T09:00"))));
+    assert_eq!((row.late_since, row.next_at), (None, Some(at("2026-06-01T10:00"))));
+    // A daemon decides it in a moment.
+    bench.control.begin_runs();
+    assert_eq!(bench.control.schedule_view(&id, "it").await.unwrap().waiting, None);
+}
+
+#[tokio::test]
 async fn a_test_of_a_tick_names_the_run_that_would_be_in_its_way_now() {
     let limited = "cron: '@hourly', max_active_runs: 1";
     let all = format!("{limited}, catch_up: all");
