@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use millstream_decide::liveness::{NoneLives, not_started, unwatched};
 use millstream_model::view::RunRow;
 use millstream_model::{
-    HoldReason, Holder, PoolName, RunId, RunStatus, StepPlan, StepStatus, TenantId, Timestamp,
+    HoldReason, Holder, PoolName, RunId, RunStatus, StepPlan, StepStatus, TenantId,
 };
 use millstream_store::runs::RunFilter;
 use millstream_store::slots::SlotRow;

@@ -226,13 +226,7 @@ impl fmt::Display for HoldReason {
                 behind,
             } => {
                 write!(f, "waiting for pool `{pool}` ({held} of {slots} slots held")?;
-                holders(f, held_by)?;
-                if *held_by_more > 0 {
-                    write!(f, " and {held_by_more} more")?;
-                }
-                if *held_by_others > 0 {
-                    write!(f, ", {held_by_others} by other tenants")?;
-                }
+                pool_holders(f, held_by, (*held_by_more, *held_by_others))?;
                 pool_line(f, *needs, behind.as_ref())?;
                 f.write_str(")")
             }
@@ -329,6 +323,19 @@ fn of_whom(scope: LimitScope) -> &'static str {
     }
 }
 
+/// Who holds slots of a pool: some steps, how many more of the tenant's, and others' slots.
+fn pool_holders(
+    f: &mut fmt::Formatter<'_>,
+    held_by: &[Holder],
+    (more, others): (u32, u32),
+) -> fmt::Result {
+    holders(f, held_by)?;
+    if more > 0 {
+        write!(f, " and {more} more")?;
+    }
+    if others > 0 { write!(f, ", {others} by other tenants") } else { Ok(()) }
+}
+
 /// How many slots a step needs, where that is not plain, and the step that it waits behind.
 fn pool_line(f: &mut fmt::Formatter<'_>, needs: u32, behind: Option<&Ahead>) -> fmt::Result {
     match (needs, behind) {
@@ -361,5 +368,90 @@ impl fmt::Display for Holder {
             write!(f, "`{step}` of ")?;
         }
         write!(f, "run {}", self.run.short())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str = include_str!("../../../docs/guide/queue.md");
+
+    /// What the page has of a reason, without what differs from run to run.
+    fn on_page(reason: &HoldReason) -> &'static [&'static str] {
+        match reason {
+            HoldReason::NoFreeSlot { .. } => &["runs of the instance are in progress"],
+            HoldReason::TenantLimit { .. } => &["runs of this tenant are in progress"],
+            HoldReason::TagLimit { scope: LimitScope::Instance, .. } => {
+                &["limit 1 for tag `gpu` of all tenants is reached by runs of other tenants"]
+            }
+            HoldReason::TagLimit { .. } => &["limit 0 for tag `gpu` is reached"],
+            HoldReason::RateLimit { key: Some(_), .. } => {
+                &["10 runs with tag `api` have started within 1m; the next may at "]
+            }
+            HoldReason::RateLimit { .. } => {
+                &["100 runs of all tenants have started within 1m; the next may at "]
+            }
+            HoldReason::PoolFull { slots: 0, .. } => {
+                &["waiting for pool `warehouse`, which has no slots"]
+            }
+            HoldReason::PoolFull { .. } => {
+                &["(2 of 2 slots held, 2 by other tenants; behind a step of another tenant)"]
+            }
+            HoldReason::LaunchFailed { .. } => &["the worker could not be launched: "],
+            HoldReason::NoDaemon { since: Some(_), in_order: false } => {
+                &["no daemon has given a sign of life since ", ", and it waits until one starts"]
+            }
+            HoldReason::NoDaemon { .. } => &["no server runs, and it waits until one starts "],
+        }
+    }
+
+    #[test]
+    fn the_guide_to_the_queue_has_each_reason_to_wait_in_its_words() {
+        let at = Timestamp::from_micros(0);
+        let tag = |limit, scope| {
+            let (key, value, held_by) = ("gpu".to_owned(), None, Vec::new());
+            HoldReason::TagLimit { key, value, limit, over: 0, scope, held_by }
+        };
+        let rate = |key: Option<&str>, limit, scope| {
+            let per = HumanDuration::from_secs(60);
+            HoldReason::RateLimit { key: key.map(str::to_owned), limit, per, scope, until: at }
+        };
+        let pool = |slots, behind| HoldReason::PoolFull {
+            pool: "warehouse".parse().unwrap(),
+            slots,
+            held: slots,
+            needs: 1,
+            held_by: Vec::new(),
+            held_by_more: 0,
+            held_by_others: slots,
+            behind,
+        };
+        let reasons = [
+            HoldReason::NoFreeSlot {
+                limit: 10,
+                over: 0,
+                from: LimitFrom::Settings,
+                held_by: Vec::new(),
+            },
+            HoldReason::TenantLimit { limit: 35, over: 0, held_by: Vec::new() },
+            tag(1, LimitScope::Instance),
+            tag(0, LimitScope::Tenant),
+            rate(Some("api"), 10, LimitScope::Tenant),
+            rate(None, 100, LimitScope::Instance),
+            pool(0, None),
+            pool(2, Some(Ahead { step: None, needs: 1 })),
+            HoldReason::LaunchFailed { error: "no place".to_owned() },
+            HoldReason::NoDaemon { since: Some(at), in_order: false },
+            HoldReason::NoDaemon { since: Some(at), in_order: true },
+            HoldReason::NoDaemon { since: None, in_order: false },
+        ];
+        for reason in reasons {
+            let (said, words) = (reason.to_string(), on_page(&reason));
+            let has_all = |text: &str| words.iter().all(|words| text.contains(words));
+            assert!(has_all(&said), "{said}: {words:?}");
+            let mut rows = PAGE.lines().filter(|line| line.starts_with("| "));
+            assert!(rows.any(has_all), "the page lacks {words:?}");
+        }
     }
 }
