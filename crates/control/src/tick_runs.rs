@@ -230,7 +230,7 @@ impl Control {
         name: &str,
         nominal: Option<Timestamp>,
     ) -> Result<TickTest, ControlError> {
-        let DueSchedule { row, source, .. } = self.due_schedule(tenant, name).await?;
+        let DueSchedule { row, source } = self.due_schedule(tenant, name).await?;
         let catalog = self.catalog().await?;
         let found = catalog.schedules_of(&row.location);
         let found = found.and_then(|(manifest, live)| Some((manifest, live.get(tenant, name)?)));

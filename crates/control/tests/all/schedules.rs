@@ -24,7 +24,7 @@ const EXAMPLE: [(&str, &str); 4] = [
 ];
 
 /// A job of one op, for a schedule of `keys`.
-fn job_with(keys: &str) -> String {
+pub(crate) fn job_with(keys: &str) -> String {
     format!(
         "jobs:\n  etl:\n    nodes: [{{id: a, type: noop}}]\nschedules:\n  it: {{job: etl, {keys}}}\n"
     )
@@ -39,7 +39,7 @@ pub(crate) fn tenant(id: &str) -> TenantId {
 }
 
 /// What a file says; every finding is a failure.
-fn parsed(name: &str, text: &str) -> FileManifest {
+pub(crate) fn parsed(name: &str, text: &str) -> FileManifest {
     let parsed = parse_file(name, text.as_bytes());
     assert_eq!(parsed.diagnostics, [], "{text}");
     let content = parsed.manifest.unwrap();
@@ -633,25 +633,6 @@ async fn a_late_schedule_is_next_due_when_it_should_have_ticked_and_so_is_its_jo
 }
 
 #[tokio::test]
-async fn a_backlog_that_no_daemon_looks_at_is_due_at_times_that_its_cron_names() {
-    let keys = "cron: '* * * * *', max_active_runs: 1, catch_up: all";
-    let mut world = World::with(keys, "2026-06-01T08:00").await;
-    world.go_to("2026-06-01T08:04").await;
-    world.bench.clock.set(at("2026-06-01T08:04:30"));
-    let (control, id) = (world.control(), tenant("default"));
-    let row = control.schedule_view(&id, "it").await.unwrap();
-    let (since, next) = (at("2026-06-01T08:02"), at("2026-06-01T08:05"));
-    assert_eq!((row.late_since, row.next_at), (Some(since), Some(next)));
-    let job = control.job_rows(&id).await.unwrap().remove(0);
-    assert_eq!((job.next_at, job.late_since), (Some(since), Some(since)));
-    let answer = control.why(&id, "it").await.unwrap().answer;
-    let words = "It is late: it was due at 2026-06-01T08:02:00Z, 150 s ago, and no daemon has let \
-                 it tick; 3 ticks from 2026-06-01T08:02:00Z on wait for its runs, of which 1 are \
-                 under way (max_active_runs: 1); the next is due at 2026-06-01T08:05:00Z.";
-    assert_eq!(answer, words);
-}
-
-#[tokio::test]
 async fn a_schedule_that_is_off_says_what_becomes_of_the_ticks_that_pass_and_it_is_so() {
     let made = "3 ticks from 2026-06-01T09:00:00Z on are made up for once it is switched on \
                 (catch_up: all)";
@@ -673,25 +654,6 @@ async fn a_schedule_that_is_off_says_what_becomes_of_the_ticks_that_pass_and_it_
         let ticked = world.ticks("default", "it").await.first().map(|tick| tick.nominal);
         assert_eq!(ticked, first.map(|hour| at(&format!("2026-06-01T{hour:02}:00"))));
     }
-}
-
-#[tokio::test]
-async fn a_tick_that_passed_while_a_schedule_was_off_waits_at_once_where_no_daemon_lives() {
-    let (bench, id) = (Bench::without_daemon().await, tenant("default"));
-    bench.clock.set(at("2026-06-01T08:30"));
-    let text = job_with("cron: '@hourly', catch_up: all, max_active_runs: 1");
-    bench.scan(vec![live("one.yaml", parsed("one.yaml", &text))]).await;
-    let switch = async |on| bench.control.switch_schedule(&id, "it", (Some(on), "ana")).await;
-    switch(false).await.unwrap();
-    bench.clock.set(at("2026-06-01T09:00:02"));
-    let passed = bench.control.schedule_view(&id, "it").await.unwrap().passed;
-    assert_eq!(passed.map(|it| it.count), Some(1));
-    let row = switch(true).await.unwrap();
-    assert_eq!(row.waiting.map(|it| (it.count, it.since)), Some((1, at("2026-06-01T09:00"))));
-    assert_eq!((row.late_since, row.next_at), (None, Some(at("2026-06-01T10:00"))));
-    // A daemon decides it in a moment.
-    bench.control.begin_runs();
-    assert_eq!(bench.control.schedule_view(&id, "it").await.unwrap().waiting, None);
 }
 
 #[tokio::test]

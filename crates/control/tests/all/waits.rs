@@ -1,4 +1,4 @@
-//! What is said of runs and steps that wait, beyond the limits themselves.
+//! What is said of runs, steps and ticks that wait, beyond the limits themselves.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use millstream_testkit::definitions::{file_of_jobs, job, live, op, with_tenants}
 
 use crate::bench::{Bench, TIME_TO_LIVE, TestWorker, request, started, step_failed, step_started};
 use crate::limits::{granted, pooled};
+use crate::schedules::{World, at, job_with, parsed, tenant};
 
 /// An instance of these tenants whose job `etl` needs a slot of the pool `warehouse`.
 async fn pool_bench(pool: PoolDef, tenants: &[&str]) -> Bench {
@@ -251,4 +252,42 @@ async fn a_queued_run_says_everywhere_that_no_daemon_lives_and_its_step_is_said_
     bench.clock.advance(9 * TIME_TO_LIVE);
     let hold = bench.control.run_view(&tenant, run).await.unwrap().run.hold.unwrap();
     assert_eq!(hold.to_string(), format!("{why}: the last ended in order at {last}"));
+}
+
+#[tokio::test]
+async fn a_backlog_that_no_daemon_looks_at_is_due_at_times_that_its_cron_names() {
+    let keys = "cron: '* * * * *', max_active_runs: 1, catch_up: all";
+    let mut world = World::with(keys, "2026-06-01T08:00").await;
+    world.go_to("2026-06-01T08:04").await;
+    world.bench.clock.set(at("2026-06-01T08:04:30"));
+    let (control, id) = (world.control(), tenant("default"));
+    let row = control.schedule_view(&id, "it").await.unwrap();
+    let (since, next) = (at("2026-06-01T08:02"), at("2026-06-01T08:05"));
+    assert_eq!((row.late_since, row.next_at), (Some(since), Some(next)));
+    let job = control.job_rows(&id).await.unwrap().remove(0);
+    assert_eq!((job.next_at, job.late_since), (Some(since), Some(since)));
+    let answer = control.why(&id, "it").await.unwrap().answer;
+    let words = "It is late: it was due at 2026-06-01T08:02:00Z, 150 s ago, and no daemon has let \
+                 it tick; 3 ticks from 2026-06-01T08:02:00Z on wait for its runs, of which 1 are \
+                 under way (max_active_runs: 1); the next is due at 2026-06-01T08:05:00Z.";
+    assert_eq!(answer, words);
+}
+
+#[tokio::test]
+async fn a_tick_that_passed_while_a_schedule_was_off_waits_at_once_where_no_daemon_lives() {
+    let (bench, id) = (Bench::without_daemon().await, tenant("default"));
+    bench.clock.set(at("2026-06-01T08:30"));
+    let text = job_with("cron: '@hourly', catch_up: all, max_active_runs: 1");
+    bench.scan(vec![live("one.yaml", parsed("one.yaml", &text))]).await;
+    let switch = async |on| bench.control.switch_schedule(&id, "it", (Some(on), "ana")).await;
+    switch(false).await.unwrap();
+    bench.clock.set(at("2026-06-01T09:00:02"));
+    let passed = bench.control.schedule_view(&id, "it").await.unwrap().passed;
+    assert_eq!(passed.map(|it| it.count), Some(1));
+    let row = switch(true).await.unwrap();
+    assert_eq!(row.waiting.map(|it| (it.count, it.since)), Some((1, at("2026-06-01T09:00"))));
+    assert_eq!((row.late_since, row.next_at), (None, Some(at("2026-06-01T10:00"))));
+    // A daemon decides it in a moment.
+    bench.control.begin_runs();
+    assert_eq!(bench.control.schedule_view(&id, "it").await.unwrap().waiting, None);
 }
