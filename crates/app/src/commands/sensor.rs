@@ -1,6 +1,6 @@
 //! `millstream sensor`: list, show, start, stop, try, tick, look back, and set what one remembers.
 
-use millstream_model::shell_word;
+use millstream_model::{TickStatus, shell_word};
 use serde_json::{Value, json};
 
 use super::answer::{rows, text};
@@ -167,18 +167,19 @@ async fn test(client: &Client, global: &Global, name: &str) -> Result<(), AppErr
 async fn tick(client: &Client, global: &Global, name: &str) -> Result<(), AppError> {
     let address = SENSORS.address(client, global, name).await?;
     let tick = client.post(&format!("{address}/tick"), &json!({})).await?;
+    let failed = text(&tick, "/status") == TickStatus::Failed.to_string();
     if global.json {
         output::json(&tick);
-        return Ok(());
+    } else {
+        output::line(&format!("Tick of {}: {}", text(&tick, "/nominal"), outcome(&tick)));
+        let runs = runs_of(&tick);
+        if !runs.is_empty() {
+            output::line(&format!("  {}", runs.join(", ")));
+        }
+        warn(&tick);
+        note_stopped(&client.get(&address).await?);
     }
-    output::line(&format!("Tick of {}: {}", text(&tick, "/nominal"), outcome(&tick)));
-    let runs = runs_of(&tick);
-    if !runs.is_empty() {
-        output::line(&format!("  {}", runs.join(", ")));
-    }
-    warn(&tick);
-    note_stopped(&client.get(&address).await?);
-    Ok(())
+    if failed { Err(AppError::Failed) } else { Ok(()) }
 }
 
 async fn ticks(client: &Client, global: &Global, name: &str, limit: u32) -> Result<(), AppError> {

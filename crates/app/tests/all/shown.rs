@@ -110,6 +110,22 @@ fn a_sensor_ticks_when_somebody_says_so_unless_it_is_off() {
 }
 
 #[test]
+fn a_sensor_s_tick_that_fails_makes_its_command_fail() {
+    let project = Project::with(
+        "sensors:\n  slow: { kind: command, timeout: 1s, command: sleep 60 }\n  \
+         wrong:\n    kind: command\n    command: |\n      echo '{\"cursor\": 1}'\n",
+    );
+    let ticked = project.run(&["sensor", "tick", "slow"]);
+    let told = ": FAILED: timeout: the step ran longer than 1s\n";
+    assert!(ticked.code == 1 && ticked.out.ends_with(told), "{ticked:?}");
+    let ticked = project.run(&["sensor", "tick", "wrong", "--json"]);
+    let told = "the answer: invalid type: integer `1`, expected a string";
+    assert_eq!((ticked.code, &ticked.json()["error"]["message"]), (1, &told.into()));
+    let tested = project.run(&["sensor", "test", "wrong"]);
+    assert!(tested.code == 0 && tested.out.contains(told), "to say it is what a test is for");
+}
+
+#[test]
 fn what_a_sensor_s_program_writes_is_in_the_log_when_somebody_asks_it_by_hand() {
     let project = Project::with(SENSOR);
     let tried = project.run(&["sensor", "test", "own"]);
