@@ -8,7 +8,10 @@ use std::time::{Duration, SystemTime};
 
 use millstream_control::{Control, FileSeen, SensorAsking, SensorReply};
 use millstream_launch::{Answered, Asked, Asker};
-use millstream_model::{ErrorCode, FileQuestion, SensorQuestion, TickWarning, Timestamp, chain};
+use millstream_model::{
+    ErrorCode, FileQuestion, HumanDuration, SensorQuestion, StepError, TickWarning, Timestamp,
+    chain,
+};
 use millstream_outbound::{Aws, Client, Limits};
 
 use crate::objects::objects;
@@ -82,14 +85,7 @@ impl Senses {
         let reply = match came {
             Ok(Asked::Answer(value)) => Ok(SensorReply::Value(value)),
             Ok(Asked::Skipped(reason)) => Ok(SensorReply::Skipped(reason)),
-            Err(error) => {
-                let detail = error.detail.filter(|detail| !detail.trim().is_empty());
-                let message = match detail {
-                    Some(detail) => format!("{}: {}", error.message, one_line(&detail)),
-                    None => error.message,
-                };
-                Err(TickWarning { partition: None, code: error.code, message })
-            }
+            Err(error) => Err(unanswered(error, asking.def.timeout)),
         };
         Replied { reply, said }
     }
@@ -136,6 +132,20 @@ impl Senses {
         let now = SystemTime::UNIX_EPOCH + Duration::from_micros(micros);
         objects((client, &self.aws), question, (until, now)).await
     }
+}
+
+/// Why there is no answer, of a sensor that may take as long as `limit`.
+fn unanswered(error: StepError, limit: HumanDuration) -> TickWarning {
+    let message = match error.code {
+        ErrorCode::StepTimeout => format!("timeout: the sensor took longer than {limit}"),
+        _ => error.message,
+    };
+    let detail = error.detail.filter(|detail| !detail.trim().is_empty());
+    let message = match detail {
+        Some(detail) => format!("{message}: {}", one_line(&detail)),
+        None => message,
+    };
+    TickWarning { partition: None, code: error.code, message }
 }
 
 /// The end of what a program wrote, as one line.

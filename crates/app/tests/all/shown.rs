@@ -116,10 +116,10 @@ fn a_sensor_s_tick_that_fails_makes_its_command_fail() {
          wrong:\n    kind: command\n    command: |\n      echo '{\"cursor\": 1}'\n",
     );
     let ticked = project.run(&["sensor", "tick", "slow"]);
-    let told = ": FAILED: timeout: the step ran longer than 1s\n";
+    let told = ": FAILED: timeout: the sensor took longer than 1s\n";
     assert!(ticked.code == 1 && ticked.out.ends_with(told), "{ticked:?}");
     let ticked = project.run(&["sensor", "tick", "wrong", "--json"]);
-    let told = "the answer: invalid type: integer `1`, expected a string";
+    let told = "the answer: cursor is a number, 1; a text is wanted";
     assert_eq!((ticked.code, &ticked.json()["error"]["message"]), (1, &told.into()));
     let tested = project.run(&["sensor", "test", "wrong"]);
     assert!(tested.code == 0 && tested.out.contains(told), "to say it is what a test is for");

@@ -90,10 +90,12 @@ pub fn read_answer(value: Value) -> Result<SensorAnswer, String> {
 /// order of its items.
 fn objects(answer: &Value) -> Result<(), String> {
     let fields = object("the answer", answer)?;
+    texts("the answer: ", fields, &["cursor", "skip"])?;
     let requests = fields.get("requests").and_then(Value::as_array);
     for (number, request) in requests.into_iter().flatten().enumerate() {
         let place = format!("the answer: requests[{number}]");
         let request = object(&place, request)?;
+        texts(&format!("{place}."), request, &["job", "select", "run_key", "partition"])?;
         for name in ["tags", "context"] {
             if let Some(value) = request.get(name) {
                 object(&format!("{place}.{name}"), value)?;
@@ -109,16 +111,32 @@ fn objects(answer: &Value) -> Result<(), String> {
 }
 
 fn object<'a>(place: &str, value: &'a Value) -> Result<&'a Map<String, Value>, String> {
+    value.as_object().ok_or_else(|| unlike(place, value, "a JSON object"))
+}
+
+/// Refuses something else than texts and nulls under `names`.
+fn texts(place: &str, fields: &Map<String, Value>, names: &[&str]) -> Result<(), String> {
+    for name in names {
+        let value = fields.get(*name).filter(|value| !value.is_string() && !value.is_null());
+        if let Some(value) = value {
+            return Err(unlike(&format!("{place}{name}"), value, "a text"));
+        }
+    }
+    Ok(())
+}
+
+/// That something else stands at `place` than what is `wanted` there.
+fn unlike(place: &str, value: &Value, wanted: &str) -> String {
     let came = match value {
-        Value::Object(fields) => return Ok(fields),
-        Value::Null => return Err(format!("{place} is null; a JSON object is wanted")),
+        Value::Null => return format!("{place} is null; {wanted} is wanted"),
+        Value::Object(_) => "an object",
         Value::Array(_) => "a list",
         Value::String(_) => "a text",
         Value::Number(_) => "a number",
         Value::Bool(_) => "a flag",
     };
     let shown: String = value.to_string().chars().take(SHOWN).collect();
-    Err(format!("{place} is {came}, {shown}; a JSON object is wanted"))
+    format!("{place} is {came}, {shown}; {wanted} is wanted")
 }
 
 /// The requests of a sensor's own answer, or what is wrong with the answer.

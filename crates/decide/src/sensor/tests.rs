@@ -297,7 +297,14 @@ fn a_wrong_answer_is_told_with_its_place_and_numbers_among_labels_are_text() {
     let told = read(json!([{}, { "tags": { "n": [1] } }])).unwrap_err();
     assert_eq!(told, "the answer: requests[1].tags.n is no text");
     let told = read(json!([{}, { "run_key": 7 }])).unwrap_err();
-    assert!(told.starts_with("the answer: requests[1]: invalid type"), "{told}");
+    assert_eq!(told, "the answer: requests[1].run_key is a number, 7; a text is wanted");
+    for (answer, told) in [
+        (json!({ "cursor": 1 }), "the answer: cursor is a number, 1; a text is wanted"),
+        (json!({ "skip": [] }), "the answer: skip is a list, []; a text is wanted"),
+    ] {
+        assert_eq!(read_answer(answer).unwrap_err(), told);
+    }
+    assert_eq!(read_answer(json!({ "cursor": null })), Ok(SensorAnswer::default()));
     assert_eq!(read_answer(Value::Null), Ok(SensorAnswer::default()));
 }
 
