@@ -247,11 +247,11 @@ async fn a_queued_run_says_everywhere_that_no_daemon_lives_and_its_step_is_said_
     // Another crashes, and the one that ends in order lives longer.
     bench.control.keep_loops("two", &[said]).await.unwrap();
     bench.clock.advance(Duration::from_secs(5));
-    let last = bench.control.now();
+    let ended = bench.control.now();
     bench.control.end_loops("one").await.unwrap();
     bench.clock.advance(9 * TIME_TO_LIVE);
     let hold = bench.control.run_view(&tenant, run).await.unwrap().run.hold.unwrap();
-    assert_eq!(hold.to_string(), format!("{why}: the last ended in order at {last}"));
+    assert_eq!(hold.to_string(), format!("{why}: the last ended in order at {ended}"));
 }
 
 #[tokio::test]
