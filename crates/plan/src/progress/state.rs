@@ -102,14 +102,20 @@ impl Progress {
     /// The progress of a run that earlier workers brought as far as `earlier`, with the events
     /// that follow at once: attempts that were lost with a worker, and steps whose fate an earlier
     /// worker had no time to report.
-    pub fn new(plan: &RunPlan, earlier: &[StepProgress]) -> (Self, Vec<EventBody>) {
+    ///
+    /// An attempt that was announced is due then, but from `now` on no later than its policy has it
+    /// wait at most: the clock that it was announced by may have been ahead of this one.
+    pub fn new(plan: &RunPlan, earlier: &[StepProgress], now: Timestamp) -> (Self, Vec<EventBody>) {
         let mut progress = Self::of_plan(plan);
         for step in earlier {
             if let Some(state) = progress.place(&step.step).and_then(|p| progress.steps.get_mut(p))
             {
                 state.status = step.status;
                 state.attempt = step.attempt;
-                state.due = step.retry_at.unwrap_or(state.due);
+                if let Some(announced) = step.retry_at {
+                    let longest = state.retry.wait_after(step.attempt, 1.0).unwrap_or_default();
+                    state.due = announced.min(now.after(longest));
+                }
             }
         }
         let events = progress.take_over();

@@ -45,7 +45,7 @@ fn diamond(retry: &RetryPolicy) -> RunPlan {
 }
 
 fn begin(plan: &RunPlan) -> Progress {
-    let (progress, events) = Progress::new(plan, &[]);
+    let (progress, events) = Progress::new(plan, &[], START);
     assert_eq!(events, [], "nothing follows from a fresh start");
     progress
 }
@@ -290,7 +290,7 @@ fn left(step: &str, status: StepStatus, attempt: u32) -> StepProgress {
 #[test]
 fn r195_a_new_worker_loses_the_attempt_of_the_old_one_and_counts_on() {
     let earlier = [left("a", StepStatus::Success, 1), left("b", StepStatus::Started, 1)];
-    let (mut run, events) = Progress::new(&diamond(&RetryPolicy::NEVER), &earlier);
+    let (mut run, events) = Progress::new(&diamond(&RetryPolicy::NEVER), &earlier, START);
     assert_eq!(events, [EventBody::StepLost { step: key("b"), attempt: 1 }]);
     assert_eq!(ready(&run), ["b"]);
     let started = run.start(&key("b"), START).unwrap();
@@ -304,24 +304,31 @@ fn a_new_worker_keeps_the_time_that_was_announced_for_the_next_attempt() {
     let due = START.after(Duration::from_secs(40));
     let waits = StepProgress { retry_at: Some(due), ..left("a", StepStatus::Retrying, 1) };
     let lost = left("b", StepStatus::Retrying, 1);
-    let (mut run, events) = Progress::new(&diamond(&RetryPolicy::NEVER), &[waits, lost]);
+    let seconds = HumanDuration::from_secs;
+    let retry = RetryPolicy { max: 1, delay: seconds(60), ..RetryPolicy::NEVER };
+    let earlier = [waits, lost];
+    let (mut run, events) = Progress::new(&diamond(&retry), &earlier, START);
     assert_eq!(events, []);
     assert_eq!(ready(&run), ["b"], "what was lost with a worker is made again at once");
     assert_eq!(run.next_wakeup(START), Some(due));
     assert!(matches!(run.start(&key("a"), START), Err(ProgressError::NotReady { .. })));
     let started = run.start(&key("a"), due).unwrap();
     assert_eq!(started, EventBody::StepStarted { step: key("a"), attempt: 2 });
+    // By a clock that was ahead it would have to wait for longer than it ever does.
+    let retry = RetryPolicy { delay: seconds(30), ..retry };
+    let (run, _) = Progress::new(&diamond(&retry), &earlier, START);
+    assert_eq!(run.next_wakeup(START), Some(START.after(Duration::from_secs(30))));
 }
 
 #[test]
 fn r195_what_an_old_worker_had_no_time_to_report_follows_at_once() {
     let earlier = [left("a", StepStatus::Failure, 1)];
-    let (run, events) = Progress::new(&diamond(&RetryPolicy::NEVER), &earlier);
+    let (run, events) = Progress::new(&diamond(&RetryPolicy::NEVER), &earlier, START);
     assert_eq!(words(&events), ["step_upstream_failed join", "step_upstream_failed end"]);
     assert_eq!(ready(&run), ["b"]);
 
     let half = [left("b", StepStatus::Failure, 1), left("join", StepStatus::UpstreamFailed, 0)];
-    let (mut run, events) = Progress::new(&diamond(&RetryPolicy::NEVER), &half);
+    let (mut run, events) = Progress::new(&diamond(&RetryPolicy::NEVER), &half, START);
     let end = EventBody::StepUpstreamFailed { step: key("end"), upstream: key("b") };
     assert_eq!(events, [end]);
     play(&mut run, "a", succeeded());
@@ -332,7 +339,7 @@ fn r195_what_an_old_worker_had_no_time_to_report_follows_at_once() {
 #[test]
 fn r203_a_new_worker_goes_on_with_the_cancel_that_an_old_one_began() {
     let earlier = [left("a", StepStatus::Canceled, 1), left("b", StepStatus::Started, 1)];
-    let (run, events) = Progress::new(&diamond(&RetryPolicy::NEVER), &earlier);
+    let (run, events) = Progress::new(&diamond(&RetryPolicy::NEVER), &earlier, START);
     assert_eq!(
         words(&events),
         ["step_lost b", "step_canceled b", "step_canceled join", "step_canceled end"]
@@ -463,7 +470,7 @@ fn play_game(game: &Game) -> (Log, RunOutcome) {
     for (count, chosen) in game.moves.iter().enumerate() {
         // A run that is canceled and loses its worker is canceled then, and given to no other.
         if game.worker_lost_at == Some(count) && !log.canceled {
-            let (next, events) = Progress::new(&plan, &log.left());
+            let (next, events) = Progress::new(&plan, &log.left(), START);
             log.read(&events);
             run = next;
         }

@@ -60,7 +60,8 @@ pub async fn drive(
     let mut assignment = assignment;
     let earlier = std::mem::take(&mut assignment.progress);
     let assignment = Arc::new(assignment);
-    let (progress, events) = Progress::new(&assignment.plan, &earlier);
+    let now = seams.clock.now();
+    let (progress, events) = Progress::new(&assignment.plan, &earlier, now);
     let (tell, told) = mpsc::channel(TOLD_MAX);
     let mut drive = Drive {
         settings,
