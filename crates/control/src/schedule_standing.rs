@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use millstream_decide::schedule::{Look, Standing, adopt};
+use millstream_decide::schedule::{Look, Standing, adopt, brought_forward};
 use millstream_model::{LocationName, Manifest, TenantDef, TenantId, TickKind, TickSource};
 use millstream_store::sources::{self, StoredSource};
 use millstream_store::{Batch, StoreError};
@@ -112,10 +112,15 @@ impl Control {
             let moved = adopt(&schedule.timing, standing.as_ref(), Look { is_on, catch_up, now });
             let (standing, next_due) = match (moved, stored) {
                 (Some(moved), _) => moved,
-                (None, Some(stored)) if stored.default_on != default_on => {
-                    (self::standing(stored), stored.next_due)
+                (None, Some(stored)) => {
+                    let due = stored.next_due.map(|due| (stored.cursor, due));
+                    let sooner = due.and_then(|due| brought_forward(&schedule.timing, due, now));
+                    if sooner.is_none() && stored.default_on == default_on {
+                        continue;
+                    }
+                    (self::standing(stored), sooner.or(stored.next_due))
                 }
-                (None, _) => continue,
+                (None, None) => continue,
             };
             let location = manifest.location.clone();
             changed.push(StoredSource {

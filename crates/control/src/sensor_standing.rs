@@ -12,6 +12,7 @@ use millstream_store::{Batch, StoreError};
 use crate::Control;
 use crate::catalog::Catalog;
 use crate::live_sensors::{LiveSensor, LiveSensors, source_of};
+use crate::sensor_ticks::longest_wait;
 
 /// Sensors of one location, over all tenants.
 pub(crate) const SENSORS_MAX: u32 = 100_000;
@@ -114,7 +115,10 @@ impl Control {
             let was_on = stored.is_some_and(|stored| stored.next_due.is_some());
             let is_edited = stored.is_none_or(|stored| stored.timing != sensor.version);
             let is_switched = stored.is_some_and(|stored| stored.default_on != default_on);
-            if !is_edited && !is_switched && was_on == is_on {
+            let latest = now.after(longest_wait(&sensor.def));
+            // By a clock that was ahead.
+            let is_ahead = stored.and_then(|stored| stored.next_due).is_some_and(|it| it > latest);
+            if !is_edited && !is_switched && !is_ahead && was_on == is_on {
                 continue;
             }
             let source = source_of(&manifest.location, sensor);
@@ -146,7 +150,7 @@ fn is_webhook(live: &LiveSensors, stored: &StoredSource) -> bool {
 fn due_at(sensor: &LiveSensor, stored: Option<&StoredSource>, now: Timestamp) -> Timestamp {
     match stored {
         Some(stored) if stored.next_due.is_some_and(|due| due > now) => {
-            stored.cursor.after(sensor.def.every.0).max(now)
+            stored.cursor.min(now).after(sensor.def.every.0).max(now)
         }
         _ => now,
     }

@@ -12,13 +12,14 @@ use std::time::Duration;
 use millstream_decide::sensor::{Draft, DraftRequest, Unfit, without_known};
 use millstream_model::view::{SensorTest, TickRequest, TickTest};
 use millstream_model::{
-    ErrorCode, Event, LocationName, SensorDef, SensorName, SensorQuestion, SkipReason, TenantId,
-    TickKind, TickRun, TickStatus, TickWarning, Timestamp,
+    ErrorCode, Event, SensorDef, SensorName, SensorQuestion, SkipReason, TenantId, TickKind,
+    TickRun, TickStatus, TickWarning, Timestamp,
 };
 use millstream_store::sensors::{SensorMove, is_repeated, settle};
 use millstream_store::ticks::NewTick;
 use millstream_store::{Applied, Batch, StoreError, events, partitions};
 
+use crate::adopted::Adopted;
 use crate::launch::{NewRuns, Planned};
 use crate::lease::HeldLease;
 use crate::sensor_asking::SensorAsking;
@@ -36,8 +37,7 @@ pub(crate) const LEASE: &str = "sensors";
 #[derive(Debug, Default)]
 pub struct SensorWatch {
     lease: HeldLease,
-    /// The versions of the locations whose sensors are in the store.
-    adopted: BTreeMap<LocationName, i64>,
+    adopted: Adopted,
 }
 
 /// The sensors that are due.
@@ -130,11 +130,11 @@ impl Control {
         watch: &mut SensorWatch,
         time_to_live: Duration,
     ) -> Result<SensorPass, ControlError> {
-        if self.hold_lease(LEASE, me, &mut watch.lease, time_to_live).await?.is_none() {
-            return Ok(SensorPass::default());
-        }
+        let held = self.hold_lease(LEASE, me, &mut watch.lease, time_to_live).await?;
+        let Some(fence) = held else { return Ok(SensorPass::default()) };
+        watch.adopted.begin(fence, self.now());
         let catalog = self.catalog().await?;
-        self.adopt_sensors(&catalog, &mut watch.adopted).await?;
+        self.adopt_sensors(&catalog, &mut watch.adopted.versions).await?;
         let now = self.now();
         let due = self.due_sources(TickKind::Sensor, now).await?;
         let reads_store = |(tenant, source): &Sensor| {
@@ -178,7 +178,9 @@ impl Control {
         let settling = self.settling(asking, reply).await?;
         let catalog = self.catalog().await?;
         let now = self.now();
-        let due = asking.nominal.after(wait_after(&asking.def, &settling)).max(now);
+        // A nominal time is never before the last one, which a clock that was ahead may have given.
+        let began = asking.nominal.min(now);
+        let due = began.after(wait_after(&asking.def, &settling)).max(now);
         let to = SensorMove {
             source: asking.source.clone(),
             version: asking.version.clone(),
@@ -339,8 +341,12 @@ fn is_hard(warning: &TickWarning) -> bool {
 /// How long a sensor rests after a tick.
 fn wait_after(def: &SensorDef, settling: &Settling) -> Duration {
     let is_failed = settling.tick.status == TickStatus::Failed;
+    if settling.outcome.is_partial && !is_failed { Duration::ZERO } else { longest_wait(def) }
+}
+
+/// The longest that a sensor rests after a tick.
+pub(crate) fn longest_wait(def: &SensorDef) -> Duration {
     match &def.question {
-        _ if settling.outcome.is_partial && !is_failed => Duration::ZERO,
         SensorQuestion::Webhook(_) => webhooks::rest(def.every.0),
         _ => def.every.0,
     }

@@ -19,6 +19,7 @@ use millstream_store::sources::{CursorMove, StoredSource, move_cursors};
 use millstream_store::ticks::{NewTick, forget};
 use millstream_store::{Batch, StoreError, events, ticks};
 
+use crate::adopted::Adopted;
 use crate::catalog::Catalog;
 use crate::jobs::is_job_on;
 use crate::launch::NewRuns;
@@ -60,8 +61,7 @@ const FORGOTTEN_AT_ONCE: u32 = 5_000;
 #[derive(Debug, Default)]
 pub struct TickWatch {
     lease: HeldLease,
-    /// The versions of the locations whose schedules are in the store.
-    adopted: BTreeMap<LocationName, i64>,
+    adopted: Adopted,
     /// The schedules whose ticks wait until a run has ended.
     waits: TickWaits,
     forgot_at: Option<Duration>,
@@ -116,11 +116,11 @@ impl Control {
         watch: &mut TickWatch,
         time_to_live: Duration,
     ) -> Result<TickPass, ControlError> {
-        if self.hold_lease(LEASE, me, &mut watch.lease, time_to_live).await?.is_none() {
-            return Ok(TickPass::default());
-        }
+        let held = self.hold_lease(LEASE, me, &mut watch.lease, time_to_live).await?;
+        let Some(fence) = held else { return Ok(TickPass::default()) };
+        watch.adopted.begin(fence, self.now());
         let catalog = self.catalog().await?;
-        self.adopt_schedules(&catalog, &mut watch.adopted).await?;
+        self.adopt_schedules(&catalog, &mut watch.adopted.versions).await?;
         let mut due = self.due_sources(TickKind::Schedule, self.now()).await?;
         due.extend(self.with_room(&mut watch.waits).await?);
         let mut pass = TickPass { is_holder: true, ..TickPass::default() };

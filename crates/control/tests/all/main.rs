@@ -4,6 +4,7 @@
 mod bench;
 mod cancel;
 mod changes;
+mod clocks;
 mod failure;
 mod files;
 mod job_off;

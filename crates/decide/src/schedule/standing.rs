@@ -3,6 +3,7 @@
 use millstream_model::{CatchUp, ContentHash, Timestamp};
 
 use super::Timing;
+use super::due::LOOK_AGAIN;
 
 /// Where a schedule stands: what is stored of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,4 +47,15 @@ pub fn adopt(
     };
     let next_due = if is_on { timing.next_after(cursor) } else { None };
     Some((Standing { cursor, timing: timing.hash().clone(), is_on }, next_due))
+}
+
+/// When to look at a schedule that is on, where the time stored for that is later than it can be: a
+/// clock that was ahead has stored it. `None` where what is stored may stay.
+pub fn brought_forward(
+    timing: &Timing,
+    (cursor, next_due): (Timestamp, Timestamp),
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let next = timing.next_after(cursor)?.max(now);
+    (next_due > next.after(LOOK_AGAIN)).then_some(next)
 }
