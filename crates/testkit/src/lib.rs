@@ -6,6 +6,7 @@
 
 pub mod chance;
 pub mod definitions;
+pub mod limited;
 pub mod postgres;
 pub mod ticks;
 pub mod time;

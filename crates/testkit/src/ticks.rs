@@ -29,14 +29,36 @@ pub struct TickVerdict {
     pub extra: usize,
     /// Targets whose launch came later than allowed.
     pub late: usize,
-    /// The first wrong one of each kind, in words.
+    /// Times at which more runs were under way than a schedule allows.
+    pub over: usize,
+    /// Targets that waited for room and were launched when there was some, as they should.
+    pub waited: usize,
+    /// The first wrong ones, in words.
     pub examples: Vec<String>,
 }
 
 impl TickVerdict {
     /// Whether every target has exactly one launch, in time.
     pub fn is_valid(&self) -> bool {
-        self.missed + self.doubled + self.extra + self.late == 0
+        self.missed + self.doubled + self.extra + self.late + self.over == 0
+    }
+
+    /// Adds what was found elsewhere.
+    pub fn add(&mut self, other: Self) {
+        self.targets += other.targets;
+        self.missed += other.missed;
+        self.doubled += other.doubled;
+        self.extra += other.extra;
+        self.late += other.late;
+        self.over += other.over;
+        self.waited += other.waited;
+        other.examples.into_iter().for_each(|example| self.note(example));
+    }
+
+    pub(crate) fn note(&mut self, example: String) {
+        if self.examples.len() < EXAMPLES_MAX {
+            self.examples.push(example);
+        }
     }
 }
 
@@ -44,8 +66,8 @@ impl fmt::Display for TickVerdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} ticks: {} missed, {} double, {} extra, {} late",
-            self.targets, self.missed, self.doubled, self.extra, self.late
+            "{} ticks, {} of which waited: {} missed, {} double, {} extra, {} late, {} over limits",
+            self.targets, self.waited, self.missed, self.doubled, self.extra, self.late, self.over
         )?;
         for example in &self.examples {
             write!(f, "; {example}")?;
@@ -70,21 +92,21 @@ pub fn check_ticks<'a>(
         for target in &observed.targets {
             let Some(first) = by_target.get(target).and_then(|times| times.iter().min()) else {
                 verdict.missed += 1;
-                note(&mut verdict.examples, format!("missed {name} at {target}"));
+                verdict.note(format!("missed {name} at {target}"));
                 continue;
             };
             if *first > allowed(*target) {
                 verdict.late += 1;
-                note(&mut verdict.examples, format!("late {name} at {target}: {first}"));
+                verdict.note(format!("late {name} at {target}: {first}"));
             }
         }
         for (nominal, times) in &by_target {
             if !observed.targets.contains(nominal) {
                 verdict.extra += times.len();
-                note(&mut verdict.examples, format!("extra {name} at {nominal}"));
+                verdict.note(format!("extra {name} at {nominal}"));
             } else if times.len() > 1 {
                 verdict.doubled += times.len() - 1;
-                note(&mut verdict.examples, format!("double {name} at {nominal}"));
+                verdict.note(format!("double {name} at {nominal}"));
             }
         }
     }
@@ -93,12 +115,6 @@ pub fn check_ticks<'a>(
 
 /// Examples that are kept.
 const EXAMPLES_MAX: usize = 5;
-
-fn note(examples: &mut Vec<String>, example: String) {
-    if examples.len() < EXAMPLES_MAX {
-        examples.push(example);
-    }
-}
 
 #[cfg(test)]
 mod tests {

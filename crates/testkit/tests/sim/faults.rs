@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use millstream_store::testing::{Call, Interposer};
-use millstream_store::{Sql, StoreError};
+use millstream_store::{Batch, Sql, Store, StoreError};
 use millstream_testkit::chance::Chance;
 
 use crate::executor::{Machines, ProcessId};
@@ -139,6 +139,15 @@ impl Faults {
         if self.shared.healed.load(Ordering::Relaxed) { Rates::NONE } else { self.shared.rates }
     }
 
+    /// `store` as those have it to whom nothing happens, with the planted mistakes.
+    pub(crate) fn planted_in(&self, store: &Store) -> Store {
+        store.interposed(Arc::new(Planted(self.clone())))
+    }
+
+    fn plant(&self, batch: &mut Batch) {
+        self.shared.mistakes.iter().for_each(|mistake| batch.plant(mistake));
+    }
+
     /// A worker was told that another one has its run.
     pub(crate) fn count_refused(&self) {
         self.shared.refused.fetch_add(1, Ordering::Relaxed);
@@ -216,7 +225,7 @@ impl FaultyDatabase {
             return Err(StoreError::Unavailable("the call did not arrive".to_owned()));
         }
         if let Call::Apply(batch) = call {
-            self.faults.shared.mistakes.iter().for_each(|mistake| batch.plant(mistake));
+            self.faults.plant(batch);
         }
         Ok(())
     }
@@ -237,5 +246,21 @@ impl Interposer for FaultyDatabase {
 
     fn after(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         self.after().boxed()
+    }
+}
+
+/// The way to the database on which nothing happens.
+struct Planted(Faults);
+
+impl Interposer for Planted {
+    fn before<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
+        if let Call::Apply(batch) = call {
+            self.0.plant(batch);
+        }
+        std::future::ready(Ok(())).boxed()
+    }
+
+    fn after(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        std::future::ready(Ok(())).boxed()
     }
 }

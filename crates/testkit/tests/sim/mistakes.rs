@@ -79,6 +79,12 @@ static LOOKUP_THEN_INSERT: [&Sql; 3] = [
     },
 ];
 
+/// A retry that is not counted among the runs of its schedule.
+static UNCOUNTED_RETRY: [&Sql; 1] = [&Sql {
+    name: "COUNT_RETRY",
+    text: "DELETE FROM tick_run WHERE tenant = $1 AND run = $2 AND $3 = ''",
+}];
+
 /// A sensor's tick that asks neither what the cursor was nor whether the tick is there.
 static SENSED_TWICE: [&Sql; 2] = [
     &Sql {
@@ -226,6 +232,11 @@ fn g19_a_cursor_that_skips_a_time_is_found() {
 #[test]
 fn g19_a_tick_that_is_looked_up_and_then_inserted_is_found() {
     found_by_ticks("a tick looked up and then inserted", &LOOKUP_THEN_INSERT, |_| PAUSES_AT_CALLS);
+}
+
+#[test]
+fn g19_a_retry_that_is_not_counted_is_found() {
+    found_by_ticks("a retry that is not counted", &UNCOUNTED_RETRY, |_| Rates::NONE);
 }
 
 #[test]

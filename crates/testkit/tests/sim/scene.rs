@@ -41,6 +41,12 @@ impl Scene {
         self.control_over(self.store.clone())
     }
 
+    /// The same, with the mistakes that are planted.
+    pub(crate) fn calm_and_mistaken(&mut self) -> Control {
+        let store = self.faults.planted_in(&self.store);
+        self.control_over(store)
+    }
+
     fn control_over(&mut self, store: Store) -> Control {
         let origin = Duration::from_millis(self.chance.below(1_000_000));
         let clock = ProcessClock::new(self.machines.clone(), 0, origin);

@@ -1,15 +1,18 @@
 //! Schedules under everything that can go wrong: one to five daemons that are killed, stopped, cut
 //! off from the database and given wrong clocks, and a checker that matches ticks to launches.
 //!
+//! Some have limits, and their runs end; those of the others never do, which changes nothing there.
 //! When a schedule must have ticked is counted here, with nothing of the product's.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use millstream_control::TickWatch;
 use millstream_model::{
-    CatchUp, Cause, EventBody, EventPosition, FileManifest, ScheduleCron, ScheduleDef,
-    ScheduleTarget, TenantId,
+    CatchUp, Cause, EventBody, EventPosition, FileManifest, JobDef, RetryFrom, RunRetries,
+    ScheduleCron, ScheduleDef, ScheduleTarget, TenantId,
 };
 use millstream_store::Sql;
 use millstream_testkit::chance::Chance;
@@ -19,6 +22,7 @@ use millstream_testkit::ticks::{Observed, TickVerdict, check_ticks};
 use crate::clock::{Measure, START_MICROS};
 use crate::executor::{ProcessId, Step};
 use crate::faults::{Faults, Rates};
+use crate::limited::{Key, LimitedSchedules};
 use crate::scene::{Scene, define};
 use crate::witness::at_once;
 
@@ -71,8 +75,9 @@ struct World<'a> {
     daemons_wanted: u64,
     changes: tokio::sync::watch::Receiver<i64>,
     position: EventPosition,
-    periods: BTreeMap<(TenantId, String), (i64, i64)>,
-    launches: BTreeMap<(TenantId, String), Vec<(i64, i64)>>,
+    periods: BTreeMap<Key, (i64, i64)>,
+    launches: BTreeMap<Key, Vec<(i64, i64)>>,
+    limited: LimitedSchedules,
     steps: u64,
 }
 
@@ -89,6 +94,7 @@ impl<'a> World<'a> {
             position: EventPosition(0),
             periods: BTreeMap::new(),
             launches: BTreeMap::new(),
+            limited: LimitedSchedules::new(&mut scene),
             steps: 0,
             scene,
         };
@@ -97,7 +103,8 @@ impl<'a> World<'a> {
     }
 
     fn define(&mut self) {
-        let jobs = vec![job("sync", vec![op("a", &[])])];
+        let run_retries = Some(RunRetries { max: 1, from: RetryFrom::Start });
+        let jobs = vec![JobDef { run_retries, ..job("sync", vec![op("a", &[])]) }];
         let mut file: FileManifest = with_tenants(file_of_jobs(jobs), &TENANTS);
         for number in 0..self.plan.schedules {
             let (cron, period, offset) = self.scene.chance.one_of(&CRONS).unwrap();
@@ -108,8 +115,11 @@ impl<'a> World<'a> {
             let mut def = ScheduleDef::new(name.parse().unwrap(), cron, target);
             def.catch_up = CatchUp::All;
             def.tenants = vec![tenant.clone()];
+            let (key, times) = ((tenant, name), (*period, *offset));
+            if !self.limited.limit(&mut def, &key, times) {
+                self.periods.insert(key, times);
+            }
             file.schedules.push(def);
-            self.periods.insert((tenant, name), (*period, *offset));
         }
         let control = self.scene.calm();
         define(&control, "schedules.yaml", file);
@@ -126,16 +136,31 @@ impl<'a> World<'a> {
         let (machines, name) = (self.scene.machines.clone(), format!("daemon-{}", process.0));
         self.scene.machines.spawn(process, async move {
             let mut watch = TickWatch::default();
+            let mut changes = control.store().daemon_changes();
             let idle = TIME_TO_LIVE / 3;
             loop {
-                let wait = match control.tick_schedules(&name, &mut watch, TIME_TO_LIVE).await {
-                    Ok(pass) if pass.unsettled > 0 => Duration::from_secs(1),
+                changes.mark_unchanged();
+                let pass = control.tick_schedules(&name, &mut watch, TIME_TO_LIVE).await;
+                let (wait, waiting) = match pass {
+                    Ok(pass) if pass.unsettled > 0 => (Duration::from_secs(1), 0),
                     Ok(pass) => {
-                        pass.next_due.map_or(idle, |due| due.since(control.now())).min(idle)
+                        let due = pass.next_due.map_or(idle, |due| due.since(control.now()));
+                        (due.min(idle), pass.waiting)
                     }
-                    Err(_) => Duration::from_secs(1),
+                    Err(_) => (Duration::from_secs(1), 0),
                 };
-                machines.sleep(wait.max(Duration::from_millis(5))).await;
+                let wait = wait.max(Duration::from_millis(5));
+                // Where nothing waits, no change has anything tick.
+                if waiting == 0 {
+                    machines.sleep(wait).await;
+                    continue;
+                }
+                let least = wait.min(Duration::from_millis(10));
+                machines.sleep(least).await;
+                let rest = machines.sleep(wait.saturating_sub(least));
+                if let Either::Right((heard, _)) = select(rest, pin!(changes.changed())).await {
+                    heard.unwrap();
+                }
             }
         });
     }
@@ -150,10 +175,24 @@ impl<'a> World<'a> {
         self.scene.set_clocks_right();
         self.restart_all();
         let healed = self.scene.machines.elapsed();
-        while self.scene.machines.elapsed() < healed + AFTER {
+        self.go_on_until(healed + ALLOWED)?;
+        self.limited.all_is_well();
+        let well = self.now();
+        self.go_on_until(healed + AFTER)?;
+        let mut verdict = self.verdict(healed);
+        verdict.add(self.limited.verdict((well, self.now()))?);
+        Ok(verdict)
+    }
+
+    fn now(&self) -> i64 {
+        START_MICROS + i64::try_from(self.scene.machines.elapsed().as_micros()).unwrap()
+    }
+
+    fn go_on_until(&mut self, end: Duration) -> Result<(), String> {
+        while self.scene.machines.elapsed() < end {
             self.go_on()?;
         }
-        Ok(self.verdict(healed))
+        Ok(())
     }
 
     fn go_on(&mut self) -> Result<(), String> {
@@ -167,23 +206,46 @@ impl<'a> World<'a> {
         self.observe()
     }
 
-    /// Hears of the runs that the last step has queued.
+    /// Hears of the runs that the last step has queued or ended.
     fn observe(&mut self) -> Result<(), String> {
         if !self.changes.has_changed().unwrap() {
             return Ok(());
         }
         self.changes.mark_unchanged();
-        let now = START_MICROS + i64::try_from(self.scene.machines.elapsed().as_micros()).unwrap();
+        let now = self.now();
         let tenants: Vec<TenantId> = TENANTS.iter().map(|id| id.parse().unwrap()).collect();
         let events = self.scene.store.events_after(&tenants, self.position, 10_000);
-        for row in at_once(events).unwrap() {
+        let mut events = at_once(events).unwrap();
+        // What a batch ends has ended before what it begins.
+        events.sort_by_key(|row| {
+            (row.position, matches!(row.event.body, EventBody::RunQueued { .. }))
+        });
+        for row in events {
             self.position = row.position.ok_or("an event without a position")?;
-            let EventBody::RunQueued { cause: Cause::Schedule { name, nominal } } = row.event.body
-            else {
-                return Err(format!("seed {}: a run that no schedule wanted", self.plan.seed));
+            let (run, limited) = (row.event.run, &mut self.limited);
+            let is_known = match row.event.body {
+                EventBody::RunQueued { cause: Cause::Schedule { name, nominal } } => {
+                    let (key, times) = ((row.event.tenant, name), (nominal.as_micros(), now));
+                    if !limited.launched(&key, run, times) {
+                        self.launches.entry(key).or_default().push(times);
+                    }
+                    true
+                }
+                EventBody::RunQueued { cause: Cause::Retry { of, .. } } => {
+                    limited.retried(of, run, now)
+                }
+                EventBody::RunQueued { .. } => false,
+                EventBody::RunSucceeded {}
+                | EventBody::RunFailed { .. }
+                | EventBody::RunCanceled {} => {
+                    limited.ended(run, now);
+                    true
+                }
+                _ => true,
             };
-            let launches = self.launches.entry((row.event.tenant, name)).or_default();
-            launches.push((nominal.as_micros(), now));
+            if !is_known {
+                return Err(format!("seed {}: a run that no schedule wanted", self.plan.seed));
+            }
         }
         Ok(())
     }
