@@ -41,8 +41,10 @@ statements! {
         WHERE TRUE
         ON CONFLICT (tenant, kind, location, name) DO UPDATE
         SET version = excluded.version, timing = excluded.timing,
-            cursor_at = excluded.cursor_at, next_due = excluded.next_due,
-            default_on = excluded.default_on
+            cursor_at = CASE WHEN tick_source.timing = excluded.timing
+                              AND tick_source.cursor_at > excluded.cursor_at
+                             THEN tick_source.cursor_at ELSE excluded.cursor_at END,
+            next_due = excluded.next_due, default_on = excluded.default_on
         WHERE tick_source.version <= excluded.version";
     RENAME_SOURCE = "
         UPDATE tick_source SET name = $5
@@ -125,7 +127,8 @@ pub struct CursorMove {
 }
 
 /// Stores where `sources`, all of one tenant, stand by their definitions; one that was taken from
-/// a newer version of its location stays as it is.
+/// a newer version of its location stays as it is. A cursor that has moved on since they were read
+/// stays where it is: the ticks before it were decided.
 pub fn adopt(batch: &mut Batch, sources: &[StoredSource]) {
     let rows: Vec<serde_json::Value> = sources
         .iter()

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use millstream_control::{SensorTicked, TickWatch};
-use millstream_model::{EventBody, Timestamp};
+use millstream_model::{EventBody, TickKind, Timestamp};
+use millstream_store::Batch;
+use millstream_store::sources::{self, StoredSource};
 use serde_json::json;
 
 use crate::bench::TIME_TO_LIVE;
@@ -60,6 +62,21 @@ async fn a_daemon_that_takes_over_from_one_whose_clock_was_ahead_looks_again_soo
     world.bench.clock.advance(TIME_TO_LIVE);
     world.bench.clock.set(at("2026-06-01T08:02:40"));
     assert!(is_looked_at_soon(&mut world).await);
+}
+
+#[tokio::test]
+async fn what_a_daemon_takes_over_late_moves_no_cursor_back() {
+    let mut world = World::with("cron: '* * * * *'", "2026-06-01T08:00").await;
+    let (control, id) = (world.control(), schedules::tenant("default"));
+    let store = control.store();
+    let read = store.sources_of_tenant(TickKind::Schedule, &id, 10).await.unwrap();
+    let read: Vec<StoredSource> = read.into_values().map(|(stored, _)| stored).collect();
+    world.go_to("2026-06-01T08:02:30").await;
+    let mut batch = Batch::for_tenant(&id);
+    sources::adopt(&mut batch, &read);
+    store.apply(batch).await.unwrap();
+    world.go_to("2026-06-01T08:03:30").await;
+    assert_eq!(world.runs("default").await.len(), 3);
 }
 
 #[tokio::test]
