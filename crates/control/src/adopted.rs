@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use millstream_model::{LocationName, Timestamp};
+use millstream_store::leases::Held;
 
 /// The versions of the locations whose schedules, or sensors, are in the store.
 ///
@@ -12,17 +13,18 @@ use millstream_model::{LocationName, Timestamp};
 #[derive(Debug, Default)]
 pub(crate) struct Adopted {
     pub(crate) versions: BTreeMap<LocationName, i64>,
-    fence: Option<i64>,
+    /// Under which lease; none where somebody switches something.
+    pub(crate) held: Option<Held>,
     seen: Option<Timestamp>,
 }
 
 impl Adopted {
-    /// A pass begins at `now` under the lease with this fence.
-    pub(crate) fn begin(&mut self, fence: i64, now: Timestamp) {
+    /// A pass begins at `now` under this lease.
+    pub(crate) fn begin(&mut self, held: &Held, now: Timestamp) {
         let was_set_back = self.seen.is_some_and(|seen| now < seen);
-        if was_set_back || self.fence != Some(fence) {
+        if was_set_back || self.held.as_ref() != Some(held) {
             self.versions.clear();
         }
-        (self.fence, self.seen) = (Some(fence), Some(now));
+        (self.held, self.seen) = (Some(held.clone()), Some(now));
     }
 }

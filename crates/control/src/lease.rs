@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use millstream_decide::lease::{LeaseMove, LeaseUse, LeaseView, LeaseWatch};
+use millstream_store::leases::Held;
 use millstream_store::{Batch, StoreError, leases};
 
 use crate::Control;
@@ -63,6 +64,16 @@ impl Leases {
         cells.retain(|cell| cell.strong_count() > 0);
         cells.push(Arc::downgrade(&cell));
         cell
+    }
+
+    /// Under which lease called `name` this process works, if it holds it as far as it knows.
+    pub(crate) fn held(&self, name: &'static str) -> Option<Held> {
+        let cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut named = cells.iter().filter_map(Weak::upgrade).filter(|cell| cell.name == name);
+        named.find_map(|cell| {
+            let fence = (*cell.holding())?.fence;
+            Some(Held { lease: name, holder: cell.holder.clone(), fence })
+        })
     }
 
     /// Adds to `batch` that the leases of `holder` are raised whose loops get around.

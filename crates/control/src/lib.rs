@@ -52,6 +52,7 @@ mod sources;
 mod stale;
 mod switches;
 mod tenants;
+mod tick_batches;
 mod tick_runs;
 mod tick_waits;
 mod ticks;

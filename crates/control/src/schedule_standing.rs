@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 
 use millstream_decide::schedule::{Look, Standing, adopt, brought_forward};
 use millstream_model::{LocationName, Manifest, TenantDef, TenantId, TickKind, TickSource};
-use millstream_store::sources::{self, StoredSource};
+use millstream_store::sources::{self, StoredSource, look_soon_unless};
 use millstream_store::{Batch, StoreError};
 
 use crate::Control;
+use crate::adopted::Adopted;
 use crate::catalog::Catalog;
 use crate::live_schedules::LiveSchedules;
 
@@ -26,11 +27,11 @@ impl Control {
     pub(crate) async fn adopt_schedules(
         &self,
         catalog: &Catalog,
-        adopted: &mut BTreeMap<LocationName, i64>,
+        adopted: &mut Adopted,
     ) -> Result<(), StoreError> {
         for (manifest, version, live) in catalog.schedules() {
             let location = &manifest.location;
-            if adopted.get(location) == Some(&version) {
+            if adopted.versions.get(location) == Some(&version) {
                 continue;
             }
             let mut known = self.stored_schedules(location).await?;
@@ -45,10 +46,14 @@ impl Control {
                     let Some(first) = chunk.first() else { continue };
                     let mut batch = Batch::for_tenant(&first.tenant);
                     sources::adopt(&mut batch, chunk);
+                    if let Some(held) = &adopted.held {
+                        let sources = chunk.iter().map(|it| &it.source);
+                        look_soon_unless(held, &mut batch, &first.tenant, sources);
+                    }
                     self.store.apply(batch).await?;
                 }
             }
-            adopted.insert(location.clone(), version);
+            adopted.versions.insert(location.clone(), version);
         }
         Ok(())
     }

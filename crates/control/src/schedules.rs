@@ -15,6 +15,7 @@ use millstream_model::{
 };
 use millstream_store::sources::{self, SourceWord, StoredSource};
 
+use crate::adopted::Adopted;
 use crate::jobs::is_job_on;
 use crate::live_schedules::{LiveSchedule, schedule_source, source_of};
 use crate::schedule_standing::{SCHEDULES_MAX, standing};
@@ -246,7 +247,7 @@ impl Control {
         for _ in 0..TRIES {
             let row = self.schedule_view(tenant, name).await?;
             let catalog = self.catalog().await?;
-            let mut adopted = BTreeMap::new();
+            let mut adopted = Adopted::default();
             let Some((manifest, live)) = catalog.schedules_of(&row.location) else { continue };
             let Some(schedule) = live.get(tenant, name) else { continue };
             let source = source_of(manifest, schedule);

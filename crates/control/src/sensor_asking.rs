@@ -11,10 +11,12 @@ use millstream_model::{
 };
 use millstream_plan::plan_question;
 use millstream_store::StoreError;
+use millstream_store::leases::Held;
 use millstream_store::sensors::SensorMemory;
 use serde_json::json;
 
 use crate::sensor_groups::{Sensor, Shared};
+use crate::sensor_ticks::LEASE;
 use crate::sensors::TICK;
 use crate::{Catalog, Control};
 
@@ -39,6 +41,8 @@ pub struct SensorAsking {
     pub(crate) version: ContentHash,
     pub(crate) from: Timestamp,
     pub(crate) shared: Arc<Shared>,
+    /// Under which lease it is asked; none where somebody asks by hand.
+    pub(crate) held: Option<Held>,
     /// Deliveries that are to be tried again later than this are left alone.
     pub(crate) tries_upto: Timestamp,
 }
@@ -46,7 +50,7 @@ pub struct SensorAsking {
 impl SensorAsking {
     /// As somebody asks by hand, who does not want to wait: everything that waits is tried.
     pub(crate) fn by_hand(self) -> Self {
-        Self { tries_upto: Timestamp::from_micros(i64::MAX), ..self }
+        Self { tries_upto: Timestamp::from_micros(i64::MAX), held: None, ..self }
     }
 }
 
@@ -113,6 +117,7 @@ impl Control {
             version: sensor.version.clone(),
             from,
             shared: Arc::default(),
+            held: self.leases.held(LEASE),
             tries_upto: nominal,
         })
     }

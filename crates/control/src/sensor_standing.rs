@@ -6,10 +6,11 @@ use millstream_decide::sensor::forgets;
 use millstream_model::{LocationName, Manifest, SensorQuestion, TenantId, TickKind, Timestamp};
 use millstream_store::deliveries;
 use millstream_store::sensors::{self, AdoptedSensor};
-use millstream_store::sources::{self, StoredSource};
+use millstream_store::sources::{self, StoredSource, look_soon_unless};
 use millstream_store::{Batch, StoreError};
 
 use crate::Control;
+use crate::adopted::Adopted;
 use crate::catalog::Catalog;
 use crate::live_sensors::{LiveSensor, LiveSensors, source_of};
 use crate::sensor_ticks::longest_wait;
@@ -26,11 +27,11 @@ impl Control {
     pub(crate) async fn adopt_sensors(
         &self,
         catalog: &Catalog,
-        adopted: &mut BTreeMap<LocationName, i64>,
+        adopted: &mut Adopted,
     ) -> Result<(), StoreError> {
         for (manifest, version, live) in catalog.sensors() {
             let location = &manifest.location;
-            if adopted.get(location) == Some(&version) {
+            if adopted.versions.get(location) == Some(&version) {
                 continue;
             }
             let mut known = self.stored_sensors(location).await?;
@@ -45,6 +46,10 @@ impl Control {
                     let Some(first) = chunk.first() else { continue };
                     let mut batch = Batch::for_tenant(&first.stored.tenant);
                     sensors::adopt(&mut batch, chunk);
+                    if let Some(held) = &adopted.held {
+                        let sources = chunk.iter().map(|it| &it.stored.source);
+                        look_soon_unless(held, &mut batch, &first.stored.tenant, sources);
+                    }
                     for it in chunk {
                         if is_webhook(live, &it.stored) {
                             // Whoever mended the definition does not wait for the next try.
@@ -54,7 +59,7 @@ impl Control {
                     self.store.apply(batch).await?;
                 }
             }
-            adopted.insert(location.clone(), version);
+            adopted.versions.insert(location.clone(), version);
         }
         Ok(())
     }

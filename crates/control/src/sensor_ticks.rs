@@ -15,7 +15,9 @@ use millstream_model::{
     ErrorCode, Event, SensorDef, SensorName, SensorQuestion, SkipReason, TenantId, TickKind,
     TickRun, TickStatus, TickWarning, Timestamp,
 };
+use millstream_store::leases::Held;
 use millstream_store::sensors::{SensorMove, is_repeated, settle};
+use millstream_store::sources::look_soon_unless;
 use millstream_store::ticks::NewTick;
 use millstream_store::{Applied, Batch, StoreError, events, partitions};
 
@@ -132,9 +134,10 @@ impl Control {
     ) -> Result<SensorPass, ControlError> {
         let held = self.hold_lease(LEASE, me, &mut watch.lease, time_to_live).await?;
         let Some(fence) = held else { return Ok(SensorPass::default()) };
-        watch.adopted.begin(fence, self.now());
+        let held = Held { lease: LEASE, holder: me.to_owned(), fence };
+        watch.adopted.begin(&held, self.now());
         let catalog = self.catalog().await?;
-        self.adopt_sensors(&catalog, &mut watch.adopted.versions).await?;
+        self.adopt_sensors(&catalog, &mut watch.adopted).await?;
         let now = self.now();
         let due = self.due_sources(TickKind::Sensor, now).await?;
         let reads_store = |(tenant, source): &Sensor| {
@@ -221,6 +224,9 @@ impl Control {
         }
         if !queued.is_empty() {
             events::insert(&mut batch, tenant, &self.new_id().to_string(), &queued);
+        }
+        if let Some(held) = &asking.held {
+            look_soon_unless(held, &mut batch, tenant, std::iter::once(&to.source));
         }
         let ticked = match tick.status {
             TickStatus::Launched => SensorTicked::Launched(runs.len()),

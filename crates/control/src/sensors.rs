@@ -3,8 +3,6 @@
 //! [`crate::sensor_standing`] says where each stands; what a tick does is
 //! [`crate::sensor_ticks`]'s.
 
-use std::collections::BTreeMap;
-
 use millstream_decide::liveness::not_started;
 use millstream_model::view::{SensorLag, SensorRow, SensorStand};
 use millstream_model::{
@@ -15,6 +13,7 @@ use millstream_store::StoreError;
 use millstream_store::sensors;
 use millstream_store::sources::{self, SourceWord, StoredSource};
 
+use crate::adopted::Adopted;
 use crate::jobs::is_job_on;
 use crate::live_sensors::{LiveSensor, tick_source};
 use crate::sensor_events::{LAG_SHOWN, kinds_of, place_of};
@@ -282,7 +281,7 @@ impl Control {
         {
             return Ok(Some(memory.stored));
         }
-        self.adopt_sensors(&catalog, &mut BTreeMap::new()).await?;
+        self.adopt_sensors(&catalog, &mut Adopted::default()).await?;
         Ok(None)
     }
 }

@@ -8,23 +8,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use millstream_decide::queue::Limits;
 use millstream_decide::schedule::{DueTick, TickPolicy, TickVerdict, decide};
 use millstream_model::{
-    ErrorCode, Event, JobName, LocationName, Manifest, RunId, ScheduleTarget, SkipReason, TenantId,
-    TickKind, TickRun, TickSource, TickStatus, TickWarning, Timestamp,
+    ErrorCode, JobName, LocationName, Manifest, RunId, ScheduleTarget, SkipReason, TenantId,
+    TickKind, TickStatus, TickWarning, Timestamp,
 };
-use millstream_store::sources::{CursorMove, StoredSource, move_cursors};
+use millstream_store::StoreError;
+use millstream_store::leases::Held;
+use millstream_store::sources::{CursorMove, StoredSource};
 use millstream_store::ticks::{NewTick, forget};
-use millstream_store::{Batch, StoreError, events, ticks};
 
 use crate::adopted::Adopted;
 use crate::catalog::Catalog;
 use crate::jobs::is_job_on;
-use crate::launch::NewRuns;
 use crate::lease::HeldLease;
 use crate::live_schedules::{LiveSchedule, source_of};
+use crate::tick_batches::Storing;
 use crate::tick_runs::{Asked, TickPlans, Wish};
 use crate::tick_waits::TickWaits;
 use crate::{Control, ControlError};
@@ -35,18 +34,8 @@ pub(crate) const LEASE: &str = "schedules";
 /// Due schedules, or sensors, that one pass looks at.
 const DUE_MAX: u32 = 10_000;
 
-/// Schedules whose ticks are stored in one batch, unless their runs are more than
-/// [`RUNS_AT_ONCE`].
-const SCHEDULES_AT_ONCE: usize = 500;
-
 /// Requests that were made before, or warnings, after which a tick names no more of them.
 const REPEATED_NAMED: usize = 10;
-
-/// Runs after which a batch is closed; the ticks of one schedule are never in two.
-const RUNS_AT_ONCE: usize = 500;
-
-/// Batches that are on their way at the same time.
-const BATCHES_AT_ONCE: usize = 4;
 
 /// How long ticks are kept.
 const KEPT_FOR: Duration = Duration::from_hours(30 * 24);
@@ -88,12 +77,12 @@ pub struct TickPass {
 
 /// What becomes of one due schedule.
 #[derive(Debug, Clone)]
-struct Settled {
-    tenant: TenantId,
-    cursor: CursorMove,
-    ticks: Vec<(NewTick, Vec<Wish>)>,
+pub(crate) struct Settled {
+    pub(crate) tenant: TenantId,
+    pub(crate) cursor: CursorMove,
+    pub(crate) ticks: Vec<(NewTick, Vec<Wish>)>,
     /// The limit that has its next tick wait, where it does.
-    waits_for: Option<u32>,
+    pub(crate) waits_for: Option<u32>,
 }
 
 /// What a pass has loaded of one tenant.
@@ -118,15 +107,17 @@ impl Control {
     ) -> Result<TickPass, ControlError> {
         let held = self.hold_lease(LEASE, me, &mut watch.lease, time_to_live).await?;
         let Some(fence) = held else { return Ok(TickPass::default()) };
-        watch.adopted.begin(fence, self.now());
+        let held = Held { lease: LEASE, holder: me.to_owned(), fence };
+        watch.adopted.begin(&held, self.now());
         let catalog = self.catalog().await?;
-        self.adopt_schedules(&catalog, &mut watch.adopted.versions).await?;
+        self.adopt_schedules(&catalog, &mut watch.adopted).await?;
         let mut due = self.due_sources(TickKind::Schedule, self.now()).await?;
         due.extend(self.with_room(&mut watch.waits).await?);
         let mut pass = TickPass { is_holder: true, ..TickPass::default() };
         if !due.is_empty() {
             let settled = self.settle(&catalog, due).await?;
-            let stored = self.store_settled(catalog.limits(), settled, &mut pass).await;
+            let storing = Storing { limits: catalog.limits(), held: &held };
+            let stored = self.store_settled(storing, settled, &mut pass).await;
             self.remember_waiting(&mut watch.waits, &stored).await?;
         }
         pass.waiting = watch.waits.count();
@@ -320,108 +311,6 @@ impl Control {
         Ok(is_on)
     }
 
-    /// Stores what became of the due schedules, many in a batch. A batch that does not hold is
-    /// stored schedule by schedule, so that a bad one harms only itself. Returns those that are.
-    async fn store_settled(
-        &self,
-        limits: &Limits,
-        settled: Vec<Settled>,
-        pass: &mut TickPass,
-    ) -> Vec<Settled> {
-        let groups = grouped(settled);
-        let mut outcomes = futures_util::stream::iter(groups)
-            .map(|group| async move {
-                let first = self.apply_settled(limits, &group).await;
-                let Err(error) = first else { return (group, 0) };
-                if group.len() == 1 {
-                    told(&group, &error);
-                    return (Vec::new(), 1);
-                }
-                let (mut stored, mut unsettled) = (Vec::new(), 0);
-                for one in group {
-                    let one = vec![one];
-                    match self.apply_settled(limits, &one).await {
-                        Ok(()) => stored.extend(one),
-                        Err(error) => {
-                            told(&one, &error);
-                            unsettled += 1;
-                        }
-                    }
-                }
-                (stored, unsettled)
-            })
-            .buffer_unordered(BATCHES_AT_ONCE);
-        let mut all = Vec::new();
-        while let Some((stored, unsettled)) = outcomes.next().await {
-            pass.unsettled += unsettled;
-            for (tick, _) in stored.iter().flat_map(|one| &one.ticks) {
-                match tick.status {
-                    TickStatus::Launched => pass.launched += 1,
-                    // No schedule changes partitions.
-                    TickStatus::Skipped | TickStatus::Synced => pass.skipped += 1,
-                    TickStatus::Failed => pass.failed += 1,
-                }
-            }
-            all.extend(stored);
-        }
-        all
-    }
-
-    /// Remembers which of these schedules wait until runs have ended, and that the others do not.
-    async fn remember_waiting(
-        &self,
-        waits: &mut TickWaits,
-        stored: &[Settled],
-    ) -> Result<(), StoreError> {
-        let mut waiting: BTreeMap<&TenantId, Vec<(TickSource, u32)>> = BTreeMap::new();
-        for one in stored {
-            match one.waits_for {
-                Some(limit) => {
-                    let source = one.cursor.source.clone();
-                    waiting.entry(&one.tenant).or_default().push((source, limit));
-                }
-                None => waits.forget(&one.tenant, &one.cursor.source),
-            }
-        }
-        for (tenant, sources) in waiting {
-            self.wait(waits, tenant, &sources).await?;
-        }
-        Ok(())
-    }
-
-    /// Stores the ticks of some schedules of one tenant: all of it or nothing.
-    async fn apply_settled(&self, limits: &Limits, group: &[Settled]) -> Result<(), StoreError> {
-        let Some(first) = group.first() else { return Ok(()) };
-        let tenant = &first.tenant;
-        let mut batch = Batch::for_tenant(tenant);
-        let moves: Vec<CursorMove> = group.iter().map(|one| one.cursor.clone()).collect();
-        // First of all: whoever is too late stops here.
-        move_cursors(&mut batch, tenant, &moves);
-        let mut new = Vec::new();
-        let mut queued: Vec<Event> = Vec::new();
-        let mut runs = NewRuns::new(&mut batch, limits);
-        for (tick, wishes) in group.iter().flat_map(|one| &one.ticks) {
-            let mut tick = tick.clone();
-            for wish in wishes {
-                let (launched, event) = self.add_run(&mut runs, &wish.request, &wish.planned);
-                queued.push(event);
-                tick.runs.push(TickRun {
-                    run_key: wish.run_key.clone(),
-                    run_id: launched.run_id,
-                    partition: launched.partition,
-                });
-            }
-            new.push(tick);
-        }
-        if !new.is_empty() {
-            ticks::insert(&mut batch, tenant, &new);
-        }
-        if !queued.is_empty() {
-            events::insert(&mut batch, tenant, &self.new_id().to_string(), &queued);
-        }
-        self.store.apply(batch).await.map(|_| ())
-    }
-
     /// Forgets ticks that are older than is kept, a portion at a time.
     async fn forget_old_ticks(
         &self,
@@ -445,41 +334,6 @@ impl Control {
         }
         Ok(())
     }
-}
-
-fn told(group: &[Settled], error: &StoreError) {
-    let Some(one) = group.first() else { return };
-    let (tenant, schedule) = (&one.tenant, &one.cursor.source.name);
-    if error.is_conflict() {
-        tracing::debug!(%tenant, schedule, %error, "somebody else was faster");
-    } else {
-        tracing::error!(%tenant, schedule, %error, "its ticks could not be stored; it stays due");
-    }
-}
-
-/// `settled` in groups of one tenant's, none of them too large.
-fn grouped(settled: Vec<Settled>) -> Vec<Vec<Settled>> {
-    let mut groups: Vec<Vec<Settled>> = Vec::new();
-    let mut runs = 0;
-    for one in settled {
-        let count: usize = one.ticks.iter().map(|(_, wishes)| wishes.len()).sum();
-        let fits = groups.last().is_some_and(|group| {
-            group.len() < SCHEDULES_AT_ONCE
-                && runs + count <= RUNS_AT_ONCE
-                && group.first().is_some_and(|first| first.tenant == one.tenant)
-        });
-        match groups.last_mut() {
-            Some(group) if fits => {
-                group.push(one);
-                runs += count;
-            }
-            _ => {
-                groups.push(vec![one]);
-                runs = count;
-            }
-        }
-    }
-    groups
 }
 
 /// That a request was made before, with its key and the run that has it.

@@ -32,6 +32,17 @@ pub struct Lease {
     pub beat: i64,
 }
 
+/// Under which lease somebody works who may lose it meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The lease.
+    pub lease: &'static str,
+    /// Who holds it, or held it.
+    pub holder: String,
+    /// The fence under which it was taken.
+    pub fence: i64,
+}
+
 /// Makes the lease, held by `holder`, or conflicts when it exists.
 pub fn create(name: &str, holder: &str) -> Batch {
     Batch::new(Scope::Daemon).then_one(&CREATE_LEASE, vec![name.into(), holder.into()])

@@ -143,6 +143,13 @@ pub(crate) static MIGRATIONS: &[Migration] = &[
         sqlite: "",
         postgres: "",
     },
+    Migration {
+        version: 16,
+        name: "0016_leases_seen",
+        up: "",
+        sqlite: "",
+        postgres: include_str!("../migrations/0016_leases_seen/postgres.sql"),
+    },
 ];
 
 /// Who is told the name of a migration between its statements and its commit: a test that ends the

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use millstream_model::{ContentHash, LocationName, TenantId, TickKind, TickSource, Timestamp};
 
 use crate::batch::Expect;
+use crate::leases::Held;
 use crate::statement::statements;
 use crate::value::json;
 use crate::{Batch, Row, Scope, Store, StoreError, Value};
@@ -68,6 +69,10 @@ statements! {
         FROM /*keyed tick_source given tenant=$1 kind location name*/
         WHERE /*key tick_source given tenant=$1 kind location name*/
           AND tick_source.timing = given.timing AND tick_source.cursor_at = given.old_cursor";
+    LOOK_SOON = "
+        UPDATE tick_source SET next_due = cursor_at
+        WHERE next_due > cursor_at AND /*among tick_source $1 tenant kind location name*/
+          AND NOT EXISTS (SELECT 1 FROM lease WHERE name = $2 AND holder = $3 AND fence = $4)";
     SWITCH_SOURCE = "
         UPDATE tick_source
         SET override_on = $5, override_by = $6, override_at = $7, cursor_at = $8, next_due = $9
@@ -181,6 +186,21 @@ pub fn move_cursors(batch: &mut Batch, tenant: &TenantId, moves: &[CursorMove]) 
     batch.push(&MOVE_CURSORS, vec![tenant.into(), json(&rows)], Expect::Rows(count));
 }
 
+/// Has `sources` of one tenant looked at at once by whoever holds the lease now, where that is not
+/// the one whose batch this is any more: the time to look again that the batch has stored is by a
+/// clock that may be ahead, and the new holder has compared all before.
+pub fn look_soon_unless<'s>(
+    held: &Held,
+    batch: &mut Batch,
+    tenant: &TenantId,
+    sources: impl Iterator<Item = &'s TickSource>,
+) {
+    let rows: Vec<[String; 4]> = sources.map(|source| names(tenant, source)).collect();
+    let Held { lease, holder, fence } = held;
+    let params = vec![json(&rows), (*lease).into(), holder.as_str().into(), (*fence).into()];
+    batch.push(&LOOK_SOON, params, Expect::Any);
+}
+
 /// Stores somebody's word on whether `known` ticks, or takes it back; its cursor moves to `cursor`.
 /// It conflicts when the source has ticked meanwhile.
 pub fn switch(
@@ -210,6 +230,10 @@ pub(crate) fn key(tenant: &TenantId, source: &TickSource) -> Vec<Value> {
         (&source.location).into(),
         source.name.as_str().into(),
     ]
+}
+
+fn names(tenant: &TenantId, TickSource { kind, location, name }: &TickSource) -> [String; 4] {
+    [tenant.to_string(), kind.to_string(), location.to_string(), name.clone()]
 }
 
 pub(crate) fn stored_source(row: &mut Row) -> Result<StoredSource, StoreError> {
@@ -244,12 +268,8 @@ impl Store {
         sources: &[(TenantId, TickSource)],
         now: Timestamp,
     ) -> Result<Vec<StoredSource>, StoreError> {
-        let rows: Vec<[String; 4]> = sources
-            .iter()
-            .map(|(tenant, TickSource { kind, location, name })| {
-                [tenant.to_string(), kind.to_string(), location.to_string(), name.clone()]
-            })
-            .collect();
+        let rows = sources.iter().map(|(tenant, source)| names(tenant, source));
+        let rows: Vec<[String; 4]> = rows.collect();
         let params = vec![json(&rows), now.into()];
         let tenants: BTreeSet<&TenantId> = sources.iter().map(|(tenant, _)| tenant).collect();
         let scope = Scope::Tenants(tenants.into_iter().cloned().collect());

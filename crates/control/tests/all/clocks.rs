@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use millstream_control::{SensorTicked, TickWatch};
+use millstream_control::{SensorReply, SensorTicked, SensorWatch, TickWatch};
 use millstream_model::{EventBody, TickKind, Timestamp};
 use millstream_store::Batch;
 use millstream_store::sources::{self, StoredSource};
@@ -62,6 +62,35 @@ async fn a_daemon_that_takes_over_from_one_whose_clock_was_ahead_looks_again_soo
     world.bench.clock.advance(TIME_TO_LIVE);
     world.bench.clock.set(at("2026-06-01T08:02:40"));
     assert!(is_looked_at_soon(&mut world).await);
+}
+
+#[tokio::test]
+async fn what_is_stored_by_a_clock_that_was_ahead_after_the_lease_was_lost_is_looked_at_at_once() {
+    let text = format!(
+        "{}sensors:\n  own: {{kind: command, command: [./x], request: {{job: etl}}}}\n",
+        sensors::jobs(&["etl"])
+    );
+    let mut world = sensors::World::of(&text).await;
+    let control = world.control().clone();
+    let right = control.now();
+    let due = async |name: &str, watch: &mut SensorWatch| {
+        control.due_sensors(name, watch, TIME_TO_LIVE).await.unwrap().due
+    };
+    let (tenant, source) = due("one", &mut world.watch).await.remove(0);
+    world.bench.clock.set(right.after(HOUR));
+    let late = control.begin_sensor(&tenant, &source).await.unwrap().unwrap();
+    world.bench.clock.set(right);
+    let mut other = SensorWatch::default();
+    assert_eq!(due("two", &mut other).await, []);
+    world.bench.clock.advance(TIME_TO_LIVE * 2);
+    world.bench.clock.set(right);
+    assert_eq!(due("two", &mut other).await.len(), 1, "it has taken over, and compared all");
+    world.bench.clock.set(right.after(HOUR));
+    let reply = SensorReply::Value(json!({ "skip": "nothing yet" }));
+    control.settle_sensor(&late, Ok(reply)).await.unwrap();
+    let store = control.store();
+    let memory = store.sensor_memory(&tenant, &source).await.unwrap().unwrap();
+    assert_eq!(memory.stored.next_due, Some(memory.stored.cursor));
 }
 
 #[tokio::test]

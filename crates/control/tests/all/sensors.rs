@@ -36,7 +36,7 @@ pub(crate) fn tenant() -> TenantId {
 /// An instance whose daemon asks sensors; what is asked of programs is said by the tests.
 pub(crate) struct World {
     pub(crate) bench: Bench,
-    watch: SensorWatch,
+    pub(crate) watch: SensorWatch,
 }
 
 impl World {

@@ -94,6 +94,9 @@ const CHANGES: [Asked; 6] = [
 /// What a pass over the schedules writes of 35 of a tenant's.
 const MOVES: Asked = asked(("MOVE_CURSORS", "'t1', $moves$"), 35, 70, 700);
 
+/// And what it does to those if it has lost its lease.
+const SOON: Asked = asked(("LOOK_SOON", "$sources$, 'schedules', 'd', 1"), 35, 72, 900);
+
 /// What it asks about 35 that wait for runs to end.
 const AHEAD: Asked = asked(("SOURCES_AHEAD", "$sources$, 0"), 35, 70, 300);
 
@@ -217,7 +220,7 @@ fn schedules(count: u32) -> String {
     format!(
         "INSERT INTO tick_source (tenant, kind, location, name, version, timing, cursor_at,
                                   next_due, default_on)
-         SELECT 't1', 'schedule', 'l', 's' || CAST(i AS TEXT), 1, 'v', i, i, TRUE
+         SELECT 't1', 'schedule', 'l', 's' || CAST(i AS TEXT), 1, 'v', i, i + 1, TRUE
          FROM generate_series(1, {count}) AS i"
     )
 }
@@ -286,9 +289,9 @@ async fn the_rows_that_a_move_of_schedules_reads_do_not_grow_with_the_schedules(
     let admin = db.admin().await;
     let unwatched = "ALTER TABLE tick_source SET (autovacuum_enabled = FALSE)";
     admin.batch_execute(unwatched).await.unwrap();
-    check_as_planned_before(&db, [MOVES, AHEAD], &schedules(LONG / 10)).await;
+    check_as_planned_before(&db, [MOVES, SOON, AHEAD], &schedules(LONG / 10)).await;
     admin.batch_execute("ANALYZE tick_source").await.unwrap();
-    check_all(&db, [MOVES, AHEAD]).await;
+    check_all(&db, [MOVES, SOON, AHEAD]).await;
 }
 
 async fn the_rows_that_a_retry_reads_do_not_grow_with_the_runs_of_schedules(db: Db) {
@@ -371,6 +374,7 @@ async fn prepare(client: &Client, name: &str, params: &str) {
         "NEWS" | "COUNT_NEWS" => {
             "(TEXT, BIGINT, BIGINT, TEXT, BIGINT, BIGINT, TEXT, TEXT, TEXT, BIGINT)"
         }
+        "LOOK_SOON" => "(TEXT, TEXT, TEXT, BIGINT)",
         "COUNT_RETRY" => "(TEXT, TEXT, TEXT)",
         "RUN_LIST" => "(TEXT, TEXT, TEXT, TEXT, TEXT, TEXT, BIGINT, TEXT)",
         "FIRST_IN_QUEUE" | "KEEP_STARTS" | "SOURCES_AHEAD" => "(TEXT, BIGINT)",

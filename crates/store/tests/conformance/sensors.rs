@@ -4,10 +4,11 @@ use millstream_model::{
     ContentHash, ErrorCode, EventPosition, RunId, SkipReason, TenantId, TickKind, TickRun,
     TickSource, TickStatus, TickWarning, Timestamp,
 };
+use millstream_store::leases::Held;
 use millstream_store::sensors::{self, AdoptedSensor, LogPlace, SensorMove};
-use millstream_store::sources::StoredSource;
+use millstream_store::sources::{StoredSource, look_soon_unless};
 use millstream_store::ticks::NewTick;
-use millstream_store::{Batch, Store, events, ticks};
+use millstream_store::{Batch, Store, events, leases, ticks};
 
 use crate::conformance;
 use crate::databases::Db;
@@ -24,6 +25,7 @@ conformance! {
     of_the_runs_of_a_source_those_are_named_that_are_not_over,
     a_retry_counts_among_the_runs_of_its_schedule_and_of_no_sensor,
     a_source_that_is_asked_for_is_found_where_it_is_due_later,
+    what_somebody_stores_who_has_lost_the_lease_is_looked_at_at_once,
     a_sensor_that_is_woken_looks_no_sooner_than_it_may,
 }
 
@@ -294,6 +296,34 @@ async fn a_source_that_is_asked_for_is_found_where_it_is_due_later(db: Db) {
     assert_eq!(found, [], "it is due by itself");
     let found = db.store.sources_ahead(&asked[1..], at(0)).await.unwrap();
     assert_eq!(found, []);
+}
+
+async fn what_somebody_stores_who_has_lost_the_lease_is_looked_at_at_once(db: Db) {
+    let (mine, other) = (tenant("a"), tenant("b"));
+    for tenant in [&mine, &other] {
+        adopt(&db.store, tenant, (1, false)).await;
+    }
+    let due = async |tenant: &TenantId| {
+        let memory = db.store.sensor_memory(tenant, &source()).await.unwrap().unwrap();
+        (memory.stored.cursor, memory.stored.next_due)
+    };
+    let tick_of = |holder: &str, fence: i64, (from, to): (i64, i64)| {
+        let mut batch = tick(&mine, (at(from), "x"), &nothing(at(to)));
+        let held = Held { lease: "sensors", holder: holder.to_owned(), fence };
+        look_soon_unless(&held, &mut batch, &mine, std::iter::once(&source()));
+        batch
+    };
+    db.store.apply(tick(&other, (at(1), "x"), &nothing(at(10)))).await.unwrap();
+    db.store.apply(leases::create("sensors", "one")).await.unwrap();
+    db.store.apply(tick_of("one", 1, (1, 10))).await.unwrap();
+    assert_eq!(due(&mine).await, (at(10), Some(at(60))), "it holds the lease");
+    for (holder, fence, (from, to)) in
+        [("one", 2, (10, 20)), ("two", 1, (20, 30)), ("one", 0, (30, 40))]
+    {
+        db.store.apply(tick_of(holder, fence, (from, to))).await.unwrap();
+        assert_eq!(due(&mine).await, (at(to), Some(at(to))), "{holder} of {fence} does not");
+        assert_eq!(due(&other).await, (at(10), Some(at(60))), "another tenant's");
+    }
 }
 
 async fn a_sensor_that_is_woken_looks_no_sooner_than_it_may(db: Db) {
