@@ -5,12 +5,12 @@
 //! comes.
 
 use std::borrow::Cow;
-use std::fmt;
-use std::sync::Arc;
 
-use minijinja::value::{Enumerator, Kwargs, Object, ObjectRepr, Serde, Value, ValueKind};
+use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
 use serde_json::Value as Json;
+
+use crate::named::is_named;
 
 /// How deep lists and maps may lie in each other.
 const DEPTH_MAX: usize = 128;
@@ -145,47 +145,13 @@ fn string(value: &Value) -> Result<Value, Error> {
     }
 }
 
-/// A thing with fields whose text is its name: `{{ tenant }}` and `{{ tenant.schema_name }}`.
-#[derive(Debug)]
-pub struct Named {
-    name: String,
-    fields: Value,
-}
-
-impl Named {
-    /// The thing called `name`, as templates see it.
-    pub fn value(name: &str, fields: &Json) -> Value {
-        Value::from_object(Self { name: name.to_owned(), fields: Value::from(Serde(fields)) })
-    }
-}
-
-fn is_named(value: &Value) -> bool {
-    value.downcast_object_ref::<Named>().is_some()
-}
-
-impl Object for Named {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Map
-    }
-
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        self.fields.get_item(key).ok().filter(|value| !value.is_undefined())
-    }
-
-    fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Values(self.fields.try_iter().into_iter().flatten().collect())
-    }
-
-    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use minijinja::value::Serde;
     use serde_json::json;
 
     use super::*;
+    use crate::named::Named;
 
     fn filled(text: &str) -> Result<String, Error> {
         let names = json!({ "none": null, "is": true, "of": { "a": null }, "rows": [{"n": true}] });

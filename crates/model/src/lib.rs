@@ -31,6 +31,7 @@ mod liveness;
 mod manifest;
 mod metadata;
 mod name;
+pub mod named;
 pub mod partitions;
 mod pipes;
 mod plan;

@@ -8,7 +8,8 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
-use millstream_model::filling::{self, Named};
+use millstream_model::filling;
+use millstream_model::named::Named;
 use millstream_model::{ErrorCode, StepError, needed_names, put_name};
 use minijinja::value::{Serde, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind};
