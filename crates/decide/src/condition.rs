@@ -4,9 +4,9 @@
 //! What a condition may cost is bounded, and what it says must be a yes or a no.
 
 use millstream_model::filling::language;
+use millstream_model::named::{with_ids, with_texts};
 use millstream_model::yes_or_no;
 use minijinja::UndefinedBehavior;
-use minijinja::value::Serde;
 use serde_json::Value;
 
 use crate::template;
@@ -29,10 +29,11 @@ pub fn holds(condition: &str, names: &Value) -> Result<bool, ConditionError> {
     let fail = |problem: String| ConditionError { condition: condition.to_owned(), problem };
     let mut environment = language(FUEL);
     environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
-    let said = environment.render_str(condition, Serde(names)).map_err(|error| {
-        let problem = template::problem(&environment, (condition, names), &error);
-        fail(format!("cannot be evaluated: {problem}"))
-    })?;
+    let said =
+        environment.render_str(&with_texts(condition), with_ids(names)).map_err(|error| {
+            let problem = template::problem(&environment, (condition, names), &error);
+            fail(format!("cannot be evaluated: {problem}"))
+        })?;
     if let Some(is_yes) = yes_or_no(&said) {
         return Ok(is_yes);
     }
@@ -61,6 +62,18 @@ mod tests {
         let text = "{{ env.ENVIRONMENT != 'dev' }}";
         assert_eq!(holds(text, &json!({ "env": { "ENVIRONMENT": "dev" } })), Ok(false));
         assert_eq!(holds(text, &json!({ "env": { "ENVIRONMENT": "prod" } })), Ok(true));
+    }
+
+    #[test]
+    fn a_tenant_can_be_compared() {
+        let names = json!({ "tenant": { "id": "jfk", "weight": 1 } });
+        for (text, wanted) in [
+            ("{{ tenant == 'jfk' }}", true),
+            ("{{ tenant in ['lga', 'ewr'] }}", false),
+            ("{{ tenant.weight == 1 }}", true),
+        ] {
+            assert_eq!(holds(text, &names), Ok(wanted), "{text}");
+        }
     }
 
     #[test]

@@ -5,8 +5,8 @@
 use std::fmt::Write as _;
 
 use millstream_model::filling::{json, language, write};
+use millstream_model::named::{with_ids, with_texts};
 use millstream_model::{needed_names, put_name};
-use minijinja::value::Serde;
 use minijinja::{Environment, Error, ErrorKind};
 use serde_json::Value;
 
@@ -64,7 +64,7 @@ impl<'a> Templates<'a> {
         template: &str,
     ) -> Result<String, TemplateError> {
         let text = environment
-            .render_str(template, Serde(self.names))
+            .render_str(&with_texts(template), with_ids(self.names))
             .map_err(|error| self.told(template, &error))?;
         if text.len() > TEXT_MAX {
             let problem = "it gives more than 1 MiB of text".to_owned();
@@ -154,7 +154,7 @@ impl<'a> Templates<'a> {
         let mut seen = self.environment.clone();
         seen.set_formatter(|out, _, _| Ok(out.write_str("?")?));
         let again = seen
-            .render_str(template, Serde(self.names))
+            .render_str(&with_texts(template), with_ids(self.names))
             .map_err(|error| self.told(template, &error))?;
         Ok(!again.trim().is_empty())
     }
@@ -163,7 +163,7 @@ impl<'a> Templates<'a> {
     /// what that is, and not its text.
     pub fn json(&self, value: &Value) -> Result<Value, TemplateError> {
         Ok(match value {
-            Value::String(text) => match expression(text) {
+            Value::String(text) => match expression(&with_texts(text)) {
                 Some(expression) => self.evaluate(text, expression)?,
                 None => Value::String(self.text(text)?),
             },
@@ -186,7 +186,7 @@ impl<'a> Templates<'a> {
     fn evaluate(&self, text: &str, expression: &str) -> Result<Value, TemplateError> {
         self.environment
             .compile_expression(expression)
-            .and_then(|expression| expression.eval(Serde(self.names)))
+            .and_then(|expression| expression.eval(with_ids(self.names)))
             .and_then(|value| json(&value))
             .map_err(|error| self.told(text, &error))
     }
@@ -227,7 +227,7 @@ fn missing(environment: &Environment<'_>, template: &str, names: &Value) -> Vec<
         for path in others {
             put_name(&mut names, path, value);
         }
-        environment.render_str(template, Serde(&names)).is_ok()
+        environment.render_str(&with_texts(template), with_ids(&names)).is_ok()
     });
     let mut missing: Vec<String> =
         needed.iter().filter_map(|path| missing_part(names, path)).collect();
@@ -274,6 +274,20 @@ mod tests {
         let given = json!({ "a": "{{ run.list }}", "b": "n={{ run.tags.n }}", "c": [true] });
         let wanted = json!({ "a": [1, 2], "b": "n=3", "c": [true] });
         assert_eq!(templates.json(&given), Ok(wanted));
+    }
+
+    #[test]
+    fn a_run_and_a_tenant_alone_are_their_ids() {
+        let names = json!({ "run": { "id": "r", "n": 3 }, "tenant": { "id": "jfk", "weight": 1 } });
+        let templates = Templates::over(&names);
+        let given =
+            json!({ "a": "{{ run }}", "b": "{{ tenant == 'jfk' }}", "c": "{{ [tenant] }}" });
+        let wanted = json!({ "a": "r", "b": true, "c": ["jfk"] });
+        assert_eq!(templates.json(&given), Ok(wanted));
+        let text = "{{ tenant }}-{{ run | upper }}-{{ run.n }}-{{ tenant.weight }}";
+        assert_eq!(templates.text(text).as_deref(), Ok("jfk-R-3-1"));
+        let told = templates.text("{{ tenant.city }}{{ tenant ~ '' }}").unwrap_err();
+        assert_eq!(told.problem, "it names what is not there: `tenant.city`");
     }
 
     #[test]

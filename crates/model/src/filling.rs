@@ -10,7 +10,7 @@ use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
 use serde_json::Value as Json;
 
-use crate::named::is_named;
+use crate::named::{TEXT_FILTER, is_named, text_of_named};
 
 /// How deep lists and maps may lie in each other.
 const DEPTH_MAX: usize = 128;
@@ -26,6 +26,7 @@ pub fn language(fuel: u64) -> Environment<'static> {
     environment.add_filter("d", or_default);
     environment.add_filter("join", join);
     environment.add_filter("string", string);
+    environment.add_filter(TEXT_FILTER, text_of_named);
     environment
 }
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use millstream_model::filling;
-use millstream_model::named::Named;
+use millstream_model::named::{Named, with_texts};
 use millstream_model::{ErrorCode, StepError, needed_names, put_name};
 use minijinja::value::{Serde, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind};
@@ -104,7 +104,7 @@ impl<'a> Templates<'a> {
     /// becomes what it names, be it a number, a list or an object.
     pub(super) fn render_json(&self, json: &Json) -> Result<Json, StepError> {
         Ok(match json {
-            Json::String(text) => match single(text) {
+            Json::String(text) => match single(&with_texts(text)) {
                 Some(expression) => self.evaluate(text, expression)?,
                 None => Json::String(self.render(text)?),
             },
@@ -151,11 +151,11 @@ impl<'a> Templates<'a> {
         }
         let names = self.names();
         environment()
-            .render_named_str("template", text, names)
+            .render_named_str("template", &with_texts(text), names)
             .map_err(|error| unresolved(text, &error, names))
     }
 
-    /// What `expression` names, which is all of `text`.
+    /// What `expression` names, which is all of `text` once the names that stand alone are texts.
     fn evaluate(&self, text: &str, expression: &str) -> Result<Json, StepError> {
         let environment = self.plain.get_or_init(environment);
         environment
@@ -262,7 +262,7 @@ fn undefined(text: &str, names: &Value) -> Vec<String> {
     unknown.retain(|path| at(path, names).is_none() && !is_built_in(path));
     unknown.sort();
     needed_names(unknown, |others, value| {
-        environment.render_str(text, with_others(names, others, value)).is_ok()
+        environment.render_str(&with_texts(text), with_others(names, others, value)).is_ok()
     })
 }
 
@@ -376,7 +376,8 @@ mod tests {
                 "{{ 'FetchAPIData' | snake }} {{ 'TaskA2Flaky' | snake }}",
                 "fetch_api_data task_a2_flaky",
             ),
-            ("{{ partition.key | identifier }}", "\"jfk::day\""),
+            ("{{ partition | identifier }} {{ tenant | snake }}", "\"jfk::day\" jfk"),
+            ("{% if partition == 'jfk::day' %}it{% endif %} {{ run == job_id }}", "it true"),
             ("no template { here }", "no template { here }"),
         ] {
             assert_eq!(templates.render(text).as_deref(), Ok(wanted), "{text}");
@@ -486,9 +487,12 @@ mod tests {
             "text": "{{ upstream.fetch.records }} rows",
             "two": "{{ 1 }}{{ 2 }}",
             "tenant": "{{ tenant }}",
+            "is": "{{ tenant == 'jfk' }}",
+            "of": "{{ [tenant, partition | length] }}",
         });
         let wanted = json!({
-            "n": 500, "list": [[1, "day"], 7, null], "text": "500 rows", "two": "12", "tenant": "jfk"
+            "n": 500, "list": [[1, "day"], 7, null], "text": "500 rows", "two": "12", "tenant": "jfk",
+            "is": true, "of": ["jfk", 8],
         });
         assert_eq!(templates.render_json(&json), Ok(wanted));
         assert!(templates.render_json(&json!("{{ upstream.fetch.nothing }}")).is_err());
