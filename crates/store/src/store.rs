@@ -246,6 +246,16 @@ impl Store {
         self.changes.all()
     }
 
+    /// Tells other processes at once to look. They are told of each commit, but only a moment after
+    /// it: a process that ends does this last, or they do not hear of what it has committed last.
+    pub async fn announce_now(&self) -> Result<(), StoreError> {
+        match &*self.database {
+            // No other process reads an embedded database.
+            Database::Sqlite(_) => Ok(()),
+            Database::Postgres(postgres) => postgres.announce_now().await,
+        }
+    }
+
     /// As [`Store::changes`], but only when a daemon may have something to do.
     pub fn daemon_changes(&self) -> watch::Receiver<i64> {
         self.changes.daemon()

@@ -9,11 +9,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
+use deadpool_postgres::Pool;
+use futures_util::future::BoxFuture;
 use millstream_postgres::{Address, TlsStream};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_postgres::{AsyncMessage, Client, Connection, Error, Socket};
 
+use super::{connect, failure};
+use crate::StoreError;
 use crate::changes::Changes;
 
 /// Between two announcements of this process: at most 20 a second.
@@ -44,6 +48,15 @@ impl Announcer {
     pub(super) fn announce(&self) {
         self.wanted.notify_one();
     }
+}
+
+/// Tells the others at once, over a connection of `pool`: what waits for the pause would be lost
+/// with the process.
+pub(super) fn now(pool: &Pool) -> BoxFuture<'_, Result<(), StoreError>> {
+    Box::pin(async move {
+        let told = connect::get(pool).await?.batch_execute(NOTIFY).await;
+        told.map_err(|error| failure::of("NOTIFY", &error).error)
+    })
 }
 
 async fn follow(address: Address, wanted: Arc<Notify>, changes: Changes) {

@@ -85,6 +85,10 @@ impl Postgres {
         Ok(Applied { rows: places.apart(rows) })
     }
 
+    pub(crate) async fn announce_now(&self) -> Result<(), StoreError> {
+        announce::now(&self.pool).await
+    }
+
     pub(crate) async fn read(
         &self,
         scope: Scope,

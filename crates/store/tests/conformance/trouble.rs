@@ -15,6 +15,7 @@ on_postgres! {
     of_batches_applied_together_whose_connections_are_cut_each_is_whole_or_absent,
     cursors_that_another_process_writes_meanwhile_all_move_as_decided_or_none_does,
     a_commit_of_another_process_is_heard,
+    the_last_commit_of_a_process_that_announces_it_at_once_is_heard,
     announcements_are_heard_again_after_their_connection_was_cut,
     a_lock_that_is_not_given_and_a_pool_that_is_empty_are_unavailable,
     of_two_batches_that_wait_for_one_another_both_are_stored,
@@ -136,6 +137,21 @@ async fn a_commit_of_another_process_is_heard(db: Db) {
     for key in 0..3 {
         changes.mark_unchanged();
         db.store.apply(set(&key.to_string())).await.unwrap();
+        changes.changed().await.unwrap();
+    }
+}
+
+async fn the_last_commit_of_a_process_that_announces_it_at_once_is_heard(db: Db) {
+    let mut changes = db.store.changes();
+    for key in 0..5 {
+        let ending = db.other().await;
+        ending.apply(set(&format!("{key}.first"))).await.unwrap();
+        changes.changed().await.unwrap();
+        // It has just announced something, and so would wait with the next announcement.
+        changes.mark_unchanged();
+        ending.apply(set(&format!("{key}.last"))).await.unwrap();
+        ending.announce_now().await.unwrap();
+        drop(ending);
         changes.changed().await.unwrap();
     }
 }
