@@ -153,12 +153,15 @@ impl Served {
             tracing::debug!("requests were still open when the server ended");
         }
         self.listeners.abort_all();
-        self.daemon.stop().await;
-        if self.purpose == Purpose::Command {
-            self.instance.finish_workers().await;
-        }
-        self.instance.stop_workers().await;
-        if let Some(socket) = self.socket
+        let Self { purpose, instance, daemon, socket, .. } = self;
+        let workers = async {
+            if purpose == Purpose::Command {
+                instance.finish_workers().await;
+            }
+            instance.stop_workers().await;
+        };
+        daemon.stop_after(workers).await;
+        if let Some(socket) = socket
             && let Err(error) = std::fs::remove_file(socket)
             && error.kind() != std::io::ErrorKind::NotFound
         {

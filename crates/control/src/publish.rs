@@ -42,4 +42,9 @@ impl Control {
             published => published,
         }
     }
+
+    /// Gives the publisher's lease back, so that the next daemon need not wait for it to run out.
+    pub async fn release_publisher(&self, me: &str) -> Result<(), StoreError> {
+        self.release_lease(PUBLISHER_LEASE, me).await
+    }
 }

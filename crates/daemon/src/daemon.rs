@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use millstream_blob::Blobs;
 use millstream_control::{
-    ClaimedRun, Control, DaemonRequest, Deletions, LostWatch, Patience, PublishWatch, QueueLimits,
-    QueueWatch, Rollback, TickWatch,
+    ClaimedRun, Control, DaemonRequest, Deletions, LostWatch, Patience, QueueLimits, QueueWatch,
+    Rollback, TickWatch,
 };
 use millstream_launch::RunLauncher;
 use millstream_model::{DaemonAnswer, ErrorCode, LocationName, RollbackOutcome, chain};
@@ -68,7 +68,7 @@ pub struct Daemon {
     pub(crate) location: Location,
     pub(crate) root: Mutex<Root>,
     senses: Option<Senses>,
-    pulses: Pulses,
+    pub(crate) pulses: Pulses,
 }
 
 /// A daemon that runs.
@@ -76,6 +76,8 @@ pub struct DaemonHandle {
     stop: watch::Sender<bool>,
     begin: watch::Sender<bool>,
     loops: JoinSet<()>,
+    /// The publisher, which is told to end once the others have said their last.
+    publisher: (watch::Sender<bool>, JoinSet<()>),
     scanned: Flag,
 }
 
@@ -86,7 +88,7 @@ pub(crate) type Flag = watch::Receiver<bool>;
 const ROOT_LOOK: Duration = Duration::from_secs(1);
 
 /// How long a loop waits after a failure of the store.
-const AFTER_FAILURE: Duration = Duration::from_secs(1);
+pub(crate) const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// The longest time between two looks at runs that may have taken too long.
 const LOSSES_MAX: Duration = Duration::from_secs(1);
@@ -104,9 +106,6 @@ const TICK_WAIT_MIN: Duration = Duration::from_millis(10);
 /// The least time between two looks at requests: runs that begin and end wake this loop too.
 const REQUEST_PASS_MIN: Duration = Duration::from_millis(10);
 
-/// Events that are committed within this time are published together.
-const PUBLISH_PASS_MIN: Duration = Duration::from_millis(10);
-
 impl DaemonHandle {
     /// Whether the definitions have been scanned once: the server is not ready before.
     pub fn scanned(&self) -> watch::Receiver<bool> {
@@ -119,12 +118,25 @@ impl DaemonHandle {
     }
 
     /// Ends the loops between two passes, and waits until they have ended.
-    pub async fn stop(mut self) {
-        self.stop.send_replace(true);
-        while let Some(ended) = self.loops.join_next().await {
-            if let Err(error) = ended {
-                tracing::error!(%error, "a loop of the daemon has panicked");
-            }
+    pub async fn stop(self) {
+        self.stop_after(std::future::ready(())).await;
+    }
+
+    /// The same; what `last` stores is published before another daemon does that.
+    pub async fn stop_after(mut self, last: impl Future<Output = ()>) {
+        end(&self.stop, &mut self.loops).await;
+        last.await;
+        let (stop, publisher) = &mut self.publisher;
+        end(stop, publisher).await;
+    }
+}
+
+/// Tells `loops` to end, and waits until they have.
+async fn end(stop: &watch::Sender<bool>, loops: &mut JoinSet<()>) {
+    stop.send_replace(true);
+    while let Some(ended) = loops.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a loop of the daemon has panicked");
         }
     }
 }
@@ -183,12 +195,14 @@ impl Daemon {
             }
         }
         loops.spawn(Arc::clone(&daemon).request_loop(stopped.clone()));
+        let (end, ended) = watch::channel(false);
+        let mut publisher = JoinSet::new();
         if daemon.control.needs_publisher() {
-            loops.spawn(Arc::clone(&daemon).publish_loop(stopped.clone()));
+            publisher.spawn(Arc::clone(&daemon).publish_loop(ended));
         }
         loops.spawn(Arc::clone(&daemon).sweep_loop(FIRST_LOOK, stopped.clone()));
         loops.spawn(daemon.scan_loop(stopped, scanned_sender));
-        DaemonHandle { stop, begin, loops, scanned }
+        DaemonHandle { stop, begin, loops, publisher: (end, publisher), scanned }
     }
 
     /// The loops that are started are heard of from now on, each within two times-to-live: they
@@ -387,33 +401,6 @@ impl Daemon {
     ) -> Result<ScanReport, millstream_control::StoreError> {
         let mut root = self.root.lock().await;
         scan(&self.control, &self.location.name, &mut root, deletions).await
-    }
-
-    async fn publish_loop(self: Arc<Self>, mut stop: Flag) {
-        let mut changes = self.control.store().changes();
-        let mut rounds = self.pulses.rounds();
-        let mut watch = PublishWatch::default();
-        let time_to_live = self.settings.patience.time_to_live;
-        loop {
-            self.pulses.beat("publisher").await;
-            changes.mark_unchanged();
-            rounds.mark_seen();
-            let pass = self.control.publish(&self.settings.name, &mut watch, time_to_live);
-            let pause = match pass.await {
-                Ok(_) => PUBLISH_PASS_MIN,
-                Err(error) => {
-                    tracing::error!(%error, "events could not be published; it is repeated");
-                    AFTER_FAILURE
-                }
-            };
-            tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => break,
-                () = self.pulses.rest(pause, async { tokio::select! {
-                    _ = changes.changed() => {}
-                    () = rounds.next(None) => {}
-                } }) => {}
-            }
-        }
     }
 
     async fn request_loop(self: Arc<Self>, mut stop: Flag) {

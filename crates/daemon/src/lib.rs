@@ -11,6 +11,7 @@ mod files;
 mod lost;
 mod objects;
 mod passes;
+mod publish;
 mod pulse;
 mod rollback;
 mod scan;

@@ -232,6 +232,41 @@ fn a_run_whose_server_was_killed_says_since_when_no_daemon_lives() {
     assert!(listed.contains(said), "{listed}");
 }
 
+#[test]
+fn a_daemon_that_is_told_to_end_publishes_its_last_words_and_gives_all_its_leases_back() {
+    let Some(database) = Database::on_postgres() else { return };
+    // No lease runs out while this test waits.
+    let project = || {
+        let mut project = Project::with(SITS).variable("MILLSTREAM_LEASE", "10m");
+        project.set("MILLSTREAM_DATABASE_URL", database.url());
+        project
+    };
+    let projects = [project(), project()];
+    assert_eq!(projects[0].run(&["migrate"]).code, 0);
+    let first = projects[0].serve();
+    let run = first.queue(("default", "sit"), 1).remove(0);
+    let path = format!("/default/api/v1/runs/{run}/events");
+    let told = |server: &Server, kind: &str| {
+        let events = server.get(&path);
+        let of_kind = |event: &&serde_json::Value| event["kind"] == kind;
+        events["events"].as_array().unwrap().iter().filter(of_kind).count()
+    };
+    wait_for("its step runs", || (told(&first, "step_started") == 1).then_some(()));
+    let second = projects[1].serve();
+    wait_for("both are heard of", || {
+        (second.get("/api/v1/daemons")["daemons"].as_array()?.len() == 2).then_some(())
+    });
+    assert!(first.terminate().success());
+    assert_eq!(told(&second, "worker_lost"), 1, "{:#}", second.get(&path));
+    wait_for("the other goes on with it", || (told(&second, "step_started") == 2).then_some(()));
+    wait_for("the other does all that only one may do", || {
+        let listed = second.get("/api/v1/daemons");
+        let [daemon] = listed["daemons"].as_array()?.as_slice() else { return None };
+        let loops = daemon["loops"].as_array()?;
+        loops.iter().all(|one| one["holds_lease"] != false).then_some(())
+    });
+}
+
 /// A sensor that counts how often it has ticked, and takes a while to answer.
 const COUNTING: &str = "jobs: { load: { nodes: [{ id: a, type: noop }] } }\n\
     sensors:\n  own:\n    kind: command\n    every: 1h\n    request: { job: load }\n    \
