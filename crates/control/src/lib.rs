@@ -17,6 +17,7 @@ mod dropped;
 mod error;
 mod failure;
 mod jobs;
+mod lapsed;
 mod launch;
 mod lease;
 mod left_out;
@@ -81,7 +82,9 @@ pub use millstream_decide::sensor::{
 };
 pub use millstream_decide::why::{Because, Tries, Try, Why, last_try_words, tries_words};
 pub use millstream_model::ClaimedRun;
-pub use millstream_plan::changes::{Change, ChangeKind, Changes, FieldChange, Retimed, Stale};
+pub use millstream_plan::changes::{
+    Change, ChangeKind, Changes, FieldChange, Lapsing, Retimed, Stale,
+};
 pub use millstream_plan::choices;
 pub use millstream_store::dead_letters::DeadLetterFilter;
 pub use millstream_store::definitions::{StoredFile, StoredLocation};

@@ -40,7 +40,9 @@ impl Control {
         }
         let old = live.iter().map(|(version, content)| (version.name.as_str(), content));
         let new = wanted.iter().map(|(name, content)| (name.as_str(), content));
-        let mut found = self.compare(&merged(&location.name, old), &merged(&location.name, new));
+        let (old, new) = (merged(&location.name, old), merged(&location.name, new));
+        let mut found = self.compare(&old, &new);
+        found.lapsing = self.lapsing(&old, &new).await?;
         let built = self.built().await?;
         for stale in &mut found.stale {
             stale.built = Some(built.get(&stale.asset).copied().unwrap_or_default());

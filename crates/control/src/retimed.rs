@@ -77,10 +77,7 @@ fn timings(manifest: &Manifest, names: &BTreeMap<&ScheduleName, &ScheduleName>) 
     let mut found = Timings::new();
     for schedule in manifest.schedules.values().filter(|it| is_on(manifest, it)) {
         let later = names.get(&schedule.name).copied().unwrap_or(&schedule.name);
-        let name = match job_of(manifest, schedule) {
-            Some(job) => format!("job {}", job.name),
-            None => format!("schedule {}", schedule.name),
-        };
+        let name = shown_name(manifest, schedule);
         let mut add = |(name, of): (String, Option<&TenantId>), tenant: &TenantDef| {
             // What cannot be read was refused when it was loaded.
             if let Ok(Some(timing)) = Timing::of(schedule, tenant, manifest) {
@@ -99,6 +96,14 @@ fn timings(manifest: &Manifest, names: &BTreeMap<&ScheduleName, &ScheduleName>) 
         }
     }
     found
+}
+
+/// The schedule as a change of definitions names it: by its job where that declares it for itself.
+pub(crate) fn shown_name(manifest: &Manifest, schedule: &ScheduleDef) -> String {
+    match job_of(manifest, schedule) {
+        Some(job) => format!("job {}", job.name),
+        None => format!("schedule {}", schedule.name),
+    }
 }
 
 /// Whether a schedule may fire; a job of another file that is not part of this is taken to be on.

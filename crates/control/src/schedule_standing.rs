@@ -39,26 +39,36 @@ impl Control {
                 known = self.stored_schedules(location).await?;
             }
             let mut changed = self.changed_schedules(manifest, version, live, &known);
+            let mut lapsed = self.lapsed(live, &changed, &known).await?;
             changed.extend(gone_schedules(version, live, known));
             changed.sort_by(|a, b| a.tenant.cmp(&b.tenant));
+            let mut is_whole = true;
             for of_tenant in changed.chunk_by(|a, b| a.tenant == b.tenant) {
                 for chunk in of_tenant.chunks(ADOPTED_AT_ONCE) {
                     let Some(first) = chunk.first() else { continue };
                     let mut batch = Batch::for_tenant(&first.tenant);
+                    lapsed.add(&mut batch, &first.tenant, chunk);
                     sources::adopt(&mut batch, chunk);
                     if let Some(held) = &adopted.held {
                         let sources = chunk.iter().map(|it| &it.source);
                         look_soon_unless(held, &mut batch, &first.tenant, sources);
                     }
-                    self.store.apply(batch).await?;
+                    match self.store.apply(batch).await {
+                        Ok(_) => {}
+                        // Somebody has decided a tick that was to lapse: the next pass looks anew.
+                        Err(error) if error.is_conflict() => is_whole = false,
+                        Err(error) => return Err(error),
+                    }
                 }
             }
-            adopted.versions.insert(location.clone(), version);
+            if is_whole {
+                adopted.versions.insert(location.clone(), version);
+            }
         }
         Ok(())
     }
 
-    async fn stored_schedules(
+    pub(crate) async fn stored_schedules(
         &self,
         location: &LocationName,
     ) -> Result<BTreeMap<(TenantId, String), StoredSource>, StoreError> {

@@ -76,6 +76,14 @@ pub enum SkipReason {
         /// The deadline.
         deadline: HumanDuration,
     },
+    /// It was due by a timing that was edited before it was decided; this row stands for all such
+    /// ticks in a row.
+    Retimed {
+        /// How many, at most [`SkipReason::RETIMED_MAX`].
+        count: u32,
+        /// The nominal time of the first.
+        first: Timestamp,
+    },
     /// It does not fire at this time, which somebody asked about.
     NoTick {
         /// When it fires after that, if it does.
@@ -180,6 +188,10 @@ impl FoundKind {
 }
 
 impl SkipReason {
+    /// Ticks that are counted where a timing is edited; of more it is said that there are at least
+    /// as many.
+    pub const RETIMED_MAX: u32 = 10_000;
+
     /// Whether keys of partitions were added or removed.
     pub fn is_change(&self) -> bool {
         matches!(self, Self::Synced { added, deleted, .. } if *added > 0 || *deleted > 0)
@@ -334,6 +346,17 @@ impl fmt::Display for SkipReason {
                     "{count} ticks from {first} on passed more than {deadline} ago (deadline)"
                 )
             }
+            Self::Retimed { count: 1, .. } => {
+                f.write_str("its schedule's timing was edited before it was decided")
+            }
+            Self::Retimed { count, first } => {
+                let least = if *count >= Self::RETIMED_MAX { "at least " } else { "" };
+                write!(
+                    f,
+                    "{least}{count} ticks from {first} on were not decided before the timing was \
+                     edited"
+                )
+            }
             Self::NoTick { next, start, end } => {
                 match start {
                     Some(start) => write!(f, "it does not fire before its `start`, {start}")?,
@@ -379,6 +402,17 @@ mod tests {
         let stored = r#"{"kind": "none_fits", "count": 2, "first": "it is old"}"#;
         let stored: SkipReason = serde_json::from_str(stored).unwrap();
         assert!(stored.beside_runs().starts_with("2 things passed over"), "stored without a kind");
+    }
+
+    #[test]
+    fn what_lapses_with_a_timing_is_counted_with_its_first() {
+        let first = Timestamp::from_micros(0);
+        let said = |count| SkipReason::Retimed { count, first }.to_string();
+        assert_eq!(said(1), "its schedule's timing was edited before it was decided");
+        let many =
+            "ticks from 1970-01-01T00:00:00Z on were not decided before the timing was edited";
+        assert_eq!(said(3), format!("3 {many}"));
+        assert_eq!(said(SkipReason::RETIMED_MAX), format!("at least 10000 {many}"));
     }
 
     #[test]

@@ -7,15 +7,18 @@ use millstream_model::{ContentHash, LocationName};
 
 use crate::batch::Expect;
 use crate::statement::statements;
-use crate::{Batch, Scope, Store, StoreError};
+use crate::{Batch, Row, Scope, Store, StoreError};
 
-/// The versions of a file that are listed, the newest first.
+/// The versions of a file, or of a location, that are listed, the newest first.
 const VERSIONS_MAX: u32 = 1_000;
 
 statements! {
     VERSIONS = "
         SELECT number, hash, loaded_at FROM definition_version
         WHERE location = $1 AND name = $2 ORDER BY number DESC LIMIT $3";
+    VERSIONS_OF_LOCATION = "
+        SELECT name, number, hash, loaded_at FROM definition_version
+        WHERE location = $1 ORDER BY loaded_at DESC, number DESC LIMIT $2";
     SET_PIN = "
         INSERT INTO definition_pin (location, name, number, checksum, set_by, set_at)
         VALUES ($1, $2, $3, $4, $5, $6)
@@ -48,6 +51,14 @@ pub fn end_pin(batch: &mut Batch, (location, name): (&LocationName, &str)) {
     batch.push(&END_PIN, vec![location.into(), name.into()], Expect::Any);
 }
 
+fn version_row(mut row: Row) -> Result<VersionRow, StoreError> {
+    Ok(VersionRow {
+        number: row.count()?,
+        hash: ContentHash::from_stored(row.text()?),
+        loaded_at: row.time()?,
+    })
+}
+
 impl Store {
     /// The versions of a file, the newest first; those beyond a thousand are left out.
     pub async fn file_versions(
@@ -57,14 +68,17 @@ impl Store {
     ) -> Result<Vec<VersionRow>, StoreError> {
         let params = vec![location.into(), name.into(), VERSIONS_MAX.into()];
         let rows = self.read(Scope::Instance, &VERSIONS, params).await?;
-        rows.into_iter()
-            .map(|mut row| {
-                Ok(VersionRow {
-                    number: row.count()?,
-                    hash: ContentHash::from_stored(row.text()?),
-                    loaded_at: row.time()?,
-                })
-            })
-            .collect()
+        rows.into_iter().map(version_row).collect()
+    }
+
+    /// The versions of all files of a location with the files' names, the newest first; those
+    /// beyond a thousand are left out.
+    pub async fn versions_of_location(
+        &self,
+        location: &LocationName,
+    ) -> Result<Vec<(String, VersionRow)>, StoreError> {
+        let params = vec![location.into(), VERSIONS_MAX.into()];
+        let rows = self.read(Scope::Instance, &VERSIONS_OF_LOCATION, params).await?;
+        rows.into_iter().map(|mut row| Ok((row.text()?, version_row(row)?))).collect()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use millstream_control::{Change, ChangeKind, Changes, Proposal, changes_between};
+use millstream_control::{Change, ChangeKind, Changes, Lapsing, Proposal, changes_between};
 use millstream_model::{Clock as _, Severity, Timestamp};
 use serde_json::{Value, json};
 
@@ -137,6 +137,13 @@ fn show(changes: &Changes) {
             output::line(&format!("  {}", retimed.name));
             output::line(&format!("    before: {before}"));
             output::line(&format!("    after:  {after}"));
+        }
+    }
+    if !changes.lapsing.is_empty() {
+        output::line("\nDue by the old timing, not decided yet, and lapses:");
+        for Lapsing { name, count, since } in &changes.lapsing {
+            let ticks = if *count == 1 { "tick" } else { "ticks" };
+            output::line(&format!("  {name}: {count} {ticks} from {since} on"));
         }
     }
 }

@@ -5,6 +5,7 @@ mod bench;
 mod cancel;
 mod changes;
 mod clocks;
+mod edits;
 mod failure;
 mod files;
 mod job_off;

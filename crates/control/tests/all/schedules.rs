@@ -75,7 +75,7 @@ impl World {
         Self::of(&[("one.yaml", &job_with(keys))], now).await
     }
 
-    async fn load(&mut self, files: &[(&str, &str)]) {
+    pub(crate) async fn load(&mut self, files: &[(&str, &str)]) {
         let live = files.iter().map(|(name, text)| live(name, parsed(name, text))).collect();
         self.bench.scan(live).await;
         self.pass().await;

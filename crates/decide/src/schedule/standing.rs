@@ -1,6 +1,6 @@
 //! Where a schedule stands once its definition or its switch was looked at.
 
-use millstream_model::{CatchUp, ContentHash, Timestamp};
+use millstream_model::{CatchUp, ContentHash, SkipReason, Timestamp};
 
 use super::Timing;
 use super::due::LOOK_AGAIN;
@@ -47,6 +47,28 @@ pub fn adopt(
     };
     let next_due = if is_on { timing.next_after(cursor) } else { None };
     Some((Standing { cursor, timing: timing.hash().clone(), is_on }, next_due))
+}
+
+/// Ticks that were due and that nobody decides any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lapsed {
+    /// How many, at most [`SkipReason::RETIMED_MAX`].
+    pub count: u32,
+    /// The nominal time of the first.
+    pub first: Timestamp,
+    /// The nominal time of the last that is counted.
+    pub last: Timestamp,
+}
+
+/// The ticks after `cursor` that were due at `now` by the timing `old`, which is edited: the new
+/// one begins at `now`.
+pub fn lapsed(old: &Timing, cursor: Timestamp, now: Timestamp) -> Option<Lapsed> {
+    let max = usize::try_from(SkipReason::RETIMED_MAX).unwrap_or(usize::MAX);
+    let due = old.fires(cursor).take_while(|at| *at <= now).take(max);
+    due.fold(None, |lapsed, at| match lapsed {
+        None => Some(Lapsed { count: 1, first: at, last: at }),
+        Some(Lapsed { count, first, .. }) => Some(Lapsed { count: count + 1, first, last: at }),
+    })
 }
 
 /// When to look at a schedule that is on, where the time stored for that is later than it can be: a

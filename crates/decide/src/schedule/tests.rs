@@ -233,6 +233,24 @@ fn r185_an_edited_expression_moves_the_next_time_and_fires_nothing_that_passed()
 }
 
 #[test]
+fn what_was_due_by_a_timing_that_is_edited_is_counted_with_its_first_and_its_last() {
+    let mut def = hourly();
+    def.exclude = vec![Exclusion::Days("2026-03-02".parse().unwrap())];
+    let old = timing(&def);
+    let cursor = at("2026-03-01T22:00:00Z");
+    assert_eq!(lapsed(&old, cursor, at("2026-03-01T22:59:59Z")), None);
+    let last = at("2026-03-01T23:00:00Z");
+    let one = Lapsed { count: 1, first: last, last };
+    assert_eq!(lapsed(&old, cursor, last), Some(one));
+    assert_eq!(lapsed(&old, cursor, at("2026-03-02T12:00:00Z")), Some(one), "the rest is excluded");
+    let three = Lapsed { count: 3, last: at("2026-03-03T01:00:00Z"), ..one };
+    assert_eq!(lapsed(&old, cursor, at("2026-03-03T01:00:00Z")), Some(three));
+    def.cron = ScheduleCron::Text("* * * * * *".to_owned());
+    let flood = lapsed(&timing(&def), cursor, at("2027-03-01T00:00:00Z")).unwrap();
+    assert_eq!(flood.count, SkipReason::RETIMED_MAX);
+}
+
+#[test]
 fn what_passed_while_it_was_stopped_is_made_up_for_only_where_everything_is() {
     let timing = timing(&hourly());
     let (stopped, now) = (at("2026-03-01T08:00:00Z"), at("2026-03-01T11:30:00Z"));

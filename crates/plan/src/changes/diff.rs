@@ -19,6 +19,10 @@ pub struct Changes {
     /// The schedules that fire at other times than before; unknown here, and filled in by who
     /// knows the time.
     pub retimed: Vec<Retimed>,
+    /// The schedules whose timing is edited while ticks of it are due and not decided; unknown
+    /// here, and filled in by who knows what is stored.
+    #[serde(default)]
+    pub lapsing: Vec<Lapsing>,
 }
 
 /// One thing that is not what it was.
@@ -87,6 +91,18 @@ pub struct Retimed {
     pub after: Vec<Timestamp>,
 }
 
+/// Ticks of a schedule that are due by its timing as it was, and of which nothing becomes once that
+/// is edited.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lapsing {
+    /// The schedule, as in [`Retimed`].
+    pub name: String,
+    /// How many, in all tenants.
+    pub count: u32,
+    /// The nominal time of the first.
+    pub since: Timestamp,
+}
+
 impl Changes {
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
@@ -100,5 +116,6 @@ pub fn changes(old: &Manifest, new: &Manifest) -> Changes {
         things: things::changed(old, new),
         stale: effects::stale(old, new),
         retimed: Vec::new(),
+        lapsing: Vec::new(),
     }
 }

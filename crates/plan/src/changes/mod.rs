@@ -11,6 +11,6 @@ mod effects;
 mod renamed;
 mod things;
 
-pub use diff::{Change, ChangeKind, Changes, FieldChange, Retimed, Stale, changes};
+pub use diff::{Change, ChangeKind, Changes, FieldChange, Lapsing, Retimed, Stale, changes};
 pub use renamed::renamed_schedules;
 pub use things::job_of;

@@ -94,6 +94,14 @@ async fn a_file_is_replaced_and_its_versions_are_numbered(db: Db) {
     let rows = db.store.apply(asked).await.unwrap().rows(0);
     let numbers: Vec<i64> = rows.into_iter().map(|mut row| row.int().unwrap()).collect();
     assert_eq!(numbers, [1, 2]);
+
+    let mut batch = Batch::new(Scope::Instance);
+    definitions::insert_version(&mut batch, (&location(), "b.yaml"), &hashes[0], &content, at(2));
+    db.store.apply(batch).await.unwrap();
+    let all = db.store.versions_of_location(&location()).await.unwrap();
+    let shown: Vec<_> = all.iter().map(|(name, it)| (name.as_str(), it.number)).collect();
+    assert_eq!(shown, [("b.yaml", 1), ("a.yaml", 2), ("a.yaml", 1)], "the newest first");
+    assert_eq!((all[0].1.loaded_at, &all[1].1.hash), (at(2), &hashes[1]));
 }
 
 async fn the_first_value_of_a_setting_stays(db: Db) {

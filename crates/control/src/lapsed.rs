@@ -1,0 +1,215 @@
+//! The ticks that lapse where the timing of a schedule is edited: they were due by the old one, and
+//! the new one begins now.
+//!
+//! [`crate::schedule_standing`] stores a line of history for them in the batch that stores the new
+//! timing; [`crate::proposal`] tells of them before the change is made. What the old timing was is
+//! read from the versions of the files, and known by its hash: where it is not found, nothing is
+//! said.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use millstream_decide::schedule::{Lapsed, Timing, lapsed};
+use millstream_model::view::VersionRow;
+use millstream_model::{
+    ContentHash, FileManifest, FileVersion, LocationName, Manifest, SkipReason, TenantId,
+    TickStatus, Timestamp,
+};
+use millstream_plan::changes::Lapsing;
+use millstream_store::sources::{CursorMove, StoredSource, move_cursors};
+use millstream_store::ticks::NewTick;
+use millstream_store::{Batch, StoreError, ticks};
+
+use crate::Control;
+use crate::live_schedules::{LiveSchedule, LiveSchedules};
+use crate::retimed::shown_name;
+
+/// Earlier states of the files in which an old timing is looked for.
+const STATES_MAX: usize = 20;
+
+/// A schedule's tenant and name.
+type Key = (TenantId, String);
+
+/// What is stored of the ticks of one schedule that lapse.
+#[derive(Debug, Clone)]
+struct Line {
+    cursor: CursorMove,
+    tick: NewTick,
+}
+
+/// The ticks that lapse while schedules are taken over.
+#[derive(Debug, Default)]
+pub(crate) struct Lapses(BTreeMap<Key, Line>);
+
+impl Lapses {
+    /// Adds those of `chunk`, schedules of one tenant, to the batch that stores where these stand.
+    ///
+    /// It conflicts when somebody has decided a tick meanwhile.
+    pub(crate) fn add(&mut self, batch: &mut Batch, tenant: &TenantId, chunk: &[StoredSource]) {
+        let key = |it: &StoredSource| (it.tenant.clone(), it.source.name.clone());
+        let lines: Vec<Line> = chunk.iter().filter_map(|it| self.0.remove(&key(it))).collect();
+        if lines.is_empty() {
+            return;
+        }
+        let (moves, lapsed): (Vec<CursorMove>, Vec<NewTick>) =
+            lines.into_iter().map(|line| (line.cursor, line.tick)).unzip();
+        move_cursors(batch, tenant, &moves);
+        ticks::insert(batch, tenant, &lapsed);
+    }
+}
+
+impl Control {
+    /// The ticks that were due by the timings that are stored and are not those of `changed`.
+    pub(crate) async fn lapsed(
+        &self,
+        live: &LiveSchedules,
+        changed: &[StoredSource],
+        known: &BTreeMap<Key, StoredSource>,
+    ) -> Result<Lapses, StoreError> {
+        let mut retimed = BTreeMap::new();
+        for new in changed {
+            let key = (new.tenant.clone(), new.source.name.clone());
+            // A daemon that knows older definitions changes nothing.
+            let old = known.get(&key).filter(|old| old.version <= new.version);
+            let old = old.filter(|old| old.next_due.is_some() && old.timing != new.timing);
+            if let (Some(old), Some(schedule)) = (old, live.0.get(&key)) {
+                retimed.insert(key, (schedule, old, new));
+            }
+        }
+        let Some((_, _, first)) = retimed.values().next() else { return Ok(Lapses::default()) };
+        let wanted =
+            retimed.iter().map(|(key, (schedule, old, _))| (key, (*schedule, &old.timing)));
+        let timings = self.old_timings(&first.source.location, wanted.collect()).await?;
+        let lines = retimed.into_iter().filter_map(|(key, (_, old, new))| {
+            // The new timing begins where its cursor stands.
+            let lapsed = lapsed(timings.get(&key)?, old.cursor, new.cursor)?;
+            Some((key, line(old, lapsed, self.now())))
+        });
+        Ok(Lapses(lines.collect()))
+    }
+
+    /// The timings with the `wanted` hashes, as they stood in the files at earlier times.
+    async fn old_timings(
+        &self,
+        location: &LocationName,
+        mut wanted: BTreeMap<&Key, (&LiveSchedule, &ContentHash)>,
+    ) -> Result<BTreeMap<Key, Timing>, StoreError> {
+        let live = self.live_files(location).await?;
+        let mut contents: BTreeMap<ContentHash, FileManifest> = BTreeMap::new();
+        let mut names = BTreeMap::new();
+        for (version, content) in live {
+            names.insert(version.name, version.hash.clone());
+            contents.insert(version.hash, content);
+        }
+        let versions = self.store.versions_of_location(location).await?;
+        let mut found = BTreeMap::new();
+        for files in states(&names, &versions) {
+            let missing = files.values().filter(|hash| !contents.contains_key(hash));
+            let missing: Vec<ContentHash> = missing.cloned().collect();
+            contents.extend(self.store.definition_contents(&missing).await?);
+            // What a file that is gone said counts only where no other says it.
+            let (there, gone): (Vec<_>, Vec<_>) =
+                files.into_iter().partition(|(name, _)| names.contains_key(name));
+            let files = there.into_iter().chain(gone).filter_map(|(name, hash)| {
+                let content = contents.get(&hash)?;
+                Some((FileVersion { name, hash }, content))
+            });
+            let manifest = Manifest::merge(location.clone(), files);
+            wanted.retain(|key, (schedule, hash)| {
+                let timing = timing_in(&manifest, schedule).filter(|it| it.hash() == *hash);
+                let is_missing = timing.is_none();
+                found.extend(timing.map(|timing| ((*key).clone(), timing)));
+                is_missing
+            });
+            if wanted.is_empty() {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The ticks that would lapse if `new` came in the place of `old`, which is live.
+    pub(crate) async fn lapsing(
+        &self,
+        old: &Manifest,
+        new: &Manifest,
+    ) -> Result<Vec<Lapsing>, StoreError> {
+        let (now, stored) = (self.now(), self.stored_schedules(&old.location).await?);
+        let (before, after) = (LiveSchedules::of(old), LiveSchedules::of(new));
+        let mut found: BTreeMap<String, Lapsing> = BTreeMap::new();
+        for schedule in after.iter() {
+            let key = |name: &str| (schedule.tenant.clone(), name.to_owned());
+            let name = after.stored_as(schedule, |name| stored.contains_key(&key(name)));
+            let stored = stored.get(&key(name)).filter(|it| it.next_due.is_some());
+            let (Some(stored), Some(was)) = (stored, before.get(&schedule.tenant, name)) else {
+                continue;
+            };
+            let timing = was.timing.hash();
+            if timing == schedule.timing.hash() || *timing != stored.timing {
+                continue;
+            }
+            let Some(lapsed) = lapsed(&was.timing, stored.cursor, now) else { continue };
+            let name = shown_name(new, &schedule.def);
+            let none = Lapsing { name: name.clone(), count: 0, since: lapsed.first };
+            let all = found.entry(name).or_insert(none);
+            all.count = all.count.saturating_add(lapsed.count);
+            all.since = all.since.min(lapsed.first);
+        }
+        Ok(found.into_values().collect())
+    }
+}
+
+/// The line of history for the ticks of `old` that lapse.
+fn line(old: &StoredSource, lapsed: Lapsed, now: Timestamp) -> Line {
+    let Lapsed { count, first, last } = lapsed;
+    let cursor = CursorMove {
+        source: old.source.clone(),
+        timing: old.timing.clone(),
+        from: old.cursor,
+        to: last,
+        next_due: old.next_due,
+    };
+    let tick = NewTick {
+        source: old.source.clone(),
+        nominal: last,
+        decided_at: now,
+        status: TickStatus::Skipped,
+        skipped: Some(SkipReason::Retimed { count, first }),
+        error: None,
+        warnings: Vec::new(),
+        runs: Vec::new(),
+    };
+    Line { cursor, tick }
+}
+
+/// The timing that `schedule` has in a manifest, under its name or the one that it had before.
+fn timing_in(manifest: &Manifest, schedule: &LiveSchedule) -> Option<Timing> {
+    let before = schedule.def.renamed_from.as_ref();
+    let named = |name| manifest.schedules.get(name);
+    let def = named(&schedule.def.name).or_else(|| before.and_then(named))?;
+    let tenant = manifest.tenants.get(&schedule.tenant).cloned().unwrap_or_default();
+    // What cannot be read was refused when it was loaded.
+    Timing::of(def, &tenant, manifest).ok().flatten()
+}
+
+/// What the files held at earlier times, the latest first: each with its newest version of then.
+/// One of which there is no version among those given holds what is live.
+fn states(
+    live: &BTreeMap<String, ContentHash>,
+    versions: &[(String, VersionRow)],
+) -> impl Iterator<Item = BTreeMap<String, ContentHash>> {
+    let changed: BTreeSet<Timestamp> = versions.iter().map(|(_, it)| it.loaded_at).collect();
+    let named: BTreeSet<&String> = versions.iter().map(|(name, _)| name).collect();
+    let mut unchanged = live.clone();
+    unchanged.retain(|name, _| !named.contains(name));
+    // What is the newest of all is not live where somebody has gone back to an older one.
+    let before = std::iter::once(None).chain(changed.into_iter().rev().map(Some));
+    before.take(STATES_MAX).map(move |before| {
+        let mut files = unchanged.clone();
+        for (name, version) in versions {
+            if before.is_none_or(|before| version.loaded_at < before) {
+                files.entry(name.clone()).or_insert_with(|| version.hash.clone());
+            }
+        }
+        files
+    })
+}

@@ -1,0 +1,149 @@
+//! Edits of schedules whose ticks are due and not decided yet: what lapses is told.
+
+use millstream_control::{FileChange, FileOutcome, Lapsing, Proposal, Rollback};
+use millstream_model::{SkipReason, Timestamp};
+use millstream_testkit::definitions::live;
+
+use crate::schedules::{World, at, job_with, parsed, tenant};
+
+/// A schedule that wants each of its ticks, one run at a time.
+const KEPT: &str = "max_active_runs: 1, catch_up: all";
+
+fn kept(cron: &str) -> String {
+    job_with(&format!("cron: '{cron}', {KEPT}"))
+}
+
+/// The schedule at 08:04:30, each minute: the first tick runs, and three wait.
+async fn waiting() -> World {
+    let mut world = World::of(&[("one.yaml", &kept("* * * * *"))], "2026-06-01T08:00").await;
+    world.go_to("2026-06-01T08:04:30").await;
+    world
+}
+
+/// The lines of the history for ticks that lapsed, the oldest first: when, how many, from when on.
+async fn lapsed(world: &World) -> Vec<(Timestamp, u32, Timestamp)> {
+    let ticks = world.ticks("default", "it").await;
+    let of = |reason: &Option<SkipReason>| match reason {
+        Some(SkipReason::Retimed { count, first }) => Some((*count, *first)),
+        _ => None,
+    };
+    ticks
+        .iter()
+        .filter_map(|it| of(&it.skipped).map(|(count, first)| (it.nominal, count, first)))
+        .collect()
+}
+
+fn three() -> Vec<(Timestamp, u32, Timestamp)> {
+    vec![(at("2026-06-01T08:04"), 3, at("2026-06-01T08:02"))]
+}
+
+#[tokio::test]
+async fn ticks_that_wait_when_a_timing_is_edited_are_one_line_of_the_history() {
+    let mut world = waiting().await;
+    world.load(&[("one.yaml", &kept("*/7 * * * *"))]).await;
+    assert_eq!(lapsed(&world).await, three());
+    let said = "3 ticks from 2026-06-01T08:02:00Z on were not decided before the timing was edited";
+    assert_eq!(world.reasons().await, [said]);
+    let row = world.control().schedule_view(&tenant("default"), "it").await.unwrap();
+    assert_eq!((row.waiting, row.next_at), (None, Some(at("2026-06-01T08:07"))));
+    let run = world.runs("default").await[0].run_id;
+    world.control().cancel(&tenant("default"), run, "ana").await.unwrap();
+    world.go_to("2026-06-01T08:10").await;
+    assert_eq!(world.runs("default").await.len(), 2, "what lapsed is not made up for");
+    assert_eq!(world.ticks("default", "it").await.len(), 3);
+}
+
+#[tokio::test]
+async fn what_passed_while_no_daemon_ran_lapses_with_an_edit_too() {
+    let mut world = World::with("cron: '@hourly'", "2026-06-01T08:30").await;
+    world.bench.clock.set(at("2026-06-01T11:30"));
+    let text = job_with("cron: '15 * * * *'");
+    world.bench.scan(vec![live("one.yaml", parsed("one.yaml", &text))]).await;
+    world.down_until("2026-06-01T11:31").await;
+    let line = (at("2026-06-01T11:00"), 3, at("2026-06-01T09:00"));
+    assert_eq!(lapsed(&world).await, [line]);
+}
+
+#[tokio::test]
+async fn an_edit_of_anything_else_or_of_what_is_off_has_nothing_lapse() {
+    let mut world = waiting().await;
+    let text = kept("* * * * *").replace("max_active_runs: 1", "max_active_runs: 2");
+    world.load(&[("one.yaml", &text)]).await;
+    world.go_to("2026-06-01T08:04:40").await;
+    assert_eq!(lapsed(&world).await, []);
+    assert_eq!(world.runs("default").await.len(), 2, "they go on");
+
+    let mut world = waiting().await;
+    let id = tenant("default");
+    world.control().switch_schedule(&id, "it", (Some(false), "ana")).await.unwrap();
+    world.load(&[("one.yaml", &kept("*/7 * * * *"))]).await;
+    assert_eq!(lapsed(&world).await, []);
+}
+
+#[tokio::test]
+async fn what_waits_when_catch_up_is_edited_is_told_tick_by_tick() {
+    for catch_up in ["last", "none"] {
+        let mut world = waiting().await;
+        let text = kept("* * * * *").replace("catch_up: all", &format!("catch_up: {catch_up}"));
+        world.load(&[("one.yaml", &text)]).await;
+        world.go_to("2026-06-01T08:05").await;
+        let minutes: Vec<_> =
+            (1..=5).map(|minute| at(&format!("2026-06-01T08:0{minute}"))).collect();
+        let ticks = world.ticks("default", "it").await;
+        assert_eq!(ticks.iter().map(|it| it.nominal).collect::<Vec<_>>(), minutes, "{catch_up}");
+    }
+}
+
+#[tokio::test]
+async fn the_old_timing_is_found_through_a_new_name_and_a_new_file() {
+    let mut world = waiting().await;
+    let text = kept("*/7 * * * *").replace("it: {", "that: {renamed_from: it, ");
+    let gone = FileChange { name: "one.yaml".to_owned(), outcome: FileOutcome::Deleted };
+    world.bench.scan(vec![gone, live("two.yaml", parsed("two.yaml", &text))]).await;
+    world.pass().await;
+    let ticks = world.ticks("default", "that").await;
+    let reason = SkipReason::Retimed { count: 3, first: at("2026-06-01T08:02") };
+    assert_eq!(ticks.last().unwrap().skipped, Some(reason));
+}
+
+#[tokio::test]
+async fn the_old_timing_is_found_in_the_file_of_the_tenants() {
+    let tenants = |cron: &str| format!("tenants: {{ acme: {{ schedule: '{cron}' }} }}");
+    let text = kept("{{ tenant.schedule }}");
+    let each_minute = tenants("* * * * *");
+    let files = [("a.yaml", each_minute.as_str()), ("b.yaml", text.as_str())];
+    let mut world = World::of(&files, "2026-06-01T08:00").await;
+    world.go_to("2026-06-01T08:04:30").await;
+    world.load(&[("a.yaml", &tenants("*/7 * * * *"))]).await;
+    let reason = SkipReason::Retimed { count: 3, first: at("2026-06-01T08:02") };
+    assert_eq!(world.ticks("acme", "it").await.last().unwrap().skipped, Some(reason));
+}
+
+#[tokio::test]
+async fn who_goes_back_to_an_older_version_hears_what_lapses() {
+    let mut world = World::of(&[("one.yaml", &kept("*/7 * * * *"))], "2026-06-01T08:00").await;
+    world.load(&[("one.yaml", &kept("* * * * *"))]).await;
+    world.go_to("2026-06-01T08:04:30").await;
+    let rollback = Rollback { file: "one.yaml".to_owned(), number: 1, by: "ana".to_owned() };
+    let plan = world.control().plan_rollback(rollback).await.unwrap();
+    world.control().apply_rollback(&plan).await.unwrap();
+    world.pass().await;
+    assert_eq!(lapsed(&world).await, three());
+}
+
+#[tokio::test]
+async fn a_plan_tells_what_would_lapse() {
+    let world = waiting().await;
+    let planned = async |text: String| {
+        let files = [("one.yaml".to_owned(), Some(parsed("one.yaml", &text)))].into();
+        world.control().plan_change(Proposal { files }).await.unwrap().lapsing
+    };
+    assert_eq!(planned(kept("* * * * *")).await, []);
+    let name = "schedule it".to_owned();
+    let row = Lapsing { name, count: 3, since: at("2026-06-01T08:02") };
+    assert_eq!(planned(kept("*/7 * * * *")).await, [row]);
+    let renamed = kept("*/7 * * * *").replace("it: {", "that: {renamed_from: it, ");
+    assert_eq!(planned(renamed).await[0].name, "schedule that");
+    let same = kept("* * * * *").replace("it: {", "that: {renamed_from: it, ");
+    assert_eq!(planned(same).await, []);
+}
