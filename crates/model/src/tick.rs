@@ -370,7 +370,8 @@ impl fmt::Display for SkipReason {
             }
             Self::Excluded { by } => write!(f, "its day is excluded by {by}"),
             Self::Overlap { active, limit } => {
-                write!(f, "{active} of its runs were under way (max_active_runs: {limit})")
+                let were = if *active == 1 { "was" } else { "were" };
+                write!(f, "{active} of its runs {were} under way (max_active_runs: {limit})")
             }
             Self::JobDisabled {} => f.write_str("its job is switched off"),
             Self::When { condition } => write!(f, "its condition does not hold: {condition}"),

@@ -73,7 +73,7 @@ async fn a_tick_is_skipped_while_a_run_is_tried_again_by_hand_too() {
     control.cancel(&id, first, "ana").await.unwrap();
     control.retry_run(&id, first, RetryFrom::Start, "ana").await.unwrap();
     world.go_to("2026-06-01T08:02:30").await;
-    let reason = "1 of its runs were under way (max_active_runs: 1)";
+    let reason = "1 of its runs was under way (max_active_runs: 1)";
     assert_eq!(world.reasons().await, [reason]);
     end(&world, under_way(&world).await, broke()).await;
     world.go_to("2026-06-01T08:03:30").await;

@@ -270,7 +270,7 @@ async fn r187_no_run_starts_while_the_one_before_it_goes_on() {
     let mut world = World::with(keys, "2026-06-01T08:00").await;
     world.go_to("2026-06-01T08:03").await;
     assert_eq!(world.runs("default").await.len(), 1);
-    let reason = "1 of its runs were under way (max_active_runs: 1)";
+    let reason = "1 of its runs was under way (max_active_runs: 1)";
     assert_eq!(world.reasons().await, [reason, reason]);
     let run: RunId = world.runs("default").await[0].run_id;
     world.control().cancel(&tenant("default"), run, "ana").await.unwrap();
@@ -288,7 +288,7 @@ async fn ticks_that_wait_for_the_run_before_are_counted_and_said_since_when() {
     assert_eq!(row.waiting, None, "nothing is due yet");
     world.go_to("2026-06-01T08:04").await;
     let row = world.control().schedule_view(&id, "it").await.unwrap();
-    let words = "3 ticks from 2026-06-01T08:02:00Z on wait for its runs, of which 1 are under way \
+    let words = "3 ticks from 2026-06-01T08:02:00Z on wait for its runs, of which 1 is under way \
                  (max_active_runs: 1)";
     assert_eq!(row.waiting.unwrap().to_string(), words);
     let answer = world.control().why(&id, "it").await.unwrap().answer;

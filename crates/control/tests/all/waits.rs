@@ -268,7 +268,7 @@ async fn a_backlog_that_no_daemon_looks_at_is_due_at_times_that_its_cron_names()
     assert_eq!((job.next_at, job.late_since), (Some(since), Some(since)));
     let answer = control.why(&id, "it").await.unwrap().answer;
     let words = "It is late: it was due at 2026-06-01T08:02:00Z, 150 s ago, and no daemon has let \
-                 it tick; 3 ticks from 2026-06-01T08:02:00Z on wait for its runs, of which 1 are \
+                 it tick; 3 ticks from 2026-06-01T08:02:00Z on wait for its runs, of which 1 is \
                  under way (max_active_runs: 1); the next is due at 2026-06-01T08:05:00Z.";
     assert_eq!(answer, words);
 }

@@ -117,7 +117,8 @@ impl std::fmt::Display for TicksWaiting {
         write!(f, "{least}{count} {ticks} from {since} on {wait} for ")?;
         match limit {
             Some(limit) if active >= limit => {
-                write!(f, "its runs, of which {active} are under way (max_active_runs: {limit})")
+                let are = if *active == 1 { "is" } else { "are" };
+                write!(f, "its runs, of which {active} {are} under way (max_active_runs: {limit})")
             }
             Some(limit) => write!(
                 f,

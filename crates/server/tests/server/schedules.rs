@@ -21,7 +21,7 @@ fn r032_the_page_of_a_schedule_says_why_each_tick_had_no_run() {
     let pages = gallery::all(Theme::Auto);
     let (_, page) = pages.iter().find(|(name, _)| *name == "schedule").unwrap();
     for words in [
-        "1 of its runs were under way (max_active_runs: 1)",
+        "1 of its runs was under way (max_active_runs: 1)",
         "Invalid partition key format: broken",
         "stopped by ana; the file says on",
         "Follow the file",
@@ -163,7 +163,8 @@ fn the_page_says_that_a_schedule_is_late_and_shows_no_time_of_one_that_is_off_as
 fn the_page_says_how_many_ticks_wait_and_for_what() {
     let row = schedule_samples::rows().remove(0);
     for (active, words) in [
-        (1, "wait for its runs, of which 1 are under way (max_active_runs: 1)"),
+        (2, "wait for its runs, of which 2 are under way (max_active_runs: 1)"),
+        (1, "wait for its runs, of which 1 is under way (max_active_runs: 1)"),
         (0, "wait for a daemon to decide them, with 0 of its runs under way"),
     ] {
         let since = samples::now();
@@ -179,6 +180,7 @@ fn the_page_says_how_many_ticks_wait_and_for_what() {
         });
         let told = format!("\"30 ticks from {since} on {words}");
         assert!(list.text().contains(&told) && list.text().contains(">30 wait<"), "{told}");
+        assert!(list.text().contains("c-when wrap\"><span title=\"30 ticks"), "it is shown whole");
     }
 }
 
