@@ -128,16 +128,17 @@ pub enum ControlError {
         near: String,
     },
 
-    /// The tenant has no `schedule` at which this one would tick.
-    #[error(
-        "schedule {schedule} does not tick in tenant {tenant}: its `cron` is \
-         `{{{{ tenant.schedule }}}}`, and the tenant has no `schedule`"
-    )]
-    Unscheduled {
+    /// A schedule or a sensor that something is known of, and that does not tick in the tenant.
+    #[error("{kind} {name} does not tick in tenant {tenant}: {why}")]
+    Absent {
         /// The tenant.
         tenant: TenantId,
-        /// The schedule.
-        schedule: String,
+        /// Whether it is a schedule or a sensor.
+        kind: TickKind,
+        /// Its name.
+        name: String,
+        /// Why, in words.
+        why: String,
     },
 
     /// A schedule or a sensor that was called so has another name now.
@@ -414,10 +415,12 @@ impl ControlError {
             | Self::DeliveryBinary => ErrorCode::BadRequest,
             Self::DeliveryFull { .. } => ErrorCode::DeliveryFull,
             Self::ReportKeyKnown { .. } => ErrorCode::ReportKeyKnown,
-            Self::ScheduleUnknown { .. } | Self::Unscheduled { .. } => ErrorCode::ScheduleUnknown,
-            Self::SensorUnknown { .. } => ErrorCode::SensorUnknown,
-            Self::Renamed { kind: TickKind::Schedule, .. } => ErrorCode::ScheduleUnknown,
-            Self::Renamed { kind: TickKind::Sensor, .. } => ErrorCode::SensorUnknown,
+            Self::ScheduleUnknown { .. }
+            | Self::Absent { kind: TickKind::Schedule, .. }
+            | Self::Renamed { kind: TickKind::Schedule, .. } => ErrorCode::ScheduleUnknown,
+            Self::SensorUnknown { .. }
+            | Self::Absent { kind: TickKind::Sensor, .. }
+            | Self::Renamed { kind: TickKind::Sensor, .. } => ErrorCode::SensorUnknown,
             Self::SensorOff { .. } | Self::SensorChanged { .. } | Self::SensorWishOld { .. } => {
                 ErrorCode::SensorAsk
             }

@@ -4,6 +4,7 @@
 //! `decide`) and the store, and nothing of HTTP or processes. Each module is one use case; what it
 //! writes is one [`Batch`](millstream_store::Batch), so a crash leaves all of it or nothing.
 
+mod absent;
 mod adopted;
 mod asset_reports;
 mod cancel;

@@ -183,7 +183,7 @@ fn template_problem(def: &ScheduleDef, dimensions: &[String]) -> Option<Definiti
         if let Some(unknown) = template.names().find(|name| !is_known(name)) {
             let mut known: Vec<&str> = dimensions.iter().map(String::as_str).collect();
             known.extend(TEMPLATE_NAMES);
-            known.push("YYYYMMDD");
+            known.extend(["YYYYMMDD", "YYYY-MM-DD", "HH", "mm", "ss"]);
             let near = nearest(unknown, known.iter().copied());
             let near = near.map(|near| format!("did you mean `{{{near}}}`? ")).unwrap_or_default();
             return Some(DefinitionProblem {

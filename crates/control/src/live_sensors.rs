@@ -50,6 +50,12 @@ impl LiveSensors {
         self.0.get(&(tenant.clone(), name.to_owned()))
     }
 
+    /// The sensor that was called so in a tenant, by its definition.
+    pub(crate) fn renamed(&self, tenant: &TenantId, before: &str) -> Option<&LiveSensor> {
+        let mut of_tenant = self.iter().filter(|it| it.tenant == *tenant);
+        of_tenant.find(|it| it.def.renamed_from.as_ref().is_some_and(|it| it.as_str() == before))
+    }
+
     /// The name under which the store has what `sensor` has done.
     pub(crate) fn stored_as<'a>(
         &self,

@@ -37,8 +37,6 @@ pub(crate) struct DueSchedule {
 struct Asked {
     /// The runs of its schedules that are under way.
     active: Option<BTreeMap<(LocationName, String), u32>>,
-    /// Whether no daemon lives that would decide ticks.
-    none_lives: Option<bool>,
 }
 
 impl Control {
@@ -59,6 +57,8 @@ impl Control {
         let mut last = self.store.last_ticks(tenant, kind, SCHEDULES_MAX).await?;
         let mut rows = Vec::new();
         let mut asked = Asked::default();
+        let daemons = self.watchers().await?;
+        let no_daemon = daemons.as_ref().and_then(not_started).map(|hold| hold.to_string());
         for (manifest, _, live) in catalog.schedules() {
             let words = self.store.job_overrides(tenant, &manifest.location).await?;
             for schedule in live.iter().filter(|schedule| schedule.tenant == *tenant) {
@@ -71,8 +71,16 @@ impl Control {
                 let mut row = self.schedule_row(manifest, schedule, stored, last.remove(&source));
                 match cursor {
                     Some(cursor) if row.enabled => {
-                        row.waiting =
+                        let found =
                             self.ticks_waiting((schedule, &source), cursor, &mut asked).await?;
+                        // What has only come due is decided in a moment, where somebody lives who
+                        // does it.
+                        let waits = |it: &TicksWaiting| {
+                            let is_full = it.limit.is_some_and(|limit| it.active >= limit);
+                            let is_late = late(Some(it.since), self.now()).is_some();
+                            is_full || is_late || no_daemon.is_some()
+                        };
+                        row.waiting = found.filter(waits);
                     }
                     Some(cursor) => row.passed = self.ticks_passed(schedule, cursor),
                     None => {}
@@ -84,6 +92,7 @@ impl Control {
                 } else {
                     row.next_at = row.late_since.or(row.next_at);
                 }
+                row.waits = no_daemon.clone().filter(|_| row.enabled);
                 row.job_off = row.job.as_ref().is_some_and(|job| !is_job_on(manifest, &words, job));
                 rows.push(DueSchedule { row, source });
             }
@@ -91,8 +100,7 @@ impl Control {
         Ok(rows)
     }
 
-    /// The ticks that wait since `cursor` until runs of the schedule have ended, or longer than
-    /// they should until a daemon decides them.
+    /// The ticks since `cursor` that are made up for and that nobody has decided yet.
     async fn ticks_waiting(
         &self,
         (schedule, source): (&LiveSchedule, &TickSource),
@@ -112,17 +120,7 @@ impl Control {
         let key = (source.location.clone(), source.name.clone());
         let of_it = asked.active.as_ref().and_then(|it| it.get(&key));
         let active = of_it.copied().unwrap_or_default();
-        // What has only come due is decided in a moment, where somebody lives who does it.
-        let is_full = limit.is_some_and(|limit| active >= limit);
-        let mut waits = is_full || late(Some(since), now).is_some();
-        if !waits {
-            if asked.none_lives.is_none() {
-                asked.none_lives =
-                    Some(self.watchers().await?.as_ref().and_then(not_started).is_some());
-            }
-            waits = asked.none_lives == Some(true);
-        }
-        Ok(waits.then_some(TicksWaiting { count, since, active, limit }))
+        Ok(Some(TicksWaiting { count, since, active, limit }))
     }
 
     /// The ticks since `cursor` that a schedule which is off makes up for once it is switched on.
@@ -175,6 +173,7 @@ impl Control {
             enabled_override,
             job_off: false,
             next_at: if enabled { schedule.timing.next_fire(after) } else { None },
+            waits: None,
             late_since: None,
             waiting: None,
             passed: None,
@@ -204,7 +203,8 @@ impl Control {
             return Ok(found);
         }
         let renamed = self.renamed(TickKind::Schedule, tenant, name).await?;
-        Err(renamed.or(self.unscheduled(tenant, name).await?).unwrap_or_else(|| {
+        let absent = self.absent(TickKind::Schedule, tenant, name).await?;
+        Err(renamed.or(absent).unwrap_or_else(|| {
             let (tenant, schedule) = (tenant.clone(), name.to_owned());
             ControlError::ScheduleUnknown { tenant, schedule, near }
         }))
@@ -233,7 +233,14 @@ impl Control {
         before: Option<Timestamp>,
         limit: u32,
     ) -> Result<Vec<TickRow>, ControlError> {
-        let source = self.due_schedule(tenant, name).await?.source;
+        let source = match self.due_schedule(tenant, name).await {
+            Ok(schedule) => schedule.source,
+            // What one did that is in no file any more is still known.
+            Err(error @ ControlError::Absent { .. }) => {
+                self.remembered(TickKind::Schedule, tenant, name).await?.ok_or(error)?
+            }
+            Err(error) => return Err(error),
+        };
         Ok(self.store.ticks(tenant, &source, before, limit).await?)
     }
 

@@ -121,7 +121,8 @@ impl Control {
             return Ok(found);
         }
         let renamed = self.renamed(TickKind::Sensor, tenant, name).await?;
-        Err(renamed.unwrap_or_else(|| {
+        let absent = self.absent(TickKind::Sensor, tenant, name).await?;
+        Err(renamed.or(absent).unwrap_or_else(|| {
             let (tenant, sensor) = (tenant.clone(), name.to_owned());
             ControlError::SensorUnknown { tenant, sensor, near }
         }))
@@ -165,7 +166,14 @@ impl Control {
         before: Option<Timestamp>,
         limit: u32,
     ) -> Result<Vec<TickRow>, ControlError> {
-        let (_, source) = self.find_sensor(tenant, name).await?;
+        let source = match self.find_sensor(tenant, name).await {
+            Ok((_, source)) => source,
+            // What one did that is in no file any more is still known.
+            Err(error @ ControlError::Absent { .. }) => {
+                self.remembered(TickKind::Sensor, tenant, name).await?.ok_or(error)?
+            }
+            Err(error) => return Err(error),
+        };
         Ok(self.store.ticks(tenant, &source, before, limit).await?)
     }
 

@@ -5,6 +5,7 @@
 
 use millstream_model::{Manifest, Switch, TenantId, TickKind};
 
+use crate::absent::UNSCHEDULED;
 use crate::{Control, ControlError};
 
 /// The most that are listed.
@@ -28,8 +29,7 @@ impl Control {
         let catalog = self.catalog().await?;
         let mut found = Vec::new();
         for name in catalog.tenant(tenant).unscheduled {
-            let why = "its `cron` is `{{ tenant.schedule }}`, and the tenant has no `schedule`";
-            let (kind, why) = (TickKind::Schedule, why.to_owned());
+            let (kind, why) = (TickKind::Schedule, UNSCHEDULED.to_owned());
             found.push(Silent { kind, name: name.to_string(), why });
         }
         let mut add = |kind, name: &str, manifest: &Manifest, switch: &Switch| {
@@ -61,17 +61,5 @@ impl Control {
         switch: &Switch,
     ) -> Option<String> {
         self.default_on(manifest, tenant, switch).err().map(|error| error.to_string())
-    }
-
-    /// The error that says why a schedule does not tick in a tenant, where that lacks a `schedule`.
-    pub(crate) async fn unscheduled(
-        &self,
-        tenant: &TenantId,
-        name: &str,
-    ) -> Result<Option<ControlError>, ControlError> {
-        let row = self.catalog().await?.tenant(tenant);
-        let is_one = row.unscheduled.iter().any(|it| it.as_str() == name);
-        let (tenant, schedule) = (tenant.clone(), name.to_owned());
-        Ok(is_one.then_some(ControlError::Unscheduled { tenant, schedule }))
     }
 }

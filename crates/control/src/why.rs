@@ -74,12 +74,14 @@ impl Control {
             let schedules = schedules.into_iter().map(|it| it.row).collect();
             return Ok(why_job(&self.job_facts(tenant, job, schedules).await?));
         }
-        if let Some(unscheduled) = self.unscheduled(tenant, subject).await? {
-            return Err(unscheduled);
-        }
         for kind in [TickKind::Schedule, TickKind::Sensor] {
             if let Some(renamed) = self.renamed(kind, tenant, subject).await? {
                 return Err(renamed);
+            }
+        }
+        for kind in [TickKind::Schedule, TickKind::Sensor] {
+            if let Some(absent) = self.absent(kind, tenant, subject).await? {
+                return Err(absent);
             }
         }
         if let Some(error) = unclear {

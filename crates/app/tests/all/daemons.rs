@@ -205,6 +205,8 @@ fn g5_r003_a_daemon_that_wakes_after_its_leases_were_taken_changes_nothing() {
 const SITS: &str = r#"
 jobs:
   sit: { nodes: [{ id: a, type: command, config: { command: "sleep 60" } }] }
+schedules:
+  yearly: { cron: "@yearly", job: sit }
 "#;
 
 #[test]
@@ -230,6 +232,13 @@ fn a_run_whose_server_was_killed_says_since_when_no_daemon_lives() {
     }
     let listed = project.run(&["run", "list"]).out;
     assert!(listed.contains(said), "{listed}");
+    let why = project.run(&["why", "yearly"]).out;
+    assert!(why.contains(&format!("01T00:00:00Z, but {said}")), "{why}");
+    let why = project.run(&["why", "sit"]).out;
+    assert!(why.contains("schedule yearly runs it next at 20"), "{why}");
+    assert!(why.contains(&format!("01T00:00:00Z, but {said}")), "{why}");
+    let listed = project.run(&["schedule", "list"]).out;
+    assert!(listed.contains("on (no daemon)"), "{listed}");
 }
 
 #[test]

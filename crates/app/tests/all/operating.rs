@@ -43,7 +43,7 @@ fn a_schedule_whose_job_is_off_says_so_wherever_it_is_shown_and_what_switches_it
     let project = Project::with(JOBS);
     project.run(&["job", "stop", "good"]);
     let list = project.run(&["schedule", "list"]).out;
-    assert!(list.contains("nightly   on (job off)"), "{list}");
+    assert!(list.contains("nightly   on (job off, no daemon)"), "{list}");
     let way = "`millstream job start good` switches it on";
     for arguments in [["schedule", "show", "nightly"].as_slice(), &["why", "nightly"]] {
         let shown = project.run(arguments).out;
@@ -52,7 +52,7 @@ fn a_schedule_whose_job_is_off_says_so_wherever_it_is_shown_and_what_switches_it
     assert_eq!(project.json(&["schedule", "show", "nightly"])["job_off"], true);
     project.run(&["job", "start", "good"]);
     let shown = project.run(&["schedule", "show", "nightly"]).out;
-    assert!(shown.contains("state         on\n") && !shown.contains(way), "{shown}");
+    assert!(shown.contains("state         on (no daemon)\n") && !shown.contains(way), "{shown}");
 }
 
 #[test]

@@ -119,7 +119,8 @@ fn what_becomes_of_the_ticks_of_a_schedule_that_is_switched_is_said_beside_its_s
     }
     project.run(&["job", "stop", "nightly"]);
     let started = project.run(&["schedule", "start", "kept"]);
-    assert!(started.out.starts_with("kept is on (by hand, job off); next: "), "{started:?}");
+    let on = "kept is on (by hand, job off, no daemon); next: ";
+    assert!(started.out.starts_with(on), "{started:?}");
     let job = "Its job nightly is off, and does not run: `millstream job start nightly` switches \
                it on.\n";
     assert!(started.err.contains(job) && !started.err.contains("While it is off"), "{started:?}");

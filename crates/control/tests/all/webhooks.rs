@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use millstream_control::{AssetReport, ControlError, Posted, SensorReply, SensorTicked, Wished};
-use millstream_model::view::MadeBy;
+use millstream_model::view::{MadeBy, RunRow};
 use millstream_model::{
     Cause, ErrorCode, MetadataValue, Secrets, SkipReason, TenantId, TickStatus,
 };
@@ -196,6 +196,28 @@ async fn what_came_under_the_old_name_is_known_under_the_new_one_from_the_first_
     assert!(send_to(&world, "new", ("a", r#"{"ref": "main"}"#)).await, "no daemon has seen it yet");
     assert!(!send_to(&world, "new", ("b", r#"{"ref": "main"}"#)).await);
     assert_eq!(world.events().await, [SensorTicked::Launched(1)]);
+}
+
+#[tokio::test]
+async fn what_is_posted_to_the_old_name_comes_to_the_sensor_that_had_it() {
+    let mut world = world().await;
+    world.events().await;
+    let renamed = HOOK.replace("  pushed:", "  new:\n    renamed_from: pushed");
+    world.load(&format!("{}{renamed}", jobs(&["load"]))).await;
+    assert!(!send_to(&world, "pushed", ("a", r#"{"ref": "main"}"#)).await);
+    assert!(send_to(&world, "new", ("a", r#"{"ref": "main"}"#)).await, "the same");
+    assert_eq!(world.events().await, [SensorTicked::Launched(1)]);
+    // Another that has the name by now gets what is posted to it.
+    let both = format!("{renamed}{}", HOOK.replacen("sensors:\n", "", 1));
+    world.load(&format!("{}{both}", jobs(&["load"]))).await;
+    world.events().await;
+    send_to(&world, "pushed", ("b", r#"{"ref": "main"}"#)).await;
+    world.events().await;
+    let by = |run: &RunRow| match &run.cause {
+        Cause::Sensor { name, .. } => name.clone(),
+        _ => String::new(),
+    };
+    assert_eq!(world.requested().await.iter().map(by).collect::<Vec<_>>(), ["new", "pushed"]);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use millstream_model::{
 };
 
 use super::schedule::{
-    ScheduleFacts, run_words, runs_words, stopped_words, tick_words, waiting_words,
+    ScheduleFacts, but_waits, run_words, runs_words, stopped_words, tick_words, waiting_words,
 };
 use super::{Because, Why, because, error_words, kept, over_words};
 
@@ -373,7 +373,9 @@ fn makers(facts: &AssetFacts) -> Vec<Because> {
             _ if waiting.is_some() => {
                 format!("schedule {name} makes it, and is behind: {}", waiting.unwrap_or_default())
             }
-            (None, Some(next)) => format!("schedule {name} makes it next at {next}"),
+            (None, Some(next)) => {
+                format!("schedule {name} makes it next at {next}{}", but_waits(&facts.schedule))
+            }
             (None, None) => format!("schedule {name} would make it, and is never due again"),
         };
         let tick =

@@ -3,7 +3,7 @@
 use millstream_model::view::{JobRow, RunRow, ScheduleRow};
 use millstream_model::{RunStatus, shell_word};
 
-use super::schedule::{newest_time, run_words, switch_words, waiting_words};
+use super::schedule::{but_waits, newest_time, run_words, switch_words, waiting_words};
 use super::{Because, Why, because};
 
 /// What is stored about a job.
@@ -83,7 +83,7 @@ fn schedule_words(schedule: &ScheduleRow) -> Because {
         _ if waiting.is_some() => {
             format!("schedule {name} runs it, and is behind: {}", waiting.unwrap_or_default())
         }
-        Some(next) => format!("schedule {name} runs it next at {next}"),
+        Some(next) => format!("schedule {name} runs it next at {next}{}", but_waits(schedule)),
         None => format!("schedule {name} would run it, and is never due again"),
     };
     because(None, text)

@@ -67,8 +67,12 @@ pub fn why_schedule(facts: &ScheduleFacts) -> Why {
             let last = last.map_or_else(String::new, |(_, text)| format!("; {text}"));
             format!("It is behind: {waiting}{last}.")
         }
-        (None, Some(next), None) => format!("It has not ticked yet; it is due at {next}."),
-        (None, Some(next), Some((_, text))) => format!("It is due at {next}; {text}."),
+        (None, Some(next), None) => {
+            format!("It has not ticked yet; it is due at {next}{}.", but_waits(schedule))
+        }
+        (None, Some(next), Some((_, text))) => {
+            format!("It is due at {next}{}; {text}.", but_waits(schedule))
+        }
         (None, None, _) => match &schedule.end {
             Some(end) => format!("It is never due again before its `end`, {end}."),
             None => "It is never due again.".to_owned(),
@@ -84,6 +88,11 @@ pub(super) fn waiting_words(schedule: &ScheduleRow) -> Option<String> {
         Some(next) => format!("{waiting}; the next is due at {next}"),
         None => waiting.to_string(),
     })
+}
+
+/// That no daemon lives that would let the schedule tick; nothing where one does.
+pub(super) fn but_waits(schedule: &ScheduleRow) -> String {
+    schedule.waits.as_ref().map_or_else(String::new, |waits| format!(", but {waits}"))
 }
 
 /// Who has switched something, or that its file has it off or does not say; nothing when it is on

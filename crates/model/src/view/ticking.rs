@@ -69,6 +69,9 @@ pub struct ScheduleRow {
     /// Whether its job is switched off, so that its ticks run nothing.
     #[serde(default)]
     pub job_off: bool,
+    /// Why nobody lets it tick though it is on: that no daemon lives.
+    #[serde(default)]
+    pub waits: Option<String>,
     /// When it ticks next; of one that is late, when it should have, unless ticks wait: then the
     /// time after theirs.
     pub next_at: Option<Timestamp>,

@@ -36,6 +36,7 @@ pub(crate) fn rows() -> Vec<ScheduleRow> {
         unclear: None,
         job_off: false,
         next_at: Some(now().after(Duration::from_hours(3))),
+        waits: None,
         late_since: None,
         waiting: None,
         passed: None,
