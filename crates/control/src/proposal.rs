@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use millstream_model::view::PartitionState;
-use millstream_model::{
-    AssetKey, ContentHash, FileManifest, FileVersion, LocationName, Manifest, Timestamp,
-};
-use millstream_plan::changes::{Changes, changes};
+use millstream_model::view::{CODE_ELSEWHERE, PartitionState};
+use millstream_model::{ContentHash, FileManifest, FileVersion, LocationName, Manifest, Timestamp};
+use millstream_plan::changes::{Changes, MadeToday, changes};
 
 use crate::retimed::retimed;
 use crate::{Control, ControlError};
@@ -21,7 +19,7 @@ pub struct Proposal {
 
 /// What it means to have `new` live instead of `old`, seen at `now`.
 pub fn changes_between(old: &Manifest, new: &Manifest, now: Timestamp) -> Changes {
-    Changes { retimed: retimed(old, new, now), ..changes(old, new) }
+    Changes { retimed: retimed(old, new, now), ..changes(old, new, None) }
 }
 
 impl Control {
@@ -41,15 +39,10 @@ impl Control {
         let old = live.iter().map(|(version, content)| (version.name.as_str(), content));
         let new = wanted.iter().map(|(name, content)| (name.as_str(), content));
         let (old, new) = (merged(&location.name, old), merged(&location.name, new));
-        let mut found = self.compare(&old, &new);
-        found.lapsing = self.lapsing(&old, &new).await?;
-        let built = self.built().await?;
-        for stale in &mut found.stale {
-            stale.built = Some(built.get(&stale.asset).copied().unwrap_or_default());
-        }
-        // What was never made cannot become stale.
-        found.stale.retain(|stale| stale.built != Some(0));
-        Ok(found)
+        let made = self.made_today().await?;
+        let retimed = retimed(&old, &new, self.now());
+        let lapsing = self.lapsing(&old, &new).await?;
+        Ok(Changes { retimed, lapsing, ..changes(&old, &new, Some(&made)) })
     }
 
     /// What is different between two versions of a file.
@@ -61,27 +54,27 @@ impl Control {
         let (old, new) = self.two_versions(file, numbers).await?;
         let location = self.file_history(file).await?.file.location;
         let alone = |content| merged(&location, [(file, content)].into_iter());
-        Ok(self.compare(&alone(&old), &alone(&new)))
+        Ok(changes_between(&alone(&old), &alone(&new), self.now()))
     }
 
-    fn compare(&self, old: &Manifest, new: &Manifest) -> Changes {
-        changes_between(old, new, self.now())
-    }
-
-    /// How many materializations of each asset count today: of each tenant, and each partition.
-    async fn built(&self) -> Result<BTreeMap<AssetKey, u64>, ControlError> {
-        let mut built: BTreeMap<AssetKey, u64> = BTreeMap::new();
+    /// How many materializations of each asset count today, of each tenant and each partition, by
+    /// the code that made the newest of the tenant's.
+    async fn made_today(&self) -> Result<MadeToday, ControlError> {
+        let mut made = MadeToday::new();
         let catalog = self.catalog().await?;
         for tenant in catalog.tenant_ids() {
             for row in self.asset_rows_in(&catalog, &tenant).await? {
+                let Some(latest) = row.latest else { continue };
                 let count = match row.partitions {
                     Some(_) => row.counts.get(&PartitionState::Materialized).copied(),
-                    None => row.latest.map(|_| 1),
+                    None => Some(1),
                 };
-                *built.entry(row.asset).or_default() += count.unwrap_or_default();
+                let version = Some(latest.code_version).filter(|it| it != CODE_ELSEWHERE);
+                let of_asset = made.entry(row.asset).or_default();
+                *of_asset.entry(version).or_default() += count.unwrap_or_default();
             }
         }
-        Ok(built)
+        Ok(made)
     }
 }
 

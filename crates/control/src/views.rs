@@ -17,6 +17,7 @@ use millstream_store::steps::StoredStep;
 use serde::Serialize;
 
 use crate::catalog::Catalog;
+use crate::stale::mark_stale;
 use crate::why::maker;
 use crate::{Control, ControlError};
 
@@ -244,7 +245,8 @@ impl Control {
         key: &AssetKey,
     ) -> Result<AssetView, ControlError> {
         let catalog = self.catalog().await?;
-        let rows = self.asset_rows_in(&catalog, tenant).await?;
+        let mut rows = self.asset_rows_in(&catalog, tenant).await?;
+        mark_stale(&catalog, tenant, &mut rows);
         let feeds =
             rows.iter().filter(|row| row.deps.contains(key)).map(|row| row.asset.clone()).collect();
         let known: Vec<AssetKey> = rows.iter().map(|row| row.asset.clone()).collect();
@@ -270,7 +272,8 @@ impl Control {
         };
         let tries = self.tries(&catalog, tenant, &asset).await?;
         let stale = stale(&asset, &self.sources((&catalog, &rows), tenant, &asset).await?);
-        asset.is_stale = asset.partitions.is_none().then_some(!stale.is_empty());
+        asset.is_stale = Some(!stale.is_empty());
+        asset.stale_upstream.take_if(|_| !stale.is_empty());
         let coming = self.coming_words(tenant, key).await?;
         Ok(AssetView { asset, feeds, history, partitions, tries, never_made, stale, coming })
     }
@@ -350,6 +353,7 @@ fn undefined(tenant: &TenantId, asset: AssetKey) -> AssetRow {
         latest: None,
         counts: BTreeMap::new(),
         is_stale: None,
+        stale_upstream: None,
     }
 }
 

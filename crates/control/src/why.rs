@@ -21,6 +21,7 @@ use millstream_store::steps::StepEnd;
 
 use crate::catalog::Catalog;
 use crate::schedules::DueSchedule;
+use crate::stale::mark_stale;
 use crate::{Control, ControlError};
 
 /// Events that an answer is made of; the first of a run say the most.
@@ -142,7 +143,8 @@ impl Control {
         key: &AssetKey,
     ) -> Result<Option<AssetFacts>, ControlError> {
         let catalog = self.catalog().await?;
-        let rows = self.asset_rows_in(&catalog, tenant).await?;
+        let mut rows = self.asset_rows_in(&catalog, tenant).await?;
+        mark_stale(&catalog, tenant, &mut rows);
         let Some(asset) = rows.iter().find(|row| row.asset == *key).cloned() else {
             return Ok(None);
         };

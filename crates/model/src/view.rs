@@ -211,10 +211,14 @@ pub struct AssetRow {
     pub latest: Option<MaterializationRow>,
     /// How many partitions are in each state; empty for an asset that is one whole.
     pub counts: BTreeMap<PartitionState, u64>,
-    /// Whether something says that it is stale, where that was looked for: not of an asset with
-    /// partitions, of which `why` looks at each.
+    /// Whether something says that it is stale; of an asset with partitions, of which lists look at
+    /// its code alone, absent where that says nothing.
     #[serde(default)]
     pub is_stale: Option<bool>,
+    /// The nearest asset above it that is stale, where it was made and is not stale itself: it
+    /// becomes so once what it is made from is made again.
+    #[serde(default)]
+    pub stale_upstream: Option<AssetKey>,
 }
 
 /// A job in a list.

@@ -156,7 +156,7 @@ async fn list(client: &Client, global: &Global) -> Result<(), AppError> {
                 text(asset, "/group"),
                 partitions(asset),
                 text(asset, "/latest/at"),
-                stale(asset).to_owned(),
+                stale(asset),
                 text(asset, "/description"),
             ]
         })
@@ -166,12 +166,17 @@ async fn list(client: &Client, global: &Global) -> Result<(), AppError> {
     note_idle(client, global).await
 }
 
-/// Whether an asset is stale; `–` of one with partitions, of which a list does not look at each.
-fn stale(asset: &Value) -> &'static str {
-    match asset.get("is_stale").and_then(Value::as_bool) {
+/// Whether an asset is stale, or else which above it is; `–` of one with partitions, of which a
+/// list does not look at each.
+fn stale(asset: &Value) -> String {
+    let own = match asset.get("is_stale").and_then(Value::as_bool) {
         Some(true) => "stale",
         Some(false) => "no",
         None => "–",
+    };
+    match asset.get("stale_upstream").and_then(Value::as_str) {
+        Some(above) => format!("{own} ({above} is)"),
+        None => own.to_owned(),
     }
 }
 
@@ -248,6 +253,9 @@ fn print_asset(view: &Value) {
     }
     for stale in rows(view, "stale") {
         output::line(&format!("  stale: {}", text(stale, "/text")));
+    }
+    if let Some(above) = view.get("stale_upstream").and_then(Value::as_str) {
+        output::line(&format!("  not stale, but {above} above it is"));
     }
     match view.get("latest").filter(|latest| !latest.is_null()) {
         Some(latest) => {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use millstream_control::{Change, ChangeKind, Changes, Lapsing, Proposal, changes_between};
+use millstream_control::{Change, ChangeKind, Changes, Lapsing, Proposal, Stale, changes_between};
 use millstream_model::{Clock as _, Severity, Timestamp};
 use serde_json::{Value, json};
 
@@ -115,21 +115,8 @@ fn show(changes: &Changes) {
         return;
     }
     show_things(changes);
-    if !changes.stale.is_empty() {
-        output::line("\nStale, until they are made again:");
-        for stale in &changes.stale {
-            let why = match &stale.upstream {
-                None => "its code changes".to_owned(),
-                Some(upstream) => format!("it is made from {upstream}"),
-            };
-            let how_much = match (&stale.partitions, stale.built) {
-                (Some(_), Some(count)) => format!(" ({count} built partitions)"),
-                (Some(name), None) => format!(" (every built partition of {name})"),
-                (None, _) => String::new(),
-            };
-            output::line(&format!("  {}{how_much}: {why}", stale.asset));
-        }
-    }
+    show_stale("Stale at once, until they are made again:", &changes.stale);
+    show_stale("Stale once what they are made from is made again:", &changes.stale_later);
     if !changes.retimed.is_empty() {
         output::line("\nFires at other times:");
         for retimed in &changes.retimed {
@@ -145,6 +132,26 @@ fn show(changes: &Changes) {
             let ticks = if *count == 1 { "tick" } else { "ticks" };
             output::line(&format!("  {name}: {count} {ticks} from {since} on"));
         }
+    }
+}
+
+fn show_stale(heading: &str, all: &[Stale]) {
+    if all.is_empty() {
+        return;
+    }
+    output::line(&format!("\n{heading}"));
+    for stale in all {
+        let why = match &stale.upstream {
+            None => "its code changes".to_owned(),
+            Some(upstream) => format!("it is made from {upstream}"),
+        };
+        let how_much = match (&stale.partitions, stale.built) {
+            (Some(_), Some(1)) => " (1 built partition)".to_owned(),
+            (Some(_), Some(count)) => format!(" ({count} built partitions)"),
+            (Some(name), None) => format!(" (every built partition of {name})"),
+            (None, _) => String::new(),
+        };
+        output::line(&format!("  {}{how_much}: {why}", stale.asset));
     }
 }
 

@@ -1,5 +1,7 @@
 //! Plans of changed files, and versions, as the command line shows them.
 
+use serde_json::json;
+
 use crate::project::Project;
 
 const FIRST: &str = "assets:
@@ -28,7 +30,8 @@ fn r204_a_file_is_planned_edited_compared_and_rolled_back_on_the_command_line() 
         "did you mean `schedule`",
         "~ assets orders",
         r#"step.command: ["echo","one"] → ["echo","two"]"#,
-        "report: it is made from orders",
+        "\nStale at once, until they are made again:\n  orders: its code changes\n\n\
+         Stale once what they are made from is made again:\n  report: it is made from orders\n",
         "T07:30:00Z",
     ] {
         assert!(planned.out.contains(part), "{part}: {planned:?}");
@@ -55,6 +58,45 @@ fn r204_a_file_is_planned_edited_compared_and_rolled_back_on_the_command_line() 
     project.json(&["definitions", "scan"]);
     let file = project.json(&["definitions", "history", "main.yaml"])["file"].take();
     assert_eq!((&file["number"], file["pin"].is_null()), (&3.into(), true));
+}
+
+#[test]
+fn what_a_plan_says_becomes_stale_is_what_is_stale_once_it_is_live() {
+    let project = Project::with(FIRST);
+    project.json(&["asset", "materialize", "orders+"]);
+    let planned = |folder: &str| project.json(&["definitions", "plan", folder])["changes"].take();
+    let names = |planned: &serde_json::Value, key: &str| {
+        let all = planned[key].as_array().unwrap().iter();
+        all.map(|it| it["asset"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let stands = || {
+        let rows = project.json(&["asset", "list"]);
+        let states = rows.as_array().unwrap().iter();
+        let state = |it: &serde_json::Value| (it["is_stale"].clone(), it["stale_upstream"].clone());
+        states.map(state).collect::<Vec<_>>()
+    };
+    project.write("new/main.yaml", &second());
+    let changes = planned("new");
+    assert_eq!(names(&changes, "stale"), ["orders"]);
+    assert_eq!(names(&changes, "stale_later"), ["report"]);
+    assert_eq!(changes["stale_later"][0]["upstream"], "orders");
+
+    project.write("old/main.yaml", FIRST);
+    project.write("dags/main.yaml", &second());
+    assert_eq!(stands(), [(true.into(), json!(null)), (false.into(), "orders".into())]);
+    let list = project.run(&["asset", "list"]).out;
+    assert!(list.contains("  no (orders is)"), "{list}");
+    let shown = project.run(&["asset", "show", "report"]).out;
+    assert!(shown.contains("\n  not stale, but orders above it is\n"), "{shown}");
+    let why = project.json(&["why", "report"]);
+    let answer = "It was made, and nothing stored says that it is stale, but orders above it is.";
+    assert_eq!(why["answer"], answer, "{why}");
+    let back = planned("old");
+    assert_eq!(names(&back, "stale"), [""; 0], "it was made by the code that comes back");
+    assert_eq!(names(&back, "stale_later"), [""; 0]);
+
+    project.json(&["asset", "materialize", "orders"]);
+    assert_eq!(stands(), [(false.into(), json!(null)), (true.into(), json!(null))]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use millstream_control::{AssetReport, ControlError, LostWatch, MaterializeRequest, Patience, Why};
+use millstream_model::view::AssetRow;
 use millstream_model::{
     AssetDef, EventBody, FileManifest, JobDef, PRIORITY_TAG, PartitionKey, PartitionsDef,
     PlannedRetry, RetryFrom, RunId, RunRetries, TenantId,
@@ -206,6 +207,49 @@ async fn of_a_partitioned_asset_the_stale_partitions_are_counted_and_named() {
     made(&bench, "marts", &all).await;
     assert_eq!(why(&bench, "marts").await.answer, fresh);
     assert_eq!(bench.control.asset_view(&tenant, &marts).await.unwrap().stale, []);
+}
+
+#[tokio::test]
+async fn an_asset_below_one_that_is_stale_names_it_and_is_stale_once_that_is_made_again() {
+    let shop = |key: &str, deps| AssetDef {
+        partitions: Some("shop".parse().unwrap()),
+        ..asset(key, deps)
+    };
+    let keys = vec!["a".parse().unwrap()];
+    let partitions = [("shop".parse().unwrap(), PartitionsDef::Static { keys })].into();
+    let assets = vec![shop("orders", &[]), asset("sums", &["orders"]), asset("page", &["sums"])];
+    let bench = Bench::of(FileManifest { assets, partitions, ..FileManifest::default() }).await;
+    let tenant = TenantId::default_tenant();
+    let stands = async || {
+        let rows = bench.control.listed_assets(&tenant).await.unwrap();
+        let upstream = |row: &AssetRow| row.stale_upstream.as_ref().map(ToString::to_string);
+        rows.iter().map(|row| (row.is_stale, upstream(row))).collect::<Vec<_>>()
+    };
+    let report = AssetReport {
+        asset: "orders".parse().unwrap(),
+        partition: Some("a".parse().unwrap()),
+        metadata: BTreeMap::new(),
+        data_version: None,
+        code_version: Some("older".to_owned()),
+        key: None,
+    };
+    bench.control.report_asset(&tenant, report, "ana").await.unwrap();
+    made(&bench, "sums", &[]).await;
+    // Of one that was never made nothing is said.
+    let orders = || Some("orders".to_owned());
+    let wanted = [(Some(true), None), (Some(false), None), (Some(false), orders())];
+    assert_eq!(stands().await, wanted, "orders, page and sums");
+    made(&bench, "page", &[]).await;
+    assert_eq!(stands().await[1], (Some(false), orders()));
+    let answer = why(&bench, "page").await;
+    let fresh = "It was made, and nothing stored says that it is stale, but orders above it is.";
+    assert_eq!(answer.answer, fresh);
+    let told = "orders above it is stale (`millstream why orders`): it becomes stale once what it \
+                is made from is made again";
+    assert!(texts(&answer).contains(&told), "{answer:?}");
+    made(&bench, "orders", &["a"]).await;
+    let view = bench.control.asset_view(&tenant, &"sums".parse().unwrap()).await.unwrap();
+    assert_eq!((view.asset.is_stale, view.asset.stale_upstream), (Some(true), None));
 }
 
 #[tokio::test]

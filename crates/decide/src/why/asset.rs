@@ -130,10 +130,12 @@ pub fn why_asset(facts: &AssetFacts) -> Why {
         because(None, format!("only the newest runs were looked at, those since {since}"))
     });
     let missing = missing(facts).map(|text| because(None, text));
-    let rest = told.into_iter().chain(unlooked).chain(missing);
+    let stale = stale(asset, &facts.sources);
+    let above = asset.stale_upstream.as_ref().filter(|_| stale.is_empty());
+    let above_told = above.map(|above| because(None, above_words(above)));
+    let rest = above_told.into_iter().chain(told).chain(unlooked).chain(missing);
     let rest = rest.chain(parts(asset)).chain(failed_parts(facts));
     let rest = rest.chain(facts.coming.iter().filter_map(coming_words)).chain(makers(facts));
-    let stale = stale(asset, &facts.sources);
     let Some(latest) = &asset.latest else {
         let tried = last.map_or_else(String::new, |words| format!(" Its {words}."));
         let missing = never_made(facts);
@@ -151,7 +153,11 @@ pub fn why_asset(facts: &AssetFacts) -> Why {
         (Some(first), None) => format!("It is stale: {}.{}", first.text, held_up(facts)),
         (None, Some(tried)) => format!("It was made, but its {tried}.{}", held_up(facts)),
         (None, None) => {
-            format!("It was made, and nothing stored says that it is stale.{}", coming(facts))
+            let above = above.map(|above| format!(", but {above} above it is")).unwrap_or_default();
+            format!(
+                "It was made, and nothing stored says that it is stale{above}.{}",
+                coming(facts)
+            )
         }
     };
     let made = because(latest.at, made);
@@ -180,6 +186,15 @@ pub fn stale(asset: &AssetRow, sources: &Sources) -> Vec<Because> {
         }
     }
     stale
+}
+
+/// That an asset above one that is not stale is, and when it becomes so too.
+fn above_words(above: &AssetKey) -> String {
+    let word = shell_word(&above.to_string());
+    format!(
+        "{above} above it is stale (`millstream why {word}`): it becomes stale once what it is \
+         made from is made again"
+    )
 }
 
 /// Which of the `made` partitions are older than what `upstream` has for them.

@@ -4,7 +4,8 @@ use millstream_model::{AssetKey, Manifest, PartitionsName, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{effects, things};
+use super::effects::{self, MadeToday};
+use super::things;
 
 /// The fields of one thing whose change is shown.
 pub(crate) const FIELDS_MAX: usize = 100;
@@ -14,8 +15,12 @@ pub(crate) const FIELDS_MAX: usize = 100;
 pub struct Changes {
     /// What is added, removed or changed, by kind and name.
     pub things: Vec<Change>,
-    /// The assets whose materializations become stale, in the order of their keys.
+    /// The assets whose materializations become stale at once, in the order of their keys.
     pub stale: Vec<Stale>,
+    /// The assets below those, in the order of their keys: each becomes stale once what it is made
+    /// from is made again.
+    #[serde(default)]
+    pub stale_later: Vec<Stale>,
     /// The schedules that fire at other times than before; unknown here, and filled in by who
     /// knows the time.
     pub retimed: Vec<Retimed>,
@@ -70,7 +75,8 @@ pub struct FieldChange {
 pub struct Stale {
     /// The asset.
     pub asset: AssetKey,
-    /// The upstream asset that makes it stale; absent when its own code changes.
+    /// The upstream asset that makes it stale once that is made again; absent when its own code
+    /// changes.
     pub upstream: Option<AssetKey>,
     /// How it is divided; one whole when absent.
     pub partitions: Option<PartitionsName>,
@@ -106,16 +112,15 @@ pub struct Lapsing {
 impl Changes {
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
-        self.things.is_empty() && self.stale.is_empty() && self.retimed.is_empty()
+        let Self { things, stale, stale_later, retimed, .. } = self;
+        things.is_empty() && stale.is_empty() && stale_later.is_empty() && retimed.is_empty()
     }
 }
 
-/// What it means to have `new` live instead of `old`, save for when schedules fire.
-pub fn changes(old: &Manifest, new: &Manifest) -> Changes {
-    Changes {
-        things: things::changed(old, new),
-        stale: effects::stale(old, new),
-        retimed: Vec::new(),
-        lapsing: Vec::new(),
-    }
+/// What it means to have `new` live instead of `old`, save for when schedules fire; `made` is what
+/// is made today, where that is known.
+pub fn changes(old: &Manifest, new: &Manifest, made: Option<&MadeToday>) -> Changes {
+    let (stale, stale_later) = effects::stale(old, new, made);
+    let things = things::changed(old, new);
+    Changes { things, stale, stale_later, retimed: Vec::new(), lapsing: Vec::new() }
 }

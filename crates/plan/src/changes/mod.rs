@@ -12,5 +12,6 @@ mod renamed;
 mod things;
 
 pub use diff::{Change, ChangeKind, Changes, FieldChange, Lapsing, Retimed, Stale, changes};
+pub use effects::MadeToday;
 pub use renamed::renamed_schedules;
 pub use things::job_of;

@@ -1,13 +1,20 @@
 //! What a change of definitions does.
 
 use millstream_model::{AssetDef, CommandLine, CommandStep, FileManifest, JobShape, StepConfig};
-use millstream_plan::changes::{ChangeKind, Changes, changes};
+use millstream_plan::changes::{ChangeKind, Changes, MadeToday, Stale, changes};
+use millstream_plan::code_version;
 use serde_json::json;
 
 use crate::{asset, job, manifest, op};
 
 fn between(old: &FileManifest, new: &FileManifest) -> Changes {
-    changes(&manifest(old), &manifest(new))
+    changes(&manifest(old), &manifest(new), None)
+}
+
+/// Each stale asset with what above it makes it so.
+fn words(stale: &[Stale]) -> Vec<String> {
+    let above = |it: &Stale| it.upstream.as_ref().map_or("its own".to_owned(), ToString::to_string);
+    stale.iter().map(|it| format!("{}: {}", it.asset, above(it))).collect()
 }
 
 fn assets(assets: Vec<AssetDef>) -> FileManifest {
@@ -81,7 +88,7 @@ fn an_op_that_comes_or_goes_leaves_the_fields_of_the_others_apart() {
 }
 
 #[test]
-fn new_code_makes_an_asset_and_all_below_it_stale_and_nothing_above_or_beside() {
+fn new_code_makes_an_asset_stale_and_later_what_is_below_it_and_nothing_above_or_beside() {
     let old = vec![
         asset("top", &[]),
         asset("mid", &["top"]),
@@ -91,12 +98,8 @@ fn new_code_makes_an_asset_and_all_below_it_stale_and_nothing_above_or_beside() 
     let mut new = old.clone();
     new[1] = edited(new[1].clone());
     let found = between(&assets(old), &assets(new));
-    let stale: Vec<_> = found
-        .stale
-        .iter()
-        .map(|it| (it.asset.to_string(), it.upstream.as_ref().map(ToString::to_string)))
-        .collect();
-    assert_eq!(stale, [("low".to_owned(), Some("mid".to_owned())), ("mid".to_owned(), None)]);
+    assert_eq!(words(&found.stale), ["mid: its own"]);
+    assert_eq!(words(&found.stale_later), ["low: mid"]);
 }
 
 #[test]
@@ -108,12 +111,38 @@ fn a_declared_code_version_that_stays_keeps_what_was_made_fresh() {
 }
 
 #[test]
-fn an_asset_that_is_only_observed_passes_staleness_on_without_being_stale() {
+fn an_asset_that_is_only_observed_becomes_stale_later_and_passes_that_on() {
     let seen = |key: &str, deps: &[&str]| AssetDef { step: None, ..asset(key, deps) };
     let old = vec![asset("a", &[]), seen("b", &["a"]), asset("c", &["b"])];
     let mut new = old.clone();
     new[0] = edited(new[0].clone());
     let found = between(&assets(old), &assets(new));
-    let stale: Vec<_> = found.stale.iter().map(|it| it.asset.to_string()).collect();
-    assert_eq!(stale, ["a", "c"]);
+    assert_eq!(words(&found.stale), ["a: its own"]);
+    assert_eq!(words(&found.stale_later), ["b: a", "c: b"]);
+}
+
+#[test]
+fn only_what_other_code_has_made_becomes_stale() {
+    let old = vec![asset("a", &[]), asset("b", &["a"]), asset("c", &["b"])];
+    let mut new = old.clone();
+    new[0] = edited(new[0].clone());
+    let (before, after) = [&old[0], &new[0]].map(code_version).into();
+    let (old, new) = (manifest(&assets(old)), manifest(&assets(new)));
+    let found = |made: &[(&str, Option<&str>, u64)]| {
+        let mut today = MadeToday::new();
+        for (asset, by, count) in made {
+            let of_asset = today.entry(asset.parse().unwrap()).or_default();
+            of_asset.insert(by.map(str::to_owned), *count);
+        }
+        let found = changes(&old, &new, Some(&today));
+        let counts = found.stale.iter().chain(&found.stale_later).map(|it| it.built.unwrap());
+        (words(&found.stale), words(&found.stale_later), counts.collect::<Vec<_>>())
+    };
+    let (at_once, later) = (vec!["a: its own".to_owned()], vec!["c: b".to_owned()]);
+    let (old_code, new_code) = (Some(before.as_str()), Some(after.as_str()));
+    let both = [("a", old_code, 2), ("a", new_code, 5), ("c", None, 3)];
+    assert_eq!(found(&both), (at_once, later, vec![2, 3]), "b was never made");
+    for by in [new_code, None] {
+        assert_eq!(found(&[("a", by, 1), ("c", None, 3)]), Default::default(), "{by:?}");
+    }
 }

@@ -170,10 +170,10 @@ fn verdict(page: &AssetPage) -> String {
         (None, false) => format!("{partitions}."),
     };
     let stale: Vec<&str> = page.stale.iter().map(|it| it.text.as_str()).collect();
-    let verdict = if stale.is_empty() {
-        verdict
-    } else {
-        format!("{verdict} It is stale: {}.", stale.join("; "))
+    let verdict = match &page.asset.stale_upstream {
+        Some(above) => format!("{verdict} It is not stale, but {above} above it is."),
+        None if stale.is_empty() => verdict,
+        None => format!("{verdict} It is stale: {}.", stale.join("; ")),
     };
     let coming = page.coming.first().map(|it| it.text.trim_start_matches("run "));
     let verdict = match coming {

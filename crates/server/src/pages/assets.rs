@@ -65,10 +65,13 @@ pub fn assets(page: AssetsPage) -> Html {
 }
 
 fn line(asset: &AssetRow, now: Timestamp) -> AssetLine {
+    // Of one that partly failed or is being made, that is said first.
+    let is_built = badge(asset) == Badge::built(Built::Once);
+    let is_stale = is_built && asset.is_stale == Some(true);
     AssetLine {
         key: asset.asset.to_string(),
         href: link::asset(&asset.tenant, &asset.asset),
-        badge: if asset.is_stale == Some(true) { Badge::stale() } else { badge(asset) },
+        badge: if is_stale { Badge::stale() } else { badge(asset) },
         description: asset.description.clone().unwrap_or_default(),
         kinds: asset.kinds.join(", "),
         partitions: counts(asset, ""),

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use millstream_blob::LogStream;
 use millstream_control::{Because, Silent, Tries, Try};
-use millstream_model::view::{FileRow, FileState, Pin, RunRow, VersionRow};
+use millstream_model::view::{AssetRow, FileRow, FileState, Pin, RunRow, VersionRow};
 use millstream_model::{ContentHash, ErrorCode, TickKind};
 use millstream_server::frame::{Frame, Section, Theme};
 use millstream_server::html::Html;
@@ -244,8 +244,16 @@ pub(crate) fn asset_since(
     index: usize,
     (newest, stale): (Vec<Try>, Vec<Because>),
 ) -> Html {
-    let row = samples::assets().remove(index);
-    asset(AssetPage {
+    asset(page_of_asset(theme, samples::assets().remove(index), (newest, stale)))
+}
+
+/// What the page of an asset shows.
+pub(crate) fn page_of_asset(
+    theme: Theme,
+    row: AssetRow,
+    (newest, stale): (Vec<Try>, Vec<Because>),
+) -> AssetPage {
+    AssetPage {
         frame: samples::frame(Section::Assets, theme),
         now: samples::now(),
         partitions: if row.partitions.is_some() { samples::partitions() } else { Vec::new() },
@@ -256,7 +264,7 @@ pub(crate) fn asset_since(
         never_made: Vec::new(),
         stale,
         coming: Vec::new(),
-    })
+    }
 }
 
 fn log() -> LogWindow {

@@ -2,8 +2,8 @@
 
 use millstream_control::{Because, Try, WaitingDelivery};
 use millstream_model::view::{
-    FileRow, FileState, PartitionState, RunRow, ScheduleRow, SensorLag, SensorRow, SensorStand,
-    StepRow,
+    AssetRow, FileRow, FileState, PartitionState, RunRow, ScheduleRow, SensorLag, SensorRow,
+    SensorStand, StepRow,
 };
 use millstream_model::{
     Diagnostic, HumanDuration, LoopState, RunStatus, Severity, StepStatus, TickRow, Timestamp,
@@ -12,6 +12,7 @@ use millstream_server::PassedOver;
 use millstream_server::frame::{Section, Theme};
 use millstream_server::html::Html;
 use millstream_server::link;
+use millstream_server::pages::asset::asset;
 use millstream_server::pages::assets::{AssetsPage, assets, badge, counts};
 use millstream_server::pages::definitions::{DefinitionsPage, definitions};
 use millstream_server::pages::gantt::Gantt;
@@ -429,6 +430,15 @@ fn the_page_of_an_asset_says_that_it_is_stale_and_why() {
     assert!(verdict(&stale).contains("It is stale: orders was made after it."), "{}", stale.text());
     assert!(verdict(&stale).contains("t-stale"), "{}", verdict(&stale));
     assert!(!verdict(&fresh).contains("stale"), "{}", verdict(&fresh));
+}
+
+#[test]
+fn the_page_of_an_asset_names_the_one_above_it_that_is_stale() {
+    let above = Some("orders".parse().unwrap());
+    let row = AssetRow { stale_upstream: above, ..samples::assets().remove(0) };
+    let page = asset(gallery::page_of_asset(Theme::Auto, row, (Vec::new(), Vec::new())));
+    let said = "It is not stale, but orders above it is.";
+    assert!(page.text().contains(said), "{}", page.text());
 }
 
 #[test]

@@ -362,6 +362,7 @@ pub(crate) fn assets() -> Vec<AssetRow> {
         latest: Some(materialization(0)),
         counts: BTreeMap::new(),
         is_stale: Some(false),
+        stale_upstream: None,
     };
     vec![
         asset("marts/flights", "marts"),
