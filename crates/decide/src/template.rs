@@ -159,6 +159,20 @@ impl<'a> Templates<'a> {
         Ok(!again.trim().is_empty())
     }
 
+    /// The names with a null for each of the fields of `object` that `template` needs and that are
+    /// not there; nothing where none of them is to blame.
+    pub fn with_nulls(&self, template: &str, object: &str) -> Option<Value> {
+        self.names.get(object).filter(|value| value.is_object())?;
+        let prefix = format!("{object}.");
+        let mut needed = needed(&self.environment, template, self.names);
+        needed.retain(|path| path.starts_with(&prefix));
+        let mut names = (!needed.is_empty()).then(|| self.names.clone())?;
+        for path in needed {
+            put_name(&mut names, &path, &Value::Null);
+        }
+        Some(names)
+    }
+
     /// `value` with the templates in its texts filled; a text that is one expression alone gives
     /// what that is, and not its text.
     pub fn json(&self, value: &Value) -> Result<Value, TemplateError> {
@@ -217,24 +231,29 @@ pub(crate) fn problem(
 
 /// The names in `template` that are not there and have to be, each up to the part that is missing.
 fn missing(environment: &Environment<'_>, template: &str, names: &Value) -> Vec<String> {
-    let Ok(parsed) = environment.template_from_str(template) else { return Vec::new() };
-    let is_built_in = |name: &str| environment.globals().any(|(global, _)| global == name);
-    let mut paths: Vec<String> = parsed.undeclared_variables(true).into_iter().collect();
-    paths.retain(|path| !is_built_in(path) && missing_part(names, path).is_some());
-    paths.sort();
-    let needed = needed_names(paths, |others, value| {
-        let mut names = names.clone();
-        for path in others {
-            put_name(&mut names, path, value);
-        }
-        environment.render_str(&with_texts(template), with_ids(&names)).is_ok()
-    });
+    let needed = needed(environment, template, names);
     let mut missing: Vec<String> =
         needed.iter().filter_map(|path| missing_part(names, path)).collect();
     missing.sort();
     missing.dedup();
     missing.truncate(MISSING_NAMED);
     missing
+}
+
+/// The names in `template` that are not there and have to be.
+fn needed(environment: &Environment<'_>, template: &str, names: &Value) -> Vec<String> {
+    let Ok(parsed) = environment.template_from_str(template) else { return Vec::new() };
+    let is_built_in = |name: &str| environment.globals().any(|(global, _)| global == name);
+    let mut paths: Vec<String> = parsed.undeclared_variables(true).into_iter().collect();
+    paths.retain(|path| !is_built_in(path) && missing_part(names, path).is_some());
+    paths.sort();
+    needed_names(paths, |others, value| {
+        let mut names = names.clone();
+        for path in others {
+            put_name(&mut names, path, value);
+        }
+        environment.render_str(&with_texts(template), with_ids(&names)).is_ok()
+    })
 }
 
 fn is_template(text: &str) -> bool {

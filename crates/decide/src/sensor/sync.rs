@@ -36,7 +36,8 @@ pub struct NamedKeys {
 
 /// The keys that the rows of a source name: each row is one, or what the template `keys` gives of
 /// it, one a line. A template that puts nothing into its text, as one whose condition does not
-/// hold, names none on purpose; a null or an empty text is a key that is missing.
+/// hold, names none on purpose; a null, an empty text or a field that the row does not have is a
+/// key that is missing. Where no row names a key and some lack a field, the template is wrong.
 pub fn keys_of_rows(
     sync: &PartitionSync,
     answer: Value,
@@ -49,15 +50,17 @@ pub fn keys_of_rows(
     };
     let mut keys = BTreeSet::new();
     let mut keyless = Vec::new();
+    let mut lacking = None;
     for (number, row) in rows.iter().enumerate() {
         let (lines, names_none) = match (&sync.keys, row) {
             (Some(template), row) => {
                 let mut names = base.clone();
                 names.insert("item".to_owned(), row.clone());
-                let names = Value::Object(names);
-                let lines = lines_of_row(template, &Templates::over(&names));
                 let place = || format!("row {} of {}, {}", number + 1, rows.len(), shown(row));
-                lines.map_err(|error| fail(format!("{error}; it is {}", place())))?
+                let told = |error| fail(format!("{error}; it is {}", place()));
+                let of_row = of_row(template, &Value::Object(names)).map_err(told)?;
+                lacking = lacking.or_else(|| of_row.lacking.map(told));
+                (of_row.lines, of_row.names_none)
             }
             (None, Value::String(text)) => (text.lines().map(str::to_owned).collect(), false),
             (None, Value::Null) => (Vec::new(), false),
@@ -74,15 +77,36 @@ pub fn keys_of_rows(
             keys.insert(text.parse::<PartitionKey>().map_err(|error| fail(error.to_string()))?);
         }
     }
+    if let Some(warning) = lacking.filter(|_| keys.is_empty()) {
+        return Err(warning);
+    }
     Ok(NamedKeys { keys, keyless: keyless_words(&keyless, rows.len()) })
 }
 
-/// The lines that the template gives of a row, and whether it puts nothing into its text.
-fn lines_of_row(template: &str, fill: &Templates<'_>) -> Result<(Vec<String>, bool), String> {
-    let lines = fill.key_lines(template)?;
+/// What a template gives of a row.
+struct OfRow {
+    lines: Vec<String>,
+    /// Whether it puts nothing into its text.
+    names_none: bool,
+    /// Which fields the row does not have, in words.
+    lacking: Option<String>,
+}
+
+/// What the template gives of the row in `names`; a field that the row does not have is a null.
+fn of_row(template: &str, names: &Value) -> Result<OfRow, String> {
+    let fill = Templates::over(names);
+    let lines = match fill.key_lines(template) {
+        Ok(lines) => lines,
+        Err(error) => {
+            let nulls = fill.with_nulls(template, "item");
+            let lines = nulls.and_then(|names| Templates::over(&names).key_lines(template).ok());
+            let Some(lines) = lines else { return Err(error) };
+            return Ok(OfRow { lines, names_none: false, lacking: Some(error) });
+        }
+    };
     let puts = || fill.puts_something(template).map_err(|error| error.to_string());
     let names_none = is_blank(&lines) && !puts()?;
-    Ok((lines, names_none))
+    Ok(OfRow { lines, names_none, lacking: None })
 }
 
 fn is_blank(lines: &[String]) -> bool {

@@ -375,6 +375,32 @@ fn a_row_without_a_key_is_told_and_nothing_is_removed_while_there_is_one() {
 }
 
 #[test]
+fn a_row_without_the_field_of_its_key_is_as_one_whose_key_is_null() {
+    let by =
+        |template: &str| PartitionSync { keys: Some(template.to_owned()), ..partition_sync(true) };
+    let named = |template: &str, rows| keys_of_rows(&by(template), rows, &Map::new());
+    let rows = json!([{ "id": "k000", "at": { "id": "k001" } }, { "name": "x" }]);
+    let words = "row 2 of 2 has no key, {\"name\":\"x\"}".to_owned();
+    for (template, key) in [("{{ item.id }}", "k000"), ("{{ item.at.id }}", "k001")] {
+        let named = named(template, rows.clone()).unwrap();
+        let keys: Vec<&str> = named.keys.iter().map(PartitionKey::as_str).collect();
+        assert_eq!((keys, named.keyless.as_ref()), (vec![key], Some(&words)), "{template}");
+    }
+    let lost = named("{{ item.id }}", rows.clone()).unwrap();
+    let plan = sync(&by("{{ item.id }}"), &lost, &keys(0..3), &BTreeSet::new()).unwrap();
+    assert_eq!((plan.add, plan.remove), (Vec::new(), Vec::new()));
+    // What every row lacks is a mistake of the template, and a part is as one that is null.
+    let told = named("{{ item.idd }}", rows.clone()).unwrap_err().message;
+    assert!(told.contains("it names what is not there: `item.idd`; it is row 1 of 2"), "{told}");
+    for template in ["eu-{{ item.id }}", "{{ item.id }}{{ nowhere }}"] {
+        let told = named(template, rows.clone()).unwrap_err().message;
+        assert!(told.contains("it names what is not there: `"), "{told}");
+    }
+    let text = named("{{ item.id }}", json!([{ "id": "k000" }, "k001"])).unwrap_err().message;
+    assert!(text.ends_with("it is row 2 of 2, \"k001\""), "{text}");
+}
+
+#[test]
 fn a_row_that_the_template_passes_over_on_purpose_names_no_key() {
     let text = "{% if item.open %}{{ item.id }}{% endif %}".to_owned();
     let def = PartitionSync { keys: Some(text), ..partition_sync(true) };
