@@ -86,7 +86,7 @@ pub use millstream_model::ClaimedRun;
 pub use millstream_plan::changes::{
     Change, ChangeKind, Changes, FieldChange, Lapsing, Retimed, Stale,
 };
-pub use millstream_plan::choices;
+pub use millstream_plan::{choices, reactions};
 pub use millstream_store::dead_letters::DeadLetterFilter;
 pub use millstream_store::definitions::{StoredFile, StoredLocation};
 pub use millstream_store::deliveries::WaitingDelivery;

@@ -13,6 +13,7 @@ mod objects;
 mod passes;
 mod publish;
 mod pulse;
+mod rings;
 mod rollback;
 mod scan;
 mod senses;

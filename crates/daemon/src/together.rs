@@ -14,13 +14,16 @@ use millstream_model::{
     Place, ScheduleDef, SensorDef, Severity,
 };
 
+use crate::rings::rings;
+
 /// The codes of what leads nowhere, or in a circle: that is said where it stands.
 const REFERENCES: [ErrorCode; 2] = [ErrorCode::DefinitionReference, ErrorCode::DefinitionCycle];
 
 /// The codes of what depends on how assets are divided.
 const PARTITIONS: [ErrorCode; 2] = [ErrorCode::PartitionNeeded, ErrorCode::PartitionUnknown];
 
-/// Puts `files` together as `location`, and looks at the selections of those that are new.
+/// Puts `files` together as `location`, and looks at the selections of those that are new, and at
+/// what their sensors do to each other.
 pub fn together(location: LocationName, files: &[LocationFile<'_>]) -> LocationCheck {
     let mut check = check_location(location.clone(), files);
     let whole = Whole::of(location, files, &check);
@@ -55,6 +58,8 @@ pub fn together(location: LocationName, files: &[LocationFile<'_>]) -> LocationC
             _ => {}
         }
     }
+    let used: Vec<_> = files.iter().filter(|it| !check.refused.contains(it.name)).collect();
+    check.diagnostics.extend(rings(&check.manifest, &used));
     check
 }
 

@@ -18,7 +18,7 @@ enum Visit {
 /// Up to five circles in the graph where `after[i]` lists what comes after node `i`.
 ///
 /// A circle lists its nodes in order; the last comes before the first again.
-pub(crate) fn circles(after: &[Vec<usize>]) -> Vec<Vec<usize>> {
+pub fn circles(after: &[Vec<usize>]) -> Vec<Vec<usize>> {
     let mut visits = vec![Visit::Not; after.len()];
     let mut found = Vec::new();
     for root in 0..after.len() {
@@ -64,7 +64,7 @@ fn mark(visits: &mut [Visit], node: usize, visit: Visit) {
 }
 
 /// `a → b → a` for a circle of names; a long one is cut in the middle.
-pub(crate) fn path_text(names: &[&str]) -> String {
+pub fn path_text(names: &[&str]) -> String {
     let (shown, rest) = names.split_at(names.len().min(NAMES_MAX));
     let mut path = shown.to_vec();
     let more = format!("({} more)", rest.len());

@@ -56,6 +56,7 @@ mod yaml;
 
 pub use draft::Draft;
 pub use file::{EXTENSIONS, ParsedFile, file_hash, parse_file};
+pub use graph::{circles, path_text};
 pub use location::{LocationCheck, LocationFile, Version, Waiting, check_location};
 pub use places::Places;
 pub use plain::plain_settings;

@@ -17,6 +17,7 @@ mod job;
 mod order;
 mod partition;
 pub mod progress;
+mod reactions;
 pub mod selection;
 mod wanted;
 
@@ -26,4 +27,5 @@ pub use error::{PlanError, choices};
 pub use fitting::{Misfit, never_fits};
 pub use job::{plan_job, plan_question};
 pub use partition::{PartitionChoice, is_key_of, named_tenant, parts_of, tenant_of};
+pub use reactions::{Reaction, reactions};
 pub use wanted::{WantedKeys, wanted_keys};
