@@ -71,7 +71,11 @@ fn resource(entry: &Field<'_>, findings: &mut Findings) -> Option<ResourceDef> {
     match kind.choice(RESOURCES, findings)? {
         Resource::Sqlite => {
             fields.refuse_unknown(&[KIND, keys::SQLITE], findings);
-            let path = fields.need("path", "write the file's path below the root", findings)?;
+            let path = fields.need(
+                "path",
+                "write the file's path below the project's folder",
+                findings,
+            )?;
             Some(ResourceDef::Sqlite { path: path.filled(findings)? })
         }
         Resource::Postgres => {
@@ -113,7 +117,7 @@ fn io_manager(entry: &Field<'_>, findings: &mut Findings) -> Option<IoDef> {
 
 fn folder_io(fields: &Fields<'_>, findings: &mut Findings) -> Option<FolderIo> {
     fields.refuse_unknown(&[KIND, keys::FOLDER], findings);
-    let base = fields.need("base", "write a folder below the root: `base: lake`", findings)?;
+    let base = fields.need("base", "write a folder below the project's: `base: lake`", findings)?;
     Some(FolderIo { base: base.filled(findings)? })
 }
 

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use millstream_model::{
-    EventBody, MetadataValue, PartitionKey, PlannedRetry, StepError, StepUsage, Timestamp,
+    CheckSeverity, EventBody, MetadataValue, PartitionKey, PlannedRetry, StepError, StepUsage,
+    Timestamp,
 };
 
 use crate::format::{self, Moment};
@@ -83,8 +84,12 @@ fn step_words(body: &EventBody, at: Timestamp) -> EventWords {
         EventBody::Materialized { asset, partition, metadata, .. } => {
             say(format!("built {asset}{}", for_partition(partition.as_ref())), facts(metadata))
         }
-        EventBody::AssetChecked { asset, partition, check, passed, metadata, .. } => {
-            let came = if *passed { "passed" } else { "did not pass" };
+        EventBody::AssetChecked { asset, partition, check, passed, severity, metadata, .. } => {
+            let came = match severity {
+                _ if *passed => "passed",
+                CheckSeverity::Error => "did not pass",
+                CheckSeverity::Warn => "did not pass, which is a warning",
+            };
             let of = for_partition(partition.as_ref());
             say(format!("check {check} of {asset}{of} {came}"), facts(metadata))
         }
@@ -136,7 +141,7 @@ fn nth(attempt: u32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use millstream_model::{CheckSeverity, ErrorCode, RetryFrom, RunId};
+    use millstream_model::{ErrorCode, RetryFrom, RunId};
     use serde_json::json;
 
     use super::*;
@@ -171,6 +176,15 @@ mod tests {
             severity: CheckSeverity::Error,
             metadata: BTreeMap::from([("rows".to_owned(), MetadataValue::int(0))]),
         };
+        let warned = EventBody::AssetChecked {
+            step: step(),
+            asset: "orders".parse().unwrap(),
+            partition: None,
+            check: "few".to_owned(),
+            passed: false,
+            severity: CheckSeverity::Warn,
+            metadata: BTreeMap::new(),
+        };
         let reason = || "no sign of life".to_owned();
         let payload = json!({"left": 3});
         let retried = EventBody::RunRetried { retry, number: 1, max: 2, from: RetryFrom::Failure };
@@ -178,6 +192,7 @@ mod tests {
         let table = [
             (failed, "failed (attempt 2); attempt 3 at 00:01:01", "exit code 3 [step-exit]"),
             (checked, "check not_empty of orders for day1 did not pass", "rows 0"),
+            (warned, "check few of orders did not pass, which is a warning", ""),
             (EventBody::StepMessage { step: step(), attempt: 1, payload }, "said", "{\"left\":3}"),
             (
                 EventBody::WorkerLost { reason: reason() },

@@ -117,7 +117,13 @@ fn may_have_written(step: &Value, error: &Value) -> bool {
     let attempts = step.get("attempt").and_then(Value::as_u64).unwrap_or(0);
     let started = attempts > 0;
     let has_detail = error.get("detail").is_some_and(|detail| !detail.is_null());
-    let ended = [ErrorCode::StepExit, ErrorCode::StepTimeout].iter().any(|it| it.as_str() == code);
+    let ends = [
+        ErrorCode::StepExit,
+        ErrorCode::StepTimeout,
+        ErrorCode::StepOutOfMemory,
+        ErrorCode::StepLimit,
+    ];
+    let ended = ends.iter().any(|it| it.as_str() == code);
     let was_silent = attempts == 1 && ended && !has_detail;
     has_program && !was_silent && started && never_ran.iter().all(|never| never.as_str() != code)
 }
@@ -142,11 +148,12 @@ mod tests {
             let step = json!({ "kind": "command", "attempt": attempt });
             may_have_written(&step, &json!({ "code": code, "detail": "said" }))
         };
-        let silent = |attempt: u64| {
+        let silent = |attempt: u64, code: &str| {
             let step = json!({ "kind": "command", "attempt": attempt });
-            may_have_written(&step, &json!({ "code": "step-exit", "detail": null }))
+            may_have_written(&step, &json!({ "code": code, "detail": null }))
         };
-        assert!(!silent(1) && silent(2), "the first attempt may have written");
+        assert!(!silent(1, "step-exit") && silent(2, "step-exit"), "the first may have written");
+        assert!(!silent(1, "step-out-of-memory") && !silent(1, "step-limit"));
         assert!(offered(1, "step-exit") && offered(2, "step-timeout"));
         assert!(!offered(1, "step-spawn") && !offered(1, "step-template"));
         assert!(!offered(0, "step-exit"));

@@ -239,6 +239,7 @@ async fn logs(
         read: BTreeMap::new(),
         tail,
         shown: None,
+        has_printed: false,
         as_json: global.json,
     };
     note_kept(&view, wanted.step);
@@ -257,6 +258,9 @@ async fn logs(
             }
         }
         if over || !follow {
+            if !reader.has_printed {
+                note_silent(&view, only);
+            }
             return Ok(());
         }
         tokio::time::sleep(FOLLOW_PAUSE).await;
@@ -276,6 +280,21 @@ fn note_kept(view: &Value, only: Option<&str>) {
                 "{name} was done in run {run}: `millstream run logs {run} --step {word}` prints \
                  what it has written."
             ));
+        }
+    }
+}
+
+/// Says that nothing was printed because nothing has been written, unless an earlier run did it.
+fn note_silent(view: &Value, only: Option<&str>) {
+    let is_kept = |step: &Value| {
+        let row = serde_json::from_value::<StepRow>(step.clone()).ok();
+        let is_wanted = only.is_none_or(|only| only == text(step, "/step"));
+        is_wanted && row.as_ref().and_then(StepRow::done_in).is_some()
+    };
+    if !rows(view, "steps").iter().any(is_kept) {
+        match only {
+            Some(step) => output::note(&format!("{step} has written nothing.")),
+            None => output::note("No step of the run has written anything."),
         }
     }
 }
@@ -300,6 +319,8 @@ struct LogReader<'a> {
     tail: Option<u64>,
     /// The log whose name was printed last, and whether what followed ended its line.
     shown: Option<(String, bool)>,
+    /// Whether anything has been printed at all.
+    has_printed: bool,
     /// Whether each piece is a line of JSON.
     as_json: bool,
 }
@@ -321,6 +342,7 @@ impl LogReader<'_> {
             if status != 200 || bytes.is_empty() {
                 return Ok(());
             }
+            self.has_printed = true;
             let length = if self.as_json {
                 let text = whole_characters(&bytes);
                 let length = text.len();

@@ -47,6 +47,10 @@ fn a_run_shows_what_its_events_say_and_what_the_steps_that_failed_have_written()
     assert!(shown.contains("  talks:\n    only said aloud\n  what talks has written: "), "{shown}");
     assert!(!shown.contains("early trouble"), "flaky succeeded: {shown}");
     assert!(!shown.contains("what absent has written"), "it never ran: {shown}");
+    let logs = project.run(&["run", "logs", &run, "--step", "absent"]);
+    assert_eq!((logs.out.as_str(), logs.err.as_str()), ("", "absent has written nothing.\n"));
+    let logs = project.run(&["run", "logs", &run]);
+    assert!(!logs.err.contains("written"), "{logs:?}");
 }
 
 #[test]
