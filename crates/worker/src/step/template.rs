@@ -121,7 +121,7 @@ impl<'a> Templates<'a> {
         })
     }
 
-    /// A step's `params` with the templates of those that are text resolved, as in
+    /// A step's `params` with the templates of all their texts resolved, as in
     /// [`Self::render_json`].
     pub(super) fn render_params<'p, P>(
         &self,
@@ -130,13 +130,8 @@ impl<'a> Templates<'a> {
     where
         P: FromIterator<(String, Json)>,
     {
-        let rendered = |(name, value): (&String, &Json)| {
-            let value = match value {
-                text @ Json::String(_) => self.render_json(text)?,
-                other => other.clone(),
-            };
-            Ok((name.clone(), value))
-        };
+        let rendered =
+            |(name, value): (&String, &Json)| Ok((name.clone(), self.render_json(value)?));
         params.into_iter().map(rendered).collect()
     }
 
@@ -500,19 +495,23 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_that_is_one_template_keeps_the_type_of_what_it_names() {
+    fn the_texts_of_parameters_are_templates_at_any_depth_and_the_keys_of_maps_are_none() {
         let params = BTreeMap::from([
             ("n".to_owned(), json!("{{ upstream.fetch.records }}")),
             ("off".to_owned(), json!("{{ none }}")),
             ("is".to_owned(), json!("{{ 1 == 1 }}")),
             ("text".to_owned(), json!("{{ upstream.fetch.records }} rows")),
-            ("plain".to_owned(), json!(["{{ not filled }}"])),
+            ("list".to_owned(), json!(["{{ run }}", 7, [["{{ 1 + 1 }}"]]])),
+            ("map".to_owned(), json!({ "{{ key }}": { "k": "of {{ tenant }}", "n": "{{ 3 }}" } })),
         ]);
         let rendered: BTreeMap<_, _> = templates().render_params(&params).unwrap();
         let wanted = json!({
-            "n": 500, "off": null, "is": true, "text": "500 rows", "plain": ["{{ not filled }}"]
+            "n": 500, "off": null, "is": true, "text": "500 rows", "list": ["0190-run", 7, [[2]]],
+            "map": { "{{ key }}": { "k": "of jfk", "n": 3 } },
         });
         assert_eq!(json!(rendered), wanted);
+        let wrong = BTreeMap::from([("map".to_owned(), json!({ "k": ["{{ nothing }}"] }))]);
+        assert!(templates().render_params::<BTreeMap<_, _>>(&wrong).is_err());
     }
 
     #[test]
