@@ -137,7 +137,7 @@ fn op(
 /// The fields of a node together with those of its `config`, which win.
 fn with_config<'n>(kind: Kind, node: Fields<'n>, findings: &mut Findings) -> Option<Fields<'n>> {
     for field in node.iter() {
-        steps::check_templates(kind, field.node, &Sight::STEP, findings);
+        template::check(field.node, &Sight::STEP, findings);
     }
     let Some(config) = node.get("config") else {
         let Some((key, help)) = kind.needed_key() else { return Some(node) };
@@ -273,10 +273,6 @@ impl<'n> Links<'n> {
     /// Reports templates that read results of steps which the node does not depend on, or a
     /// partition.
     fn reads(&self, index: usize, draft: &Draft<'n>, findings: &mut Findings) {
-        // A handler has its config as it is written.
-        if draft.op.as_ref().is_some_and(|op| matches!(op.step, StepConfig::Local(_))) {
-            return;
-        }
         let before: BTreeSet<usize> =
             self.before.get(index).into_iter().flatten().copied().collect();
         draft.node.for_each_text(&mut |spot, text| {

@@ -18,7 +18,7 @@ use crate::python;
 use crate::settings;
 use crate::sight::Sight;
 use crate::template;
-use crate::tree::{Node, Value};
+use crate::tree::Value;
 
 /// A kind of step by its name in definition files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,16 +123,8 @@ pub(crate) fn of_object(
             unknown_key(&field, &fields.what, &known, findings);
         }
     }
-    check_templates(kind, field.node, sight, findings);
+    template::check(field.node, sight, findings);
     config(kind, &fields, extra, findings)
-}
-
-/// Checks the templates in a step of `kind`. A handler has its config as it is written.
-pub(crate) fn check_templates(kind: Kind, node: &Node, sight: &Sight, findings: &mut Findings) {
-    match kind {
-        Kind::Local => template::check_syntax(node, findings),
-        _ => template::check(node, sight, findings),
-    }
 }
 
 /// Reports a key in an asset's step that belongs to the asset.

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use millstream_model::{ErrorCode, STEP_FILTERS, nearest, yes_or_no};
+use millstream_model::{ErrorCode, nearest, yes_or_no};
 
 use crate::fields::Field;
 use crate::filters;
@@ -29,13 +29,6 @@ const SLIP_MIN: usize = 5;
 /// Whether `text` is rendered before it is used.
 fn is_template(text: &str) -> bool {
     ["{{", "{%", "{#"].iter().any(|mark| text.contains(mark))
-}
-
-/// Checks the syntax of every template in `node`, and the words of the language in it.
-pub(crate) fn check_syntax(node: &Node, findings: &mut Findings) {
-    node.for_each_text(&mut |spot, text| {
-        read(text, (spot, STEP_FILTERS), findings);
-    });
 }
 
 /// Checks every template in `node`: its syntax, and that it names nothing but what `sight` has.

@@ -20,9 +20,9 @@ pub(crate) fn fields_of<'a>(tenants: impl Iterator<Item = &'a TenantDef>) -> BTr
     TenantDef::FIELDS.iter().copied().chain(labels.map(String::as_str)).collect()
 }
 
-/// What the templates of `step` cannot do without. A handler has its config as it is written.
+/// What the templates of `step` cannot do without.
 pub(crate) fn named_in(step: &StepConfig) -> BTreeSet<Path> {
-    if matches!(step, StepConfig::Local(_)) { BTreeSet::new() } else { named_in_all(json!(step)) }
+    named_in_all(json!(step))
 }
 
 /// What the templates in all texts of `definition`, but for its description, cannot do without.

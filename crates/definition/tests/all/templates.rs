@@ -79,6 +79,22 @@ fn all_wrong_names_of_a_step_are_told_at_once() {
 }
 
 #[test]
+fn the_config_of_a_handler_is_checked_as_that_of_any_step() {
+    let file = "nodes:\n- {id: one, type: noop}\n- id: two\n  type: local\n  config:\n    module: A.B\n    \
+                list:\n    - \"{{ run.idd }}\"\n    - \"{{ upstream.one.n }}\"\n    \
+                own: \"{% raw %}{{ run.idd }}{% endraw %}\"\nedges: []\n";
+    let found = found(&[("a.yaml", file), ("b.yaml", "handlers: {A.B: {builtin: echo}}\n")]);
+    assert_eq!(
+        found,
+        [
+            "8 The template names `run.idd`, which does not exist; did you mean `run.id`?",
+            "9 Node `two` reads `upstream.one`, which it does not depend on; add `one` to its \
+             `depends_on`"
+        ]
+    );
+}
+
+#[test]
 fn a_node_names_no_field_of_a_partition() {
     assert_eq!(
         of_node("{{ partition.key }}"),

@@ -371,18 +371,16 @@ impl Attempt<'_> {
                 ),
             ));
         };
+        let mut context = self.context().await?;
+        // Before the handler's own two names are there, which a trigger may have too.
+        context.fill_config().map_err(Ending::ForGood)?;
         match &handler.target {
-            HandlerTarget::Builtin(builtin) => {
-                let context = self.context().await?;
-                builtin::run(*builtin, local, context)
-            }
+            HandlerTarget::Builtin(builtin) => builtin::run(*builtin, context),
             HandlerTarget::Python(step) => {
-                let mut context = self.context().await?;
                 context.name_module(&local.module);
                 python::run(self, step, context).await
             }
             HandlerTarget::Command(command) => {
-                let mut context = self.context().await?;
                 context.name_module(&local.module);
                 process::run(self, command, context).await
             }

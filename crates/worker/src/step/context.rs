@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use millstream_model::seen::RunOfStep;
-use millstream_model::{AssetStep, StepConfig, variable_name};
+use millstream_model::{AssetStep, StepConfig, StepError, variable_name};
 use serde_json::{Map, Value, json};
 
 use super::attempt::Attempt;
@@ -28,6 +28,14 @@ impl Context {
             declared_env: attempt.worker.settings.declared_env.clone(),
             module: None,
         }
+    }
+
+    /// Resolves the templates in what the handler is configured with.
+    pub(super) fn fill_config(&mut self) -> Result<(), StepError> {
+        let config = self.json.get("config").unwrap_or(&Value::Null);
+        let filled = self.templates().render_json(config)?;
+        self.json.insert("config".to_owned(), filled);
+        Ok(())
     }
 
     /// Lets templates see the handler's `module` and `name`, its last part.

@@ -104,6 +104,27 @@ async fn r189_a_step_sees_the_results_of_its_direct_upstream_steps_and_the_trigg
 }
 
 #[tokio::test]
+async fn the_texts_in_the_config_of_a_handler_are_templates() {
+    let with = |config: serde_json::Value| {
+        let module = "MyApp.Extract".to_owned();
+        let config = config.as_object().unwrap().clone();
+        let step = StepConfig::Local(LocalStep { module, config });
+        run_of(vec![StepPlan { step, ..local("a", Some(Builtin::Echo)) }])
+    };
+    let bench = Bench::new();
+    let mut run = with(json!({
+        "city": "{{ name }}", "list": [{ "n": "{{ 1 + 1 }}" }], "own": "{% raw %}{{ x }}{% endraw %}",
+    }));
+    run.context.insert("name".to_owned(), json!("Oslo"));
+    assert_eq!(bench.run(run).await, RunEnd::Finished(RunOutcome::Succeeded));
+    let wanted = json!({ "city": "Oslo", "list": [{ "n": 2 }], "own": "{{ x }}" });
+    assert_eq!(result_of(&bench.control, "a")["config"], wanted);
+    let bench = Bench::new();
+    bench.run(with(json!({ "city": "{{ nothing }}" }))).await;
+    assert_eq!(bench.control.errors()[0].code, ErrorCode::StepTemplate);
+}
+
+#[tokio::test]
 async fn r136_a_skipped_step_is_no_failure_and_its_reason_is_told() {
     let bench = Bench::new();
     let line = r#"echo '{"status": "skipped", "reason": "capacity 0"}' > "$MILLSTREAM_RESULT""#;
