@@ -100,4 +100,17 @@ mod tests {
         let (_, help) = super::told((Word::Filter, "date"), STEP_FILTERS);
         assert!(help.starts_with("there are `snake`, "), "no letter alone: {help}");
     }
+
+    #[test]
+    fn the_filters_that_the_reference_lists_are_there() {
+        let page = include_str!("../../../docs/reference/steps.md");
+        let (_, list) = page.split_once("The usual ones are Jinja's:").unwrap();
+        let (list, _) = list.split_once(".\n").unwrap();
+        let listed: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
+        assert!(listed.len() > 30, "{listed:?}");
+        for name in listed {
+            let asked = asked_in(&format!("{{{{ a | {name} }}}}")).unwrap();
+            assert_eq!(unknown_in(&asked, STEP_FILTERS), []);
+        }
+    }
 }

@@ -18,7 +18,7 @@ pub(crate) struct Sight {
 }
 
 /// The filters of what the control plane fills.
-const DECIDED_FILTERS: &[&str] = &["default", "d"];
+const DECIDED_FILTERS: &[&str] = &["default", "d", "tojson"];
 
 /// A name with its fields.
 type Name = (&'static str, &'static [&'static str]);

@@ -26,6 +26,7 @@ pub fn language(fuel: u64) -> Environment<'static> {
     environment.add_filter("d", or_default);
     environment.add_filter("join", join);
     environment.add_filter("string", string);
+    environment.add_filter("tojson", to_json);
     environment.add_filter(TEXT_FILTER, text_of_named);
     environment
 }
@@ -146,6 +147,11 @@ fn string(value: &Value) -> Result<Value, Error> {
     }
 }
 
+/// A value as a text of JSON, which is as little to be trusted as any other text.
+fn to_json(value: &Value) -> Result<String, Error> {
+    json(value).map(|json| json.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use minijinja::value::Serde;
@@ -172,6 +178,12 @@ mod tests {
             ("{{ range(3) }} {{ it.rows | map(attribute='n') }}", "[0,1,2] [true]"),
             ("{{ tenant }} {{ [tenant, tenant.name] }}", r#"jfk ["jfk","J"]"#),
             ("{{ {1: true} }}", r#"{"1":true}"#),
+            (
+                "{{ 'a\"' | tojson }} {{ none | tojson }} {{ tenant | tojson }}",
+                r#""a\"" null "jfk""#,
+            ),
+            ("{{ it.rows | tojson | replace('n', 'm') }}", r#"[{"m":true}]"#),
+            ("{{ 'a b/c' | urlencode }}", "a%20b/c"),
         ] {
             assert_eq!(filled(text).unwrap(), wanted, "{text}");
         }

@@ -4,4 +4,4 @@
 //! that does not have either is refused.
 
 /// The filters in templates of steps beside the template language's own.
-pub const STEP_FILTERS: &[&str] = &["snake", "identifier", "shell", "default", "d"];
+pub const STEP_FILTERS: &[&str] = &["snake", "identifier", "shell", "default", "d", "tojson"];

@@ -206,7 +206,7 @@ fn what_a_sensor_asks_and_requests_names_only_what_is_there() {
             files,
             "file.name | snake",
             6,
-            "the filter `snake`, which does not exist; there are `default`, `d`, and those of the \
+            "the filter `snake`, which does not exist; there are `default`, `d`, `tojson`, and those of the \
              language Jinja",
         ),
         (
