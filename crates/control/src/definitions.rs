@@ -87,11 +87,12 @@ impl Control {
         Ok(stored.iter().find(|location| location.name == *name).map_or(0, |found| found.version))
     }
 
-    /// What is known of a location's files, and what the sighting of its root means.
+    /// What is known of a location's files, and what the sighting of its root means to a server
+    /// that saw `taken` there when all was last stored as it was at its root.
     pub async fn judge_scan(
         &self,
         location: &LocationName,
-        sighting: &Sighting,
+        (sighting, taken): (&Sighting, Option<&BTreeMap<String, ContentHash>>),
         deletions: Deletions,
     ) -> Result<(BTreeMap<String, StoredFile>, ScanVerdict), StoreError> {
         let stored = self.store.definition_files(location).await?;
@@ -104,7 +105,10 @@ impl Control {
                 (name.clone(), KnownFile { checksum: file.checksum.clone(), deleted })
             })
             .collect();
-        let verdict = decide(&known, sighting, deletions);
+        let mut verdict = decide(&known, sighting, deletions);
+        if let (Sighting::Files(seen), Some(taken)) = (sighting, taken) {
+            verdict = verdict.without_others(&known, seen, taken);
+        }
         Ok((files, verdict))
     }
 

@@ -4,7 +4,7 @@
 //! unchanged root costs a walk and a `stat` a file. To the content of a definition file belong the
 //! sources of its steps, see [`crate::sources`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{DirEntry, Metadata};
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -34,6 +34,8 @@ pub struct Root {
     remembered: HashMap<String, Remembered>,
     /// The location's version when all that is remembered was last found to be stored.
     settled: Option<i64>,
+    /// What was here when all of it was last found to be stored, or stored.
+    taken: Option<BTreeMap<String, ContentHash>>,
 }
 
 /// The sources of the definitions' steps, and where they are kept.
@@ -79,7 +81,7 @@ impl Fingerprint {
 impl Root {
     /// The root at `path`, which need not exist yet.
     pub fn new(path: PathBuf) -> Self {
-        Self { path, sources: None, remembered: HashMap::new(), settled: None }
+        Self { path, sources: None, remembered: HashMap::new(), settled: None, taken: None }
     }
 
     /// The same root, whose definitions' steps have their sources below `project`; they are kept in
@@ -134,6 +136,16 @@ impl Root {
     /// Remembers that what the last look saw is stored, as the location's version `version` says.
     pub(crate) fn settle(&mut self, version: i64) {
         self.settled = Some(version);
+    }
+
+    /// What was here when all of it was last found to be stored, or stored.
+    pub(crate) fn taken(&self) -> Option<&BTreeMap<String, ContentHash>> {
+        self.taken.as_ref()
+    }
+
+    /// Remembers that `files` are stored as they are here.
+    pub(crate) fn take(&mut self, files: BTreeMap<String, ContentHash>) {
+        self.taken = Some(files);
     }
 
     /// How many files there are, if all is as it was when it was settled at `version`.

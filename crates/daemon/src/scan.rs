@@ -87,7 +87,8 @@ async fn scan_once(
     }
     let sighting = root.look();
     let files = sighting.count();
-    let (known, verdict) = control.judge_scan(location, &sighting, deletions).await?;
+    let judged = control.judge_scan(location, (&sighting, root.taken()), deletions).await?;
+    let (known, verdict) = judged;
     if let Some(reason) = verdict.stale.clone() {
         tracing::warn!("[LOCAL_SOURCE] {}: {reason}", root.path().display());
         let change = LocationChange {
@@ -100,7 +101,19 @@ async fn scan_once(
         let stale = Some(reason);
         return Ok(Scanned::Done(ScanReport { files, stale, ..ScanReport::default() }));
     }
+    for name in &verdict.left {
+        let path = root.path().join(name);
+        tracing::warn!(
+            "[DAG_LOADER] {} is left as it is stored: another server has changed it, and here it \
+             has not changed since; what is here is used once it changes, or this server starts \
+             again",
+            path.display()
+        );
+    }
     if verdict.parse.is_empty() && verdict.deleted.is_empty() {
+        if verdict.left.is_empty() {
+            root.take(sighting.into_files());
+        }
         control.apply_scan(&nothing_new(location, seen_version)).await?;
         match root.keep_seen_sources().await {
             Ok(()) => root.settle(seen_version),
@@ -109,15 +122,20 @@ async fn scan_once(
         return Ok(Scanned::Done(ScanReport { files, ..ScanReport::default() }));
     }
     let mut scan = Scan { control, location, root, known };
-    let mut fresh = scan.parse(&scan.worth_parsing(&verdict), &sighting.into_files());
+    let mut seen = sighting.into_files();
+    let mut fresh = scan.parse(&scan.worth_parsing(&verdict, &seen), &seen);
     if let Err(changed) = scan.keep_sources(&mut fresh).await {
         return Ok(Scanned::Changed(changed));
     }
     let changes = scan.changes(fresh, &verdict).await?;
     let report = summarize(&changes, files);
+    seen.retain(|name, checksum| {
+        verdict.left.contains(name) || scan.is_stored(name, checksum, &changes)
+    });
     let change =
         LocationChange { location: location.clone(), seen_version, files: changes, stale: None };
     control.apply_scan(&change).await?;
+    root.take(seen);
     Ok(Scanned::Done(report))
 }
 
@@ -199,12 +217,30 @@ impl Scan<'_> {
     }
 
     /// What is new, and what had errors before: those may be gone now that another file changed.
-    fn worth_parsing(&self, verdict: &ScanVerdict) -> BTreeSet<String> {
+    fn worth_parsing(
+        &self,
+        verdict: &ScanVerdict,
+        seen: &BTreeMap<String, ContentHash>,
+    ) -> BTreeSet<String> {
         let had_errors = self.known.iter().filter(|(name, file)| {
+            // What another server has stored is no matter of this one's.
             matches!(file.row.state, FileState::Broken | FileState::LastGood)
-                && !verdict.deleted.contains(*name)
+                && seen.get(*name) == Some(&file.checksum)
         });
         verdict.parse.iter().cloned().chain(had_errors.map(|(name, _)| name.clone())).collect()
+    }
+
+    /// Whether a file is stored with this checksum once `changes` are.
+    fn is_stored(&self, name: &str, checksum: &ContentHash, changes: &[FileChange]) -> bool {
+        let news = changes.iter().find(|change| change.name == name);
+        let stored = match news.map(|change| &change.outcome) {
+            Some(FileOutcome::Live { checksum, .. } | FileOutcome::Bad { checksum, .. }) => {
+                Some(checksum)
+            }
+            Some(FileOutcome::Deleted) => None,
+            None => self.known.get(name).map(|file| &file.checksum),
+        };
+        stored == Some(checksum)
     }
 
     fn parse(

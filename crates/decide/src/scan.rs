@@ -52,8 +52,34 @@ pub struct ScanVerdict {
     pub parse: BTreeSet<String>,
     /// Files that are gone: their jobs are disabled, their history stays.
     pub deleted: BTreeSet<String>,
+    /// Files that others have changed since, while they are at this root as they were: they are
+    /// left.
+    pub left: BTreeSet<String>,
     /// Why the root cannot be believed, if it cannot; then nothing else is done.
     pub stale: Option<String>,
+}
+
+impl ScanVerdict {
+    /// Leaves what others have changed since this server last had everything stored as it was at
+    /// its root: `taken` is what it saw then, and `seen` what it sees now.
+    ///
+    /// Two servers whose files differ would replace each other's at every scan. So the one whose
+    /// files have changed last is believed, and one that starts. What is not stored at all is new.
+    #[must_use]
+    pub fn without_others(
+        mut self,
+        known: &BTreeMap<String, KnownFile>,
+        seen: &BTreeMap<String, ContentHash>,
+        taken: &BTreeMap<String, ContentHash>,
+    ) -> Self {
+        let is_as_it_was =
+            |name: &String| known.contains_key(name) && taken.get(name) == seen.get(name);
+        let changed = self.parse.iter().chain(&self.deleted);
+        self.left = changed.filter(|name| is_as_it_was(name)).cloned().collect();
+        self.parse.retain(|name| !self.left.contains(name));
+        self.deleted.retain(|name| !self.left.contains(name));
+        self
+    }
 }
 
 /// Whether a root that has lost everything is believed.
@@ -95,7 +121,7 @@ pub fn decide(
         .map(|(name, _)| name.clone())
         .collect();
     let deleted = live.into_iter().filter(|name| !seen.contains_key(*name)).cloned().collect();
-    ScanVerdict { parse, deleted, stale: None }
+    ScanVerdict { parse, deleted, ..ScanVerdict::default() }
 }
 
 /// What a scan saw of a file whose live version is pinned.

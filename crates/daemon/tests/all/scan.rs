@@ -322,6 +322,52 @@ async fn a_job_moved_out_of_a_file_with_an_error_is_used_when_that_is_mended() {
 }
 
 #[tokio::test]
+async fn of_two_servers_with_other_files_the_one_that_changed_last_is_believed() {
+    let mut one = Folder::new(&[("a.json", GOOD), ("gone.json", GOOD)]).await;
+    let other = tempfile::tempdir().unwrap();
+    let write = |name: &str, content: &str| {
+        std::fs::write(other.path().join(name), content).unwrap();
+    };
+    for (name, content) in [("a.json", GOOD), ("gone.json", GOOD)] {
+        write(name, content);
+    }
+    let mut two = Root::new(other.path().to_owned());
+    let of = async |root: &mut Root, control: &Control| {
+        scan(control, &location(), root, Deletions::Guarded).await.unwrap()
+    };
+    one.scan().await;
+    of(&mut two, &one.control.clone()).await;
+    // The files of the second change, and both scan again and again.
+    write("a.json", OTHER);
+    write("new.json", GOOD);
+    std::fs::remove_file(other.path().join("gone.json")).unwrap();
+    let changed = of(&mut two, &one.control.clone()).await;
+    assert_eq!((changed.loaded, changed.deleted), (2, 1));
+    let live = one.file("a.json").await.version;
+    for _ in 0..3 {
+        assert_eq!((one.scan().await.loaded, one.scan().await.deleted), (0, 0));
+        assert_eq!(of(&mut two, &one.control.clone()).await.loaded, 0);
+        assert_eq!(one.file("a.json").await.version, live);
+        assert_eq!(one.jobs().await, ["a", "new"]);
+    }
+    // Another file of the first changes, and nothing else of it is news.
+    one.write("own.json", GOOD);
+    assert_eq!(one.scan().await.loaded, 1);
+    assert_eq!(one.file("a.json").await.version, live);
+    assert_eq!(one.jobs().await, ["a", "new", "own"]);
+    assert_eq!(of(&mut two, &one.control.clone()).await.deleted, 0, "it never had that one");
+    // What changes here is news again, and so is all that a server finds that starts.
+    one.write("a.json", GOOD);
+    one.write("a.json", &GOOD.replace("\"a\"", "\"c\""));
+    assert_eq!(one.scan().await.loaded, 1);
+    assert_ne!(one.file("a.json").await.version, live);
+    let mut started = Root::new(other.path().to_owned());
+    of(&mut started, &one.control.clone()).await;
+    assert_eq!(one.file("a.json").await.version, live);
+    assert_eq!(one.jobs().await, ["a", "new"]);
+}
+
+#[tokio::test]
 async fn of_two_scans_at_once_the_slower_looks_again_and_neither_fails() {
     let mut folder = Folder::new(&[]).await;
     let mut other = Root::new(folder.home.path().to_owned());
