@@ -27,10 +27,14 @@ impl Control {
                 TickKind::Schedule => catalog.schedules().map(|(it, _, _)| &**it).collect(),
                 TickKind::Sensor => catalog.sensors().map(|(it, _, _)| &**it).collect(),
             };
+            let defines = |it: &&Manifest| tenants_of(it, kind, name).is_some();
+            let is_defined = manifests.iter().any(defines);
             manifests.retain(|it| it.tenants.contains_key(tenant));
+            let is_gone = manifests.is_empty() && is_defined;
             let left_out = manifests.into_iter().find_map(|it| left_out(it, kind, tenant, name));
             match left_out {
                 Some(why) => Some(why),
+                None if is_gone => Some("the tenant is in no definition file".to_owned()),
                 None => self.remembered(kind, tenant, name).await?.map(|_| {
                     let word = shell_word(name);
                     format!(
@@ -66,18 +70,23 @@ pub(crate) const UNSCHEDULED: &str =
 
 /// Why a schedule or sensor of `manifest` does not tick in a tenant, if there is one of that name.
 fn left_out(manifest: &Manifest, kind: TickKind, tenant: &TenantId, name: &str) -> Option<String> {
-    let tenants = match kind {
-        TickKind::Schedule => {
-            &manifest.schedules.values().find(|def| def.name.as_str() == name)?.tenants
-        }
-        TickKind::Sensor => {
-            &manifest.sensors.values().find(|def| def.name.as_str() == name)?.tenants
-        }
-    };
+    let tenants = tenants_of(manifest, kind, name)?;
     if !tenants.is_empty() && !tenants.contains(tenant) {
         let listed: Vec<&str> = tenants.iter().map(TenantId::as_str).collect();
         return Some(format!("its `tenants` are {}", listed.join(", ")));
     }
     let is_off = manifest.tenants.get(tenant).is_some_and(|tenant| !tenant.enabled);
     is_off.then(|| format!("the file of tenant {tenant} has it off (`enabled: false`)"))
+}
+
+/// The tenants that the schedule or sensor of this name is for, if there is one; all when empty.
+fn tenants_of<'m>(manifest: &'m Manifest, kind: TickKind, name: &str) -> Option<&'m [TenantId]> {
+    Some(match kind {
+        TickKind::Schedule => {
+            &manifest.schedules.values().find(|def| def.name.as_str() == name)?.tenants
+        }
+        TickKind::Sensor => {
+            &manifest.sensors.values().find(|def| def.name.as_str() == name)?.tenants
+        }
+    })
 }

@@ -13,7 +13,10 @@ use crate::daemon::{AFTER_FAILURE, Flag};
 /// Events that are committed within this time are published together.
 const PUBLISH_PASS_MIN: Duration = Duration::from_millis(10);
 
-/// How long the last pass may take where the database is away.
+/// Passes that publish what is left, at most: others go on to commit.
+const LAST_PASSES: usize = 20;
+
+/// How long the last passes may take where the database is away.
 const LAST_MAX: Duration = Duration::from_secs(5);
 
 impl Daemon {
@@ -44,7 +47,11 @@ impl Daemon {
             }
         }
         let last = async {
-            self.control.publish(&self.settings.name, &mut watch, time_to_live).await?;
+            for _ in 0..LAST_PASSES {
+                if self.control.publish(&self.settings.name, &mut watch, time_to_live).await? == 0 {
+                    break;
+                }
+            }
             self.control.release_publisher(&self.settings.name).await?;
             // Who stands by looks at once at all that is given back.
             self.control.store().announce_now().await

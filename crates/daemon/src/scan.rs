@@ -111,9 +111,7 @@ async fn scan_once(
         );
     }
     if verdict.parse.is_empty() && verdict.deleted.is_empty() {
-        if verdict.left.is_empty() {
-            root.take(sighting.into_files());
-        }
+        root.take(sighting.into_files());
         control.apply_scan(&nothing_new(location, seen_version)).await?;
         match root.keep_seen_sources().await {
             Ok(()) => root.settle(seen_version),

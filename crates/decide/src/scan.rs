@@ -72,8 +72,11 @@ impl ScanVerdict {
         seen: &BTreeMap<String, ContentHash>,
         taken: &BTreeMap<String, ContentHash>,
     ) -> Self {
-        let is_as_it_was =
-            |name: &String| known.contains_key(name) && taken.get(name) == seen.get(name);
+        // A file without a hash is to be looked at anew, whoever wants that.
+        let is_known = |file: &KnownFile| file.deleted || !file.checksum.as_str().is_empty();
+        let is_as_it_was = |name: &String| {
+            known.get(name).is_some_and(is_known) && taken.get(name) == seen.get(name)
+        };
         let changed = self.parse.iter().chain(&self.deleted);
         self.left = changed.filter(|name| is_as_it_was(name)).cloned().collect();
         self.parse.retain(|name| !self.left.contains(name));

@@ -163,8 +163,18 @@ impl<'t> Alone<'t> {
 
     /// What has its fields where it is a name.
     fn whole(&mut self, expr: &'t Expr<'t>) {
-        if !matches!(expr, Expr::Var(_)) {
-            self.expr(expr);
+        match expr {
+            Expr::Var(_) => {}
+            Expr::IfExpr(it) => {
+                self.expr(&it.test_expr);
+                self.whole(&it.true_expr);
+                it.false_expr.iter().for_each(|it| self.whole(it));
+            }
+            Expr::Filter(it) if matches!(it.name, "default" | "d") => {
+                it.expr.iter().for_each(|of| self.whole(of));
+                self.args(&it.args);
+            }
+            _ => self.expr(expr),
         }
     }
 
@@ -290,6 +300,8 @@ mod tests {
             ("{{ tenant.size + 1 }} {{ tenant[('si' ~ 'ze')] }}", "4 3"),
             ("{% set it = tenant %}{{ it == 'default' }} {{ it.size }} {{ it }}", "true 3 default"),
             ("{% with it = tenant %}{{ it | upper }} {{ it.size }}{% endwith %}", "DEFAULT 3"),
+            ("{{ (partition | default({})).day }} {{ (tenant if rows else run).size }}", "1 3"),
+            ("{{ partition | d('x') }} {{ (partition | d('x')) == 'jfk' }}", "jfk true"),
             ("{{ tenant | attr('size') }} {{ partition | items | list }}", PAIRS),
         ] {
             assert_eq!(filled(text).unwrap(), wanted, "{text}");

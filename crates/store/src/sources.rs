@@ -70,7 +70,8 @@ statements! {
         WHERE /*key tick_source given tenant=$1 kind location name*/
           AND tick_source.timing = given.timing AND tick_source.cursor_at = given.old_cursor";
     LOOK_SOON = "
-        UPDATE tick_source SET next_due = cursor_at
+        UPDATE tick_source
+        SET next_due = CASE kind WHEN 'sensor' THEN 0 ELSE cursor_at END
         WHERE next_due > cursor_at AND /*among tick_source $1 tenant kind location name*/
           AND NOT EXISTS (SELECT 1 FROM lease WHERE name = $2 AND holder = $3 AND fence = $4)";
     SWITCH_SOURCE = "
@@ -187,8 +188,10 @@ pub fn move_cursors(batch: &mut Batch, tenant: &TenantId, moves: &[CursorMove]) 
 }
 
 /// Has `sources` of one tenant looked at at once by whoever holds the lease now, where that is not
-/// the one whose batch this is any more: the time to look again that the batch has stored is by a
-/// clock that may be ahead, and the new holder has compared all before.
+/// the one whose batch this is any more.
+///
+/// The time to look again that the batch has stored is by a clock that may be ahead, as is the
+/// cursor of a sensor, and the new holder has compared all before.
 pub fn look_soon_unless<'s>(
     held: &Held,
     batch: &mut Batch,

@@ -45,6 +45,8 @@ async fn who_asks_for_what_is_not_in_his_tenant_hears_why() {
     let words = "schedule every does not tick in tenant gone: the file of tenant gone has it off \
                  (`enabled: false`)";
     assert_eq!(asked("gone", "every").await.1, words);
+    let words = "schedule every does not tick in tenant other: the tenant is in no definition file";
+    assert_eq!(asked("other", "every").await.1, words);
     assert!(asked("acme", "nothing").await.1.starts_with("there is no run, asset, schedule"));
     // One that was taken out of the files is told of, with what it did.
     bench.scan(vec![live("a.yaml", text(""))]).await;

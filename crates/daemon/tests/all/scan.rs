@@ -98,7 +98,7 @@ impl Folder {
     }
 }
 
-fn location() -> LocationName {
+pub(crate) fn location() -> LocationName {
     "project".parse().unwrap()
 }
 
@@ -350,6 +350,14 @@ async fn of_two_servers_with_other_files_the_one_that_changed_last_is_believed()
         assert_eq!(one.file("a.json").await.version, live);
         assert_eq!(one.jobs().await, ["a", "new"]);
     }
+    // The first gets a part of it, and then takes that back: it has changed last.
+    one.write("a.json", OTHER);
+    assert_eq!(one.scan().await.loaded, 0);
+    one.write("a.json", GOOD);
+    assert_eq!(one.scan().await.loaded, 1);
+    assert_ne!(one.file("a.json").await.version, live);
+    one.write("a.json", OTHER);
+    assert_eq!(one.scan().await.loaded, 1);
     // Another file of the first changes, and nothing else of it is news.
     one.write("own.json", GOOD);
     assert_eq!(one.scan().await.loaded, 1);

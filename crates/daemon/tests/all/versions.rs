@@ -6,7 +6,7 @@ use millstream_daemon::{RollbackError, rollback};
 use millstream_model::RollbackOutcome;
 use millstream_model::view::FileState;
 
-use crate::scan::Folder;
+use crate::scan::{Folder, location};
 
 fn noop(step: &str) -> String {
     format!(r#"{{"nodes": [{{"id": "{step}", "type": "noop"}}]}}"#)
@@ -99,6 +99,8 @@ async fn r204_going_on_to_the_newest_version_ends_the_rollback() {
     assert!(is_live(&back(&folder, "a.json", 1).await));
     assert!(is_live(&back(&folder, "a.json", 3).await));
     folder.scan().await;
+    let stored = folder.control.store().definition_files(&location()).await.unwrap();
+    assert!(!stored[0].checksum.as_str().is_empty(), "the scan has looked at it anew");
     let row = folder.file("a.json").await;
     assert_eq!((row.number, row.pin), (Some(3), None));
     assert_eq!(folder.steps("a").await, ["three"]);
