@@ -18,9 +18,9 @@ impl Control {
         name: &str,
     ) -> Result<Option<ControlError>, ControlError> {
         let catalog = self.catalog().await?;
-        let unscheduled = catalog.tenant(tenant).unscheduled;
-        let is_silent = kind == TickKind::Schedule;
-        let why = if is_silent && unscheduled.iter().any(|it| it.as_str() == name) {
+        let is_unscheduled = kind == TickKind::Schedule
+            && catalog.tenant(tenant).unscheduled.iter().any(|it| it.as_str() == name);
+        let why = if is_unscheduled {
             Some(UNSCHEDULED.to_owned())
         } else {
             let mut manifests: Vec<&Manifest> = match kind {

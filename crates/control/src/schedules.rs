@@ -32,13 +32,6 @@ pub(crate) struct DueSchedule {
     pub(crate) source: TickSource,
 }
 
-/// What was asked once for all schedules of a tenant, where one needed it.
-#[derive(Default)]
-struct Asked {
-    /// The runs of its schedules that are under way.
-    active: Option<BTreeMap<(LocationName, String), u32>>,
-}
-
 impl Control {
     /// The schedules of a tenant, by location and name.
     pub async fn schedule_rows(&self, tenant: &TenantId) -> Result<Vec<ScheduleRow>, ControlError> {
@@ -56,7 +49,7 @@ impl Control {
         let mut stored = self.store.sources_of_tenant(kind, tenant, SCHEDULES_MAX).await?;
         let mut last = self.store.last_ticks(tenant, kind, SCHEDULES_MAX).await?;
         let mut rows = Vec::new();
-        let mut asked = Asked::default();
+        let mut active = None;
         let daemons = self.watchers().await?;
         let no_daemon = daemons.as_ref().and_then(not_started).map(|hold| hold.to_string());
         for (manifest, _, live) in catalog.schedules() {
@@ -72,7 +65,7 @@ impl Control {
                 match cursor {
                     Some(cursor) if row.enabled => {
                         let found =
-                            self.ticks_waiting((schedule, &source), cursor, &mut asked).await?;
+                            self.ticks_waiting((schedule, &source), cursor, &mut active).await?;
                         // What has only come due is decided in a moment, where somebody lives who
                         // does it.
                         let waits = |it: &TicksWaiting| {
@@ -100,12 +93,13 @@ impl Control {
         Ok(rows)
     }
 
-    /// The ticks since `cursor` that are made up for and that nobody has decided yet.
+    /// The ticks since `cursor` that are made up for and that nobody has decided yet; `active` are
+    /// the runs of the tenant's schedules, which are counted once.
     async fn ticks_waiting(
         &self,
         (schedule, source): (&LiveSchedule, &TickSource),
         cursor: Timestamp,
-        asked: &mut Asked,
+        active: &mut Option<BTreeMap<(LocationName, String), u32>>,
     ) -> Result<Option<TicksWaiting>, ControlError> {
         let def = &schedule.def;
         let (limit, now) = (def.max_active_runs, self.now());
@@ -113,12 +107,11 @@ impl Control {
         let found =
             (def.catch_up == CatchUp::All).then(|| waiting(&schedule.timing, cursor, counted));
         let Some((count, since)) = found.flatten() else { return Ok(None) };
-        if asked.active.is_none() && limit.is_some() {
-            let active = self.store.active_runs(&schedule.tenant, TickKind::Schedule).await?;
-            asked.active = Some(active);
+        if active.is_none() && limit.is_some() {
+            *active = Some(self.store.active_runs(&schedule.tenant, TickKind::Schedule).await?);
         }
         let key = (source.location.clone(), source.name.clone());
-        let of_it = asked.active.as_ref().and_then(|it| it.get(&key));
+        let of_it = active.as_ref().and_then(|it| it.get(&key));
         let active = of_it.copied().unwrap_or_default();
         Ok(Some(TicksWaiting { count, since, active, limit }))
     }

@@ -23,7 +23,6 @@ use millstream_store::{Batch, StoreError};
 use serde_json::{Map, Value, json};
 use sha2::Sha256;
 
-use crate::live_sensors::LiveSensors;
 use crate::sensor_asking::SensorAsking;
 use crate::{Control, ControlError};
 
@@ -119,18 +118,18 @@ impl Control {
         };
         let Ok(id) = tenant.parse::<TenantId>() else { return refused(NO_WEBHOOK) };
         let catalog = self.catalog().await?;
-        let current = |live: &'_ LiveSensors| live.get(&id, sensor).cloned();
+        let by_name =
+            catalog.sensors().filter_map(|(it, _, live)| Some((it, live.get(&id, sensor)?)));
         // Senders that nobody has told of the new name go on to post to the old one.
-        let former = |live: &'_ LiveSensors| live.renamed(&id, sensor).cloned();
-        let of_name = catalog.sensors().filter_map(|(it, _, live)| Some((it, current(live)?)));
-        let before = catalog.sensors().filter_map(|(it, _, live)| Some((it, former(live)?)));
-        for (manifest, live) in of_name.chain(before) {
+        let before =
+            catalog.sensors().filter_map(|(it, _, live)| Some((it, live.renamed(&id, sensor)?)));
+        for (manifest, live) in by_name.chain(before) {
             let SensorQuestion::Webhook(webhook) = &live.def.question else { continue };
             let names = self.names(&id, manifest.tenants.get(&id));
             if let Err(why) = self.proves(webhook, &posted, &names) {
                 return refused(&why);
             }
-            let source = crate::live_sensors::source_of(&manifest.location, &live);
+            let source = crate::live_sensors::source_of(&manifest.location, live);
             let def = Arc::clone(&live.def);
             return Ok(Some(Delivery { tenant: id, source, def, posted }));
         }
