@@ -72,7 +72,7 @@ impl Control {
             AfterFailure::Retry { number, max, from } => {
                 let cause = Cause::Retry { of: run, number, from, by: None };
                 let retry = self.add_retry((&mut *batch, &mut *log), aftermath, cause);
-                let retried = EventBody::RunRetried { retry, number, max, from };
+                let retried = EventBody::RunRetried { retry, number, max, from, by: None };
                 log.push(self.control_event(tenant, run, epoch, retried));
             }
             AfterFailure::GiveUp { reason } => {
@@ -163,9 +163,10 @@ impl Control {
         let failed =
             Aftermath { run: row, order, timeout, priority, lane, decision: AfterFailure::Nothing };
         let (mut batch, mut log) = (Batch::for_tenant(tenant), Vec::new());
-        let cause = Cause::Retry { of: run, number: 0, from, by: Some(by.to_owned()) };
+        let asked_by = Some(by.to_owned());
+        let cause = Cause::Retry { of: run, number: 0, from, by: asked_by.clone() };
         let retry = self.add_retry((&mut batch, &mut log), &failed, cause);
-        let retried = EventBody::RunRetried { retry, number: 0, max, from };
+        let retried = EventBody::RunRetried { retry, number: 0, max, from, by: asked_by };
         // The run has no epoch any more; the mark on its row makes this event the only one.
         log.push(self.control_event(tenant, run, 0, retried));
         dead_letters::close(

@@ -196,8 +196,9 @@ fn event_words(body: &EventBody) -> Option<String> {
             Some(format!("step {step} was lost with its worker in attempt {attempt}: done again"))
         }
         EventBody::CancelRequested { by } => Some(format!("{by} asked for its cancel")),
-        EventBody::RunRetried { retry, number: 0, .. } => {
-            Some(format!("somebody had run {} try it again", retry.short()))
+        EventBody::RunRetried { retry, number: 0, by, .. } => {
+            let by = by.as_deref().unwrap_or("somebody");
+            Some(format!("{by} had run {} try it again", retry.short()))
         }
         EventBody::RunRetried { retry, number, max, .. } => {
             Some(format!("run {} tries it again: retry {number} of {max}", retry.short()))

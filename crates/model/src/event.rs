@@ -85,6 +85,9 @@ pub enum EventBody {
         max: u32,
         /// What it does again.
         from: RetryFrom,
+        /// Who asked for it, when the job did not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
     },
     /// Nothing tries the run again by itself; it is among the dead letters.
     RunGaveUp {

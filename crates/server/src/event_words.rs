@@ -41,9 +41,13 @@ pub fn event_words(body: &EventBody, at: Timestamp) -> EventWords {
         EventBody::RunFailed { reason } => say("the run failed", reason),
         EventBody::RunCanceled {} => say("the run was canceled", ""),
         EventBody::WorkerLost { reason } => say("the run was taken from its worker", reason),
-        EventBody::RunRetried { retry, number, max, .. } => {
-            let count = if *number > 0 { format!(" ({number} of {max})") } else { String::new() };
-            say(format!("tried again by run {}{count}", retry.short()), "")
+        EventBody::RunRetried { retry, number, max, by, .. } => {
+            let beside = match by {
+                _ if *number > 0 => format!(" ({number} of {max})"),
+                Some(by) => format!(", asked for by {by}"),
+                None => String::new(),
+            };
+            say(format!("tried again by run {}{beside}", retry.short()), "")
         }
         EventBody::RunGaveUp { reason } => {
             say("given up and put among the dead letters", reason.in_words())
@@ -187,8 +191,11 @@ mod tests {
         };
         let reason = || "no sign of life".to_owned();
         let payload = json!({"left": 3});
-        let retried = EventBody::RunRetried { retry, number: 1, max: 2, from: RetryFrom::Failure };
-        let again = format!("tried again by run {} (1 of 2)", retry.short());
+        let retried = |number, by: Option<&str>| {
+            let (from, by) = (RetryFrom::Failure, by.map(str::to_owned));
+            EventBody::RunRetried { retry, number, max: 2, from, by }
+        };
+        let again = |beside| format!("tried again by run {}{beside}", retry.short());
         let table = [
             (failed, "failed (attempt 2); attempt 3 at 00:01:01", "exit code 3 [step-exit]"),
             (checked, "check not_empty of orders for day1 did not pass", "rows 0"),
@@ -200,7 +207,9 @@ mod tests {
                 "no sign of life",
             ),
             (EventBody::RunFailed { reason: reason() }, "the run failed", "no sign of life"),
-            (retried, again.as_str(), ""),
+            (retried(1, None), &again(" (1 of 2)"), ""),
+            (retried(0, Some("ana")), &again(", asked for by ana"), ""),
+            (retried(0, None), &again(""), ""),
         ];
         for (body, text, data) in table {
             assert_eq!(said(&body), (text.to_owned(), data.to_owned()));

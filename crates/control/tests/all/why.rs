@@ -92,6 +92,21 @@ async fn a_failed_run_says_what_failed_and_what_follows() {
 }
 
 #[tokio::test]
+async fn a_run_that_somebody_had_tried_again_names_who_that_was() {
+    let bench = Bench::of(file_of_jobs(vec![job("etl", vec![op("a", &[])])])).await;
+    let tenant = TenantId::default_tenant();
+    let mut worker = bench.started("etl").await;
+    let run = worker.run();
+    let reason = "step a failed".to_owned();
+    let failed = vec![step_started("a", 1), step_failed("a", 1), EventBody::RunFailed { reason }];
+    worker.say(failed).await.unwrap();
+    let retry = bench.control.retry_run(&tenant, run, RetryFrom::Failure, "ben").await.unwrap();
+    let answer = why(&bench, &run.to_string()).await;
+    let by = format!("ben had run {} try it again", retry.run_id.short());
+    assert!(texts(&answer).contains(&by.as_str()), "{answer:?}");
+}
+
+#[tokio::test]
 async fn a_run_that_waits_for_another_worker_says_what_became_of_the_last() {
     let bench = bench().await;
     let worker = bench.started("etl").await;
