@@ -42,6 +42,19 @@ impl Found {
         known.map(|(_, kind)| kind).unwrap_or_default()
     }
 
+    /// What was made and by whom, in words, if it is a materialization.
+    fn materialization(&self) -> Option<String> {
+        let event = self.names.get("event")?;
+        let text = |name: &str| event.get(name).and_then(Value::as_str);
+        let of = text("partition").map_or_else(String::new, |key| format!(", partition {key}"));
+        let by = match (&self.of, text("reported_by")) {
+            (Some(run), _) => format!(", made by run {run}"),
+            (None, Some(by)) => format!(", reported by {by}"),
+            (None, None) => String::new(),
+        };
+        Some(format!("{}{of}{by}", text("asset")?))
+    }
+
     /// Its name, if it is a delivery.
     fn delivery(&self) -> Option<&str> {
         self.names.get("delivery").map(|_| self.key.as_str())
@@ -134,9 +147,10 @@ pub fn draft(def: &SensorDef, found: &[Found], base: &Map<String, Value>) -> Dra
 
 /// Why a thing does not fit, with the thing.
 fn unfit(condition: &str, thing: &Found) -> String {
-    match &thing.of {
-        Some(run) => format!("its condition does not hold for run {run}: {condition}"),
-        None => format!("its condition does not hold: {condition}"),
+    match (thing.materialization(), &thing.of) {
+        (Some(made), _) => format!("its condition does not hold for {made}: {condition}"),
+        (None, Some(run)) => format!("its condition does not hold for run {run}: {condition}"),
+        (None, None) => format!("its condition does not hold: {condition}"),
     }
 }
 

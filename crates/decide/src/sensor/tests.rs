@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use millstream_model::seen::EventFound;
 use millstream_model::{
-    CURSOR_MAX, ErrorCode, PartitionKey, REQUESTS_MAX, RunId, ScheduleTarget, SensorAnswer,
-    SensorDef, SensorQuestion, Timestamp,
+    CURSOR_MAX, ErrorCode, MetadataValue, PartitionKey, REQUESTS_MAX, RunId, ScheduleTarget,
+    SensorAnswer, SensorDef, SensorQuestion, Timestamp,
 };
 use millstream_model::{
     FileQuestion, FoundKind, HumanDuration, PartitionSync, PartitionsChange, RequestTemplate,
@@ -86,6 +87,35 @@ fn r122_a_run_whose_context_does_not_fit_is_skipped_with_the_condition() {
     }
     let drafted = draft(&def, &[run(&json!({ "graph_id": "sec" }), &[])], &Map::new());
     assert_eq!(drafted.requests.len(), 1);
+}
+
+#[test]
+fn a_materialization_that_does_not_fit_is_named_with_its_partition_and_who_made_it() {
+    let (on, target) = ("{{ event.metadata.rows.value > 9 }}", Some(etl()));
+    let question = SensorQuestion::Asset { select: "orders".to_owned() };
+    let def = sensor(question, RequestTemplate { target, ..RequestTemplate::default() });
+    let def = SensorDef { when: Some(on.to_owned()), ..def };
+    let id = RunId::new(at(5), [1; 10]);
+    for (partition, of, reported_by, words) in [
+        (Some("jfk"), Some(id), None, format!("orders, partition jfk, made by run {id}")),
+        (None, Some(id), None, format!("orders, made by run {id}")),
+        (Some("jfk"), None, Some("ana"), "orders, partition jfk, reported by ana".to_owned()),
+    ] {
+        let event = json!(EventFound {
+            asset: &"orders".parse().unwrap(),
+            partition: partition.map(|key: &str| key.parse().unwrap()).as_ref(),
+            metadata: &BTreeMap::from([("rows".to_owned(), MetadataValue::int(3))]),
+            data_version: None,
+            run_id: of,
+            step: None,
+            reported_by,
+            at: at(5).to_string(),
+        });
+        let names = Map::from_iter([("event".to_owned(), event), ("run".to_owned(), json!({}))]);
+        let thing = Found { names, of, ..run(&json!({}), &[]) };
+        let said = draft(&def, &[thing], &Map::new()).unfit.unwrap().first;
+        assert_eq!(said, format!("its condition does not hold for {words}: {on}"));
+    }
 }
 
 #[test]
