@@ -4,14 +4,15 @@
 //! [`crate::schedule_standing`] stores a line of history for them in the batch that stores the new
 //! timing; [`crate::proposal`] tells of them before the change is made. What the old timing was is
 //! read from the versions of the files, and known by its hash: where it is not found, nothing is
-//! said.
+//! said. Ticks of a schedule that is off, or in no file, lapse where its definition of then made up
+//! for them once it was on again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_decide::schedule::{Lapsed, Timing, lapsed};
 use millstream_model::view::VersionRow;
 use millstream_model::{
-    ContentHash, FileManifest, FileVersion, LocationName, Manifest, SkipReason, TenantId,
+    CatchUp, ContentHash, FileManifest, FileVersion, LocationName, Manifest, SkipReason, TenantId,
     TickStatus, Timestamp,
 };
 use millstream_plan::changes::Lapsing;
@@ -28,6 +29,14 @@ const STATES_MAX: usize = 20;
 
 /// A schedule's tenant and name.
 type Key = (TenantId, String);
+
+/// A schedule whose timing is not the one that is stored.
+struct Edited<'a> {
+    schedule: &'a LiveSchedule,
+    stored: &'a StoredSource,
+    /// When the new timing begins.
+    begins: Timestamp,
+}
 
 /// What is stored of the ticks of one schedule that lapse.
 #[derive(Debug, Clone)]
@@ -65,34 +74,48 @@ impl Control {
         changed: &[StoredSource],
         known: &BTreeMap<Key, StoredSource>,
     ) -> Result<Lapses, StoreError> {
-        let mut retimed = BTreeMap::new();
+        let mut edited = BTreeMap::new();
         for new in changed {
             let key = (new.tenant.clone(), new.source.name.clone());
             // A daemon that knows older definitions changes nothing.
             let old = known.get(&key).filter(|old| old.version <= new.version);
-            let old = old.filter(|old| old.next_due.is_some() && old.timing != new.timing);
-            if let (Some(old), Some(schedule)) = (old, live.0.get(&key)) {
-                retimed.insert(key, (schedule, old, new));
+            let old = old.filter(|old| old.timing != new.timing);
+            if let (Some(stored), Some(schedule)) = (old, live.0.get(&key)) {
+                // The new timing begins where its cursor stands.
+                edited.insert(key, Edited { schedule, stored, begins: new.cursor });
             }
         }
-        let Some((_, _, first)) = retimed.values().next() else { return Ok(Lapses::default()) };
-        let wanted =
-            retimed.iter().map(|(key, (schedule, old, _))| (key, (*schedule, &old.timing)));
-        let timings = self.old_timings(&first.source.location, wanted.collect()).await?;
-        let lines = retimed.into_iter().filter_map(|(key, (_, old, new))| {
-            // The new timing begins where its cursor stands.
-            let lapsed = lapsed(timings.get(&key)?, old.cursor, new.cursor)?;
+        let lines = self.lapsed_of(&edited).await?.into_iter().filter_map(|(key, lapsed)| {
+            let old = edited.get(&key)?.stored;
             Some((key, line(old, lapsed, self.now())))
         });
         Ok(Lapses(lines.collect()))
     }
 
-    /// The timings with the `wanted` hashes, as they stood in the files at earlier times.
+    /// The ticks of `edited`, schedules of one location, that lapse.
+    async fn lapsed_of(
+        &self,
+        edited: &BTreeMap<Key, Edited<'_>>,
+    ) -> Result<BTreeMap<Key, Lapsed>, StoreError> {
+        let Some(first) = edited.values().next() else { return Ok(BTreeMap::new()) };
+        let old = self.old_timings(&first.stored.source.location, edited).await?;
+        let found = old.into_iter().filter_map(|(key, (timing, catch_up))| {
+            let Edited { stored, begins, .. } = edited.get(&key)?;
+            // One that is off goes on after its cursor only where it makes up for everything.
+            let wants = stored.next_due.is_some() || catch_up == CatchUp::All;
+            let lapsed = wants.then(|| lapsed(&timing, stored.cursor, *begins)).flatten()?;
+            Some((key, lapsed))
+        });
+        Ok(found.collect())
+    }
+
+    /// The timings that are stored for `edited`, as they stood in the files at earlier times.
     async fn old_timings(
         &self,
         location: &LocationName,
-        mut wanted: BTreeMap<&Key, (&LiveSchedule, &ContentHash)>,
-    ) -> Result<BTreeMap<Key, Timing>, StoreError> {
+        edited: &BTreeMap<Key, Edited<'_>>,
+    ) -> Result<BTreeMap<Key, (Timing, CatchUp)>, StoreError> {
+        let mut wanted: Vec<(&Key, &Edited<'_>)> = edited.iter().collect();
         let live = self.live_files(location).await?;
         let mut contents: BTreeMap<ContentHash, FileManifest> = BTreeMap::new();
         let mut names = BTreeMap::new();
@@ -114,10 +137,11 @@ impl Control {
                 Some((FileVersion { name, hash }, content))
             });
             let manifest = Manifest::merge(location.clone(), files);
-            wanted.retain(|key, (schedule, hash)| {
-                let timing = timing_in(&manifest, schedule).filter(|it| it.hash() == *hash);
-                let is_missing = timing.is_none();
-                found.extend(timing.map(|timing| ((*key).clone(), timing)));
+            wanted.retain(|(key, Edited { schedule, stored, .. })| {
+                let old = timing_in(&manifest, schedule);
+                let old = old.filter(|(timing, _)| *timing.hash() == stored.timing);
+                let is_missing = old.is_none();
+                found.extend(old.map(|old| ((*key).clone(), old)));
                 is_missing
             });
             if wanted.is_empty() {
@@ -127,27 +151,22 @@ impl Control {
         Ok(found)
     }
 
-    /// The ticks that would lapse if `new` came in the place of `old`, which is live.
-    pub(crate) async fn lapsing(
-        &self,
-        old: &Manifest,
-        new: &Manifest,
-    ) -> Result<Vec<Lapsing>, StoreError> {
-        let (now, stored) = (self.now(), self.stored_schedules(&old.location).await?);
-        let (before, after) = (LiveSchedules::of(old), LiveSchedules::of(new));
-        let mut found: BTreeMap<String, Lapsing> = BTreeMap::new();
+    /// The ticks that would lapse if `new` were live.
+    pub(crate) async fn lapsing(&self, new: &Manifest) -> Result<Vec<Lapsing>, StoreError> {
+        let (now, known) = (self.now(), self.stored_schedules(&new.location).await?);
+        let after = LiveSchedules::of(new);
+        let mut edited = BTreeMap::new();
         for schedule in after.iter() {
             let key = |name: &str| (schedule.tenant.clone(), name.to_owned());
-            let name = after.stored_as(schedule, |name| stored.contains_key(&key(name)));
-            let stored = stored.get(&key(name)).filter(|it| it.next_due.is_some());
-            let (Some(stored), Some(was)) = (stored, before.get(&schedule.tenant, name)) else {
-                continue;
-            };
-            let timing = was.timing.hash();
-            if timing == schedule.timing.hash() || *timing != stored.timing {
-                continue;
+            let name = after.stored_as(schedule, |name| known.contains_key(&key(name)));
+            let stored = known.get(&key(name));
+            if let Some(stored) = stored.filter(|it| it.timing != *schedule.timing.hash()) {
+                edited.insert(key(name), Edited { schedule, stored, begins: now });
             }
-            let Some(lapsed) = lapsed(&was.timing, stored.cursor, now) else { continue };
+        }
+        let mut found: BTreeMap<String, Lapsing> = BTreeMap::new();
+        for (key, lapsed) in self.lapsed_of(&edited).await? {
+            let Some(Edited { schedule, .. }) = edited.get(&key) else { continue };
             let name = shown_name(new, &schedule.def);
             let none = Lapsing { name: name.clone(), count: 0, since: lapsed.first };
             let all = found.entry(name).or_insert(none);
@@ -181,14 +200,16 @@ fn line(old: &StoredSource, lapsed: Lapsed, now: Timestamp) -> Line {
     Line { cursor, tick }
 }
 
-/// The timing that `schedule` has in a manifest, under its name or the one that it had before.
-fn timing_in(manifest: &Manifest, schedule: &LiveSchedule) -> Option<Timing> {
+/// The timing that `schedule` has in a manifest, under its name or the one that it had before, with
+/// what becomes of its late ticks there.
+fn timing_in(manifest: &Manifest, schedule: &LiveSchedule) -> Option<(Timing, CatchUp)> {
     let before = schedule.def.renamed_from.as_ref();
     let named = |name| manifest.schedules.get(name);
     let def = named(&schedule.def.name).or_else(|| before.and_then(named))?;
     let tenant = manifest.tenants.get(&schedule.tenant).cloned().unwrap_or_default();
     // What cannot be read was refused when it was loaded.
-    Timing::of(def, &tenant, manifest).ok().flatten()
+    let timing = Timing::of(def, &tenant, manifest).ok().flatten()?;
+    Some((timing, def.catch_up))
 }
 
 /// What the files held at earlier times, the latest first: each with its newest version of then.

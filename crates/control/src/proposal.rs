@@ -41,7 +41,7 @@ impl Control {
         let (old, new) = (merged(&location.name, old), merged(&location.name, new));
         let made = self.made_today().await?;
         let retimed = retimed(&old, &new, self.now());
-        let lapsing = self.lapsing(&old, &new).await?;
+        let lapsing = self.lapsing(&new).await?;
         Ok(Changes { retimed, lapsing, ..changes(&old, &new, Some(&made)) })
     }
 

@@ -253,8 +253,9 @@ impl Control {
             let source = source_of(manifest, schedule);
             let kind = TickKind::Schedule;
             let mut stored = self.store.sources_of_tenant(kind, tenant, SCHEDULES_MAX).await?;
-            let Some((stored, _)) = stored.remove(&source) else {
-                // No daemon has seen it yet.
+            let stored = stored.remove(&source).map(|(stored, _)| stored);
+            let Some(stored) = stored.filter(|it| it.timing == *schedule.timing.hash()) else {
+                // No daemon has seen it, or its new timing, yet.
                 self.adopt_schedules(&catalog, &mut adopted).await?;
                 continue;
             };

@@ -65,19 +65,95 @@ async fn what_passed_while_no_daemon_ran_lapses_with_an_edit_too() {
 }
 
 #[tokio::test]
-async fn an_edit_of_anything_else_or_of_what_is_off_has_nothing_lapse() {
+async fn an_edit_of_anything_else_has_nothing_lapse() {
     let mut world = waiting().await;
     let text = kept("* * * * *").replace("max_active_runs: 1", "max_active_runs: 2");
     world.load(&[("one.yaml", &text)]).await;
     world.go_to("2026-06-01T08:04:40").await;
     assert_eq!(lapsed(&world).await, []);
     assert_eq!(world.runs("default").await.len(), 2, "they go on");
+}
+
+/// Stops or starts the schedule by hand.
+async fn switch(world: &World, on: bool) {
+    let id = tenant("default");
+    world.control().switch_schedule(&id, "it", (Some(on), "ana")).await.unwrap();
+}
+
+/// Takes the file away.
+async fn remove(world: &mut World) {
+    let gone = FileChange { name: "one.yaml".to_owned(), outcome: FileOutcome::Deleted };
+    world.bench.scan(vec![gone]).await;
+    world.pass().await;
+}
+
+/// The three that waited, and the two that passed until 08:06:30.
+fn five() -> Vec<(Timestamp, u32, Timestamp)> {
+    vec![(at("2026-06-01T08:06"), 5, at("2026-06-01T08:02"))]
+}
+
+#[tokio::test]
+async fn what_a_stopped_schedule_would_make_up_for_lapses_with_an_edit() {
+    let mut world = waiting().await;
+    switch(&world, false).await;
+    world.go_to("2026-06-01T08:06:30").await;
+    world.load(&[("one.yaml", &kept("*/7 * * * *"))]).await;
+    assert_eq!(lapsed(&world).await, five());
+    world.go_to("2026-06-01T08:08").await;
+    switch(&world, true).await;
+    let row = world.control().schedule_view(&tenant("default"), "it").await.unwrap();
+    assert_eq!(row.waiting.map(|it| (it.count, it.since)), Some((1, at("2026-06-01T08:07"))));
+    world.pass().await;
+    assert_eq!(lapsed(&world).await, five(), "nothing more lapses when it starts");
+}
+
+#[tokio::test]
+async fn what_waited_when_a_schedule_left_the_files_lapses_when_it_comes_back_with_another_timing()
+{
+    let mut world = waiting().await;
+    remove(&mut world).await;
+    world.go_to("2026-06-01T08:06:30").await;
+    world.load(&[("one.yaml", &kept("*/7 * * * *"))]).await;
+    assert_eq!(lapsed(&world).await, five());
 
     let mut world = waiting().await;
-    let id = tenant("default");
-    world.control().switch_schedule(&id, "it", (Some(false), "ana")).await.unwrap();
-    world.load(&[("one.yaml", &kept("*/7 * * * *"))]).await;
+    remove(&mut world).await;
+    world.load(&[("one.yaml", &kept("* * * * *"))]).await;
     assert_eq!(lapsed(&world).await, []);
+    let row = world.control().schedule_view(&tenant("default"), "it").await.unwrap();
+    assert_eq!(row.waiting.map(|it| it.count), Some(3), "by the same timing they go on waiting");
+}
+
+#[tokio::test]
+async fn what_a_stopped_schedule_would_not_make_up_for_leaves_nothing_when_it_is_edited() {
+    let last = |cron: &str| kept(cron).replace("catch_up: all", "catch_up: last");
+    let after = async |old: &str, new: &str| {
+        let mut world = World::of(&[("one.yaml", old)], "2026-06-01T08:00").await;
+        switch(&world, false).await;
+        world.go_to("2026-06-01T08:02:30").await;
+        world.load(&[("one.yaml", new)]).await;
+        lapsed(&world).await.len()
+    };
+    let (each, seventh) = ("* * * * *", "*/7 * * * *");
+    assert_eq!(after(&last(each), &last(seventh)).await, 0);
+    assert_eq!(after(&last(each), &kept(seventh)).await, 0, "it said that they lapse");
+    assert_eq!(after(&kept(each), &last(seventh)).await, 1, "it said that they are kept");
+}
+
+#[tokio::test]
+async fn who_switches_a_schedule_before_a_daemon_has_seen_its_edit_hears_what_lapses() {
+    for on in [false, true] {
+        let mut world = waiting().await;
+        switch(&world, !on).await;
+        let text = kept("*/7 * * * *");
+        world.bench.scan(vec![live("one.yaml", parsed("one.yaml", &text))]).await;
+        switch(&world, on).await;
+        world.pass().await;
+        assert_eq!(lapsed(&world).await, three(), "{on}");
+        let next = on.then_some(at("2026-06-01T08:07"));
+        let row = world.control().schedule_view(&tenant("default"), "it").await.unwrap();
+        assert_eq!((row.enabled, row.next_at), (on, next));
+    }
 }
 
 #[tokio::test]
@@ -131,19 +207,34 @@ async fn who_goes_back_to_an_older_version_hears_what_lapses() {
     assert_eq!(lapsed(&world).await, three());
 }
 
+/// What a plan to have `text` says of the ticks that would lapse.
+async fn planned(world: &World, text: String) -> Vec<Lapsing> {
+    let files = [("one.yaml".to_owned(), Some(parsed("one.yaml", &text)))].into();
+    world.control().plan_change(Proposal { files }).await.unwrap().lapsing
+}
+
 #[tokio::test]
 async fn a_plan_tells_what_would_lapse() {
     let world = waiting().await;
-    let planned = async |text: String| {
-        let files = [("one.yaml".to_owned(), Some(parsed("one.yaml", &text)))].into();
-        world.control().plan_change(Proposal { files }).await.unwrap().lapsing
-    };
-    assert_eq!(planned(kept("* * * * *")).await, []);
+    assert_eq!(planned(&world, kept("* * * * *")).await, []);
     let name = "schedule it".to_owned();
     let row = Lapsing { name, count: 3, since: at("2026-06-01T08:02") };
-    assert_eq!(planned(kept("*/7 * * * *")).await, [row]);
+    assert_eq!(planned(&world, kept("*/7 * * * *")).await, [row]);
     let renamed = kept("*/7 * * * *").replace("it: {", "that: {renamed_from: it, ");
-    assert_eq!(planned(renamed).await[0].name, "schedule that");
+    assert_eq!(planned(&world, renamed).await[0].name, "schedule that");
     let same = kept("* * * * *").replace("it: {", "that: {renamed_from: it, ");
-    assert_eq!(planned(same).await, []);
+    assert_eq!(planned(&world, same).await, []);
+}
+
+#[tokio::test]
+async fn a_plan_tells_what_would_lapse_of_what_is_stopped_or_in_no_file() {
+    let name = "schedule it".to_owned();
+    let rows = [Lapsing { name, count: 3, since: at("2026-06-01T08:02") }];
+    let mut world = waiting().await;
+    switch(&world, false).await;
+    assert_eq!(planned(&world, kept("*/7 * * * *")).await, rows);
+    assert_eq!(planned(&world, kept("* * * * *")).await, []);
+    remove(&mut world).await;
+    assert_eq!(planned(&world, kept("*/7 * * * *")).await, rows);
+    assert_eq!(planned(&world, kept("* * * * *")).await, []);
 }
