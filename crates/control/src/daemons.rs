@@ -105,9 +105,14 @@ impl Control {
         if self.misses_workers.get().is_some() {
             return Ok(None);
         }
-        let daemons = self.standing(&BTreeMap::new()).await?;
+        let daemons = self.listed_daemons().await?;
         let ended_at = self.store.last_daemon_end().await?;
         Ok(Some(Watchers { daemons, ended_at, are_alone: !self.needs_publisher() }))
+    }
+
+    /// The daemons and their loops, by name, without who holds the leases.
+    pub(crate) async fn listed_daemons(&self) -> Result<Vec<DaemonRow>, StoreError> {
+        self.standing(&BTreeMap::new()).await
     }
 
     async fn standing(

@@ -6,8 +6,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use millstream_decide::lease::{LeaseMove, LeaseUse, LeaseView, LeaseWatch};
-use millstream_store::leases::Held;
+use millstream_decide::lease::{
+    LeaseMove, LeaseSeen, LeaseUse, LeaseView, LeaseWaited, LeaseWatch,
+};
+use millstream_decide::liveness::Watchers;
+use millstream_model::LeaseLeft;
+use millstream_store::leases::{Held, Lease};
 use millstream_store::{Batch, StoreError, leases};
 
 use crate::Control;
@@ -25,6 +29,8 @@ struct Cell {
     name: String,
     holder: String,
     holding: Mutex<Option<Holding>>,
+    /// What is seen of it while another daemon holds it, and after which time-to-live it is taken.
+    waited: Mutex<Option<(LeaseSeen, Duration)>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -54,12 +60,17 @@ impl Cell {
     fn holding(&self) -> MutexGuard<'_, Option<Holding>> {
         self.holding.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn waited(&self) -> MutexGuard<'_, Option<(LeaseSeen, Duration)>> {
+        self.waited.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Leases {
     fn cell(&self, name: &str, holder: &str) -> Arc<Cell> {
         let (name, holder) = (name.to_owned(), holder.to_owned());
-        let cell = Arc::new(Cell { name, holder, holding: Mutex::default() });
+        let (holding, waited) = (Mutex::default(), Mutex::default());
+        let cell = Arc::new(Cell { name, holder, holding, waited });
         let mut cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         cells.retain(|cell| cell.strong_count() > 0);
         cells.push(Arc::downgrade(&cell));
@@ -74,6 +85,14 @@ impl Leases {
             let fence = (*cell.holding())?.fence;
             Some(Held { lease: name, holder: cell.holder.clone(), fence })
         })
+    }
+
+    /// What this process sees of the lease called `name` while it waits for it, and after which
+    /// time-to-live it takes that over.
+    fn waited(&self, name: &str) -> Option<(LeaseSeen, Duration)> {
+        let cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut named = cells.iter().filter_map(Weak::upgrade).filter(|cell| cell.name == name);
+        named.find_map(|cell| *cell.waited())
     }
 
     /// Adds to `batch` that the leases of `holder` are raised whose loops get around.
@@ -145,7 +164,32 @@ impl Control {
             time_to_live,
             at: LeaseUse { raised: elapsed, used: elapsed, is_kept: false },
         });
+        let seen = lease.watch.seen().filter(|_| fence.is_none());
+        *cell.waited() = seen.map(|seen| (seen, time_to_live));
         Ok(fence)
+    }
+
+    /// That a silent daemon holds the lease called `name`, so that nothing is done under it;
+    /// nothing where this process or a daemon that may live does. `watchers` are those of other
+    /// processes, absent where this one takes it over.
+    pub(crate) async fn lease_left(
+        &self,
+        name: &'static str,
+        watchers: Option<&Watchers>,
+    ) -> Result<Option<LeaseLeft>, StoreError> {
+        let seen = self.leases.waited(name);
+        if self.leases.held(name).is_some() || (seen.is_none() && watchers.is_none()) {
+            return Ok(None);
+        }
+        let Some(view) = self.store.lease(name).await?.map(|lease| view(&lease)) else {
+            return Ok(None);
+        };
+        let daemons = match watchers {
+            Some(watchers) => watchers.daemons.clone(),
+            None => self.listed_daemons().await?,
+        };
+        let waited = LeaseWaited { name, view: &view, seen, daemons: &daemons };
+        Ok(waited.left(self.now(), self.seams.clock.elapsed()))
     }
 
     async fn move_lease(
@@ -156,11 +200,7 @@ impl Control {
         time_to_live: Duration,
     ) -> Result<Option<i64>, StoreError> {
         let stored = self.store.lease(name).await?;
-        let view = stored.as_ref().map(|lease| LeaseView {
-            holder: lease.holder.clone(),
-            fence: lease.fence,
-            beat: lease.beat,
-        });
+        let view = stored.as_ref().map(view);
         let elapsed = self.seams.clock.elapsed();
         let (batch, fence) = match (watch.decide(view.as_ref(), me, elapsed, time_to_live), &stored)
         {
@@ -185,4 +225,8 @@ impl Control {
         }
         Ok(())
     }
+}
+
+fn view(lease: &Lease) -> LeaseView {
+    LeaseView { holder: lease.holder.clone(), fence: lease.fence, beat: lease.beat }
 }

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::views::has_no_worker;
 use crate::waiting::pool_words;
-use crate::{Control, ControlError};
+use crate::{Control, ControlError, queue};
 
 /// Steps of a tenant that hold slots or wait for some which are looked at.
 const SLOTS_MAX: u32 = 1_000;
@@ -88,8 +88,8 @@ impl Control {
     }
 
     /// Says of each of a tenant's `runs` what keeps it back while it goes on, of one in the queue
-    /// that no daemon lives, and of one that a limit on all runs holds back which of the tenant's
-    /// are in progress.
+    /// that no daemon lives, or that a silent one holds the lease, and of one that a limit on all
+    /// runs holds back which of the tenant's are in progress.
     pub async fn tell_waits(
         &self,
         tenant: &TenantId,
@@ -103,6 +103,14 @@ impl Control {
         if let Some(hold) = daemons.as_ref().and_then(not_started) {
             for run in runs.iter_mut().filter(|run| is_queued(run)) {
                 run.hold = Some(hold.clone());
+            }
+        }
+        let has_no_reason = |run: &RunRow| is_queued(run) && run.hold.is_none();
+        if runs.iter().any(has_no_reason)
+            && let Some(left) = self.lease_left(queue::LEASE, daemons.as_ref()).await?
+        {
+            for run in runs.iter_mut().filter(|run| has_no_reason(run)) {
+                run.hold = Some(HoldReason::LeaseLeft(left.clone()));
             }
         }
         if runs.iter().any(has_worker) {

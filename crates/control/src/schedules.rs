@@ -20,6 +20,7 @@ use crate::jobs::is_job_on;
 use crate::live_schedules::{LiveSchedule, schedule_source, source_of};
 use crate::schedule_standing::{SCHEDULES_MAX, standing};
 use crate::switches::Switched;
+use crate::ticks::LEASE;
 use crate::{Control, ControlError};
 
 /// How often a switch is tried while the schedule ticks.
@@ -52,6 +53,13 @@ impl Control {
         let mut active = None;
         let daemons = self.watchers().await?;
         let no_daemon = daemons.as_ref().and_then(not_started).map(|hold| hold.to_string());
+        let is_due = |stored: &StoredSource| stored.next_due.is_some_and(|due| due <= self.now());
+        let left = match &no_daemon {
+            None if stored.values().any(|(stored, _)| is_due(stored)) => {
+                self.lease_left(LEASE, daemons.as_ref()).await?.map(|left| left.to_string())
+            }
+            _ => None,
+        };
         for (manifest, _, live) in catalog.schedules() {
             let words = self.store.job_overrides(tenant, &manifest.location).await?;
             for schedule in live.iter().filter(|schedule| schedule.tenant == *tenant) {
@@ -85,7 +93,8 @@ impl Control {
                 } else {
                     row.next_at = row.late_since.or(row.next_at);
                 }
-                row.waits = no_daemon.clone().filter(|_| row.enabled);
+                let left = left.as_ref().filter(|_| due.is_some_and(|due| due <= self.now()));
+                row.waits = no_daemon.as_ref().or(left).filter(|_| row.enabled).cloned();
                 row.job_off = row.job.as_ref().is_some_and(|job| !is_job_on(manifest, &words, job));
                 rows.push(DueSchedule { row, source });
             }

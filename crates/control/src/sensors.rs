@@ -18,6 +18,7 @@ use crate::jobs::is_job_on;
 use crate::live_sensors::{LiveSensor, tick_source};
 use crate::sensor_events::{LAG_SHOWN, kinds_of, place_of};
 use crate::sensor_standing::SENSORS_MAX;
+use crate::sensor_ticks::LEASE;
 use crate::sensor_wishes::TickWish;
 use crate::switches::Switched;
 use crate::{Control, ControlError};
@@ -58,6 +59,17 @@ impl Control {
                     _ => false,
                 };
                 rows.push((row, source));
+            }
+        }
+        let now = self.now();
+        let is_due = |row: &SensorRow| {
+            row.enabled && row.waits.is_none() && row.next_at.is_none_or(|at| at <= now)
+        };
+        if rows.iter().any(|(row, _)| is_due(row))
+            && let Some(left) = self.lease_left(LEASE, daemons.as_ref()).await?
+        {
+            for (row, _) in rows.iter_mut().filter(|(row, _)| is_due(row)) {
+                row.waits = Some(left.to_string());
             }
         }
         Ok(rows)

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use millstream_model::{DaemonRow, HumanDuration, LeaseLeft, LoopState, Timestamp};
+
 /// A lease as a daemon sees it in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseView {
@@ -36,7 +38,24 @@ pub enum LeaseMove {
 /// What one daemon remembers of one lease between its passes.
 #[derive(Debug, Clone, Default)]
 pub struct LeaseWatch {
-    seen: Option<(i64, i64, Duration)>,
+    seen: Option<LeaseSeen>,
+}
+
+/// A lease of another daemon as one has seen it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseSeen {
+    /// How often it was taken.
+    pub fence: i64,
+    /// The holder's sign of life.
+    pub beat: i64,
+    /// Since when both are as they are, on the clock of who sees it.
+    pub since: Duration,
+}
+
+impl LeaseSeen {
+    fn is_of(&self, view: &LeaseView) -> bool {
+        (self.fence, self.beat) == (view.fence, view.beat)
+    }
 }
 
 impl LeaseWatch {
@@ -57,18 +76,75 @@ impl LeaseWatch {
             return LeaseMove::Take;
         }
         match self.seen {
-            Some((fence, beat, since)) if (fence, beat) == (view.fence, view.beat) => {
-                if elapsed.saturating_sub(since) >= time_to_live {
+            Some(seen) if seen.is_of(view) => {
+                if elapsed.saturating_sub(seen.since) >= time_to_live {
                     LeaseMove::Take
                 } else {
                     LeaseMove::Wait
                 }
             }
             _ => {
-                self.seen = Some((view.fence, view.beat, elapsed));
+                let (fence, beat) = (view.fence, view.beat);
+                self.seen = Some(LeaseSeen { fence, beat, since: elapsed });
                 LeaseMove::Wait
             }
         }
+    }
+
+    /// The lease of another daemon as it was seen last.
+    pub fn seen(&self) -> Option<LeaseSeen> {
+        self.seen
+    }
+}
+
+/// A lease that somebody waits for who does not hold it.
+#[derive(Debug, Clone, Copy)]
+pub struct LeaseWaited<'a> {
+    /// Its name, which is that of the loops that need it.
+    pub name: &'a str,
+    /// As it is stored.
+    pub view: &'a LeaseView,
+    /// What the daemon of this process has seen of it, which would take it over, and after which
+    /// time-to-live; absent where there is none.
+    pub seen: Option<(LeaseSeen, Duration)>,
+    /// The daemons that were heard of.
+    pub daemons: &'a [DaemonRow],
+}
+
+impl LeaseWaited<'_> {
+    /// That its holder is silent and that nothing is done under it until another daemon takes it
+    /// over; nothing where the holder may live. `now` and `elapsed` are this process's.
+    ///
+    /// A holder raises its lease every third of the time-to-live. Whoever has not watched it goes
+    /// by what the holder's loop has said, which compares clocks and may be older.
+    pub fn left(&self, now: Timestamp, elapsed: Duration) -> Option<LeaseLeft> {
+        let Self { name, view, seen, daemons } = *self;
+        if view.holder.is_empty() || seen.is_some_and(|(seen, _)| !seen.is_of(view)) {
+            return None;
+        }
+        let of_it = |it: &&DaemonRow| it.name == view.holder;
+        let said = daemons.iter().find(of_it).and_then(|it| it.loop_called(name));
+        let said_ago = said.map(|it| now.since(it.beat_at)).unwrap_or_default();
+        let stood = seen.map(|(seen, _)| elapsed.saturating_sub(seen.since)).unwrap_or_default();
+        // A loop may be silent for two times-to-live.
+        let of_loop = said.map(|it| it.silence_max.0 / 2);
+        let time_to_live = seen.map(|(_, time_to_live)| time_to_live).or(of_loop)?;
+        if stood <= time_to_live / 3 && said_ago < time_to_live {
+            return None;
+        }
+        let takes = |it: &DaemonRow| {
+            let state = it.loop_called(name).map(|it| it.state);
+            it.name != view.holder && state == Some(LoopState::Healthy)
+        };
+        let is_taken = seen.is_some() || daemons.iter().any(takes);
+        // Whoever waits for it looks at it every third of the time-to-live.
+        let within = time_to_live.saturating_sub(stood) + time_to_live / 3;
+        Some(LeaseLeft {
+            lease: name.to_owned(),
+            holder: view.holder.clone(),
+            seen_ago: HumanDuration::from_secs(stood.max(said_ago).as_secs()),
+            taken_within: is_taken.then(|| HumanDuration::from_secs(within.as_secs() + 1)),
+        })
     }
 }
 
@@ -99,7 +175,10 @@ impl LeaseUse {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::liveness::{LoopBeat, standing};
 
     const TTL: Duration = Duration::from_secs(15);
 
@@ -144,5 +223,56 @@ mod tests {
         let mut watch = LeaseWatch::default();
         let ours = view("a", 4, 2);
         assert_eq!(watch.decide(Some(&ours), "a", at(0), TTL), LeaseMove::Raise { fence: 4 });
+    }
+
+    /// The daemon `name` as seen at second 100, whose loop of schedules got around at `second`.
+    fn said(name: &str, second: i64) -> DaemonRow {
+        let beat = LoopBeat {
+            daemon: name.to_owned(),
+            name: "schedules".to_owned(),
+            silence_max: TTL * 2,
+            beat_at: Timestamp::from_micros(second * 1_000_000),
+            is_over: false,
+        };
+        standing(&[beat], &BTreeMap::new(), Timestamp::from_micros(100_000_000)).remove(0)
+    }
+
+    /// What is said at second 100 of a lease that `a` holds, by a process whose daemon has seen it
+    /// stand still for so many seconds, or that has none.
+    fn left(view: &LeaseView, stood: Option<u64>, daemons: &[DaemonRow]) -> Option<LeaseLeft> {
+        let seen =
+            stood.map(|stood| (LeaseSeen { fence: 1, beat: 7, since: at(100 - stood) }, TTL));
+        let waited = LeaseWaited { name: "schedules", view, seen, daemons };
+        waited.left(Timestamp::from_micros(100_000_000), at(100))
+    }
+
+    #[test]
+    fn a_lease_that_stands_still_for_a_third_of_its_time_says_who_has_it_and_for_how_long() {
+        let held = view("a", 1, 7);
+        let words =
+            |stood, daemons: &[DaemonRow]| left(&held, stood, daemons).map(|left| left.to_string());
+        assert_eq!(words(Some(5), &[said("a", 92)]), None, "it may be raised in a moment");
+        let expected = "the schedules' lease is held by a, last seen 8s ago, and is taken over \
+                        within 15s";
+        assert_eq!(words(Some(6), &[said("a", 92)]).as_deref(), Some(expected));
+        let unheard = words(Some(6), &[]).unwrap();
+        assert!(unheard.contains("last seen 6s ago"), "{unheard}");
+        let at_once = words(Some(0), &[said("a", 80)]).unwrap();
+        assert!(at_once.contains("last seen 20s ago, and is taken over within 21s"), "{at_once}");
+        assert_eq!(left(&view("a", 1, 8), Some(6), &[said("a", 80)]), None, "its beat was raised");
+        assert_eq!(left(&view("", 2, 7), None, &[]), None, "it is free");
+    }
+
+    #[test]
+    fn who_watches_no_lease_goes_by_what_its_holder_has_said_and_by_who_else_lives() {
+        let held = view("a", 1, 7);
+        assert_eq!(left(&held, None, &[said("a", 90), said("b", 99)]), None);
+        assert_eq!(left(&held, None, &[said("b", 99)]), None, "nothing is known of its holder");
+        let within = |daemons: &[DaemonRow]| left(&held, None, daemons).unwrap().taken_within;
+        assert_eq!(within(&[said("a", 85), said("b", 99)]), Some(HumanDuration::from_secs(21)));
+        assert_eq!(within(&[said("a", 85)]), None);
+        assert_eq!(within(&[said("a", 85), said("b", 60)]), None, "that one is gone too");
+        let words = left(&held, None, &[said("a", 85)]).unwrap().to_string();
+        assert!(words.ends_with("ago, and no other daemon lives that would take it over"));
     }
 }

@@ -84,7 +84,7 @@ pub use job::{JobDef, JobShape, OpDef};
 pub use key::{AssetKey, AssetKeyError};
 pub use lacking::{needed_names, put_name};
 pub use limits::{StepLimits, StepUsage};
-pub use liveness::{DaemonRow, LoopRow, LoopState, are_healthy};
+pub use liveness::{DaemonRow, LeaseLeft, LoopRow, LoopState, are_healthy};
 pub use manifest::{FileManifest, FileVersion, Manifest, Program, is_library};
 pub use metadata::{MetadataKind, MetadataValue};
 pub use name::{

@@ -1,5 +1,8 @@
 //! The daemons of an instance and the loops of each, as pages, the API and the command line show
-//! them. `decide::liveness` says how each one is.
+//! them, and the leases that silent ones hold. `decide::liveness` says how each daemon is,
+//! `decide::lease` of which lease nothing is done.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -67,8 +70,41 @@ pub struct DaemonRow {
     pub loops: Vec<LoopRow>,
 }
 
+impl DaemonRow {
+    /// Its loop of this name.
+    pub fn loop_called(&self, name: &str) -> Option<&LoopRow> {
+        self.loops.iter().find(|it| it.name == name)
+    }
+}
+
 /// Whether some daemon lives and no loop of a living one hangs; one that is gone is replaced.
 pub fn are_healthy(daemons: &[DaemonRow]) -> bool {
     let has = |state| daemons.iter().any(|daemon| daemon.state == state);
     has(LoopState::Healthy) && !has(LoopState::Unhealthy)
+}
+
+/// A lease whose holder is silent and that nobody has taken over yet. It is never stored: it is so
+/// when somebody looks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseLeft {
+    /// What is done under it: `queue`, `schedules`, `sensors`.
+    pub lease: String,
+    /// The daemon that holds it.
+    pub holder: String,
+    /// How long ago that one was seen last.
+    pub seen_ago: HumanDuration,
+    /// How long it takes at most until another daemon has it; absent where none is known to live.
+    pub taken_within: Option<HumanDuration>,
+}
+
+impl fmt::Display for LeaseLeft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { lease, holder, seen_ago, taken_within } = self;
+        let of = if lease.ends_with('s') { "'" } else { "'s" };
+        write!(f, "the {lease}{of} lease is held by {holder}, last seen {seen_ago} ago, and ")?;
+        match taken_within {
+            Some(within) => write!(f, "is taken over within {within}"),
+            None => f.write_str("no other daemon lives that would take it over"),
+        }
+    }
 }

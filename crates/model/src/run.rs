@@ -6,7 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Cause, HumanDuration, LimitScope, PartitionKey, PoolName, RunId, StepKey, TenantId, Timestamp,
+    Cause, HumanDuration, LeaseLeft, LimitScope, PartitionKey, PoolName, RunId, StepKey, TenantId,
+    Timestamp,
 };
 
 /// A wish for a run: what, for whom, why, and with which context.
@@ -172,6 +173,9 @@ pub enum HoldReason {
         #[serde(default)]
         in_order: bool,
     },
+    /// A daemon that is silent holds the queue's lease, and another has yet to take it over. It is
+    /// never stored either.
+    LeaseLeft(LeaseLeft),
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
@@ -243,6 +247,7 @@ impl fmt::Display for HoldReason {
                 f,
                 "no daemon has given a sign of life since {since}, and it waits until one starts"
             ),
+            Self::LeaseLeft(left) => left.fmt(f),
         }
     }
 }
@@ -255,7 +260,10 @@ impl HoldReason {
             | Self::TenantLimit { held_by, .. }
             | Self::TagLimit { held_by, .. }
             | Self::PoolFull { held_by, .. } => held_by,
-            Self::RateLimit { .. } | Self::LaunchFailed { .. } | Self::NoDaemon { .. } => &[],
+            Self::RateLimit { .. }
+            | Self::LaunchFailed { .. }
+            | Self::NoDaemon { .. }
+            | Self::LeaseLeft(_) => &[],
         }
     }
 }
@@ -403,6 +411,13 @@ mod tests {
                 &["no daemon has given a sign of life since ", ", and it waits until one starts"]
             }
             HoldReason::NoDaemon { .. } => &["no server runs, and it waits until one starts "],
+            HoldReason::LeaseLeft(LeaseLeft { taken_within: None, .. }) => &[
+                "the queue's lease is held by daemon-",
+                ", and no other daemon lives that would take it over",
+            ],
+            HoldReason::LeaseLeft(_) => {
+                &["the queue's lease is held by daemon-", " ago, and is taken over within "]
+            }
         }
     }
 
@@ -427,6 +442,12 @@ mod tests {
             held_by_others: slots,
             behind,
         };
+        let left = |taken_within| LeaseLeft {
+            lease: "queue".to_owned(),
+            holder: "daemon-4711-9f3a".to_owned(),
+            seen_ago: HumanDuration::from_secs(9),
+            taken_within,
+        };
         let reasons = [
             HoldReason::NoFreeSlot {
                 limit: 10,
@@ -445,6 +466,8 @@ mod tests {
             HoldReason::NoDaemon { since: Some(at), in_order: false },
             HoldReason::NoDaemon { since: Some(at), in_order: true },
             HoldReason::NoDaemon { since: None, in_order: false },
+            HoldReason::LeaseLeft(left(None)),
+            HoldReason::LeaseLeft(left(Some(HumanDuration::from_secs(11)))),
         ];
         for reason in reasons {
             let (said, words) = (reason.to_string(), on_page(&reason));

@@ -81,11 +81,13 @@ pub(super) fn state(row: &Value) -> String {
     let says = |name: &str| row.get(name).and_then(Value::as_bool).unwrap_or(false);
     let holds = |name: &str| row.get(name).is_some_and(|it| !it.is_null());
     let is_on = says("enabled");
+    let is_held = text(row, "/waits").contains(" lease is held by ");
     let beside = [
         ("by hand", holds("enabled_override")),
         ("unclear", !is_on && holds("unclear")),
         ("job off", is_on && says("job_off")),
-        ("no daemon", is_on && holds("waits")),
+        ("no daemon", is_on && holds("waits") && !is_held),
+        ("lease held", is_on && is_held),
     ];
     let beside: Vec<&str> =
         beside.into_iter().filter(|(_, holds)| *holds).map(|(words, _)| words).collect();
@@ -245,6 +247,8 @@ pub(super) fn warn(tried: &Value) {
 
 #[cfg(test)]
 mod tests {
+    use millstream_model::{HumanDuration, LeaseLeft};
+
     use super::*;
 
     #[test]
@@ -258,6 +262,19 @@ mod tests {
         assert_eq!(next(&both), format!("{to_come} (late: 3 wait from {since} on)"));
         assert_eq!(next(&row(Value::Null, waiting)), format!("{to_come} (3 wait)"));
         assert_eq!(next(&row(json!(to_come), Value::Null)), format!("{to_come} (late)"));
+    }
+
+    #[test]
+    fn what_is_on_and_waits_for_a_daemon_says_whether_none_lives_or_a_silent_one_has_the_lease() {
+        let waits = |waits: &str| state(&json!({ "enabled": true, "waits": waits }));
+        assert_eq!(waits("no server runs, and it waits until one starts"), "on (no daemon)");
+        let left = LeaseLeft {
+            lease: "schedules".to_owned(),
+            holder: "a".to_owned(),
+            seen_ago: HumanDuration::from_secs(9),
+            taken_within: None,
+        };
+        assert_eq!(waits(&left.to_string()), "on (lease held)");
     }
 
     #[test]

@@ -242,6 +242,35 @@ fn a_run_whose_server_was_killed_says_since_when_no_daemon_lives() {
 }
 
 #[test]
+fn until_a_killed_daemons_leases_are_taken_over_what_waits_says_who_holds_them() {
+    let Some(database) = Database::on_postgres() else { return };
+    let project = || {
+        let mut project = Project::with(SITS).variable("MILLSTREAM_LEASE", "12s");
+        project.set("MILLSTREAM_DATABASE_URL", database.url());
+        project
+    };
+    let projects = [project(), project()];
+    assert_eq!(projects[0].run(&["migrate"]).code, 0);
+    let first = projects[0].serve();
+    let name = first.get("/api/v1/daemons")["daemons"][0]["name"].as_str().unwrap().to_owned();
+    let second = projects[1].serve();
+    wait_for("both are heard of", || {
+        (second.get("/api/v1/daemons")["daemons"].as_array()?.len() == 2).then_some(())
+    });
+    first.kill();
+    let run = second.queue(("default", "sit"), 1).remove(0);
+    let held = format!("the queue's lease is held by {name}, last seen ");
+    let said = wait_for("it says who holds the lease", || {
+        let why = projects[1].run(&["why", &run]).out;
+        why.contains(&held).then_some(why)
+    });
+    assert!(said.contains("It is queued: ") && said.contains("is taken over within "), "{said}");
+    wait_for("the other starts it", || (second.in_status("default", "STARTED") == 1).then_some(()));
+    let listed = projects[1].run(&["run", "list"]).out;
+    assert!(!listed.contains("lease is held"), "{listed}");
+}
+
+#[test]
 fn a_daemon_that_is_told_to_end_publishes_its_last_words_and_gives_all_its_leases_back() {
     let Some(database) = Database::on_postgres() else { return };
     // No lease runs out while this test waits.

@@ -1,8 +1,16 @@
 //! Leases that are raised along with a daemon's signs of life.
 
-use millstream_control::{Control, TickWatch};
+use std::time::Duration;
+
+use millstream_control::{
+    Control, LoopSaid, QueueLimits, QueueWatch, RunFilter, Seams, SensorWatch, TickWatch,
+};
+use millstream_model::TenantId;
+use millstream_testkit::chance::SeededEntropy;
+use millstream_testkit::definitions::live;
 
 use crate::bench::{Bench, TIME_TO_LIVE};
+use crate::schedules::{at, parsed};
 
 /// How often the holder of the schedules' lease has shown that it lives, and who it is.
 async fn lease(control: &Control) -> (String, i64, i64) {
@@ -84,4 +92,84 @@ async fn a_daemon_that_begins_on_an_embedded_database_takes_the_place_of_the_one
     let daemons = bench.control.daemons().await.unwrap();
     let of = |daemon: &millstream_model::DaemonRow| (daemon.name.clone(), daemon.loops.len());
     assert_eq!(daemons.iter().map(of).collect::<Vec<_>>(), [("two".to_owned(), 1)]);
+}
+
+/// A job, a schedule of it that ticks each minute, and a sensor.
+const BOTH: &str = "jobs: { etl: { nodes: [{ id: a, type: noop }] } }\n\
+    schedules: { tick: { job: etl, cron: '* * * * *', catch_up: all } }\n\
+    sensors: { ask: { kind: command, every: 30s, command: x, request: { job: etl } } }\n";
+
+/// The process of a daemon, and what that remembers of the leases.
+struct Process {
+    control: Control,
+    name: &'static str,
+    queue: QueueWatch,
+    ticks: TickWatch,
+    sensors: SensorWatch,
+}
+
+impl Process {
+    fn of(bench: &Bench, name: &'static str) -> Self {
+        let entropy = std::sync::Arc::new(SeededEntropy::new(2));
+        let seams = Seams { clock: bench.clock.clone(), entropy };
+        let control = Control::new(bench.control.store().clone(), seams);
+        control.begin_runs();
+        let (queue, ticks, sensors) = Default::default();
+        Self { control, name, queue, ticks, sensors }
+    }
+
+    /// Each loop gets around once; says how many hold their leases.
+    async fn round(&mut self) -> usize {
+        let loops = ["queue", "schedules", "sensors"].map(|name| LoopSaid {
+            name,
+            silence_max: 2 * TIME_TO_LIVE,
+            silent_for: Duration::ZERO,
+        });
+        let (control, me) = (&self.control, self.name);
+        control.keep_loops(me, &loops).await.unwrap();
+        let limits = QueueLimits::of(None);
+        control.claim_runs(me, &mut self.queue, limits, TIME_TO_LIVE).await.unwrap();
+        let ticks = control.tick_schedules(me, &mut self.ticks, TIME_TO_LIVE).await.unwrap();
+        let asks = control.due_sensors(me, &mut self.sensors, TIME_TO_LIVE).await.unwrap();
+        usize::from(ticks.is_holder) + usize::from(asks.is_holder)
+    }
+}
+
+#[tokio::test]
+async fn until_a_lease_is_taken_over_all_that_waits_says_which_daemon_holds_it() {
+    let (bench, id) = (Bench::without_daemon().await, TenantId::default_tenant());
+    bench.clock.set(at("2026-06-01T08:00:58"));
+    bench.scan(vec![live("defs.yaml", parsed("defs.yaml", BOTH))]).await;
+    let (mut dead, mut next) = (Process::of(&bench, "dead"), Process::of(&bench, "next"));
+    assert_eq!((dead.round().await, next.round().await), (2, 0));
+    bench.clock.advance(Duration::from_secs(4));
+    let run = bench.launch("etl").await.to_string();
+    let why = async |what: &str| next.control.why(&id, what).await.unwrap().answer;
+    // The holder is at work as far as anybody knows: it has raised its lease.
+    dead.control.keep_loops("dead", &[]).await.unwrap();
+    let starts = "It is queued, and nothing holds it: it starts at the next look.";
+    assert_eq!(why(&run).await, starts);
+    assert_eq!(next.round().await, 0);
+
+    bench.clock.advance(Duration::from_secs(6));
+    let words = "lease is held by dead, last seen 10s ago, and is taken over within 15s";
+    let why = async |what: &str| next.control.why(&id, what).await.unwrap().answer;
+    assert_eq!(why(&run).await, format!("It is queued: the queue's {words}."));
+    assert!(why("etl").await.contains(&format!("waits: the queue's {words}")));
+    let listed = next.control.newest_runs(&id, &RunFilter::default(), 9).await.unwrap();
+    assert_eq!(listed[0].hold.as_ref().unwrap().to_string(), format!("the queue's {words}"));
+    let late = "It is late: it was due at 2026-06-01T08:01:00Z, 8 s ago, and no daemon has let it";
+    let answer = why("tick").await;
+    assert!(answer.starts_with(&format!("{late} tick: the schedules' {words}; 1 ")), "{answer}");
+    let answer = why("ask").await;
+    assert_eq!(answer, format!("It has not ticked yet; the sensors' {words}."));
+
+    for _ in 0..3 {
+        bench.clock.advance(TIME_TO_LIVE / 3);
+        next.round().await;
+    }
+    assert_eq!(next.round().await, 2);
+    let answer = next.control.why(&id, &run).await.unwrap().answer;
+    assert_eq!(answer, "It is being given to worker 1.");
+    assert_eq!(next.control.schedule_view(&id, "tick").await.unwrap().waits, None);
 }

@@ -75,7 +75,10 @@ fn schedule_words(schedule: &ScheduleRow) -> Because {
         _ if !schedule.enabled => format!("schedule {name} would run it, and is off"),
         Some(due) if schedule.late_since.is_some() => {
             let waiting = waiting.map_or_else(String::new, |words| format!("; {words}"));
-            format!("schedule {name} would run it, and is late: it was due at {due}{waiting}")
+            let waits = but_waits(schedule);
+            format!(
+                "schedule {name} would run it, and is late: it was due at {due}{waits}{waiting}"
+            )
         }
         Some(next) if schedule.job_off => {
             format!("schedule {name} ticks at {next}, and runs nothing while the job is off")

@@ -59,7 +59,8 @@ pub fn why_schedule(facts: &ScheduleFacts) -> Why {
             let waiting = waiting.map_or_else(String::new, |words| format!("; {words}"));
             format!(
                 "It is late: it was due at {due}, {late} s ago, and no daemon has let it \
-                 tick{waiting}."
+                 tick{}{waiting}.",
+                because_waits(schedule)
             )
         }
         (None, _, _) if schedule.waiting.is_some() => {
@@ -93,6 +94,11 @@ pub(super) fn waiting_words(schedule: &ScheduleRow) -> Option<String> {
 /// That no daemon lives that would let the schedule tick; nothing where one does.
 pub(super) fn but_waits(schedule: &ScheduleRow) -> String {
     schedule.waits.as_ref().map_or_else(String::new, |waits| format!(", but {waits}"))
+}
+
+/// Why no daemon has let a late schedule tick, where that is known.
+pub(super) fn because_waits(schedule: &ScheduleRow) -> String {
+    schedule.waits.as_ref().map_or_else(String::new, |waits| format!(": {waits}"))
 }
 
 /// Who has switched something, or that its file has it off or does not say; nothing when it is on

@@ -69,7 +69,8 @@ pub struct ScheduleRow {
     /// Whether its job is switched off, so that its ticks run nothing.
     #[serde(default)]
     pub job_off: bool,
-    /// Why nobody lets it tick though it is on: that no daemon lives.
+    /// Why nobody lets it tick though it is on: that no daemon lives, or, of one that is due, that
+    /// a silent one holds the schedules' lease.
     #[serde(default)]
     pub waits: Option<String>,
     /// When it ticks next; of one that is late, when it should have, unless ticks wait: then the
@@ -225,7 +226,8 @@ pub struct SensorRow {
     /// Whether the job of its `request` is switched off, so that no run of it is requested.
     #[serde(default)]
     pub job_off: bool,
-    /// Why nobody asks it though it is on: that no daemon lives.
+    /// Why nobody asks it though it is on: that no daemon lives, or, of one that is due, that a
+    /// silent one holds the sensors' lease.
     #[serde(default)]
     pub waits: Option<String>,
     /// When it ticks next.

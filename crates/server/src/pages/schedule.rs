@@ -112,6 +112,10 @@ fn verdict(row: &ScheduleRow, now: Timestamp) -> String {
         (None, None) if row.enabled => format!("Ticks at {cron} {zone}, but never again"),
         (None, None) => format!("Would tick at {cron} {zone}, but is off"),
     };
+    let when = match &row.waits {
+        Some(waits) => format!("{when}; {waits}"),
+        None => when,
+    };
     let waiting = row.waiting.map(|waiting| waiting.to_string()).or_else(|| row.off_words());
     let when = match waiting {
         Some(waiting) => format!("{when}; {waiting}"),

@@ -181,7 +181,10 @@ fn verdict(row: &SensorRow, now: Timestamp) -> String {
             format!("Asked every {}, next {}", row.every, format::relative(now, at))
         }
         Some(_) if row.waits.is_none() => format!("Asked every {}, now", row.every),
-        _ if row.enabled => format!("Asked every {}, as soon as a daemon runs", row.every),
+        _ if row.enabled => match &row.waits {
+            Some(waits) => format!("Asked every {}, but {waits}", row.every),
+            None => format!("Asked every {}, as soon as a daemon looks at it", row.every),
+        },
         _ => format!("Would be asked every {}, but is off", row.every),
     };
     let what = match row.stopped_by() {

@@ -352,14 +352,15 @@ fn the_page_of_a_sensor_that_requests_nothing_says_so_and_what_guards_the_keys()
 }
 
 #[test]
-fn a_sensor_whose_job_is_off_says_so_on_its_page_and_what_switches_it_on() {
+fn a_sensor_whose_job_is_off_or_that_waits_says_so_on_its_page_and_what_switches_it_on() {
     let fine = schedule_samples::ticks().remove(0);
-    let page = |job_off| {
+    let page = |job_off: bool| {
         let target = Some("load".to_owned());
+        let waits = (!job_off).then(|| "a lease is held".to_owned());
         let page = SensorPage {
             frame: samples::frame(Section::Automation, Theme::Auto),
             now: samples::now(),
-            sensor: SensorRow { target, job_off, ..sensor(true, &fine) },
+            sensor: SensorRow { target, job_off, waits, ..sensor(true, &fine) },
             stand: SensorStand { cursor: None, lag: None, set_aside: None },
             deliveries: Vec::new(),
             ticks: Vec::new(),
@@ -370,7 +371,9 @@ fn a_sensor_whose_job_is_off_says_so_on_its_page_and_what_switches_it_on() {
     let way = "millstream job start load";
     let off = page(true);
     assert!(off.contains("its job load is off, so that no run of it is requested"), "{off}");
-    assert!(off.contains(way) && !page(false).contains(way), "{off}");
+    let held = page(false);
+    assert!(off.contains(way) && !held.contains(way), "{off}");
+    assert!(held.contains("Asked every 30s, but a lease is held"), "{held}");
 }
 
 #[test]

@@ -149,6 +149,9 @@ fn the_page_says_that_a_schedule_is_late_and_shows_no_time_of_one_that_is_off_as
     let late = page_of(ScheduleRow { next_at: due, late_since: due, ..row.clone() });
     assert!(late.contains("and is late: due 1h ago, and no daemon has let it tick"), "{late}");
     assert!(late.contains("<h2>Next times</h2>") && late.contains(">in 1h<"), "{late}");
+    let waits = Some("a lease is held".to_owned());
+    let held = page_of(ScheduleRow { next_at: due, late_since: due, waits, ..row.clone() });
+    assert!(held.contains("no daemon has let it tick; a lease is held"), "{held}");
     let passed = Some(TicksPassed { count: 161, since: samples::now() });
     let row = ScheduleRow { enabled: false, next_at: None, ..row };
     let off = page_of(ScheduleRow { catch_up: CatchUp::All, passed, ..row.clone() });
