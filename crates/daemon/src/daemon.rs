@@ -413,7 +413,7 @@ impl Daemon {
             rounds.mark_seen();
             match self.control.open_requests().await {
                 Ok(requests) => {
-                    for request in requests {
+                    for request in requests.into_iter().filter(|it| self.answers(it)) {
                         let (daemon, id) = (Arc::clone(&self), request.id.clone());
                         answers.begin(&id, async move { daemon.answer(&request).await });
                     }
@@ -431,11 +431,13 @@ impl Daemon {
         }
     }
 
+    /// Whether the request is one for this daemon: a scan is left to one that scans.
+    fn answers(&self, request: &DaemonRequest) -> bool {
+        self.settings.scans || request.kind != "scan"
+    }
+
     async fn answer(&self, request: &DaemonRequest) {
         let answer = match request.kind.as_str() {
-            "scan" if !self.settings.scans => {
-                serde_json::json!({ "error": "definition loading is disabled (DAGS_ENABLED)" })
-            }
             "scan" => {
                 let accepted = serde_json::from_str::<serde_json::Value>(&request.body)
                     .is_ok_and(|body| body.get("accept_deletions") == Some(&true.into()));

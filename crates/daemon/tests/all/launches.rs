@@ -47,7 +47,7 @@ impl RunLauncher for Slow {
 
 /// A launcher none of whose launches ends.
 #[derive(Default)]
-struct Never {
+pub(crate) struct Never {
     begun: Notify,
 }
 
@@ -67,7 +67,7 @@ impl RunLauncher for Never {
 }
 
 /// A daemon that launches with `launcher`.
-fn start(control: &Control, launcher: Arc<dyn RunLauncher>) -> DaemonHandle {
+pub(crate) fn start(control: &Control, launcher: Arc<dyn RunLauncher>) -> DaemonHandle {
     let settings = Settings {
         name: "one".to_owned(),
         limits: QueueLimits::of(None),

@@ -10,6 +10,7 @@ mod instance;
 mod launches;
 mod logs;
 mod lost;
+mod requests;
 mod scan;
 mod sources;
 mod versions;
