@@ -1,5 +1,6 @@
 //! The command line: nouns, then verbs. `docs/reference/command-line.md` shows it.
 
+mod access;
 mod asset;
 mod run;
 mod system;
@@ -9,6 +10,7 @@ mod ticking;
 
 use std::path::PathBuf;
 
+pub(crate) use access::Access;
 pub(crate) use asset::{AssetCommand, PartitionCommand};
 use clap::{Args, Parser, Subcommand};
 pub(crate) use run::{DeadLetterCommand, JobCommand, Retry, RetryScope, RunCommand};

@@ -17,7 +17,7 @@ pub(crate) use millstream_outbound::Method;
 /// A path part or a value of a query as it stands in a URL.
 pub(crate) use millstream_server::link::segment as encoded;
 
-use crate::cli::Global;
+use crate::cli::{Access, Global};
 use crate::error::AppError;
 use crate::serve::{OWNED_PAUSE, OWNED_TRIES, Served};
 use crate::settings::Settings;
@@ -83,21 +83,16 @@ struct Answer {
 
 impl Client {
     /// The way to the instance that `global` names: its URL, the server of its folder, or this
-    /// process, which then does the work itself; runs are begun there once it is told to.
-    pub(crate) async fn connect(global: &Global) -> Result<Self, AppError> {
-        Self::connect_with(global, |settings| settings.runs = false).await
-    }
-
-    async fn connect_with(
-        global: &Global,
-        adjust: impl FnOnce(&mut Settings),
-    ) -> Result<Self, AppError> {
+    /// process, which then does the work itself; runs are begun there once it is told to, and
+    /// definition files are loaded as the command's `access` says.
+    pub(crate) async fn connect(global: &Global, access: Access) -> Result<Self, AppError> {
         if let Some(url) = &global.url {
             return Self::remote(url).await;
         }
         let mut settings = Settings::of(&global.dir)?;
         output::warnings(global.json, &settings.warnings);
-        adjust(&mut settings);
+        settings.runs = false;
+        settings.loads = access.loads(&settings);
         let socket = settings.socket();
         let mut tries = OWNED_TRIES;
         loop {
@@ -112,7 +107,15 @@ impl Client {
             match Served::start(settings.clone()).await {
                 // Its owner is about to serve, or about to end.
                 Err(error) if error.is_owned() && tries > 0 => tries -= 1,
-                started => return Ok(Self::Here(Box::new(started?))),
+                started => {
+                    let served = Box::new(started?);
+                    if access == Access::Reads
+                        && let Some(unlike) = served.unlike().await
+                    {
+                        output::warning(global.json, &unlike);
+                    }
+                    return Ok(Self::Here(served));
+                }
             }
             tokio::time::sleep(OWNED_PAUSE).await;
         }
@@ -137,15 +140,6 @@ impl Client {
         }
         let problem = format!("what answers {SERVER_INFO} there is no Millstream");
         Err(AppError::Unreachable { place: client.place().to_owned(), problem })
-    }
-
-    /// The same, to look only: where no server runs, no definition file is loaded on the way.
-    pub(crate) async fn connect_to_look(global: &Global) -> Result<Self, AppError> {
-        Self::connect_with(global, |settings| {
-            settings.scans = false;
-            settings.runs = false;
-        })
-        .await
     }
 
     /// Whether the work is done in this process, so that it ends with the command.

@@ -87,8 +87,12 @@ impl Instance {
             project: self.settings.project.clone(),
             blobs: self.blobs.clone(),
         };
-        let root = location.root.display().to_string();
-        self.control.add_location(&location.name, &root).await?;
+        // Who only looks leaves it as it is where the files that are live came from.
+        let known = self.control.store().locations().await?;
+        if self.settings.loads || !known.iter().any(|it| it.name == location.name) {
+            let root = location.root.display().to_string();
+            self.control.add_location(&location.name, &root).await?;
+        }
         let launcher = self.launcher(url)?;
         let (lease, losses) = (self.settings.time_to_live, self.settings.launches_max);
         let patience = self.settings.failure.patience(lease, losses);
@@ -97,7 +101,7 @@ impl Instance {
             limits: self.settings.queue,
             patience,
             scan_interval: self.settings.scan_interval,
-            scans: self.settings.scans,
+            scans: self.settings.scans && self.settings.loads,
             ticks: purpose == Purpose::Serve,
             runs: self.settings.runs,
         };

@@ -20,6 +20,7 @@ mod no_definitions;
 mod output;
 mod serve;
 mod settings;
+mod unlike;
 
 use std::process::ExitCode;
 

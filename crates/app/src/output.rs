@@ -8,6 +8,9 @@ use serde::Serialize;
 use crate::error::AppError;
 use crate::settings::Misread;
 
+/// Names that are told; the others are counted.
+const NAMES_SHOWN: usize = 5;
+
 /// Prints a line to standard output; a reader who has left is no failure of the command.
 pub(crate) fn line(text: &str) {
     let mut out = std::io::stdout().lock();
@@ -76,12 +79,26 @@ pub(crate) fn note(text: &str) {
 
 /// Prints to standard error which settings were not understood.
 pub(crate) fn warnings(as_json: bool, warnings: &[Misread]) {
-    for warning in warnings {
-        if as_json {
-            note(&serde_json::json!({ "warning": warning.to_string() }).to_string());
-        } else {
-            note(&format!("warning: {warning}"));
-        }
+    for each in warnings {
+        warning(as_json, &each.to_string());
+    }
+}
+
+/// Prints a warning to standard error.
+pub(crate) fn warning(as_json: bool, text: &str) {
+    if as_json {
+        note(&serde_json::json!({ "warning": text }).to_string());
+    } else {
+        note(&format!("warning: {text}"));
+    }
+}
+
+/// The first of the names, and how many more there are.
+pub(crate) fn some(names: &[&str]) -> String {
+    let shown: Vec<&str> = names.iter().take(NAMES_SHOWN).copied().collect();
+    match names.len().saturating_sub(NAMES_SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
     }
 }
 

@@ -23,6 +23,7 @@ use crate::instance::{Instance, Purpose};
 use crate::no_definitions;
 use crate::output;
 use crate::settings::{LauncherKind, Settings};
+use crate::unlike;
 
 /// How long requests may go on after the server was told to end.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -90,7 +91,8 @@ impl Served {
         let stop = watch::Sender::new(false);
         let mut listeners = JoinSet::new();
         let path = instance.settings.socket();
-        let commands = bind_socket(&path);
+        // Others want to reach a process that loads the definition files.
+        let commands = if instance.settings.loads { bind_socket(&path) } else { None };
         let socket = commands.is_some().then_some(path);
         if let Some(commands) = commands {
             let (app, stopped) = (router.clone(), stop.subscribe());
@@ -129,6 +131,12 @@ impl Served {
     /// Starts runs that wait, from now on, where none were started so far.
     pub(crate) fn begin_runs(&self) {
         self.daemon.begin_runs();
+    }
+
+    /// What to say where the definition files of the folder are not those that are live, and this
+    /// process loads none.
+    pub(crate) async fn unlike(&self) -> Option<String> {
+        unlike::note(&self.instance).await
     }
 
     /// The database, for what is measured beside the server.

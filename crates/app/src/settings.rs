@@ -41,6 +41,8 @@ pub(crate) struct Settings {
     pub(crate) scan_interval: Duration,
     /// Whether it is scanned at all.
     pub(crate) scans: bool,
+    /// Whether this process loads what it finds there: not where it only looks at what is live.
+    pub(crate) loads: bool,
     /// Whether runs that wait are started from the beginning.
     pub(crate) runs: bool,
     /// The Postgres database, or the embedded one when absent.
@@ -228,6 +230,7 @@ impl Settings {
             dags: whole(&project.join(dags)),
             scan_interval,
             scans: variable("DAGS_ENABLED").is_none_or(|text| text == "true"),
+            loads: true,
             runs: true,
             database_url: database_url(&variable),
             queue: QueueLimits { raised_by_definitions: !is_set, ..QueueLimits::of(Some(runs)) },

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::bed::broken;
 use super::database::Database;
 use super::folder::Folder;
-use crate::cli::Global;
+use crate::cli::{Access, Global};
 use crate::client::Client;
 use crate::error::AppError;
 use crate::serve::Served;
@@ -26,7 +26,7 @@ pub(super) async fn serve(
     served.scanned().await;
     let url = Some(format!("http://{address}"));
     let global = Global { dir: folder.path().to_owned(), url, tenant: None, json: false };
-    Ok((served, Client::connect(&global).await?))
+    Ok((served, Client::connect(&global, Access::Does).await?))
 }
 
 /// Launches `job`; returns the run's id.

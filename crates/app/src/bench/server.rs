@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use super::bed::broken;
-use crate::cli::Global;
+use crate::cli::{Access, Global};
 use crate::client::Client;
 use crate::error::AppError;
 
@@ -74,7 +74,7 @@ async fn ready(child: &mut Child) -> Result<Client, AppError> {
         }
     };
     let global = Global { dir: ".".into(), url: Some(url), tenant: None, json: false };
-    let client = Client::connect(&global).await?;
+    let client = Client::connect(&global, Access::Does).await?;
     while client.get("/ready").await.is_err() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

@@ -1,10 +1,11 @@
 //! What messages and documents tell people to type is there to be typed.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use clap::CommandFactory;
+use clap::{CommandFactory, Parser};
 
-use super::Cli;
+use super::{Access, Cli};
 
 /// The texts below `folder` that people read, in files and in the sources' messages.
 fn texts(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
@@ -75,4 +76,50 @@ fn each_command_that_a_message_or_a_document_names_exists() {
     assert!(count > 100, "only {count} commands were found; are they looked for?");
     assert_eq!(unknown(&["partition", "remove"]), Some("remove"));
     assert_eq!(unknown(&["--tenant", "jfk", "doctor"]), Some("doctor"));
+}
+
+/// The words of each command that people type, with something for all that it asks for.
+fn typed(command: &clap::Command, words: &[String], found: &mut Vec<Vec<String>>) {
+    if command.has_subcommands() {
+        for below in command.get_subcommands().filter(|it| !it.is_hide_set()) {
+            typed(below, &[words, &[below.get_name().to_owned()]].concat(), found);
+        }
+        return;
+    }
+    // It is a name, a path and a version.
+    let mut words = words.to_vec();
+    words.extend(command.get_positionals().map(|_| "v1".to_owned()));
+    if command.get_name() == "cursor" {
+        words.push("--clear".to_owned());
+    }
+    found.push(words);
+}
+
+#[test]
+fn the_reference_lists_the_commands_that_only_look() {
+    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference");
+    let text = std::fs::read_to_string(reference.join("command-line.md")).unwrap();
+    let (_, list) = text.split_once("\n## Commands that only look\n\n").unwrap();
+    let (list, _) = list.split_once("\n\n").unwrap();
+    let is_verb = |word: &&str| {
+        word.starts_with(|c: char| c.is_ascii_lowercase()) && !word.ends_with(char::is_numeric)
+    };
+    let name = |words: &[&str]| {
+        let verbs = words.iter().copied().filter(is_verb);
+        verbs.collect::<Vec<_>>().join(" ")
+    };
+    let listed: BTreeSet<String> =
+        list.split('`').skip(1).step_by(2).map(|it| name(&words(it))).collect();
+    let mut found = Vec::new();
+    typed(&Cli::command(), &[], &mut found);
+    assert!(found.len() > 50, "{found:?}");
+    let mut looking = BTreeSet::new();
+    for words in &found {
+        let cli = Cli::try_parse_from([&["millstream".to_owned()], words.as_slice()].concat());
+        if cli.unwrap().command.access() != Access::Does {
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            looking.insert(name(&words));
+        }
+    }
+    assert_eq!(listed, looking);
 }

@@ -9,7 +9,7 @@ use millstream_server::PassedOver;
 use serde_json::{Value, json};
 
 use super::answer::{rows, text};
-use super::dispatch::with_client;
+use super::dispatch::{Way, with_client};
 use super::{files, plan, versions};
 use crate::cli::{DefinitionsCommand, Global};
 use crate::client::Client;
@@ -17,31 +17,31 @@ use crate::error::AppError;
 use crate::output;
 use crate::settings::Settings;
 
-pub(super) async fn run(global: &Global, command: DefinitionsCommand) -> Result<(), AppError> {
+pub(super) async fn run(way: Way<'_>, command: DefinitionsCommand) -> Result<(), AppError> {
+    let global = way.global;
     match command {
         DefinitionsCommand::Status => {
-            with_client(global, async |client| status(client, global).await).await
+            with_client(way, async |client| status(client, global).await).await
         }
         DefinitionsCommand::Scan { accept_deletions } => {
-            with_client(global, async |client| scan(client, global, accept_deletions).await).await
+            with_client(way, async |client| scan(client, global, accept_deletions).await).await
         }
         DefinitionsCommand::Validate { paths } => validate(global, &paths),
         DefinitionsCommand::Plan { folder, against, exit_code } => {
             let order = plan::Order { folder, against, tells: plan::Tells::from(exit_code) };
-            plan::run(global, order).await
+            plan::run(way, order).await
         }
         DefinitionsCommand::History { file } => {
             let file = files::name_of(global, &file)?;
-            with_client(global, async |client| versions::history(client, global, &file).await).await
+            with_client(way, async |client| versions::history(client, global, &file).await).await
         }
         DefinitionsCommand::Diff { file, from, to } => {
             let (file, pair) = (files::name_of(global, &file)?, (from, to));
-            with_client(global, async |client| versions::diff(client, global, &file, pair).await)
-                .await
+            with_client(way, async |client| versions::diff(client, global, &file, pair).await).await
         }
         DefinitionsCommand::Rollback { file, version } => {
             let file = files::name_of(global, &file)?;
-            with_client(global, async |client| {
+            with_client(way, async |client| {
                 versions::rollback(client, global, &file, version).await
             })
             .await
@@ -58,6 +58,10 @@ async fn status(client: &Client, global: &Global) -> Result<(), AppError> {
     if status.get("enabled") == Some(&Value::Bool(false)) {
         output::line("Loading of definition files is off (DAGS_ENABLED).");
         return Ok(());
+    }
+    if status.get("last_scan").is_none_or(Value::is_null) {
+        output::line("No definition file was ever loaded.");
+        return show_passed_over_here(global);
     }
     output::line(&format!(
         "{} job(s) loaded from {}, scanned every {}",

@@ -7,8 +7,8 @@ use millstream_model::{Clock as _, Severity, Timestamp};
 use serde_json::{Value, json};
 
 use super::compared::compared;
+use super::dispatch::Way;
 use super::files::{self, Files};
-use crate::cli::Global;
 use crate::client::Client;
 use crate::clock::SystemClock;
 use crate::error::AppError;
@@ -41,7 +41,8 @@ impl From<bool> for Tells {
 }
 
 /// Shows what the change would do.
-pub(super) async fn run(global: &Global, order: Order) -> Result<(), AppError> {
+pub(super) async fn run(way: Way<'_>, order: Order) -> Result<(), AppError> {
+    let global = way.global;
     let settings = Settings::of(&global.dir)?;
     let folder = match order.folder {
         Some(folder) => files::found(&folder, &settings)?,
@@ -56,7 +57,7 @@ pub(super) async fn run(global: &Global, order: Order) -> Result<(), AppError> {
             output::warnings(global.json, &settings.warnings);
             against_folder(&check.manifest, against, &settings)?
         }
-        None => against_live(global, &files, &check.refused).await?,
+        None => against_live(way, &files, &check.refused).await?,
     };
     if global.json {
         output::json(&json!({ "changes": changes, "diagnostics": findings, "errors": errors }));
@@ -84,7 +85,7 @@ fn against_folder(
 }
 
 async fn against_live(
-    global: &Global,
+    way: Way<'_>,
     files: &Files,
     refused: &std::collections::BTreeSet<String>,
 ) -> Result<Changes, AppError> {
@@ -93,8 +94,7 @@ async fn against_live(
         (name.clone(), fits)
     };
     let proposal = Proposal { files: files.iter().map(content).collect() };
-    // A scan would make live what is only planned.
-    let client = Client::connect_to_look(global).await?;
+    let client = Client::connect(way.global, way.access).await?;
     let answer = client.post("/api/v1/definitions/plan", &json!(proposal)).await;
     let changes = answer.and_then(|answer| decoded(&client, answer));
     client.close().await;

@@ -12,9 +12,6 @@ use crate::client::{Client, encoded};
 use crate::error::AppError;
 use crate::output;
 
-/// Names that a note tells; the others are counted.
-const NAMES_SHOWN: usize = 5;
-
 /// The ids of the enabled tenants.
 pub(super) async fn tenants(client: &Client) -> Result<Vec<String>, AppError> {
     let answer = client.get("/api/v1/tenants").await?;
@@ -119,21 +116,12 @@ fn unscheduled_words(rows: &[TenantRow]) -> Vec<String> {
              `schedule`, and there is none.",
             match schedules.as_slice() {
                 [only] => format!("{only} does"),
-                _ => format!("{} do", some(&schedules)),
+                _ => format!("{} do", output::some(&schedules)),
             },
-            some(&tenants)
+            output::some(&tenants)
         )
     };
     tenants.into_iter().map(words).collect()
-}
-
-/// The first of the names, and how many more there are.
-fn some(names: &[&str]) -> String {
-    let shown: Vec<&str> = names.iter().take(NAMES_SHOWN).copied().collect();
-    match names.len().saturating_sub(NAMES_SHOWN) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
 }
 
 /// Says of the tenant that is named, where it takes no part, that nothing is started for it.

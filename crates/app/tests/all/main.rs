@@ -22,6 +22,7 @@ mod flood;
 mod guide;
 mod http;
 mod limits;
+mod looking;
 mod operating;
 mod partitions;
 mod places;

@@ -1,0 +1,135 @@
+//! Commands that only look leave what is live as it is, also in a folder with other files.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::database::Database;
+use crate::project::Project;
+
+/// Something of each kind that a command can look at.
+const LIVE: &str = r#"
+partitions: { site: { kind: dynamic } }
+assets:
+  orders: { step: { kind: command, command: [echo, one] } }
+jobs:
+  etl: { select: orders, schedule: "0 6 * * *" }
+  flaky: { run_retries: 1, nodes: [{ id: a, type: command, config: { command: "exit 1" } }] }
+schedules: { nightly: { job: etl, cron: "0 5 * * *" } }
+sensors:
+  own: { kind: command, every: 1h, request: { job: etl }, command: "echo '{}'" }
+  pushed: { kind: webhook, auth: { bearer: { secret: hook } }, request: { job: etl } }
+"#;
+
+/// A project over `database` with one file, whose step says `word`.
+fn project(database: &Database, word: &str) -> Project {
+    let mut project = Project::with(&LIVE.replace("one", word));
+    project.set("MILLSTREAM_DATABASE_URL", database.url());
+    project.set("MILLSTREAM_SECRET_HOOK", Some("s"));
+    project
+}
+
+/// What the reference lists as commands that only look.
+fn looking() -> Vec<String> {
+    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference");
+    let text = std::fs::read_to_string(reference.join("command-line.md")).unwrap();
+    let (_, list) = text.split_once("\n## Commands that only look\n\n").unwrap();
+    let (list, _) = list.split_once("\n\n").unwrap();
+    list.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// The arguments of a command of that list, about what is live here.
+fn arguments<'c>(command: &'c str, run: &'c str) -> Vec<&'c str> {
+    let name = match command.split_once(' ').unwrap_or_default() {
+        ("schedule", _) => "nightly",
+        ("sensor", "deliveries NAME") => "pushed",
+        ("sensor", _) => "own",
+        _ => "site",
+    };
+    let word = |word: &'c str| match word {
+        "RUN" | "SUBJECT" => run,
+        "KEY" => "orders",
+        "FILE" => "main.yaml",
+        "NAME" => name,
+        said => said,
+    };
+    command.split(' ').map(word).collect()
+}
+
+/// What is live, as far as loading files would change it.
+fn live(project: &Project) -> [Value; 2] {
+    let status = project.json(&["definitions", "status"]);
+    let history = project.json(&["definitions", "history", "main.yaml"]);
+    [status["local_source"].clone(), history]
+}
+
+#[test]
+fn a_command_that_only_looks_loads_no_files_into_a_shared_database_and_says_so() {
+    let Some(database) = Database::on_postgres() else { return };
+    let own = project(&database, "first");
+    assert_eq!(own.run(&["migrate"]).code, 0);
+    let early = own.run(&["asset", "list"]);
+    assert_eq!(early.code, 0, "{early:?}");
+    assert!(early.err.contains("warning: no definition file was ever loaded"), "{early:?}");
+    let status = own.run(&["definitions", "status"]);
+    assert_eq!(status.out, "No definition file was ever loaded.\n", "{status:?}");
+    own.json(&["definitions", "scan"]);
+    own.write("dags/main.yaml", &LIVE.replace("one", "second"));
+    assert_eq!(own.run(&["job", "launch", "flaky"]).code, 1, "it loads the files, and fails");
+    let letters = own.json(&["dead-letter", "list"]);
+    let run = letters[0]["run_id"].as_str().unwrap();
+
+    let other = project(&database, "other");
+    other.write("dags/more.yaml", "jobs: { more: { select: orders } }");
+    let before = live(&own);
+    assert_eq!(before[1]["versions"].as_array().unwrap().len(), 2);
+    let all = looking();
+    assert!(all.len() > 25, "{all:?}");
+    let instanceless = ["definitions validate", "errors", "schema"];
+    for command in &all {
+        let looked = other.run(&arguments(command, run));
+        assert_eq!(looked.code, 0, "{command}: {looked:?}");
+        assert_eq!(live(&own), before, "{command}");
+        let warned = looked.err.contains(
+            "warning: the definition files here are not those that are live (main.yaml, more.yaml)",
+        );
+        let is_silent = instanceless.contains(&command.as_str()) || command == "definitions plan";
+        assert_eq!(warned, !is_silent, "{command}: {looked:?}");
+    }
+    let same = own.run(&["asset", "list"]);
+    assert_eq!((same.code, same.err.as_str()), (0, ""), "these are the files that are live");
+    let told = other.run(&["asset", "list", "--json"]).err;
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert!(told["warning"].as_str().unwrap().contains("`millstream definitions plan`"), "{told}");
+
+    // Others that come to the folder meanwhile are not served by who loads nothing.
+    let waiting = own.json(&["job", "launch", "etl", "--no-wait"]);
+    let run = waiting[0]["run_id"].as_str().unwrap();
+    let mut follows = other.command(&["run", "logs", run, "--follow"]);
+    let mut follows = follows.stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    BufReader::new(follows.stderr.take().unwrap()).read_line(&mut said).unwrap();
+    assert!(said.starts_with("warning: the definition files here"), "{said}");
+    assert!(!other.path(".millstream/server.sock").exists());
+    follows.kill().unwrap();
+    follows.wait().unwrap();
+
+    other.json(&["asset", "materialize", "orders"]);
+    let after = live(&own);
+    assert_eq!(after[1]["versions"].as_array().unwrap().len(), 3, "what does something loads");
+    assert_ne!(after[0]["path"], before[0]["path"]);
+}
+
+#[test]
+fn a_command_that_only_looks_shows_what_the_files_of_a_project_of_its_own_say() {
+    let project = Project::with(LIVE);
+    let first = project.run(&["asset", "list"]);
+    assert!(first.out.contains("orders") && first.err.is_empty(), "{first:?}");
+    project.write("dags/main.yaml", &LIVE.replace("one", "two").replace("nightly", "daily"));
+    let schedules = project.json(&["schedule", "list"]);
+    assert!(schedules.to_string().contains("\"daily\""), "{schedules}");
+    let history = project.json(&["definitions", "history", "main.yaml"]);
+    assert_eq!(history["versions"].as_array().unwrap().len(), 2);
+}
