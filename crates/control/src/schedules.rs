@@ -77,9 +77,8 @@ impl Control {
                         // What has only come due is decided in a moment, where somebody lives who
                         // does it.
                         let waits = |it: &TicksWaiting| {
-                            let is_full = it.limit.is_some_and(|limit| it.active >= limit);
                             let is_late = late(Some(it.since), self.now()).is_some();
-                            is_full || is_late || no_daemon.is_some()
+                            it.is_for_runs() || is_late || no_daemon.is_some()
                         };
                         row.waiting = found.filter(waits);
                     }
@@ -88,8 +87,10 @@ impl Control {
                 }
                 row.late_since = late(due, self.now()).filter(|_| row.enabled);
                 if let Some(waiting) = row.waiting {
-                    // What is stored is when to look at them again, and no time of its own.
-                    row.late_since = row.late_since.map(|_| waiting.since);
+                    // What is stored is when to look at them again, and no time of its own; nobody
+                    // is late with what its own runs keep back.
+                    let since = Some(waiting.since).filter(|_| !waiting.is_for_runs());
+                    row.late_since = row.late_since.and(since);
                 } else {
                     row.next_at = row.late_since.or(row.next_at);
                 }

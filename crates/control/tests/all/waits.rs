@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use millstream_control::{LoopSaid, QueueLimits, QueueWatch, RunFilter};
+use millstream_control::{Control, LoopSaid, QueueLimits, QueueWatch, RunFilter};
 use millstream_model::{
     EventBody, FileManifest, LimitScope, OpDef, PlannedRetry, PoolDef, QueueDef, RetryPolicy,
     StepStatus, TenantId,
@@ -263,14 +263,64 @@ async fn a_backlog_that_no_daemon_looks_at_is_due_at_times_that_its_cron_names()
     let (control, id) = (world.control(), tenant("default"));
     let row = control.schedule_view(&id, "it").await.unwrap();
     let (since, next) = (at("2026-06-01T08:02"), at("2026-06-01T08:05"));
-    assert_eq!((row.late_since, row.next_at), (Some(since), Some(next)));
+    assert_eq!((row.late_since, row.next_at), (None, Some(next)), "its run keeps it back");
     let job = control.job_rows(&id).await.unwrap().remove(0);
-    assert_eq!((job.next_at, job.late_since), (Some(since), Some(since)));
+    assert_eq!((job.next_at, job.late_since), (Some(next), None));
+    let answer = control.why(&id, "it").await.unwrap().answer;
+    let words = "It is behind: 3 ticks from 2026-06-01T08:02:00Z on wait for its runs, of which 1 \
+                 is under way (max_active_runs: 1); the next is due at 2026-06-01T08:05:00Z; its \
+                 tick of 2026-06-01T08:01:00Z requested 1 run.";
+    assert_eq!(answer, words);
+    let run = world.runs("default").await.remove(0).run_id;
+    control.cancel(&id, run, "ana").await.unwrap();
+    let row = control.schedule_view(&id, "it").await.unwrap();
+    assert_eq!((row.late_since, row.next_at), (Some(since), Some(next)));
     let answer = control.why(&id, "it").await.unwrap().answer;
     let words = "It is late: it was due at 2026-06-01T08:02:00Z, 150 s ago, and no daemon has let \
-                 it tick; 3 ticks from 2026-06-01T08:02:00Z on wait for its runs, of which 1 is \
-                 under way (max_active_runs: 1); the next is due at 2026-06-01T08:05:00Z.";
+                 it tick; 3 ticks from 2026-06-01T08:02:00Z on wait for a daemon to decide them, \
+                 with 0 of its runs under way (max_active_runs: 1); the next is due at \
+                 2026-06-01T08:05:00Z.";
     assert_eq!(answer, words);
+}
+
+#[tokio::test]
+async fn ticks_that_wait_for_runs_when_the_server_is_killed_say_both_at_once_and_later() {
+    let keys = "cron: '* * * * *', max_active_runs: 1, catch_up: all";
+    let mut world = World::with(keys, "2026-06-01T08:00").await;
+    world.go_to("2026-06-01T08:04").await;
+    let said =
+        LoopSaid { name: "ticks", silence_max: 2 * TIME_TO_LIVE, silent_for: Duration::ZERO };
+    world.bench.control.begin_loops("one", &[said]).await.unwrap();
+    // Whoever opens the database after the server has died.
+    let (store, seams) = (world.bench.control.store().clone(), world.bench.control.seams().clone());
+    let (command, id) = (Control::new(store, seams), tenant("default"));
+    let gone = "no daemon has given a sign of life since 2026-06-01T08:04:00Z, and it waits until \
+                one starts";
+    let waiting = "3 ticks from 2026-06-01T08:02:00Z on wait for its runs, of which 1 is under \
+                   way (max_active_runs: 1); the next is due at 2026-06-01T08:05:00Z";
+    for now in ["2026-06-01T08:04:01", "2026-06-01T08:04:59"] {
+        world.bench.clock.set(at(now));
+        let answer = command.why(&id, "it").await.unwrap().answer;
+        let last = "its tick of 2026-06-01T08:01:00Z requested 1 run";
+        assert_eq!(answer, format!("It is behind: {waiting}, but {gone}; {last}."), "{now}");
+    }
+    let of_job = command.why(&id, "etl").await.unwrap().because;
+    let words = format!("schedule it runs it, and is behind: {waiting}, but {gone}");
+    assert!(of_job.iter().any(|it| it.text == words), "{of_job:?}");
+
+    // No run keeps them back any more.
+    let run = world.runs("default").await.remove(0).run_id;
+    command.cancel(&id, run, "ana").await.unwrap();
+    let late = "it was due at 2026-06-01T08:02:00Z";
+    let waiting = "3 ticks from 2026-06-01T08:02:00Z on wait for a daemon to decide them, with 0 \
+                   of its runs under way (max_active_runs: 1); the next is due at \
+                   2026-06-01T08:05:00Z";
+    let answer = command.why(&id, "it").await.unwrap().answer;
+    let nobody = "179 s ago, and no daemon has let it tick";
+    assert_eq!(answer, format!("It is late: {late}, {nobody}: {gone}; {waiting}."));
+    let of_job = command.why(&id, "etl").await.unwrap().because;
+    let words = format!("schedule it would run it, and is late: {late}, but {gone}; {waiting}");
+    assert!(of_job.iter().any(|it| it.text == words), "{of_job:?}");
 }
 
 #[tokio::test]

@@ -375,22 +375,24 @@ fn makers(facts: &AssetFacts) -> Vec<Because> {
     let of_one = |facts: &ScheduleFacts| {
         let name = &facts.schedule.name;
         let waiting = waiting_words(&facts.schedule);
+        let waits = but_waits(&facts.schedule);
         let stand = match (facts.schedule.late_since, facts.schedule.next_at) {
             _ if !facts.schedule.enabled => format!("schedule {name} would make it, and is off"),
             (Some(due), _) => {
                 let waiting = waiting.map_or_else(String::new, |words| format!("; {words}"));
-                format!("schedule {name} makes it, and is late: it was due at {due}{waiting}")
+                format!(
+                    "schedule {name} makes it, and is late: it was due at {due}{waits}{waiting}"
+                )
             }
             _ if facts.schedule.job_off => {
                 let stopped = stopped_words(&facts.schedule).unwrap_or_default();
                 format!("schedule {name} would make it, but {stopped}")
             }
             _ if waiting.is_some() => {
-                format!("schedule {name} makes it, and is behind: {}", waiting.unwrap_or_default())
+                let waiting = waiting.unwrap_or_default();
+                format!("schedule {name} makes it, and is behind: {waiting}{waits}")
             }
-            (None, Some(next)) => {
-                format!("schedule {name} makes it next at {next}{}", but_waits(&facts.schedule))
-            }
+            (None, Some(next)) => format!("schedule {name} makes it next at {next}{waits}"),
             (None, None) => format!("schedule {name} would make it, and is never due again"),
         };
         let tick =

@@ -84,7 +84,8 @@ fn schedule_words(schedule: &ScheduleRow) -> Because {
             format!("schedule {name} ticks at {next}, and runs nothing while the job is off")
         }
         _ if waiting.is_some() => {
-            format!("schedule {name} runs it, and is behind: {}", waiting.unwrap_or_default())
+            let (waiting, waits) = (waiting.unwrap_or_default(), but_waits(schedule));
+            format!("schedule {name} runs it, and is behind: {waiting}{waits}")
         }
         Some(next) => format!("schedule {name} runs it next at {next}{}", but_waits(schedule)),
         None => format!("schedule {name} would run it, and is never due again"),

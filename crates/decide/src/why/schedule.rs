@@ -64,9 +64,9 @@ pub fn why_schedule(facts: &ScheduleFacts) -> Why {
             )
         }
         (None, _, _) if schedule.waiting.is_some() => {
-            let waiting = schedule.waiting.map(|it| it.to_string()).unwrap_or_default();
+            let waiting = waiting_words(schedule).unwrap_or_default();
             let last = last.map_or_else(String::new, |(_, text)| format!("; {text}"));
-            format!("It is behind: {waiting}{last}.")
+            format!("It is behind: {waiting}{}{last}.", but_waits(schedule))
         }
         (None, Some(next), None) => {
             format!("It has not ticked yet; it is due at {next}{}.", but_waits(schedule))

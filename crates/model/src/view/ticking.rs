@@ -76,7 +76,8 @@ pub struct ScheduleRow {
     /// When it ticks next; of one that is late, when it should have, unless ticks wait: then the
     /// time after theirs.
     pub next_at: Option<Timestamp>,
-    /// Its first time that has passed and that no daemon has let tick.
+    /// Its first time that has passed and that no daemon has let tick, unless its own runs keep it
+    /// back.
     #[serde(default)]
     pub late_since: Option<Timestamp>,
     /// The ticks whose time has passed, that are made up for, and that nobody has decided yet.
@@ -105,6 +106,11 @@ pub struct TicksWaiting {
 impl TicksWaiting {
     /// Waiting ticks that are counted; of more it is said that there are at least as many.
     pub const COUNTED: u32 = 1_000;
+
+    /// Whether runs of it keep them back, so that no daemon may decide them yet.
+    pub fn is_for_runs(&self) -> bool {
+        self.limit.is_some_and(|limit| self.active >= limit)
+    }
 
     /// How many wait, as a list says it.
     pub fn short(&self) -> String {

@@ -213,7 +213,7 @@ fn what_the_file_says_of_a_schedule_and_nobody_can_evaluate_is_on_each_page() {
 fn a_late_schedule_whose_ticks_wait_says_since_when_and_when_the_next_is_due() {
     let row = schedule_samples::rows().remove(0);
     let since = samples::now().before(Duration::from_hours(1));
-    let waiting = Some(TicksWaiting { count: 30, since, active: 1, limit: Some(1) });
+    let waiting = Some(TicksWaiting { count: 30, since, active: 0, limit: Some(1) });
     let next_at = Some(samples::now().after(Duration::from_hours(2)));
     let behind = ScheduleRow { next_at, late_since: Some(since), waiting, ..row };
     let list = automation(AutomationPage {
