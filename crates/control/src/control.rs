@@ -1,8 +1,9 @@
 //! What every use case works with.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
+use millstream_decide::lost::SilentWorker;
 use millstream_model::{Clock, Entropy, RunId, Secrets, Timestamp};
 use millstream_store::Store;
 
@@ -37,6 +38,8 @@ pub struct Control {
     pub(crate) own_daemon: Arc<OnceLock<String>>,
     /// Set once this process itself notices the loss of workers.
     pub(crate) misses_workers: Arc<OnceLock<()>>,
+    /// The workers that a daemon of this process has not heard of for a while.
+    pub(crate) silent_workers: Arc<Mutex<BTreeMap<RunId, SilentWorker>>>,
 }
 
 impl Control {
@@ -54,6 +57,7 @@ impl Control {
             retries_runs: true,
             own_daemon: Arc::default(),
             misses_workers: Arc::default(),
+            silent_workers: Arc::default(),
         }
     }
 

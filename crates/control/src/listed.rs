@@ -125,7 +125,9 @@ impl Control {
                 let waits = waits.remove(&run.run_id).or(retry);
                 run.waits = match daemons.as_ref().and_then(|it| unwatched(it, began)) {
                     Some(none_lives) => Some(unwatched_words(none_lives)),
-                    None => waits.filter(|_| run.status == RunStatus::Started),
+                    None => self
+                        .silence_words(run)
+                        .or_else(|| waits.filter(|_| run.status == RunStatus::Started)),
                 };
             }
         }
@@ -193,7 +195,7 @@ impl Control {
 }
 
 /// Whether a run should have a worker.
-fn has_worker(run: &RunRow) -> bool {
+pub(crate) fn has_worker(run: &RunRow) -> bool {
     matches!(run.status, RunStatus::Starting | RunStatus::Started | RunStatus::Canceling)
 }
 

@@ -1,11 +1,16 @@
 //! One pass over the runs in progress: whose worker is gone, and what follows.
 
-use millstream_decide::lost::{BeatWatch, LostRun, Patience, RunInProgress};
-use millstream_model::{ClaimedRun, Event, EventBody, FailureCause, RunEvent, RunStatus};
+use std::collections::BTreeMap;
+use std::sync::{MutexGuard, PoisonError};
+
+use millstream_decide::lost::{BeatWatch, LostRun, Patience, RunInProgress, SilentWorker};
+use millstream_model::view::RunRow;
+use millstream_model::{ClaimedRun, Event, EventBody, FailureCause, RunEvent, RunId, RunStatus};
 use millstream_store::live::LiveRun;
 use millstream_store::runs::RunEnd;
 use millstream_store::{Batch, StoreError, events, live, materializations, runs, slots, steps};
 
+use crate::listed::has_worker;
 use crate::{Control, ControlError};
 
 /// Runs in progress that one pass looks at.
@@ -44,7 +49,9 @@ impl Control {
         };
         watch.in_progress = in_progress.len();
         let views: Vec<RunInProgress> = in_progress.iter().map(view).collect();
-        let lost = watch.beats.lost(&views, self.seams.clock.elapsed(), patience);
+        let elapsed = self.seams.clock.elapsed();
+        let lost = watch.beats.lost(&views, elapsed, patience);
+        *self.silent_workers() = watch.beats.silent(&views, elapsed, &patience);
         let mut workers = Vec::new();
         for (run, verdict) in lost {
             let Some(live) = in_progress.iter().find(|live| live.run == run.run) else { continue };
@@ -61,6 +68,18 @@ impl Control {
             }
         }
         Ok(workers)
+    }
+
+    fn silent_workers(&self) -> MutexGuard<'_, BTreeMap<RunId, SilentWorker>> {
+        self.silent_workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// That the worker of a run in progress has given no sign of life for a while, and by when it
+    /// is found to be lost, in words; nothing where a daemon of this process has not noticed that.
+    pub(crate) fn silence_words(&self, run: &RunRow) -> Option<String> {
+        let silent = self.silent_workers().get(&run.run_id).cloned();
+        let silent = silent.filter(|silent| silent.epoch == run.epoch && has_worker(run))?;
+        Some(silent.in_words(self.now(), self.seams.clock.elapsed()))
     }
 
     /// Takes a run back from its worker, which was stopped in order for `reason`: into the queue,

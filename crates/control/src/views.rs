@@ -9,7 +9,7 @@ use millstream_model::view::{
 };
 use millstream_model::{
     AssetDef, AssetKey, Manifest, PartitionKey, PartitionsDef, PartitionsName, RunId, RunPlan,
-    RunStatus, StepEvent, StepKey, StepStatus, TenantId, nearest,
+    RunStatus, StepEvent, StepKey, StepStatus, TenantId, Timestamp, nearest,
 };
 use millstream_plan::PlanError;
 use millstream_store::materializations::StateCounts;
@@ -97,6 +97,13 @@ impl Control {
         }
         if row.status == RunStatus::Started {
             self.name_places(plan.max_parallel, &mut steps);
+        }
+        let worker = match self.silence_words(&row) {
+            Some(_) => Some("its run's worker, which is silent"),
+            None => has_no_worker(row.status).then_some("its run's next worker"),
+        };
+        if let Some(worker) = worker {
+            say_due(&mut steps, worker, self.now());
         }
         Ok(RunView { run: row, place, steps, materializations })
     }
@@ -378,6 +385,18 @@ fn say_lost(run: RunStatus, step: &mut StepRow) {
     if has_no_worker(run) && step.status == StepStatus::Started {
         step.status = step.status.after(StepEvent::WorkerLost).unwrap_or(step.status);
         step.reason = Some(LOST.to_owned());
+    }
+}
+
+/// Says of each step whose next attempt is due that it waits for this worker to begin it.
+fn say_due(steps: &mut [StepRow], worker: &str, now: Timestamp) {
+    for step in steps.iter_mut().filter(|step| step.reason.is_none()) {
+        if let Some(due) = step.retry_at.filter(|at| *at <= now)
+            && step.status == StepStatus::Retrying
+        {
+            let attempt = step.attempt.saturating_add(1);
+            step.reason = Some(format!("waiting for {worker}: attempt {attempt} was due at {due}"));
+        }
     }
 }
 

@@ -90,9 +90,6 @@ const ROOT_LOOK: Duration = Duration::from_secs(1);
 /// How long a loop waits after a failure of the store.
 pub(crate) const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// The longest time between two looks at runs that may have taken too long.
-const LOSSES_MAX: Duration = Duration::from_secs(1);
-
 /// How often each second the queue is looked at, however much changes.
 const QUEUE_PASS_MIN: Duration = Duration::from_millis(1);
 
@@ -305,7 +302,7 @@ impl Daemon {
         let mut rounds = self.pulses.rounds();
         let mut watch = LostWatch::default();
         // A timeout is noticed by the next pass that comes.
-        let interval = (self.settings.patience.time_to_live / 3).min(LOSSES_MAX);
+        let interval = self.settings.patience.look_every();
         loop {
             self.pulses.beat("losses").await;
             changes.mark_unchanged();

@@ -10,9 +10,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use millstream_model::{FailureCause, RunEvent, RunId, RunStatus, TenantId};
+use millstream_model::{FailureCause, RunEvent, RunId, RunStatus, TenantId, Timestamp};
 
-use crate::overdue::{Seen, overdue};
+use crate::overdue::{Seen, overdue, silence_max, silent};
 
 /// A run in progress as this decision sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +58,15 @@ impl Patience {
     pub const fn new(time_to_live: Duration, launches_max: u32) -> Self {
         Self { time_to_live, start: time_to_live, cancel: CANCEL, run: None, launches_max }
     }
+
+    /// How often a daemon looks at the runs in progress.
+    pub fn look_every(&self) -> Duration {
+        (self.time_to_live / 3).min(LOOK_MAX)
+    }
 }
+
+/// The longest time between two looks at runs that may have taken too long.
+const LOOK_MAX: Duration = Duration::from_secs(1);
 
 /// What becomes of a run whose worker is lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,6 +167,63 @@ impl BeatWatch {
     }
 }
 
+/// A worker that has given no sign of life for a while, on the clock of the daemon that watches it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SilentWorker {
+    /// The epoch that it has.
+    pub epoch: i64,
+    /// Since when it is silent, as far as that daemon has watched.
+    pub since: Duration,
+    /// When it is found to be lost at the latest, if it stays so.
+    pub until: Duration,
+    /// What becomes of the run then.
+    pub verdict: LostRun,
+}
+
+impl SilentWorker {
+    /// The same in words; `now` and `elapsed` are of the same moment.
+    pub fn in_words(&self, now: Timestamp, elapsed: Duration) -> String {
+        let since = now.before(elapsed.saturating_sub(self.since));
+        let until = now.after(self.until.saturating_sub(elapsed));
+        let then = match self.verdict {
+            LostRun::Requeue { .. } | LostRun::HandBack { .. } => "another goes on with the run",
+            LostRun::Fail { .. } => "the run fails",
+            LostRun::Cancel { .. } => "the run is canceled",
+        };
+        format!(
+            "its worker has given no sign of life since {since}: if it stays silent, it counts as \
+             lost by {until} at the latest, and {then}"
+        )
+    }
+}
+
+impl BeatWatch {
+    /// The workers among those of `runs` that were silent for more than a third of the time-to-live
+    /// at the last look, which was at `elapsed`. A worker that lives is heard of far more often.
+    pub fn silent(
+        &self,
+        runs: &[RunInProgress],
+        elapsed: Duration,
+        patience: &Patience,
+    ) -> BTreeMap<RunId, SilentWorker> {
+        let of_run = |run: &RunInProgress| {
+            let sighting = self.seen.get(&(run.run, run.epoch))?;
+            let since = sighting.beat_since;
+            if elapsed.saturating_sub(since) <= patience.time_to_live / 3 {
+                return None;
+            }
+            let mut until = since + silence_max(run, patience);
+            if run.status == RunStatus::Canceling {
+                until = until.min(sighting.status_since + patience.cancel);
+            }
+            let until = until + patience.look_every();
+            let verdict = silent(run, patience);
+            Some((run.run, SilentWorker { epoch: run.epoch, since, until, verdict }))
+        };
+        runs.iter().filter_map(of_run).collect()
+    }
+}
+
 fn sighting(
     run: &RunInProgress,
     before: Option<&Sighting>,
@@ -223,6 +288,40 @@ mod tests {
         assert_eq!(lost(&mut watch, &run(2, 6), 28), None);
         assert_eq!(lost(&mut watch, &run(2, 6), 42), None);
         assert!(lost(&mut watch, &run(2, 6), 43).is_some());
+    }
+
+    #[test]
+    fn a_worker_that_is_silent_for_a_third_of_the_time_is_told_of_with_what_follows_and_when() {
+        let second = |at: i64| Timestamp::from_micros(at * 1_000_000);
+        let said = |run: &RunInProgress, patience: Patience, seconds: u64| {
+            let (runs, mut watch) = (std::slice::from_ref(run), BeatWatch::default());
+            for at in 0..=seconds {
+                assert_eq!(watch.lost(runs, Duration::from_secs(at), patience), []);
+            }
+            let elapsed = Duration::from_secs(seconds);
+            let silent = watch.silent(runs, elapsed, &patience).remove(&run.run)?;
+            assert_eq!(silent.epoch, run.epoch);
+            Some(silent.in_words(second(100 + i64::try_from(seconds).unwrap()), elapsed))
+        };
+        let words = |until: i64, then: &str| {
+            let (since, until) = (second(100), second(100 + until));
+            Some(format!(
+                "its worker has given no sign of life since {since}: if it stays silent, it counts \
+                 as lost by {until} at the latest, and {then}"
+            ))
+        };
+        assert_eq!(said(&run(1, 5), PATIENCE, 5), None);
+        let again = "another goes on with the run";
+        assert_eq!(said(&run(1, 5), PATIENCE, 6), words(16, again));
+        assert_eq!(said(&run(1, 5), PATIENCE, 14), words(16, again));
+        assert_eq!(said(&run(3, 5), PATIENCE, 6), words(16, "the run fails"));
+        let canceling = RunInProgress { status: RunStatus::Canceling, ..run(1, 5) };
+        assert_eq!(said(&canceling, PATIENCE, 6), words(16, "the run is canceled"));
+        let cancel = Duration::from_secs(9);
+        let soon = Patience { cancel, ..PATIENCE };
+        assert_eq!(said(&canceling, soon, 6), words(10, "the run is canceled"));
+        let slow = Patience { start: Duration::from_mins(1), ..PATIENCE };
+        assert_eq!(said(&run(1, 0), slow, 20), words(61, again));
     }
 
     #[test]

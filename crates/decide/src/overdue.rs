@@ -30,11 +30,8 @@ pub fn overdue(run: &RunInProgress, seen: Seen, patience: &Patience) -> Option<L
         let reason = format!("its worker has not stopped it within {limit} of the cancel");
         return Some(LostRun::Cancel { reason });
     }
-    // Until its worker's first word a run waits for a start, which may take a machine's time.
-    let starts = run.beat == 0;
-    let silence_max = if starts { patience.start } else { patience.time_to_live };
-    if seen.silent >= silence_max {
-        return Some(silent(run, starts, patience));
+    if seen.silent >= silence_max(run, patience) {
+        return Some(silent(run, patience));
     }
     let limit = run.timeout.or(patience.run)?;
     if run.status == RunStatus::Started && seen.in_status.saturating_sub(seen.waited) >= limit {
@@ -44,7 +41,20 @@ pub fn overdue(run: &RunInProgress, seen: Seen, patience: &Patience) -> Option<L
     None
 }
 
-fn silent(run: &RunInProgress, starts: bool, patience: &Patience) -> LostRun {
+/// Whether a run waits for its worker's first word.
+fn starts(run: &RunInProgress) -> bool {
+    run.beat == 0
+}
+
+/// How long the worker of a run may be silent: until its first word it waits for a start, which may
+/// take a machine's time.
+pub(crate) fn silence_max(run: &RunInProgress, patience: &Patience) -> Duration {
+    if starts(run) { patience.start } else { patience.time_to_live }
+}
+
+/// What becomes of a run whose worker was silent for as long as it may be.
+pub(crate) fn silent(run: &RunInProgress, patience: &Patience) -> LostRun {
+    let starts = starts(run);
     let reason = if starts {
         let limit = HumanDuration(patience.start);
         format!("its worker has not started within {limit}")

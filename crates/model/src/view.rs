@@ -48,8 +48,8 @@ pub struct RunRow {
     pub steps_over: u32,
     /// Why it waits, while it is queued.
     pub hold: Option<HoldReason>,
-    /// What keeps it back while it goes on, where that is known: a step that waits for a pool, or
-    /// that no daemon lives.
+    /// What keeps it back while it goes on, where that is known: a step that waits for a pool or
+    /// for its next attempt, that its worker is silent, or that no daemon lives.
     #[serde(default)]
     pub waits: Option<String>,
     /// Why it failed, when it did.

@@ -65,6 +65,12 @@ fn step_line(step: &Value) -> Vec<String> {
     let error = error_of(step)
         .map(|error| format!("{} [{}]", text(error, "/message"), text(error, "/code")));
     let reason = || Some(text(step, "/reason")).filter(|reason| reason != "–");
+    // Of what is tried again both are worth knowing: how it failed, and what it waits for.
+    let waits = reason().filter(|_| text(step, "/status") == "RETRYING");
+    let error = match (error, waits) {
+        (Some(error), Some(waits)) => Some(format!("{error}; {waits}")),
+        (error, _) => error,
+    };
     vec![
         format!("  {}", text(step, "/status")),
         text(step, "/step"),

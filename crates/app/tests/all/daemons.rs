@@ -270,6 +270,41 @@ fn until_a_killed_daemons_leases_are_taken_over_what_waits_says_who_holds_them()
     assert!(!listed.contains("lease is held"), "{listed}");
 }
 
+/// Kills the server of a run that goes on, starts it again, and reads what is said of the run
+/// before it is found to be lost.
+fn kill_and_start_again(database: &Database) {
+    let mut project = Project::with(SITS).variable("MILLSTREAM_LEASE", "8s");
+    project.set("MILLSTREAM_DATABASE_URL", database.url());
+    if database.url().is_some() {
+        assert_eq!(project.run(&["migrate"]).code, 0);
+    }
+    let server = project.serve();
+    let run = server.queue(("default", "sit"), 1).remove(0);
+    wait_for("it goes on", || (server.in_status("default", "STARTED") == 1).then_some(()));
+    server.kill();
+    let server = project.serve();
+    let silent = "its worker has given no sign of life since 20";
+    let why = wait_for("its silence is told of", || {
+        let why = project.run(&["why", &run]).out;
+        why.contains(silent).then_some(why)
+    });
+    assert!(why.contains(&format!("It runs: 0 of 1 steps are over; {silent}")), "{why}");
+    let listed = server.get("/default/api/v1/runs");
+    assert!(listed[0]["waits"].as_str().unwrap().starts_with(silent), "{listed:#}");
+    let path = format!("/default/api/v1/runs/{run}");
+    wait_for("it is found to be lost, and goes on", || {
+        let row = server.get(&path);
+        (row["epoch"] == 2 && row["status"] == "STARTED" && row["waits"].is_null()).then_some(())
+    });
+}
+
+#[test]
+fn after_a_kill_and_a_start_a_run_in_progress_says_that_its_worker_is_silent_and_until_when() {
+    kill_and_start_again(&Database::Embedded);
+    let Some(database) = Database::on_postgres() else { return };
+    kill_and_start_again(&database);
+}
+
 #[test]
 fn a_daemon_that_is_told_to_end_publishes_its_last_words_and_gives_all_its_leases_back() {
     let Some(database) = Database::on_postgres() else { return };

@@ -209,11 +209,18 @@ fn waits_untimed(step: &StepRow) -> bool {
     step.status == StepStatus::Retrying && step.retry_at.is_none() && step.reason.is_some()
 }
 
+/// Whether it waits for something else although its next attempt is due.
+fn is_due(step: &StepRow, now: Timestamp) -> bool {
+    step.reason.is_some() && step.retry_at.is_some_and(|at| at <= now)
+}
+
 /// What a step that did not just succeed has to say.
 fn reason(step: &StepRow, now: Timestamp) -> String {
     match step.status {
         StepStatus::Failure => step.error.as_ref().map_or(String::new(), |e| e.message.clone()),
-        StepStatus::Retrying if waits_untimed(step) => step.reason.clone().unwrap_or_default(),
+        StepStatus::Retrying if waits_untimed(step) || is_due(step, now) => {
+            step.reason.clone().unwrap_or_default()
+        }
         StepStatus::Retrying => {
             let due = step.retry_at.map_or(String::new(), |at| format::relative(now, at));
             format!("attempt {} of {} {due}", step.attempt.saturating_add(1), step.attempts)

@@ -166,12 +166,16 @@ fn verdict((run, place): (&RunRow, Option<u32>), steps: &[StepRow], now: Timesta
         RunStatus::Queued | RunStatus::Starting => {
             let since = format::took(now.since(run.queued_at));
             let word = if run.status == RunStatus::Queued { "Queued" } else { "Starting" };
-            let hold = run.hold.as_ref().map(|hold| format!(" — {hold}")).unwrap_or_default();
+            let hold = run.hold.as_ref().map(ToString::to_string).or_else(|| run.waits.clone());
+            let hold = hold.map(|hold| format!(" — {hold}")).unwrap_or_default();
             let place = place.map(|place| format!(", number {place} in the queue"));
             format!("{word} for {since}{}{hold}.", place.unwrap_or_default())
         }
         RunStatus::Started => format!("Running for {took} — {}.", crate::parts::over(run)),
-        RunStatus::Canceling => format!("Canceling after {took} — waiting for steps to stop."),
+        RunStatus::Canceling => {
+            let waits = run.waits.as_ref().map(|waits| format!("; {waits}")).unwrap_or_default();
+            format!("Canceling after {took} — waiting for steps to stop{waits}.")
+        }
         RunStatus::Success => match count(StepStatus::Skipped) {
             0 => format!("Succeeded in {took} — {total}."),
             skipped => format!("Succeeded in {took} — {total}, {skipped} skipped."),

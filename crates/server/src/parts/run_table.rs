@@ -89,8 +89,8 @@ fn why(run: &RunRow) -> (String, &'static str) {
             (text.to_owned(), "why-fail")
         }
         RunStatus::Queued | RunStatus::NotStarted | RunStatus::Starting => {
-            let hold = run.hold.as_ref().map_or_else(|| cause(&run.cause), ToString::to_string);
-            (hold, "soft")
+            let hold = run.hold.as_ref().map(ToString::to_string).or_else(|| run.waits.clone());
+            (hold.unwrap_or_else(|| cause(&run.cause)), "soft")
         }
         RunStatus::Started | RunStatus::Canceling => (over(run), "soft"),
         RunStatus::Success | RunStatus::Canceled => (cause(&run.cause), "soft"),

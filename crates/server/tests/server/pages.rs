@@ -520,8 +520,24 @@ fn a_step_that_was_lost_with_its_worker_says_so_in_the_chart_of_its_run() {
         Gantt::new(&run, std::slice::from_ref(step), "/jfk/runs/x", samples::now()).to_string()
     };
     assert!(chart(&lost).contains(words), "{}", chart(&lost));
+    let soon = samples::now().after(std::time::Duration::from_secs(5));
+    let waits = StepRow { retry_at: Some(soon), ..lost.clone() };
+    assert!(!chart(&waits).contains(words), "{}", chart(&waits));
     let due = StepRow { retry_at: Some(samples::now()), ..lost };
-    assert!(!chart(&due).contains(words), "{}", chart(&due));
+    assert!(chart(&due).contains(words), "{}", chart(&due));
+}
+
+#[test]
+fn the_page_of_a_run_that_starts_or_is_canceled_says_what_keeps_it_back() {
+    let said = |status| {
+        let waits = Some("its worker is silent".to_owned());
+        let run = RunRow { status, waits, hold: None, ..samples::running_run() };
+        gallery::page_of((run, None), Theme::Auto).text().to_owned()
+    };
+    let starts = said(RunStatus::Starting);
+    assert!(starts.contains(" — its worker is silent."), "{starts}");
+    let stops = said(RunStatus::Canceling);
+    assert!(stops.contains("waiting for steps to stop; its worker is silent."), "{stops}");
 }
 
 #[test]
