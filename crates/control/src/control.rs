@@ -10,6 +10,7 @@ use millstream_store::Store;
 use crate::catalog::CatalogCache;
 use crate::lease::Leases;
 use crate::plans::PlanCache;
+use crate::refused::RefusedDeliveries;
 
 /// The seams that a simulation replaces.
 #[derive(Clone)]
@@ -32,6 +33,8 @@ pub struct Control {
     pub(crate) env: Arc<BTreeMap<String, String>>,
     /// What deliveries are checked with.
     pub(crate) secrets: Arc<Secrets>,
+    /// The deliveries that this process has refused.
+    pub(crate) refused: Arc<RefusedDeliveries>,
     /// Whether failed runs are tried again as their jobs say.
     pub(crate) retries_runs: bool,
     /// The daemon of this process, where the database is this process's alone.
@@ -54,6 +57,7 @@ impl Control {
             token_secret: Arc::default(),
             env: Arc::default(),
             secrets: Arc::default(),
+            refused: Arc::default(),
             retries_runs: true,
             own_daemon: Arc::default(),
             misses_workers: Arc::default(),

@@ -34,6 +34,7 @@ mod proposal;
 mod provenance;
 mod publish;
 mod queue;
+mod refused;
 mod renames;
 mod report;
 mod retimed;

@@ -110,13 +110,13 @@ impl Control {
         (tenant, sensor): (&str, &str),
         posted: Posted,
     ) -> Result<Option<Delivery>, StoreError> {
-        let refused = |why: &str| {
+        let nowhere = || {
             let [tenant, sensor] = [tenant, sensor].map(|it| it.chars().take(NAME_LOGGED));
             let (tenant, sensor) = (tenant.collect::<String>(), sensor.collect::<String>());
-            tracing::warn!(tenant, sensor, why, "a delivery was refused");
+            tracing::warn!(tenant, sensor, why = NO_WEBHOOK, "a delivery was refused");
             Ok(None)
         };
-        let Ok(id) = tenant.parse::<TenantId>() else { return refused(NO_WEBHOOK) };
+        let Ok(id) = tenant.parse::<TenantId>() else { return nowhere() };
         let catalog = self.catalog().await?;
         let by_name =
             catalog.sensors().filter_map(|(it, _, live)| Some((it, live.get(&id, sensor)?)));
@@ -126,14 +126,22 @@ impl Control {
         for (manifest, live) in by_name.chain(before) {
             let SensorQuestion::Webhook(webhook) = &live.def.question else { continue };
             let names = self.names(&id, manifest.tenants.get(&id));
-            if let Err(why) = self.proves(webhook, &posted, &names) {
-                return refused(&why);
-            }
             let source = crate::live_sensors::source_of(&manifest.location, live);
+            if let Err(why) = self.proves(webhook, &posted, &names) {
+                self.refuse((id, source), &why);
+                return Ok(None);
+            }
             let def = Arc::clone(&live.def);
             return Ok(Some(Delivery { tenant: id, source, def, posted }));
         }
-        refused(NO_WEBHOOK)
+        nowhere()
+    }
+
+    /// Says and remembers that a delivery to the webhook `to` was refused.
+    fn refuse(&self, to: (TenantId, TickSource), why: &str) {
+        let (tenant, sensor) = (to.0.as_str(), to.1.name.as_str());
+        tracing::warn!(tenant, sensor, why, "a delivery was refused");
+        self.refused.count(to, (why, self.now()));
     }
 
     /// Whether what was posted proves that its sender knows the secret; the error says what to
@@ -160,6 +168,20 @@ impl Control {
 
     /// Keeps a delivery until its sensor's tick reads it; it is stored when this returns.
     pub async fn receive(&self, delivery: Delivery) -> Result<Delivered, ControlError> {
+        let to = (delivery.tenant.clone(), delivery.source.clone());
+        let kept = self.keep(delivery).await;
+        if let Err(
+            error @ (ControlError::DeliveryName { .. }
+            | ControlError::DeliveryBinary
+            | ControlError::DeliveryFull { .. }),
+        ) = &kept
+        {
+            self.refuse(to, &error.to_string());
+        }
+        kept
+    }
+
+    async fn keep(&self, delivery: Delivery) -> Result<Delivered, ControlError> {
         let Delivery { tenant, source, def, posted } = delivery;
         let SensorQuestion::Webhook(webhook) = &def.question else {
             return Err(ControlError::DeliveryBinary);

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use millstream_decide::why::{
-    AssetFacts, FAILED_NAMED, JobFacts, Made, Maker, OlderParts, PARTITIONS_NAMED, RunFacts,
-    ScheduleFacts, SensorFacts, Sources, Tries, Try, Upstream, Why, why_asset, why_job, why_run,
-    why_schedule, why_sensor,
+    AssetFacts, FAILED_NAMED, InVain, JobFacts, Made, Maker, OlderParts, PARTITIONS_NAMED,
+    RunFacts, ScheduleFacts, SensorFacts, Sources, Tries, Try, Untaken, Upstream, Why, why_asset,
+    why_job, why_run, why_schedule, why_sensor,
 };
 use millstream_model::view::{AssetRow, JobRow, RunRow, ScheduleRow, SensorRow};
 use millstream_model::{
@@ -15,11 +15,13 @@ use millstream_model::{
 };
 use millstream_plan::code_version;
 use millstream_plan::selection::select;
+use millstream_store::deliveries::WaitingDelivery;
 use millstream_store::outdated::{FailedPartition, PartitionsOf};
 use millstream_store::runs::RunFilter;
 use millstream_store::steps::StepEnd;
 
 use crate::catalog::Catalog;
+use crate::live_sensors::tick_source;
 use crate::schedules::DueSchedule;
 use crate::stale::mark_stale;
 use crate::{Control, ControlError};
@@ -38,6 +40,9 @@ const TRIES_MAX: u32 = 20;
 
 /// Schedules that make an asset which an answer tells of; the others are counted.
 const SCHEDULES_TOLD: usize = 5;
+
+/// Deliveries that wait for a webhook among which those are counted that were tried in vain.
+const DELIVERIES_MAX: u32 = 10_000;
 
 /// Retries of a run that are followed to the one that counts.
 const RETRIES_MAX: usize = 20;
@@ -100,8 +105,32 @@ impl Control {
         (sensor, source): (SensorRow, TickSource),
     ) -> Result<SensorFacts, ControlError> {
         let stand = self.sensor_stand(tenant, sensor.name.as_str()).await?;
+        let mut in_vain = InVain::default();
+        if stand.set_aside.is_some() {
+            in_vain = self.deliveries_in_vain(tenant, &source).await?;
+            let now_called = tick_source(&sensor.location, sensor.name.as_str());
+            in_vain.refused = self.refused.of(&(tenant.clone(), now_called));
+        }
         let runs = self.runs_of_last_tick(tenant, &source).await?;
-        Ok(SensorFacts { sensor, stand, runs, now: self.now() })
+        Ok(SensorFacts { sensor, stand, in_vain, runs, now: self.now() })
+    }
+
+    /// The deliveries to a webhook of which no run could be made.
+    async fn deliveries_in_vain(
+        &self,
+        tenant: &TenantId,
+        source: &TickSource,
+    ) -> Result<InVain, ControlError> {
+        let untaken =
+            |it: WaitingDelivery| Some(Untaken { delivery: it.delivery, problem: it.problem? });
+        let waiting = self.store.list_deliveries(tenant, source, DELIVERIES_MAX).await?;
+        let (tried, last_tried) = waiting
+            .into_iter()
+            .filter_map(untaken)
+            .fold((0, None), |(count, _), it| (count + 1, Some(it)));
+        let aside = self.store.list_set_aside(tenant, source, 1).await?;
+        let last_aside = aside.into_iter().find_map(untaken);
+        Ok(InVain { tried, last_tried, last_aside, refused: None })
     }
 
     async fn job_facts(

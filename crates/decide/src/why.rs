@@ -13,12 +13,14 @@ pub use asset::{
     AssetFacts, FAILED_NAMED, Made, Maker, OlderParts, PARTITIONS_NAMED, Sources, Tries, Try,
     Upstream, coming_words, last_try_words, missing_words, stale, tries_words, why_asset,
 };
+pub use delivery::{InVain, Refused, Untaken};
 pub use job::{JobFacts, why_job};
 use schedule::runs_words;
 pub use schedule::{ScheduleFacts, late, why_schedule};
 pub use sensor::{SensorFacts, why_sensor};
 
 mod asset;
+mod delivery;
 mod job;
 mod schedule;
 mod sensor;

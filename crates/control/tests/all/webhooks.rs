@@ -98,6 +98,64 @@ async fn what_does_not_fit_is_read_and_said_and_what_cannot_be_requested_waits()
     assert_eq!(waiting(&world).await, [("b".to_owned(), 3)], "the others are done with");
 }
 
+#[tokio::test]
+async fn why_tells_of_deliveries_that_were_tried_in_vain_also_after_one_that_was_requested() {
+    let mut world = world().await;
+    world.events().await;
+    send(&world, "a", "no JSON").await;
+    assert_eq!(world.events().await, [SensorTicked::Failed]);
+    send(&world, "b", "{}").await;
+    assert_eq!(world.events().await, [SensorTicked::Failed]);
+    send(&world, "c", r#"{"ref": "main"}"#).await;
+    world.bench.clock.advance(std::time::Duration::from_secs(2));
+    assert_eq!(world.pass(|| unreachable!()).await, [SensorTicked::Launched(1)]);
+    let why = world.control().why(&TenantId::default_tenant(), "pushed").await.unwrap();
+    assert!(why.answer.starts_with("It is on: its tick of "), "{why:?}");
+    assert!(why.answer.ends_with(". No run could be made of 2 deliveries."), "{why:?}");
+    let said = "2 deliveries were tried in vain, and will be tried again; the last, b: ";
+    let tried = why.because.iter().find(|it| it.text.starts_with(said)).unwrap();
+    assert!(tried.text.contains("`delivery.body.ref`"), "{tried:?}");
+}
+
+#[tokio::test]
+async fn why_tells_how_many_deliveries_were_refused_and_why_the_last() {
+    let mut world = world().await;
+    let (control, tenant) = (world.control().clone(), TenantId::default_tenant());
+    let begun = control.now();
+    let why = async || control.why(&tenant, "pushed").await.unwrap();
+    assert!(!why().await.answer.contains("refused"));
+    let refused = async |posted| {
+        let checked = control.check_delivery(("default", "pushed"), posted).await.unwrap();
+        assert!(checked.is_none());
+    };
+    refused(Posted { headers: BTreeMap::new(), body: Vec::new() }).await;
+    world.bench.clock.advance(std::time::Duration::from_secs(1));
+    refused(posted("a", "", "wrong")).await;
+    let (last, told) = (control.now(), why().await);
+    let reason = "its header authorization proves nothing";
+    let said = format!(" 2 deliveries were refused, the last at {last}: {reason}.");
+    assert!(told.answer.ends_with(&said), "{told:?}");
+    let said = format!(
+        "2 deliveries were refused since {begun}, as the server's log says of each; the last: \
+         {reason}"
+    );
+    let told = told.because.into_iter().find(|it| it.text == said);
+    assert_eq!(told.unwrap().at, Some(last));
+
+    // One whose sender knows the secret, and that is none all the same.
+    let checked = control.check_delivery(("default", "pushed"), posted("", "", "s3cret")).await;
+    control.receive(checked.unwrap().unwrap()).await.unwrap_err();
+    let answer = why().await.answer;
+    let reason = "the delivery's header `x-delivery` is empty; it names the delivery with 1 to 200 \
+                  characters of ASCII";
+    assert!(answer.contains("3 deliveries were refused") && answer.contains(reason), "{answer}");
+    // Nobody else knows.
+    let stranger = world.control().check_delivery(("default", "nothing"), posted("", "", "")).await;
+    assert!(stranger.unwrap().is_none());
+    world.events().await;
+    assert!(why().await.answer.contains("3 deliveries were refused"));
+}
+
 /// What waits for the sensor, and how often each was tried.
 async fn waiting(world: &World) -> Vec<(String, u32)> {
     let tenant = TenantId::default_tenant();
@@ -145,7 +203,9 @@ async fn what_can_never_be_requested_is_set_aside_and_sent_anew_once_the_definit
     assert_eq!(world.events().await, [], "no tick reads it");
     let why = control.why(&tenant, "pushed").await.unwrap();
     let said = "1 delivery was set aside, because no run could be made of it";
-    assert!(why.because.iter().any(|it| it.text.contains(said)), "{why:?}");
+    let aside = why.because.iter().find(|it| it.text.starts_with(said)).unwrap();
+    assert!(aside.text.contains("tries it anew; the last, bad: "), "{aside:?}");
+    assert!(why.answer.ends_with(". No run could be made of 1 delivery."), "{why:?}");
 
     let mended = HOOK.replace("delivery.body.ref }}", "delivery.body }}");
     let mended = mended.replace("delivery.body.ref != 'wip'", "delivery.body != 'wip'");

@@ -4,7 +4,7 @@ use millstream_model::view::{RunRow, SensorRow, SensorStand};
 use millstream_model::{TickRow, TickStatus, Timestamp, shell_word};
 
 use super::schedule::{off_words, outcome_words, runs_words, switch_words};
-use super::{Why, because};
+use super::{InVain, Why, because, delivery};
 
 /// What is stored about a sensor.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,6 +13,8 @@ pub struct SensorFacts {
     pub sensor: SensorRow,
     /// What it remembers, and what waits for it.
     pub stand: SensorStand,
+    /// The deliveries to a webhook of which no run has come.
+    pub in_vain: InVain,
     /// The runs that its last tick requested, or what tries them again; a few of them.
     pub runs: Vec<RunRow>,
     /// The time at which this is asked.
@@ -48,18 +50,10 @@ pub fn why_sensor(facts: &SensorFacts) -> Why {
         };
         reasons.push(because(lag.since, text));
     }
-    if let Some(count @ 1..) = facts.stand.set_aside {
-        let (were, it) = if count == 1 {
-            ("1 delivery was".to_owned(), "it")
-        } else {
-            (format!("{count} deliveries were"), "them")
-        };
-        let text = format!(
-            "{were} set aside, because no run could be made of {it}: `millstream sensor \
-             deliveries {word}` says why, and `millstream sensor resend {word}` tries {it} anew"
-        );
-        reasons.push(because(None, text));
-    }
+    reasons.extend(delivery::tried(&facts.in_vain));
+    let set_aside = facts.stand.set_aside.unwrap_or(0);
+    reasons.extend(delivery::aside(&facts.in_vain, set_aside, &word));
+    reasons.extend(delivery::refused(&facts.in_vain));
     let next = match sensor.next_at {
         _ if sensor.waits.is_some() => sensor.waits.clone().unwrap_or_default(),
         Some(next) if next <= facts.now => "it is asked at the next look".to_owned(),
@@ -87,7 +81,8 @@ pub fn why_sensor(facts: &SensorFacts) -> Why {
         "" => answer,
         on => format!("{on}{}", answer.replacen("It is on: its", "Its", 1)),
     };
-    Why { what, answer, because: reasons }
+    let failing = delivery::failing(&facts.in_vain, set_aside);
+    Why { what, answer: format!("{answer}{failing}"), because: reasons }
 }
 
 /// That the job of a sensor is off, and what switches it on; nothing when it is not.
