@@ -142,6 +142,7 @@ fn note_places(key: &AssetKey, entry: &Field<'_>, fields: &Fields<'_>, reader: &
     }
     if let Some(step) = fields.get("step") {
         let path = ["asset", &key, "step"];
+        reader.places.note_key(step.node, &path, "resource");
         template::note_names(step.node, &path, &mut reader.places);
         sql_params::note_parameters(step.node, &path, &mut reader.places);
     }

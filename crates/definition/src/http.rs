@@ -241,7 +241,8 @@ fn paginate(field: &Field<'_>, findings: &mut Findings) -> Option<Paginate> {
         return None;
     }
     let fields = Fields::any(field.node, "`paginate`", findings)?;
-    let by = match fields.need("by", help, findings)?.str(findings)? {
+    let by = fields.need("by", help, findings)?;
+    let by = match by.str(findings)? {
         "page" => {
             fields.refuse_unknown(&[keys::PAGES, keys::PAGES_BY_NUMBER], findings);
             numbered(&fields, findings)
@@ -257,7 +258,7 @@ fn paginate(field: &Field<'_>, findings: &mut Findings) -> Option<Paginate> {
         other => {
             let message = format!("`by` cannot be `{other}`");
             findings
-                .error(ErrorCode::DefinitionValue, field.node.spot, message)
+                .error(ErrorCode::DefinitionValue, by.node.spot, message)
                 .help(one_of(other, &["page", "cursor", "link"]));
             return None;
         }

@@ -155,6 +155,12 @@ fn note_ops(name: &JobName, ops: &[OpDef], fields: &Fields<'_>, reader: &mut Rea
         let Some(id) = node.entry("id").and_then(|id| id.value.plain()) else { continue };
         let path = ["job", name.as_str(), id];
         reader.places.note(&path, node.spot);
+        for key in ["pool", "resource"] {
+            reader.places.note_key(node, &path, key);
+        }
+        if let Some(config) = node.entry("config") {
+            reader.places.note_key(&config.value, &path, "resource");
+        }
         template::note_names(node, &path, &mut reader.places);
         sql_params::note_parameters(node, &path, &mut reader.places);
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::finding::Spot;
+use crate::tree::Node;
 
 /// Where the things of one file are declared, and what they refer to.
 ///
@@ -20,6 +21,13 @@ impl Places {
     /// Remembers the same unless another place was noted before.
     pub(crate) fn note_first(&mut self, path: &[&str], spot: Spot) {
         self.0.entry(path.iter().map(|part| (*part).to_owned()).collect()).or_insert(spot);
+    }
+
+    /// Remembers where the value of `key` of `node` stands, if there is one.
+    pub(crate) fn note_key(&mut self, node: &Node, path: &[&str], key: &str) {
+        if let Some(entry) = node.entry(key) {
+            self.note(&[path, &[key]].concat(), entry.value.spot);
+        }
     }
 
     /// Where the job called `name` is declared, as the line and column of a place; `(0, 0)`, which

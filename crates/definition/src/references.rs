@@ -251,6 +251,7 @@ impl<'a> About<'_, 'a> {
             for op in ops {
                 let path = ["job", job.name.as_str(), op.id.as_str()];
                 if let Some(pool) = &op.pool {
+                    let path = [path.as_slice(), &["pool"]].concat();
                     self.pool(pool, &path, &format!("Node `{}`", op.id));
                 }
                 self.step(&op.step, &path, &format!("Node `{}`", op.id));
@@ -318,7 +319,8 @@ impl<'a> About<'_, 'a> {
         if found.is_none() {
             let message = format!("{who} names the resource `{name}`, which no file declares");
             let help = meant(name.as_str(), self.known.resources.keys().copied());
-            self.report.missing(("resource", name.as_str()), path, message, help);
+            let path = [path, &["resource"]].concat();
+            self.report.missing(("resource", name.as_str()), &path, message, help);
         }
         found.filter(|_| !self.report.doubts.has("resource", name.as_str()))
     }
@@ -330,7 +332,7 @@ impl<'a> About<'_, 'a> {
             Some(_) => {
                 let message = format!("{who} sends a request to `{name}`, which is a database");
                 let help = "name a resource of kind `http`, or use a step of kind `sql`";
-                self.report.error(path, message, help.to_owned());
+                self.report.error(&[path, &["resource"]].concat(), message, help.to_owned());
             }
         }
     }
@@ -364,7 +366,7 @@ impl<'a> About<'_, 'a> {
         if let Some(ResourceDef::Http(_)) = self.resource(name, path, who) {
             let message = format!("{who} {does} `{name}`, which is no database");
             let help = "name a resource of kind `sqlite` or `postgres`";
-            self.report.error(path, message, help.to_owned());
+            self.report.error(&[path, &["resource"]].concat(), message, help.to_owned());
         }
     }
 

@@ -139,6 +139,9 @@ pub(crate) fn section(field: &Field<'_>, reader: &mut Reader) {
         sql_params::note_parameters(entry.node, &question, &mut reader.places);
         for key in noted {
             if let Some(field) = fields.get(key) {
+                if ["query", "source"].contains(&key) {
+                    reader.places.note_key(field.node, &question, "resource");
+                }
                 reader.places.note(&["sensor", entry.name, key], field.node.spot);
             }
         }

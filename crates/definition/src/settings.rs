@@ -99,6 +99,7 @@ pub(crate) fn io(field: &Field<'_>, reader: &mut Reader) {
         template::check(entry.node, &Sight::SETTING, findings);
         if let (Some(name), Some(definition)) = (name, io_manager(&entry, findings)) {
             reader.places.note(&["io", entry.name], entry.name_spot);
+            reader.places.note_key(entry.node, &["io", entry.name], "resource");
             template::note_names(entry.node, &["io", entry.name], &mut reader.places);
             reader.manifest.io.insert(name, definition);
         }

@@ -132,6 +132,11 @@ fn mistakes_are_found_when_the_file_is_loaded() {
         let found = errors("a.yaml", &text);
         assert!(found.iter().any(|it| it.message.contains(words)), "{words}: {found:?}\n{text}");
     }
+    let text = step("rows: /a, paginate: { by: pages }");
+    let found = errors("a.yaml", &text);
+    let [one] = found.as_slice() else { panic!("{found:?}") };
+    let column = text.lines().last().unwrap().find("pages").unwrap() + 1;
+    assert_eq!(usize::try_from(one.place.column), Ok(column), "where the word stands");
 }
 
 #[test]

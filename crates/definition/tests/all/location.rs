@@ -451,6 +451,48 @@ fn r149_a_pool_that_is_missing_or_too_small_is_reported_where_it_is_named() {
 }
 
 #[test]
+fn a_pool_or_a_resource_that_is_not_there_is_reported_where_its_name_stands() {
+    let file = r#"
+resources: { api: { kind: http, base_url: "https://a.example" } }
+partitions: { shops: { kind: dynamic } }
+io:
+  lake: { kind: table, resource: db1 }
+jobs:
+  load:
+    nodes:
+      - { id: a, type: noop, pool: one }
+      - { id: b, type: sql, resource: db2, statements: select 1 }
+      - { id: c, type: sql, config: { resource: db3, statements: select 1 } }
+      - { id: d, type: sql, config: { statements: select 1, resource: api } }
+assets:
+  a: { step: { kind: load, table: t, resource: db4, asset: a } }
+sensors:
+  rows: { kind: sql, query: { statements: select 1, resource: db5 }, request: { job: load } }
+  sync: { kind: partition_sync, partitions: shops, source: { kind: http, resource: db6 } }
+"#;
+    let found = check_new(&[("a.yaml", file)]);
+    let mut wanted = Vec::new();
+    for (number, line) in (1_u32..).zip(file.lines()) {
+        for name in ["one", "db1", "db2", "db3", "resource: api", "db4", "db5", "db6"] {
+            let name = (name, name.rsplit(' ').next().unwrap());
+            if let Some(column) = line.find(name.0) {
+                let column = column + name.0.len() - name.1.len();
+                wanted.push((number, u32::try_from(column).unwrap() + 1, name.1));
+            }
+        }
+    }
+    let mut told = Vec::new();
+    for finding in errors(&found) {
+        let name = finding.message.split('`').nth(3).unwrap();
+        if ["pool", "resource", "runs SQL"].iter().any(|it| finding.message.contains(it)) {
+            told.push((finding.place.line, finding.place.column, name));
+        }
+    }
+    told.sort_unstable();
+    assert_eq!(told, wanted, "{:#?}", found.diagnostics);
+}
+
+#[test]
 fn r182_libraries_count_before_other_files_however_those_are_called() {
     let row = |target: &str| format!("handlers: {{'A.*': {{command: [{target}]}}}}");
     let files =
