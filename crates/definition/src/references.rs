@@ -377,6 +377,9 @@ impl<'a> About<'_, 'a> {
         match self.known.assets.get(upstream) {
             None => {
                 let message = format!("{who} reads the asset `{key}`, which no file declares");
+                let known = self.known.asset_names.iter().map(String::as_str);
+                let near = nearest(&key, known).map(|near| format!("did you mean `{near}`?"));
+                let help = near.unwrap_or(help);
                 self.report.missing(("asset", &key), path, message, help);
             }
             Some(AssetDef { io: None, .. }) if !self.report.doubts.has("asset", &key) => {

@@ -346,6 +346,15 @@ fn a_load_step_knows_whose_rows_it_loads() {
         let messages: Vec<&str> = found.diagnostics.iter().map(|it| it.message.as_str()).collect();
         assert_eq!(messages.first().copied(), message, "{asset}");
     }
+    let meant = |name: &str| {
+        let text = format!("{head}  x: {{deps: [raw], {step}, asset: {name}}}}}");
+        let found = check_new(&[("a.yaml", &text)]);
+        let message = format!("Asset `x` reads the asset `{name}`, which no file declares");
+        let finding = errors(&found).into_iter().find(|it| it.message == message);
+        finding.unwrap_or_else(|| panic!("{found:#?}")).help.clone().unwrap()
+    };
+    assert_eq!(meant("othr"), "did you mean `other`?");
+    assert_eq!(meant("y"), "an asset whose rows are read has a `step` with rows and an `io`");
     let job = "nodes: [{id: a, type: load, resource: db, table: t}]";
     let found = check_new(&[("a.yaml", head), ("j.yaml", job)]);
     assert_eq!(errors(&found)[0].message, "Node `a` loads rows and is no asset");
