@@ -166,9 +166,21 @@ pub(crate) fn handlers(field: &Field<'_>, reader: &mut Reader) {
     }
 }
 
+/// The keys of a handler of which each says what runs.
+const TARGETS: [&str; 3] = ["command", "python", "builtin"];
+
 fn handler(entry: &Field<'_>, findings: &mut Findings) -> Option<HandlerTarget> {
     let fields = Fields::any(entry.node, &format!("handler `{}`", entry.name), findings)?;
     template::check(entry.node, &Sight::HANDLER, findings);
+    let said: Vec<Field<'_>> = TARGETS.iter().filter_map(|key| fields.get(key)).collect();
+    if let [first, second, ..] = said.as_slice() {
+        let message =
+            format!("The {} has both `{}` and `{}`", fields.what, first.name, second.name);
+        findings
+            .error(ErrorCode::DefinitionValue, second.name_spot, message)
+            .help("keep one of `command`, `python` and `builtin`: each says what runs");
+        return None;
+    }
     if let Some(function) = fields.get("python") {
         fields.refuse_unknown(&[keys::PYTHON, PYTHON_CALL], findings);
         return python::step(Some(function), &fields, findings).map(HandlerTarget::Python);

@@ -350,6 +350,21 @@ handlers:
 }
 
 #[test]
+fn a_handler_says_one_thing_that_runs() {
+    for (said, both) in [
+        ("{command: [./a.sh], python: \"a.py:run\"}", "`command` and `python`"),
+        ("{builtin: echo, python: \"a.py:run\"}", "`python` and `builtin`"),
+        ("{builtin: echo, command: [./a.sh], env: {A: 1}}", "`command` and `builtin`"),
+    ] {
+        let found = errors("a.yaml", &format!("handlers:\n  \"A.*\": {said}"));
+        let [one] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!(one.message, format!("The handler `A.*` has both {both}"));
+        assert_eq!(one.place.line, 2);
+        assert!(one.help.as_deref().unwrap().starts_with("keep one of"), "{one:?}");
+    }
+}
+
+#[test]
 fn a_function_in_python_is_a_step_or_a_handler() {
     let manifest = load(
         "a.yaml",
