@@ -67,7 +67,7 @@ fn refuse_names(asked: &Asked, (spot, sight): (Spot, &Sight), findings: &mut Fin
 /// Warns of names that are like others and may be there only if a run is started with them.
 fn warn_of_slips(asked: &Asked, (spot, sight): (Spot, &Sight), findings: &mut Findings) {
     let needed: BTreeSet<&String> = asked.needed.iter().map(|(name, _)| name).collect();
-    for name in needed {
+    for name in needed.into_iter().filter(|name| asked.names.contains(*name)) {
         if name.len() < SLIP_MIN || sight.listed().any(|known| known == name) {
             continue;
         }

@@ -125,6 +125,15 @@ impl Reporter<'_, '_> {
             };
             self.wrong_template(&path, message, help);
         }
+        for (name, field) in names {
+            let part = name.strip_prefix("partition.").filter(|part| known.contains(part));
+            let (Some(_), Some(field)) = (part, field) else { continue };
+            let message = format!(
+                "The template names `{name}.{field}`, and `{name}` is a text, which has no fields"
+            );
+            let help = meant_field("partition", field, known.iter().copied());
+            self.wrong_template(&["asset", &key, "step", name, field], message, help);
+        }
         if def.is_none() && names.contains(&("partition".to_owned(), None)) {
             let message = format!(
                 "The template names `partition`, and asset `{key}` has no partitions: it is there \

@@ -24,7 +24,8 @@ pub(crate) struct Asked {
     pub(crate) glued: BTreeSet<&'static str>,
 }
 
-/// A name, and the field of it that is looked up, if one is.
+/// A name, and the field of it that is looked up, if one is. Of `a.b.c` there is that of the field
+/// too: `a.b` and its `c`.
 pub(crate) type Path = (String, Option<String>);
 
 /// What a word of the language does.
@@ -220,13 +221,16 @@ impl<'t> Walk<'t> {
             return;
         }
         self.asked.names.insert(name.to_owned());
-        let is_needed = match need {
-            Need::Whole => true,
-            Need::ButLast => fields.len() > 1,
-            Need::Nothing => false,
+        let (is_needed, certain) = match need {
+            Need::Whole => (true, fields.len()),
+            Need::ButLast => (fields.len() > 1, fields.len().saturating_sub(1)),
+            Need::Nothing => (false, 0),
         };
         if is_needed {
             self.asked.needed.insert((name.to_owned(), fields.first().cloned()));
+        }
+        if let [field, further, ..] = fields.get(..certain).unwrap_or_default() {
+            self.asked.needed.insert((format!("{name}.{field}"), Some(further.clone())));
         }
     }
 
@@ -345,9 +349,10 @@ mod tests {
     #[test]
     fn what_can_be_missing_is_not_needed() {
         for (text, wanted) in [
-            ("{{ a.b.c }}{{ a['d'] }}{{ e }}{{ f | upper }}", "a.b a.d e f"),
+            ("{{ a.b.c }}{{ a['d'] }}{{ e }}{{ f | upper }}", "a.b a.d a.b.c e f"),
             ("{{ a.b | default(c) }}{{ d.e | d }}{{ f is defined }}", "c"),
             ("{{ a.b.c | default(1) }}{{ d.e.f is defined }}", "a.b d.e"),
+            ("{{ a.b.c.d | default(1) }}{{ e.f.upper() }}", "a.b a.b.c e.f"),
             ("{{ a | upper | default(b ~ 'x') }}", "b"),
             ("{{ a if b else c }}{{ d or e }}{{ f and g }}{{ not h }}", "b d f h"),
             ("{% if a.b == c %}{{ d }}{% elif e %}{{ f }}{% else %}{{ g }}{% endif %}h", "a.b c"),

@@ -572,7 +572,24 @@ fn a_template_names_no_field_that_the_partitions_do_not_have() {
         assert_eq!((one.place.line, one.place.file.as_str()), (4, "a.yaml"), "the text: {one:?}");
         assert!(one.place.column > 20, "the text: {one:?}");
     }
+    for (partitions, text, help) in [
+        (
+            "day_and_site",
+            "site.nope",
+            "there is `partition.day`, `partition.site` and `partition.key`",
+        ),
+        ("metric", "grain.tenant", "did you mean `partition.tenant`?"),
+        (daily, "key.month", "there is `partition.key`"),
+    ] {
+        let found = asset(partitions, &command(&format!("{{{{ partition.{text} }}}}")));
+        let [one] = found.as_slice() else { panic!("{text}: {found:#?}") };
+        assert_eq!((one.code, one.severity), (ErrorCode::DefinitionTemplate, Severity::Error));
+        assert!(one.message.contains(&format!("`partition.{text}`")), "{one:?}");
+        assert_eq!((one.help.as_deref(), one.place.line), (Some(help), 4), "{one:?}");
+        assert!(one.place.column > 20, "the text: {one:?}");
+    }
     for (partitions, text) in [
+        ("day_and_site", "{{ partition.site.nope | default(1) }} {{ partition.site | upper }}"),
         ("day_and_site", "{{ partition }} {{ partition.key }} {{ partition.day }}"),
         ("metric", "{{ partition.grain }} {{ partition.tenant }}"),
         (daily, "{{ partition.grain | default(1) }} {{ partition.key }}"),
