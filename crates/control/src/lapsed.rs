@@ -2,7 +2,7 @@
 //! the new one begins now.
 //!
 //! [`crate::schedule_standing`] stores a line of history for them in the batch that stores the new
-//! timing; [`crate::proposal`] tells of them before the change is made. What the old timing was is
+//! timing; [`crate::lapsing`] tells of them before the change is made. What the old timing was is
 //! read from the versions of the files, and known by its hash: where it is not found, nothing is
 //! said. Ticks of a schedule that is off, or in no file, lapse where its definition of then made up
 //! for them once it was on again.
@@ -15,27 +15,25 @@ use millstream_model::{
     CatchUp, ContentHash, FileManifest, FileVersion, LocationName, Manifest, SkipReason, TenantId,
     TickStatus, Timestamp,
 };
-use millstream_plan::changes::Lapsing;
 use millstream_store::sources::{CursorMove, StoredSource, move_cursors};
 use millstream_store::ticks::NewTick;
 use millstream_store::{Batch, StoreError, ticks};
 
 use crate::Control;
 use crate::live_schedules::{LiveSchedule, LiveSchedules};
-use crate::retimed::shown_name;
 
 /// Earlier states of the files in which an old timing is looked for.
 const STATES_MAX: usize = 20;
 
 /// A schedule's tenant and name.
-type Key = (TenantId, String);
+pub(crate) type Key = (TenantId, String);
 
 /// A schedule whose timing is not the one that is stored.
-struct Edited<'a> {
-    schedule: &'a LiveSchedule,
-    stored: &'a StoredSource,
+pub(crate) struct Edited<'a> {
+    pub(crate) schedule: &'a LiveSchedule,
+    pub(crate) stored: &'a StoredSource,
     /// When the new timing begins.
-    begins: Timestamp,
+    pub(crate) begins: Timestamp,
 }
 
 /// What is stored of the ticks of one schedule that lapse.
@@ -93,7 +91,7 @@ impl Control {
     }
 
     /// The ticks of `edited`, schedules of one location, that lapse.
-    async fn lapsed_of(
+    pub(crate) async fn lapsed_of(
         &self,
         edited: &BTreeMap<Key, Edited<'_>>,
     ) -> Result<BTreeMap<Key, Lapsed>, StoreError> {
@@ -149,31 +147,6 @@ impl Control {
             }
         }
         Ok(found)
-    }
-
-    /// The ticks that would lapse if `new` were live.
-    pub(crate) async fn lapsing(&self, new: &Manifest) -> Result<Vec<Lapsing>, StoreError> {
-        let (now, known) = (self.now(), self.stored_schedules(&new.location).await?);
-        let after = LiveSchedules::of(new);
-        let mut edited = BTreeMap::new();
-        for schedule in after.iter() {
-            let key = |name: &str| (schedule.tenant.clone(), name.to_owned());
-            let name = after.stored_as(schedule, |name| known.contains_key(&key(name)));
-            let stored = known.get(&key(name));
-            if let Some(stored) = stored.filter(|it| it.timing != *schedule.timing.hash()) {
-                edited.insert(key(name), Edited { schedule, stored, begins: now });
-            }
-        }
-        let mut found: BTreeMap<String, Lapsing> = BTreeMap::new();
-        for (key, lapsed) in self.lapsed_of(&edited).await? {
-            let Some(Edited { schedule, .. }) = edited.get(&key) else { continue };
-            let name = shown_name(new, &schedule.def);
-            let none = Lapsing { name: name.clone(), count: 0, since: lapsed.first };
-            let all = found.entry(name).or_insert(none);
-            all.count = all.count.saturating_add(lapsed.count);
-            all.since = all.since.min(lapsed.first);
-        }
-        Ok(found.into_values().collect())
     }
 }
 

@@ -19,6 +19,7 @@ mod error;
 mod failure;
 mod jobs;
 mod lapsed;
+mod lapsing;
 mod launch;
 mod lease;
 mod left_out;
@@ -40,6 +41,7 @@ mod report;
 mod retimed;
 mod schedule_standing;
 mod schedules;
+mod sensing;
 mod sensor_asking;
 mod sensor_events;
 mod sensor_groups;
@@ -54,6 +56,7 @@ mod silent;
 mod sources;
 mod stale;
 mod switches;
+mod taking_part;
 mod tenants;
 mod tick_batches;
 mod tick_runs;
@@ -85,7 +88,7 @@ pub use millstream_decide::sensor::{
 pub use millstream_decide::why::{Because, Tries, Try, Why, last_try_words, tries_words};
 pub use millstream_model::ClaimedRun;
 pub use millstream_plan::changes::{
-    Change, ChangeKind, Changes, FieldChange, Lapsing, Retimed, Stale,
+    Change, ChangeKind, Changes, FieldChange, Lapsing, Retimed, Sensing, Stale,
 };
 pub use millstream_plan::{choices, reactions};
 pub use millstream_store::dead_letters::DeadLetterFilter;

@@ -6,7 +6,9 @@ use millstream_model::view::{CODE_ELSEWHERE, PartitionState};
 use millstream_model::{ContentHash, FileManifest, FileVersion, LocationName, Manifest, Timestamp};
 use millstream_plan::changes::{Changes, MadeToday, changes};
 
+use crate::lapsing::Waiting;
 use crate::retimed::retimed;
+use crate::sensing::sensing;
 use crate::{Control, ControlError};
 
 /// Definition files as somebody wants them, by name; files that are not named are gone.
@@ -19,7 +21,8 @@ pub struct Proposal {
 
 /// What it means to have `new` live instead of `old`, seen at `now`.
 pub fn changes_between(old: &Manifest, new: &Manifest, now: Timestamp) -> Changes {
-    Changes { retimed: retimed(old, new, now), ..changes(old, new, None) }
+    let (retimed, sensing) = (retimed(old, new, now), sensing(old, new));
+    Changes { retimed, sensing, ..changes(old, new, None) }
 }
 
 impl Control {
@@ -40,9 +43,9 @@ impl Control {
         let new = wanted.iter().map(|(name, content)| (name.as_str(), content));
         let (old, new) = (merged(&location.name, old), merged(&location.name, new));
         let made = self.made_today().await?;
-        let retimed = retimed(&old, &new, self.now());
-        let lapsing = self.lapsing(&new).await?;
-        Ok(Changes { retimed, lapsing, ..changes(&old, &new, Some(&made)) })
+        let (retimed, sensing) = (retimed(&old, &new, self.now()), sensing(&old, &new));
+        let Waiting { lapsing, kept } = self.left_waiting(&old, &new).await?;
+        Ok(Changes { retimed, sensing, lapsing, kept, ..changes(&old, &new, Some(&made)) })
     }
 
     /// What is different between two versions of a file.

@@ -1,8 +1,9 @@
 //! The schedules that a change of definitions has fire at other times.
 //!
 //! Pure: [`retimed`] compares two manifests at a time that it is given; [`crate::changes_between`]
-//! asks it. What a schedule's `when`, its switch's template and words given by hand come to is not
-//! known here: such a schedule counts as one that fires.
+//! asks it. One that begins or stops in some of its tenants is told with these. What a schedule's
+//! `when`, its switch's template and words given by hand come to is not known here: such a schedule
+//! counts as one that fires.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +14,8 @@ use millstream_model::{
 };
 use millstream_plan::changes::{Retimed, job_of, renamed_schedules};
 
+use crate::taking_part::{Tenants, Ticks, apart};
+
 /// The fire times of a schedule that are shown, of each side.
 const FIRES_SHOWN: usize = 5;
 
@@ -22,30 +25,43 @@ const FIRES_COMPARED: usize = 400;
 /// A schedule's own name, and the tenant whose `schedule` it follows.
 type Key = (ScheduleName, Option<TenantId>);
 
-/// When each schedule is due, with the name that is shown.
-type Timings = BTreeMap<Key, (String, Timing)>;
+/// When a schedule is due, and in which tenants.
+struct Due {
+    /// The name that is shown.
+    name: String,
+    timing: Timing,
+    tenants: BTreeSet<TenantId>,
+}
 
 /// The schedules whose next fire times after `now` differ, with the first of them; where those are
 /// the same, with the first that differ. One that is renamed is the same schedule.
 pub(crate) fn retimed(old: &Manifest, new: &Manifest, now: Timestamp) -> Vec<Retimed> {
     let names = renamed_schedules(old, new);
     let names = names.into_iter().map(|(name, before)| (before, name)).collect();
-    let (old, new) = (timings(old, &names), timings(new, &BTreeMap::new()));
+    let tenants = Tenants::of(old, new);
+    let old = due(old, tenants, &names);
+    let new = due(new, tenants, &BTreeMap::new());
     let keys: BTreeSet<&Key> = old.keys().chain(new.keys()).collect();
-    let mut found: Vec<Retimed> = keys
-        .into_iter()
-        .filter_map(|key| {
-            let (before, after) = (old.get(key), new.get(key));
-            let (name, _) = after.or(before)?;
-            let (before, after) = (before.map(|it| &it.1), after.map(|it| &it.1));
-            let from = first_difference(before, after, now).filter(|_| before != after)?;
+    let mut found = Vec::new();
+    for key in keys {
+        let (before, after) = (old.get(key), new.get(key));
+        let Some(Due { name, .. }) = after.or(before) else { continue };
+        let none = BTreeSet::new();
+        let (old, new) = (before.map(|it| &it.tenants), after.map(|it| &it.tenants));
+        for (name, ticks) in apart(name, old.unwrap_or(&none), new.unwrap_or(&none)) {
+            let before = before.filter(|_| ticks != Ticks::After).map(|it| &it.timing);
+            let after = after.filter(|_| ticks != Ticks::Before).map(|it| &it.timing);
+            if before == after {
+                continue;
+            }
+            let Some(from) = first_difference(before, after, now) else { continue };
             let shown = |timing: Option<&Timing>| {
                 timing.map(|timing| timing.upcoming(from, FIRES_SHOWN)).unwrap_or_default()
             };
-            Some(Retimed { name: name.clone(), before: shown(before), after: shown(after) })
-        })
-        .collect();
-    found.sort_by(|one, other| one.name.cmp(&other.name));
+            found.push(Retimed { name, before: shown(before), after: shown(after) });
+        }
+    }
+    found.sort_by(|one: &Retimed, other| one.name.cmp(&other.name));
     found
 }
 
@@ -73,24 +89,29 @@ fn first_difference(
 
 /// When what fires by itself does: of a schedule that follows its tenant's, each tenant apart.
 /// Those that have another name later on stand under that.
-fn timings(manifest: &Manifest, names: &BTreeMap<&ScheduleName, &ScheduleName>) -> Timings {
-    let mut found = Timings::new();
+fn due(
+    manifest: &Manifest,
+    tenants: Tenants,
+    names: &BTreeMap<&ScheduleName, &ScheduleName>,
+) -> BTreeMap<Key, Due> {
+    let mut found = BTreeMap::new();
     for schedule in manifest.schedules.values().filter(|it| is_on(manifest, it)) {
         let later = names.get(&schedule.name).copied().unwrap_or(&schedule.name);
         let name = shown_name(manifest, schedule);
-        let mut add = |(name, of): (String, Option<&TenantId>), tenant: &TenantDef| {
+        let mut add = |(due, of): (String, Option<&TenantId>), tenant: &TenantDef, tenants| {
             // What cannot be read was refused when it was loaded.
             if let Ok(Some(timing)) = Timing::of(schedule, tenant, manifest) {
-                found.insert((later.clone(), of.cloned()), (name, timing));
+                let due = Due { name: due, timing, tenants };
+                found.insert((later.clone(), of.cloned()), due);
             }
         };
+        let tenants = tenants.taking_part(manifest, &schedule.tenants);
         match &schedule.cron {
-            ScheduleCron::Text(_) => add((name, None), &TenantDef::default()),
+            ScheduleCron::Text(_) => add((name, None), &TenantDef::default(), tenants),
             ScheduleCron::OfTenant => {
-                let tenants = &schedule.tenants;
-                let takes_part = |id: &TenantId| tenants.is_empty() || tenants.contains(id);
-                for (id, tenant) in manifest.enabled_tenants().filter(|(id, _)| takes_part(id)) {
-                    add((format!("{name} in {id}"), Some(id)), tenant);
+                for (id, tenant) in manifest.enabled_tenants().filter(|it| tenants.contains(it.0)) {
+                    let of = (format!("{name} in {id}"), Some(id));
+                    add(of, tenant, [id.clone()].into());
                 }
             }
         }

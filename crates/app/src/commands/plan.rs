@@ -126,12 +126,32 @@ fn show(changes: &Changes) {
             output::line(&format!("    after:  {after}"));
         }
     }
-    if !changes.lapsing.is_empty() {
-        output::line("\nDue by the old timing, not decided yet, and lapses:");
-        for Lapsing { name, count, since } in &changes.lapsing {
-            let ticks = if *count == 1 { "tick" } else { "ticks" };
-            output::line(&format!("  {name}: {count} {ticks} from {since} on"));
+    if !changes.sensing.is_empty() {
+        output::line("\nBegins to look (+), or looks no more (-):");
+        for sensing in &changes.sensing {
+            output::line(&format!("  {} {}", sign(sensing.change), sensing.name));
         }
+    }
+    show_ticks("Due by the old timing, not decided yet, and lapses:", &changes.lapsing);
+    let heading = "Due, not decided yet, and made up for once it ticks again by the same timing:";
+    show_ticks(heading, &changes.kept);
+}
+
+fn show_ticks(heading: &str, all: &[Lapsing]) {
+    if !all.is_empty() {
+        output::line(&format!("\n{heading}"));
+    }
+    for Lapsing { name, count, since } in all {
+        let ticks = if *count == 1 { "tick" } else { "ticks" };
+        output::line(&format!("  {name}: {count} {ticks} from {since} on"));
+    }
+}
+
+fn sign(change: ChangeKind) -> char {
+    match change {
+        ChangeKind::Added => '+',
+        ChangeKind::Removed => '-',
+        ChangeKind::Changed => '~',
     }
 }
 
@@ -158,11 +178,7 @@ fn show_stale(heading: &str, all: &[Stale]) {
 /// Shows what is added, removed and changed.
 pub(super) fn show_things(changes: &Changes) {
     for change in &changes.things {
-        let sign = match change.change {
-            ChangeKind::Added => '+',
-            ChangeKind::Removed => '-',
-            ChangeKind::Changed => '~',
-        };
+        let sign = sign(change.change);
         let before = change.renamed_from.as_ref();
         let before = before.map(|it| format!(" (renamed from {it})")).unwrap_or_default();
         output::line(&format!("{sign} {} {}{before}", change.kind, change.name));

@@ -123,6 +123,27 @@ fn a_plan_without_a_server_loads_nothing() {
 }
 
 #[test]
+fn a_plan_says_what_begins_and_stops_in_a_tenant() {
+    let project = Project::with(FIRST);
+    let of = |tenants: &str| {
+        let schedule = "schedules: { s: { job: etl, cron: '0 5 * * *' } }";
+        let sensor = "sensors: { after: { kind: run_status, on: [SUCCESS] } }";
+        format!("{FIRST}{schedule}\n{sensor}\ntenants: {{ {tenants} }}\n")
+    };
+    project.write("dags/main.yaml", &of("ewr: {}, jfk: { enabled: false }, lga: {}"));
+    project.write("old/main.yaml", &of("ewr: {}, jfk: {}, lga: { enabled: false }"));
+    let planned = project.run(&["definitions", "plan", "--against", "old"]);
+    for part in [
+        "\n  schedule s in jfk\n    before: 2",
+        "\n  schedule s in lga\n    before: never\n",
+        "\nBegins to look (+), or looks no more (-):\n",
+        ":\n  - sensor after in jfk\n  + sensor after in lga\n",
+    ] {
+        assert!(planned.out.contains(part), "{part}: {planned:?}");
+    }
+}
+
+#[test]
 fn a_project_is_set_up_by_its_file_and_a_variable_wins() {
     let mut project = Project::new();
     project.write("etl/main.yaml", FIRST);

@@ -237,3 +237,80 @@ fn a_name_that_is_still_used_or_was_there_before_is_no_old_name() {
     let new = "own: { renamed_from: gone, job: etl, cron";
     assert_eq!(words("own: { job: etl, cron", new), ["Changed schedules own from -: renamed_from"]);
 }
+
+/// One schedule and one sensor in two tenants.
+const IN_TENANTS: &str = "
+tenants: { ewr: {}, jfk: {} }
+jobs: { etl: { nodes: [{ id: clean, type: noop }] } }
+schedules: { nightly: { job: etl, cron: '0 3 * * *' } }
+sensors: { after: { kind: run_status, on: [SUCCESS] } }
+";
+
+/// What begins and stops where `new` is written in place of `old`: the schedules, each with whether
+/// it fires before and after, and the sensors.
+fn begin_and_stop(old: &str, new: &str) -> (Vec<String>, Vec<String>) {
+    let of = |old: &Manifest, new: &Manifest| {
+        let found = changes_between(old, new, Timestamp::from_micros(1_000_000));
+        let fires = |times: &[Timestamp]| if times.is_empty() { "never" } else { "fires" };
+        let schedules = found.retimed.iter();
+        let schedules =
+            schedules.map(|it| format!("{}: {}, {}", it.name, fires(&it.before), fires(&it.after)));
+        let sensors = found.sensing.iter().map(|it| format!("{:?} {}", it.change, it.name));
+        (schedules.collect::<Vec<_>>(), sensors.collect::<Vec<_>>())
+    };
+    let text = IN_TENANTS.replace(old, new);
+    let (before, after) = (manifest(IN_TENANTS), manifest(&text));
+    let (there, back) = (of(&before, &after), of(&after, &before));
+    assert_eq!((there.0.len(), there.1.len()), (back.0.len(), back.1.len()), "{back:?}");
+    there
+}
+
+#[test]
+fn what_begins_or_stops_in_some_tenants_is_told_with_these() {
+    let of = |schedules: &[&str], sensors: &[&str]| {
+        let texts = |all: &[&str]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
+        (texts(schedules), texts(sensors))
+    };
+    let stops = "schedule nightly in jfk: fires, never";
+    let both = of(&[stops], &["Removed sensor after in jfk"]);
+    assert_eq!(begin_and_stop("jfk: {}", "jfk: { enabled: false }"), both);
+    assert_eq!(begin_and_stop(", jfk: {}", ""), both);
+    assert_eq!(begin_and_stop("job: etl,", "job: etl, tenants: [ewr],"), of(&[stops], &[]));
+    let sensor = ("kind: run", "tenants: [jfk], kind: run");
+    assert_eq!(begin_and_stop(sensor.0, sensor.1), of(&[], &["Removed sensor after in ewr"]));
+    let begins = of(&["schedule nightly in lga: never, fires"], &["Added sensor after in lga"]);
+    assert_eq!(begin_and_stop("jfk: {}", "jfk: {}, lga: {}"), begins);
+    let whole = of(&["schedule nightly: fires, never"], &["Removed sensor after"]);
+    let off = "ewr: { enabled: false }, jfk: { enabled: false }";
+    assert_eq!(begin_and_stop("ewr: {}, jfk: {}", off), whole);
+    assert_eq!(
+        begin_and_stop("kind: run", "enabled: false, kind: run"),
+        of(&[], &[whole.1[0].as_str()])
+    );
+    let moved = ("job: etl, cron: '0 3", "job: etl, tenants: [jfk], cron: '0 4");
+    let later =
+        of(&["schedule nightly: fires, fires", "schedule nightly in ewr: fires, never"], &[]);
+    assert_eq!(begin_and_stop(moved.0, moved.1), later);
+}
+
+#[test]
+fn of_many_tenants_in_which_something_stops_the_first_are_named() {
+    let ids: Vec<String> = (1..=8).map(|number| format!("t{number}: {{}}")).collect();
+    let text = |count: usize| IN_TENANTS.replace("ewr: {}, jfk: {}", &ids[..count].join(", "));
+    let found = changes_between(
+        &manifest(&text(8)),
+        &manifest(&text(1)),
+        Timestamp::from_micros(1_000_000),
+    );
+    assert_eq!(found.retimed[0].name, "schedule nightly in t2, t3, t4, t5, t6 and 2 more");
+    assert_eq!(found.sensing[0].name, "sensor after in t2, t3, t4, t5, t6 and 2 more");
+}
+
+#[test]
+fn a_file_that_leaves_the_tenants_to_others_says_not_in_which_something_stops() {
+    let all = "tenants: { ewr: {}, jfk: {} }";
+    let alone = manifest(&IN_TENANTS.replace(all, ""));
+    let text = IN_TENANTS.replace(all, "").replace("job: etl,", "job: etl, tenants: [jfk],");
+    let found = changes_between(&alone, &manifest(&text), Timestamp::from_micros(1_000_000));
+    assert_eq!((found.things.len(), found.retimed, found.sensing), (1, Vec::new(), Vec::new()));
+}

@@ -1,6 +1,6 @@
 //! Edits of schedules whose ticks are due and not decided yet: what lapses is told.
 
-use millstream_control::{FileChange, FileOutcome, Lapsing, Proposal, Rollback};
+use millstream_control::{Changes, FileChange, FileOutcome, Lapsing, Proposal, Rollback};
 use millstream_model::{SkipReason, Timestamp};
 use millstream_testkit::definitions::live;
 
@@ -207,19 +207,27 @@ async fn who_goes_back_to_an_older_version_hears_what_lapses() {
     assert_eq!(lapsed(&world).await, three());
 }
 
-/// What a plan to have `text` says of the ticks that would lapse.
+/// What a plan to have `text` says.
+async fn plan(world: &World, text: &str) -> Changes {
+    let files = [("one.yaml".to_owned(), Some(parsed("one.yaml", text)))].into();
+    world.control().plan_change(Proposal { files }).await.unwrap()
+}
+
+/// What it says of the ticks that would lapse.
 async fn planned(world: &World, text: String) -> Vec<Lapsing> {
-    let files = [("one.yaml".to_owned(), Some(parsed("one.yaml", &text)))].into();
-    world.control().plan_change(Proposal { files }).await.unwrap().lapsing
+    plan(world, &text).await.lapsing
+}
+
+/// Three ticks that wait.
+fn row(name: &str) -> Lapsing {
+    Lapsing { name: name.to_owned(), count: 3, since: at("2026-06-01T08:02") }
 }
 
 #[tokio::test]
 async fn a_plan_tells_what_would_lapse() {
     let world = waiting().await;
     assert_eq!(planned(&world, kept("* * * * *")).await, []);
-    let name = "schedule it".to_owned();
-    let row = Lapsing { name, count: 3, since: at("2026-06-01T08:02") };
-    assert_eq!(planned(&world, kept("*/7 * * * *")).await, [row]);
+    assert_eq!(planned(&world, kept("*/7 * * * *")).await, [row("schedule it")]);
     let renamed = kept("*/7 * * * *").replace("it: {", "that: {renamed_from: it, ");
     assert_eq!(planned(&world, renamed).await[0].name, "schedule that");
     let same = kept("* * * * *").replace("it: {", "that: {renamed_from: it, ");
@@ -228,8 +236,7 @@ async fn a_plan_tells_what_would_lapse() {
 
 #[tokio::test]
 async fn a_plan_tells_what_would_lapse_of_what_is_stopped_or_in_no_file() {
-    let name = "schedule it".to_owned();
-    let rows = [Lapsing { name, count: 3, since: at("2026-06-01T08:02") }];
+    let rows = [row("schedule it")];
     let mut world = waiting().await;
     switch(&world, false).await;
     assert_eq!(planned(&world, kept("*/7 * * * *")).await, rows);
@@ -237,4 +244,48 @@ async fn a_plan_tells_what_would_lapse_of_what_is_stopped_or_in_no_file() {
     remove(&mut world).await;
     assert_eq!(planned(&world, kept("*/7 * * * *")).await, rows);
     assert_eq!(planned(&world, kept("* * * * *")).await, []);
+}
+
+/// The schedule in two tenants, whose file says so, with three ticks that wait in each.
+async fn in_two() -> (World, String) {
+    let text = format!("tenants: {{ ewr: {{}}, jfk: {{}} }}\n{}", kept("* * * * *"));
+    let mut world = World::of(&[("one.yaml", &text)], "2026-06-01T08:00").await;
+    world.go_to("2026-06-01T08:04:30").await;
+    (world, text)
+}
+
+#[tokio::test]
+async fn a_plan_tells_of_the_ticks_that_wait_where_a_schedule_stops_in_a_tenant() {
+    let (world, text) = in_two().await;
+    let changes = plan(&world, &text).await;
+    assert_eq!(changes, Changes::default());
+    for (old, new) in
+        [("jfk: {}", "jfk: { enabled: false }"), ("job: etl,", "job: etl, tenants: [ewr],")]
+    {
+        let changes = plan(&world, &text.replace(old, new)).await;
+        assert_eq!(changes.retimed[0].name, "schedule it in jfk");
+        assert_eq!((changes.kept, changes.lapsing), (vec![row("schedule it in jfk")], Vec::new()));
+        let last = text.replace(old, new).replace("catch_up: all", "catch_up: last");
+        assert_eq!(plan(&world, &last).await.lapsing, [row("schedule it in jfk")], "{new}");
+        let other = text.replace(old, new).replace("* * * * *", "*/7 * * * *");
+        let changes = plan(&world, &other).await;
+        assert_eq!(changes.lapsing, [row("schedule it")], "in ewr, which has another timing");
+        assert_eq!(changes.kept, [row("schedule it in jfk")], "{new}");
+    }
+}
+
+#[tokio::test]
+async fn a_plan_tells_of_the_ticks_that_wait_where_a_schedule_stops_everywhere() {
+    let world = waiting().await;
+    let off = kept("* * * * *").replace("it: {", "it: {enabled: false, ");
+    let renamed = off.replace("it: {", "that: {renamed_from: it, ");
+    let rows = |changes: Changes| (changes.kept, changes.lapsing);
+    assert_eq!(rows(plan(&world, &off).await), (vec![row("schedule it")], Vec::new()));
+    assert_eq!(rows(plan(&world, &renamed).await), (vec![row("schedule that")], Vec::new()));
+    let gone = world.control().plan_change(Proposal::default()).await.unwrap();
+    assert_eq!(rows(gone), (vec![row("schedule it")], Vec::new()));
+    let last = off.replace("catch_up: all", "catch_up: last");
+    assert_eq!(rows(plan(&world, &last).await), (Vec::new(), vec![row("schedule it")]));
+    switch(&world, true).await;
+    assert_eq!(rows(plan(&world, &off).await), (Vec::new(), Vec::new()), "it is on by hand");
 }

@@ -24,10 +24,17 @@ pub struct Changes {
     /// The schedules that fire at other times than before; unknown here, and filled in by who
     /// knows the time.
     pub retimed: Vec<Retimed>,
-    /// The schedules whose timing is edited while ticks of it are due and not decided; unknown
-    /// here, and filled in by who knows what is stored.
+    /// The sensors that begin or stop in some tenants; filled in as `retimed` is.
+    #[serde(default)]
+    pub sensing: Vec<Sensing>,
+    /// The schedules whose timing is edited, or that tick no more, while ticks of them are due and
+    /// not decided, and of which nothing becomes; unknown here, and filled in by who knows what is
+    /// stored.
     #[serde(default)]
     pub lapsing: Vec<Lapsing>,
+    /// Those that tick no more and make up for such ticks once they do again; the same.
+    #[serde(default)]
+    pub kept: Vec<Lapsing>,
 }
 
 /// One thing that is not what it was.
@@ -89,7 +96,7 @@ pub struct Stale {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retimed {
     /// The schedule, as it is shown: `job etl` for the one that a job declares for itself; one that
-    /// is renamed by its new name.
+    /// is renamed by its new name, one that begins or stops in some tenants only with these.
     pub name: String,
     /// The next times as it was; none when it did not fire.
     pub before: Vec<Timestamp>,
@@ -97,8 +104,17 @@ pub struct Retimed {
     pub after: Vec<Timestamp>,
 }
 
-/// Ticks of a schedule that are due by its timing as it was, and of which nothing becomes once that
-/// is edited.
+/// A sensor that begins or stops in tenants.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sensing {
+    /// The sensor, as it is shown: with those tenants where it ticks in others as well.
+    pub name: String,
+    /// Added where it begins, removed where it stops.
+    pub change: ChangeKind,
+}
+
+/// Ticks of a schedule that are due by its timing as it was, and that nobody decides once the
+/// change is made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lapsing {
     /// The schedule, as in [`Retimed`].
@@ -112,8 +128,9 @@ pub struct Lapsing {
 impl Changes {
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
-        let Self { things, stale, stale_later, retimed, .. } = self;
-        things.is_empty() && stale.is_empty() && stale_later.is_empty() && retimed.is_empty()
+        let Self { things, stale, stale_later, retimed, sensing, .. } = self;
+        let is_same = things.is_empty() && stale.is_empty() && stale_later.is_empty();
+        is_same && retimed.is_empty() && sensing.is_empty()
     }
 }
 
@@ -122,5 +139,5 @@ impl Changes {
 pub fn changes(old: &Manifest, new: &Manifest, made: Option<&MadeToday>) -> Changes {
     let (stale, stale_later) = effects::stale(old, new, made);
     let things = things::changed(old, new);
-    Changes { things, stale, stale_later, retimed: Vec::new(), lapsing: Vec::new() }
+    Changes { things, stale, stale_later, ..Changes::default() }
 }

@@ -11,7 +11,9 @@ mod effects;
 mod renamed;
 mod things;
 
-pub use diff::{Change, ChangeKind, Changes, FieldChange, Lapsing, Retimed, Stale, changes};
+pub use diff::{
+    Change, ChangeKind, Changes, FieldChange, Lapsing, Retimed, Sensing, Stale, changes,
+};
 pub use effects::MadeToday;
-pub use renamed::renamed_schedules;
+pub use renamed::{renamed_schedules, renamed_sensors};
 pub use things::job_of;

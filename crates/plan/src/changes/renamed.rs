@@ -16,7 +16,7 @@ pub fn renamed_schedules<'m>(
 }
 
 /// The sensors of `new` that `old` has under another name, each with that name.
-pub(super) fn renamed_sensors<'m>(
+pub fn renamed_sensors<'m>(
     old: &Manifest,
     new: &'m Manifest,
 ) -> BTreeMap<&'m SensorName, &'m SensorName> {
