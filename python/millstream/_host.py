@@ -24,6 +24,11 @@ PR_SET_CHILD_SUBREAPER = 36
 ROUNDS_MAX = 16
 # How much memory beside what it shares a fork may leave for the kernel to free, in KiB.
 MEMORY_MAX = 64 * 1024
+# For how long, in seconds, a process looks for its next line before it sleeps: to be woken can take
+# longer than a step does.
+AWAKE_MAX = 0.0005
+# Where to let others go first takes this long, in seconds, there are others who want the processor.
+CROWDED = 0.00005
 # An empty line: the step whose order came before may begin.
 BEGIN = object()
 
@@ -189,7 +194,7 @@ class _Forks:
         self.resource = resource
         self.memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self.channel, self.module, self.place, self.root = channel, module, place, root
-        self.accept_orphans = accept_orphans
+        self.accept_orphans, self.close_range = accept_orphans, _closer()
         self.children = {}
         self.ends = {}
         # What the imports have started stays for as long as this process does.
@@ -278,7 +283,7 @@ class _Forks:
         if usage.ru_maxrss - self.memory > MEMORY_MAX or not _is_alone():
             return b""
         # Whatever is locked by them, or read at their other ends, is free before the step is over.
-        _close_all_but(step)
+        _close_all_but(step, self.close_range)
         waited = self.resource.getrusage(self.resource.RUSAGE_CHILDREN)
         time = sum(it.ru_utime + it.ru_stime for it in (usage, waited))
         return _ended(0, time)
@@ -337,10 +342,24 @@ def _is_alone():
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         return False
     except ChildProcessError:
-        return len(os.listdir("/proc/self/task")) == 1
+        # It has a link of its own, one of its parent's, and one of each thread.
+        return os.stat("/proc/self/task").st_nlink == 3
 
 
-def _close_all_but(kept):
+def _closer():
+    """What closes all descriptors of a range, or nothing where the system has no such call."""
+    try:
+        import ctypes
+
+        close_range = ctypes.CDLL(None).close_range
+    except (ImportError, OSError, AttributeError):
+        return None
+    return lambda first, last: close_range(first, last, 0) == 0
+
+
+def _close_all_but(kept, close_range):
+    if close_range is not None and close_range(0, kept - 1) and close_range(kept + 1, -1):
+        return
     for name in os.listdir("/proc/self/fd"):
         if int(name) != kept:
             try:
@@ -371,6 +390,40 @@ def _write(descriptor, data):
         view = view[os.write(descriptor, view) :]
 
 
+class _Waiting:
+    """Waits for the next line of its kind: awake for a moment, if the last one came that soon.
+
+    Nobody is kept from working by it: where somebody else wants the processor, it sleeps.
+    """
+
+    def __init__(self, channel):
+        import select
+        import time
+
+        self.channel, self.now = channel, time.monotonic
+        self.poll = select.poll()
+        self.poll.register(channel.fileno, select.POLLIN)
+        self.came_soon = True
+
+    def order(self):
+        start = self.now()
+        order = self.channel.take()
+        if order is None:
+            if self.came_soon:
+                self._look(start)
+            order = self.channel.order()
+        self.came_soon = self.now() - start < AWAKE_MAX
+        return order
+
+    def _look(self, at):
+        end = at + AWAKE_MAX
+        while at < end and not self.poll.poll(0):
+            os.sched_yield()
+            before, at = at, self.now()
+            if at - before > CROWDED:
+                break
+
+
 def _warm(channel, module, place, root):
     """Runs one step after another, each with the environment and folder that it should have."""
     import resource
@@ -381,11 +434,12 @@ def _warm(channel, module, place, root):
         return time.process_time() + children.ru_utime + children.ru_stime
 
     environment, folder = dict(os.environ), os.getcwd()
+    orders, begins = _Waiting(channel), _Waiting(channel)
     while True:
-        order = channel.order()["run"]
+        order = orders.order()["run"]
         os.environ.update(order["env"])
         _call.begin_anew()
-        if channel.order() is not BEGIN:
+        if begins.order() is not BEGIN:
             return
         before = used()
         line = _call.run(module, place, order, root)

@@ -18,7 +18,7 @@ mod protocol;
 mod shim;
 mod tree;
 
-pub use channel::{Channel, Handed, HostLost, Listener, Outputs, Turn};
+pub use channel::{Channel, Expected, Handed, HostLost, Listener, Outputs, Turn};
 pub use code::{CODE_BYTES_MAX, Code, CodeStore};
 pub use forks::{Fork, ForkEnd, ForkStep, Forks, Signaler};
 pub use interpreter::{InterpreterError, Interpreters};

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use millstream_host::{Channel, Fork, Forks, Outputs};
+use millstream_host::{Channel, Expected, Fork, Forks, Outputs};
 
 use super::HostKey;
 use super::start::end_of;
@@ -103,6 +103,8 @@ pub(crate) struct Warm {
     pub(crate) outputs: Option<Outputs>,
     /// The processor time of its import and of the steps that it has run.
     pub(crate) used: Duration,
+    /// When its next answer is expected, by the step that it has run last.
+    pub(crate) expected: Expected,
 }
 
 /// The warm processes that wait for a step.

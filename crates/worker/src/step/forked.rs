@@ -3,8 +3,6 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use futures_util::FutureExt;
-
 use millstream_host::{Fork, Loaded, Signaler};
 use millstream_model::Isolation;
 use rustix::process::Signal;
@@ -42,10 +40,6 @@ pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Return
         Some((forker, fork)) => Some((hand(&fork)?, forker, fork)),
         None => None,
     };
-    if let Some((_, forker, _)) = &ready {
-        // The next step's fork, which is made meanwhile too, unless its process does not listen.
-        forker.forks.prepare().now_or_never();
-    }
     attempt.begin().await?;
     let mut bounds = Bounds::new(attempt)?;
     let ready = ready.and_then(|(handed, forker, mut fork)| {

@@ -3,16 +3,21 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use millstream_host::{Channel, Confines, Loaded, Turn};
+use millstream_host::{Confines, Expected, Handed, Loaded, StepOrder, Turn};
 use millstream_model::Isolation;
 use rustix::process::{Pid, Signal};
+use tokio::sync::SemaphorePermit;
 
 use super::attempt::{Attempt, Ending, Returned};
 use super::bounds::Bounds;
 use super::gauge::Gauge;
 use super::python::{Call, broken, failed, lost, not_started};
+use crate::Worker;
 use crate::python::{Capture, Starting, Warm, end_of};
 use crate::supervisor::{EndCause, cpu_time_of};
+
+/// The next step of a process that took no longer than this for its last one is waited for awake.
+const BRIEF: Duration = Duration::from_micros(250);
 
 /// Runs the function of `call`. The process is of no further use unless the step came to its end.
 pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Returned, Ending> {
@@ -20,32 +25,15 @@ pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Return
     let mut speech = attempt.speech(call, &mut env)?;
     let mut capture = attempt.capture();
     let order = call.order(&env, Confines::default());
-    let hand = |channel: &mut Channel| channel.hand(&order).map_err(|error| broken(&error));
-    let python = &attempt.worker.python;
     // One that waits reads its order while the start is taken.
-    let mut ready = None;
-    if let Ok(permit) = python.warm_busy.try_acquire()
-        && let Some(mut warm) = python.warm.take(&call.key)
-    {
-        let handed = hand(&mut warm.channel)?;
-        ready = Some((permit, warm, handed));
-    }
+    let waiting = waiting(attempt.worker, call, &order)?;
     attempt.begin().await?;
     let mut bounds = Bounds::new(attempt)?;
-    let (_permit, warm, handed) = if let Some(ready) = ready {
-        ready
-    } else {
-        let permit = bounds.within(python.warm_busy.acquire()).await?;
-        let ended = || lost(&call.key.place, Ok("the worker ends".to_owned()));
-        let permit = permit.map_err(|_| ended())?;
-        let mut warm = match python.warm.take(&call.key) {
-            Some(warm) => warm,
-            None => bounds.within(start(attempt, call, &mut capture)).await??,
-        };
-        let handed = hand(&mut warm.channel)?;
-        (permit, warm, handed)
+    let Ready { _permit, warm, handed } = match waiting {
+        Some(ready) => ready,
+        None => get(attempt, call, &order, (&mut bounds, &mut capture)).await?,
     };
-    let Warm { mut channel, mut process, outputs, used } = warm;
+    let Warm { mut channel, mut process, outputs, used, expected } = warm;
     if let Some(outputs) = outputs {
         capture.attach(outputs);
     }
@@ -57,8 +45,9 @@ pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Return
         capture.tap(tap);
     }
     let mut gauge = Gauge::of_turn(process.pid(), attempt.limits(), used);
+    let begun = attempt.taken_so_far();
     let working = async {
-        let work = channel.run(handed);
+        let work = channel.run(handed, expected);
         let ended = bounds.watch(work, (&mut capture, &mut gauge), signal).await;
         capture.finish();
         ended
@@ -70,7 +59,10 @@ pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Return
         (Some(Ok(Turn { outcome, cpu_micros })), EndCause::Itself) => {
             if let outputs @ Some(_) = capture.detach() {
                 let used = used.saturating_add(Duration::from_micros(cpu_micros));
-                python.warm.put(call.key.clone(), Warm { channel, process, outputs, used });
+                let took = attempt.taken_so_far().saturating_sub(begun);
+                let expected = if took < BRIEF { Expected::Soon } else { Expected::Later };
+                let warm = Warm { channel, process, outputs, used, expected };
+                attempt.worker.python.warm.put(call.key.clone(), warm);
             }
             attempt.returned(outcome)
         }
@@ -86,6 +78,51 @@ pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Return
     attempt.heed(told, done)
 }
 
+/// A process that was handed a step, and waits to begin it.
+struct Ready<'a> {
+    _permit: SemaphorePermit<'a>,
+    warm: Warm,
+    handed: Handed,
+}
+
+/// Hands `order` to a process that waits, if there is one.
+fn waiting<'a>(
+    worker: &'a Worker,
+    call: &Call,
+    order: &StepOrder<'_>,
+) -> Result<Option<Ready<'a>>, Ending> {
+    let Ok(permit) = worker.python.warm_busy.try_acquire() else { return Ok(None) };
+    let Some(warm) = worker.python.warm.take(&call.key) else { return Ok(None) };
+    handed(permit, warm, order).map(Some)
+}
+
+/// Hands `order` to a process, once there may be another one at work.
+async fn get<'a>(
+    attempt: &Attempt<'a>,
+    call: &Call,
+    order: &StepOrder<'_>,
+    (bounds, capture): (&mut Bounds, &mut Capture),
+) -> Result<Ready<'a>, Ending> {
+    let python = &attempt.worker.python;
+    let permit = bounds.within(python.warm_busy.acquire()).await?;
+    let ended = || lost(&call.key.place, Ok("the worker ends".to_owned()));
+    let permit = permit.map_err(|_| ended())?;
+    let warm = match python.warm.take(&call.key) {
+        Some(warm) => warm,
+        None => bounds.within(start(attempt, call, capture)).await??,
+    };
+    handed(permit, warm, order)
+}
+
+fn handed<'a>(
+    permit: SemaphorePermit<'a>,
+    mut warm: Warm,
+    order: &StepOrder<'_>,
+) -> Result<Ready<'a>, Ending> {
+    let handed = warm.channel.hand(order).map_err(|error| broken(&error))?;
+    Ok(Ready { _permit: permit, warm, handed })
+}
+
 /// A new process that has imported the code.
 async fn start(attempt: &Attempt<'_>, call: &Call, capture: &mut Capture) -> Result<Warm, Ending> {
     let starting = attempt.worker.start_python(&call.key, Isolation::Warm, capture).await;
@@ -98,7 +135,7 @@ async fn start(attempt: &Attempt<'_>, call: &Call, capture: &mut Capture) -> Res
     match loaded {
         Ok(Loaded::Ready { .. }) => {
             let used = Pid::from_raw(process.pid()).map(cpu_time_of).unwrap_or_default();
-            Ok(Warm { channel, process, outputs: None, used })
+            Ok(Warm { channel, process, outputs: None, used, expected: Expected::Later })
         }
         Ok(Loaded::Failed(failure)) => Err(failed(failure)),
         Err(_) => Err(lost(&call.key.place, end_of(&mut process).await)),

@@ -17,3 +17,4 @@ mod python_limits;
 mod scratch;
 mod speaking;
 mod supervisors;
+mod warm;
