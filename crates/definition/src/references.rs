@@ -160,7 +160,10 @@ impl<'a> About<'_, 'a> {
                 return;
             }
             let deps: BTreeSet<&AssetKey> = asset.deps.iter().collect();
-            for upstream in step.reads().into_iter().filter(|upstream| !deps.contains(upstream)) {
+            // Of one that no file declares, the name is what is wrong.
+            let is_missing =
+                |it: &&AssetKey| !deps.contains(*it) && self.known.assets.contains_key(*it);
+            for upstream in step.reads().into_iter().filter(is_missing) {
                 let message = format!("Asset `{key}` reads `{upstream}` without depending on it");
                 self.report.error(&path, message, format!("add `{upstream}` to its `deps`"));
             }

@@ -350,8 +350,9 @@ fn a_load_step_knows_whose_rows_it_loads() {
         let text = format!("{head}  x: {{deps: [raw], {step}, asset: {name}}}}}");
         let found = check_new(&[("a.yaml", &text)]);
         let message = format!("Asset `x` reads the asset `{name}`, which no file declares");
-        let finding = errors(&found).into_iter().find(|it| it.message == message);
-        finding.unwrap_or_else(|| panic!("{found:#?}")).help.clone().unwrap()
+        let [finding] = errors(&found)[..] else { panic!("{found:#?}") };
+        assert_eq!(finding.message, message);
+        finding.help.clone().unwrap()
     };
     assert_eq!(meant("othr"), "did you mean `other`?");
     assert_eq!(meant("y"), "an asset whose rows are read has a `step` with rows and an `io`");
