@@ -1,11 +1,12 @@
-//! The parameters in statements of SQL that no step provides, found when files are put together.
+//! The parameters in statements of SQL that no step provides, found when files are put together,
+//! and the items that hold two statements.
 //!
-//! Called by [`crate::references`] for each step of kind `sql`. The partitions of an asset give its
-//! step parameters, and other files may declare them.
+//! Called by [`crate::references`] for each step of kind `sql`: the partitions of an asset give its
+//! step parameters, and other files may declare them. [`crate::steps`] asks for the statements.
 
 use std::collections::BTreeSet;
 
-use millstream_model::sql_text::numbered;
+use millstream_model::sql_text::{numbered, words};
 use millstream_model::{ResourceDef, SqlStep, nearest};
 
 use crate::finding::listed_words;
@@ -30,6 +31,18 @@ fn named_in(statement: &str) -> BTreeSet<String> {
     }
     let Some(text) = without_tags(statement, FILLED) else { return BTreeSet::new() };
     numbered(&text).names.into_iter().filter(|name| !name.contains(FILLED)).collect()
+}
+
+/// Whether `statement` surely has text behind the `;` that ends it, whichever database runs it.
+pub(crate) fn is_several(statement: &str) -> bool {
+    if !statement.contains(';') || statement.contains(OF_SQLITE) {
+        return false;
+    }
+    // A trigger has statements of its own.
+    let [first, _] = words(statement);
+    let is_trigger = first == "CREATE" && statement.to_lowercase().contains("begin");
+    // A template may come to nothing.
+    !is_trigger && without_tags(statement, " ").is_some_and(|text| numbered(&text).several)
 }
 
 /// Remembers where statements in `node`, a step, name parameters, below `path`.
@@ -92,6 +105,20 @@ mod tests {
         ] {
             let found: Vec<String> = named_in(text).into_iter().collect();
             assert_eq!(found.join(" "), names, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_more_than_one_statement_everywhere_is_several() {
+        assert!(is_several("create table t (a); insert into t values (1)"));
+        for one in [
+            "select ';' ; -- done",
+            "select 1; {{ trigger.more }}",
+            "select 1;{% if trigger.more %} select 2{% endif %}",
+            "create trigger t after insert on a begin select 1; select 2; end",
+            "select [a;b] from t",
+        ] {
+            assert!(!is_several(one), "{one}");
         }
     }
 }

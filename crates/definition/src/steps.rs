@@ -17,6 +17,7 @@ use crate::keys::{KIND, Key};
 use crate::python;
 use crate::settings;
 use crate::sight::Sight;
+use crate::sql_params::is_several;
 use crate::template;
 use crate::tree::Value;
 
@@ -251,6 +252,16 @@ fn sql(fields: &Fields<'_>, findings: &mut Findings) -> Option<SqlStep> {
     if let (Some(field), true) = (fields.get("statements"), statements.is_empty()) {
         let message = "`statements` must have at least one statement";
         findings.error(ErrorCode::DefinitionValue, field.node.spot, message).help(help);
+    }
+    if let Some(field) = fields.get("statements") {
+        field.node.for_each_text(&mut |spot, text| {
+            if is_several(text) {
+                let message = "An item of `statements` holds more than one statement";
+                let help = "write each as its own item: `[\"delete from t\", \"insert into t \
+                            select 1\"]`";
+                findings.error(ErrorCode::DefinitionValue, spot, message).help(help);
+            }
+        });
     }
     let read = fields.get("read").map(|it| read(&it, findings)).unwrap_or_default();
     let params = fields.get("params").map(|it| params(&it, findings)).unwrap_or_default();

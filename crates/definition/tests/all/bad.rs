@@ -105,6 +105,8 @@ const CASES: &[Case] = bad! {
         "YAML parse error: a value cannot begin with `@`", 2;
     "60_quote_that_ends_in_the_next.yaml", DefinitionYaml,
         "YAML parse error: the quote that opens here is not closed on its line", 3;
+    "61_two_statements_in_an_item.yaml", DefinitionValue,
+        "An item of `statements` holds more than one statement", 9;
 };
 
 #[test]

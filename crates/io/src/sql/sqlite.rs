@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 use millstream_model::ResourceDef;
 use millstream_model::sql_text::is_blank;
 use rusqlite::config::DbConfig;
+use rusqlite::fallible_iterator::FallibleIterator;
 use rusqlite::types::{ToSqlOutput, Value as SqliteValue, ValueRef};
-use rusqlite::{Connection, OpenFlags, Statement};
+use rusqlite::{Batch, Connection, OpenFlags, Statement};
 use serde_json::Value;
 
 use crate::sql::fill::fill;
@@ -93,7 +94,11 @@ fn run_statements(
         let refused_or = |error| statement_error(number, guard, error);
         let began = Instant::now();
         let before = connection.total_changes();
-        let mut statement = connection.prepare(text).map_err(refused_or)?;
+        let mut statement = connection.prepare(text).map_err(|error| {
+            // Of two statements the second may use what only the first makes.
+            let is_second = Batch::new(connection, text).next().is_ok();
+            refused_or(if is_second { rusqlite::Error::MultipleStatement } else { error })
+        })?;
         bind(&mut statement, number, request)?;
         match request.rows.as_deref().filter(|_| is_last) {
             Some(path) => write_rows(&mut statement, number, path, outcome)?,

@@ -197,6 +197,9 @@ fn ordinary_statements_pass_the_guard() {
 fn two_statements_in_one_text_and_empty_ones_are_errors_of_their_own() {
     let bench = Bench::new();
     let several = bench.run(&["CREATE TABLE t (a); INSERT INTO t VALUES (1)"]).unwrap_err();
+    assert!(matches!(several, SqlError::Several { number: 1 }), "{several}");
+    let unknown = bench.run(&["INSERT INTO t VALUES (1)"]).unwrap_err();
+    assert!(matches!(unknown, SqlError::Statement { number: 1, .. }), "{unknown}");
     let known = bench.run(&["SELECT 1; SELECT 2"]).unwrap_err();
     assert!(matches!(known, SqlError::Several { number: 1 }), "{known}");
     assert_eq!(several.statement(), Some(1));
