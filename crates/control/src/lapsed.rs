@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use millstream_decide::schedule::{Lapsed, Timing, lapsed};
+use millstream_decide::schedule::{Lapsed, LapsedTicks, Timing};
 use millstream_model::view::VersionRow;
 use millstream_model::{
     CatchUp, ContentHash, FileManifest, FileVersion, LocationName, Manifest, SkipReason, TenantId,
@@ -97,11 +97,12 @@ impl Control {
     ) -> Result<BTreeMap<Key, Lapsed>, StoreError> {
         let Some(first) = edited.values().next() else { return Ok(BTreeMap::new()) };
         let old = self.old_timings(&first.stored.source.location, edited).await?;
+        let mut counts = LapsedTicks::default();
         let found = old.into_iter().filter_map(|(key, (timing, catch_up))| {
             let Edited { stored, begins, .. } = edited.get(&key)?;
             // One that is off goes on after its cursor only where it makes up for everything.
             let wants = stored.next_due.is_some() || catch_up == CatchUp::All;
-            let lapsed = wants.then(|| lapsed(&timing, stored.cursor, *begins)).flatten()?;
+            let lapsed = wants.then(|| counts.of(&timing, stored.cursor, *begins)).flatten()?;
             Some((key, lapsed))
         });
         Ok(found.collect())

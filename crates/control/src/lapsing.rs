@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use millstream_decide::schedule::{Lapsed, lapsed};
-use millstream_model::{CatchUp, Manifest, TenantId};
+use millstream_decide::schedule::{Lapsed, LapsedTicks};
+use millstream_model::{CatchUp, Manifest, TenantId, Timestamp};
 use millstream_plan::changes::Lapsing;
 use millstream_store::StoreError;
 use millstream_store::sources::StoredSource;
@@ -36,6 +36,7 @@ struct Planned<'a> {
     known: &'a BTreeMap<Key, StoredSource>,
     old: (&'a Manifest, &'a LiveSchedules),
     new: (&'a Manifest, BTreeMap<Key, &'a LiveSchedule>),
+    now: Timestamp,
 }
 
 /// A schedule that ticks no more in some tenants, and the ticks that wait there.
@@ -69,9 +70,10 @@ impl Control {
             let name = after.stored_as(schedule, |name| known.contains_key(&key(name)));
             later.insert(key(name), schedule);
         }
-        let planned = Planned { known: &known, old: (old, &before), new: (new, later) };
+        let now = self.now();
+        let planned = Planned { known: &known, old: (old, &before), new: (new, later), now };
         let (mut lapsing, mut kept) = (Counts::default(), Counts::default());
-        let edited = self.edited(&planned);
+        let edited = edited(&planned);
         for (key, lapsed) in self.lapsed_of(&edited).await? {
             if let Some(edited) = edited.get(&key) {
                 lapsing.add(shown_name(new, &edited.schedule.def), lapsed);
@@ -87,23 +89,13 @@ impl Control {
         Ok(Waiting { lapsing: rows(lapsing), kept: rows(kept) })
     }
 
-    /// The schedules whose timing would be another.
-    fn edited<'a>(&self, planned: &Planned<'a>) -> BTreeMap<Key, Edited<'a>> {
-        let later = planned.new.1.iter();
-        let edited = later.filter_map(|(key, schedule)| {
-            let stored = planned.known.get(key)?;
-            let edited = Edited { schedule, stored, begins: self.now() };
-            (stored.timing != *schedule.timing.hash()).then(|| (key.clone(), edited))
-        });
-        edited.collect()
-    }
-
     /// The schedules that tick, and would not, by timings that stay; named with their tenants where
     /// they go on in others.
     fn stopping<'a>(&self, planned: &Planned<'a>) -> Vec<Stopping<'a>> {
         let (old, before) = planned.old;
         let (new, later) = &planned.new;
         let (mut found, mut going_on) = (BTreeMap::new(), BTreeSet::new());
+        let mut counts = LapsedTicks::default();
         for (key, stored) in planned.known.iter().filter(|(_, it)| it.next_due.is_some()) {
             let (tenant, name) = key;
             let schedule = later.get(key).copied();
@@ -114,7 +106,8 @@ impl Control {
             let stays = |it: &&LiveSchedule| *it.timing.hash() == stored.timing;
             let was = before.0.get(key).filter(stays);
             let Some(was) = was.filter(|_| schedule.as_ref().is_none_or(stays)) else { continue };
-            let Some(ticks) = lapsed(&was.timing, stored.cursor, self.now()) else { continue };
+            let ticks = counts.of(&was.timing, stored.cursor, planned.now);
+            let Some(ticks) = ticks else { continue };
             let stopping = found.entry(name).or_insert_with(|| {
                 let def = schedule.map(|it| &*it.def).or_else(|| new.schedules.get(name.as_str()));
                 let (manifest, def) = def.map_or((old, &*was.def), |def| (*new, def));
@@ -144,4 +137,15 @@ impl Control {
         let by_file = || self.default_on(manifest, &schedule.tenant, &schedule.def.enabled);
         stored.override_on.unwrap_or_else(|| by_file().unwrap_or(false))
     }
+}
+
+/// The schedules whose timing would be another.
+fn edited<'a>(planned: &Planned<'a>) -> BTreeMap<Key, Edited<'a>> {
+    let later = planned.new.1.iter();
+    let edited = later.filter_map(|(key, schedule)| {
+        let stored = planned.known.get(key)?;
+        let edited = Edited { schedule, stored, begins: planned.now };
+        (stored.timing != *schedule.timing.hash()).then(|| (key.clone(), edited))
+    });
+    edited.collect()
 }

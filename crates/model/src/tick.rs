@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::view::TicksWaiting;
 use crate::{CatchUp, ErrorCode, HumanDuration, LocationName, PartitionKey, RunId, Timestamp};
 
 /// What ticks.
@@ -190,7 +191,7 @@ impl FoundKind {
 impl SkipReason {
     /// Ticks that are counted where a timing is edited; of more it is said that there are at least
     /// as many.
-    pub const RETIMED_MAX: u32 = 10_000;
+    pub const RETIMED_MAX: u32 = TicksWaiting::COUNTED;
 
     /// Whether keys of partitions were added or removed.
     pub fn is_change(&self) -> bool {
@@ -413,7 +414,7 @@ mod tests {
         let many =
             "ticks from 1970-01-01T00:00:00Z on were not decided before the timing was edited";
         assert_eq!(said(3), format!("3 {many}"));
-        assert_eq!(said(SkipReason::RETIMED_MAX), format!("at least 10000 {many}"));
+        assert_eq!(said(SkipReason::RETIMED_MAX), format!("at least 1000 {many}"));
     }
 
     #[test]

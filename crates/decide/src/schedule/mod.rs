@@ -15,5 +15,5 @@ mod tests;
 mod timing;
 
 pub use due::{Decided, DueTick, ON_TIME, TickPolicy, TickVerdict, decide, waiting};
-pub use standing::{Lapsed, Look, Standing, adopt, brought_forward, lapsed};
+pub use standing::{Lapsed, LapsedTicks, Look, Standing, adopt, brought_forward};
 pub use timing::Timing;

@@ -1,5 +1,7 @@
 //! Where a schedule stands once its definition or its switch was looked at.
 
+use std::collections::BTreeMap;
+
 use millstream_model::{CatchUp, ContentHash, SkipReason, Timestamp};
 
 use super::Timing;
@@ -60,9 +62,21 @@ pub struct Lapsed {
     pub last: Timestamp,
 }
 
-/// The ticks after `cursor` that were due at `now` by the timing `old`, which is edited: the new
-/// one begins at `now`.
-pub fn lapsed(old: &Timing, cursor: Timestamp, now: Timestamp) -> Option<Lapsed> {
+/// The ticks that lapse of many schedules: of those that stand alike, as one schedule in many
+/// tenants, they are counted once.
+#[derive(Debug, Default)]
+pub struct LapsedTicks(pub(super) BTreeMap<(ContentHash, Timestamp, Timestamp), Option<Lapsed>>);
+
+impl LapsedTicks {
+    /// The ticks after `cursor` that were due at `now` by the timing `old`, which is edited: the
+    /// new one begins at `now`.
+    pub fn of(&mut self, old: &Timing, cursor: Timestamp, now: Timestamp) -> Option<Lapsed> {
+        let counted = self.0.entry((old.hash().clone(), cursor, now));
+        *counted.or_insert_with(|| lapsed(old, cursor, now))
+    }
+}
+
+fn lapsed(old: &Timing, cursor: Timestamp, now: Timestamp) -> Option<Lapsed> {
     let max = usize::try_from(SkipReason::RETIMED_MAX).unwrap_or(usize::MAX);
     let due = old.fires(cursor).take_while(|at| *at <= now).take(max);
     due.fold(None, |lapsed, at| match lapsed {

@@ -238,6 +238,7 @@ fn what_was_due_by_a_timing_that_is_edited_is_counted_with_its_first_and_its_las
     def.exclude = vec![Exclusion::Days("2026-03-02".parse().unwrap())];
     let old = timing(&def);
     let cursor = at("2026-03-01T22:00:00Z");
+    let lapsed = |old: &Timing, cursor, now| LapsedTicks::default().of(old, cursor, now);
     assert_eq!(lapsed(&old, cursor, at("2026-03-01T22:59:59Z")), None);
     let last = at("2026-03-01T23:00:00Z");
     let one = Lapsed { count: 1, first: last, last };
@@ -248,6 +249,24 @@ fn what_was_due_by_a_timing_that_is_edited_is_counted_with_its_first_and_its_las
     def.cron = ScheduleCron::Text("* * * * * *".to_owned());
     let flood = lapsed(&timing(&def), cursor, at("2027-03-01T00:00:00Z")).unwrap();
     assert_eq!(flood.count, SkipReason::RETIMED_MAX);
+}
+
+#[test]
+fn what_lapses_in_many_tenants_is_counted_once_and_no_further_than_it_is_told() {
+    let mut def = hourly();
+    def.cron = ScheduleCron::Text("* * * * *".to_owned());
+    let old = timing(&def);
+    let (cursor, now) = (at("2026-01-01T00:00:00Z"), at("2026-12-01T00:00:00Z"));
+    let mut counts = LapsedTicks::default();
+    for tenant in 0..1_000 {
+        let last = at("2026-01-01T16:40:00Z");
+        let all = Lapsed { count: 1_000, first: at("2026-01-01T00:01:00Z"), last };
+        assert_eq!(counts.of(&old, cursor, now), Some(all), "{tenant}");
+    }
+    let looked_at: u32 = counts.0.values().flatten().map(|it| it.count).sum();
+    assert_eq!(looked_at, 1_000, "of all tenants together");
+    assert_eq!(counts.of(&old, at("2026-11-30T23:58:30Z"), now).unwrap().count, 2);
+    assert_eq!(counts.of(&timing(&hourly()), cursor, cursor), None, "another timing and time");
 }
 
 #[test]
