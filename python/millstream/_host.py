@@ -443,7 +443,9 @@ def _warm(channel, module, place, root):
             return
         before = used()
         line = _call.run(module, place, order, root)
-        channel.say(line + b'{"used_micros": %d}\n' % round((used() - before) * 1_000_000))
+        after = used()
+        times = round((after - before) * 1_000_000), round(after * 1_000_000)
+        channel.say(line + b'{"used_micros": %d, "all_micros": %d}\n' % times)
         # The worker need not wait for this: the next order is read after it.
         os.chdir(folder)
         _restore(environment)

@@ -106,6 +106,8 @@ pub struct Turn {
     /// The processor time of the step, with that of the processes that it has waited for, in
     /// microseconds.
     pub cpu_micros: u64,
+    /// The same of the process since its start.
+    pub all_micros: u64,
 }
 
 /// When a host is expected to answer.
@@ -180,8 +182,9 @@ impl Channel {
             self.look().await;
         }
         let outcome = Outcome::read(&read_line(&mut self.stream).await?);
-        let Used { used_micros } = serde_json::from_slice(&read_line(&mut self.stream).await?)?;
-        Ok(Turn { outcome, cpu_micros: used_micros })
+        let used = serde_json::from_slice(&read_line(&mut self.stream).await?)?;
+        let Used { used_micros: cpu_micros, all_micros } = used;
+        Ok(Turn { outcome, cpu_micros, all_micros })
     }
 
     /// Waits a moment for the host to say something, while other tasks go first: to be woken takes

@@ -149,6 +149,8 @@ pub(crate) struct Exit {
 pub(crate) struct Used {
     /// The processor time of the step, with that of the processes that it has waited for.
     pub(crate) used_micros: u64,
+    /// That of the process since its start, which includes what it did between steps.
+    pub(crate) all_micros: u64,
 }
 
 /// An order as its line.

@@ -101,7 +101,7 @@ pub(crate) struct Warm {
     pub(crate) process: Process,
     /// The pipes that it keeps writing to, whichever step runs.
     pub(crate) outputs: Option<Outputs>,
-    /// The processor time of its import and of the steps that it has run.
+    /// The processor time that it has used until its last step ended.
     pub(crate) used: Duration,
     /// When its next answer is expected, by the step that it has run last.
     pub(crate) expected: Expected,

@@ -56,9 +56,9 @@ pub(super) async fn run(attempt: &mut Attempt<'_>, call: &Call) -> Result<Return
     let cpu_micros = turn.as_ref().and_then(|turn| Some(turn.as_ref().ok()?.cpu_micros));
     attempt.note_usage(cpu_micros, &gauge, &capture);
     let done = match (turn, cause) {
-        (Some(Ok(Turn { outcome, cpu_micros })), EndCause::Itself) => {
+        (Some(Ok(Turn { outcome, all_micros, .. })), EndCause::Itself) => {
             if let outputs @ Some(_) = capture.detach() {
-                let used = used.saturating_add(Duration::from_micros(cpu_micros));
+                let used = Duration::from_micros(all_micros);
                 let took = attempt.taken_so_far().saturating_sub(begun);
                 let expected = if took < BRIEF { Expected::Soon } else { Expected::Later };
                 let warm = Warm { channel, process, outputs, used, expected };
