@@ -9,11 +9,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use millstream_decide::schedule::{Lapsed, LapsedTicks, Timing};
+use millstream_decide::schedule::{Lapsed, LapsedTicks, Timing, in_time};
 use millstream_model::view::VersionRow;
 use millstream_model::{
-    CatchUp, ContentHash, FileManifest, FileVersion, LocationName, Manifest, SkipReason, TenantId,
-    TickStatus, Timestamp,
+    CatchUp, ContentHash, FileManifest, FileVersion, HumanDuration, LocationName, Manifest,
+    SkipReason, TenantId, TickStatus, Timestamp,
 };
 use millstream_store::sources::{CursorMove, StoredSource, move_cursors};
 use millstream_store::ticks::NewTick;
@@ -34,6 +34,13 @@ pub(crate) struct Edited<'a> {
     pub(crate) stored: &'a StoredSource,
     /// When the new timing begins.
     pub(crate) begins: Timestamp,
+}
+
+/// What a schedule was by the files of earlier.
+struct Was {
+    timing: Timing,
+    catch_up: CatchUp,
+    deadline: Option<HumanDuration>,
 }
 
 /// What is stored of the ticks of one schedule that lapse.
@@ -98,12 +105,15 @@ impl Control {
         let Some(first) = edited.values().next() else { return Ok(BTreeMap::new()) };
         let old = self.old_timings(&first.stored.source.location, edited).await?;
         let mut counts = LapsedTicks::default();
-        let found = old.into_iter().filter_map(|(key, (timing, catch_up))| {
+        let found = old.into_iter().filter_map(|(key, was)| {
             let Edited { stored, begins, .. } = edited.get(&key)?;
-            // One that is off goes on after its cursor only where it makes up for everything.
-            let wants = stored.next_due.is_some() || catch_up == CatchUp::All;
-            let lapsed = wants.then(|| counts.of(&timing, stored.cursor, *begins)).flatten()?;
-            Some((key, lapsed))
+            let from = match (stored.next_due, was.catch_up) {
+                (Some(_), _) => stored.cursor,
+                // One that is off goes on after its cursor only where it makes up for everything.
+                (None, CatchUp::All) => in_time(stored.cursor, was.deadline, *begins),
+                (None, CatchUp::Last | CatchUp::None) => return None,
+            };
+            Some((key, counts.of(&was.timing, from, *begins)?))
         });
         Ok(found.collect())
     }
@@ -113,7 +123,7 @@ impl Control {
         &self,
         location: &LocationName,
         edited: &BTreeMap<Key, Edited<'_>>,
-    ) -> Result<BTreeMap<Key, (Timing, CatchUp)>, StoreError> {
+    ) -> Result<BTreeMap<Key, Was>, StoreError> {
         let mut wanted: Vec<(&Key, &Edited<'_>)> = edited.iter().collect();
         let live = self.live_files(location).await?;
         let mut contents: BTreeMap<ContentHash, FileManifest> = BTreeMap::new();
@@ -138,7 +148,7 @@ impl Control {
             let manifest = Manifest::merge(location.clone(), files);
             wanted.retain(|(key, Edited { schedule, stored, .. })| {
                 let old = timing_in(&manifest, schedule);
-                let old = old.filter(|(timing, _)| *timing.hash() == stored.timing);
+                let old = old.filter(|was| *was.timing.hash() == stored.timing);
                 let is_missing = old.is_none();
                 found.extend(old.map(|old| ((*key).clone(), old)));
                 is_missing
@@ -176,14 +186,14 @@ fn line(old: &StoredSource, lapsed: Lapsed, now: Timestamp) -> Line {
 
 /// The timing that `schedule` has in a manifest, under its name or the one that it had before, with
 /// what becomes of its late ticks there.
-fn timing_in(manifest: &Manifest, schedule: &LiveSchedule) -> Option<(Timing, CatchUp)> {
+fn timing_in(manifest: &Manifest, schedule: &LiveSchedule) -> Option<Was> {
     let before = schedule.def.renamed_from.as_ref();
     let named = |name| manifest.schedules.get(name);
     let def = named(&schedule.def.name).or_else(|| before.and_then(named))?;
     let tenant = manifest.tenants.get(&schedule.tenant).cloned().unwrap_or_default();
     // What cannot be read was refused when it was loaded.
     let timing = Timing::of(def, &tenant, manifest).ok().flatten()?;
-    Some((timing, def.catch_up))
+    Some(Was { timing, catch_up: def.catch_up, deadline: def.deadline })
 }
 
 /// What the files held at earlier times, the latest first: each with its newest version of then.

@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use millstream_decide::schedule::{Lapsed, LapsedTicks};
-use millstream_model::{CatchUp, Manifest, TenantId, Timestamp};
+use millstream_decide::schedule::{Lapsed, LapsedTicks, in_time};
+use millstream_model::{CatchUp, Manifest, SkipReason, TenantId, Timestamp};
 use millstream_plan::changes::Lapsing;
 use millstream_store::StoreError;
 use millstream_store::sources::StoredSource;
@@ -48,9 +48,10 @@ struct Stopping<'a> {
 
 impl Counts {
     fn add(&mut self, name: String, lapsed: Lapsed) {
-        let none = Lapsing { name: name.clone(), count: 0, since: lapsed.first };
+        let none = Lapsing { name: name.clone(), count: 0, at_least: false, since: lapsed.first };
         let all = self.0.entry(name).or_insert(none);
         all.count = all.count.saturating_add(lapsed.count);
+        all.at_least |= lapsed.count >= SkipReason::RETIMED_MAX;
         all.since = all.since.min(lapsed.first);
     }
 }
@@ -106,11 +107,14 @@ impl Control {
             let stays = |it: &&LiveSchedule| *it.timing.hash() == stored.timing;
             let was = before.0.get(key).filter(stays);
             let Some(was) = was.filter(|_| schedule.as_ref().is_none_or(stays)) else { continue };
-            let ticks = counts.of(&was.timing, stored.cursor, planned.now);
-            let Some(ticks) = ticks else { continue };
+            let def = schedule.map(|it| &*it.def).or_else(|| new.schedules.get(name.as_str()));
+            let (manifest, def) = def.map_or((old, &*was.def), |def| (*new, def));
+            let from = match def.catch_up {
+                CatchUp::All => in_time(stored.cursor, def.deadline, planned.now),
+                CatchUp::Last | CatchUp::None => stored.cursor,
+            };
+            let Some(ticks) = counts.of(&was.timing, from, planned.now) else { continue };
             let stopping = found.entry(name).or_insert_with(|| {
-                let def = schedule.map(|it| &*it.def).or_else(|| new.schedules.get(name.as_str()));
-                let (manifest, def) = def.map_or((old, &*was.def), |def| (*new, def));
                 let (name, catch_up) = (shown_name(manifest, def), def.catch_up);
                 Stopping { name, catch_up, ticks: BTreeMap::new() }
             });

@@ -132,19 +132,27 @@ fn show(changes: &Changes) {
             output::line(&format!("  {} {}", sign(sensing.change), sensing.name));
         }
     }
-    show_ticks("Due by the old timing, not decided yet, and lapses:", &changes.lapsing);
-    let heading = "Due, not decided yet, and made up for once it ticks again by the same timing:";
-    show_ticks(heading, &changes.kept);
+    for line in ticks_that_wait(changes) {
+        output::line(&line);
+    }
 }
 
-fn show_ticks(heading: &str, all: &[Lapsing]) {
-    if !all.is_empty() {
-        output::line(&format!("\n{heading}"));
+/// What is said of the ticks that are due and not decided yet.
+fn ticks_that_wait(changes: &Changes) -> Vec<String> {
+    let lapsing = "Due, not decided yet, and lapses:";
+    let kept = "Due, not decided yet, and made up for once it ticks again by the same timing:";
+    let mut lines = Vec::new();
+    for (heading, all) in [(lapsing, &changes.lapsing), (kept, &changes.kept)] {
+        if !all.is_empty() {
+            lines.push(format!("\n{heading}"));
+        }
+        for Lapsing { name, count, at_least, since } in all {
+            let least = if *at_least { "at least " } else { "" };
+            let ticks = if *count == 1 { "tick" } else { "ticks" };
+            lines.push(format!("  {name}: {least}{count} {ticks} from {since} on"));
+        }
     }
-    for Lapsing { name, count, since } in all {
-        let ticks = if *count == 1 { "tick" } else { "ticks" };
-        output::line(&format!("  {name}: {count} {ticks} from {since} on"));
-    }
+    lines
 }
 
 fn sign(change: ChangeKind) -> char {
@@ -207,4 +215,28 @@ fn times(times: &[Timestamp]) -> String {
     }
     let shown: Vec<String> = times.iter().take(3).map(ToString::to_string).collect();
     shown.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_that_wait_are_told_by_what_becomes_of_them_and_how_far_they_are_counted() {
+        let since = Timestamp::from_micros(0);
+        let row = |count, at_least| {
+            let name = "schedule it".to_owned();
+            vec![Lapsing { name, count, at_least, since }]
+        };
+        let (lapsing, kept) = (row(1, false), row(2_000, true));
+        let lines = ticks_that_wait(&Changes { lapsing, kept, ..Changes::default() });
+        let said = [
+            "\nDue, not decided yet, and lapses:",
+            "  schedule it: 1 tick from 1970-01-01T00:00:00Z on",
+            "\nDue, not decided yet, and made up for once it ticks again by the same timing:",
+            "  schedule it: at least 2000 ticks from 1970-01-01T00:00:00Z on",
+        ];
+        assert_eq!(lines, said);
+        assert_eq!(ticks_that_wait(&Changes::default()), Vec::<String>::new());
+    }
 }

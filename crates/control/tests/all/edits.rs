@@ -220,7 +220,8 @@ async fn planned(world: &World, text: String) -> Vec<Lapsing> {
 
 /// Three ticks that wait.
 fn row(name: &str) -> Lapsing {
-    Lapsing { name: name.to_owned(), count: 3, since: at("2026-06-01T08:02") }
+    let name = name.to_owned();
+    Lapsing { name, count: 3, at_least: false, since: at("2026-06-01T08:02") }
 }
 
 #[tokio::test]
@@ -288,4 +289,41 @@ async fn a_plan_tells_of_the_ticks_that_wait_where_a_schedule_stops_everywhere()
     assert_eq!(rows(plan(&world, &last).await), (Vec::new(), vec![row("schedule it")]));
     switch(&world, true).await;
     assert_eq!(rows(plan(&world, &off).await), (Vec::new(), Vec::new()), "it is on by hand");
+}
+
+#[tokio::test]
+async fn a_plan_says_where_it_has_not_counted_all_ticks_that_wait() {
+    let (world, text) = in_two().await;
+    world.bench.clock.set(at("2026-06-03T08:00"));
+    let rows = |count| {
+        let name = "schedule it".to_owned();
+        [Lapsing { name, count, at_least: true, since: at("2026-06-01T08:02") }]
+    };
+    let off = plan(&world, &text.replace("it: {", "it: {enabled: false, ")).await;
+    assert_eq!(off.kept, rows(2_000));
+    let other = plan(&world, &text.replace("* * * * *", "*/7 * * * *")).await;
+    assert_eq!(other.lapsing, rows(2_000));
+}
+
+/// The same as [`kept`] for ticks that are three minutes late at most.
+fn timely(cron: &str) -> String {
+    kept(cron).replace("it: {", "it: {deadline: 3m, ")
+}
+
+#[tokio::test]
+async fn what_is_too_late_to_be_made_up_for_neither_lapses_nor_is_kept() {
+    let text = timely("* * * * *");
+    let mut world = World::of(&[("one.yaml", &text)], "2026-06-01T08:00").await;
+    world.go_to("2026-06-01T08:04:30").await;
+    world.bench.clock.set(at("2026-06-01T08:06:30"));
+    let off = plan(&world, &text.replace("it: {", "it: {enabled: false, ")).await;
+    let last_three = [Lapsing { since: at("2026-06-01T08:04"), ..row("schedule it") }];
+    assert_eq!(off.kept, last_three);
+
+    switch(&world, false).await;
+    let other = timely("*/7 * * * *");
+    assert_eq!(planned(&world, other.clone()).await, last_three);
+    world.load(&[("one.yaml", &other)]).await;
+    let line = (at("2026-06-01T08:06"), 3, at("2026-06-01T08:04"));
+    assert_eq!(lapsed(&world).await, [line]);
 }

@@ -116,6 +116,19 @@ pub fn waiting(
     Some((u32::try_from(count).unwrap_or(u32::MAX), since))
 }
 
+/// After when the ticks come that are made up for at `now`: after `cursor`, without those that are
+/// too late by then.
+pub fn in_time(cursor: Timestamp, deadline: Option<HumanDuration>, now: Timestamp) -> Timestamp {
+    let Some(deadline) = deadline else { return cursor };
+    let first = now.before(latest(deadline));
+    cursor.max(first.before(Duration::from_micros(1)))
+}
+
+/// How late a tick may be and still fire.
+fn latest(deadline: HumanDuration) -> Duration {
+    deadline.0.max(ON_TIME_MIN)
+}
+
 fn is_full(policy: &TickPolicy, active: u32) -> bool {
     policy.max_active_runs.is_some_and(|limit| active >= limit)
 }
@@ -126,7 +139,7 @@ fn judge(timing: &Timing, policy: &TickPolicy, nominal: Timestamp, now: Timestam
     }
     let late = now.since(nominal);
     if let Some(deadline) = policy.deadline
-        && late > deadline.0.max(ON_TIME_MIN)
+        && late > latest(deadline)
     {
         return TickVerdict::Skip(SkipReason::TooLate { deadline });
     }

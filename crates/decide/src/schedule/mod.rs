@@ -14,6 +14,6 @@ mod standing;
 mod tests;
 mod timing;
 
-pub use due::{Decided, DueTick, ON_TIME, TickPolicy, TickVerdict, decide, waiting};
+pub use due::{Decided, DueTick, ON_TIME, TickPolicy, TickVerdict, decide, in_time, waiting};
 pub use standing::{Lapsed, LapsedTicks, Look, Standing, adopt, brought_forward};
 pub use timing::Timing;

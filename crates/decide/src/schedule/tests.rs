@@ -270,6 +270,24 @@ fn what_lapses_in_many_tenants_is_counted_once_and_no_further_than_it_is_told() 
 }
 
 #[test]
+fn what_is_in_time_of_the_ticks_that_lapse_is_what_would_have_fired() {
+    let timing = timing(&hourly());
+    let cursor = at("2026-03-01T00:00:00Z");
+    for now in ["2026-03-01T11:59:59Z", "2026-03-01T12:00:00Z", "2026-03-01T12:00:00.000001Z"] {
+        for deadline in [None, Some("1s"), Some("1h"), Some("100h")] {
+            let deadline: Option<HumanDuration> = deadline.map(|it| it.parse().unwrap());
+            let policy = TickPolicy { deadline, ..policy(CatchUp::All) };
+            let ticks = decide(&timing, &policy, cursor, at(now)).ticks;
+            let fires = ticks.iter().filter(|it| it.verdict == TickVerdict::Fire).count();
+            let from = in_time(cursor, deadline, at(now));
+            let counted = LapsedTicks::default().of(&timing, from, at(now));
+            let counted = counted.map_or(0, |it| it.count);
+            assert_eq!(usize::try_from(counted), Ok(fires), "{now} {deadline:?}");
+        }
+    }
+}
+
+#[test]
 fn what_passed_while_it_was_stopped_is_made_up_for_only_where_everything_is() {
     let timing = timing(&hourly());
     let (stopped, now) = (at("2026-03-01T08:00:00Z"), at("2026-03-01T11:30:00Z"));

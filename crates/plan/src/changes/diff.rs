@@ -121,6 +121,9 @@ pub struct Lapsing {
     pub name: String,
     /// How many, in all tenants.
     pub count: u32,
+    /// Whether there may be more, since those of one tenant are counted so far only.
+    #[serde(default)]
+    pub at_least: bool,
     /// The nominal time of the first.
     pub since: Timestamp,
 }
