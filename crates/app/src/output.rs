@@ -8,9 +8,6 @@ use serde::Serialize;
 use crate::error::AppError;
 use crate::settings::Misread;
 
-/// Names that are told; the others are counted.
-const NAMES_SHOWN: usize = 5;
-
 /// Prints a line to standard output; a reader who has left is no failure of the command.
 pub(crate) fn line(text: &str) {
     let mut out = std::io::stdout().lock();
@@ -90,15 +87,6 @@ pub(crate) fn warning(as_json: bool, text: &str) {
         note(&serde_json::json!({ "warning": text }).to_string());
     } else {
         note(&format!("warning: {text}"));
-    }
-}
-
-/// The first of the names, and how many more there are.
-pub(crate) fn some(names: &[&str]) -> String {
-    let shown: Vec<&str> = names.iter().take(NAMES_SHOWN).copied().collect();
-    match names.len().saturating_sub(NAMES_SHOWN) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
     }
 }
 

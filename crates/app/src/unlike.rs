@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 
 use millstream_control::Deletions;
 use millstream_daemon::Root;
+use millstream_model::some_names;
 
 use crate::instance::{Instance, location_name};
-use crate::output;
 
 /// What to say, unless the instance loads the files of its folder, or they are those that are live
 /// as far as can be known.
@@ -38,7 +38,7 @@ pub(crate) async fn note(instance: &Instance) -> Option<String> {
         format!(
             "the definition files here are not those that are live ({}), and who only looks loads \
              none; `millstream definitions plan` tells what they would change",
-            output::some(&names)
+            some_names(&names)
         )
     })
 }

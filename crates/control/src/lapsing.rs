@@ -130,16 +130,16 @@ impl Control {
         named.collect()
     }
 
-    /// Whether a schedule of `manifest` ticks; what its template comes to is not known where it
-    /// cannot be evaluated, and taken as off.
+    /// Whether a schedule of `manifest` ticks.
     fn is_on_in(
         &self,
         manifest: &Manifest,
         schedule: &LiveSchedule,
         stored: &StoredSource,
     ) -> bool {
-        let by_file = || self.default_on(manifest, &schedule.tenant, &schedule.def.enabled);
-        stored.override_on.unwrap_or_else(|| by_file().unwrap_or(false))
+        let switch = (manifest, &schedule.def.enabled);
+        let named = (&schedule.tenant, schedule.def.name.as_str());
+        self.on_by_file_and_word(switch, named, stored.override_on).1
     }
 }
 

@@ -113,15 +113,10 @@ impl Control {
         for schedule in live.iter() {
             let name = schedule.def.name.to_string();
             let stored = known.get(&(schedule.tenant.clone(), name.clone()));
-            let default_on = self
-                .default_on(manifest, &schedule.tenant, &schedule.def.enabled)
-                .unwrap_or_else(|error| {
-                    let tenant = &schedule.tenant;
-                    tracing::warn!(%tenant, schedule = name, %error, "it is taken as off");
-                    false
-                });
             let override_on = stored.and_then(|stored| stored.override_on);
-            let is_on = override_on.unwrap_or(default_on);
+            let switch = (manifest, &schedule.def.enabled);
+            let named = (&schedule.tenant, name.as_str());
+            let (default_on, is_on) = self.on_by_file_and_word(switch, named, override_on);
             let standing = stored.map(standing);
             let catch_up = schedule.def.catch_up;
             let moved = adopt(&schedule.timing, standing.as_ref(), Look { is_on, catch_up, now });

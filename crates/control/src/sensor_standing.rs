@@ -108,15 +108,10 @@ impl Control {
         for sensor in live.iter() {
             let name = sensor.def.name.to_string();
             let stored = known.get(&(sensor.tenant.clone(), name.clone()));
-            let default_on = self
-                .default_on(manifest, &sensor.tenant, &sensor.def.enabled)
-                .unwrap_or_else(|error| {
-                    let tenant = &sensor.tenant;
-                    tracing::warn!(%tenant, sensor = name, %error, "it is taken as off");
-                    false
-                });
             let override_on = stored.and_then(|stored| stored.override_on);
-            let is_on = override_on.unwrap_or(default_on);
+            let (switch, named) =
+                ((manifest, &sensor.def.enabled), (&sensor.tenant, name.as_str()));
+            let (default_on, is_on) = self.on_by_file_and_word(switch, named, override_on);
             let was_on = stored.is_some_and(|stored| stored.next_due.is_some());
             let is_edited = stored.is_none_or(|stored| stored.timing != sensor.version);
             let is_switched = stored.is_some_and(|stored| stored.default_on != default_on);

@@ -51,4 +51,19 @@ impl Control {
             }
         }
     }
+
+    /// Whether what is called `name` ticks for `tenant` by the file, and whether it does with the
+    /// `word` that somebody gave over it. What cannot be evaluated is taken as off.
+    pub(crate) fn on_by_file_and_word(
+        &self,
+        (manifest, switch): (&Manifest, &Switch),
+        (tenant, name): (&TenantId, &str),
+        word: Option<bool>,
+    ) -> (bool, bool) {
+        let by_file = self.default_on(manifest, tenant, switch).unwrap_or_else(|error| {
+            tracing::warn!(%tenant, name, %error, "it is taken as off");
+            false
+        });
+        (by_file, word.unwrap_or(by_file))
+    }
 }

@@ -4,10 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use millstream_model::{Manifest, TenantId};
-
-/// Tenants that are named before the others are only counted.
-const NAMES_SHOWN: usize = 5;
+use millstream_model::{Manifest, TenantId, some_names};
 
 /// The tenants of two manifests that are compared.
 #[derive(Debug, Clone, Copy)]
@@ -78,10 +75,6 @@ pub(crate) fn apart(
 
 /// `name` with some of the tenants in which it is.
 pub(crate) fn in_tenants(name: &str, tenants: &BTreeSet<TenantId>) -> String {
-    let shown: Vec<&str> = tenants.iter().take(NAMES_SHOWN).map(TenantId::as_str).collect();
-    let shown = shown.join(", ");
-    match tenants.len().saturating_sub(NAMES_SHOWN) {
-        0 => format!("{name} in {shown}"),
-        more => format!("{name} in {shown} and {more} more"),
-    }
+    let tenants: Vec<&str> = tenants.iter().map(TenantId::as_str).collect();
+    format!("{name} in {}", some_names(&tenants))
 }

@@ -45,6 +45,7 @@ mod secret;
 pub mod seen;
 mod sensor;
 mod shell;
+mod some;
 mod source;
 pub mod sql_text;
 mod status;
@@ -114,6 +115,7 @@ pub use sensor::{
     SensorRequest,
 };
 pub use shell::shell_word;
+pub use some::some_names;
 pub use source::{
     SourceFile, SourceSet, StepSources, below_project, is_python, missing_source, named,
     shell_commands, why_no_source,

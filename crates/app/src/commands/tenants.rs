@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use millstream_model::ScheduleName;
 use millstream_model::view::TenantRow;
+use millstream_model::{ScheduleName, some_names};
 use serde_json::Value;
 
 use super::answer::{rows, text};
@@ -116,9 +116,9 @@ fn unscheduled_words(rows: &[TenantRow]) -> Vec<String> {
              `schedule`, and there is none.",
             match schedules.as_slice() {
                 [only] => format!("{only} does"),
-                _ => format!("{} do", output::some(&schedules)),
+                _ => format!("{} do", some_names(&schedules)),
             },
-            output::some(&tenants)
+            some_names(&tenants)
         )
     };
     tenants.into_iter().map(words).collect()
