@@ -315,11 +315,12 @@ impl Control {
             CatchUp::All => "wait until one has ended",
             CatchUp::Last | CatchUp::None => "be skipped",
         };
-        let are = if active == 1 { "run of it is" } else { "runs of it are" };
-        Ok(Some(format!(
-            "{active} {are} under way, among them {names} (max_active_runs: {limit}): a tick now \
-             would {then}"
-        )))
+        let under_way = if active == 1 {
+            format!("{names} is under way")
+        } else {
+            format!("{active} runs of it are under way, among them {names}")
+        };
+        Ok(Some(format!("{under_way} (max_active_runs: {limit}): a tick now would {then}")))
     }
 }
 

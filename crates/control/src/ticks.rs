@@ -340,7 +340,7 @@ impl Control {
 fn requested_before(wish: &Wish, run: Option<RunId>) -> TickWarning {
     let key = &wish.run_key;
     let message = match run {
-        Some(run) => format!("deduplicated: key {key}, run {run}"),
+        Some(run) => format!("deduplicated: run {} has the key {key}", run.short()),
         None => format!("deduplicated: key {key}, requested at the same time"),
     };
     let partition = wish.request.partition.clone();

@@ -44,7 +44,7 @@ async fn a_tick_waits_for_the_retries_of_a_run_and_goes_on_as_soon_as_the_last_h
         end(&world, under_way(&world).await, broke()).await;
         let retry = under_way(&world).await;
         let why = control.test_schedule(&id, "it", None).await.unwrap().in_the_way.unwrap();
-        assert!(why.contains(&format!("among them run {} (", retry.short())), "{why}");
+        assert!(why.contains(&format!("run {} is under way (", retry.short())), "{why}");
         // Neither at once, nor when it is looked at again.
         for _ in 0..2 {
             assert_eq!(world.pass().await.launched, 0);

@@ -464,7 +464,7 @@ async fn a_run_key_without_the_time_is_requested_once_a_day_whatever_the_ticks()
     assert_eq!(world.reasons().await.len(), 7);
     let last = world.ticks("default", "it").await.pop().unwrap();
     let run = world.runs("default").await.into_iter().map(|run| run.run_id).max().unwrap();
-    let named = format!("deduplicated: key default_20260602, run {run}");
+    let named = format!("deduplicated: run {} has the key default_20260602", run.short());
     assert_eq!(last.warnings.iter().map(|it| &it.message).collect::<Vec<_>>(), [&named]);
 }
 
@@ -668,10 +668,7 @@ async fn a_test_of_a_tick_names_the_run_that_would_be_in_its_way_now() {
         assert_eq!(test().await.in_the_way, None);
         world.go_to("2026-06-01T09:00").await;
         let run = world.runs("default").await[0].run_id.short();
-        let words = format!(
-            "1 run of it is under way, among them run {run} (max_active_runs: 1): a tick now \
-             would {then}"
-        );
+        let words = format!("run {run} is under way (max_active_runs: 1): a tick now would {then}");
         let tried = test().await;
         assert_eq!((tried.in_the_way, tried.requests.len()), (Some(words), 1));
     }

@@ -345,7 +345,8 @@ async fn r128_a_run_key_that_was_requested_is_listed_with_its_run_in_the_tick() 
     assert_eq!(world.answer(answer).await, [SensorTicked::Skipped]);
     let tick = world.last("own").await;
     let run = world.requested().await[0].run_id;
-    assert_eq!(tick.warnings[0].message, format!("deduplicated: key k, run {run}"));
+    let known = format!("deduplicated: run {} has the key k", run.short());
+    assert_eq!(tick.warnings[0].message, known);
     assert_eq!(tick.skipped.unwrap().to_string(), "its runs were requested before (run_key)");
 }
 

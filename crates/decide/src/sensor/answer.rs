@@ -220,7 +220,7 @@ pub fn without_known(mut draft: Draft, known: &BTreeMap<String, RunId>) -> Draft
 
 pub(super) fn deduplicated(run_key: &str, run: Option<RunId>) -> String {
     match run {
-        Some(run) => format!("deduplicated: key {run_key}, run {run}"),
+        Some(run) => format!("deduplicated: run {} has the key {run_key}", run.short()),
         None => format!("deduplicated: key {run_key}, twice in one tick"),
     }
 }

@@ -196,7 +196,7 @@ fn r128_what_was_requested_before_is_listed_with_its_run() {
     let left = without_known(drafted, &BTreeMap::from([("b".to_owned(), run)]));
     assert_eq!(left.requests.len(), 1);
     let listed: Vec<&str> = left.warnings.iter().map(|it| it.message.as_str()).collect();
-    let known = format!("deduplicated: key b, run {run}");
+    let known = format!("deduplicated: run {} has the key b", run.short());
     assert_eq!(listed, ["deduplicated: key a, twice in one tick", known.as_str()]);
 }
 
