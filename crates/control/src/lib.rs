@@ -7,6 +7,7 @@
 mod absent;
 mod adopted;
 mod asset_reports;
+mod attention;
 mod cancel;
 mod catalog;
 mod coming;
@@ -70,6 +71,7 @@ mod webhooks;
 mod why;
 
 pub use asset_reports::{AssetReport, Reported};
+pub use attention::GoingOn;
 pub use catalog::Catalog;
 pub use control::{Control, Seams};
 pub use daemons::LoopSaid;

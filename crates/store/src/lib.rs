@@ -7,6 +7,7 @@
 //! **Invariant.** One SQL text serves both databases; what must differ is a named hole of
 //! `dialect`.
 
+pub mod attention;
 pub mod batch;
 mod changes;
 #[cfg(debug_assertions)]

@@ -61,8 +61,10 @@ statements! {
     TENANTS_WITH_RUNS = "SELECT DISTINCT tenant FROM live_run ORDER BY tenant LIMIT $1";
     COUNT_IN_PROGRESS = "
         SELECT COUNT(*) FROM live_run WHERE status <> 'QUEUED'";
-    // By the index of the runs in progress: by the tenant's key, SQLite would walk over all that
-    // wait.
+    // These by the index of the runs in progress: by the tenant's key, SQLite would walk over all
+    // that wait.
+    COUNT_IN_PROGRESS_OF = "
+        SELECT COUNT(*) FROM live_run WHERE tenant || '' = $1 AND status <> 'QUEUED'";
     FIRST_IN_PROGRESS = "
         SELECT run FROM live_run
         WHERE tenant || '' = $1 AND status <> 'QUEUED' ORDER BY run LIMIT $2";
@@ -299,6 +301,13 @@ impl Store {
     /// How many runs hold a place: starting, started or canceling.
     pub async fn count_in_progress(&self) -> Result<u32, StoreError> {
         let rows = self.read_few(Scope::Daemon, &COUNT_IN_PROGRESS, Vec::new()).await?;
+        rows.into_iter().next().map_or(Ok(0), |mut row| row.count())
+    }
+
+    /// How many runs of a tenant hold a place.
+    pub async fn count_in_progress_of(&self, tenant: &TenantId) -> Result<u32, StoreError> {
+        let params = vec![tenant.into()];
+        let rows = self.read_few(Scope::tenant(tenant), &COUNT_IN_PROGRESS_OF, params).await?;
         rows.into_iter().next().map_or(Ok(0), |mut row| row.count())
     }
 

@@ -59,6 +59,7 @@ statements! {
          AND r.id >= COALESCE(CAST($8 AS TEXT), '') \
          ORDER BY r.id DESC LIMIT $7"
     );
+    RUNS_AMONG = run_columns!("WHERE r.tenant = $1 AND r.id IN (/*texts $2*/)");
     RUNS_OF_JOB_AMONG =
         run_columns!("WHERE r.tenant = $1 AND r.id IN (/*texts $2*/) AND r.job = $3");
     RUN_BEHIND = "
@@ -253,12 +254,29 @@ fn first_text(filter: &RunFilter) -> String {
     filter.before.map_or_else(|| "g".to_owned(), |run| run.to_string())
 }
 
+fn in_order_of(runs: &[RunId], rows: Vec<Row>) -> Result<Vec<RunRow>, StoreError> {
+    let rows = rows.into_iter().map(|mut row| run_row(&mut row).map(|row| (row.run_id, row)));
+    let mut found: BTreeMap<RunId, RunRow> = rows.collect::<Result<_, _>>()?;
+    Ok(runs.iter().filter_map(|run| found.remove(run)).collect())
+}
+
 impl Store {
     /// The run with this id, or `None` if this tenant has none.
     pub async fn run(&self, tenant: &TenantId, run: RunId) -> Result<Option<RunRow>, StoreError> {
         let params = vec![tenant.into(), (&run).into()];
         let rows = self.read_few(Scope::tenant(tenant), &RUN, params).await?;
         rows.into_iter().next().map(|mut row| run_row(&mut row)).transpose()
+    }
+
+    /// Those of `runs` that a tenant has, in the order of `runs`.
+    pub async fn runs_among(
+        &self,
+        tenant: &TenantId,
+        runs: &[RunId],
+    ) -> Result<Vec<RunRow>, StoreError> {
+        let params = vec![tenant.into(), json(&runs)];
+        let rows = self.read(Scope::tenant(tenant), &RUNS_AMONG, params).await?;
+        in_order_of(runs, rows)
     }
 
     /// Those of `runs` that are of `job`, in the order of `runs`.
@@ -270,9 +288,7 @@ impl Store {
     ) -> Result<Vec<RunRow>, StoreError> {
         let params = vec![tenant.into(), json(&runs), job.into()];
         let rows = self.read(Scope::tenant(tenant), &RUNS_OF_JOB_AMONG, params).await?;
-        let rows = rows.into_iter().map(|mut row| run_row(&mut row).map(|row| (row.run_id, row)));
-        let mut found: BTreeMap<RunId, RunRow> = rows.collect::<Result<_, _>>()?;
-        Ok(runs.iter().filter_map(|run| found.remove(run)).collect())
+        in_order_of(runs, rows)
     }
 
     /// The newest runs, at most six, whose id ends with `short`: two mean that it is ambiguous.

@@ -39,6 +39,7 @@ pub(crate) use statements;
 /// Every statement of the store.
 pub fn all_statements() -> impl Iterator<Item = &'static Sql> {
     [
+        crate::attention::ALL,
         crate::dead_letters::ALL,
         crate::definitions::ALL,
         crate::deliveries::ALL,

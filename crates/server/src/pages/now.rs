@@ -1,8 +1,7 @@
 //! The first page: what needs attention, what runs, what comes next.
 
-use std::collections::BTreeSet;
-
 use askama::Template;
+use millstream_control::GoingOn;
 use millstream_model::view::{
     AssetRow, FileRow, FileState, JobRow, PartitionState, RunRow, ScheduleRow, SensorRow,
 };
@@ -21,8 +20,10 @@ pub struct NowPage {
     pub frame: Frame,
     /// The time of the answer.
     pub now: Timestamp,
-    /// The runs that failed and were not made good, newest first.
+    /// The runs that failed and are open, newest first.
     pub attention: Vec<RunRow>,
+    /// The runs that are not over.
+    pub going_on: GoingOn,
     /// The newest runs, newest first.
     pub runs: Vec<RunRow>,
     /// The jobs.
@@ -53,6 +54,7 @@ struct Now {
     attention: Vec<Attention>,
     more: Vec<(String, String)>,
     going_on: Vec<RunLine>,
+    hidden: Vec<(String, String)>,
     next: Vec<Next>,
     table: RunTable,
     equivalent: Equivalent,
@@ -85,18 +87,14 @@ struct Next {
 pub fn now(page: NowPage) -> Html {
     let (attention, more, total) = attention(&page);
     let verdict = verdict(&page, total);
-    let going_on = page
-        .runs
-        .iter()
-        .filter(|run| !run.status.is_terminal())
-        .map(|run| RunLine::new(run, page.now))
-        .collect();
+    let going_on = page.going_on.runs.iter().map(|run| RunLine::new(run, page.now)).collect();
     Html::render(&Now {
         verdict,
         as_of: format::time_of_day(page.now),
         attention,
         more,
         going_on,
+        hidden: hidden(&page),
         next: next(&page),
         table: RunTable::new(&page.runs, page.now),
         equivalent: Equivalent::new()
@@ -104,20 +102,6 @@ pub fn now(page: NowPage) -> Html {
             .with("The same as JSON", format!("GET /{}/api/v1/runs", page.frame.tenant)),
         frame: page.frame,
     })
-}
-
-/// The things that need attention, each as its newest run: a job, an asset or any other selection
-/// whose newest run that came to an end of its own failed, for the partition that it was about.
-///
-/// Who launched it makes no difference. A cancelled run made nothing good and says nothing. Whether
-/// a run of something else made the same assets good is not looked at here.
-pub fn unresolved(runs: &[RunRow]) -> Vec<&RunRow> {
-    let mut seen = BTreeSet::new();
-    let newest_of_each = runs.iter().filter(|run| {
-        matches!(run.status, RunStatus::Success | RunStatus::Failure)
-            && seen.insert((run.title.as_str(), run.partition.as_ref()))
-    });
-    newest_of_each.filter(|run| run.status == RunStatus::Failure).collect()
 }
 
 /// What needs attention, what of it is behind the links to its pages, and how many there are.
@@ -151,6 +135,23 @@ fn attention(page: &NowPage) -> (Vec<Attention>, Vec<(String, String)>, usize) {
         }
     }
     (shown, more, total)
+}
+
+/// What goes on and is not listed, with the page that has it.
+fn hidden(page: &NowPage) -> Vec<(String, String)> {
+    let (tenant, going_on) = (&page.frame.tenant, &page.going_on);
+    let is_queued = |run: &&RunRow| run.status == RunStatus::Queued;
+    let queued = going_on.runs.iter().filter(is_queued).count() as u64;
+    let running = (going_on.runs.len() as u64).saturating_sub(queued);
+    let kinds = [
+        (going_on.in_progress, running, "running", link::runs_where(tenant, "status:running")),
+        (going_on.queued, queued, "queued", link::queue(tenant)),
+    ];
+    let more = kinds.into_iter().filter_map(|(all, listed, word, href)| {
+        let more = u64::from(all).saturating_sub(listed);
+        (more > 0).then(|| (format!("and {more} more {word}"), href))
+    });
+    more.collect()
 }
 
 fn run_attention(page: &NowPage, run: &RunRow) -> Attention {
@@ -219,11 +220,7 @@ fn file_attention(tenant: &TenantId, file: &FileRow) -> Option<Attention> {
 }
 
 fn verdict(page: &NowPage, attention: usize) -> Verdict {
-    let count = |wanted: &[RunStatus]| {
-        page.runs.iter().filter(|run| wanted.contains(&run.status)).count() as u64
-    };
-    let running = count(&[RunStatus::Started, RunStatus::Starting, RunStatus::Canceling]);
-    let queued = count(&[RunStatus::Queued]);
+    let GoingOn { in_progress: running, queued, .. } = page.going_on;
     let is_idle = page.frame.idle.is_some();
     let mut parts = Vec::new();
     if is_idle {

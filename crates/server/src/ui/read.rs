@@ -32,7 +32,7 @@ use crate::state::ServerState;
 use crate::ui::visit::Visit;
 
 /// Runs on the first page.
-const NEWEST: usize = 24;
+const NEWEST: u32 = 24;
 /// Runs in one page of the list.
 const PAGE: u32 = 50;
 /// Runs on a job's page.
@@ -48,17 +48,15 @@ pub(crate) async fn now(
     headers: HeaderMap,
 ) -> Result<Html, Problem> {
     let visit = Visit::new(&state, &visitor, (&uri, &headers))?;
-    let mut runs = visit.newest_runs().await?;
     let topics = "runs assets definitions".to_owned();
-    let attention = visit.attention(&runs).await?;
+    let attention = state.control.attention(visit.tenant).await?;
     let frame = visit.frame_around(&attention, Section::Now, topics).await?;
-    runs.truncate(NEWEST);
-    state.control.tell_waits(visit.tenant, &mut runs).await?;
     let page = NowPage {
         frame,
         now: state.control.now(),
         attention,
-        runs,
+        going_on: state.control.going_on(visit.tenant).await?,
+        runs: list(&state, visit.tenant, &RunFilter::default(), NEWEST).await?,
         jobs: state.control.job_rows(visit.tenant).await?,
         schedules: state.control.schedule_rows(visit.tenant).await?,
         sensors: state.control.sensor_rows(visit.tenant).await?,

@@ -2,19 +2,15 @@
 
 use axum::extract::OriginalUri;
 use axum::http::HeaderMap;
-use millstream_control::{ControlError, RunFilter};
+use millstream_control::ControlError;
 use millstream_model::TenantId;
 use millstream_model::view::RunRow;
 
 use crate::access::Visitor;
 use crate::finish;
 use crate::frame::{Frame, Section, Theme};
-use crate::pages::now::unresolved;
 use crate::problem::Problem;
 use crate::state::ServerState;
-
-/// Runs that are looked at for what needs attention.
-const ATTENTION_RUNS: u32 = 100;
 
 /// What a page knows about the request it answers.
 pub(super) struct Visit<'a> {
@@ -39,24 +35,9 @@ impl<'a> Visit<'a> {
         Ok(Self { state, tenant, visitor, here, theme: finish::theme(headers), round })
     }
 
-    /// The newest runs of the tenant, from which the bar counts problems.
-    pub(super) async fn newest_runs(&self) -> Result<Vec<RunRow>, Problem> {
-        let tenants = [self.tenant.clone()];
-        let store = self.state.control.store();
-        let runs = store.run_list(&tenants, &RunFilter::default(), ATTENTION_RUNS).await;
-        runs.map_err(|error| ControlError::from(error).into())
-    }
-
     pub(super) async fn frame(&self, section: Section, topics: String) -> Result<Frame, Problem> {
-        let attention = self.attention(&self.newest_runs().await?).await?;
+        let attention = self.state.control.attention(self.tenant).await?;
         self.frame_around(&attention, section, topics).await
-    }
-
-    /// Those of the newest runs that failed and were not made good.
-    pub(super) async fn attention(&self, runs: &[RunRow]) -> Result<Vec<RunRow>, Problem> {
-        let failed = unresolved(runs).into_iter().cloned().collect();
-        let left = self.state.control.not_made_good(self.tenant, failed).await;
-        left.map_err(|error| ControlError::from(error).into())
     }
 
     /// The frame of a page, where these runs need attention.

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use millstream_blob::LogStream;
-use millstream_control::{Because, Silent, Tries, Try};
+use millstream_control::{Because, GoingOn, Silent, Tries, Try};
 use millstream_model::view::{AssetRow, FileRow, FileState, Pin, RunRow, VersionRow};
 use millstream_model::{ContentHash, ErrorCode, TickKind};
 use millstream_server::frame::{Frame, Section, Theme};
@@ -61,6 +61,11 @@ pub(crate) fn now_page(theme: Theme) -> NowPage {
         frame: samples::frame(Section::Now, theme),
         now: samples::now(),
         attention: vec![samples::failed_run(), samples::runs().remove(12)],
+        going_on: GoingOn {
+            in_progress: 1,
+            queued: 1,
+            runs: vec![samples::running_run(), samples::runs().remove(0)],
+        },
         runs: samples::runs(),
         jobs: samples::jobs(),
         schedules: schedule_samples::rows(),
@@ -75,6 +80,7 @@ fn lists(theme: Theme) -> Vec<(&'static str, Html)> {
     let now_page = now_page(theme);
     let empty_page = NowPage {
         attention: Vec::new(),
+        going_on: GoingOn::default(),
         runs: Vec::new(),
         jobs: Vec::new(),
         schedules: Vec::new(),

@@ -11,6 +11,8 @@ mod instance;
 #[cfg(test)]
 mod matrix;
 #[cfg(test)]
+mod now;
+#[cfg(test)]
 mod pages;
 #[cfg(test)]
 mod samples;

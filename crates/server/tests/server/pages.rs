@@ -1,6 +1,6 @@
 //! What holds for every page.
 
-use millstream_control::{Because, Try, WaitingDelivery};
+use millstream_control::{Because, GoingOn, Try, WaitingDelivery};
 use millstream_model::view::{
     AssetRow, FileRow, FileState, PartitionState, RunRow, ScheduleRow, SensorLag, SensorRow,
     SensorStand, StepRow,
@@ -16,7 +16,7 @@ use millstream_server::pages::asset::asset;
 use millstream_server::pages::assets::{AssetsPage, assets, badge, counts};
 use millstream_server::pages::definitions::{DefinitionsPage, definitions};
 use millstream_server::pages::gantt::Gantt;
-use millstream_server::pages::now::{NowPage, now, unresolved};
+use millstream_server::pages::now::{NowPage, now};
 use millstream_server::pages::queue::{QueuePage, queue};
 use millstream_server::pages::run::telling_step;
 use millstream_server::pages::runs::{RunFilter, RunsPage, runs};
@@ -160,7 +160,8 @@ fn a_run_that_goes_on_says_in_lists_and_in_its_headline_what_it_waits_for() {
     let run = RunRow { waits: Some(waits.to_owned()), ..samples::running_run() };
     let wanted = format!("5 of 8 steps over; {waits}");
     let runs = vec![run.clone()];
-    let page = NowPage { runs, ..gallery::now_page(Theme::Auto) };
+    let going_on = GoingOn { in_progress: 1, queued: 0, runs: runs.clone() };
+    let page = NowPage { going_on, runs, ..gallery::now_page(Theme::Auto) };
     assert_eq!(now(page).text().matches(&wanted).count(), 4, "in two lists, each with its title");
     let headline = format!("— {wanted}.");
     assert!(gallery::page_of((run, None), Theme::Auto).text().contains(&headline));
@@ -264,13 +265,19 @@ fn daemons_that_are_gone_are_counted_apart_and_do_nothing_any_more() {
 }
 
 #[test]
-fn a_failed_run_needs_attention_until_one_of_the_same_thing_succeeds() {
-    let failed = RunRow { job: None, ..crate::samples::failed_run() };
-    let cancelled = RunRow { status: RunStatus::Canceled, ..failed.clone() };
-    let good = RunRow { status: RunStatus::Success, ..failed.clone() };
-    assert_eq!(unresolved(std::slice::from_ref(&failed)), [&failed]);
-    assert_eq!(unresolved(&[cancelled, failed.clone()]), [&failed]);
-    assert_eq!(unresolved(&[good, failed]), Vec::<&RunRow>::new());
+fn what_goes_on_is_counted_as_a_whole_and_listed_first_of_all() {
+    let page = gallery::now_page(Theme::Dark);
+    // Older than all of the newest runs.
+    let old = RunRow { title: "by_hand".to_owned(), ..samples::running_run() };
+    let going_on = GoingOn { in_progress: 34, queued: 3, runs: vec![old] };
+    let html = now(NowPage { going_on, runs: Vec::new(), ..page });
+    let text = html.text();
+    assert!(text.contains("34 running · 3 queued") && text.contains(">by_hand</a>"), "{text}");
+    assert!(
+        text.contains(">and 33 more running</a>") && text.contains(">and 3 more queued</a>"),
+        "{text}"
+    );
+    assert!(!now(gallery::now_page(Theme::Dark)).text().contains("more running"));
 }
 
 #[test]

@@ -1,11 +1,15 @@
 //! Runs in lists, and what they were ordered with.
 
+use std::collections::BTreeMap;
+
 use millstream_model::{
-    ContentHash, HoldReason, LimitFrom, PartitionKey, RunId, RunPlan, RunStatus, TenantId,
+    Cause, Closed, ClosedAs, ContentHash, FailureCause, GaveUp, HoldReason, JobName, LimitFrom,
+    PartitionKey, RunId, RunPlan, RunStatus, TenantId,
 };
+use millstream_store::attention::Among;
 use millstream_store::overrides::{self, JobOverride};
-use millstream_store::runs::{self, RunEnd, RunFilter, TagFilter};
-use millstream_store::{Batch, Store, live};
+use millstream_store::runs::{self, NewRun, RunEnd, RunFilter, TagFilter};
+use millstream_store::{Batch, Expect, Store, dead_letters, live};
 
 use crate::conformance;
 use crate::databases::Db;
@@ -19,6 +23,8 @@ conformance! {
     a_short_id_finds_its_runs_among_the_tenants_named,
     a_run_ends_once,
     runs_are_counted_by_status_since_a_time,
+    what_failed_last_is_found_by_what_it_is_about_and_not_by_how_new_it_is,
+    what_goes_on_of_a_tenant_is_counted_and_found_by_its_runs,
     a_plan_is_stored_once_and_read_back,
     the_plans_of_runs_that_are_not_over_are_listed_page_by_page,
     an_override_is_kept_until_it_is_taken_back,
@@ -141,6 +147,86 @@ async fn runs_are_counted_by_status_since_a_time(db: Db) {
     assert_eq!(counts, [(RunStatus::Queued, 3), (RunStatus::Starting, 1)]);
     let recent = db.store.run_counts(&[tenant], at(1_004)).await.unwrap();
     assert_eq!(recent.into_iter().collect::<Vec<_>>(), [(RunStatus::Queued, 1)]);
+}
+
+/// A run of a thing that is over: of a job of this name, or of assets where it begins with `+`;
+/// with a partition behind an `@`.
+async fn over(store: &Store, tenant: &TenantId, (number, thing, status): (u32, &str, RunStatus)) {
+    let (title, part) = thing.split_once('@').unwrap_or((thing, ""));
+    let job: Option<JobName> = (!title.starts_with('+')).then(|| title.parse().unwrap());
+    let partition: Option<PartitionKey> = (!part.is_empty()).then(|| part.parse().unwrap());
+    let mut batch = Batch::for_tenant(tenant);
+    let new = NewRun {
+        tenant,
+        run: run_id(number),
+        location: &"files".parse().unwrap(),
+        job: job.as_ref(),
+        title,
+        cause: &Cause::User { name: "ann".to_owned() },
+        partition: partition.as_ref(),
+        tags: &BTreeMap::new(),
+        context: &serde_json::Map::new(),
+        plan: &ContentHash::of(b"plan"),
+        steps: 1,
+        queued_at: at(1),
+    };
+    runs::insert(&mut batch, &new);
+    runs::end(&mut batch, tenant, run_id(number), &RunEnd { status, at: at(5), failure: None });
+    store.apply(batch).await.unwrap();
+}
+
+async fn what_failed_last_is_found_by_what_it_is_about_and_not_by_how_new_it_is(db: Db) {
+    let (store, tenant, other) = (&db.store, tenant("a"), tenant("b"));
+    let (failed, good) = (RunStatus::Failure, RunStatus::Success);
+    let things = [
+        (1, "old", failed),
+        (2, "+given up", failed),
+        (3, "+aside", failed),
+        (4, "mended", failed),
+        (5, "mended", good),
+        (6, "+far back", failed),
+        (7, "parts@x", failed),
+        (8, "parts@y", good),
+        (9, "+new", failed),
+        (10, "old", RunStatus::Canceled),
+    ];
+    for thing in things {
+        over(store, &tenant, thing).await;
+    }
+    over(store, &other, (11, "old", good)).await;
+    let mut letters = Batch::for_tenant(&tenant);
+    for number in [2, 3, 4, 7] {
+        let reason = GaveUp::new(FailureCause::Step, 2);
+        dead_letters::insert(&mut letters, (&tenant, run_id(number)), (reason, "no"), at(5));
+    }
+    let closed = Closed { outcome: ClosedAs::Discarded, by: "ann".to_owned(), at: at(6) };
+    dead_letters::close(&mut letters, (&tenant, run_id(3)), &closed, Expect::Rows(1));
+    store.apply(letters).await.unwrap();
+
+    let jobs: Vec<JobName> = ["old", "mended", "parts"].map(|job| job.parse().unwrap()).into();
+    let jobs: Vec<&JobName> = jobs.iter().collect();
+    let found = async |among| {
+        let rows = store.last_failed(&tenant, among).await.unwrap();
+        rows.into_iter().map(|row| row.run_id).collect::<Vec<_>>()
+    };
+    let all = Among { jobs: &jobs, letters: 4, newest: 2 };
+    assert_eq!(found(all).await, [9, 7, 2, 1].map(run_id));
+    assert_eq!(found(Among { letters: 1, ..all }).await, [9, 7, 1].map(run_id));
+    assert_eq!(found(Among { newest: 5, ..all }).await, [9, 7, 6, 2, 1].map(run_id));
+}
+
+async fn what_goes_on_of_a_tenant_is_counted_and_found_by_its_runs(db: Db) {
+    let (store, tenant) = (&db.store, tenant("a"));
+    for number in 1..4 {
+        claimed(store, &tenant, run_id(number)).await;
+    }
+    queue(store, &tenant, run_id(4)).await;
+    assert_eq!(store.count_in_progress_of(&tenant).await.unwrap(), 3);
+    assert_eq!(store.count_in_progress_of(&"b".parse().unwrap()).await.unwrap(), 0);
+    let wanted = [4, 1, 9].map(run_id);
+    let found = store.runs_among(&tenant, &wanted).await.unwrap();
+    let found: Vec<_> = found.into_iter().map(|row| (row.run_id, row.status)).collect();
+    assert_eq!(found, [(run_id(4), RunStatus::Queued), (run_id(1), RunStatus::Starting)]);
 }
 
 async fn a_plan_is_stored_once_and_read_back(db: Db) {
