@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use millstream_decide::schedule::{Lapsed, LapsedTicks, in_time};
-use millstream_model::{CatchUp, Manifest, SkipReason, TenantId, Timestamp};
+use millstream_decide::schedule::{Lapsed, LapsedTicks, ON_TIME, in_time};
+use millstream_model::{CatchUp, Manifest, ScheduleDef, SkipReason, TenantId, Timestamp};
 use millstream_plan::changes::Lapsing;
 use millstream_store::StoreError;
 use millstream_store::sources::StoredSource;
@@ -25,6 +25,8 @@ pub(crate) struct Waiting {
     pub(crate) lapsing: Vec<Lapsing>,
     /// They are made up for once their schedule ticks again.
     pub(crate) kept: Vec<Lapsing>,
+    /// They are made up for at once, since their schedule ticks again.
+    pub(crate) made_up: Vec<Lapsing>,
 }
 
 /// The ticks of schedules by the name that is shown.
@@ -54,6 +56,12 @@ impl Counts {
         all.at_least |= lapsed.count >= SkipReason::RETIMED_MAX;
         all.since = all.since.min(lapsed.first);
     }
+
+    fn add_all(&mut self, name: String, lapsed: Option<Lapsed>) {
+        if let Some(lapsed) = lapsed {
+            self.add(name, lapsed);
+        }
+    }
 }
 
 impl Control {
@@ -74,6 +82,7 @@ impl Control {
         let now = self.now();
         let planned = Planned { known: &known, old: (old, &before), new: (new, later), now };
         let (mut lapsing, mut kept) = (Counts::default(), Counts::default());
+        let mut made_up = Counts::default();
         let edited = edited(&planned);
         for (key, lapsed) in self.lapsed_of(&edited).await? {
             if let Some(edited) = edited.get(&key) {
@@ -86,8 +95,9 @@ impl Control {
                 counts.add(name.clone(), lapsed);
             }
         }
+        self.ticking_on(&planned, &mut lapsing, &mut made_up);
         let rows = |counts: Counts| counts.0.into_values().collect();
-        Ok(Waiting { lapsing: rows(lapsing), kept: rows(kept) })
+        Ok(Waiting { lapsing: rows(lapsing), kept: rows(kept), made_up: rows(made_up) })
     }
 
     /// The schedules that tick, and would not, by timings that stay; named with their tenants where
@@ -130,6 +140,33 @@ impl Control {
         named.collect()
     }
 
+    /// Counts the ticks that wait for schedules which tick on, or again, by timings that stay:
+    /// those that a change of `catch_up` lets go, and those that are made up for once it is made.
+    fn ticking_on(&self, planned: &Planned<'_>, lapsing: &mut Counts, made_up: &mut Counts) {
+        let Planned { known, old: (_, before), new: (new, later), now } = planned;
+        let mut counts = LapsedTicks::default();
+        for (key, schedule) in later {
+            let Some(stored) = known.get(key) else { continue };
+            if *schedule.timing.hash() != stored.timing || !self.is_on_in(new, schedule, stored) {
+                continue;
+            }
+            let (timing, def) = (&schedule.timing, &schedule.def);
+            let made_up_before = || before.0.get(key).is_some_and(|it| makes_up(&it.def));
+            if stored.next_due.is_none() && makes_up(def) {
+                let from = in_time(stored.cursor, def.deadline, *now);
+                let ticks = counts.of(timing, from, *now);
+                made_up.add_all(shown_name(new, def), ticks);
+            } else if stored.next_due.is_some() && !makes_up(def) && made_up_before() {
+                // Those of the last moments fire whatever the rule.
+                let late = now.before(ON_TIME);
+                let is_newest = || timing.next_after(late).is_none_or(|next| next > *now);
+                let spared = u32::from(def.catch_up == CatchUp::Last && is_newest());
+                let ticks = counts.of(timing, stored.cursor, late);
+                lapsing.add_all(shown_name(new, def), ticks.and_then(|it| without(it, spared)));
+            }
+        }
+    }
+
     /// Whether a schedule of `manifest` ticks.
     fn is_on_in(
         &self,
@@ -141,6 +178,16 @@ impl Control {
         let named = (&schedule.tenant, schedule.def.name.as_str());
         self.on_by_file_and_word(switch, named, stored.override_on).1
     }
+}
+
+fn makes_up(def: &ScheduleDef) -> bool {
+    def.catch_up == CatchUp::All
+}
+
+/// The ticks without so many of the last; nothing when none is left.
+fn without(ticks: Lapsed, spared: u32) -> Option<Lapsed> {
+    let count = ticks.count.saturating_sub(spared);
+    (count > 0).then_some(Lapsed { count, ..ticks })
 }
 
 /// The schedules whose timing would be another.

@@ -44,8 +44,9 @@ impl Control {
         let (old, new) = (merged(&location.name, old), merged(&location.name, new));
         let made = self.made_today().await?;
         let (retimed, sensing) = (retimed(&old, &new, self.now()), sensing(&old, &new));
-        let Waiting { lapsing, kept } = self.left_waiting(&old, &new).await?;
-        Ok(Changes { retimed, sensing, lapsing, kept, ..changes(&old, &new, Some(&made)) })
+        let Waiting { lapsing, kept, made_up } = self.left_waiting(&old, &new).await?;
+        let changes = changes(&old, &new, Some(&made));
+        Ok(Changes { retimed, sensing, lapsing, kept, made_up, ..changes })
     }
 
     /// What is different between two versions of a file.

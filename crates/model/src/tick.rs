@@ -49,7 +49,8 @@ pub enum TickStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum SkipReason {
-    /// Its time passed while nothing ran, and it is not made up for.
+    /// Its time passed before it was decided, while nothing ran or it waited, and it is not made up
+    /// for.
     Missed {
         /// The policy that says so.
         catch_up: CatchUp,
@@ -332,12 +333,11 @@ impl fmt::Display for SkipReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missed { catch_up } => {
-                write!(f, "its time passed while nothing ran (catch_up: {catch_up})")
+                write!(f, "its time passed undecided (catch_up: {catch_up})")
             }
-            Self::ManyMissed { count, first, catch_up } => write!(
-                f,
-                "{count} ticks from {first} on passed while nothing ran (catch_up: {catch_up})"
-            ),
+            Self::ManyMissed { count, first, catch_up } => {
+                write!(f, "{count} ticks from {first} on passed undecided (catch_up: {catch_up})")
+            }
             Self::TooLate { deadline } => {
                 write!(f, "its time passed more than {deadline} ago (deadline)")
             }

@@ -141,8 +141,10 @@ fn show(changes: &Changes) {
 fn ticks_that_wait(changes: &Changes) -> Vec<String> {
     let lapsing = "Due, not decided yet, and lapses:";
     let kept = "Due, not decided yet, and made up for once it ticks again by the same timing:";
+    let made_up = "Due, not decided yet, and made up for at once:";
+    let kinds = [(lapsing, &changes.lapsing), (kept, &changes.kept), (made_up, &changes.made_up)];
     let mut lines = Vec::new();
-    for (heading, all) in [(lapsing, &changes.lapsing), (kept, &changes.kept)] {
+    for (heading, all) in kinds {
         if !all.is_empty() {
             lines.push(format!("\n{heading}"));
         }
@@ -228,13 +230,15 @@ mod tests {
             let name = "schedule it".to_owned();
             vec![Lapsing { name, count, at_least, since }]
         };
-        let (lapsing, kept) = (row(1, false), row(2_000, true));
-        let lines = ticks_that_wait(&Changes { lapsing, kept, ..Changes::default() });
+        let (lapsing, kept, made_up) = (row(1, false), row(2_000, true), row(2, false));
+        let lines = ticks_that_wait(&Changes { lapsing, kept, made_up, ..Changes::default() });
         let said = [
             "\nDue, not decided yet, and lapses:",
             "  schedule it: 1 tick from 1970-01-01T00:00:00Z on",
             "\nDue, not decided yet, and made up for once it ticks again by the same timing:",
             "  schedule it: at least 2000 ticks from 1970-01-01T00:00:00Z on",
+            "\nDue, not decided yet, and made up for at once:",
+            "  schedule it: 2 ticks from 1970-01-01T00:00:00Z on",
         ];
         assert_eq!(lines, said);
         assert_eq!(ticks_that_wait(&Changes::default()), Vec::<String>::new());

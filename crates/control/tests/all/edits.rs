@@ -247,6 +247,40 @@ async fn a_plan_tells_what_would_lapse_of_what_is_stopped_or_in_no_file() {
     assert_eq!(planned(&world, kept("* * * * *")).await, []);
 }
 
+#[tokio::test]
+async fn a_plan_tells_what_would_be_made_up_for_of_what_is_on_again() {
+    let mut world = waiting().await;
+    assert_eq!(plan(&world, &kept("* * * * *")).await.made_up, [], "it ticks anyway");
+    remove(&mut world).await;
+    let timely = kept("* * * * *").replace("it: {", "it: {deadline: 90s, ");
+    assert_eq!(plan(&world, &kept("* * * * *")).await.made_up, [row("schedule it")]);
+    let last = Lapsing { count: 2, since: at("2026-06-01T08:03"), ..row("schedule it") };
+    assert_eq!(plan(&world, &timely).await.made_up, [last], "the others are too late by then");
+    assert_eq!(plan(&world, &kept("*/7 * * * *")).await.made_up, []);
+    let off = kept("* * * * *").replace("it: {", "it: {enabled: false, ");
+    assert_eq!(plan(&world, &off).await.made_up, []);
+}
+
+#[tokio::test]
+async fn a_plan_tells_what_another_catch_up_would_let_go() {
+    for (now, last, none) in [("08:04:30", 2, 2), ("08:04:59", 2, 2), ("08:05:30", 3, 3)] {
+        let world = waiting().await;
+        world.bench.clock.set(at(&format!("2026-06-01T{now}")));
+        for (catch_up, count) in [("last", last), ("none", none), ("all", 0)] {
+            let text = kept("* * * * *").replace("catch_up: all", &format!("catch_up: {catch_up}"));
+            let lapsing: u32 = planned(&world, text).await.iter().map(|it| it.count).sum();
+            assert_eq!(lapsing, count, "{catch_up} at {now}");
+        }
+    }
+    let mut hourly = World::of(&[("one.yaml", &kept("0 * * * *"))], "2026-06-01T08:30").await;
+    hourly.go_to("2026-06-01T12:30").await;
+    for (catch_up, count) in [("last", 2), ("none", 3)] {
+        let text = kept("0 * * * *").replace("catch_up: all", &format!("catch_up: {catch_up}"));
+        let lapsing: u32 = planned(&hourly, text).await.iter().map(|it| it.count).sum();
+        assert_eq!(lapsing, count, "{catch_up}: the newest is made up for by `last`");
+    }
+}
+
 /// The schedule in two tenants, whose file says so, with three ticks that wait in each.
 async fn in_two() -> (World, String) {
     let text = format!("tenants: {{ ewr: {{}}, jfk: {{}} }}\n{}", kept("* * * * *"));
@@ -267,7 +301,9 @@ async fn a_plan_tells_of_the_ticks_that_wait_where_a_schedule_stops_in_a_tenant(
         assert_eq!(changes.retimed[0].name, "schedule it in jfk");
         assert_eq!((changes.kept, changes.lapsing), (vec![row("schedule it in jfk")], Vec::new()));
         let last = text.replace(old, new).replace("catch_up: all", "catch_up: last");
-        assert_eq!(plan(&world, &last).await.lapsing, [row("schedule it in jfk")], "{new}");
+        let lapsing = plan(&world, &last).await.lapsing;
+        let of_ewr = Lapsing { count: 2, ..row("schedule it") };
+        assert_eq!(lapsing, [of_ewr, row("schedule it in jfk")], "{new}");
         let other = text.replace(old, new).replace("* * * * *", "*/7 * * * *");
         let changes = plan(&world, &other).await;
         assert_eq!(changes.lapsing, [row("schedule it")], "in ewr, which has another timing");

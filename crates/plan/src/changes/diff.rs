@@ -27,14 +27,17 @@ pub struct Changes {
     /// The sensors that begin or stop in some tenants; filled in as `retimed` is.
     #[serde(default)]
     pub sensing: Vec<Sensing>,
-    /// The schedules whose timing is edited, or that tick no more, while ticks of them are due and
-    /// not decided, and of which nothing becomes; unknown here, and filled in by who knows what is
-    /// stored.
+    /// The schedules whose timing or `catch_up` is edited, or that tick no more, while ticks of
+    /// them are due and not decided, and of which nothing becomes; unknown here, and filled in by
+    /// who knows what is stored.
     #[serde(default)]
     pub lapsing: Vec<Lapsing>,
     /// Those that tick no more and make up for such ticks once they do again; the same.
     #[serde(default)]
     pub kept: Vec<Lapsing>,
+    /// Those that tick again and make up for such ticks at once; the same.
+    #[serde(default)]
+    pub made_up: Vec<Lapsing>,
 }
 
 /// One thing that is not what it was.
