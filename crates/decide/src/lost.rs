@@ -198,8 +198,9 @@ impl SilentWorker {
 }
 
 impl BeatWatch {
-    /// The workers among those of `runs` that were silent for more than a third of the time-to-live
-    /// at the last look, which was at `elapsed`. A worker that lives is heard of far more often.
+    /// The workers among those of `runs` that were silent for more than half of the time for which
+    /// they may be at the last look, which was at `elapsed`. A worker that lives is heard of more
+    /// often; one that starts may take as long as it may.
     pub fn silent(
         &self,
         runs: &[RunInProgress],
@@ -209,10 +210,11 @@ impl BeatWatch {
         let of_run = |run: &RunInProgress| {
             let sighting = self.seen.get(&(run.run, run.epoch))?;
             let since = sighting.beat_since;
-            if elapsed.saturating_sub(since) <= patience.time_to_live / 3 {
+            let silence_max = silence_max(run, patience);
+            if elapsed.saturating_sub(since) <= silence_max / 2 {
                 return None;
             }
-            let mut until = since + silence_max(run, patience);
+            let mut until = since + silence_max;
             if run.status == RunStatus::Canceling {
                 until = until.min(sighting.status_since + patience.cancel);
             }
@@ -291,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_is_silent_for_a_third_of_the_time_is_told_of_with_what_follows_and_when() {
+    fn a_worker_that_is_silent_for_half_of_its_time_is_told_of_with_what_follows_and_when() {
         let second = |at: i64| Timestamp::from_micros(at * 1_000_000);
         let said = |run: &RunInProgress, patience: Patience, seconds: u64| {
             let (runs, mut watch) = (std::slice::from_ref(run), BeatWatch::default());
@@ -310,18 +312,20 @@ mod tests {
                  as lost by {until} at the latest, and {then}"
             ))
         };
-        assert_eq!(said(&run(1, 5), PATIENCE, 5), None);
+        assert_eq!(said(&run(1, 5), PATIENCE, 7), None);
         let again = "another goes on with the run";
-        assert_eq!(said(&run(1, 5), PATIENCE, 6), words(16, again));
+        assert_eq!(said(&run(1, 5), PATIENCE, 8), words(16, again));
         assert_eq!(said(&run(1, 5), PATIENCE, 14), words(16, again));
-        assert_eq!(said(&run(3, 5), PATIENCE, 6), words(16, "the run fails"));
+        assert_eq!(said(&run(3, 5), PATIENCE, 8), words(16, "the run fails"));
         let canceling = RunInProgress { status: RunStatus::Canceling, ..run(1, 5) };
-        assert_eq!(said(&canceling, PATIENCE, 6), words(16, "the run is canceled"));
+        assert_eq!(said(&canceling, PATIENCE, 8), words(16, "the run is canceled"));
         let cancel = Duration::from_secs(9);
         let soon = Patience { cancel, ..PATIENCE };
-        assert_eq!(said(&canceling, soon, 6), words(10, "the run is canceled"));
+        assert_eq!(said(&canceling, soon, 8), words(10, "the run is canceled"));
         let slow = Patience { start: Duration::from_mins(1), ..PATIENCE };
-        assert_eq!(said(&run(1, 0), slow, 20), words(61, again));
+        assert_eq!(said(&run(1, 0), slow, 30), None, "it may start as slowly");
+        assert_eq!(said(&run(1, 0), slow, 31), words(61, again));
+        assert_eq!(said(&run(1, 5), slow, 8), words(16, again), "it has started");
     }
 
     #[test]

@@ -151,14 +151,14 @@ async fn until_a_lease_is_taken_over_all_that_waits_says_which_daemon_holds_it()
     assert_eq!(why(&run).await, starts);
     assert_eq!(next.round().await, 0);
 
-    bench.clock.advance(Duration::from_secs(6));
-    let words = "lease is held by dead, last seen 10s ago, and is taken over within 15s";
+    bench.clock.advance(Duration::from_secs(8));
+    let words = "lease is held by dead, last seen 8s ago, and is taken over within 13s";
     let why = async |what: &str| next.control.why(&id, what).await.unwrap().answer;
     assert_eq!(why(&run).await, format!("It is queued: the queue's {words}."));
     assert!(why("etl").await.contains(&format!("waits: the queue's {words}")));
     let listed = next.control.newest_runs(&id, &RunFilter::default(), 9).await.unwrap();
     assert_eq!(listed[0].hold.as_ref().unwrap().to_string(), format!("the queue's {words}"));
-    let late = "It is late: it was due at 2026-06-01T08:01:00Z, 8 s ago, and no daemon has let it";
+    let late = "It is late: it was due at 2026-06-01T08:01:00Z, 10 s ago, and no daemon has let it";
     let answer = why("tick").await;
     assert!(answer.starts_with(&format!("{late} tick: the schedules' {words}; 1 ")), "{answer}");
     let answer = why("ask").await;

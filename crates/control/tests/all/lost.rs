@@ -142,7 +142,7 @@ async fn until_a_silent_worker_is_lost_its_run_and_what_is_due_in_it_say_so_ever
     worker.say(vec![step_started("a", 1), failed]).await.unwrap();
     let (since, due) = (bench.control.now(), bench.control.now().after(3 * second));
     let mut watch = LostWatch::default();
-    for _ in 0..=6 {
+    for _ in 0..=8 {
         let silent = bench.control.run_view(&tenant, run).await.unwrap().run.waits;
         assert!(silent.is_none_or(|it| it.starts_with("step a waits until")), "it may live");
         assert!(bench.control.recover_lost(&mut watch, PATIENCE).await.unwrap().is_empty());
