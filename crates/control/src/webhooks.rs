@@ -23,6 +23,7 @@ use millstream_store::{Batch, StoreError};
 use serde_json::{Map, Value, json};
 use sha2::Sha256;
 
+use crate::refused::Refusal;
 use crate::sensor_asking::SensorAsking;
 use crate::{Control, ControlError};
 
@@ -138,23 +139,24 @@ impl Control {
     }
 
     /// Says and remembers that a delivery to the webhook `to` was refused.
-    fn refuse(&self, to: (TenantId, TickSource), why: &str) {
-        let (tenant, sensor) = (to.0.as_str(), to.1.name.as_str());
+    fn refuse(&self, to: (TenantId, TickSource), refusal: &Refusal) {
+        let (tenant, sensor, why) = (to.0.as_str(), to.1.name.as_str(), refusal.logged());
         tracing::warn!(tenant, sensor, why, "a delivery was refused");
-        self.refused.count(to, (why, self.now()));
+        self.refused.count(to, (refusal.told(), self.now()));
     }
 
-    /// Whether what was posted proves that its sender knows the secret; the error says what to
-    /// look at, and is for the log alone.
-    fn proves(&self, webhook: &Webhook, posted: &Posted, names: &Value) -> Result<(), String> {
+    /// Whether what was posted proves that its sender knows the secret; the error is for the log,
+    /// and in part for `why`, and never for the sender.
+    fn proves(&self, webhook: &Webhook, posted: &Posted, names: &Value) -> Result<(), Refusal> {
         let name = Templates::over(names)
             .text(&webhook.auth.secret().secret)
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| Refusal::SecretUnnamed(error.to_string()))?;
         let key = self.secrets.get(&name).map_err(|variable| {
-            format!("there is no secret {name}; set {variable} where the server runs")
+            let text = format!("there is no secret {name}; set {variable} where the server runs");
+            Refusal::SecretUnset(text)
         })?;
         let header = webhook.auth.header();
-        let missing = || format!("it has no header {header}");
+        let missing = || Refusal::Plain(format!("it has no header {header}"));
         let shown = posted.headers.get(&header).ok_or_else(missing)?.trim();
         let is_proof = match &webhook.auth {
             WebhookAuth::Hmac { .. } => is_signature(key, &posted.body, shown),
@@ -163,20 +165,22 @@ impl Control {
                 shown.strip_prefix("Bearer ").is_some_and(|shown| is_same(key, shown.trim()))
             }
         };
-        is_proof.then_some(()).ok_or_else(|| format!("its header {header} proves nothing"))
+        let unproven = || Refusal::Plain(format!("its header {header} proves nothing"));
+        is_proof.then_some(()).ok_or_else(unproven)
     }
 
     /// Keeps a delivery until its sensor's tick reads it; it is stored when this returns.
     pub async fn receive(&self, delivery: Delivery) -> Result<Delivered, ControlError> {
         let to = (delivery.tenant.clone(), delivery.source.clone());
         let kept = self.keep(delivery).await;
-        if let Err(
-            error @ (ControlError::DeliveryName { .. }
-            | ControlError::DeliveryBinary
-            | ControlError::DeliveryFull { .. }),
-        ) = &kept
-        {
-            self.refuse(to, &error.to_string());
+        match &kept {
+            Ok(_) => self.refused.forget(&to),
+            Err(
+                error @ (ControlError::DeliveryName { .. }
+                | ControlError::DeliveryBinary
+                | ControlError::DeliveryFull { .. }),
+            ) => self.refuse(to, &Refusal::Plain(error.to_string())),
+            Err(_) => {}
         }
         kept
     }

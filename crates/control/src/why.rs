@@ -109,7 +109,7 @@ impl Control {
         if stand.set_aside.is_some() {
             in_vain = self.deliveries_in_vain(tenant, &source).await?;
             let now_called = tick_source(&sensor.location, sensor.name.as_str());
-            in_vain.refused = self.refused.of(&(tenant.clone(), now_called));
+            in_vain.refused = self.refused.of(&(tenant.clone(), now_called), self.now());
         }
         let runs = self.runs_of_last_tick(tenant, &source).await?;
         Ok(SensorFacts { sensor, stand, in_vain, runs, now: self.now() })

@@ -154,6 +154,25 @@ async fn why_tells_how_many_deliveries_were_refused_and_why_the_last() {
     assert!(stranger.unwrap().is_none());
     world.events().await;
     assert!(why().await.answer.contains("3 deliveries were refused"));
+    send(&world, "a", "{}").await;
+    let told = why().await;
+    assert!(!told.answer.contains("refused"), "one came through: {told:?}");
+    refused(posted("b", "", "wrong")).await;
+    assert!(why().await.answer.contains("1 delivery was refused"), "{:?}", why().await);
+    world.bench.clock.advance(std::time::Duration::from_hours(24));
+    assert!(!why().await.answer.contains("refused"), "it was a day ago");
+}
+
+#[tokio::test]
+async fn why_names_no_secret_and_no_variable_of_a_webhook_whose_secret_is_not_there() {
+    let world = world().await;
+    let control = world.control().clone().with_secrets(Secrets::default());
+    let checked = control.check_delivery(("default", "pushed"), posted("a", "", "s3cret")).await;
+    assert!(checked.unwrap().is_none());
+    let why = control.why(&TenantId::default_tenant(), "pushed").await.unwrap();
+    assert!(why.answer.ends_with(": the server does not have its secret."), "{why:?}");
+    let all = format!("{why:?}");
+    assert!(!all.contains("MILLSTREAM_SECRET") && !all.contains("secret hook"), "{all}");
 }
 
 /// What waits for the sensor, and how often each was tried.
