@@ -148,8 +148,7 @@ impl LeaseWaited<'_> {
         let within = time_to_live.saturating_sub(watched) + time_to_live / 3;
         Some(LeaseLeft {
             lease: name.to_owned(),
-            holder: view.holder.clone(),
-            seen_ago: HumanDuration::from_secs(silent_for.as_secs()),
+            silent_for: HumanDuration::from_secs(silent_for.as_secs()),
             taken_within: is_taken.then(|| HumanDuration::from_secs(within.as_secs() + 1)),
         })
     }
@@ -258,8 +257,8 @@ mod tests {
         let held = view("a", 1, 7);
         let words =
             |stood, daemons: &[DaemonRow]| left(&held, stood, daemons).map(|left| left.to_string());
-        let expected = "the schedules' lease is held by a, last seen 8s ago, and is taken over \
-                        within 13s";
+        let expected = "the schedules' lease is held by a daemon silent for 8s, and is taken \
+                        over within 13s";
         // Its loop is heard of by the clock of another machine, or not at all.
         for daemons in [vec![said("a", 92)], vec![said("a", 40)], vec![said("a", 100)], vec![]] {
             assert_eq!(words(Some(0), &daemons), None);
@@ -280,6 +279,6 @@ mod tests {
         assert_eq!(within(&[said("a", 85)]), None);
         assert_eq!(within(&[said("a", 85), said("b", 60)]), None, "that one is gone too");
         let words = left(&held, None, &[said("a", 85)]).unwrap().to_string();
-        assert!(words.ends_with("ago, and no other daemon lives that would take it over"));
+        assert!(words.ends_with("for 15s, and no other daemon lives that would take it over"));
     }
 }

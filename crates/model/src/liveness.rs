@@ -84,24 +84,22 @@ pub fn are_healthy(daemons: &[DaemonRow]) -> bool {
 }
 
 /// A lease whose holder is silent and that nobody has taken over yet. It is never stored: it is so
-/// when somebody looks.
+/// when somebody looks. Those who see one tenant alone are told of it, so it names no daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseLeft {
     /// What is done under it: `queue`, `schedules`, `sensors`.
     pub lease: String,
-    /// The daemon that holds it.
-    pub holder: String,
-    /// How long ago that one was seen last.
-    pub seen_ago: HumanDuration,
+    /// For how long nothing was heard of the daemon that holds it.
+    pub silent_for: HumanDuration,
     /// How long it takes at most until another daemon has it; absent where none is known to live.
     pub taken_within: Option<HumanDuration>,
 }
 
 impl fmt::Display for LeaseLeft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { lease, holder, seen_ago, taken_within } = self;
+        let Self { lease, silent_for, taken_within } = self;
         let of = if lease.ends_with('s') { "'" } else { "'s" };
-        write!(f, "the {lease}{of} lease is held by {holder}, last seen {seen_ago} ago, and ")?;
+        write!(f, "the {lease}{of} lease is held by a daemon silent for {silent_for}, and ")?;
         match taken_within {
             Some(within) => write!(f, "is taken over within {within}"),
             None => f.write_str("no other daemon lives that would take it over"),

@@ -412,12 +412,13 @@ mod tests {
             }
             HoldReason::NoDaemon { .. } => &["no server runs, and it waits until one starts "],
             HoldReason::LeaseLeft(LeaseLeft { taken_within: None, .. }) => &[
-                "the queue's lease is held by daemon-",
+                "the queue's lease is held by a daemon silent for ",
                 ", and no other daemon lives that would take it over",
             ],
-            HoldReason::LeaseLeft(_) => {
-                &["the queue's lease is held by daemon-", " ago, and is taken over within "]
-            }
+            HoldReason::LeaseLeft(_) => &[
+                "the queue's lease is held by a daemon silent for ",
+                ", and is taken over within ",
+            ],
         }
     }
 
@@ -444,8 +445,7 @@ mod tests {
         };
         let left = |taken_within| LeaseLeft {
             lease: "queue".to_owned(),
-            holder: "daemon-4711-9f3a".to_owned(),
-            seen_ago: HumanDuration::from_secs(9),
+            silent_for: HumanDuration::from_secs(9),
             taken_within,
         };
         let reasons = [

@@ -270,8 +270,7 @@ mod tests {
         assert_eq!(waits("no server runs, and it waits until one starts"), "on (no daemon)");
         let left = LeaseLeft {
             lease: "schedules".to_owned(),
-            holder: "a".to_owned(),
-            seen_ago: HumanDuration::from_secs(9),
+            silent_for: HumanDuration::from_secs(9),
             taken_within: None,
         };
         assert_eq!(waits(&left.to_string()), "on (lease held)");

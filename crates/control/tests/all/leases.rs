@@ -136,7 +136,7 @@ impl Process {
 }
 
 #[tokio::test]
-async fn until_a_lease_is_taken_over_all_that_waits_says_which_daemon_holds_it() {
+async fn until_a_lease_is_taken_over_all_that_waits_says_that_its_holder_is_silent() {
     let (bench, id) = (Bench::without_daemon().await, TenantId::default_tenant());
     bench.clock.set(at("2026-06-01T08:00:58"));
     bench.scan(vec![live("defs.yaml", parsed("defs.yaml", BOTH))]).await;
@@ -152,7 +152,7 @@ async fn until_a_lease_is_taken_over_all_that_waits_says_which_daemon_holds_it()
     assert_eq!(next.round().await, 0);
 
     bench.clock.advance(Duration::from_secs(8));
-    let words = "lease is held by dead, last seen 8s ago, and is taken over within 13s";
+    let words = "lease is held by a daemon silent for 8s, and is taken over within 13s";
     let why = async |what: &str| next.control.why(&id, what).await.unwrap().answer;
     assert_eq!(why(&run).await, format!("It is queued: the queue's {words}."));
     assert!(why("etl").await.contains(&format!("waits: the queue's {words}")));
