@@ -109,10 +109,10 @@ impl Client {
                 Err(error) if error.is_owned() && tries > 0 => tries -= 1,
                 started => {
                     let served = Box::new(started?);
-                    if access == Access::Reads
-                        && let Some(unlike) = served.unlike().await
-                    {
-                        output::warning(global.json, &unlike);
+                    if access != Access::Compares {
+                        for unlike in served.unlike().await {
+                            output::warning(global.json, &unlike);
+                        }
                     }
                     return Ok(Self::Here(served));
                 }

@@ -135,7 +135,7 @@ impl Served {
 
     /// What to say where the definition files of the folder are not those that are live, and this
     /// process loads none.
-    pub(crate) async fn unlike(&self) -> Option<String> {
+    pub(crate) async fn unlike(&self) -> Vec<String> {
         unlike::note(&self.instance).await
     }
 

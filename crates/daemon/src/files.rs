@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use millstream_blob::Blobs;
 use millstream_control::Sighting;
-use millstream_definition::ParsedFile;
+use millstream_definition::{ParsedFile, file_hash};
 use millstream_model::{ContentHash, Diagnostic, ErrorCode, Place, Severity};
 
 use crate::sources::{Need, Sources, StoreSourcesError, Watched};
@@ -186,6 +186,13 @@ impl Root {
         let checksum = sources.checksum(&bytes, &needs);
         sources.fill(name, &mut parsed);
         Ok((checksum, parsed))
+    }
+
+    /// The version of the file called `name`, as a scan would load it; `None` for one that says
+    /// nothing to load, or cannot be read.
+    pub fn version(&mut self, name: &str) -> Option<ContentHash> {
+        let (_, parsed) = self.parse(name).ok()?;
+        parsed.manifest.as_ref().map(file_hash)
     }
 
     /// Keeps the sources of a step, before the version that names them goes live.

@@ -122,6 +122,62 @@ fn a_command_that_only_looks_loads_no_files_into_a_shared_database_and_says_so()
     assert_ne!(after[0]["path"], before[0]["path"]);
 }
 
+/// Has a Postgres database run a statement.
+fn change(database: &Database, statement: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let url = database.url().unwrap();
+        let (client, connection) =
+            tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+        let connection = tokio::spawn(connection);
+        client.batch_execute(statement).await.unwrap();
+        drop(client);
+        connection.await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn what_differs_from_what_is_live_is_told_of_folders_without_files_and_of_files_rolled_back() {
+    let Some(database) = Database::on_postgres() else { return };
+    let own = project(&database, "first");
+    assert_eq!(own.run(&["migrate"]).code, 0);
+    let other = project(&database, "first");
+    let told = |project: &Project| {
+        let listed = project.run(&["run", "list"]);
+        assert_eq!(listed.code, 0, "{listed:?}");
+        listed.err
+    };
+    std::fs::remove_file(other.path("dags/main.yaml")).unwrap();
+    assert_eq!(told(&other), "", "there is nothing here, and nothing is live");
+    own.json(&["definitions", "scan"]);
+    let differ = "warning: the definition files here are not those that are live (main.yaml), and";
+    assert!(told(&other).starts_with(differ), "the folder is empty");
+    std::fs::remove_dir(other.path("dags")).unwrap();
+    let gone = "warning: the definition files that are live cannot be looked for here: there is no \
+                such folder";
+    assert!(told(&other).starts_with(gone), "{}", told(&other));
+
+    other.write("dags/main.yaml", &own.read("dags/main.yaml"));
+    assert_eq!(told(&other), "");
+    own.write("dags/main.yaml", &LIVE.replace("one", "second"));
+    own.json(&["definitions", "scan"]);
+    assert!(told(&other).starts_with(differ), "{}", told(&other));
+    own.json(&["definitions", "rollback", "main.yaml", "v1"]);
+    let back = "warning: definition files are rolled back, so that other versions are live than \
+                are here (main.yaml); ";
+    assert!(told(&own).starts_with(back), "{}", told(&own));
+    assert_eq!(told(&other), "", "this is the version that is live");
+    other.write("dags/main.yaml", &LIVE.replace("one", "third"));
+    let third = told(&other);
+    assert!(third.starts_with(differ) && !third.contains("rolled back"), "{third}");
+
+    change(&database, "ALTER TABLE definition_pin RENAME TO gone");
+    let unknown =
+        "warning: the definition files here cannot be compared with those that are live: ";
+    let listed = other.run(&["run", "list"]);
+    assert!(listed.code == 1 && listed.err.starts_with(unknown), "{listed:?}");
+}
+
 #[test]
 fn a_command_that_only_looks_shows_what_the_files_of_a_project_of_its_own_say() {
     let project = Project::with(LIVE);
