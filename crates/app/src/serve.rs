@@ -91,7 +91,7 @@ impl Served {
         let stop = watch::Sender::new(false);
         let mut listeners = JoinSet::new();
         let path = instance.settings.socket();
-        // Others want to reach a process that loads the definition files.
+        // What others ask for may need the definition files, so they wait for one that loads none.
         let commands = if instance.settings.loads { bind_socket(&path) } else { None };
         let socket = commands.is_some().then_some(path);
         if let Some(commands) = commands {
