@@ -17,7 +17,10 @@ pub(crate) enum Access {
     Reads,
     /// It shows what loading the definition files would change, and loads none wherever it runs.
     Compares,
-    /// It changes something, or has it done.
+    /// It changes something of what is live, or of what was done, and needs no definition files
+    /// for that.
+    Acts,
+    /// It changes something by what definition files say, or has it done.
     Does,
 }
 
@@ -25,10 +28,10 @@ impl Access {
     /// Whether a process that does the work itself loads the definition files of its folder.
     ///
     /// The embedded database is the folder's own. Another is shared, and what is live there is
-    /// not replaced because somebody looks.
+    /// not replaced because somebody looks, or acts on what is there.
     pub(crate) fn loads(self, settings: &Settings) -> bool {
         match self {
-            Self::Reads => settings.database_url.is_none(),
+            Self::Reads | Self::Acts => settings.database_url.is_none(),
             Self::Compares => false,
             Self::Does => true,
         }
@@ -68,7 +71,8 @@ impl JobCommand {
     fn access(&self) -> Access {
         match self {
             Self::List => Access::Reads,
-            Self::Launch { .. } | Self::Start(_) | Self::Stop(_) | Self::Reset(_) => Access::Does,
+            Self::Start(_) | Self::Stop(_) | Self::Reset(_) => Access::Acts,
+            Self::Launch { .. } => Access::Does,
         }
     }
 }
@@ -81,7 +85,7 @@ impl ScheduleCommand {
             | Self::Preview { .. }
             | Self::Test { .. }
             | Self::Ticks(_) => Access::Reads,
-            Self::Switch(_) => Access::Does,
+            Self::Switch(_) => Access::Acts,
         }
     }
 }
@@ -92,11 +96,10 @@ impl SensorCommand {
             Self::List | Self::Show(_) | Self::Test(_) | Self::Ticks(_) | Self::Deliveries(_) => {
                 Access::Reads
             }
-            Self::Switch(_)
-            | Self::Tick(_)
-            | Self::Resend { .. }
-            | Self::Drop { .. }
-            | Self::Cursor { .. } => Access::Does,
+            Self::Switch(_) | Self::Resend { .. } | Self::Drop { .. } | Self::Cursor { .. } => {
+                Access::Acts
+            }
+            Self::Tick(_) => Access::Does,
         }
     }
 }
@@ -105,7 +108,8 @@ impl AssetCommand {
     fn access(&self) -> Access {
         match self {
             Self::List | Self::Show { .. } => Access::Reads,
-            Self::Materialize { .. } | Self::Report { .. } => Access::Does,
+            Self::Report { .. } => Access::Acts,
+            Self::Materialize { .. } => Access::Does,
         }
     }
 }
@@ -114,7 +118,7 @@ impl PartitionCommand {
     fn access(&self) -> Access {
         match self {
             Self::List { .. } => Access::Reads,
-            Self::Add { .. } | Self::Delete { .. } => Access::Does,
+            Self::Add { .. } | Self::Delete { .. } => Access::Acts,
         }
     }
 }
@@ -123,7 +127,8 @@ impl RunCommand {
     fn access(&self) -> Access {
         match self {
             Self::List { .. } | Self::Show { .. } | Self::Logs { .. } => Access::Reads,
-            Self::Retry(_) | Self::Cancel { .. } => Access::Does,
+            // A retry runs the plan of the run that failed.
+            Self::Retry(_) | Self::Cancel { .. } => Access::Acts,
         }
     }
 }
@@ -132,7 +137,7 @@ impl DeadLetterCommand {
     fn access(&self) -> Access {
         match self {
             Self::List { .. } | Self::Show { .. } => Access::Reads,
-            Self::Retry(_) | Self::Discard { .. } => Access::Does,
+            Self::Retry(_) | Self::Discard { .. } => Access::Acts,
         }
     }
 }

@@ -96,11 +96,11 @@ fn typed(command: &clap::Command, words: &[String], found: &mut Vec<Vec<String>>
 }
 
 #[test]
-fn the_reference_lists_the_commands_that_only_look() {
+fn the_reference_lists_the_commands_that_look_and_those_that_need_no_files() {
     let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference");
     let text = std::fs::read_to_string(reference.join("command-line.md")).unwrap();
-    let (_, list) = text.split_once("\n## Commands that only look\n\n").unwrap();
-    let (list, _) = list.split_once("\n\n").unwrap();
+    let (_, lists) = text.split_once("\n## Which commands load the files\n\n").unwrap();
+    let mut lists = lists.split("\n\n");
     let is_verb = |word: &&str| {
         word.starts_with(|c: char| c.is_ascii_lowercase()) && !word.ends_with(char::is_numeric)
     };
@@ -108,18 +108,21 @@ fn the_reference_lists_the_commands_that_only_look() {
         let verbs = words.iter().copied().filter(is_verb);
         verbs.collect::<Vec<_>>().join(" ")
     };
-    let listed: BTreeSet<String> =
-        list.split('`').skip(1).step_by(2).map(|it| name(&words(it))).collect();
+    let mut listed = || -> BTreeSet<String> {
+        lists.next().unwrap().split('`').skip(1).step_by(2).map(|it| name(&words(it))).collect()
+    };
+    let (looking, acting) = (listed(), listed());
     let mut found = Vec::new();
     typed(&Cli::command(), &[], &mut found);
     assert!(found.len() > 50, "{found:?}");
-    let mut looking = BTreeSet::new();
-    for words in &found {
-        let cli = Cli::try_parse_from([&["millstream".to_owned()], words.as_slice()].concat());
-        if cli.unwrap().command.access() != Access::Does {
-            let words: Vec<&str> = words.iter().map(String::as_str).collect();
-            looking.insert(name(&words));
-        }
-    }
-    assert_eq!(listed, looking);
+    let with = |wanted: &[Access]| -> BTreeSet<String> {
+        let access = |words: &&Vec<String>| {
+            let cli = Cli::try_parse_from([&["millstream".to_owned()], words.as_slice()].concat());
+            wanted.contains(&cli.unwrap().command.access())
+        };
+        let of = |words: &Vec<String>| name(&words.iter().map(String::as_str).collect::<Vec<_>>());
+        found.iter().filter(access).map(of).collect()
+    };
+    assert_eq!(looking, with(&[Access::Reads, Access::Compares]));
+    assert_eq!(acting, with(&[Access::Acts]));
 }

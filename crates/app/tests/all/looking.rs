@@ -1,4 +1,5 @@
-//! Commands that only look leave what is live as it is, also in a folder with other files.
+//! Commands that only look, or need no files, leave what is live as it is, also in a folder with
+//! other files.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -31,21 +32,25 @@ fn project(database: &Database, word: &str) -> Project {
     project
 }
 
-/// What the reference lists as commands that only look.
-fn looking() -> Vec<String> {
+/// What the reference lists as commands that only look, and as commands that need no files.
+fn lists() -> [Vec<String>; 2] {
     let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference");
     let text = std::fs::read_to_string(reference.join("command-line.md")).unwrap();
-    let (_, list) = text.split_once("\n## Commands that only look\n\n").unwrap();
-    let (list, _) = list.split_once("\n\n").unwrap();
-    list.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    let (_, text) = text.split_once("\n## Which commands load the files\n\n").unwrap();
+    let mut paragraphs = text.split("\n\n");
+    [(); 2].map(|()| {
+        let list = paragraphs.next().unwrap();
+        list.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    })
 }
 
-/// The arguments of a command of that list, about what is live here.
+/// The arguments of a command of these lists, about what is live here.
 fn arguments<'c>(command: &'c str, run: &'c str) -> Vec<&'c str> {
     let name = match command.split_once(' ').unwrap_or_default() {
         ("schedule", _) => "nightly",
-        ("sensor", "deliveries NAME") => "pushed",
+        ("sensor", "deliveries NAME" | "drop NAME DELIVERY" | "resend NAME") => "pushed",
         ("sensor", _) => "own",
+        ("job", _) => "etl",
         _ => "site",
     };
     let word = |word: &'c str| match word {
@@ -53,6 +58,7 @@ fn arguments<'c>(command: &'c str, run: &'c str) -> Vec<&'c str> {
         "KEY" => "orders",
         "FILE" => "main.yaml",
         "NAME" => name,
+        "KEY…" => "jfk",
         said => said,
     };
     command.split(' ').map(word).collect()
@@ -85,7 +91,7 @@ fn a_command_that_only_looks_loads_no_files_into_a_shared_database_and_says_so()
     other.write("dags/more.yaml", "jobs: { more: { select: orders } }");
     let before = live(&own);
     assert_eq!(before[1]["versions"].as_array().unwrap().len(), 2);
-    let all = looking();
+    let [all, _] = lists();
     assert!(all.len() > 25, "{all:?}");
     let instanceless = ["definitions validate", "errors", "schema"];
     for command in &all {
@@ -120,6 +126,42 @@ fn a_command_that_only_looks_loads_no_files_into_a_shared_database_and_says_so()
     let after = live(&own);
     assert_eq!(after[1]["versions"].as_array().unwrap().len(), 3, "what does something loads");
     assert_ne!(after[0]["path"], before[0]["path"]);
+}
+
+#[test]
+fn a_command_that_needs_no_files_loads_none_into_a_shared_database() {
+    let Some(database) = Database::on_postgres() else { return };
+    let own = project(&database, "first");
+    assert_eq!(own.run(&["migrate"]).code, 0);
+    for _ in 0..3 {
+        assert_eq!(own.run(&["job", "launch", "flaky"]).code, 1, "it loads the files, and fails");
+    }
+    let letters = own.json(&["dead-letter", "list"]);
+    let failed = |index: usize| letters[index]["run_id"].as_str().unwrap();
+    let waiting = own.json(&["job", "launch", "etl", "--no-wait"]);
+
+    let other = project(&database, "other");
+    let before = live(&own);
+    let [_, all] = lists();
+    assert!(all.len() > 15, "{all:?}");
+    for command in &all {
+        let run = match command.as_str() {
+            "dead-letter discard RUN" => failed(0),
+            "dead-letter retry RUN" => failed(1),
+            "run retry RUN" => failed(2),
+            _ => waiting[0]["run_id"].as_str().unwrap(),
+        };
+        let acted = other.run(&arguments(command, run));
+        // There is no delivery that it could drop.
+        let code = i32::from(command == "sensor drop NAME DELIVERY");
+        assert_eq!(acted.code, code, "{command}: {acted:?}");
+        let warning = "warning: the definition files here are not those that are live (main.yaml), \
+                       and this command loads none";
+        assert!(acted.err.contains(warning), "{command}: {acted:?}");
+        assert_eq!(live(&own), before, "{command}");
+    }
+    let nightly = own.json(&["schedule", "show", "nightly"]);
+    assert_eq!(nightly["enabled_override"]["on"], false, "{nightly}");
 }
 
 /// Has a Postgres database run a statement.
