@@ -17,6 +17,7 @@ mod request;
 mod rows;
 mod sqlite;
 mod temporary;
+mod widen;
 
 pub use error::{TableFailure, TableIoError};
 pub use keeper::{TableKeeper, write_table};

@@ -32,7 +32,7 @@ pub fn write_sqlite(write: &TableWrite) -> Result<Written, TableIoError> {
     }
     let was_whole = was.is_some_and(|entry| entry.partition == ledger::WHOLE);
     let change = change(write, present.as_deref(), &wanted, was_whole)?;
-    into.carry_out(write, &change, &wanted)?;
+    let notes = into.carry_out(write, &change, &wanted)?;
     reach("table:emptied");
     into.insert(write, &wanted, &change.left(present))?;
     reach("table:filled");
@@ -42,7 +42,9 @@ pub fn write_sqlite(write: &TableWrite) -> Result<Written, TableIoError> {
     reach("table:recorded");
     into.run("written", "COMMIT")?;
     reach("table:stored");
-    Ok(shape.into())
+    let mut written = Written::from(shape);
+    written.notes.extend(notes);
+    Ok(written)
 }
 
 /// Copies the rows of an asset's result into a file.
@@ -72,18 +74,19 @@ fn file_of(resource: &ResourceDef) -> Result<&Path, TableIoError> {
     }
 }
 
-struct OnTable<'a> {
-    connection: &'a Connection,
-    table: &'a TableName,
+/// A table in a transaction.
+pub(super) struct OnTable<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) table: &'a TableName,
 }
 
 impl OnTable<'_> {
-    fn failed(&self, action: &'static str, error: rusqlite::Error) -> TableIoError {
+    pub(super) fn failed(&self, action: &'static str, error: rusqlite::Error) -> TableIoError {
         let table = self.table.to_string();
         TableIoError::Database { table, action, source: sqlite_said(error) }
     }
 
-    fn run(&self, action: &'static str, text: &str) -> Result<(), TableIoError> {
+    pub(super) fn run(&self, action: &'static str, text: &str) -> Result<(), TableIoError> {
         self.connection.execute_batch(text).map_err(|error| self.failed(action, error))
     }
 
@@ -148,21 +151,23 @@ impl OnTable<'_> {
         answer.map_err(|error| self.failed("found", error))
     }
 
+    /// Makes the table ready for its rows; lines for the step's log.
     fn carry_out(
         &self,
         write: &TableWrite,
         change: &Change,
         wanted: &[Column],
-    ) -> Result<(), TableIoError> {
+    ) -> Result<Vec<String>, TableIoError> {
         let table = write.quoted()?;
+        let mut notes = Vec::new();
         match change {
-            Change::Create => self.run("made", &write.create_text(&table, wanted, type_name)?),
+            Change::Create => self.run("made", &write.create_text(&table, wanted, type_name)?)?,
             Change::Swap => {
                 self.run("replaced", &format!("DROP TABLE {table}"))?;
-                self.run("made", &write.create_text(&table, wanted, type_name)?)
+                self.run("made", &write.create_text(&table, wanted, type_name)?)?;
             }
-            // A column of whole numbers takes real ones here as it is.
-            Change::Keep { add, widen: _, retype } => {
+            Change::Keep { add, widen, retype } => {
+                notes = self.widen(widen)?;
                 // No column can be given another type here, and nothing is lost with one of nulls.
                 for column in retype {
                     let name = self.table.list([column.name.as_str()].into_iter())?;
@@ -172,9 +177,10 @@ impl OnTable<'_> {
                     let definition = write.column_text(column, type_name)?;
                     self.run("changed", &format!("ALTER TABLE {table} ADD COLUMN {definition}"))?;
                 }
-                self.empty(write, &table)
+                self.empty(write, &table)?;
             }
         }
+        Ok(notes)
     }
 
     fn empty(&self, write: &TableWrite, table: &str) -> Result<(), TableIoError> {

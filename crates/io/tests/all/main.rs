@@ -16,4 +16,5 @@ mod postgres;
 #[path = "../../../testkit/src/postgres.rs"]
 mod postgres_url;
 mod sqlite;
+mod widen;
 mod yaml;
