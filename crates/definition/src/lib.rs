@@ -35,6 +35,7 @@ mod queue;
 mod reader;
 mod references;
 mod reporter;
+mod rows;
 mod schedules;
 mod schema;
 mod secret;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_model::{
-    AssetDef, AssetKey, ErrorCode, HandlerDef, IoName, JobShape, LoadMode, LoadStep, OpDef,
+    AssetDef, AssetKey, ErrorCode, HandlerDef, IoDef, JobShape, LoadMode, LoadStep, OpDef,
     PartitionsDef, PartitionsName, PoolDef, PoolUse, ResourceDef, ResourceName, SensorDef,
     SensorQuestion, Severity, StepConfig, TableIo, nearest,
 };
@@ -54,11 +54,9 @@ struct Known<'a> {
     asset_names: Vec<String>,
     partitions: BTreeMap<&'a str, &'a PartitionsDef>,
     resources: BTreeMap<&'a str, &'a ResourceDef>,
-    io: BTreeSet<&'a str>,
+    io: BTreeMap<&'a str, &'a IoDef>,
     tenant_fields: BTreeSet<&'a str>,
     pools: BTreeMap<&'a str, &'a PoolDef>,
-    /// Those of `io` that keep tables.
-    tables: BTreeSet<&'a str>,
     /// The first asset of each table, by IO manager and by name without regard to case.
     kept: BTreeMap<(&'a str, String), &'a AssetKey>,
     handlers: Vec<&'a HandlerDef>,
@@ -84,14 +82,13 @@ impl<'a> Known<'a> {
                 .flat_map(|manifest| &manifest.resources)
                 .map(|(name, resource)| (name.as_str(), resource))
                 .collect(),
-            io: manifests().flat_map(|manifest| manifest.io.keys()).map(IoName::as_str).collect(),
+            io: manifests()
+                .flat_map(|manifest| &manifest.io)
+                .map(|(name, io)| (name.as_str(), io))
+                .collect(),
             pools: manifests()
                 .flat_map(|manifest| &manifest.pools)
                 .map(|(name, pool)| (name.as_str(), pool))
-                .collect(),
-            tables: manifests()
-                .flat_map(|manifest| &manifest.io)
-                .filter_map(|(name, io)| io.resource().map(|_| name.as_str()))
                 .collect(),
             kept: BTreeMap::new(),
             handlers: manifests().flat_map(|manifest| &manifest.handlers).collect(),
@@ -109,7 +106,7 @@ impl<'a> Known<'a> {
     fn table_of(&self, asset: &'a AssetDef) -> Option<(&'a str, String)> {
         let io = asset.io.as_ref()?.as_str();
         let name = || TableIo::table_of(&asset.key).to_lowercase();
-        self.tables.contains(io).then(|| (io, name()))
+        self.io.get(io)?.resource().map(|_| (io, name()))
     }
 }
 
@@ -143,11 +140,11 @@ impl<'a> About<'_, 'a> {
             self.report.missing(thing, &["asset", &key, "partitions"], message, help);
         }
         if let Some(name) = &asset.io
-            && !self.known.io.contains(name.as_str())
+            && !self.known.io.contains_key(name.as_str())
         {
             let message =
                 format!("Asset `{key}` names the IO manager `{name}`, which no file declares");
-            let help = meant(name.as_str(), self.known.io.iter().copied());
+            let help = meant(name.as_str(), self.known.io.keys().copied());
             self.report.missing(("io", name.as_str()), &["asset", &key, "io"], message, help);
         }
         if let Some(pool) = &asset.pool {
@@ -169,6 +166,9 @@ impl<'a> About<'_, 'a> {
             }
             if let StepConfig::Load(load) = step {
                 self.load(load, asset, &path);
+            }
+            if let Some(io) = asset.io.as_ref().and_then(|io| self.known.io.get(io.as_str())) {
+                self.report.rows_to_keep(&key, step, io);
             }
             self.names_in_step(step, asset);
         }

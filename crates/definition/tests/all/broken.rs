@@ -101,7 +101,7 @@ fn nothing_is_said_of_the_content_of_what_could_not_be_read() {
                   pools: {p: {slots: none}}\nio: {lake: {kind: csv, base: lake}}\n";
     let reads = "assets:\n  sum:\n    deps: [rows]\n    io: lake\n    pool: {name: p, slots: 9}\n\
                  \x20   step: {kind: sql, resource: db, statements: select 1, \
-                 read: {r: {asset: rows}}}\n\
+                 read: {r: {asset: rows}}, rows: true}\n\
                  \x20 own: {step: {kind: local, module: App.Own}}\n";
     let check = check_new(&[("broken.yaml", broken), ("reads.yaml", reads)]);
     assert_eq!(found(&check), []);

@@ -362,6 +362,42 @@ fn a_load_step_knows_whose_rows_it_loads() {
 }
 
 #[test]
+fn a_step_that_gives_its_io_manager_no_rows_is_told_the_key_that_gives_them() {
+    let head = "resources:\n  db: {kind: sqlite, path: w.db}\n  \
+                api: {kind: http, base_url: \"https://api.example.com\"}\n\
+                io:\n  files: {kind: csv, base: lake}\n  documents: {kind: json, base: lake}\n  \
+                tables: {kind: table, resource: db}\n";
+    let sql = "{kind: sql, resource: db, statements: select 1 as n";
+    let http = "{kind: http, resource: api, request: {path: /users}";
+    let no_rows = "Asset `x` has an `io` and its statements give no rows";
+    let only = format!("{no_rows}: only how many they changed would be kept");
+    let nowhere = "Asset `x` is kept as rows, and its step does not say where they are in the \
+                   answer";
+    for (io, step, wanted) in [
+        ("files", format!("{sql}}}"), Some((Severity::Error, no_rows))),
+        ("tables", format!("{sql}}}"), Some((Severity::Error, no_rows))),
+        ("documents", format!("{sql}}}"), Some((Severity::Warning, only.as_str()))),
+        ("tables", format!("{sql}, rows: true}}"), None),
+        ("files", format!("{http}}}"), Some((Severity::Warning, nowhere))),
+        ("tables", format!("{http}}}"), Some((Severity::Warning, nowhere))),
+        ("documents", format!("{http}}}"), None),
+        ("files", format!("{http}, rows: /data}}"), None),
+        ("files", format!("{http}, rows: \"\"}}"), None),
+    ] {
+        let asset = format!("assets:\n  x:\n    io: {io}\n    step: {step}");
+        let found = check_new(&[("a.yaml", head), ("b.yaml", &asset)]);
+        let told = found.diagnostics.iter().map(|it| (it.severity, it.message.as_str()));
+        assert_eq!(told.collect::<Vec<_>>(), Vec::from_iter(wanted), "{io} {step}");
+        if let Some(told) = found.diagnostics.first() {
+            assert_eq!(told.place.line, 4, "{io} {step}");
+            assert!(told.help.as_ref().unwrap().contains("write `rows: "), "{told:?}");
+        }
+    }
+    let asset = format!("assets:\n  x:\n    step: {sql}}}");
+    assert_eq!(check_new(&[("a.yaml", head), ("b.yaml", &asset)]).diagnostics, []);
+}
+
+#[test]
 fn assets_that_would_share_a_table_and_tables_without_a_database_are_errors() {
     let text = "io: {warehouse: {kind: table, resource: db}}\n\
                 assets: {sales/orders: {io: warehouse}, Sales__Orders: {io: warehouse}}";

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use millstream_blob::RESULT_MAX;
-use millstream_io::{Output, Place, Stored, Table};
-use millstream_model::{AssetStep, ErrorCode, EventBody, IoDef, MetadataKind, MetadataValue};
+use millstream_io::{IoError, Output, Place, Stored, Table};
+use millstream_model::{
+    AssetStep, ErrorCode, EventBody, IoDef, MetadataKind, MetadataValue, StepConfig,
+};
 use serde_json::{Value, json};
 
 use super::attempt::{Attempt, Ending};
@@ -263,11 +265,29 @@ async fn store(
     let manager = millstream_io::open(settings, &child);
     let address = attempt.address(&asset.key, asset.partition.as_ref());
     let stored = attempt.bounded(manager.store(&address, output)).await?;
-    let stored = stored.map_err(|error| child.ending(&error))?;
+    let stored = stored.map_err(|error| match (&error, without_rows(&attempt.step.step)) {
+        (IoError::NoTable { .. }, Some(way)) => Ending::failed(error.code(), way.to_owned()),
+        _ => child.ending(&error),
+    })?;
     let mut lines = stored.notes.clone();
     lines.push(stored.log_line());
     attempt.say(&lines);
     Ok(stored)
+}
+
+/// What an author is told whose step has rows and does not say so.
+fn without_rows(step: &StepConfig) -> Option<&'static str> {
+    match step {
+        StepConfig::Sql(sql) if !sql.rows => Some(
+            "the statements give no rows to keep; write `rows: true` in the step, and those of \
+             the last statement are kept",
+        ),
+        StepConfig::Http(http) if http.rows.is_none() => Some(
+            "the answer cannot be kept as rows; write in the step where they are in it, as in \
+             `rows: /data`, or use an `io` of kind `json`",
+        ),
+        _ => None,
+    }
 }
 
 impl Attempt<'_> {

@@ -297,3 +297,17 @@ async fn numbers_of_more_than_64_bits_keep_their_digits_and_the_log_tells() {
         assert!(log.contains(told), "{log}");
     }
 }
+
+#[tokio::test]
+async fn statements_whose_rows_nobody_asked_for_are_told_of_the_key_that_asks() {
+    let bench = Bench::new();
+    let (plan, step) = sql("values", &["SELECT 1 AS n"]);
+    let values = StepPlan {
+        asset: Some(asset("values", Some(lake()))),
+        ..planned((plan, SqlStep { rows: false, ..step }))
+    };
+    bench.run(with_warehouse(vec![values])).await;
+    let error = &bench.control.errors()[0];
+    assert_eq!(error.code, ErrorCode::StepResult);
+    assert!(error.message.contains("write `rows: true` in the step"), "{}", error.message);
+}

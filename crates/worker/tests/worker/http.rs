@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use millstream_blob::LogStream;
 use millstream_model::worker_api::Assignment;
 use millstream_model::{
-    AssetStep, Backoff, ErrorCode, EventBody, HttpBody, HttpMethod, HttpRequest, HttpResource,
-    HttpStep, HumanDuration, ResourceDef, RetryPolicy, RetryWhile, StepConfig, StepPlan,
+    AssetStep, Backoff, ErrorCode, EventBody, FolderIo, HttpBody, HttpMethod, HttpRequest,
+    HttpResource, HttpStep, HumanDuration, IoDef, ResourceDef, RetryPolicy, RetryWhile, StepConfig,
+    StepPlan,
 };
 use millstream_plan::progress::RunOutcome;
 use millstream_worker::RunEnd;
@@ -187,4 +188,24 @@ async fn numbers_of_an_answer_keep_their_digits() {
         let log = bench.log("ask", 1, LogStream::Out).await;
         assert!(log.contains("1180591620717411303424 is kept as text"), "{log}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_rows_names_the_key_that_says_where_they_are() {
+    let bench = bench();
+    let (address, _heard) = serve(&answer("200 OK", "", r#"{"data": [{"n": 1}]}"#));
+    let asset = AssetStep {
+        key: "answers".parse().unwrap(),
+        partition: None,
+        window: None,
+        io: Some(IoDef::Csv(FolderIo { base: "lake".to_owned() })),
+        inputs: Vec::new(),
+        code_version: "v1".to_owned(),
+        output_required: true,
+    };
+    let plan = StepPlan { asset: Some(asset), ..noop("ask", &[]) };
+    bench.run(run_at(address, step(), plan)).await;
+    let error = &bench.control.errors()[0];
+    assert_eq!(error.code, ErrorCode::StepResult);
+    assert!(error.message.contains("as in `rows: /data`"), "{}", error.message);
 }
