@@ -216,7 +216,11 @@ def _returned(value):
         )
         raise Failed("step-result", message, for_good=True) from None
     if len(line) > RESULT_MAX:
-        message = "the result is over the limit of 16 MiB; keep data in an IO manager"
+        message = (
+            "the result is over the limit of 16 MiB, also where an `io` keeps it; "
+            "write a file and return its path, or make the rows with a step of kind `sql` "
+            "or `http`, which stream to an `io`"
+        )
         raise Failed("step-result", message, for_good=True)
     return line
 

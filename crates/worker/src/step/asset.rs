@@ -167,7 +167,8 @@ fn metadata_of(value: &Value) -> Result<BTreeMap<String, MetadataValue>, Ending>
     let size = given.to_string().len();
     if size > METADATA_MAX {
         let message = format!(
-            "the metadata takes {size} bytes, over the limit of 64 KiB; keep data in an IO manager"
+            "the metadata takes {size} bytes, over the limit of 64 KiB; write a file and return \
+             its path"
         );
         return Err(Ending::for_good(ErrorCode::StepResult, message));
     }

@@ -310,6 +310,15 @@ async fn code_that_cannot_be_loaded_says_why_and_what_was_meant() {
 }
 
 #[tokio::test]
+async fn a_result_that_is_too_large_has_a_way_out_that_is_one() {
+    let bench = bench(&[("tasks.py", "def large(): return 'x' * (17 << 20)\n")]);
+    let error = failed(&bench, Isolation::Process, "tasks.py:large").await;
+    assert_eq!(error.code, ErrorCode::StepResult);
+    let wanted = format!("the result is over the limit of 16 MiB{}", millstream_blob::RESULT_WAYS);
+    assert_eq!(error.message, wanted);
+}
+
+#[tokio::test]
 async fn an_import_error_has_the_line_of_the_import() {
     let bench = bench(&[("lacking.py", "import os\nimport pandaz\n")]);
     let error = failed(&bench, Isolation::Fork, "lacking.py:go").await;
