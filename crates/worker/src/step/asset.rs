@@ -57,6 +57,7 @@ struct About {
 /// Keeps `value`, which a step's program returned, with what it says in it about its asset.
 pub(super) async fn keep_value(attempt: &Attempt<'_>, value: Value) -> Result<Kept, Ending> {
     let about = |value: &Value| {
+        attempt.say(&left_out(value));
         let version = value.get(DATA_VERSION).and_then(Value::as_str);
         Ok(About {
             metadata: metadata_of(value)?,
@@ -175,6 +176,28 @@ fn metadata_of(value: &Value) -> Result<BTreeMap<String, MetadataValue>, Ending>
     let infer =
         |(name, value): (&String, &Value)| (name.clone(), MetadataValue::infer(value.clone()));
     Ok(metadata.iter().map(infer).collect())
+}
+
+/// Lines about what a result says of its asset in another form than it has to have.
+fn left_out(value: &Value) -> Vec<String> {
+    let line = |name: &str, wanted: &str, found: &Value| {
+        format!("the result's `{name}` is left out, because it is {} and no {wanted}", kind(found))
+    };
+    let metadata = value.get(METADATA).filter(|it| !it.is_object() && !it.is_null());
+    let version = value.get(DATA_VERSION).filter(|it| !it.is_string() && !it.is_null());
+    let metadata = metadata.map(|found| line(METADATA, "object", found));
+    metadata.into_iter().chain(version.map(|found| line(DATA_VERSION, "text", found))).collect()
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
 }
 
 /// What a table says about its asset: a single row is a summary, more are counted.

@@ -311,3 +311,23 @@ async fn statements_whose_rows_nobody_asked_for_are_told_of_the_key_that_asks() 
     assert_eq!(error.code, ErrorCode::StepResult);
     assert!(error.message.contains("write `rows: true` in the step"), "{}", error.message);
 }
+
+#[tokio::test]
+async fn what_a_result_says_of_its_asset_in_a_wrong_form_is_left_out_and_the_log_tells() {
+    let bench = Bench::new();
+    let step = |key: &str, result: &str| {
+        let line = format!("echo '{result}' > \"$MILLSTREAM_RESULT\"");
+        StepPlan { asset: Some(asset(key, None)), ..shell(key, &line) }
+    };
+    let wrong = step("wrong", r#"{"n": 1, "metadata": [1], "data_version": 7}"#);
+    let none = step("none", r#"{"n": 1, "metadata": null, "data_version": null}"#);
+    bench.run(run_of(vec![wrong, none])).await;
+    assert_eq!(materialized(&bench.control, "wrong").unwrap(), (BTreeMap::new(), None));
+    let log = bench.log("wrong", 1, LogStream::Out).await;
+    assert_eq!(
+        log,
+        "the result's `metadata` is left out, because it is a list and no object\n\
+         the result's `data_version` is left out, because it is a number and no text\n"
+    );
+    assert_eq!(bench.log("none", 1, LogStream::Out).await, "");
+}
