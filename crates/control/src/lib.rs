@@ -10,6 +10,7 @@ mod asset_reports;
 mod attention;
 mod cancel;
 mod catalog;
+mod checks;
 mod coming;
 mod control;
 mod daemons;
@@ -82,6 +83,7 @@ pub use launch::{Launched, MaterializeRequest};
 pub use left_out::LeftOut;
 pub use listed::ListedRun;
 pub use lost::LostWatch;
+pub use millstream_decide::checks::{check_words, failed_mark, failed_words};
 pub use millstream_decide::lost::Patience;
 pub use millstream_decide::scan::{Deletions, ScanVerdict, Sighting};
 pub use millstream_decide::sensor::{

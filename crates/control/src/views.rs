@@ -282,6 +282,7 @@ impl Control {
         asset.is_stale = Some(!stale.is_empty());
         asset.stale_upstream.take_if(|_| !stale.is_empty());
         let coming = self.coming_words(tenant, key).await?;
+        self.tell_checks(tenant, std::slice::from_mut(&mut asset)).await?;
         Ok(AssetView { asset, feeds, history, partitions, tries, never_made, stale, coming })
     }
 
@@ -361,6 +362,7 @@ fn undefined(tenant: &TenantId, asset: AssetKey) -> AssetRow {
         counts: BTreeMap::new(),
         is_stale: None,
         stale_upstream: None,
+        failed_checks: Vec::new(),
     }
 }
 

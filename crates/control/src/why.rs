@@ -174,9 +174,10 @@ impl Control {
         let catalog = self.catalog().await?;
         let mut rows = self.asset_rows_in(&catalog, tenant).await?;
         mark_stale(&catalog, tenant, &mut rows);
-        let Some(asset) = rows.iter().find(|row| row.asset == *key).cloned() else {
+        let Some(mut asset) = rows.iter().find(|row| row.asset == *key).cloned() else {
             return Ok(None);
         };
+        self.tell_checks(tenant, std::slice::from_mut(&mut asset)).await?;
         let parts = Self::partitions_of(&catalog, &asset);
         let sources = self.sources((&catalog, &rows), tenant, &asset).await?;
         let tries = self.tries(&catalog, tenant, &asset).await?;

@@ -3,6 +3,7 @@
 //! Pure: nothing here knows that a database exists. `control` loads the snapshots and carries the
 //! decisions out; each module is one decision.
 
+pub mod checks;
 pub mod condition;
 pub mod failure;
 pub mod lease;

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AssetKey, Cause, ContentHash, Diagnostic, EventPosition, HoldReason, JobName, LimitScope,
-    LocationName, MetadataValue, PartitionKey, PartitionsName, PoolName, RunId, RunStatus,
-    ScheduleName, StepError, StepKey, StepStatus, TenantDef, TenantId, Timestamp,
+    AssetKey, Cause, CheckSeverity, ContentHash, Diagnostic, EventPosition, HoldReason, JobName,
+    LimitScope, LocationName, MetadataValue, PartitionKey, PartitionsName, PoolName, RunId,
+    RunStatus, ScheduleName, StepError, StepKey, StepStatus, TenantDef, TenantId, Timestamp,
 };
 
 pub use ticking::{
@@ -219,6 +219,26 @@ pub struct AssetRow {
     /// becomes so once what it is made from is made again.
     #[serde(default)]
     pub stale_upstream: Option<AssetKey>,
+    /// The checks of it that did not pass in the run that made it last.
+    #[serde(default)]
+    pub failed_checks: Vec<FailedCheck>,
+}
+
+/// A check of an asset that did not pass.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedCheck {
+    /// Its name.
+    pub check: String,
+    /// How bad it is.
+    pub severity: CheckSeverity,
+    /// The partition, when it is about one.
+    pub partition: Option<PartitionKey>,
+    /// When it was made.
+    pub at: Timestamp,
+    /// The run that made it.
+    pub run_id: RunId,
+    /// What it says of itself, when that is short.
+    pub description: Option<String>,
 }
 
 /// A job in a list.

@@ -6,7 +6,7 @@
 //! would lose the event whose transaction took longer.
 
 use millstream_model::view::EventRow;
-use millstream_model::{Event, EventPosition, RunId, TenantId};
+use millstream_model::{Event, EventBody, EventPosition, RunId, TenantId};
 
 use crate::batch::Expect;
 use crate::statement::statements;
@@ -35,6 +35,11 @@ statements! {
         ORDER BY b.position, e.seq LIMIT $5";
     EVENT_EXISTS = "
         SELECT seq FROM event WHERE tenant = $1 AND run = $2 AND epoch = $3 AND seq = $4";
+    CHECKS_OF_RUNS = "
+        WITH asked(id) AS (/*texts $2*/)
+        SELECT e.body FROM asked a /*each event e if e.tenant = $1 by e.run = a.id*/
+        WHERE e.body LIKE '%\"kind\":\"asset_checked\"%'
+        ORDER BY e.at DESC, e.epoch DESC, e.seq DESC LIMIT $3";
     EVENTS_AFTER = "
         SELECT b.position, e.body
         FROM /*log b e if b.position > $2 AND b.position <= $3*/
@@ -106,6 +111,21 @@ impl Store {
             vec![tenant.into(), (&run).into(), after.0.into(), after.1.into(), limit.into()];
         let rows = self.read(Scope::tenant(tenant), &RUN_EVENTS, params).await?;
         rows.into_iter().map(event_row).collect()
+    }
+
+    /// The newest `limit` answers of checks in `runs`, the newest first, published or not.
+    pub async fn checks_of_runs(
+        &self,
+        tenant: &TenantId,
+        runs: &[RunId],
+        limit: u32,
+    ) -> Result<Vec<Event>, StoreError> {
+        let params = vec![tenant.into(), json(&runs), limit.into()];
+        let rows = self.read(Scope::tenant(tenant), &CHECKS_OF_RUNS, params).await?;
+        let events = rows.into_iter().map(|mut row| row.json());
+        // What a step says for itself may look like one.
+        let is_check = |it: &Event| matches!(it.body, EventBody::AssetChecked { .. });
+        events.filter(|it| it.as_ref().map_or(true, is_check)).collect()
     }
 
     /// Whether the event of a run with this epoch and `seq` is stored.

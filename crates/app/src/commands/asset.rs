@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use millstream_control::{check_words, failed_mark};
 use millstream_model::ErrorCode;
+use millstream_model::view::FailedCheck;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::answer::{rows, text};
@@ -157,13 +160,20 @@ async fn list(client: &Client, global: &Global) -> Result<(), AppError> {
                 partitions(asset),
                 text(asset, "/latest/at"),
                 stale(asset),
+                failed_mark(&failed_checks(asset)).unwrap_or_else(|| "–".to_owned()),
                 text(asset, "/description"),
             ]
         })
         .collect();
-    let heads = ["TENANT", "ASSET", "GROUP", "PARTITIONS", "MATERIALIZED", "STALE", "DESCRIPTION"];
-    output::table(&heads, &table);
+    let heads = ["TENANT", "ASSET", "GROUP", "PARTITIONS", "MATERIALIZED", "STALE", "CHECKS"];
+    output::table(&[heads.as_slice(), &["DESCRIPTION"]].concat(), &table);
     note_idle(client, global).await
+}
+
+/// The checks that did not pass in the run that made an asset last.
+fn failed_checks(asset: &Value) -> Vec<FailedCheck> {
+    let checks = asset.get("failed_checks").map(Vec::<FailedCheck>::deserialize);
+    checks.and_then(Result::ok).unwrap_or_default()
 }
 
 /// Whether an asset is stale, or else which above it is; `–` of one with partitions, of which a
@@ -256,6 +266,9 @@ fn print_asset(view: &Value) {
     }
     if let Some(above) = view.get("stale_upstream").and_then(Value::as_str) {
         output::line(&format!("  not stale, but {above} above it is"));
+    }
+    for failed in failed_checks(view) {
+        output::line(&format!("  at {}: {}", failed.at, check_words(&failed)));
     }
     match view.get("latest").filter(|latest| !latest.is_null()) {
         Some(latest) => {

@@ -8,6 +8,14 @@ assets:
     step:
       kind: command
       command: echo '{"status":"skipped","reason":"no rows today"}' > "$MILLSTREAM_RESULT"
+  totals:
+    step:
+      kind: command
+      pipes: { messages: stdout }
+      command: >-
+        echo '{"__dagster_pipes_version":"0.1","method":"report_asset_check","params":
+        {"asset_key":"totals","check_name":"full","passed":false,"severity":"ERROR",
+        "metadata":{"description":{"raw_value":"3 rows","type":"text"}}}}'
 jobs:
   ends:
     nodes:
@@ -64,6 +72,23 @@ fn an_asset_whose_step_was_skipped_says_why() {
     for said in [why, project.run(&["asset", "show", "orders"]).out] {
         assert!(said.contains(&words) && said.contains(": no rows today"), "{said}");
     }
+}
+
+#[test]
+fn a_check_that_did_not_pass_is_shown_with_its_asset() {
+    let project = Project::with(JOBS);
+    let list = || project.run(&["asset", "list"]).out;
+    assert!(!list().contains("failed"), "{}", list());
+    let run = project.json(&["asset", "materialize", "totals"]);
+    let run = short(run["run_id"].as_str().unwrap()).to_owned();
+    let told = format!("check full did not pass, in run {run}: 3 rows\n");
+    let shown = project.run(&["asset", "show", "totals"]).out;
+    let (checks, made) = (shown.find(&told), shown.find("  made at "));
+    assert!(checks.is_some() && checks < made, "{shown}");
+    let why = project.run(&["why", "totals"]).out;
+    assert!(why.contains("It was made, but its check full did not pass."), "{why}");
+    assert!(why.contains(&told), "{why}");
+    assert!(list().contains("  1 failed  "), "{}", list());
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod bench;
 mod cancel;
 mod changes;
+mod checks;
 mod clocks;
 mod edits;
 mod failure;

@@ -5,6 +5,8 @@ use millstream_model::{
     AssetKey, PartitionKey, RunId, RunStatus, StepError, StepKey, StepStatus, Timestamp, shell_word,
 };
 
+use crate::checks;
+
 use super::schedule::{
     ScheduleFacts, but_waits, run_words, runs_words, stopped_words, tick_words, waiting_words,
 };
@@ -154,14 +156,18 @@ pub fn why_asset(facts: &AssetFacts) -> Why {
         (None, Some(tried)) => format!("It was made, but its {tried}.{}", held_up(facts)),
         (None, None) => {
             let above = above.map(|above| format!(", but {above} above it is")).unwrap_or_default();
-            format!(
-                "It was made, and nothing stored says that it is stale{above}.{}",
-                coming(facts)
-            )
+            match checks::failed_words(&asset.failed_checks) {
+                Some(failed) => format!("It was made, but its {failed}.{}", coming(facts)),
+                None => format!(
+                    "It was made, and nothing stored says that it is stale{above}.{}",
+                    coming(facts)
+                ),
+            }
         }
     };
     let made = because(latest.at, made);
-    let because = std::iter::once(made).chain(stale).chain(rest).collect();
+    let checks = asset.failed_checks.iter().map(|it| because(it.at, checks::check_words(it)));
+    let because = std::iter::once(made).chain(checks).chain(stale).chain(rest).collect();
     Why { what, answer, because }
 }
 

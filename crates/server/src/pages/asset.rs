@@ -1,9 +1,13 @@
 //! One asset: what was made last and what was said about it, its partitions, its history.
 
 use askama::Template;
-use millstream_control::{Because, NeverMade, Tries, last_try_words, tries_words};
-use millstream_model::view::{AssetRow, MadeBy, MaterializationRow, PartitionRow, PartitionState};
-use millstream_model::{AssetKey, MetadataKind, TenantId, Timestamp, shell_word};
+use millstream_control::{
+    Because, NeverMade, Tries, check_words, failed_words, last_try_words, tries_words,
+};
+use millstream_model::view::{
+    AssetRow, FailedCheck, MadeBy, MaterializationRow, PartitionRow, PartitionState,
+};
+use millstream_model::{AssetKey, CheckSeverity, MetadataKind, TenantId, Timestamp, shell_word};
 use serde_json::Value;
 
 use crate::format::{self, Moment};
@@ -12,7 +16,7 @@ use crate::html::Html;
 use crate::link;
 use crate::pages::assets::{badge, counts};
 use crate::pages::matrix::{CELLS_MAX, Matrix, number_in};
-use crate::parts::{Badge, Built, Equivalent, Plot, Shown};
+use crate::parts::{Badge, Built, Equivalent, Glyph, Plot, Shown};
 
 /// What the page shows.
 #[derive(Debug, Clone)]
@@ -61,6 +65,7 @@ struct Asset {
     description: Option<String>,
     plots: Vec<Plot>,
     latest: Option<Latest>,
+    checks: Vec<CheckLine>,
     history: Vec<HistoryLine>,
     matrix: Option<Matrix>,
     cells_hidden: usize,
@@ -82,6 +87,13 @@ struct Latest {
     by: Maker,
     partition: Option<String>,
     metadata: Vec<(String, Shown)>,
+}
+
+/// A check that did not pass.
+struct CheckLine {
+    glyph: Glyph,
+    when: Moment,
+    words: String,
 }
 
 struct HistoryLine {
@@ -132,6 +144,7 @@ pub fn asset(page: AssetPage) -> Html {
         description: asset.description.clone(),
         plots: if asset.partitions.is_none() { Plot::all(&page.history) } else { Vec::new() },
         latest: newest.map(|row| latest(tenant, row, page.now)),
+        checks: asset.failed_checks.iter().map(|it| check_line(it, page.now)).collect(),
         history: page.history.iter().map(|row| history(tenant, row, page.now)).collect(),
         matrix: (!page.partitions.is_empty()).then(|| Matrix::new(&page.partitions, "build")),
         cells_hidden: page.partitions.len().saturating_sub(CELLS_MAX),
@@ -175,6 +188,10 @@ fn verdict(page: &AssetPage) -> String {
         None if stale.is_empty() => verdict,
         None => format!("{verdict} It is stale: {}.", stale.join("; ")),
     };
+    let verdict = match failed_words(&page.asset.failed_checks) {
+        Some(words) => format!("{verdict} Its {words}."),
+        None => verdict,
+    };
     let coming = page.coming.first().map(|it| it.text.trim_start_matches("run "));
     let verdict = match coming {
         Some(words) => format!("{verdict} Run {words}."),
@@ -186,6 +203,14 @@ fn verdict(page: &AssetPage) -> String {
         [only] => format!("{verdict} {only}, which it is made from, was never built."),
         all => format!("{verdict} Of what it is made from, never built: {}.", all.join(", ")),
     }
+}
+
+fn check_line(failed: &FailedCheck, now: Timestamp) -> CheckLine {
+    let glyph = match failed.severity {
+        CheckSeverity::Warn => Glyph::Warning,
+        CheckSeverity::Error => Glyph::Failed,
+    };
+    CheckLine { glyph, when: Moment::relative(now, failed.at), words: check_words(failed) }
 }
 
 fn latest(tenant: &TenantId, row: &MaterializationRow, now: Timestamp) -> Latest {

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use askama::Template;
-use millstream_model::Timestamp;
-use millstream_model::view::{AssetRow, PartitionState};
+use millstream_control::failed_mark;
+use millstream_model::view::{AssetRow, FailedCheck, PartitionState};
+use millstream_model::{CheckSeverity, Timestamp};
 
 use crate::format::{self, Moment};
 use crate::frame::Frame;
 use crate::html::Html;
 use crate::link;
 use crate::pages::now::is_built;
-use crate::parts::{Badge, Built, Equivalent};
+use crate::parts::{Badge, Built, Equivalent, Glyph};
 
 /// What the page shows.
 #[derive(Debug, Clone)]
@@ -37,6 +38,7 @@ struct AssetLine {
     key: String,
     href: String,
     badge: Badge,
+    checks: Option<(Glyph, String)>,
     description: String,
     kinds: String,
     partitions: String,
@@ -72,11 +74,20 @@ fn line(asset: &AssetRow, now: Timestamp) -> AssetLine {
         key: asset.asset.to_string(),
         href: link::asset(&asset.tenant, &asset.asset),
         badge: if is_stale { Badge::stale() } else { badge(asset) },
+        checks: checks(asset),
         description: asset.description.clone().unwrap_or_default(),
         kinds: asset.kinds.join(", "),
         partitions: counts(asset, ""),
         latest: asset.latest.as_ref().map(|latest| Moment::relative(now, latest.at)),
     }
+}
+
+/// How many checks did not pass when the asset was made last.
+fn checks(asset: &AssetRow) -> Option<(Glyph, String)> {
+    let is_bad = |it: &FailedCheck| it.severity == CheckSeverity::Error;
+    let is_bad = asset.failed_checks.iter().any(is_bad);
+    let mark = failed_mark(&asset.failed_checks)?;
+    Some((if is_bad { Glyph::Failed } else { Glyph::Warning }, format!("Checks: {mark}")))
 }
 
 /// The worst that is true of any of the asset's partitions.

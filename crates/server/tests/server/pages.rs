@@ -2,11 +2,12 @@
 
 use millstream_control::{Because, GoingOn, Try, WaitingDelivery};
 use millstream_model::view::{
-    AssetRow, FileRow, FileState, PartitionState, RunRow, ScheduleRow, SensorLag, SensorRow,
-    SensorStand, StepRow,
+    AssetRow, FailedCheck, FileRow, FileState, PartitionState, RunRow, ScheduleRow, SensorLag,
+    SensorRow, SensorStand, StepRow,
 };
 use millstream_model::{
-    Diagnostic, HumanDuration, LoopState, RunStatus, Severity, StepStatus, TickRow, Timestamp,
+    CheckSeverity, Diagnostic, HumanDuration, LoopState, RunStatus, Severity, StepStatus, TickRow,
+    Timestamp,
 };
 use millstream_server::PassedOver;
 use millstream_server::frame::{Section, Theme};
@@ -449,6 +450,26 @@ fn the_page_of_an_asset_names_the_one_above_it_that_is_stale() {
     let page = asset(gallery::page_of_asset(Theme::Auto, row, (Vec::new(), Vec::new())));
     let said = "It is not stale, but orders above it is.";
     assert!(page.text().contains(said), "{}", page.text());
+}
+
+#[test]
+fn a_check_that_did_not_pass_stands_on_the_page_of_its_asset_and_in_the_list() {
+    let failed = FailedCheck {
+        check: "full".to_owned(),
+        severity: CheckSeverity::Error,
+        partition: None,
+        at: samples::materialization(0).at,
+        run_id: samples::run_id(3),
+        description: Some("3 rows".to_owned()),
+    };
+    let row = AssetRow { failed_checks: vec![failed], ..samples::assets().remove(0) };
+    let page = gallery::page_of_asset(Theme::Auto, row.clone(), (Vec::new(), Vec::new()));
+    let list = AssetsPage { frame: page.frame.clone(), now: page.now, assets: vec![row] };
+    let (page, list) = (asset(page), assets(list));
+    assert!(page.text().contains("Its check full did not pass."), "{}", page.text());
+    let told = format!("check full did not pass, in run {}: 3 rows", samples::run_id(3).short());
+    assert!(page.text().contains(&told), "{}", page.text());
+    assert!(list.text().contains("Checks: 1 failed"), "{}", list.text());
 }
 
 #[test]

@@ -363,6 +363,7 @@ pub(crate) fn assets() -> Vec<AssetRow> {
         counts: BTreeMap::new(),
         is_stale: Some(false),
         stale_upstream: None,
+        failed_checks: Vec::new(),
     };
     vec![
         asset("marts/flights", "marts"),

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use millstream_model::{EventPosition, TenantId};
+use millstream_model::{CheckSeverity, Event, EventBody, EventPosition, TenantId};
 use millstream_store::{Batch, Sql, Store, StoreError, Value, events, leases};
 
 use crate::databases::Db;
 use crate::fixture::{
-    conflict, duplicate, event, event_batch, hold_lease, publish_all, run_id, tenant,
+    at, conflict, duplicate, event, event_batch, hold_lease, publish_all, run_id, tenant,
 };
 use crate::{conformance, on_postgres};
 
@@ -17,6 +17,7 @@ conformance! {
     an_event_that_was_stored_is_not_stored_again,
     a_reader_sees_only_the_tenants_it_names,
     events_of_a_run_come_in_the_order_of_the_log,
+    checks_are_found_of_many_runs_at_once_and_no_other_event_is,
     batches_written_one_after_the_other_are_published_in_that_order,
 }
 on_postgres! {
@@ -169,6 +170,44 @@ async fn events_of_a_run_come_in_the_order_of_the_log(db: Db) {
     assert_eq!(page((2, 0), 2).await, [(1, 1), (1, -6)], "after the first of the second batch");
     assert!(db.store.event_exists(&tenant, run, (1, -6)).await.unwrap());
     assert!(!db.store.event_exists(&tenant, run, (2, -6)).await.unwrap());
+}
+
+async fn checks_are_found_of_many_runs_at_once_and_no_other_event_is(db: Db) {
+    let (ours, theirs) = (tenant("a"), tenant("b"));
+    let said = |tenant: &TenantId, run, seq, body| Event {
+        at: at(seq),
+        body,
+        ..event(tenant, run_id(run), 1, seq)
+    };
+    let check = EventBody::AssetChecked {
+        step: "extract".parse().unwrap(),
+        asset: "orders".parse().unwrap(),
+        partition: None,
+        check: "full".to_owned(),
+        passed: false,
+        severity: CheckSeverity::Warn,
+        metadata: BTreeMap::new(),
+    };
+    let payload = serde_json::json!({ "kind": "asset_checked" });
+    let message = EventBody::StepMessage { step: "extract".parse().unwrap(), attempt: 1, payload };
+    let all = [
+        ("m", said(&ours, 1, 0, message)),
+        ("c1", said(&ours, 1, 1, check.clone())),
+        ("c2", said(&ours, 2, 2, check.clone())),
+        ("c3", said(&ours, 3, 3, check.clone())),
+        ("c4", said(&theirs, 1, 4, check)),
+    ];
+    for (id, said) in &all {
+        db.store.apply(event_batch(&said.tenant, id, said)).await.unwrap();
+    }
+    let found = async |runs: &[u32], limit| {
+        let runs: Vec<_> = runs.iter().map(|run| run_id(*run)).collect();
+        let found = db.store.checks_of_runs(&ours, &runs, limit).await.unwrap();
+        found.iter().map(|it| it.seq).collect::<Vec<_>>()
+    };
+    assert_eq!(found(&[1, 2], 9).await, [2, 1], "the newest first");
+    assert_eq!(found(&[1, 2, 3], 2).await, [3, 2]);
+    assert_eq!(found(&[4], 9).await, [0; 0]);
 }
 
 async fn batches_written_one_after_the_other_are_published_in_that_order(db: Db) {
