@@ -144,8 +144,9 @@ impl Control {
         let def = &schedule.def;
         let (stored, word) = stored.unzip();
         let by_file = || self.default_on(manifest, &schedule.tenant, &def.enabled);
+        let file = (def.name.as_str(), &def.enabled);
         let Switched { enabled, enabled_default, enabled_override } =
-            Switched::of(def.name.as_str(), stored.as_ref(), word.flatten(), by_file);
+            Switched::of(file, stored.as_ref(), word.flatten(), by_file);
         let after = stored.map_or(self.now(), |stored| self.now().max(stored.cursor));
         let (job, select) = match &def.target {
             ScheduleTarget::Job(job) => (Some(job.clone()), None),

@@ -85,8 +85,9 @@ impl Control {
         let def = &sensor.def;
         let (stored, word) = stored.unzip();
         let by_file = || self.default_on(manifest, &sensor.tenant, &def.enabled);
+        let file = (def.name.as_str(), &def.enabled);
         let Switched { enabled, enabled_default, enabled_override } =
-            Switched::of(def.name.as_str(), stored.as_ref(), word.flatten(), by_file);
+            Switched::of(file, stored.as_ref(), word.flatten(), by_file);
         SensorRow {
             tenant: sensor.tenant.clone(),
             location: manifest.location.clone(),

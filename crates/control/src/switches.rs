@@ -15,16 +15,18 @@ pub(crate) struct Switched {
 }
 
 impl Switched {
-    /// Of what is called `name`, as stored; `by_file` says what the file says where no daemon has
-    /// stored that yet under this name.
+    /// Of what is called `name`, as stored; `by_file` says what the file says.
+    ///
+    /// Of a template the daemon's word counts, whose environment may be another, once it is stored
+    /// under this name.
     pub(crate) fn of(
-        name: &str,
+        (name, switch): (&str, &Switch),
         stored: Option<&StoredSource>,
         word: Option<SourceWord>,
         by_file: impl FnOnce() -> Result<bool, ConditionError>,
     ) -> Self {
-        let enabled_default = match stored {
-            Some(stored) if stored.source.name == name => stored.default_on,
+        let enabled_default = match (switch, stored) {
+            (Switch::Template(_), Some(stored)) if stored.source.name == name => stored.default_on,
             _ => by_file().unwrap_or(false),
         };
         let on = stored.and_then(|stored| stored.override_on);

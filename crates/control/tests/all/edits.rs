@@ -363,3 +363,12 @@ async fn what_is_too_late_to_be_made_up_for_neither_lapses_nor_is_kept() {
     let line = (at("2026-06-01T08:06"), 3, at("2026-06-01T08:04"));
     assert_eq!(lapsed(&world).await, [line]);
 }
+
+#[tokio::test]
+async fn what_the_live_file_says_of_a_schedule_is_told_before_a_daemon_has_taken_it_over() {
+    let text = |on: bool| job_with(&format!("cron: '@hourly', enabled: {on}"));
+    let world = World::of(&[("one.yaml", &text(true))], "2026-06-01T08:30").await;
+    world.bench.scan(vec![live("one.yaml", parsed("one.yaml", &text(false)))]).await;
+    let row = world.control().schedule_view(&tenant("default"), "it").await.unwrap();
+    assert_eq!((row.enabled, row.enabled_default, row.next_at), (false, false, None));
+}
