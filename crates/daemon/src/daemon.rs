@@ -439,7 +439,7 @@ impl Daemon {
                 let accepted = serde_json::from_str::<serde_json::Value>(&request.body)
                     .is_ok_and(|body| body.get("accept_deletions") == Some(&true.into()));
                 let deletions = if accepted { Deletions::Accepted } else { Deletions::Guarded };
-                match self.scan_once(deletions).await {
+                match self.scan_asked(deletions).await {
                     Ok(report) => serde_json::json!(report),
                     Err(error) => serde_json::json!({ "error": error.to_string() }),
                 }

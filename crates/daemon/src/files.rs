@@ -114,8 +114,10 @@ impl Root {
         let mut remembered = HashMap::new();
         let walked = walk(&self.path, &mut |found| {
             let print = Fingerprint::of(&found.metadata);
-            let known = self.remembered.remove(found.name).filter(|known| known.print == print);
-            let mut entry = known.unwrap_or_else(|| Remembered::new(&self.path, &found, print));
+            let mut entry = match self.remembered.remove(found.name) {
+                Some(known) if known.print == print => known,
+                known => Remembered::new(&self.path, &found, print, known),
+            };
             if let Some(sources) = &mut sources {
                 entry.checksum = sources.checksum(&entry.bytes, &entry.needs);
             }
@@ -204,6 +206,18 @@ impl Root {
         sources.store(code, blobs).await
     }
 
+    /// Has the next look read all files, also those that seem to be as they were: one that was
+    /// changed within a tick of the file system's clock and kept its size does.
+    pub(crate) fn read_anew(&mut self) {
+        self.settled = None;
+        for known in self.remembered.values_mut() {
+            known.print = Fingerprint::NEVER;
+        }
+        if let Some(Kept { sources, .. }) = &mut self.sources {
+            sources.forget_read();
+        }
+    }
+
     /// Has the next scan look at everything, and renew the sources of all that it sees.
     pub fn renew_sources(&mut self) {
         self.settled = None;
@@ -238,10 +252,18 @@ impl Root {
 }
 
 impl Remembered {
-    /// What there is to remember of a file that was not seen before, or has changed.
-    fn new(root: &Path, found: &Found<'_>, print: Fingerprint) -> Self {
+    /// What there is to remember of a file that was not seen before, or may have changed since
+    /// this was `known` of it.
+    fn new(root: &Path, found: &Found<'_>, print: Fingerprint, known: Option<Self>) -> Self {
         let (print, bytes, needs) = match read(&root.join(found.name)) {
-            Ok(content) => (print, ContentHash::of(&content), Sources::needs(found.name, &content)),
+            Ok(content) => {
+                let bytes = ContentHash::of(&content);
+                let needs = match known {
+                    Some(known) if known.bytes == bytes => known.needs,
+                    _ => Sources::needs(found.name, &content),
+                };
+                (print, bytes, needs)
+            }
             Err(error) => {
                 let hash = ContentHash::of(format!("unreadable: {error}").as_bytes());
                 (Fingerprint::NEVER, hash, Vec::new())

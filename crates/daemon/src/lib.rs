@@ -5,6 +5,7 @@
 //! else. Any number of daemons may run on one store, and any may die between any two statements.
 
 mod answers;
+mod asked;
 mod daemon;
 mod direct;
 mod files;

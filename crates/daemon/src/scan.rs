@@ -30,7 +30,7 @@ pub struct ScanReport {
     pub failed: usize,
     /// Files that are gone.
     pub deleted: usize,
-    /// Why the root cannot be believed, if it cannot.
+    /// Why nothing of what was seen was stored, where that is so.
     pub stale: Option<String>,
 }
 
@@ -63,8 +63,9 @@ pub async fn scan(
         }
         tokio::time::sleep(SETTLE).await;
     }
-    tracing::warn!("what is scanned is changed all the time; the next scan tries again");
-    Ok(ScanReport::default())
+    let reason = "what is scanned is changed all the time; the next scan tries again";
+    tracing::warn!("{reason}");
+    Ok(ScanReport { stale: Some(reason.to_owned()), ..ScanReport::default() })
 }
 
 /// What came of a scan.

@@ -266,6 +266,11 @@ impl Sources {
         Ok(())
     }
 
+    /// Has all files read again, also those whose stamps are as they were.
+    pub(crate) fn forget_read(&mut self) {
+        self.known.clear();
+    }
+
     /// Has the sources of all that is seen stored and renewed again.
     pub(crate) fn forget_kept(&mut self) {
         self.kept.clear();
@@ -458,6 +463,21 @@ mod tests {
         std::fs::write(project.path().join("work.sh"), "echo one").unwrap();
         sources.store(&version, &blobs).await.unwrap();
         assert!(blobs.read_source(&version).await.unwrap().is_some());
+    }
+
+    #[test]
+    fn a_source_that_was_changed_within_a_tick_of_the_clock_is_seen_where_all_is_read_again() {
+        let (project, mut sources, version) = seen();
+        let path = project.path().join("work.sh");
+        std::fs::write(&path, "echo two").unwrap();
+        // As if the stamp had stayed as it was.
+        sources.known.get_mut("work.sh").unwrap().0 = stamp_of(&path).unwrap();
+        let need = sources.look.codes.keys().next().unwrap().clone();
+        sources.look_again();
+        assert_eq!(sources.code(&need), Ok(Some(version.clone())));
+        sources.forget_read();
+        sources.look_again();
+        assert_ne!(sources.code(&need), Ok(Some(version)));
     }
 
     #[tokio::test]
