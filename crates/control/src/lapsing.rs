@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use millstream_decide::schedule::{Lapsed, LapsedTicks, ON_TIME, in_time};
+use millstream_decide::schedule::{Lapsed, LapsedTicks, in_time};
 use millstream_model::{CatchUp, Manifest, ScheduleDef, SkipReason, TenantId, Timestamp};
 use millstream_plan::changes::Lapsing;
 use millstream_store::StoreError;
@@ -152,17 +152,12 @@ impl Control {
             }
             let (timing, def) = (&schedule.timing, &schedule.def);
             let made_up_before = || before.0.get(key).is_some_and(|it| makes_up(&it.def));
+            let from = in_time(stored.cursor, def.deadline, *now);
             if stored.next_due.is_none() && makes_up(def) {
-                let from = in_time(stored.cursor, def.deadline, *now);
-                let ticks = counts.of(timing, from, *now);
-                made_up.add_all(shown_name(new, def), ticks);
-            } else if stored.next_due.is_some() && !makes_up(def) && made_up_before() {
-                // Those of the last moments fire whatever the rule.
-                let late = now.before(ON_TIME);
-                let is_newest = || timing.next_after(late).is_none_or(|next| next > *now);
-                let spared = u32::from(def.catch_up == CatchUp::Last && is_newest());
-                let ticks = counts.of(timing, stored.cursor, late);
-                lapsing.add_all(shown_name(new, def), ticks.and_then(|it| without(it, spared)));
+                made_up.add_all(shown_name(new, def), counts.of(timing, from, *now));
+            } else if stored.next_due.is_some() && made_up_before() {
+                let ticks = counts.let_go(timing, def.catch_up, (from, *now));
+                lapsing.add_all(shown_name(new, def), ticks);
             }
         }
     }
@@ -182,12 +177,6 @@ impl Control {
 
 fn makes_up(def: &ScheduleDef) -> bool {
     def.catch_up == CatchUp::All
-}
-
-/// The ticks without so many of the last; nothing when none is left.
-fn without(ticks: Lapsed, spared: u32) -> Option<Lapsed> {
-    let count = ticks.count.saturating_sub(spared);
-    (count > 0).then_some(Lapsed { count, ..ticks })
 }
 
 /// The schedules whose timing would be another.
