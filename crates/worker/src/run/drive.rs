@@ -144,7 +144,9 @@ impl<'a> Drive<'a> {
             }
             self.end_if_over();
             self.call_if_due();
-            self.waiting.ask_if_due(self.assignment, self.seams);
+            if self.outbox.has_told(self.waiting.after()) {
+                self.waiting.ask_if_due(self.assignment, self.seams);
+            }
             if let Some(outcome) = &self.outcome
                 && self.call.is_none()
             {
@@ -244,7 +246,7 @@ impl<'a> Drive<'a> {
         let new = pooled.into_iter().filter(|step| !self.waiting.has(step)).take(free);
         for step in new.collect::<Vec<_>>() {
             let attempt = self.progress.attempt(&step).unwrap_or(0).saturating_add(1);
-            self.waiting.add(step, attempt);
+            self.waiting.add(step, attempt, self.outbox.next_seq());
         }
         Ok(())
     }

@@ -41,6 +41,16 @@ impl Outbox {
         self.waiting.len() < WAITING_MAX
     }
 
+    /// The number of the event that is added next.
+    pub(super) fn next_seq(&self) -> i64 {
+        self.next_seq
+    }
+
+    /// Whether all events before number `seq` were taken.
+    pub(super) fn has_told(&self, seq: i64) -> bool {
+        self.waiting.front().is_none_or(|event| event.seq >= seq)
+    }
+
     /// The oldest events, as many as fit a report that is sent `now`.
     ///
     /// A step begins when its start was taken, so a start that waited bears the time of the report

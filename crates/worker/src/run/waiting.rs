@@ -2,7 +2,9 @@
 //!
 //! `drive` adds those for which the run has a place; they keep it while they wait, so that slots
 //! which come free are used at once and never lie idle with a run that is busy elsewhere. One
-//! question is under way at a time and names all of them; asking again is harmless.
+//! question is under way at a time and names all of them; asking again is harmless. A question for
+//! another attempt comes after the end of the one before: until the control plane knows of that
+//! end, it refuses the question, and the step would not wait for its slots until the next.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -28,11 +30,13 @@ pub(super) struct WaitingSteps<'a> {
     steps: BTreeSet<WaitingStep>,
     question: Option<BoxFuture<'a, SlotsHeard>>,
     asked_at: Option<Timestamp>,
+    /// The control plane must have taken the events before this number first.
+    after: i64,
 }
 
 impl<'a> WaitingSteps<'a> {
     pub(super) fn new() -> Self {
-        Self { steps: BTreeSet::new(), question: None, asked_at: None }
+        Self { steps: BTreeSet::new(), question: None, asked_at: None, after: 0 }
     }
 
     /// How many wait.
@@ -45,11 +49,20 @@ impl<'a> WaitingSteps<'a> {
         self.steps.iter().any(|waiting| &waiting.step == step)
     }
 
-    /// Has an attempt wait; the next question names it.
-    pub(super) fn add(&mut self, step: StepKey, attempt: u32) {
+    /// Has an attempt wait; the next question names it. The events before `told` are all that was
+    /// said of the run by now.
+    pub(super) fn add(&mut self, step: StepKey, attempt: u32, told: i64) {
+        if attempt > 1 {
+            self.after = told;
+        }
         if self.steps.insert(WaitingStep { step, attempt }) {
             (self.question, self.asked_at) = (None, None);
         }
+    }
+
+    /// The control plane must have taken the events before this number before it is asked.
+    pub(super) fn after(&self) -> i64 {
+        self.after
     }
 
     /// Nothing waits any more: the run stops.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use millstream_blob::{Blobs, LogKey, LogStream};
 use millstream_model::worker_api::{
-    Assignment, Report, ReportAnswer, ReportedEvent, SlotAnswer, SlotAsk,
+    Assignment, Report, ReportAnswer, ReportedEvent, SlotAnswer, SlotAsk, WaitingStep,
 };
 use millstream_model::{
     CommandLine, CommandStep, EventBody, NoopStep, PipesConfig, RetryPolicy, RunId, RunPlan,
@@ -88,6 +88,7 @@ pub(crate) struct Recorder {
     events: watch::Sender<Vec<ReportedEvent>>,
     reports: Mutex<Vec<usize>>,
     answers: Mutex<Answers>,
+    asked: Mutex<Vec<(WaitingStep, Vec<String>)>>,
     refused: Notify,
 }
 
@@ -124,6 +125,11 @@ impl Recorder {
     /// How many events each report had.
     pub(crate) fn report_sizes(&self) -> Vec<usize> {
         self.reports.lock().unwrap().clone()
+    }
+
+    /// The attempts for whose slots it was asked, each with what it had been told by then.
+    pub(crate) fn asked(&self) -> Vec<(WaitingStep, Vec<String>)> {
+        self.asked.lock().unwrap().clone()
     }
 
     /// The events so far, each as its kind and step.
@@ -220,6 +226,9 @@ impl ControlPlane for Recorder {
         ask: SlotAsk,
     ) -> BoxFuture<'a, Result<SlotAnswer, ReportError>> {
         let Answers { cancel, no_slots, .. } = *self.answers.lock().unwrap();
+        let told = self.told();
+        let asked = ask.steps.iter().map(|step| (step.clone(), told.clone()));
+        self.asked.lock().unwrap().extend(asked);
         let granted = if no_slots { Vec::new() } else { ask.steps };
         Box::pin(async move { Ok(SlotAnswer { granted, cancel }) })
     }

@@ -59,6 +59,30 @@ async fn r197_a_worker_that_takes_over_starts_a_new_attempt_of_what_was_lost() {
 }
 
 #[tokio::test]
+async fn a_step_that_was_lost_asks_for_its_slots_once_its_loss_is_known() {
+    use millstream_model::worker_api::{StepProgress, WaitingStep};
+    use millstream_model::{PoolUse, StepPlan, StepStatus};
+    let bench = Bench::new();
+    bench.control.fail(vec![away(), away()]);
+    let pool = Some(PoolUse { name: "some".parse().unwrap(), slots: 1 });
+    let lost = StepPlan { pool, ..noop("lost", &[]) };
+    let mut run = run_of(vec![lost]);
+    let step = run.plan.steps[0].key.clone();
+    run.progress = vec![StepProgress {
+        step: step.clone(),
+        status: StepStatus::Started,
+        attempt: 1,
+        retry_at: None,
+        result: serde_json::Value::Null,
+        result_ref: None,
+    }];
+    assert_eq!(bench.run(run).await, RunEnd::Finished(RunOutcome::Succeeded));
+    // Before, the control plane refuses the question, and the step waits for nothing.
+    let told = ["run_started", "step_lost lost"].map(str::to_owned).to_vec();
+    assert_eq!(bench.control.asked(), [(WaitingStep { step, attempt: 2 }, told)]);
+}
+
+#[tokio::test]
 async fn r197_a_worker_that_takes_over_removes_what_the_killed_one_left() {
     let bench = Bench::new();
     let scratch = &bench.settings.scratch;
