@@ -186,8 +186,12 @@ impl Control {
         let mut firsts: BTreeMap<&PoolName, &SlotRow> = BTreeMap::new();
         let mut waits = BTreeMap::new();
         for slot in slots.iter().filter(|slot| !slot.granted) {
-            let first = *firsts.entry(&slot.pool).or_insert(slot);
-            let text = format!("step {} is {}", slot.step, pool_words(slot, Some(first)));
+            // A kept place gets nothing, so that nobody waits behind it.
+            if !slot.is_kept_place() {
+                firsts.entry(&slot.pool).or_insert(slot);
+            }
+            let first = firsts.get(&slot.pool).copied();
+            let text = format!("step {} is {}", slot.step, pool_words(slot, first));
             waits.entry(slot.run).or_insert(text);
         }
         Ok(waits)

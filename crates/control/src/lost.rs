@@ -113,11 +113,11 @@ impl Control {
             LostRun::Requeue { .. } => {
                 let status = live.status.after(RunEvent::WorkerLost)?;
                 live::move_to(&mut batch, live, status);
-                slots::free_all(&mut batch, &live.tenant, live.run);
+                slots::keep_places(&mut batch, &live.tenant, live.run);
             }
             LostRun::HandBack { .. } => {
                 live::hand_back(&mut batch, live);
-                slots::free_all(&mut batch, &live.tenant, live.run);
+                slots::keep_places(&mut batch, &live.tenant, live.run);
             }
             LostRun::Fail { reason, cause } => {
                 self.fail_live((&mut batch, &mut log), live, reason, *cause).await?;

@@ -46,7 +46,7 @@ impl Control {
             let step = plan.step(&wanted.step);
             let pool = step.and_then(|step| step.pool.as_ref());
             let pool = pool.ok_or_else(|| refused(format!("step {} has no pool", wanted.step)))?;
-            if !known.iter().any(|row| is_for(row, wanted)) {
+            if !known.iter().any(|row| row.epoch == ask.epoch && is_for(row, wanted)) {
                 slots::ask(&mut batch, (tenant, run, ask.epoch), wanted, pool, self.now());
             }
         }

@@ -220,7 +220,7 @@ impl Control {
             self.fail_live((&mut batch, &mut log), &live, &reason, cause).await?;
         } else {
             live::move_to(&mut batch, &live, retried);
-            slots::free_all(&mut batch, &run.tenant, run.run);
+            slots::keep_places(&mut batch, &run.tenant, run.run);
             let hold = HoldReason::LaunchFailed { error: error.to_owned() };
             live::set_hold(&mut batch, &run.tenant, run.run, &hold);
         }

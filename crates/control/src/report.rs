@@ -291,16 +291,19 @@ impl Writer<'_> {
         self.epoch > 1 || !sole
     }
 
-    /// An attempt starts with the slots that it holds, and frees them in the batch of its end.
+    /// An attempt starts with the slots that it holds, and frees them in the batch of its end. One
+    /// that was lost with its worker was freed of them then, and has its step's place in line.
     fn slots(&self, batch: &mut Batch, change: &StepChange<'_>) {
         if self.plan.step(change.step).is_none_or(|step| step.pool.is_none()) {
             return;
         }
-        if change.event == StepEvent::Started {
-            let (step, attempt) = (change.step.clone(), change.attempt);
-            slots::must_hold(batch, self.tenant, self.run, &WaitingStep { step, attempt });
-        } else {
-            slots::free(batch, self.tenant, self.run, change.step);
+        match change.event {
+            StepEvent::Started => {
+                let (step, attempt) = (change.step.clone(), change.attempt);
+                slots::must_hold(batch, self.tenant, self.run, &WaitingStep { step, attempt });
+            }
+            StepEvent::WorkerLost => {}
+            _ => slots::free(batch, self.tenant, self.run, change.step),
         }
     }
 

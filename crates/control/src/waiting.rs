@@ -116,6 +116,12 @@ impl Control {
 /// That a step waits for slots of a pool, and why where that is stored: at the `first` of its
 /// tenant's that wait for them.
 pub(crate) fn pool_words(slot: &SlotRow, first: Option<&SlotRow>) -> String {
+    if slot.is_kept_place() {
+        let pool = &slot.pool;
+        return format!(
+            "waiting for pool `{pool}`: its worker was lost, and another takes its place in line"
+        );
+    }
     let stored = first.and_then(|first| Some((first, first.hold.as_ref()?)));
     match stored {
         Some((first, hold)) if (first.run, &first.step) == (slot.run, &slot.step) => {

@@ -73,7 +73,7 @@ statements! {
         SELECT l.tenant, l.run, l.status, l.epoch, l.seq, l.beat, l.cancel_requested, l.worker,
                l.timeout, l.handed_back,
                COALESCE((SELECT MAX(CASE WHEN s.granted THEN 1 ELSE 0 END) = 0 FROM slot s
-                         WHERE s.tenant = l.tenant AND s.run = l.run), FALSE)
+                         WHERE s.tenant = l.tenant AND s.run = l.run AND s.epoch = l.epoch), FALSE)
         FROM live_run l WHERE l.status <> 'QUEUED' ORDER BY l.run LIMIT $1";
 }
 

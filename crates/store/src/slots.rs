@@ -1,7 +1,9 @@
 //! Slots of pools: a row for each attempt that waits for some or holds them.
 //!
 //! A row is made when a worker asks, granted under the queue's lease, and removed in the batch that
-//! stores the attempt's end, or that takes the run from its worker. There is no counter.
+//! stores the attempt's end. There is no counter. The batch that takes a run from its worker frees
+//! what its steps hold and leaves their rows as places in line, of epoch 0: they get nothing until
+//! the run's next worker asks for them, and it asks from where they are.
 
 use std::collections::BTreeMap;
 
@@ -27,19 +29,22 @@ statements! {
                           WHERE step.tenant = $1 AND step.run = $2 AND step.step = $3
                             AND (step.attempt >= $4
                                  OR step.status NOT IN ('PENDING', 'RETRYING')))
-        ON CONFLICT (tenant, run, step) DO NOTHING";
+        ON CONFLICT (tenant, run, step) DO UPDATE
+        SET attempt = excluded.attempt, epoch = excluded.epoch WHERE slot.epoch = 0";
     // Changes nothing: it must find the slots that the attempt holds.
     SLOTS_ARE_HELD = "
         UPDATE slot SET granted = TRUE
         WHERE tenant = $1 AND run = $2 AND step = $3 AND attempt = $4 AND granted = TRUE";
     FREE_SLOTS = "DELETE FROM slot WHERE tenant = $1 AND run = $2 AND step = $3";
+    KEEP_PLACES = "
+        UPDATE slot SET granted = FALSE, epoch = 0, hold = NULL WHERE tenant = $1 AND run = $2";
     FREE_SLOTS_OF_RUN = "DELETE FROM slot WHERE tenant = $1 AND run = $2";
     SLOTS_OF_RUN = "
         SELECT tenant, run, step, attempt, epoch, pool, slots, priority, asked_at, granted, hold
         FROM slot WHERE tenant = $1 AND run = $2 ORDER BY step";
     FIRST_SLOT_WAITED_FOR = "
         SELECT tenant, run, step, attempt, epoch, pool, slots, priority, asked_at, granted, hold
-        FROM slot WHERE tenant = $1 AND pool = $2 AND granted = FALSE
+        FROM slot WHERE tenant = $1 AND pool = $2 AND granted = FALSE AND epoch > 0
         ORDER BY priority DESC, asked_at, run, step LIMIT 1";
     SLOTS_HELD = "
         SELECT tenant, run, step, attempt, epoch, pool, slots, priority, asked_at, granted, hold
@@ -49,7 +54,7 @@ statements! {
         FROM (SELECT w.*, ROW_NUMBER() OVER (PARTITION BY w.tenant, w.pool
                                              ORDER BY w.priority DESC, w.asked_at, w.run, w.step)
                           AS place
-              FROM slot w WHERE w.granted = FALSE) AS waiting
+              FROM slot w WHERE w.granted = FALSE AND w.epoch > 0) AS waiting
         WHERE place <= $1 ORDER BY tenant, pool, place";
     SLOTS_OF_TENANT = "
         SELECT tenant, run, step, attempt, epoch, pool, slots, priority, asked_at, granted, hold
@@ -61,7 +66,7 @@ statements! {
         GROUP BY tenant, pool";
     GRANT_SLOTS = "
         UPDATE slot SET granted = TRUE, hold = NULL
-        WHERE /*among slot $1 tenant run step*/ AND granted = FALSE
+        WHERE /*among slot $1 tenant run step*/ AND granted = FALSE AND epoch > 0
           AND EXISTS (SELECT 1 FROM lease
                       WHERE name = 'queue' AND holder = $2 AND fence = $3 /*held*/)";
     SET_SLOT_HOLD = "
@@ -80,7 +85,7 @@ pub struct SlotRow {
     pub step: StepKey,
     /// The attempt.
     pub attempt: u32,
-    /// The epoch of its worker.
+    /// The epoch of its worker; 0 where that was lost, and this is its place for the next.
     pub epoch: i64,
     /// The pool.
     pub pool: PoolName,
@@ -88,12 +93,19 @@ pub struct SlotRow {
     pub slots: u32,
     /// The run's priority.
     pub priority: i64,
-    /// When the worker asked first.
+    /// When a worker asked first.
     pub asked_at: Timestamp,
     /// Whether it holds them; otherwise it waits.
     pub granted: bool,
     /// Why it waits, where it is its tenant's first for the pool; what others have is out of date.
     pub hold: Option<HoldReason>,
+}
+
+impl SlotRow {
+    /// Whether it only keeps the step's place until the run's next worker asks.
+    pub fn is_kept_place(&self) -> bool {
+        self.epoch == 0
+    }
 }
 
 /// A step of a run, by its key.
@@ -133,6 +145,13 @@ pub fn must_hold(batch: &mut Batch, tenant: &TenantId, run: RunId, step: &Waitin
 /// Frees what a step holds or waits for.
 pub fn free(batch: &mut Batch, tenant: &TenantId, run: RunId, step: &StepKey) {
     batch.push(&FREE_SLOTS, key(tenant, run, step), Expect::Any);
+    batch.wakes_daemon = true;
+}
+
+/// Frees what the steps of a run hold, which goes back to the queue. Each keeps its place in line
+/// for the run's next worker.
+pub fn keep_places(batch: &mut Batch, tenant: &TenantId, run: RunId) {
+    batch.push(&KEEP_PLACES, vec![tenant.into(), (&run).into()], Expect::Any);
     batch.wakes_daemon = true;
 }
 

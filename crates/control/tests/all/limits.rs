@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use millstream_control::{ClaimedRun, LostWatch, QueueLimits, QueueWatch, RunFilter};
 use millstream_decide::queue::lane_again;
+use millstream_model::view::PoolRow;
 use millstream_model::worker_api::{SlotAsk, WaitingStep};
 use millstream_model::{
     EventBody, FileManifest, HoldReason, HumanDuration, JobDef, LimitScope, OpDef, PoolDef,
@@ -210,7 +211,14 @@ fn waiting(step: &str, attempt: u32) -> WaitingStep {
 
 /// What `worker` has once it has asked for `steps` and a daemon has looked.
 pub(crate) async fn granted(bench: &Bench, worker: &TestWorker<'_>, steps: &[&str]) -> Vec<String> {
-    let steps = steps.iter().map(|step| waiting(step, 1)).collect();
+    granted_of(bench, worker, steps.iter().map(|step| waiting(step, 1)).collect()).await
+}
+
+async fn granted_of(
+    bench: &Bench,
+    worker: &TestWorker<'_>,
+    steps: Vec<WaitingStep>,
+) -> Vec<String> {
     let ask = SlotAsk { epoch: worker.claimed.epoch, steps, wait_millis: 0 };
     let tenant = &worker.claimed.tenant;
     bench.control.ask_slots(tenant, worker.run(), &ask).await.unwrap();
@@ -309,6 +317,45 @@ async fn slots_are_free_again_when_their_worker_is_found_lost() {
 }
 
 #[tokio::test]
+async fn a_step_whose_worker_was_lost_has_its_old_place_in_line_and_says_so() {
+    let (tenant, second) = (default_tenant(), std::time::Duration::from_secs(1));
+    let pool = PoolDef { slots: 1, scope: LimitScope::Tenant };
+    let pools = BTreeMap::from([("warehouse".parse().unwrap(), pool)]);
+    let jobs = ["lost", "next", "later"].map(|name| job(name, vec![pooled(name, 1)]));
+    let bench = Bench::of(FileManifest { pools, ..file_of_jobs(jobs.to_vec()) }).await;
+    let mut gone = bench.started("lost").await;
+    assert_eq!(granted(&bench, &gone, &["lost"]).await, ["lost"]);
+    gone.say(vec![step_started("lost", 1)]).await.unwrap();
+    bench.clock.advance(second);
+    let mut next = bench.started("next").await;
+    assert_eq!(granted(&bench, &next, &["next"]).await, [] as [&str; 0]);
+    assert_eq!(watch(&bench, &mut LostWatch::default(), &[&next], 4).await, 1);
+
+    // From then on, and until the next worker asks, what it waits for is told.
+    let words = "waiting for pool `warehouse`: its worker was lost, and another takes its place \
+                 in line";
+    let pool = || async { bench.control.queue_view(&tenant).await.unwrap().pools.remove(0) };
+    let line = |pool: PoolRow| pool.waiting.into_iter().map(|it| it.run_id).collect::<Vec<_>>();
+    assert_eq!(line(pool().await), [gone.run(), next.run()]);
+    let view = bench.control.run_view(&tenant, gone.run()).await.unwrap();
+    assert_eq!(view.steps[0].reason.as_deref(), Some(words));
+    let mut again = bench.start_again(gone.run()).await;
+    assert_eq!(line(pool().await), [gone.run()], "the free slot went to who was there");
+    let answer = bench.control.why(&tenant, &gone.run().to_string()).await.unwrap().answer;
+    assert_eq!(answer, format!("It runs: 0 of 1 steps are over; step lost is {words}."));
+
+    let later = bench.started("later").await;
+    assert_eq!(granted(&bench, &later, &["later"]).await, [] as [&str; 0]);
+    bench.clock.advance(second);
+    let lost = EventBody::StepLost { step: "lost".parse().unwrap(), attempt: 1 };
+    again.say(vec![lost]).await.unwrap();
+    assert_eq!(granted_of(&bench, &again, vec![waiting("lost", 2)]).await, [] as [&str; 0]);
+    assert_eq!(line(pool().await), [gone.run(), later.run()]);
+    next.say(vec![step_started("next", 1), step_succeeded("next", 1)]).await.unwrap();
+    assert_eq!(granted_of(&bench, &again, vec![waiting("lost", 2)]).await, ["lost"]);
+}
+
+#[tokio::test]
 async fn a_question_for_slots_that_comes_after_the_attempt_leaves_nothing_behind() {
     let bench = pool_bench(1, vec![pooled("a", 1), op("b", &["a"])]).await;
     let mut worker = bench.started("etl").await;
@@ -344,12 +391,12 @@ async fn a_run_that_waits_for_slots_does_not_run_out_of_time() {
     assert_eq!(granted(&bench, &second, &["a"]).await, [] as [&str; 0]);
 
     let mut seen = LostWatch::default();
-    let waited = watch(&bench, &mut seen, [&first, &second], 60).await;
+    let waited = watch(&bench, &mut seen, &[&first, &second], 60).await;
     assert_eq!(waited, 0, "five minutes of waiting are none of its own minute");
     first.say(vec![step_started("h", 1), step_succeeded("h", 1)]).await.unwrap();
     assert_eq!(granted(&bench, &second, &["a"]).await, ["a"]);
-    assert_eq!(watch(&bench, &mut seen, [&first, &second], 11).await, 0);
-    assert_eq!(watch(&bench, &mut seen, [&first, &second], 3).await, 1, "it has had its minute");
+    assert_eq!(watch(&bench, &mut seen, &[&first, &second], 11).await, 0);
+    assert_eq!(watch(&bench, &mut seen, &[&first, &second], 3).await, 1, "it has had its minute");
 }
 
 /// Watches runs whose workers are alive `times` times, a third of the time-to-live apart; how many
@@ -357,7 +404,7 @@ async fn a_run_that_waits_for_slots_does_not_run_out_of_time() {
 async fn watch(
     bench: &Bench,
     seen: &mut LostWatch,
-    workers: [&TestWorker<'_>; 2],
+    workers: &[&TestWorker<'_>],
     times: u32,
 ) -> usize {
     let mut lost = 0;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_model::worker_api::WaitingStep;
-use millstream_model::{HoldReason, LimitFrom, PoolUse, RunId, TenantId};
+use millstream_model::{HoldReason, LimitFrom, PoolUse, RunId, RunStatus, TenantId};
 use millstream_store::queue::{self, HeadsPage, LaneHead};
 use millstream_store::{Batch, Store, live, slots};
 
@@ -24,6 +24,7 @@ conformance! {
     slots_are_asked_for_granted_held_and_freed,
     slots_are_granted_under_the_lease_alone,
     an_attempt_of_an_older_epoch_asks_for_nothing,
+    a_step_whose_worker_is_lost_keeps_its_place_and_gets_nothing_there,
     who_waits_for_a_pool_first_and_what_each_tenant_holds_is_told,
     the_oldest_runs_in_progress_of_a_tenant_are_told,
 }
@@ -231,6 +232,42 @@ async fn an_attempt_of_an_older_epoch_asks_for_nothing(db: Db) {
     claimed(&db.store, &a, run).await;
     ask(&db.store, &a, run, 0).await;
     assert_eq!(db.store.slots_of_tenant(&a, 10).await.unwrap(), []);
+}
+
+async fn a_step_whose_worker_is_lost_keeps_its_place_and_gets_nothing_there(db: Db) {
+    let (a, run, step) = (tenant("a"), run_id(1), first_attempt().step);
+    claimed(&db.store, &a, run).await;
+    ask(&db.store, &a, run, 1).await;
+    let grant = || {
+        let steps = [(a.clone(), run, step.clone())].into_iter();
+        db.store.apply(slots::grant(steps, "d", 1))
+    };
+    grant().await.unwrap();
+    let lost = db.store.live_run(&a, run).await.unwrap().unwrap();
+    let mut batch = Batch::for_tenant(&a);
+    live::move_to(&mut batch, &lost, RunStatus::Queued);
+    slots::keep_places(&mut batch, &a, run);
+    db.store.apply(batch).await.unwrap();
+
+    // As of a daemon that has looked before.
+    grant().await.unwrap();
+    assert_eq!(db.store.slots_held().await.unwrap(), []);
+    assert_eq!(db.store.slots_waited_for(10).await.unwrap(), []);
+    assert_eq!(db.store.first_waiting(&a, &pool().name).await.unwrap(), None);
+    let kept = db.store.slots_of_tenant(&a, 9).await.unwrap();
+    assert!(kept[0].is_kept_place() && kept.len() == 1, "{kept:?}");
+
+    db.store.apply(live::claim_queued_runs(&[(a.clone(), run)], "d", 1)).await.unwrap();
+    let again = WaitingStep { attempt: 2, ..first_attempt() };
+    let mut batch = Batch::for_tenant(&a);
+    slots::ask(&mut batch, (&a, run, 2), &again, &pool(), at(9));
+    slots::ask(&mut batch, (&a, run, 2), &again, &pool(), at(10));
+    db.store.apply(batch).await.unwrap();
+    let waiting = db.store.slots_waited_for(10).await.unwrap();
+    let [slot] = waiting.as_slice() else { panic!("{waiting:?}") };
+    assert_eq!((slot.attempt, slot.epoch, slot.asked_at), (2, 2, at(5)));
+    grant().await.unwrap();
+    assert_eq!(db.store.slots_held().await.unwrap().len(), 1);
 }
 
 async fn who_waits_for_a_pool_first_and_what_each_tenant_holds_is_told(db: Db) {

@@ -117,8 +117,8 @@ static DOUBLE_RETRY: [&Sql; 2] = [
 
 /// Slots that nobody frees when a worker is lost: a counter that only good ends count down.
 static NO_FREEING: [&Sql; 1] = [&Sql {
-    name: "FREE_SLOTS_OF_RUN",
-    text: "DELETE FROM slot WHERE tenant = $1 AND run = $2 AND FALSE",
+    name: "KEEP_PLACES",
+    text: "UPDATE slot SET hold = NULL WHERE tenant = $1 AND run = $2",
 }];
 
 /// A question for slots that does not ask whether the attempt has come and gone.
@@ -127,18 +127,31 @@ static LATE_QUESTION: [&Sql; 1] = [&Sql {
     text: "INSERT INTO slot (tenant, run, step, attempt, epoch, pool, slots, priority, asked_at, \
                              granted) \
            SELECT $1, $2, $3, $4, $5, $6, $7, priority, $8, FALSE FROM live_run \
-           WHERE tenant = $1 AND run = $2 ON CONFLICT (tenant, run, step) DO NOTHING",
+           WHERE tenant = $1 AND run = $2 ON CONFLICT (tenant, run, step) DO UPDATE \
+           SET attempt = excluded.attempt, epoch = excluded.epoch WHERE slot.epoch = 0",
 }];
 
 /// Slots that are granted without the lease in the write: look up, then write.
 static GRANT_WITHOUT_LEASE: [&Sql; 1] = [&Sql {
     name: "GRANT_SLOTS",
     text: "UPDATE slot SET granted = TRUE, hold = NULL \
-           WHERE (tenant, run, step) IN (/*rows $1 text text text*/) AND $2 <> '' AND $3 > 0",
+           WHERE (tenant, run, step) IN (/*rows $1 text text text*/) AND epoch > 0 \
+             AND $2 <> '' AND $3 > 0",
+}];
+
+/// Slots that are granted to the place of a step whose worker is gone.
+static GRANT_TO_NOBODY: [&Sql; 1] = [&Sql {
+    name: "GRANT_SLOTS",
+    text: "UPDATE slot SET granted = TRUE, hold = NULL \
+           WHERE (tenant, run, step) IN (/*rows $1 text text text*/) \
+             AND EXISTS (SELECT 1 FROM lease WHERE name = 'queue' AND holder = $2 AND fence = $3)",
 }];
 
 /// Processes that stop for a while just before or just after a call of the store, and nothing else.
 const PAUSES_AT_CALLS: Rates = Rates { pause_at_call: 150, ..Rates::NONE };
+
+/// The same, more often: slots are granted less often than runs are claimed.
+const MANY_PAUSES: Rates = Rates { pause_at_call: 500, ..Rates::NONE };
 
 /// Launches whose answer is lost, and calls that take long.
 const LOST_LAUNCHES: Rates = Rates { launch_answer_lost: 5_000, call_slow: 2_000, ..Rates::NONE };
@@ -274,11 +287,20 @@ fn g9_g19_a_late_question_for_slots_that_leaves_a_row_is_found() {
     found_by("a late question for slots", &LATE_QUESTION, |_| TWICE);
 }
 
+/// Processes that are killed, and others that stop for a while at a call of the store.
+const KILLS_AND_PAUSES: Rates = Rates { kill: 150, pause_at_call: 150, ..Rates::NONE };
+
+#[test]
+fn g9_g19_slots_that_are_granted_to_a_place_without_a_worker_are_found() {
+    found_by("slots granted to nobody", &GRANT_TO_NOBODY, |_| KILLS_AND_PAUSES);
+}
+
 #[test]
 fn g9_g19_slots_that_are_granted_without_the_lease_are_found() {
     must_be_found("slots granted without the lease", |seed, program| {
         let mistakes = program.mistakes(&GRANT_WITHOUT_LEASE);
-        simulate(&Plan { mistakes, ..busy(seed, Scarce::Labels) }).err().map(|broken| broken.what)
+        let plan = Plan { mistakes, rates: MANY_PAUSES, ..busy(seed, Scarce::Labels) };
+        simulate(&plan).err().map(|broken| broken.what)
     });
 }
 

@@ -259,6 +259,18 @@ impl Witness {
         self.runs.values().all(|seen| seen.status.is_terminal())
     }
 
+    /// Nothing is left of the slots that steps held, waited for or had places for.
+    pub(crate) fn check_over(&self) -> Result<(), String> {
+        for tenant in &self.tenants {
+            let left = at_once(self.store.slots_of_tenant(tenant, 1)).unwrap();
+            if let Some(row) = left.first() {
+                let SlotRow { run, step, pool, .. } = row;
+                return Err(format!("step {step} of {run}, which is over, is left at pool {pool}"));
+            }
+        }
+        Ok(())
+    }
+
     /// The runs that are not over, as text.
     pub(crate) fn unfinished(&self) -> String {
         let open = self.runs.iter().filter(|(_, seen)| !seen.status.is_terminal());

@@ -225,6 +225,7 @@ impl<'a> World<'a> {
                 return Err(self.broken(what));
             }
         }
+        self.witness.check_over().map_err(|what| self.broken(what))?;
         let (runs, lost) = self.witness.counts();
         let (trace, holders) = (self.scene.executor.trace_hash(), self.witness.slots.holders());
         let refused = self.scene.faults.refused();
