@@ -66,7 +66,12 @@ impl Shape {
             .into_iter()
             .zip(seen)
             .map(|(name, seen)| {
-                let kind = declared.get(&name).copied().or_else(|| seen.kind(&name, &mut notes));
+                let found = || {
+                    let (kind, why) = seen.kind();
+                    notes.extend(why.map(|why| format!("column {name:?} is text, because {why}")));
+                    kind
+                };
+                let kind = declared.get(&name).copied().or_else(found);
                 Column { name, kind }
             })
             .collect();
@@ -77,7 +82,7 @@ impl Shape {
 /// What was seen in a column.
 #[expect(clippy::struct_excessive_bools, reason = "each is one thing that was seen or not")]
 #[derive(Debug, Clone, Copy, Default)]
-struct Seen {
+pub(crate) struct Seen {
     whole: bool,
     /// A whole number that a double does not hold.
     large: bool,
@@ -93,7 +98,8 @@ struct Seen {
 const EXACT_MAX: u64 = 1 << 53;
 
 impl Seen {
-    fn look(&mut self, value: &Value, is_untyped: bool) {
+    /// Looks at `value`, which is text or null where `is_untyped`.
+    pub(crate) fn look(&mut self, value: &Value, is_untyped: bool) {
         match value {
             Value::Null => {}
             Value::Bool(_) => self.flag = true,
@@ -102,14 +108,19 @@ impl Seen {
                 (None, true) => self.real = true,
                 (None, false) => self.lookalike = true,
             },
-            Value::String(text) if is_untyped => match Meaning::of(text) {
-                Meaning::Whole(whole) => self.whole(whole),
-                Meaning::Real(_) => self.real = true,
-                Meaning::Text => self.text = true,
-                Meaning::Lookalike => self.lookalike = true,
-            },
+            Value::String(text) if is_untyped => self.mean(Meaning::of(text)),
             Value::String(_) => self.text = true,
             Value::Array(_) | Value::Object(_) => self.json = true,
+        }
+    }
+
+    /// Looks at a field of a CSV file that is not empty.
+    pub(crate) fn mean(&mut self, meaning: Meaning) {
+        match meaning {
+            Meaning::Whole(whole) => self.whole(whole),
+            Meaning::Real(_) => self.real = true,
+            Meaning::Text => self.text = true,
+            Meaning::Lookalike => self.lookalike = true,
         }
     }
 
@@ -118,32 +129,33 @@ impl Seen {
         self.large |= whole.unsigned_abs() > EXACT_MAX;
     }
 
-    fn kind(self, name: &str, notes: &mut Vec<String>) -> Option<ColumnType> {
+    /// The type of the column, and why it is text where that has to be told.
+    pub(crate) fn kind(self) -> (Option<ColumnType>, Option<&'static str>) {
         let is_number = self.whole || self.real;
-        let mixed = |what: &str| format!("column {name:?} is text, because it has {what}");
-        let kinds = [is_number, self.flag, self.text, self.json, self.lookalike];
+        let kinds = [is_number || self.lookalike, self.flag, self.text, self.json];
+        let text = |why: &'static str| (Some(ColumnType::Text), Some(why));
         match kinds.into_iter().filter(|is_seen| *is_seen).count() {
-            0 => None,
+            0 => (None, None),
             1 if self.lookalike => {
-                notes.push(mixed("numbers that would change as numbers, as `007` does"));
-                Some(ColumnType::Text)
+                text("it has numbers that would change as numbers, as `007` does")
             }
             1 if self.real && self.large => {
-                notes.push(mixed("fractions and whole numbers of more than 15 digits"));
-                Some(ColumnType::Text)
+                text("it has fractions and whole numbers of more than 15 digits")
             }
-            1 if self.real => Some(ColumnType::Real),
-            1 if self.whole => Some(ColumnType::Integer),
-            1 if self.flag => Some(ColumnType::Boolean),
-            1 if self.text => Some(ColumnType::Text),
-            _ if self.json => Some(ColumnType::Json),
-            _ => {
-                if !self.text || self.flag {
-                    notes.push(mixed("values of several kinds"));
-                }
-                Some(ColumnType::Text)
-            }
+            1 if self.real => (Some(ColumnType::Real), None),
+            1 if self.whole => (Some(ColumnType::Integer), None),
+            1 if self.flag => (Some(ColumnType::Boolean), None),
+            1 if self.text => (Some(ColumnType::Text), None),
+            _ if self.json => (Some(ColumnType::Json), None),
+            _ if is_number || self.flag => text("it has values of several kinds"),
+            // Codes among words.
+            _ => (Some(ColumnType::Text), None),
         }
+    }
+
+    /// Whether there are whole numbers beside those with a fraction.
+    pub(crate) fn has_whole_beside_real(self) -> bool {
+        self.whole && self.kind().0 == Some(ColumnType::Real)
     }
 }
 
@@ -228,7 +240,7 @@ mod tests {
     fn kind(values: &Value) -> Option<ColumnType> {
         let mut seen = Seen::default();
         values.as_array().unwrap().iter().for_each(|value| seen.look(value, false));
-        seen.kind("c", &mut Vec::new())
+        seen.kind().0
     }
 
     #[test]

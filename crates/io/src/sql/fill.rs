@@ -1,13 +1,18 @@
 //! Temporary tables of a SQLite connection, filled from CSV and JSON files.
 //!
-//! Columns of a CSV file are NUMERIC, so that numbers compare and sort as numbers, unless one of
-//! the values would not survive that (`007`): then the column is text, and a note says so.
+//! A column of a CSV file has one type, as it has on Postgres: it is INTEGER or REAL when all of it
+//! are numbers, and text when one of the values would not survive that (`007`), of which a note
+//! tells. A file that says of each value what it is decides itself, but for whole numbers beside
+//! real ones, which are real.
 
+use std::io::Read;
 use std::path::Path;
 
+use millstream_model::ColumnType;
 use rusqlite::types::{ToSqlOutput, Value as SqliteValue, ValueRef};
 use rusqlite::{Connection, Statement};
 
+use crate::columns::Seen;
 use crate::sql::SqlError;
 use crate::sql::number::Meaning;
 use crate::sql::sqlite::{bound, said};
@@ -43,76 +48,92 @@ struct Fill<'a> {
     table: String,
 }
 
-/// A value that would not come back as it was if its column held numbers.
-struct Lookalike {
-    column: usize,
-    line: u64,
-    text: String,
+/// A column of a CSV file as a first reading finds it.
+#[derive(Default)]
+struct Found {
+    seen: Seen,
+    /// The first value that would not come back as it was if it were a number, and its line.
+    lookalike: Option<(u64, String)>,
 }
 
 impl Fill<'_> {
     fn csv(&self, path: &Path) -> Result<Vec<String>, SqlError> {
-        let mut columns = Vec::new();
-        let mut as_text: Vec<bool> = Vec::new();
+        let mut kinds = Vec::new();
         let mut notes = Vec::new();
-        // A second round is rare: only a file with codes like `007` needs it.
-        loop {
-            let found = self.csv_round(path, &mut columns, &mut as_text)?;
-            if found.is_empty() {
-                return Ok(notes);
+        for (name, Found { seen, lookalike }) in self.look(path)? {
+            let (kind, why) = seen.kind();
+            if let Some(why) = why {
+                let reason = match lookalike {
+                    None => format!("in {}, {why}", path.display()),
+                    Some((line, text)) => format!(
+                        "{text:?} in line {line} of {} would change as a number",
+                        path.display()
+                    ),
+                };
+                notes.push(format!("column {name:?} of {:?} is text: {reason}", self.name));
             }
-            for Lookalike { column, line, text } in found {
-                let name = columns.get(column).map_or("", String::as_str);
-                notes.push(format!(
-                    "column {name:?} of {:?} is text: {text:?} in line {line} of {} would change \
-                     as a number",
-                    self.name,
-                    path.display(),
-                ));
-            }
-            self.execute(&format!("DROP TABLE temp.{}", self.table))?;
+            kinds.push(kind);
         }
+        self.csv_rows(path, &kinds)?;
+        Ok(notes)
     }
 
-    /// Fills the table; what it found to change is empty when the table is as it should be.
-    fn csv_round(
-        &self,
-        path: &Path,
-        columns: &mut Vec<String>,
-        as_text: &mut Vec<bool>,
-    ) -> Result<Vec<Lookalike>, SqlError> {
+    /// Reads all of the file for what its columns are.
+    fn look(&self, path: &Path) -> Result<Vec<(String, Found)>, SqlError> {
         let mut reader = csv_reader(path, CSV_MAX).map_err(|error| self.unread(error))?;
-        *columns = csv_columns(path, &mut reader).map_err(|error| self.unread(error))?;
-        as_text.resize(columns.len(), false);
-        self.create(columns, |column| match as_text.get(column) {
-            Some(true) => "TEXT",
-            _ => "NUMERIC",
+        let names = csv_columns(path, &mut reader).map_err(|error| self.unread(error))?;
+        let mut columns: Vec<(String, Found)> =
+            names.into_iter().map(|name| (name, Found::default())).collect();
+        let mut record = csv::StringRecord::new();
+        while self.next(path, &mut reader, &mut record)? {
+            for (field, (_, found)) in record.iter().zip(&mut columns) {
+                if field.is_empty() {
+                    continue;
+                }
+                let meaning = Meaning::of(field);
+                if meaning == Meaning::Lookalike && found.lookalike.is_none() {
+                    let line = record.position().map_or(0, csv::Position::line);
+                    found.lookalike = Some((line, field.to_owned()));
+                }
+                found.seen.mean(meaning);
+            }
+        }
+        Ok(columns)
+    }
+
+    /// Fills the table from a file whose columns are `kinds`.
+    fn csv_rows(&self, path: &Path, kinds: &[Option<ColumnType>]) -> Result<(), SqlError> {
+        let mut reader = csv_reader(path, CSV_MAX).map_err(|error| self.unread(error))?;
+        let columns = csv_columns(path, &mut reader).map_err(|error| self.unread(error))?;
+        self.create(&columns, |column| match kinds.get(column) {
+            Some(Some(ColumnType::Integer)) => "INTEGER",
+            Some(Some(ColumnType::Real)) => "REAL",
+            _ => "TEXT",
         })?;
         let mut insert = self.insert(columns.len())?;
-        let mut found: Vec<Lookalike> = Vec::new();
         let mut record = csv::StringRecord::new();
-        while reader
-            .read_record(&mut record)
-            .map_err(|error| self.unread(csv_error(path, error)))?
-        {
-            for (column, field) in record.iter().enumerate() {
-                let is_text = as_text.get_mut(column);
-                let meaning = match is_text {
-                    Some(false) => Meaning::of(field),
+        while self.next(path, &mut reader, &mut record)? {
+            for (column, (field, kind)) in record.iter().zip(kinds).enumerate() {
+                let meaning = match kind {
+                    Some(ColumnType::Integer | ColumnType::Real) => Meaning::of(field),
                     _ => Meaning::Text,
                 };
-                if let (Meaning::Lookalike, Some(is_text)) = (meaning, is_text) {
-                    *is_text = true;
-                    let line = record.position().map_or(0, csv::Position::line);
-                    found.push(Lookalike { column, line, text: field.to_owned() });
-                }
                 insert
                     .raw_bind_parameter(column + 1, cell(field, meaning))
                     .map_err(|error| self.failed(error))?;
             }
             insert.raw_execute().map_err(|error| self.failed(error))?;
         }
-        Ok(found)
+        Ok(())
+    }
+
+    fn next(
+        &self,
+        path: &Path,
+        reader: &mut csv::Reader<Box<dyn Read>>,
+        record: &mut csv::StringRecord,
+    ) -> Result<bool, SqlError> {
+        reader.read_record(record).map_err(|error| self.unread(csv_error(path, error)))
     }
 
     /// Fills the table from a file that says of each value what it is.
@@ -125,13 +146,23 @@ impl Fill<'_> {
         // Types come from the values, so the columns have none to impose.
         self.create(rows.columns(), |_| "")?;
         let mut insert = self.insert(rows.columns().len())?;
+        let mut columns = vec![Seen::default(); rows.columns().len()];
         while let Some(row) = rows.next_row().map_err(|error| self.unread(error))? {
-            for (column, value) in row.iter().enumerate() {
+            for (column, (value, seen)) in row.iter().zip(&mut columns).enumerate() {
+                seen.look(value, false);
                 insert
                     .raw_bind_parameter(column + 1, bound(value))
                     .map_err(|error| self.failed(error))?;
             }
             insert.raw_execute().map_err(|error| self.failed(error))?;
+        }
+        let mixed = rows.columns().iter().zip(columns).filter(|(_, it)| it.has_whole_beside_real());
+        for (name, _) in mixed {
+            let name = quoted(name);
+            self.execute(&format!(
+                "UPDATE temp.{} SET {name} = CAST({name} AS REAL) WHERE typeof({name}) = 'integer'",
+                self.table
+            ))?;
         }
         Ok(rows.note().cloned().into_iter().collect())
     }
@@ -143,8 +174,7 @@ impl Fill<'_> {
     ) -> Result<(), SqlError> {
         let mut parts = Vec::with_capacity(columns.len());
         for (index, name) in columns.iter().enumerate() {
-            let name = format!("\"{}\"", name.replace('"', "\"\""));
-            parts.push(format!("{name} {}", affinity(index)));
+            parts.push(format!("{} {}", quoted(name), affinity(index)));
         }
         self.execute(&format!("CREATE TEMP TABLE {} ({})", self.table, parts.join(", ")))
     }
@@ -166,6 +196,11 @@ impl Fill<'_> {
     fn failed(&self, source: rusqlite::Error) -> SqlError {
         SqlError::Fill { table: self.name.to_owned(), source: said(source) }
     }
+}
+
+/// A column's name as it is written in a statement; a file may call it what it likes.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// A field as SQLite takes it; an empty one was not recorded.

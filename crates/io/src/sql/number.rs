@@ -10,8 +10,9 @@ pub(crate) enum Meaning {
     /// No number.
     Text,
     /// Something that a database would take for a number, and that would not come back as it was:
-    /// a code with leading zeros (`007`), a plus sign, more digits than a number holds, or a code
-    /// that happens to look like an exponent (`12E3`).
+    /// a code with leading zeros (`007`), a plus sign, more digits or a larger exponent than a
+    /// number holds, the zero with a sign (`-0`), or a code that happens to look like an exponent
+    /// (`12E3`).
     Lookalike,
 }
 
@@ -28,10 +29,16 @@ impl Meaning {
             return Self::Lookalike;
         }
         match (parts.fraction, parts.exponent) {
+            (None, None) if text == "-0" => Self::Lookalike,
             (None, None) => text.parse().map_or(Self::Lookalike, Self::Whole),
             (None, Some(exponent)) if !exponent.starts_with(['+', '-']) => Self::Lookalike,
             _ if parts.significant() > REAL_DIGITS => Self::Lookalike,
-            _ => text.parse().map_or(Self::Lookalike, Self::Real),
+            _ => match text.parse::<f64>() {
+                Ok(real) if real.is_finite() && (real != 0.0 || parts.is_zero()) => {
+                    Self::Real(real)
+                }
+                _ => Self::Lookalike,
+            },
         }
     }
 }
@@ -68,6 +75,10 @@ impl<'a> Parts<'a> {
         is_number.then_some(Self { whole, fraction, exponent })
     }
 
+    fn is_zero(&self) -> bool {
+        self.significant() == 0
+    }
+
     /// Digits from the first that is not zero.
     fn significant(&self) -> usize {
         let fraction = self.fraction.unwrap_or("");
@@ -89,6 +100,8 @@ mod tests {
             ("9223372036854775807", Meaning::Whole(i64::MAX)),
             ("15.11", Meaning::Real(15.11)),
             ("-0.5", Meaning::Real(-0.5)),
+            ("0.0", Meaning::Real(0.0)),
+            ("7.0", Meaning::Real(7.0)),
             (".5", Meaning::Real(0.5)),
             ("0.030000000000000002", Meaning::Real(0.030_000_000_000_000_002)),
             ("1e-05", Meaning::Real(1e-5)),
@@ -103,10 +116,12 @@ mod tests {
 
     #[test]
     fn codes_that_only_look_like_numbers_are_told_apart() {
-        for text in ["007", "-01", "+49", "12E3", "00", "9223372036854775808", "01.5", "1e+9x"] {
-            let wanted = if text.ends_with('x') { Meaning::Text } else { Meaning::Lookalike };
-            assert_eq!(Meaning::of(text), wanted, "{text:?}");
+        for text in ["007", "-01", "+49", "12E3", "00", "9223372036854775808", "01.5", "-0"] {
+            assert_eq!(Meaning::of(text), Meaning::Lookalike, "{text:?}");
         }
-        assert_eq!(Meaning::of("3.141592653589793238"), Meaning::Lookalike);
+        for text in ["3.141592653589793238", "1.5e400", "1e+400", "1.5e-400"] {
+            assert_eq!(Meaning::of(text), Meaning::Lookalike, "{text:?}");
+        }
+        assert_eq!(Meaning::of("1e+9x"), Meaning::Text);
     }
 }

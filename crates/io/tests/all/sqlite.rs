@@ -254,8 +254,8 @@ fn csv_columns_sort_as_numbers_and_an_empty_field_is_null() {
     let rows = [
         [json!("c, d"), Value::Null],
         [json!("e"), json!(-1.5)],
-        [json!("a"), json!(9)],
-        [json!("b"), json!(10)],
+        [json!("a"), json!(9.0)],
+        [json!("b"), json!(10.0)],
     ];
     assert_eq!(table.rows, rows);
 }
@@ -270,6 +270,49 @@ fn a_column_of_codes_with_leading_zeros_stays_text_and_a_note_says_so() {
     assert_eq!(outcome.notes.len(), 1);
     let table = bench.rows(request).unwrap();
     assert_eq!(table.rows, [[json!("10001"), json!(1)], [json!("00501"), json!(2)]]);
+}
+
+#[test]
+fn a_column_of_a_csv_file_has_one_type_in_all_its_rows() {
+    let bench = Bench::new();
+    for (fields, wanted, told) in [
+        ("7.0 7.5 2.0", "real 7.0, real 7.5, real 2.0", None),
+        ("7 7.5 -2", "real 7.0, real 7.5, real -2.0", None),
+        ("7.0 9.0", "real 7.0, real 9.0", None),
+        ("7 1e-05", "real 7.0, real 1.0e-05", None),
+        ("7 9223372036854775807", "integer 7, integer 9223372036854775807", None),
+        ("7 -0", "text 7, text -0", Some("\"-0\" in line 3")),
+        ("7 9223372036854775808", "text 7, text 9223372036854775808", Some("in line 3")),
+        ("7.0 9007199254740993", "text 7.0, text 9007199254740993", Some("it has fractions and")),
+        ("7 7.5 no", "text 7, text 7.5, text no", Some("it has values of several kinds")),
+        ("\t7 no", "text \t7, text no", None),
+    ] {
+        let content = format!("x\n{}\n", fields.replace(' ', "\n"));
+        let read = BTreeMap::from([("source".to_owned(), bench.csv("a.csv", &content))]);
+        let text = "SELECT group_concat(typeof(x) || ' ' || x, ', ') FROM source";
+        let request = SqlRequest { read, ..bench.request(&[text]) };
+        let notes = run_sqlite(&request).unwrap().notes;
+        assert_eq!(notes.len(), usize::from(told.is_some()), "{fields}: {notes:?}");
+        assert!(notes.iter().all(|it| it.contains(told.unwrap())), "{fields}: {notes:?}");
+        assert_eq!(bench.rows(request).unwrap().rows, [[json!(wanted)]], "{fields}");
+    }
+    let file = bench.csv("a.csv", "cost,clicks\n7.0,2\n7.5,2\n2.0,4\n");
+    let halves = bench.reading(file, "SELECT sum(cost / clicks), max(clicks / 3) FROM source");
+    assert_eq!(halves.unwrap().rows, [[json!(7.75), json!(1)]]);
+}
+
+#[test]
+fn whole_numbers_beside_real_ones_are_real_in_rows_that_say_their_types() {
+    let bench = Bench::new();
+    let path = bench.path("a.json");
+    std::fs::write(&path, r#"[{"x": 7, "n": 7}, {"x": 7.5, "n": null}]"#).unwrap();
+    let text = "SELECT typeof(x), x / 2, typeof(n) FROM source";
+    let table = bench.reading(TableFile::Json(path), text).unwrap();
+    let rows = [
+        [json!("real"), json!(3.5), json!("integer")],
+        [json!("real"), json!(3.75), json!("null")],
+    ];
+    assert_eq!(table.rows, rows);
 }
 
 #[test]
