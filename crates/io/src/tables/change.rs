@@ -99,10 +99,7 @@ pub(super) fn change(
             _ if replaces_all => return Ok(Change::Swap),
             (ColumnType::Integer, ColumnType::Real) => widen.push(column.name.clone()),
             _ if found.is_null => retype.push(column.clone()),
-            (has, gets) => {
-                let table = write.table.to_string();
-                return Err(TableIoError::changed(table, &column.name, has, gets));
-            }
+            (has, gets) => return Err(changed(write, &column.name, has, gets)),
         }
     }
     // A table that a `load` step shares with its users may have columns that the rows do not fill.
@@ -111,6 +108,26 @@ pub(super) fn change(
         return Ok(Change::Swap);
     }
     Ok(Change::Keep { add, widen, retype })
+}
+
+/// The error of rows with `gets` for a column that has `has`, and rows that stay.
+fn changed(write: &TableWrite, column: &str, has: ColumnType, gets: ColumnType) -> TableIoError {
+    let anew = match write.keeper {
+        Some(_) => "drop the table, and make its partitions again",
+        None => "give the table's column that type",
+    };
+    let (is_declared, old) = (write.columns.contains_key(column), has.as_str());
+    let remedy = match has {
+        _ if is_declared => format!("declare `{column}: {old}` under `columns`, or {anew}"),
+        // They take every value.
+        ColumnType::Text | ColumnType::Json => format!("declare `{column}: {old}` under `columns`"),
+        ColumnType::Integer | ColumnType::Real | ColumnType::Boolean => {
+            let all = if gets == ColumnType::Json { gets } else { ColumnType::Text }.as_str();
+            format!("mend the values, or declare `{column}: {all}` under `columns` and {anew}")
+        }
+    };
+    let (table, column) = (write.table.to_string(), column.to_owned());
+    TableIoError::ColumnChanged { table, column, has: old, wanted: gets.as_str(), remedy }
 }
 
 #[cfg(test)]
@@ -183,11 +200,20 @@ mod tests {
         let error = change(&one, Some(&has), &wants, false).unwrap_err();
         assert!(matches!(error, TableIoError::ColumnChanged { .. }), "{error}");
 
+        let told = "mend the values, or declare `n: text` under `columns` and drop the table, and \
+                    make its partitions again";
+        assert!(error.to_string().ends_with(told), "{error}");
+
         let mut has = present(&[("n", Text), (PARTITION, Text)]);
         let wants = wanted(&[("n", Integer), (PARTITION, Text)]);
         let doubted = doubted(&one, Some(&mut has), &wants);
         assert_eq!(doubted.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["n"]);
-        assert!(change(&one, Some(&has), &wants, false).is_err());
+        let error = change(&one, Some(&has), &wants, false).unwrap_err().to_string();
+        assert!(error.ends_with("hold `integer`; declare `n: text` under `columns`"), "{error}");
+        let columns = [("n".to_owned(), Integer)].into();
+        let declared = TableWrite { columns, ..one.clone() };
+        let error = change(&declared, Some(&has), &wants, false).unwrap_err().to_string();
+        assert!(error.ends_with("or drop the table, and make its partitions again"), "{error}");
         has[0].is_null = true;
         let change = change(&one, Some(&has), &wants, false).unwrap();
         let retype = wanted(&[("n", Integer)]);

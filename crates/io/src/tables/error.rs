@@ -1,6 +1,6 @@
 //! Why rows do not get into a table, or out of it.
 
-use millstream_model::{ColumnType, ErrorCode, chain};
+use millstream_model::{ErrorCode, chain};
 use serde::{Deserialize, Serialize};
 
 use crate::sql::SqlError;
@@ -63,7 +63,7 @@ pub enum TableIoError {
     /// The table has another type for a column, and rows that stay.
     #[error(
         "column {column:?} of table {table} is of type `{has}`, and the new rows hold `{wanted}`; \
-         declare its type under `columns`, drop the table, and make its partitions again"
+         {remedy}"
     )]
     ColumnChanged {
         /// The table.
@@ -74,6 +74,8 @@ pub enum TableIoError {
         has: &'static str,
         /// What the rows have.
         wanted: &'static str,
+        /// What there is to do.
+        remedy: String,
     },
     /// A table of that name is there, and no IO manager made it.
     #[error(
@@ -143,16 +145,6 @@ impl TableIoError {
             Self::Unsupported => ErrorCode::StepResource,
             _ => ErrorCode::StepSql,
         }
-    }
-
-    pub(super) fn changed(
-        table: String,
-        column: &str,
-        has: ColumnType,
-        wanted: ColumnType,
-    ) -> Self {
-        let (has, wanted) = (has.as_str(), wanted.as_str());
-        Self::ColumnChanged { table, column: column.to_owned(), has, wanted }
     }
 }
 

@@ -204,6 +204,13 @@ async fn columns_of_partitions_may_grow_and_do_not_change() {
         let message = error.message();
         assert!(message.contains("column \"t\""), "{}: {message}", bench.kind);
         assert!(message.contains("is of type `text`"), "{}: {message}", bench.kind);
+        let alone = "; declare `t: text` under `columns`";
+        assert!(message.ends_with(alone), "{}: {message}", bench.kind);
+        bench.store(&of("3"), &table(&["n", "declared"], json!([[3, "007"]]))).await.unwrap();
+        bench.store(&of("4"), &table(&["n", "declared"], json!([[4, 100]]))).await.unwrap();
+        let loaded = bench.load(&of("4")).await.unwrap();
+        let place = loaded.columns.iter().position(|it| it == "declared").unwrap();
+        assert_eq!(loaded.rows[0][place], json!("100"), "{}", bench.kind);
         let whole = address("jfk", "orders", None);
         bench.store(&whole, &table(&["n"], json!([["now text"]]))).await.unwrap();
         let error = bench.load(&of("1")).await.unwrap_err();
