@@ -38,6 +38,7 @@ mod provenance;
 mod publish;
 mod queue;
 mod refused;
+mod remarks;
 mod renames;
 mod report;
 mod retimed;

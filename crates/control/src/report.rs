@@ -94,7 +94,8 @@ impl Control {
             None
         };
         let epoch = report.epoch;
-        let writer = Writer { control: self, tenant, run, epoch, plan: &plan, aftermath };
+        let remarks = self.remarks(tenant, &plan, &report.events).await?;
+        let writer = Writer { control: self, tenant, run, epoch, plan: &plan, aftermath, remarks };
         let mut events = report.events.as_slice();
         for _ in 0..TRIES {
             let mut live = None;
@@ -166,6 +167,8 @@ struct Writer<'a> {
     plan: &'a RunPlan,
     /// What follows, where the report says that the run has failed.
     aftermath: Option<Aftermath>,
+    /// What is odd about what ops report, by the event's `seq`.
+    remarks: BTreeMap<i64, String>,
 }
 
 impl Writer<'_> {
@@ -213,6 +216,10 @@ impl Writer<'_> {
     }
 
     fn event(&self, event: &ReportedEvent) -> Event {
+        let mut body = event.body.clone();
+        if let EventBody::Materialized { remark, .. } = &mut body {
+            *remark = self.remarks.get(&event.seq).cloned();
+        }
         Event {
             v: 1,
             at: event.at,
@@ -220,7 +227,7 @@ impl Writer<'_> {
             run: self.run,
             epoch: self.epoch,
             seq: event.seq,
-            body: event.body.clone(),
+            body,
         }
     }
 
@@ -315,6 +322,7 @@ impl Writer<'_> {
             metadata,
             data_version,
             code_version,
+            remark: _,
         } = &event.body
         {
             let row = MaterializationRow {

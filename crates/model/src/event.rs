@@ -186,6 +186,10 @@ pub enum EventBody {
         data_version: Option<String>,
         /// The version of the code that made it.
         code_version: String,
+        /// What is odd about it, where an op has reported what the definitions do not fit; the
+        /// control plane says it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        remark: Option<String>,
     },
     /// An asset, or one partition of it, was made elsewhere; no run has this event.
     Reported {

@@ -85,8 +85,12 @@ fn step_words(body: &EventBody, at: Timestamp) -> EventWords {
         EventBody::StepLost { attempt, .. } => {
             say(format!("lost with its worker{}", nth(*attempt)), "")
         }
-        EventBody::Materialized { asset, partition, metadata, .. } => {
-            say(format!("built {asset}{}", for_partition(partition.as_ref())), facts(metadata))
+        EventBody::Materialized { asset, partition, metadata, remark, .. } => {
+            let text = match remark {
+                None => format!("built {asset}{}", for_partition(partition.as_ref())),
+                Some(remark) => format!("reported {asset}: {remark}"),
+            };
+            say(text, facts(metadata))
         }
         EventBody::AssetChecked { asset, partition, check, passed, severity, metadata, .. } => {
             let came = match severity {
@@ -196,7 +200,17 @@ mod tests {
             EventBody::RunRetried { retry, number, max: 2, from, by }
         };
         let again = |beside| format!("tried again by run {}{beside}", retry.short());
+        let reported = EventBody::Materialized {
+            step: step(),
+            asset: "ordrs".parse().unwrap(),
+            partition: None,
+            metadata: BTreeMap::new(),
+            data_version: None,
+            code_version: "external".to_owned(),
+            remark: Some("no asset is called so".to_owned()),
+        };
         let table = [
+            (reported, "reported ordrs: no asset is called so", ""),
             (failed, "failed (attempt 2); attempt 3 at 00:01:01", "exit code 3 [step-exit]"),
             (checked, "check not_empty of orders for day1 did not pass", "rows 0"),
             (warned, "check few of orders did not pass, which is a warning", ""),

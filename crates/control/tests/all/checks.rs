@@ -33,6 +33,7 @@ async fn makes(bench: &Bench, said: Vec<EventBody>) -> RunId {
         metadata: std::collections::BTreeMap::new(),
         data_version: None,
         code_version: "1".to_owned(),
+        remark: None,
     };
     let ended = vec![made, step_succeeded("orders", 1), EventBody::RunSucceeded {}];
     worker.say(ended).await.unwrap();

@@ -41,6 +41,7 @@ async fn makes(worker: &mut TestWorker<'_>, asset: &str, day: &str) {
         metadata: BTreeMap::new(),
         data_version: None,
         code_version: "1".to_owned(),
+        remark: None,
     };
     worker.say(vec![step_started(asset, 1), made, step_succeeded(asset, 1)]).await.unwrap();
 }

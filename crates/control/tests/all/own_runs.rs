@@ -25,6 +25,7 @@ async fn make(world: &World, run: RunId, end: RunStatus) {
         metadata: BTreeMap::new(),
         data_version: None,
         code_version: "1".to_owned(),
+        remark: None,
     };
     worker.say(vec![step_started("g", 1), made]).await.unwrap();
     let ended = match end {

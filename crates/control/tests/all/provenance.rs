@@ -44,6 +44,7 @@ async fn make(bench: &Bench, key: &str, version: &str) {
         metadata: std::collections::BTreeMap::new(),
         data_version: Some("d".to_owned()),
         code_version: version.to_owned(),
+        remark: None,
     };
     let all = |step: &str| vec![step_started(step, 1), made(step), step_succeeded(step, 1)];
     worker.say(each(all)).await.unwrap();

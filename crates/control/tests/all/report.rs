@@ -2,8 +2,10 @@
 
 use millstream_control::ReportError;
 use millstream_model::view::PartitionState;
-use millstream_model::{ErrorCode, EventBody, PlannedRetry, RunStatus, StepError, StepStatus};
-use millstream_testkit::definitions::{file_of_jobs, job, op};
+use millstream_model::{
+    ErrorCode, EventBody, FileManifest, PlannedRetry, RunStatus, StepError, StepStatus,
+};
+use millstream_testkit::definitions::{asset, file_of_jobs, job, op};
 
 use crate::bench::{
     Bench, TestWorker, request, started, step_canceled, step_failed, step_started, step_succeeded,
@@ -201,6 +203,7 @@ fn materialized(key: &str) -> EventBody {
         metadata: std::collections::BTreeMap::new(),
         data_version: Some("v1".to_owned()),
         code_version: "1".to_owned(),
+        remark: None,
     }
 }
 
@@ -245,12 +248,45 @@ async fn an_op_may_report_an_asset_that_another_op_of_its_run_has_reported() {
             metadata: std::collections::BTreeMap::new(),
             data_version: Some(version.to_owned()),
             code_version: String::new(),
+            remark: None,
         };
         worker.say(vec![made]).await.unwrap();
     }
     let view = bench.control.run_view(&worker.claimed.tenant, worker.run()).await.unwrap();
     let versions: Vec<_> = view.materializations.iter().map(|row| &row.data_version).collect();
     assert_eq!(versions, [&Some("v2".to_owned())]);
+}
+
+#[tokio::test]
+async fn what_an_op_reports_of_an_asset_that_is_none_or_has_partitions_is_remarked_on() {
+    let jobs = vec![job("etl", vec![op("a", &[])])];
+    let FileManifest { assets: flights, partitions, .. } = airports();
+    let assets = [flights, vec![asset("orders", &[])]].concat();
+    let bench = Bench::of(FileManifest { assets, partitions, ..file_of_jobs(jobs) }).await;
+    let mut worker = bench.started("etl").await;
+    for (asset, wanted) in [
+        ("orders", None),
+        ("ordrs", Some("no asset is called so (did you mean orders?)")),
+        (
+            "flights",
+            Some("it has partitions, and the report names none, so that none counts as made"),
+        ),
+    ] {
+        let made = EventBody::Materialized {
+            step: "a".parse().unwrap(),
+            asset: asset.parse().unwrap(),
+            partition: None,
+            metadata: std::collections::BTreeMap::new(),
+            data_version: None,
+            code_version: "external".to_owned(),
+            // What a worker says is not taken over.
+            remark: Some("a word of its own".to_owned()),
+        };
+        worker.say(vec![made]).await.unwrap();
+        let last = bench.events(worker.run()).await.pop().unwrap();
+        let EventBody::Materialized { remark, .. } = last.event.body else { panic!("{last:?}") };
+        assert_eq!(remark.as_deref(), wanted, "{asset}");
+    }
 }
 
 #[tokio::test]

@@ -559,6 +559,7 @@ pub(crate) async fn materialize(world: &World, keys: &[String]) {
         metadata: BTreeMap::new(),
         data_version: None,
         code_version: "1".to_owned(),
+        remark: None,
     };
     worker.say(keys.iter().map(made).collect()).await.unwrap();
     worker.say(vec![step_succeeded("sold", 1), EventBody::RunSucceeded {}]).await.unwrap();

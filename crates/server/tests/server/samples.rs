@@ -259,6 +259,7 @@ pub(crate) fn events() -> Vec<EventRow> {
                 metadata: BTreeMap::from([("rows".to_owned(), MetadataValue::int(349_913))]),
                 data_version: None,
                 code_version: "041e9bc0".to_owned(),
+                remark: None,
             },
         ),
         (11_000, failed("stg_payments", 1, &error, Some(SECOND))),

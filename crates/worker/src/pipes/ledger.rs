@@ -165,6 +165,7 @@ impl Ledger {
             metadata,
             data_version: data_version.map(|version| version.chars().take(NAME_MAX).collect()),
             code_version: self.subject.code_version.clone(),
+            remark: None,
             asset: asset.clone(),
         };
         let effects = self.event(event, &dropped);

@@ -157,6 +157,7 @@ fn materialized(
         metadata,
         data_version,
         code_version: asset.code_version.clone(),
+        remark: None,
     }
 }
 
