@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use millstream_model::view::{CODE_ELSEWHERE, PartitionState};
+use millstream_model::view::PartitionState;
 use millstream_model::{ContentHash, FileManifest, FileVersion, LocationName, Manifest, Timestamp};
 use millstream_plan::changes::{Changes, MadeToday, changes};
 
@@ -73,7 +73,7 @@ impl Control {
                     Some(_) => row.counts.get(&PartitionState::Materialized).copied(),
                     None => Some(1),
                 };
-                let version = Some(latest.code_version).filter(|it| it != CODE_ELSEWHERE);
+                let version = latest.known_code().map(str::to_owned);
                 let of_asset = made.entry(row.asset).or_default();
                 *of_asset.entry(version).or_default() += count.unwrap_or_default();
             }

@@ -128,6 +128,14 @@ pub struct MaterializationRow {
     pub code_version: String,
 }
 
+impl MaterializationRow {
+    /// The version of the code that made it, where whoever made it has named one.
+    pub fn known_code(&self) -> Option<&str> {
+        let version = self.code_version.as_str();
+        (!version.is_empty() && version != CODE_ELSEWHERE).then_some(version)
+    }
+}
+
 /// The version of the code that made an asset elsewhere, where nobody has named it.
 pub const CODE_ELSEWHERE: &str = "external";
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use millstream_control::{AssetReport, ControlError, LostWatch, MaterializeRequest, Patience, Why};
-use millstream_model::view::AssetRow;
+use millstream_model::view::{AssetRow, CODE_ELSEWHERE};
 use millstream_model::{
     AssetDef, EventBody, FileManifest, JobDef, PRIORITY_TAG, PartitionKey, PartitionsDef,
     PlannedRetry, RetryFrom, RunId, RunRetries, TenantId,
@@ -192,7 +192,26 @@ async fn what_was_made_elsewhere_by_code_that_nobody_named_is_not_stale_by_that(
         };
         bench.control.report_asset(&TenantId::default_tenant(), report, "ana").await.unwrap();
         let answer = why(&bench, "rates").await.answer;
-        assert_eq!(answer.contains("its code is another now"), is_stale, "{answer}");
+        let stale =
+            "It is stale: its code is another now than \"older\", with which ana reported it.";
+        assert_eq!(answer.starts_with(stale), is_stale, "{answer}");
+    }
+    let mut worker = bench.started("other").await;
+    for code_version in ["", "older", CODE_ELSEWHERE] {
+        bench.clock.advance(Duration::from_secs(1));
+        let made = EventBody::Materialized {
+            step: "rates".parse().unwrap(),
+            asset: "rates".parse().unwrap(),
+            partition: None,
+            metadata: BTreeMap::new(),
+            data_version: None,
+            code_version: code_version.to_owned(),
+            remark: None,
+        };
+        worker.say(vec![made]).await.unwrap();
+        let answer = why(&bench, "rates").await.answer;
+        let is_stale = answer.starts_with("It is stale: its code is another now.");
+        assert_eq!(is_stale, code_version == "older", "{answer}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Why an asset is as it is: made, stale, missing in parts, or tried in vain.
 
-use millstream_model::view::{AssetRow, CODE_ELSEWHERE, MadeBy, PartitionState, RunRow};
+use millstream_model::view::{AssetRow, MadeBy, PartitionState, RunRow};
 use millstream_model::{
     AssetKey, PartitionKey, RunId, RunStatus, StepError, StepKey, StepStatus, Timestamp, shell_word,
 };
@@ -175,11 +175,17 @@ pub fn why_asset(facts: &AssetFacts) -> Why {
 pub fn stale(asset: &AssetRow, sources: &Sources) -> Vec<Because> {
     let mut stale = Vec::new();
     let Some(latest) = &asset.latest else { return stale };
-    let (made, version) = (latest.at, latest.code_version.as_str());
-    // Who has made it elsewhere need not say by which code.
-    let is_known = version != CODE_ELSEWHERE;
-    if is_known && sources.code_version.as_ref().is_some_and(|now| now != version) {
-        stale.push(because(None, "its code is another now".to_owned()));
+    let made = latest.at;
+    // Who has made it elsewhere, or an op that reports it, need not say by which code.
+    let code = latest.known_code().zip(sources.code_version.as_deref());
+    if let Some((version, _)) = code.filter(|(version, now)| version != now) {
+        let than = match &latest.made_by {
+            MadeBy::Report { reported_by, .. } => {
+                format!(" than {version:?}, with which {reported_by} reported it")
+            }
+            MadeBy::Run { .. } => String::new(),
+        };
+        stale.push(because(None, format!("its code is another now{than}")));
     }
     let is_whole = asset.partitions.is_none();
     for upstream in &sources.upstream {

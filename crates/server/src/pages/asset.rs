@@ -276,10 +276,15 @@ fn facts(asset: &AssetRow) -> Vec<(&'static str, String)> {
         ("Kinds", (!asset.kinds.is_empty()).then(|| asset.kinds.join(", "))),
         ("Owners", (!asset.owners.is_empty()).then(|| asset.owners.join(", "))),
         ("Partitions", asset.partitions.as_ref().map(ToString::to_string)),
-        ("Code", newest.map(|row| format::middle(&row.code_version, 12))),
+        ("Code", newest.map(code)),
         ("Data", newest.and_then(|row| row.data_version.as_ref()).map(|v| format::middle(v, 12))),
     ];
     all.into_iter().filter_map(|(word, value)| value.map(|value| (word, value))).collect()
+}
+
+fn code(newest: &MaterializationRow) -> String {
+    let known = newest.known_code().map(|version| format::middle(version, 12));
+    known.unwrap_or_else(|| "not known: it was reported".to_owned())
 }
 
 fn links(tenant: &TenantId, deps: &[AssetKey]) -> Vec<(String, String)> {

@@ -179,6 +179,21 @@ async fn a_failed_run_needs_no_attention_once_what_it_left_undone_was_made_by_an
 }
 
 #[tokio::test]
+async fn the_page_of_an_asset_that_was_reported_says_so_where_its_code_would_stand() {
+    let instance = Instance::new().await;
+    let path = "/jfk/api/v1/assets/marts%2Fflights/report";
+    for (said, wanted) in
+        [(json!({}), "not known: it was reported"), (json!({"code_version": "v7"}), "v7")]
+    {
+        assert_eq!(instance.post(path, &said).await.status, StatusCode::CREATED);
+        let page = instance.get("/jfk/assets/marts%2Fflights").await.text;
+        let (_, code) = page.split_once(">Code<").unwrap();
+        let code: String = code.chars().take(80).collect();
+        assert!(code.contains(wanted), "{code}");
+    }
+}
+
+#[tokio::test]
 async fn the_page_of_a_failed_run_says_that_its_definitions_are_others_by_now() {
     let instance = Instance::new().await;
     let run = instance.launch().await;

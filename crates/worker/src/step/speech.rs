@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use millstream_blob::LogStream;
+use millstream_model::view::CODE_ELSEWHERE;
 use millstream_model::{AssetStep, JobName, PipesChannel, PipesConfig};
 use serde_json::{Map, Value};
 
@@ -74,7 +75,9 @@ impl Attempt<'_> {
             attempt: self.number,
             asset: asset.map(|asset| asset.key.clone()),
             partition: asset.and_then(|asset| asset.partition.clone()),
-            code_version: asset.map(|asset| asset.code_version.clone()).unwrap_or_default(),
+            // An op says nothing of the code by which the step of an asset would make it.
+            code_version: asset
+                .map_or_else(|| CODE_ELSEWHERE.to_owned(), |asset| asset.code_version.clone()),
         };
         let facts = self.facts(config, context, asset);
         Session::open(channel, subject, facts, env)
