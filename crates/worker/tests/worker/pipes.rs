@@ -8,6 +8,7 @@ use std::process::Command;
 use millstream_blob::LogStream;
 use millstream_model::MetadataKind as K;
 use millstream_model::partitions::TimeWindow;
+use millstream_model::view::CODE_ELSEWHERE;
 use millstream_model::worker_api::{Assignment, Provenance};
 use millstream_model::{
     AssetStep, CheckSeverity, CommandLine, CommandStep, ErrorCode, EventBody, FolderIo, IoDef,
@@ -362,6 +363,18 @@ async fn a_report_is_heard_while_the_step_still_runs() {
     let (end, ()) = tokio::join!(bench.run(making("a", shell(&line))), listener);
     assert_eq!(end, SUCCEEDED);
     assert_eq!(materializations(&bench).len(), 1);
+}
+
+#[tokio::test]
+async fn what_an_op_reports_was_made_by_code_that_nobody_has_named() {
+    let bench = Bench::new();
+    let made = message("report_asset_materialization", &json!({ "asset_key": "a" }));
+    assert_eq!(bench.run(run_of(vec![shell(&writing(&[&made]))])).await, SUCCEEDED);
+    let made = materializations(&bench);
+    let [EventBody::Materialized { code_version, .. }] = made.as_slice() else {
+        panic!("{made:?}");
+    };
+    assert_eq!(code_version, CODE_ELSEWHERE);
 }
 
 #[tokio::test]
