@@ -10,8 +10,8 @@ use millstream_decide::schedule::{Look, adopt, waiting};
 use millstream_decide::why::late;
 use millstream_model::view::{ScheduleRow, TicksPassed, TicksWaiting};
 use millstream_model::{
-    CatchUp, LocationName, Manifest, ScheduleTarget, TenantId, TickKind, TickRow, TickSource,
-    Timestamp, did_you_mean,
+    CatchUp, HoldReason, LocationName, Manifest, ScheduleTarget, TenantId, TickKind, TickRow,
+    TickSource, Timestamp, did_you_mean,
 };
 use millstream_store::sources::{self, SourceWord, StoredSource};
 
@@ -52,11 +52,11 @@ impl Control {
         let mut rows = Vec::new();
         let mut active = None;
         let daemons = self.watchers().await?;
-        let no_daemon = daemons.as_ref().and_then(not_started).map(|hold| hold.to_string());
+        let no_daemon = daemons.as_ref().and_then(not_started);
         let is_due = |stored: &StoredSource| stored.next_due.is_some_and(|due| due <= self.now());
         let left = match &no_daemon {
             None if stored.values().any(|(stored, _)| is_due(stored)) => {
-                self.lease_left(LEASE, daemons.as_ref()).await?.map(|left| left.to_string())
+                self.lease_left(LEASE, daemons.as_ref()).await?.map(HoldReason::LeaseLeft)
             }
             _ => None,
         };
@@ -95,7 +95,8 @@ impl Control {
                     row.next_at = row.late_since.or(row.next_at);
                 }
                 let left = left.as_ref().filter(|_| due.is_some_and(|due| due <= self.now()));
-                row.waits = no_daemon.as_ref().or(left).filter(|_| row.enabled).cloned();
+                row.waits_for = no_daemon.as_ref().or(left).filter(|_| row.enabled).cloned();
+                row.waits = row.waits_for.as_ref().map(HoldReason::to_string);
                 row.job_off = row.job.as_ref().is_some_and(|job| !is_job_on(manifest, &words, job));
                 rows.push(DueSchedule { row, source });
             }
@@ -178,6 +179,7 @@ impl Control {
             job_off: false,
             next_at: if enabled { schedule.timing.next_fire(after) } else { None },
             waits: None,
+            waits_for: None,
             late_since: None,
             waiting: None,
             passed: None,

@@ -6,8 +6,8 @@
 use millstream_decide::liveness::not_started;
 use millstream_model::view::{SensorLag, SensorRow, SensorStand};
 use millstream_model::{
-    CURSOR_MAX, LocationName, Manifest, ScheduleTarget, SensorQuestion, TenantId, TickKind,
-    TickRow, TickSource, Timestamp, did_you_mean, shell_word,
+    CURSOR_MAX, HoldReason, LocationName, Manifest, ScheduleTarget, SensorQuestion, TenantId,
+    TickKind, TickRow, TickSource, Timestamp, did_you_mean, shell_word,
 };
 use millstream_store::StoreError;
 use millstream_store::sensors;
@@ -43,7 +43,7 @@ impl Control {
         let mut stored = self.store.sources_of_tenant(kind, tenant, SENSORS_MAX).await?;
         let mut last = self.store.last_ticks(tenant, kind, SENSORS_MAX).await?;
         let daemons = self.watchers().await?;
-        let no_daemon = daemons.as_ref().and_then(not_started).map(|hold| hold.to_string());
+        let no_daemon = daemons.as_ref().and_then(not_started);
         let mut rows = Vec::new();
         for (manifest, _, live) in catalog.sensors() {
             let words = self.store.job_overrides(tenant, &manifest.location).await?;
@@ -53,7 +53,7 @@ impl Control {
                 let source = of_name(name);
                 let stored = stored.remove(&source);
                 let mut row = self.sensor_row(manifest, sensor, stored, last.remove(&source));
-                row.waits = no_daemon.clone().filter(|_| row.enabled);
+                row.waits_for = no_daemon.clone().filter(|_| row.enabled);
                 row.job_off = match &sensor.def.request.target {
                     Some(ScheduleTarget::Job(job)) => !is_job_on(manifest, &words, job),
                     _ => false,
@@ -63,14 +63,17 @@ impl Control {
         }
         let now = self.now();
         let is_due = |row: &SensorRow| {
-            row.enabled && row.waits.is_none() && row.next_at.is_none_or(|at| at <= now)
+            row.enabled && row.waits_for.is_none() && row.next_at.is_none_or(|at| at <= now)
         };
         if rows.iter().any(|(row, _)| is_due(row))
             && let Some(left) = self.lease_left(LEASE, daemons.as_ref()).await?
         {
             for (row, _) in rows.iter_mut().filter(|(row, _)| is_due(row)) {
-                row.waits = Some(left.to_string());
+                row.waits_for = Some(HoldReason::LeaseLeft(left.clone()));
             }
+        }
+        for (row, _) in &mut rows {
+            row.waits = row.waits_for.as_ref().map(HoldReason::to_string);
         }
         Ok(rows)
     }
@@ -107,6 +110,7 @@ impl Control {
             enabled_override,
             job_off: false,
             waits: None,
+            waits_for: None,
             next_at: stored.and_then(|stored| stored.next_due),
             last_tick,
         }

@@ -81,7 +81,7 @@ pub(super) fn state(row: &Value) -> String {
     let says = |name: &str| row.get(name).and_then(Value::as_bool).unwrap_or(false);
     let holds = |name: &str| row.get(name).is_some_and(|it| !it.is_null());
     let is_on = says("enabled");
-    let is_held = text(row, "/waits").contains(" lease is held by ");
+    let is_held = text(row, "/waits_for/kind") == "lease_left";
     let beside = [
         ("by hand", holds("enabled_override")),
         ("unclear", !is_on && holds("unclear")),
@@ -247,7 +247,7 @@ pub(super) fn warn(tried: &Value) {
 
 #[cfg(test)]
 mod tests {
-    use millstream_model::{HumanDuration, LeaseLeft};
+    use millstream_model::{HoldReason, HumanDuration, LeaseLeft};
 
     use super::*;
 
@@ -266,14 +266,18 @@ mod tests {
 
     #[test]
     fn what_is_on_and_waits_for_a_daemon_says_whether_none_lives_or_a_silent_one_has_the_lease() {
-        let waits = |waits: &str| state(&json!({ "enabled": true, "waits": waits }));
-        assert_eq!(waits("no server runs, and it waits until one starts"), "on (no daemon)");
+        // By its kind: what the words say may change.
+        let waits = |hold: HoldReason| {
+            state(&json!({ "enabled": true, "waits": "some words", "waits_for": hold }))
+        };
+        let no_daemon = HoldReason::NoDaemon { since: None, in_order: false };
+        assert_eq!(waits(no_daemon), "on (no daemon)");
         let left = LeaseLeft {
             lease: "schedules".to_owned(),
             silent_for: HumanDuration::from_secs(9),
             taken_within: None,
         };
-        assert_eq!(waits(&left.to_string()), "on (lease held)");
+        assert_eq!(waits(HoldReason::LeaseLeft(left)), "on (lease held)");
     }
 
     #[test]

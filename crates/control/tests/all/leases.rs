@@ -5,7 +5,7 @@ use std::time::Duration;
 use millstream_control::{
     Control, LoopSaid, QueueLimits, QueueWatch, RunFilter, Seams, SensorWatch, TickWatch,
 };
-use millstream_model::TenantId;
+use millstream_model::{HoldReason, TenantId};
 use millstream_testkit::chance::SeededEntropy;
 use millstream_testkit::definitions::live;
 
@@ -163,6 +163,11 @@ async fn until_a_lease_is_taken_over_all_that_waits_says_that_its_holder_is_sile
     assert!(answer.starts_with(&format!("{late} tick: the schedules' {words}; 1 ")), "{answer}");
     let answer = why("ask").await;
     assert_eq!(answer, format!("It has not ticked yet; the sensors' {words}."));
+    let row = next.control.schedule_view(&id, "tick").await.unwrap();
+    let Some(HoldReason::LeaseLeft(left)) = row.waits_for else { panic!("{:?}", row.waits_for) };
+    assert_eq!(Some(left.to_string()), row.waits);
+    let sensors = next.control.sensor_rows(&id).await.unwrap();
+    assert!(matches!(sensors[0].waits_for, Some(HoldReason::LeaseLeft(_))), "{sensors:?}");
 
     for _ in 0..3 {
         bench.clock.advance(TIME_TO_LIVE / 3);

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CatchUp, HumanDuration, JobName, LocationName, PartitionKey, PartitionsChange, PartitionsName,
-    ScheduleName, SensorName, SkipReason, TenantId, TickPartitions, TickRow, TickStatus,
-    TickWarning, Timestamp,
+    CatchUp, HoldReason, HumanDuration, JobName, LocationName, PartitionKey, PartitionsChange,
+    PartitionsName, ScheduleName, SensorName, SkipReason, TenantId, TickPartitions, TickRow,
+    TickStatus, TickWarning, Timestamp,
 };
 
 /// A schedule of a tenant.
@@ -73,6 +73,9 @@ pub struct ScheduleRow {
     /// a silent one holds the schedules' lease.
     #[serde(default)]
     pub waits: Option<String>,
+    /// The same by its kind, `no_daemon` or `lease_left`.
+    #[serde(default)]
+    pub waits_for: Option<HoldReason>,
     /// When it ticks next; of one that is late, when it should have, unless ticks wait: then the
     /// time after theirs.
     pub next_at: Option<Timestamp>,
@@ -236,6 +239,9 @@ pub struct SensorRow {
     /// silent one holds the sensors' lease.
     #[serde(default)]
     pub waits: Option<String>,
+    /// The same by its kind, `no_daemon` or `lease_left`.
+    #[serde(default)]
+    pub waits_for: Option<HoldReason>,
     /// When it ticks next.
     pub next_at: Option<Timestamp>,
     /// Its last tick.

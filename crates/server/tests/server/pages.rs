@@ -331,6 +331,7 @@ fn sensor(enabled: bool, last_tick: &TickRow) -> SensorRow {
         enabled_override: None,
         job_off: false,
         waits: None,
+        waits_for: None,
         next_at: None,
         last_tick: Some(last_tick.clone()),
     }

@@ -37,6 +37,7 @@ pub(crate) fn rows() -> Vec<ScheduleRow> {
         job_off: false,
         next_at: Some(now().after(Duration::from_hours(3))),
         waits: None,
+        waits_for: None,
         late_since: None,
         waiting: None,
         passed: None,
