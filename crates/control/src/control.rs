@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
 
+use millstream_decide::liveness::DaemonWatch;
 use millstream_decide::lost::SilentWorker;
 use millstream_model::{Clock, Entropy, RunId, Secrets, Timestamp};
 use millstream_store::Store;
@@ -43,6 +44,8 @@ pub struct Control {
     pub(crate) misses_workers: Arc<OnceLock<()>>,
     /// The workers that a daemon of this process has not heard of for a while.
     pub(crate) silent_workers: Arc<Mutex<BTreeMap<RunId, SilentWorker>>>,
+    /// The signs of life of daemons that this process has seen.
+    pub(crate) daemons_seen: Arc<Mutex<DaemonWatch>>,
 }
 
 impl Control {
@@ -62,6 +65,7 @@ impl Control {
             own_daemon: Arc::default(),
             misses_workers: Arc::default(),
             silent_workers: Arc::default(),
+            daemons_seen: Arc::default(),
         }
     }
 

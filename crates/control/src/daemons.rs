@@ -1,9 +1,10 @@
 //! Which daemons there are, and whether each of their loops still gets around.
 
 use std::collections::BTreeMap;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
-use millstream_decide::liveness::{LoopBeat, Watchers, standing};
+use millstream_decide::liveness::{DaemonLook, DaemonWatch, LoopBeat, Watchers, standing};
 use millstream_model::DaemonRow;
 use millstream_store::events::PUBLISHER_LEASE;
 use millstream_store::loops::{self, StoredLoop};
@@ -49,27 +50,33 @@ impl Control {
     }
 
     /// Stores how the loops of `daemon` are, and raises the leases that they hold in the same
-    /// commit.
+    /// commit. Where there may be others, it looks at them as often.
     pub async fn keep_loops(&self, daemon: &str, said: &[LoopSaid]) -> Result<(), StoreError> {
         let keep = self.told(daemon, said);
         let elapsed = self.seams.clock.elapsed();
         let mut batch = keep.clone();
         let raised = self.leases.raise(&mut batch, daemon, elapsed);
         match self.store.apply(batch).await {
-            Ok(_) => {
-                raised.done(elapsed);
-                Ok(())
-            }
+            Ok(_) => raised.done(elapsed),
             Err(error) if error.is_conflict() && !raised.is_empty() => {
                 raised.doubt();
-                self.store.apply(keep).await.map(|_| ())
+                self.store.apply(keep).await?;
             }
-            Err(error) => Err(error),
+            Err(error) => return Err(error),
         }
+        if self.needs_publisher() {
+            self.loop_beats().await?;
+        }
+        Ok(())
+    }
+
+    fn daemons_seen(&self) -> MutexGuard<'_, DaemonWatch> {
+        self.daemons_seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is written of the loops of `daemon`.
     fn told(&self, daemon: &str, said: &[LoopSaid]) -> Batch {
+        self.daemons_seen().is_own(daemon);
         let now = self.now();
         let stored: Vec<StoredLoop> = said
             .iter()
@@ -90,13 +97,24 @@ impl Control {
 
     /// The daemons and their loops, by name.
     pub async fn daemons(&self) -> Result<Vec<DaemonRow>, StoreError> {
-        let mut holders = BTreeMap::new();
+        let (mut leases, mut holders) = (Vec::new(), BTreeMap::new());
         for name in [queue::LEASE, ticks::LEASE, sensor_ticks::LEASE, PUBLISHER_LEASE] {
             if let Some(lease) = self.store.lease(name).await? {
-                holders.insert(name.to_owned(), lease.holder);
+                holders.insert(name.to_owned(), lease.holder.clone());
+                leases.push((name, lease));
             }
         }
-        self.standing(&holders).await
+        let beats = self.loop_beats().await?;
+        let daemons = self.standing(&beats, &holders, &BTreeMap::new());
+        let left = leases.iter().filter_map(|(name, lease)| {
+            let left = self.left_by_holder(name, lease, &daemons)?;
+            Some((left.lease, left.silent_for.0))
+        });
+        let left: BTreeMap<String, Duration> = left.collect();
+        if left.is_empty() {
+            return Ok(daemons);
+        }
+        Ok(self.standing(&beats, &holders, &left))
     }
 
     /// The daemons that may start runs and notice the loss of a worker, without who holds the
@@ -112,13 +130,23 @@ impl Control {
 
     /// The daemons and their loops, by name, without who holds the leases.
     pub(crate) async fn listed_daemons(&self) -> Result<Vec<DaemonRow>, StoreError> {
-        self.standing(&BTreeMap::new()).await
+        let beats = self.loop_beats().await?;
+        Ok(self.standing(&beats, &BTreeMap::new(), &BTreeMap::new()))
     }
 
-    async fn standing(
+    fn standing(
         &self,
+        beats: &[LoopBeat],
         holders: &BTreeMap<String, String>,
-    ) -> Result<Vec<DaemonRow>, StoreError> {
+        left: &BTreeMap<String, Duration>,
+    ) -> Vec<DaemonRow> {
+        let (watch, now) = (self.daemons_seen().clone(), self.now());
+        let elapsed = self.seams.clock.elapsed();
+        standing(beats, DaemonLook { holders, left, watch: &watch, now, elapsed })
+    }
+
+    /// What the loops of all daemons have said of themselves, which this process has seen then.
+    async fn loop_beats(&self) -> Result<Vec<LoopBeat>, StoreError> {
         let stored = self.store.daemon_loops(LOOPS_MAX).await?;
         // A database of one process has no other daemon than that of this one.
         let is_over = |daemon: &String| {
@@ -134,6 +162,7 @@ impl Control {
                 beat_at: it.beat_at,
             })
             .collect();
-        Ok(standing(&beats, holders, self.now()))
+        self.daemons_seen().look(&beats, self.seams.clock.elapsed());
+        Ok(beats)
     }
 }

@@ -10,7 +10,7 @@ use millstream_decide::lease::{
     LeaseMove, LeaseSeen, LeaseUse, LeaseView, LeaseWaited, LeaseWatch,
 };
 use millstream_decide::liveness::Watchers;
-use millstream_model::LeaseLeft;
+use millstream_model::{DaemonRow, LeaseLeft};
 use millstream_store::leases::{Held, Lease};
 use millstream_store::{Batch, StoreError, leases};
 
@@ -177,19 +177,36 @@ impl Control {
         name: &'static str,
         watchers: Option<&Watchers>,
     ) -> Result<Option<LeaseLeft>, StoreError> {
-        let seen = self.leases.waited(name);
-        if self.leases.held(name).is_some() || (seen.is_none() && watchers.is_none()) {
+        if !self.may_be_left(name) {
             return Ok(None);
         }
-        let Some(view) = self.store.lease(name).await?.map(|lease| view(&lease)) else {
-            return Ok(None);
-        };
+        let Some(lease) = self.store.lease(name).await? else { return Ok(None) };
         let daemons = match watchers {
             Some(watchers) => watchers.daemons.clone(),
             None => self.listed_daemons().await?,
         };
-        let waited = LeaseWaited { name, view: &view, seen, daemons: &daemons };
-        Ok(waited.left(self.now(), self.seams.clock.elapsed()))
+        Ok(self.left_by_holder(name, &lease, &daemons))
+    }
+
+    /// The same of a lease as it is stored, by what is known of `daemons`.
+    pub(crate) fn left_by_holder(
+        &self,
+        name: &'static str,
+        lease: &Lease,
+        daemons: &[DaemonRow],
+    ) -> Option<LeaseLeft> {
+        if !self.may_be_left(name) {
+            return None;
+        }
+        let seen = self.leases.waited(name);
+        let waited = LeaseWaited { name, view: &view(lease), seen, daemons };
+        waited.left(self.now(), self.seams.clock.elapsed())
+    }
+
+    /// Whether this process neither holds it nor would take it over and has yet to see it.
+    fn may_be_left(&self, name: &'static str) -> bool {
+        let has_seen = self.leases.waited(name).is_some() || self.misses_workers.get().is_none();
+        has_seen && self.leases.held(name).is_none()
     }
 
     async fn move_lease(

@@ -184,7 +184,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::liveness::{LoopBeat, standing};
+    use crate::liveness::{DaemonLook, DaemonWatch, LoopBeat, standing};
 
     const TTL: Duration = Duration::from_secs(15);
 
@@ -240,7 +240,10 @@ mod tests {
             beat_at: Timestamp::from_micros(second * 1_000_000),
             is_over: false,
         };
-        standing(&[beat], &BTreeMap::new(), Timestamp::from_micros(100_000_000)).remove(0)
+        let (holders, left, watch) = (BTreeMap::new(), BTreeMap::new(), DaemonWatch::default());
+        let (now, elapsed) = (Timestamp::from_micros(100_000_000), Duration::ZERO);
+        let (holders, left, watch) = (&holders, &left, &watch);
+        standing(&[beat], DaemonLook { holders, left, watch, now, elapsed }).remove(0)
     }
 
     /// What is said at second 100 of a lease that `a` holds, by a process whose daemon has seen it

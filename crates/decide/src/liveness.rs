@@ -3,7 +3,7 @@
 //! Pure: [`standing`] maps what loops have said of themselves to a state each. `control::daemons`
 //! loads it; nothing is done about it but to show it, because leases take work over by themselves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use millstream_model::{DaemonRow, HoldReason, HumanDuration, LoopRow, LoopState, Timestamp};
@@ -23,48 +23,134 @@ pub struct LoopBeat {
     pub is_over: bool,
 }
 
-/// The daemons, by name. `holders` says who holds the leases called as the loops that need one.
+/// How often a daemon tells of its loops in the time for which they may be silent.
+const TOLD_IN_SILENCE_MAX: u32 = 6;
+
+/// How many times it does so in the time after which it is silent.
+const TOLD_IN_SILENCE: u32 = 2;
+
+/// The same where a lease that it holds is known to be left.
+const TOLD_IN_SILENCE_OF_LEASE: u32 = 1;
+
+/// What a process has seen of the daemons' signs of life, on its own clock.
+#[derive(Debug, Clone, Default)]
+pub struct DaemonWatch {
+    seen: BTreeMap<String, DaemonSeen>,
+    own: BTreeSet<String>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct DaemonSeen {
+    newest: Timestamp,
+    since: Duration,
+    /// Whether it was seen to come, so that its age is known.
+    has_come: bool,
+}
+
+impl DaemonWatch {
+    /// The daemon `name` is of this process: it is not silent to itself.
+    pub fn is_own(&mut self, name: &str) {
+        if !self.own.contains(name) {
+            self.own.insert(name.to_owned());
+        }
+    }
+
+    /// Takes in the signs of life that are there at `elapsed`.
+    pub fn look(&mut self, beats: &[LoopBeat], elapsed: Duration) {
+        let mut newest: BTreeMap<&str, Timestamp> = BTreeMap::new();
+        for beat in beats {
+            let of_it = newest.entry(&beat.daemon).or_insert(beat.beat_at);
+            *of_it = beat.beat_at.max(*of_it);
+        }
+        let seen = newest.into_iter().map(|(name, newest)| {
+            let before = self.seen.get(name).copied();
+            let seen = before.filter(|seen| seen.newest == newest).unwrap_or(DaemonSeen {
+                newest,
+                since: elapsed,
+                has_come: before.is_some(),
+            });
+            (name.to_owned(), seen)
+        });
+        self.seen = seen.collect();
+    }
+
+    /// For how long a daemon is silent whose sign of life was seen to come.
+    fn silence(&self, name: &str, elapsed: Duration) -> Option<Duration> {
+        let seen = self.seen.get(name).filter(|seen| seen.has_come)?;
+        Some(elapsed.saturating_sub(seen.since))
+    }
+}
+
+/// When somebody looks at the daemons, and what that process has seen of them.
+#[derive(Debug, Clone, Copy)]
+pub struct DaemonLook<'a> {
+    /// Who holds the leases called as the loops that need one.
+    pub holders: &'a BTreeMap<String, String>,
+    /// For how long the holders of these leases are known to be silent.
+    pub left: &'a BTreeMap<String, Duration>,
+    /// What it has seen of them.
+    pub watch: &'a DaemonWatch,
+    /// The time of day.
+    pub now: Timestamp,
+    /// The process's own clock.
+    pub elapsed: Duration,
+}
+
+/// The daemons, by name.
 ///
 /// All loops of a daemon are told of by one of them, so that of a process that is gone all are
-/// silent, and it is gone once the newest sign of life is older than the most impatient of its
-/// loops may be silent. A loop that hangs is told from the others by the clock that timed them all;
-/// only whether a whole daemon is gone compares its clock with `now`.
-pub fn standing(
-    beats: &[LoopBeat],
-    holders: &BTreeMap<String, String>,
-    now: Timestamp,
-) -> Vec<DaemonRow> {
+/// silent. Nothing was heard of it for longer than it takes to tell of itself twice, or once where
+/// a lease that it holds is left: it is silent; for longer than the most impatient of its loops may
+/// be silent: it is gone. A loop that hangs is told from the others by the clock that timed them
+/// all; one whose lease is left is silent before that. For how long a whole daemon is silent is
+/// measured by the clock of who has seen its last sign of life come; who has not compares the
+/// daemon's clock with `now`.
+pub fn standing(beats: &[LoopBeat], look: DaemonLook<'_>) -> Vec<DaemonRow> {
     let mut daemons: BTreeMap<&str, Vec<&LoopBeat>> = BTreeMap::new();
     for beat in beats {
         daemons.entry(&beat.daemon).or_default().push(beat);
     }
-    daemons.into_iter().map(|(name, beats)| daemon(name, beats, (holders, now))).collect()
+    daemons.into_iter().map(|(name, beats)| daemon(name, beats, look)).collect()
 }
 
-fn daemon(
-    name: &str,
-    mut beats: Vec<&LoopBeat>,
-    (holders, now): (&BTreeMap<String, String>, Timestamp),
-) -> DaemonRow {
+fn daemon(name: &str, mut beats: Vec<&LoopBeat>, look: DaemonLook<'_>) -> DaemonRow {
     beats.sort_by(|a, b| a.name.cmp(&b.name));
-    let newest = beats.iter().map(|beat| beat.beat_at).max().unwrap_or(now);
+    let newest = beats.iter().map(|beat| beat.beat_at).max().unwrap_or(look.now);
     let silence_max = beats.iter().map(|beat| beat.silence_max).min().unwrap_or_default();
-    let is_gone = now.since(newest) > silence_max || beats.iter().any(|beat| beat.is_over);
+    let is_holder = |lease: &str| look.holders.get(lease).map(|holder| holder == name);
+    let silence = look.watch.silence(name, look.elapsed);
+    let silence = silence.unwrap_or_else(|| look.now.since(newest));
+    let is_gone = silence > silence_max || beats.iter().any(|beat| beat.is_over);
+    let left = |lease: &str| look.left.get(lease).filter(|_| is_holder(lease) == Some(true));
+    let of_leases = beats.iter().filter_map(|beat| left(&beat.name)).max().copied();
+    let told = of_leases.map_or(TOLD_IN_SILENCE, |_| TOLD_IN_SILENCE_OF_LEASE);
+    let is_late = silence > silence_max * told / TOLD_IN_SILENCE_MAX;
+    let whole = match (is_gone, is_late && !look.watch.own.contains(name)) {
+        (true, _) => Some(LoopState::Gone),
+        (false, is_silent) => is_silent.then_some(LoopState::Silent),
+    };
+    let silence = of_leases.map_or(silence, |of_leases| of_leases.max(silence));
     let row = |beat: &&LoopBeat| {
-        let is_silent = newest.since(beat.beat_at) > beat.silence_max;
-        let state = if is_silent { LoopState::Unhealthy } else { LoopState::Healthy };
+        let hangs = newest.since(beat.beat_at) > beat.silence_max;
+        let state = match left(&beat.name) {
+            _ if hangs => LoopState::Unhealthy,
+            Some(_) => LoopState::Silent,
+            None => LoopState::Healthy,
+        };
+        let state = whole.unwrap_or(state);
         LoopRow {
             name: beat.name.clone(),
-            state: if is_gone { LoopState::Gone } else { state },
+            state,
             beat_at: beat.beat_at,
+            silent_since: (state == LoopState::Silent).then(|| look.now.before(silence)),
             silence_max: HumanDuration(beat.silence_max),
-            holds_lease: holders.get(&beat.name).map(|holder| holder == name),
+            holds_lease: is_holder(&beat.name),
         }
     };
     let loops: Vec<LoopRow> = beats.iter().map(row).collect();
-    let hangs = loops.iter().any(|row| row.state == LoopState::Unhealthy);
-    let state = if hangs { LoopState::Unhealthy } else { LoopState::Healthy };
-    let state = if is_gone { LoopState::Gone } else { state };
+    let has = |state: &LoopState| loops.iter().any(|row| row.state == *state);
+    let worst = [LoopState::Unhealthy, LoopState::Silent].into_iter().find(has);
+    let state = whole.or(worst).unwrap_or(LoopState::Healthy);
     DaemonRow { name: name.to_owned(), state, loops }
 }
 
@@ -140,15 +226,34 @@ mod tests {
         }
     }
 
+    fn second(at: i64) -> Timestamp {
+        Timestamp::from_micros(at * 1_000_000)
+    }
+
+    /// What is seen at a second by a process that looks for the first time.
+    fn first_look(beats: &[LoopBeat], now: i64) -> Vec<DaemonRow> {
+        look(beats, &BTreeMap::new(), &BTreeMap::new(), now)
+    }
+
+    /// The same, who knows of holders of leases, some of them silent for a while.
+    fn look(
+        beats: &[LoopBeat],
+        holders: &BTreeMap<String, String>,
+        left: &BTreeMap<String, Duration>,
+        now: i64,
+    ) -> Vec<DaemonRow> {
+        let (watch, now, elapsed) = (DaemonWatch::default(), second(now), Duration::ZERO);
+        standing(beats, DaemonLook { holders, left, watch: &watch, now, elapsed })
+    }
+
     /// What is known at a second.
     fn of(beats: &[LoopBeat], now: i64, ended_at: Option<Timestamp>) -> Watchers {
-        let now = Timestamp::from_micros(now * 1_000_000);
-        let daemons = standing(beats, &BTreeMap::new(), now);
+        let daemons = first_look(beats, now);
         Watchers { daemons, ended_at, are_alone: false }
     }
 
     fn states(beats: &[LoopBeat]) -> Vec<(String, LoopState, Vec<LoopState>)> {
-        let rows = standing(beats, &BTreeMap::new(), Timestamp::from_micros(100_000_000));
+        let rows = first_look(beats, 100);
         let states = |row: &DaemonRow| row.loops.iter().map(|one| one.state).collect();
         rows.iter().map(|row| (row.name.clone(), row.state, states(row))).collect()
     }
@@ -161,8 +266,69 @@ mod tests {
     }
 
     #[test]
+    fn a_daemon_that_has_missed_two_of_its_beats_is_silent_with_all_its_loops() {
+        use LoopState::{Gone, Healthy, Silent};
+        let state = |age: i64| {
+            let row = first_look(&[beat("a", "queue", 100 - age)], 100).remove(0);
+            let words = row.loops[0].state_words();
+            assert_eq!(row.state, row.loops[0].state);
+            (row.state, words)
+        };
+        assert_eq!(state(10), (Healthy, "healthy".to_owned()));
+        assert_eq!(state(11), (Silent, "silent since 1970-01-01T00:01:29Z".to_owned()));
+        assert_eq!(state(30).0, Silent);
+        assert_eq!(state(31), (Gone, "gone".to_owned()));
+    }
+
+    #[test]
+    fn who_has_seen_a_sign_of_life_come_measures_by_its_own_clock_and_nobody_by_another() {
+        use LoopState::{Gone, Healthy, Silent};
+        let (holders, left) = (BTreeMap::new(), BTreeMap::new());
+        let mut watch = DaemonWatch::default();
+        // Its clock is an hour behind.
+        let at = |told: i64| [beat("a", "queue", told - 3_600)];
+        let mut state = |told: i64, now: i64| {
+            let elapsed = Duration::from_secs(u64::try_from(now).unwrap());
+            watch.look(&at(told), elapsed);
+            let (holders, left, now) = (&holders, &left, second(now + 5_000));
+            let look = DaemonLook { holders, left, watch: &watch, now, elapsed };
+            standing(&at(told), look).remove(0)
+        };
+        assert_eq!(state(0, 1).state, Gone, "nobody has seen it come");
+        assert_eq!(state(5, 6).state, Healthy);
+        assert_eq!(state(5, 16).state, Healthy);
+        let silent = state(5, 17);
+        assert_eq!((silent.state, silent.loops[0].silent_since), (Silent, Some(second(5_006))));
+        assert_eq!(state(5, 37).state, Gone);
+        assert_eq!(state(38, 38).state, Healthy);
+        watch.is_own("a");
+        let (now, elapsed) = (second(5_050), Duration::from_secs(50));
+        let (holders, left) = (&holders, &left);
+        let look = DaemonLook { holders, left, watch: &watch, now, elapsed };
+        assert_eq!(standing(&at(38), look)[0].state, Healthy, "it is this process's own");
+    }
+
+    #[test]
+    fn who_holds_a_lease_that_is_left_is_silent_whole_unless_its_other_loops_are_heard_of() {
+        use LoopState::{Healthy, Silent};
+        let holders = BTreeMap::from([("queue".to_owned(), "a".to_owned())]);
+        let left = BTreeMap::from([("queue".to_owned(), Duration::from_secs(8))]);
+        let states = |told: i64| {
+            let beats =
+                [beat("a", "queue", told), beat("a", "scans", told), beat("b", "queue", 99)];
+            let rows = look(&beats, &holders, &left, 100);
+            assert_eq!(rows[1].state, Healthy, "the lease is not its");
+            assert_eq!(rows[0].loops[0].silent_since, Some(second(92)));
+            let loops: Vec<LoopState> = rows[0].loops.iter().map(|one| one.state).collect();
+            (rows[0].state, loops)
+        };
+        assert_eq!(states(97), (Silent, vec![Silent, Healthy]), "its loop hangs");
+        assert_eq!(states(93), (Silent, vec![Silent, Silent]));
+    }
+
+    #[test]
     fn a_loop_is_not_silent_because_the_clock_of_its_machine_is_slow() {
-        let beats = [beat("a", "queue", 65), beat("a", "losses", 72)];
+        let beats = [beat("a", "queue", 65), beat("a", "losses", 92)];
         assert_eq!(states(&beats)[0].1, LoopState::Healthy);
     }
 
@@ -231,7 +397,7 @@ mod tests {
     fn who_holds_a_lease_works_and_the_others_stand_by() {
         let holders = BTreeMap::from([("queue".to_owned(), "a".to_owned())]);
         let beats = [beat("a", "queue", 1), beat("a", "scans", 1), beat("b", "queue", 1)];
-        let rows = standing(&beats, &holders, Timestamp::from_micros(0));
+        let rows = look(&beats, &holders, &BTreeMap::new(), 0);
         let holds = |row: &DaemonRow| row.loops.iter().map(|one| one.holds_lease).collect();
         let holds: Vec<Vec<Option<bool>>> = rows.iter().map(holds).collect();
         assert_eq!(holds, [vec![Some(true), None], vec![Some(false)]]);

@@ -14,6 +14,9 @@ use crate::{HumanDuration, Timestamp};
 pub enum LoopState {
     /// It has got around of late.
     Healthy,
+    /// Nothing was heard of it for longer than a living one needs to tell of itself, but not yet
+    /// for as long as it may be silent.
+    Silent,
     /// It has been silent for longer than it may be.
     Unhealthy,
     /// Nothing of its daemon was heard for as long: the process is gone, stands still, or is cut
@@ -26,6 +29,7 @@ impl LoopState {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Healthy => "healthy",
+            Self::Silent => "silent",
             Self::Unhealthy => "unhealthy",
             Self::Gone => "gone",
         }
@@ -41,6 +45,9 @@ pub struct LoopRow {
     pub state: LoopState,
     /// When it last got around, by the clock of its machine.
     pub beat_at: Timestamp,
+    /// Since when nothing was heard of it, by the clock of who looks; of a silent one alone.
+    #[serde(default)]
+    pub silent_since: Option<Timestamp>,
     /// How long it may be silent.
     pub silence_max: HumanDuration,
     /// For work that one daemon does at a time: whether this one does it, or stands by.
@@ -48,10 +55,20 @@ pub struct LoopRow {
 }
 
 impl LoopRow {
+    /// How it is, and since when it is silent.
+    pub fn state_words(&self) -> String {
+        match self.silent_since {
+            Some(since) => format!("{} since {since}", self.state.as_str()),
+            None => self.state.as_str().to_owned(),
+        }
+    }
+
     /// What part of the work it does, in words.
     pub fn work(&self) -> &'static str {
         match (self.state, self.holds_lease) {
             (LoopState::Gone, _) => "does nothing any more",
+            (LoopState::Silent, Some(true)) => "holds the lease, until another takes it over",
+            (LoopState::Silent, _) => "may do nothing any more",
             (_, Some(true)) => "does it for all",
             (_, Some(false)) => "stands by",
             (_, None) => "does its part",
@@ -64,7 +81,7 @@ impl LoopRow {
 pub struct DaemonRow {
     /// Its name.
     pub name: String,
-    /// How it is: unhealthy when one of its loops is.
+    /// How it is: unhealthy when one of its loops is, or else silent when one of them is.
     pub state: LoopState,
     /// Its loops, by name.
     pub loops: Vec<LoopRow>,
@@ -77,7 +94,8 @@ impl DaemonRow {
     }
 }
 
-/// Whether some daemon lives and no loop of a living one hangs; one that is gone is replaced.
+/// Whether some daemon lives and no loop of a living one hangs; one that is gone or silent is
+/// replaced.
 pub fn are_healthy(daemons: &[DaemonRow]) -> bool {
     let has = |state| daemons.iter().any(|daemon| daemon.state == state);
     has(LoopState::Healthy) && !has(LoopState::Unhealthy)

@@ -30,12 +30,8 @@ pub(super) async fn list(client: &Client, global: &Global) -> Result<(), AppErro
 }
 
 fn loop_line(daemon: &Value, row: &Value) -> Vec<String> {
-    let work = serde_json::from_value(row.clone()).map_or("–", |row: LoopRow| row.work());
-    vec![
-        text(daemon, "/name"),
-        text(row, "/name"),
-        text(row, "/state"),
-        text(row, "/beat_at"),
-        work.to_owned(),
-    ]
+    let known = serde_json::from_value::<LoopRow>(row.clone()).ok();
+    let state = known.as_ref().map_or_else(|| text(row, "/state"), LoopRow::state_words);
+    let work = known.as_ref().map_or("–", LoopRow::work);
+    vec![text(daemon, "/name"), text(row, "/name"), state, text(row, "/beat_at"), work.to_owned()]
 }

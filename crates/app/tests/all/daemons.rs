@@ -266,6 +266,13 @@ fn until_a_killed_daemons_leases_are_taken_over_what_waits_says_so() {
     });
     assert!(said.contains("It is queued: ") && said.contains("is taken over within "), "{said}");
     assert!(!said.contains(&name), "{said}");
+    // The list names it, to who may see it, and never calls it healthy where the run does not.
+    let listed = projects[1].run(&["daemon", "list"]).out;
+    let lines: Vec<&str> = listed.lines().filter(|line| line.contains(&name)).collect();
+    assert!(lines.iter().all(|line| line.contains("silent since 20")), "{listed}");
+    assert!(lines.len() > 5 && listed.contains(" healthy "), "{listed}");
+    let (_, page) = second.try_get("/default/system/daemons").unwrap();
+    assert!(page.contains("something is silent") && page.contains("silent since <time"), "{page}");
     wait_for("the other starts it", || (second.in_status("default", "STARTED") == 1).then_some(()));
     let listed = projects[1].run(&["run", "list"]).out;
     assert!(!listed.contains("lease is held"), "{listed}");

@@ -38,6 +38,7 @@ struct LoopLine {
     name: String,
     badge: Badge,
     heard: Moment,
+    silent: Option<Moment>,
     silence_max: String,
     work: &'static str,
 }
@@ -65,7 +66,8 @@ fn verdict(daemons: &[DaemonRow]) -> String {
         "no daemon lives: runs wait, and nothing is scheduled".to_owned()
     } else {
         let total = format::plural(living as u64, "daemon", "daemons");
-        let is_well = are_healthy(daemons);
+        let is_silent = |daemon: &DaemonRow| daemon.state == LoopState::Silent;
+        let is_well = are_healthy(daemons) && !daemons.iter().any(is_silent);
         let all = if is_well { "every loop gets around" } else { "something is silent" };
         format!("{total} · {all}")
     };
@@ -85,6 +87,7 @@ fn loop_line(row: &LoopRow, now: Timestamp) -> LoopLine {
         name: row.name.clone(),
         badge: Badge::health(row.state),
         heard: Moment::relative(now, row.beat_at),
+        silent: row.silent_since.map(|since| Moment::relative(now, since)),
         silence_max: format::took(row.silence_max.0),
         work: row.work(),
     }

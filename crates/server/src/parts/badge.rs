@@ -71,6 +71,7 @@ impl Badge {
     pub fn health(state: LoopState) -> Self {
         match state {
             LoopState::Healthy => Self::new(Glyph::Ok, "Healthy"),
+            LoopState::Silent => Self::new(Glyph::Warning, "Silent"),
             LoopState::Unhealthy => Self::new(Glyph::Failed, "Unhealthy"),
             LoopState::Gone => Self::new(Glyph::Never, "Gone"),
         }

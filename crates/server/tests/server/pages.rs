@@ -246,7 +246,11 @@ fn daemons_that_are_gone_are_counted_apart_and_do_nothing_any_more() {
             let mut daemon = crate::samples::daemons().remove(0);
             daemon.name = format!("daemon-{place}");
             daemon.state = *state;
-            daemon.loops.iter_mut().for_each(|row| row.state = *state);
+            for row in &mut daemon.loops {
+                let is_silent = *state == LoopState::Silent;
+                row.silent_since = is_silent.then(crate::samples::now);
+                row.state = *state;
+            }
             daemon
         };
         let page = millstream_server::pages::daemons::DaemonsPage {
@@ -260,6 +264,10 @@ fn daemons_that_are_gone_are_counted_apart_and_do_nothing_any_more() {
     let two = text(&[healthy, gone, healthy]);
     assert!(two.contains("2 daemons · every loop gets around · 1 gone"), "{two}");
     assert!(two.contains("does its part") && two.contains("does nothing any more"), "{two}");
+    let silent = text(&[healthy, LoopState::Silent]);
+    assert!(silent.contains("2 daemons · something is silent"), "{silent}");
+    assert!(silent.contains("Silent</span>") && silent.contains("silent since <time"), "{silent}");
+    assert!(silent.contains("</time>: holds the lease, until another takes it over"), "{silent}");
     let none = text(&[gone]);
     assert!(none.contains("no daemon lives: runs wait, and nothing is scheduled · 1 gone"));
     assert!(!none.contains("does its part"), "{none}");

@@ -525,6 +525,7 @@ pub(crate) fn daemons() -> Vec<DaemonRow> {
         name: name.to_owned(),
         state,
         beat_at: before(if state == LoopState::Healthy { 3 } else { 95 }),
+        silent_since: None,
         silence_max: HumanDuration::from_secs(30),
         holds_lease,
     };
