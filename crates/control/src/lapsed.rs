@@ -168,6 +168,7 @@ fn line(old: &StoredSource, lapsed: Lapsed, now: Timestamp) -> Line {
         source: old.source.clone(),
         timing: old.timing.clone(),
         from: old.cursor,
+        is_on: old.next_due.is_some(),
         to: last,
         next_due: old.next_due,
     };

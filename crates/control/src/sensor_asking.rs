@@ -1,5 +1,6 @@
 //! What a sensor is asked with: where it stands, its definition, and the step that answers.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -51,6 +52,18 @@ impl SensorAsking {
     /// As somebody asks by hand, who does not want to wait: everything that waits is tried.
     pub(crate) fn by_hand(self) -> Self {
         Self { tries_upto: Timestamp::from_micros(i64::MAX), held: None, ..self }
+    }
+
+    /// The same among the definitions of `catalog`, which may be younger than the question: a job
+    /// may be off in them. Those that have another sensor in its place do not count.
+    pub(crate) fn among<'a>(&'a self, catalog: &Catalog) -> Cow<'a, Self> {
+        let found = catalog.sensors_of(&self.source.location).filter(|(manifest, live)| {
+            let same = live.get(&self.tenant, &self.source.name);
+            let is_same = same.is_some_and(|it| it.version == self.version);
+            is_same && !Arc::ptr_eq(manifest, &self.manifest)
+        });
+        let Some((manifest, _)) = found else { return Cow::Borrowed(self) };
+        Cow::Owned(Self { manifest: Arc::clone(manifest), ..self.clone() })
     }
 }
 

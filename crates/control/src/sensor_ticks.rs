@@ -64,7 +64,7 @@ pub enum SensorTicked {
     Skipped,
     /// It failed.
     Failed,
-    /// Nothing was stored: the sensor has ticked, was edited or was switched meanwhile.
+    /// Nothing was stored: the sensor has ticked, was edited or was switched meanwhile, or is gone.
     Replaced,
 }
 
@@ -178,8 +178,9 @@ impl Control {
         asking: &SensorAsking,
         reply: Result<SensorReply, TickWarning>,
     ) -> Result<Settled, StoreError> {
-        let settling = self.settling(asking, reply).await?;
         let catalog = self.catalog().await?;
+        let asking = &*asking.among(&catalog);
+        let settling = self.settling(asking, reply).await?;
         let now = self.now();
         // A nominal time is never before the last one, which a clock that was ahead may have given.
         let began = asking.nominal.min(now);

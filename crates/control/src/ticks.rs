@@ -220,6 +220,7 @@ impl Control {
             source: stored.source.clone(),
             timing: stored.timing.clone(),
             from: stored.cursor,
+            is_on: stored.next_due.is_some(),
             to: decided.cursor,
             next_due: decided.next_due,
         };

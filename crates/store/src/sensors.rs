@@ -61,7 +61,7 @@ statements! {
     SETTLE_SENSOR = "
         UPDATE tick_source SET cursor_at = $7, cursor = $8, next_due = $9
         WHERE tenant = $1 AND kind = $2 AND location = $3 AND name = $4
-          AND timing = $5 AND cursor_at = $6";
+          AND timing = $5 AND cursor_at = $6 AND next_due IS NOT NULL";
     SET_CURSOR = "
         UPDATE tick_source SET cursor = $5, cursor_at = $6
         WHERE tenant = $1 AND kind = $2 AND location = $3 AND name = $4 AND cursor_at = $7";
@@ -203,7 +203,8 @@ pub fn adopt(batch: &mut Batch, sensors: &[AdoptedSensor]) {
 }
 
 /// Moves a sensor's cursor to `tick`, and stores the tick without its runs when it requested
-/// nothing. It conflicts when the sensor has ticked, was edited or was switched meanwhile.
+/// nothing. It conflicts when the sensor has ticked, was edited or was switched meanwhile, or has
+/// left the definitions.
 pub fn settle(batch: &mut Batch, tenant: &TenantId, (to, tick): (&SensorMove, &NewTick)) {
     let mut params = key(tenant, &to.source);
     params.extend([

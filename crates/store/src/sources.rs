@@ -62,13 +62,15 @@ statements! {
     RENAME_DELIVERIES = "
         UPDATE delivery SET sensor = $5
         WHERE tenant = $1 AND 'sensor' = $2 AND location = $3 AND sensor = $4";
+    /// With `=` in the last line SQLite would look for what is on in place of the key.
     MOVE_CURSORS = "
-        WITH given (kind, location, name, timing, old_cursor, new_cursor, next_due) AS MATERIALIZED
-            (/*rows $2 text text text text int int int*/)
+        WITH given (kind, location, name, timing, old_cursor, new_cursor, next_due, is_on)
+            AS MATERIALIZED (/*rows $2 text text text text int int int bool*/)
         UPDATE tick_source SET cursor_at = given.new_cursor, next_due = given.next_due
         FROM /*keyed tick_source given tenant=$1 kind location name*/
         WHERE /*key tick_source given tenant=$1 kind location name*/
-          AND tick_source.timing = given.timing AND tick_source.cursor_at = given.old_cursor";
+          AND tick_source.timing = given.timing AND tick_source.cursor_at = given.old_cursor
+          AND (tick_source.next_due IS NULL) <> given.is_on";
     LOOK_SOON = "
         UPDATE tick_source
         SET next_due = CASE kind WHEN 'sensor' THEN 0 ELSE cursor_at END
@@ -126,6 +128,8 @@ pub struct CursorMove {
     pub timing: ContentHash,
     /// Where it stood when the ticks were decided.
     pub from: Timestamp,
+    /// Whether it was looked at then: one that is off, or in no definition, is not.
+    pub is_on: bool,
     /// The nominal time of the last decided tick.
     pub to: Timestamp,
     /// When to look again.
@@ -167,7 +171,8 @@ pub fn rename(tenant: &TenantId, source: &TickSource, to: &str) -> Batch {
         .then(&RENAME_DELIVERIES, params)
 }
 
-/// Moves the cursors of sources of one tenant, or conflicts when one has moved meanwhile.
+/// Moves the cursors of sources of one tenant, or conflicts when one has moved meanwhile, was
+/// switched or has left the definitions.
 pub fn move_cursors(batch: &mut Batch, tenant: &TenantId, moves: &[CursorMove]) {
     let rows: Vec<serde_json::Value> = moves
         .iter()
@@ -180,6 +185,7 @@ pub fn move_cursors(batch: &mut Batch, tenant: &TenantId, moves: &[CursorMove]) 
                 it.from.as_micros(),
                 it.to.as_micros(),
                 it.next_due.map(Timestamp::as_micros),
+                it.is_on,
             ])
         })
         .collect();

@@ -26,6 +26,7 @@ mod schedules;
 mod sensor_answers;
 mod sensors;
 mod silent;
+mod under_way;
 mod waits;
 mod webhooks;
 mod why;

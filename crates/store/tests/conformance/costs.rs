@@ -205,7 +205,8 @@ fn slots() -> String {
 
 /// Moves of the first 35 schedules, as the list of the statement is written.
 fn moves() -> String {
-    let moves = (1..=35).map(|i| format!("[\"schedule\",\"l\",\"s{i}\",\"v\",{i},{},null]", i + 1));
+    let row = |i| format!("[\"schedule\",\"l\",\"s{i}\",\"v\",{i},{},null,true]", i + 1);
+    let moves = (1..=35).map(row);
     format!("'[{}]'", moves.collect::<Vec<_>>().join(","))
 }
 

@@ -6,7 +6,7 @@ use millstream_model::{
 };
 use millstream_store::leases::Held;
 use millstream_store::sensors::{self, AdoptedSensor, LogPlace, SensorMove};
-use millstream_store::sources::{StoredSource, look_soon_unless};
+use millstream_store::sources::{self, CursorMove, StoredSource, look_soon_unless};
 use millstream_store::ticks::NewTick;
 use millstream_store::{Batch, Store, events, leases, ticks};
 
@@ -21,6 +21,7 @@ conformance! {
     r043_a_page_of_events_ends_anywhere_and_the_next_begins_there,
     an_edited_sensor_keeps_its_cursor_unless_something_else_is_asked,
     an_answer_to_an_older_definition_is_not_stored,
+    what_left_the_definitions_meanwhile_ticks_no_more_and_is_not_due_again,
     a_run_key_names_the_run_that_has_it,
     of_the_runs_of_a_source_those_are_named_that_are_not_over,
     a_retry_counts_among_the_runs_of_its_schedule_and_of_no_sensor,
@@ -214,6 +215,43 @@ async fn an_answer_to_an_older_definition_is_not_stored(db: Db) {
     adopt(&db.store, &tenant, (2, false)).await;
     let late = db.store.apply(tick(&tenant, (at(1), "late"), &nothing(at(5)))).await;
     assert_eq!(conflict(late), "SETTLE_SENSOR");
+}
+
+async fn what_left_the_definitions_meanwhile_ticks_no_more_and_is_not_due_again(db: Db) {
+    let tenant = tenant("a");
+    let stored = |kind, next_due| StoredSource {
+        tenant: tenant.clone(),
+        source: TickSource { kind, ..source() },
+        version: 1,
+        timing: hash("v1"),
+        cursor: at(1),
+        next_due,
+        default_on: true,
+        override_on: None,
+    };
+    let schedule = stored(TickKind::Schedule, None).source;
+    let ticked = |is_on: bool| {
+        let (from, to, next_due) = (at(1), at(2), is_on.then(|| at(3)));
+        let (source, timing) = (schedule.clone(), hash("v1"));
+        let mut batch = Batch::for_tenant(&tenant);
+        let moved = CursorMove { source, timing, from, is_on, to, next_due };
+        sources::move_cursors(&mut batch, &tenant, &[moved]);
+        db.store.apply(batch)
+    };
+    for next_due in [Some(at(1)), None] {
+        let mut batch = Batch::for_tenant(&tenant);
+        sources::adopt(&mut batch, &[stored(TickKind::Schedule, next_due)]);
+        let sensor = AdoptedSensor { stored: stored(TickKind::Sensor, next_due), forgets: false };
+        sensors::adopt(&mut batch, &[sensor]);
+        db.store.apply(batch).await.unwrap();
+    }
+    let late = db.store.apply(tick(&tenant, (at(1), "late"), &nothing(at(5)))).await;
+    assert_eq!(conflict(late), "SETTLE_SENSOR");
+    assert_eq!(conflict(ticked(true).await), "MOVE_CURSORS");
+    for kind in [TickKind::Sensor, TickKind::Schedule] {
+        assert_eq!(db.store.next_due(kind).await.unwrap(), None, "{kind}");
+    }
+    ticked(false).await.unwrap();
 }
 
 async fn a_run_key_names_the_run_that_has_it(db: Db) {

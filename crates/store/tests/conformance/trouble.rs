@@ -91,6 +91,7 @@ async fn cursors_that_another_process_writes_meanwhile_all_move_as_decided_or_no
         },
         timing: ContentHash::from_stored("v".to_owned()),
         from: Timestamp::from_micros(1),
+        is_on: false,
         to: Timestamp::from_micros(9),
         next_due: None,
     });
