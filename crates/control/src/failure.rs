@@ -10,7 +10,7 @@ use millstream_model::{
     AssetKey, Cause, Closed, ClosedAs, DeadLetter, Event, EventBody, FailureCause, RetryFrom,
     RunId, RunPlan, RunRetries, TenantId, retries_of, shell_word,
 };
-use millstream_plan::{PartitionChoice, plan_assets, plan_job};
+use millstream_plan::{PartitionChoice, PlanError, plan_assets, plan_job};
 use millstream_store::dead_letters::{self, DeadLetterFilter};
 use millstream_store::live::{self, NewLiveRun};
 use millstream_store::runs::{self, NewRun, RunOrder};
@@ -136,8 +136,32 @@ impl Control {
         retry
     }
 
+    /// Refuses to start anew what a run did whose tenant or job is off by now. A job that no file
+    /// has any more is not: its run keeps its plan.
+    pub(crate) async fn check_may_start(
+        &self,
+        run: &RunRow,
+        order: &RunOrder,
+    ) -> Result<(), ControlError> {
+        let tenant = &run.tenant;
+        let catalog = self.catalog().await?;
+        let found = catalog.tenant(tenant);
+        if !found.declared {
+            return Err(ControlError::TenantUnknown { tenant: tenant.to_string() });
+        }
+        if !found.tenant.enabled {
+            return Err(PlanError::TenantDisabled { tenant: tenant.clone() }.into());
+        }
+        let manifest = catalog.manifests().find(|it| it.location == order.location);
+        match (manifest, &run.job) {
+            (Some(manifest), Some(job)) => self.check_enabled(manifest, tenant, job).await,
+            _ => Ok(()),
+        }
+    }
+
     /// Tries a run that failed or was canceled again, because somebody asks for it; its dead letter
-    /// is closed by that. A run is tried again once: what fails then is the run to retry.
+    /// is closed by that. A run is tried again once: what fails then is the run to retry. Where its
+    /// tenant or its job is off, it is not.
     pub async fn retry_run(
         &self,
         tenant: &TenantId,
@@ -154,6 +178,7 @@ impl Control {
             return Err(ControlError::RunStatus { run, status: row.status, wanted: "retried" });
         }
         let order = self.store.run_order(tenant, run).await?.ok_or_else(unknown)?;
+        self.check_may_start(&row, &order).await?;
         let plan = self.plan_of(tenant, run, &order).await?;
         let partition = row.partition.clone();
         let max = retries_in(&plan, &row.tags).map_or(0, |retries| retries.max);

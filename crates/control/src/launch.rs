@@ -59,7 +59,8 @@ impl Control {
         self.enqueue(catalog.limits(), request, plan).await
     }
 
-    async fn check_enabled(
+    /// Refuses to start a job that is off; one that `manifest` does not have is not.
+    pub(crate) async fn check_enabled(
         &self,
         manifest: &Manifest,
         tenant: &TenantId,

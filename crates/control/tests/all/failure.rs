@@ -5,10 +5,10 @@ use std::time::Duration;
 use millstream_control::{Control, ControlError, DeadLetterFilter, LostWatch, Patience, RunFilter};
 use millstream_model::view::StepRow;
 use millstream_model::{
-    Cause, ClosedAs, DeadLetter, EventBody, HumanDuration, JobDef, RetryFrom, RunId, RunRetries,
-    RunStatus, StepStatus, TenantId,
+    Cause, ClosedAs, DeadLetter, ErrorCode, EventBody, HumanDuration, JobDef, RetryFrom, RunId,
+    RunRetries, RunStatus, StepStatus, TenantId,
 };
-use millstream_testkit::definitions::{file_of_jobs, job, live, op};
+use millstream_testkit::definitions::{file_of_jobs, job, live, op, with_tenants};
 
 use crate::bench::{
     Bench, PATIENCE, TIME_TO_LIVE, TestWorker, started, step_failed, step_started, step_succeeded,
@@ -316,6 +316,67 @@ async fn r154_a_retry_by_hand_has_all_retries_of_its_job_again() {
         bench.control.retry_run(&tenant(), second, RetryFrom::Start, "ana").await.unwrap().run_id;
     fail_at_b(&mut bench.start_again(by_hand).await).await;
     assert_eq!(bench.row(retry_of(&bench, by_hand).await).await.status, RunStatus::Queued);
+}
+
+#[tokio::test]
+async fn a_run_whose_job_or_tenant_is_off_is_not_tried_again_by_hand() {
+    let bench = bench(retried(1, RetryFrom::Failure)).await;
+    let mut worker = bench.started("etl").await;
+    let first = worker.run();
+    let etl = "etl".parse().unwrap();
+    let switch = async |on| {
+        let place = (&crate::bench::location(), &etl);
+        bench.control.override_job(&tenant(), place, on, "ana").await.unwrap();
+    };
+    switch(Some(false)).await;
+    fail_at_b(&mut worker).await;
+    // What was asked for before goes on, with its retry.
+    let run = retry_of(&bench, first).await;
+    let mut worker = bench.start_again(run).await;
+    worker.say(vec![EventBody::RunFailed { reason: "again".to_owned() }]).await.unwrap();
+    let from = RetryFrom::Failure;
+    let refused = async || {
+        let by_run = bench.control.retry_run(&tenant(), run, from, "ana").await.unwrap_err();
+        let letter = bench.control.retry_dead_letter(&tenant(), run, from, "ana").await;
+        assert_eq!(letter.unwrap_err().to_string(), by_run.to_string());
+        (by_run.code(), by_run.to_string())
+    };
+    let (code, text) = refused().await;
+    assert_eq!(code, ErrorCode::JobDisabled);
+    assert!(text.contains("`millstream job start`"), "{text}");
+
+    let disabled = JobDef { enabled: false, ..retried(1, RetryFrom::Failure) };
+    let scan = async |file| bench.scan(vec![live("defs.yaml", file)]).await;
+    switch(None).await;
+    scan(file_of_jobs(vec![disabled.clone()])).await;
+    assert_eq!(refused().await.0, ErrorCode::JobDisabled);
+    switch(Some(true)).await;
+    let mut off = with_tenants(file_of_jobs(vec![disabled]), &["default"]);
+    off.tenants.get_mut(&tenant()).unwrap().enabled = false;
+    scan(off.clone()).await;
+    let (code, text) = refused().await;
+    assert_eq!(code, ErrorCode::TenantDisabled);
+    assert!(text.contains("set `enabled: true`"), "{text}");
+    scan(with_tenants(file_of_jobs(vec![]), &["other"])).await;
+    assert_eq!(refused().await.0, ErrorCode::TenantUnknown);
+
+    assert_eq!(letters(&bench, DeadLetterFilter::Open).await.len(), 1, "it is as it was");
+    off.tenants.get_mut(&tenant()).unwrap().enabled = true;
+    scan(off).await;
+    bench.control.retry_run(&tenant(), run, from, "ana").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_run_whose_job_is_in_no_file_any_more_is_tried_again_whatever_was_said_of_it() {
+    let bench = bench(retried(0, RetryFrom::Failure)).await;
+    let mut worker = bench.started("etl").await;
+    let run = worker.run();
+    fail_at_b(&mut worker).await;
+    let (location, etl) = (crate::bench::location(), "etl".parse().unwrap());
+    let place = (&location, &etl);
+    bench.control.override_job(&tenant(), place, Some(false), "ana").await.unwrap();
+    bench.scan(vec![live("defs.yaml", file_of_jobs(vec![job("x", vec![op("a", &[])])]))]).await;
+    bench.control.retry_run(&tenant(), run, RetryFrom::Start, "ana").await.unwrap();
 }
 
 #[tokio::test]

@@ -213,6 +213,29 @@ async fn the_page_of_a_failed_run_says_that_its_definitions_are_others_by_now() 
 }
 
 #[tokio::test]
+async fn neither_the_api_nor_a_page_tries_a_run_again_whose_job_or_tenant_is_off() {
+    let instance = Instance::new().await;
+    let run = instance.launch().await;
+    let (worker, reason) = ("process 1".to_owned(), "it broke".to_owned());
+    let failed = vec![EventBody::RunStarted { worker }, EventBody::RunFailed { reason }];
+    instance.report(run, failed).await;
+    let switch = "/jfk/api/v1/jobs/production%2Fdaily%20etl/switch";
+    instance.post(switch, &json!({ "to": "off" })).await;
+    let refused = async || {
+        let by_api = instance.post(&format!("/jfk/api/v1/runs/{run}/retry"), &json!({})).await;
+        let by_page = instance.form(&format!("/jfk/runs/{run}/retry"), "from=failure").await;
+        assert_eq!((by_api.status, by_page.status), (StatusCode::CONFLICT, StatusCode::CONFLICT));
+        by_api.json()["error"]["code"].clone()
+    };
+    assert_eq!(refused().await, "job-disabled");
+    instance.post(switch, &json!({ "to": "on" })).await;
+    let mut off = crate::instance::manifest();
+    off.tenants.get_mut("jfk").unwrap().enabled = false;
+    instance.load(off).await;
+    assert_eq!(refused().await, "tenant-disabled");
+}
+
+#[tokio::test]
 async fn every_page_of_a_tenant_that_is_off_says_so_and_starts_nothing() {
     let instance = Instance::new().await;
     let run = instance.launch().await;
