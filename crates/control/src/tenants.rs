@@ -29,8 +29,13 @@ impl Control {
         Ok(rows)
     }
 
-    /// Why nothing is started for a tenant, in words; `None` of one that takes part.
-    pub async fn idle_words(&self, id: &TenantId) -> Result<Option<&'static str>, ControlError> {
-        Ok(self.catalog().await?.tenant(id).idle_words())
+    /// Why nothing new is started for a tenant, and what goes on, in words; `None` of one that
+    /// takes part.
+    pub async fn idle_words(&self, id: &TenantId) -> Result<Option<String>, ControlError> {
+        let row = self.catalog().await?.tenant(id);
+        if row.declared && row.tenant.enabled {
+            return Ok(None);
+        }
+        Ok(row.idle_words(self.store.count_waiting(id).await?))
     }
 }

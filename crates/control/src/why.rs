@@ -13,8 +13,8 @@ use millstream_model::{
     AssetKey, Event, HoldReason, JobName, JobShape, Manifest, PartitionKey, PartitionsDef, RunId,
     RunStatus, StepKey, StepStatus, TenantId, TickKind, TickSource, Timestamp, did_you_mean,
 };
-use millstream_plan::code_version;
 use millstream_plan::selection::select;
+use millstream_plan::{PlanError, code_version};
 use millstream_store::deliveries::WaitingDelivery;
 use millstream_store::outdated::{FailedPartition, PartitionsOf};
 use millstream_store::runs::RunFilter;
@@ -146,10 +146,11 @@ impl Control {
         let mut waiting = self.store.runs_of_job_among(tenant, &job.name, &line).await?;
         // One that left the queue meanwhile is in line no more.
         waiting.retain(|run| run.status == RunStatus::Queued);
+        let queued = u32::try_from(waiting.len()).unwrap_or(u32::MAX);
         waiting.truncate(RUNS_MAX);
         self.tell_waits(tenant, &mut waiting).await?;
         let idle = self.idle_words(tenant).await?;
-        Ok(JobFacts { job, newest, waiting, schedules, idle })
+        Ok(JobFacts { job, newest, waiting, queued, schedules, idle })
     }
 
     async fn why_run(&self, tenant: &TenantId, run: RunId) -> Result<Why, ControlError> {
@@ -163,7 +164,31 @@ impl Control {
             ahead.extend(self.store.run(tenant, holder.run).await?);
         }
         self.tell_waits(tenant, &mut ahead).await?;
-        Ok(why_run(&RunFacts { run, steps, events, dead_letter, ahead }))
+        let off = match run.status {
+            RunStatus::Queued | RunStatus::Starting | RunStatus::Started => {
+                self.off_words(&run).await?
+            }
+            _ => None,
+        };
+        Ok(why_run(&RunFacts { run, steps, events, dead_letter, ahead, off }))
+    }
+
+    /// What is off by now of a run that was asked for before, in words.
+    async fn off_words(&self, run: &RunRow) -> Result<Option<String>, ControlError> {
+        let Some(order) = self.store.run_order(&run.tenant, run.run_id).await? else {
+            return Ok(None);
+        };
+        match self.check_may_start(run, &order).await {
+            Ok(()) => Ok(None),
+            Err(ControlError::JobDisabled { job, .. }) => Ok(Some(format!("job {job} is off"))),
+            Err(ControlError::Plan(PlanError::TenantDisabled { tenant })) => {
+                Ok(Some(format!("tenant {tenant} is off")))
+            }
+            Err(ControlError::TenantUnknown { tenant }) => {
+                Ok(Some(format!("no file declares tenant {tenant} any more")))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn asset_facts(

@@ -68,6 +68,8 @@ pub struct RunFacts {
     pub dead_letter: Option<DeadLetter>,
     /// The runs that its reason to wait names.
     pub ahead: Vec<RunRow>,
+    /// What is off by now of that which it is a run of, in words.
+    pub off: Option<String>,
 }
 
 /// Why a run is where it is.
@@ -97,6 +99,14 @@ pub fn why_run(facts: &RunFacts) -> Why {
         reasons.push(because(None, format!("{more} more steps wait in the same way")));
     }
     reasons.extend(runs_words(&facts.ahead));
+    if let Some(off) = &facts.off {
+        let run = run.run_id.short();
+        let text = format!(
+            "{off}: this run was asked for before, and goes on, with its retries; \
+             `millstream run cancel {run}` ends it"
+        );
+        reasons.push(because(None, text));
+    }
     Why { what: format!("run {}", run.run_id.short()), answer: run_answer(facts), because: reasons }
 }
 

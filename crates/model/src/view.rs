@@ -361,13 +361,27 @@ pub struct TenantRow {
 }
 
 impl TenantRow {
-    /// Why nothing is started for it, in words; `None` of one that takes part.
-    pub fn idle_words(&self) -> Option<&'static str> {
-        match (self.declared, self.tenant.enabled) {
-            (false, _) => Some("No file declares this tenant any more: nothing is started for it"),
-            (true, false) => Some("This tenant is off: nothing is started for it"),
-            (true, true) => None,
-        }
+    /// Why nothing new is started for it, and what goes on, in words; `None` of one that takes
+    /// part. `queued` is how many of its runs wait.
+    pub fn idle_words(&self, queued: u32) -> Option<String> {
+        let id = &self.id;
+        let why = match (self.declared, self.tenant.enabled) {
+            (false, _) => format!("No file declares tenant {id} any more"),
+            (true, false) => format!("Tenant {id} is off"),
+            (true, true) => return None,
+        };
+        Some(format!("{why}: nothing new is started for it, and {}", goes_on_words(queued)))
+    }
+}
+
+/// That what was asked for before a tenant or a job was switched off goes on, with how many runs of
+/// it are queued and the way to end them.
+pub fn goes_on_words(queued: u32) -> String {
+    let what = "what was asked for before goes on, with its retries";
+    match queued {
+        0 => what.to_owned(),
+        1 => format!("{what} (1 run is queued): `millstream run cancel RUN` ends it"),
+        more => format!("{what} ({more} runs are queued): `millstream run cancel RUN` ends one"),
     }
 }
 

@@ -155,7 +155,7 @@ async fn tenant(
     }
     let message = format!(
         "Unknown tenant: {id}; no file declares it any more: its history can be read, and nothing \
-         is started for it"
+         new is started for it"
     );
     Err(Problem::new(ErrorCode::TenantUnknown, message))
 }

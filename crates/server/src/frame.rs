@@ -27,8 +27,8 @@ pub struct Frame {
     pub broken: u64,
     /// A line about what the last action did.
     pub notice: Option<String>,
-    /// Why nothing is started for the tenant, in words, where it takes no part.
-    pub idle: Option<&'static str>,
+    /// Why nothing new is started for the tenant, in words, where it takes no part.
+    pub idle: Option<String>,
 }
 
 /// An entry of the bar.
@@ -126,7 +126,7 @@ impl Frame {
         ]
     }
 
-    /// What a button has that starts something, where nothing is started for the tenant.
+    /// What a button has that starts something, where nothing new is started for the tenant.
     pub fn disabled(&self) -> &'static str {
         if self.idle.is_some() { " disabled" } else { "" }
     }

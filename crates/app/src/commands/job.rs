@@ -52,6 +52,11 @@ async fn switch(
     }
     let is_on = job.get("enabled").and_then(Value::as_bool).unwrap_or(false);
     output::line(&format!("Job {name} is {}", if is_on { "on" } else { "off" }));
+    if !is_on {
+        output::note(
+            "Nothing new is started; what was asked for before goes on, with its retries.",
+        );
+    }
     Ok(())
 }
 

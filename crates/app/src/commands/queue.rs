@@ -4,18 +4,27 @@ use serde_json::Value;
 
 use super::answer::{rows, text};
 use super::outcome::{short, why};
-use super::tenants::listed_tenants;
+use super::tenants::{every_tenant, is_idle, note_idle_of};
 use crate::cli::Global;
 use crate::client::Client;
 use crate::error::AppError;
 use crate::output;
 
-/// Shows the queues and pools of the tenants that are asked for.
+/// Shows the queues and pools of the tenants that are asked for; of those that take no part, where
+/// none is named, the ones whose runs wait.
 pub(super) async fn show(client: &Client, global: &Global) -> Result<(), AppError> {
+    let known = every_tenant(client).await?;
+    let asked: Vec<String> = match &global.tenant {
+        Some(named) => vec![named.clone()],
+        None => known.iter().map(|row| row.id.to_string()).collect(),
+    };
     let mut all = serde_json::Map::new();
-    for tenant in listed_tenants(client, global).await? {
+    for tenant in asked {
         let queue = client.get(&format!("/{tenant}/api/v1/queue")).await?;
-        all.insert(tenant, queue);
+        let takes_part = !known.iter().any(|row| row.id.as_str() == tenant && is_idle(row));
+        if global.tenant.is_some() || takes_part || line_of(&tenant, &queue).is_some() {
+            all.insert(tenant, queue);
+        }
     }
     if global.json {
         output::json(&all);
@@ -44,6 +53,11 @@ pub(super) async fn show(client: &Client, global: &Global) -> Result<(), AppErro
     if !pools.is_empty() {
         output::line("");
         output::table(&["POOL", "TENANT", "HELD", "HELD BY", "WAITING"], &pools);
+    }
+    for row in &known {
+        if let Some(queue) = all.get(row.id.as_str()) {
+            note_idle_of(row, queue);
+        }
     }
     Ok(())
 }

@@ -92,11 +92,8 @@ pub(super) async fn listed_tenants(
 /// Says of the tenants that a list is about which schedules do not tick there, because they have no
 /// `schedule`.
 pub(super) async fn note_unscheduled(client: &Client, global: &Global) -> Result<(), AppError> {
-    let answer = client.get("/api/v1/tenants").await?;
-    let read = |row: &Value| serde_json::from_value::<TenantRow>(row.clone()).ok();
     let is_meant = |row: &TenantRow| global.tenant.as_ref().is_none_or(|it| row.id.as_str() == it);
-    let rows: Vec<TenantRow> =
-        rows(&answer, "tenants").iter().filter_map(read).filter(is_meant).collect();
+    let rows: Vec<TenantRow> = every_tenant(client).await?.into_iter().filter(is_meant).collect();
     for words in unscheduled_words(&rows) {
         output::note(&words);
     }
@@ -124,17 +121,35 @@ fn unscheduled_words(rows: &[TenantRow]) -> Vec<String> {
     tenants.into_iter().map(words).collect()
 }
 
-/// Says of the tenant that is named, where it takes no part, that nothing is started for it.
+/// Says of the tenant that is named, where it takes no part, that nothing new is started for it.
 pub(super) async fn note_idle(client: &Client, global: &Global) -> Result<(), AppError> {
     let Some(named) = &global.tenant else { return Ok(()) };
-    let answer = client.get("/api/v1/tenants").await?;
-    let read = |row: &Value| serde_json::from_value::<TenantRow>(row.clone()).ok();
-    let mut tenants = rows(&answer, "tenants").iter().filter_map(read);
-    let words = tenants.find(|row| row.id.as_str() == named).and_then(|row| row.idle_words());
-    if let Some(words) = words {
-        output::note(&format!("{words}."));
+    let row = every_tenant(client).await?.into_iter().find(|row| row.id.as_str() == named);
+    if let Some(row) = row.filter(is_idle) {
+        let queue = client.get(&format!("/{named}/api/v1/queue")).await?;
+        note_idle_of(&row, &queue);
     }
     Ok(())
+}
+
+/// Says the same of a tenant with this queue, where it takes no part.
+pub(super) fn note_idle_of(row: &TenantRow, queue: &Value) {
+    let queued = queue.get("waiting_total").and_then(Value::as_u64).unwrap_or(0);
+    if let Some(words) = row.idle_words(u32::try_from(queued).unwrap_or(u32::MAX)) {
+        output::note(&format!("{words}."));
+    }
+}
+
+/// Whether nothing new is started for a tenant.
+pub(super) fn is_idle(row: &TenantRow) -> bool {
+    row.idle_words(0).is_some()
+}
+
+/// Every tenant, also those that take no part any more.
+pub(super) async fn every_tenant(client: &Client) -> Result<Vec<TenantRow>, AppError> {
+    let answer = client.get("/api/v1/tenants").await?;
+    let read = |row: &Value| serde_json::from_value::<TenantRow>(row.clone()).ok();
+    Ok(rows(&answer, "tenants").iter().filter_map(read).collect())
 }
 
 #[cfg(test)]

@@ -318,7 +318,7 @@ fn history_of_a_tenant_that_is_no_longer_declared_is_read_and_nothing_is_started
     assert!(project.run(&["tenant", "list"]).out.contains("default  not declared"));
     let refused = project.run(&["job", "launch", "j", "--tenant", "default"]);
     let told = "Unknown tenant: default; no file declares it any more: its history can be read, \
-                and nothing is started for it";
+                and nothing new is started for it";
     assert!(refused.code == 1 && refused.err.contains(told), "{refused:?}");
 
     let t1 = project.json(&["job", "launch", "j", "--tenant", "t1"])["run_id"].clone();

@@ -15,7 +15,8 @@ schedules: { nightly: { cron: "0 2 * * *", job: two } }
 #[test]
 fn of_a_tenant_that_is_off_lists_and_reasons_say_that_it_is() {
     let project = Project::with(JOBS);
-    let words = "This tenant is off: nothing is started for it.";
+    let words = "Tenant t1 is off: nothing new is started for it, and what was asked for before \
+                 goes on, with its retries.";
     for list in ["job", "schedule", "sensor"] {
         let said = |tenant| project.run(&[list, "list", "--tenant", tenant]).err;
         assert!(said("t1").contains(words), "{list}: {}", said("t1"));
@@ -24,6 +25,45 @@ fn of_a_tenant_that_is_off_lists_and_reasons_say_that_it_is() {
     let why = project.run(&["why", "two", "--tenant", "t1"]).out;
     assert!(why.contains(words), "{why}");
     assert!(project.run(&["why", "two", "--tenant", "t2"]).out.contains("It is on"));
+}
+
+#[test]
+fn what_was_queued_before_a_tenant_or_a_job_was_switched_off_is_said_to_go_on() {
+    let project = Project::with(&JOBS.replace("{ enabled: false }", "{}"));
+    let launched = project.json(&["job", "launch", "two", "--tenant", "t1", "--no-wait"]);
+    let run = short(launched[0]["run_id"].as_str().unwrap()).to_owned();
+    project.write("dags/main.yaml", JOBS);
+    let words = "Tenant t1 is off: nothing new is started for it, and what was asked for before \
+                 goes on, with its retries (1 run is queued): `millstream run cancel RUN` ends it.";
+    let queue = project.run(&["queue", "show"]);
+    assert!(queue.out.contains(&run) && queue.err.contains(words), "{queue:?}");
+    assert!(project.run(&["job", "list", "--tenant", "t1"]).err.contains(words));
+    let why = project.run(&["why", "two", "--tenant", "t1"]).out;
+    assert!(why.contains(words), "{why}");
+    let why = project.run(&["why", &run]).out;
+    let told = format!(
+        "tenant t1 is off: this run was asked for before, and goes on, with its retries; \
+         `millstream run cancel {run}` ends it"
+    );
+    assert!(why.contains(&told), "{why}");
+    assert_eq!(project.run(&["run", "cancel", &run]).code, 0);
+    let queue = project.run(&["queue", "show"]);
+    assert!(queue.out.contains("no run waits") && !queue.err.contains("is off"), "{queue:?}");
+
+    let stopped = project.run(&["job", "stop", "two", "--tenant", "t2"]);
+    assert!(stopped.err.contains("what was asked for before goes on"), "{stopped:?}");
+}
+
+#[test]
+fn a_run_of_a_job_that_is_off_is_not_tried_again_by_hand() {
+    let project = Project::with(JOBS);
+    project.run(&["job", "launch", "two", "--tenant", "t2"]);
+    let run = project.json(&["run", "list"])[0]["run_id"].as_str().unwrap().to_owned();
+    project.run(&["job", "stop", "two", "--tenant", "t2"]);
+    let refused = project.run(&["run", "retry", &run]);
+    assert!(refused.code == 1 && refused.err.contains("job-disabled"), "{refused:?}");
+    project.run(&["job", "start", "two", "--tenant", "t2"]);
+    assert_eq!(project.run(&["run", "retry", &run]).code, 0);
 }
 
 #[test]
@@ -87,7 +127,7 @@ fn what_a_tenant_has_made_that_is_no_longer_declared_can_be_read() {
         let list = project.run(&["asset", "list", "--tenant", "t1"]);
         assert!(list.out.contains("t1      src") && list.out.contains("t1      day"), "{list:?}");
         assert!(!list.out.contains("never"), "it has none: {list:?}");
-        assert!(list.err.contains("No file declares this tenant any more"), "{list:?}");
+        assert!(list.err.contains("No file declares tenant t1 any more"), "{list:?}");
         let shown = project.run(&["asset", "show", "src", "--tenant", "t1"]).out;
         assert!(shown.contains("made at ") && shown.contains("reported by"), "{shown}");
         let day = project.run(&["asset", "show", "day", "--tenant", "t1"]).out;

@@ -552,8 +552,24 @@ async fn a_job_says_whether_it_is_on_how_its_newest_run_ended_and_what_asks_for_
     assert_eq!(failed.answer, format!("It is on: its newest run {run} failed: step a failed."));
     switch_job(&bench, Some(false)).await;
     let off = why(&bench, "etl").await;
-    assert_eq!(off.answer, "It is off: `millstream job start etl` switches it on.");
+    let words = "It is off, and nothing new is started until `millstream job start etl` switches \
+                 it on; what was asked for before goes on, with its retries";
+    assert_eq!(off.answer, format!("{words}."));
     assert_eq!(texts(&off)[0], "ana switched it off");
+    switch_job(&bench, Some(true)).await;
+    let queued = [bench.launch("etl").await, bench.launch("etl").await].map(|run| run.short());
+    assert!(!texts(&why(&bench, &queued[0]).await).iter().any(|text| text.contains("is off")));
+    switch_job(&bench, Some(false)).await;
+    let off = why(&bench, "etl").await.answer;
+    let more = " (2 runs are queued): `millstream run cancel RUN` ends one.";
+    assert_eq!(off, format!("{words}{more}"));
+    let told = format!(
+        "job etl is off: this run was asked for before, and goes on, with its retries; \
+         `millstream run cancel {}` ends it",
+        queued[0]
+    );
+    assert_eq!(texts(&why(&bench, &queued[0]).await).last(), Some(&told.as_str()));
+    assert_eq!(bench.claim().await.len(), 2, "and it does go on");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Why a job runs, waits or does not: its switch, its newest run, and what asks for it.
 
-use millstream_model::view::{JobRow, RunRow, ScheduleRow};
+use millstream_model::view::{JobRow, RunRow, ScheduleRow, goes_on_words};
 use millstream_model::{RunStatus, shell_word};
 
 use super::schedule::{but_waits, newest_time, run_words, switch_words, waiting_words};
@@ -15,10 +15,12 @@ pub struct JobFacts {
     pub newest: Option<RunRow>,
     /// The first of its runs in line, at most as many as are told.
     pub waiting: Vec<RunRow>,
+    /// How many of its runs are queued, as far as the line was looked at.
+    pub queued: u32,
     /// The schedules that run it.
     pub schedules: Vec<ScheduleRow>,
-    /// Why nothing is started for its tenant, in words, where it takes no part.
-    pub idle: Option<&'static str>,
+    /// Why nothing new is started for its tenant, in words, where it takes no part.
+    pub idle: Option<String>,
 }
 
 /// Why a job runs, waits or does not.
@@ -34,11 +36,14 @@ pub fn why_job(facts: &JobFacts) -> Why {
         reasons.push(because(newest_time(run), words.clone()));
     }
     reasons.extend(facts.schedules.iter().map(schedule_words));
-    let answer = match (facts.idle, newest) {
+    let answer = match (&facts.idle, newest) {
         (Some(idle), _) => format!("{idle}."),
         _ if !job.enabled => {
-            let word = shell_word(job.name.as_str());
-            format!("It is off: `millstream job start {word}` switches it on.")
+            let (word, rest) = (shell_word(job.name.as_str()), goes_on_words(facts.queued));
+            format!(
+                "It is off, and nothing new is started until `millstream job start {word}` \
+                 switches it on; {rest}."
+            )
         }
         (None, None) => "It is on, and never ran.".to_owned(),
         (None, Some((newest, words))) => match first_words(newest, &facts.waiting) {

@@ -59,7 +59,7 @@ impl<'a> Visit<'a> {
             problems: attention.len() as u64,
             broken: catalog.broken_files(),
             notice: None,
-            idle: catalog.tenant(self.tenant).idle_words(),
+            idle: self.state.control.idle_words(self.tenant).await?,
         })
     }
 }

@@ -4,10 +4,13 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use millstream_model::{Caller, ErrorCode, EventBody, StepError};
 use millstream_server::assets;
+use millstream_server::frame::{Frame, Section, Theme};
+use millstream_server::pages::dead_letters::{DeadLettersPage, dead_letters};
 use serde_json::json;
 use tower::ServiceExt;
 
 use crate::instance::{Instance, location, request};
+use crate::samples;
 
 #[tokio::test]
 async fn r063_health_is_200_at_once_and_ready_is_503_until_definitions_are_loaded() {
@@ -235,6 +238,20 @@ async fn neither_the_api_nor_a_page_tries_a_run_again_whose_job_or_tenant_is_off
     assert_eq!(refused().await, "tenant-disabled");
 }
 
+#[test]
+fn dead_letters_of_a_tenant_that_is_off_are_discarded_and_not_tried_again() {
+    let page = |idle: Option<&str>| {
+        let idle = idle.map(str::to_owned);
+        let frame = Frame { idle, ..samples::frame(Section::Runs, Theme::Auto) };
+        let (now, letters) = (samples::now(), samples::dead_letters());
+        dead_letters(DeadLettersPage { frame, now, letters })
+    };
+    assert!(page(None).text().contains("value=\"failure\">Retry"));
+    let off = page(Some("Tenant jfk is off"));
+    assert!(off.text().contains("value=\"failure\" disabled>Retry"), "{}", off.text());
+    assert!(off.text().contains("<button class=\"button small\">Discard"), "{}", off.text());
+}
+
 #[tokio::test]
 async fn every_page_of_a_tenant_that_is_off_says_so_and_starts_nothing() {
     let instance = Instance::new().await;
@@ -243,10 +260,12 @@ async fn every_page_of_a_tenant_that_is_off_says_so_and_starts_nothing() {
     off.tenants.get_mut("jfk").unwrap().enabled = false;
     instance.load(off).await;
     let (job, run) = ("/jobs/production%2Fdaily%20etl", format!("/runs/{run}"));
+    let words = "Tenant jfk is off: nothing new is started for it, and what was asked for before \
+                 goes on, with its retries (1 run is queued): `millstream run cancel RUN` ends it.";
     let pages = ["", "/runs", &run, "/assets", "/assets/days", "/assets/marts%2Fflights"];
     for page in pages.into_iter().chain([job, "/automation", "/system", "/system/queue"]) {
         let text = instance.get(&format!("/jfk{page}")).await.text;
-        assert!(text.contains("This tenant is off: nothing is started for it."), "{page}: {text}");
+        assert!(text.contains(words), "{page}: {text}");
         let mut buttons = text.split("<button").skip(1).map(|it| it.split_once('>').unwrap());
         let starts = |(head, rest): (&str, &str)| {
             let is_one = ["Build", "Launch run", "Retry"].iter().any(|it| rest.starts_with(it));
@@ -257,8 +276,8 @@ async fn every_page_of_a_tenant_that_is_off_says_so_and_starts_nothing() {
     let first = instance.get("/jfk").await.text;
     assert!(!first.contains("Nothing needs attention"), "{first}");
     let jobs = instance.get("/jfk/automation").await.text;
-    assert!(jobs.contains("tenant off") && jobs.contains("Nothing runs by itself</b> while"));
-    assert!(!instance.get("/lga/runs").await.text.contains("This tenant is off"));
+    assert!(jobs.contains("tenant off") && jobs.contains("No schedule ticks</b> while"));
+    assert!(!instance.get("/lga/runs").await.text.contains("is off: nothing"));
 }
 
 #[tokio::test]
