@@ -17,14 +17,18 @@ class Skip(Exception):
 
 
 class Context(dict):
-    """What a step may see. Its entries are attributes too: `context.trigger`."""
+    """What a step may see. Entries are attributes too, also in its maps: `context.trigger.cursor`."""
 
     def __getattr__(self, name):
         try:
-            return self[name]
+            value = self[name]
         except KeyError:
             known = ", ".join(sorted(self))
             raise AttributeError(f"the context has no {name!r}; it has {known}") from None
+        if type(value) is dict:
+            # Kept, so that what a step changes in it stays changed.
+            value = self[name] = Context(value)
+        return value
 
 
 class _Current:

@@ -168,7 +168,9 @@ def _arguments(function, context):
         name, is_needed = next(iter(positional.items()))
         if is_needed and name not in entries:
             arguments, wanted = (context,), by_name
-    named = {name: entries[name] for name in wanted if name in entries}
+    # The entries of the context as it gives them itself, so that those of a map are attributes.
+    entry = lambda name: context.__getattr__(name) if name in context else entries[name]
+    named = {name: entry(name) for name in wanted if name in entries}
     for name, is_needed in wanted.items():
         if is_needed and name not in named:
             names = ", ".join(sorted(entries))

@@ -248,7 +248,7 @@ fn r129_a_function_in_python_is_asked_with_the_cursor_that_it_returned() {
     let project = Project::with(&format!("{LOAD}{sensor}"));
     project.write(
         "sense.py",
-        "def new_files(context):\n    seen = int(context.trigger.get('cursor') or 0)\n    \
+        "def new_files(context):\n    seen = int(context.trigger.cursor or 0)\n    \
          if seen >= 3:\n        return {'skip': 'all three are there'}\n    \
          return {'cursor': str(seen + 1), 'requests': [{'run_key': f'file-{seen + 1}'}]}\n",
     );

@@ -71,6 +71,37 @@ async fn failed(bench: &Bench, isolation: Isolation, function: &str) -> StepErro
 }
 
 #[tokio::test]
+async fn entries_of_maps_of_the_context_are_attributes_as_those_of_the_context_are() {
+    let text = r#"
+import millstream
+def whole(context):
+    context.trigger["seen"] = context.trigger.cursor is None and "cursor" in context["trigger"]
+    try:
+        context.trigger.curser
+    except AttributeError as error:
+        wrong = str(error)
+    return {"trigger": context.trigger, "x": millstream.context().trigger.place.x, "wrong": wrong}
+def by_name(trigger, run):
+    return [trigger.place.x, run.id == run["id"], list(trigger.items())[0]]
+"#;
+    let returned = async |function: &str| {
+        let bench = bench(&[("steps.py", text)]);
+        let mut run = run_of(vec![python("step", Isolation::Process, function)]);
+        run.context.insert("cursor".to_owned(), Value::Null);
+        run.context.insert("place".to_owned(), json!({ "x": 7 }));
+        let end = bench.run(run).await;
+        let errors = bench.control.errors();
+        assert_eq!(end, RunEnd::Finished(RunOutcome::Succeeded), "{errors:?}");
+        result_of(&bench.control, "step")
+    };
+    let trigger = json!({ "cursor": null, "place": { "x": 7 }, "seen": true });
+    let wrong = "the context has no 'curser'; it has cursor, place, seen";
+    let whole = json!({ "trigger": trigger, "x": 7, "wrong": wrong });
+    assert_eq!(returned("steps.py:whole").await, whole);
+    assert_eq!(returned("steps.py:by_name").await, json!([7, true, ["cursor", null]]));
+}
+
+#[tokio::test]
 async fn a_function_sees_its_context_and_returns_its_result_in_every_isolation() {
     let text = r#"
 import os
