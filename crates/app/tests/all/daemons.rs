@@ -278,6 +278,51 @@ fn until_a_killed_daemons_leases_are_taken_over_what_waits_says_so() {
     assert!(!listed.contains("lease is held"), "{listed}");
 }
 
+const POOLED: &str = r#"
+pools: { only: 1 }
+jobs:
+  hold:
+    nodes:
+      - id: a
+        type: command
+        pool: only
+        config: { command: "until [ -e go ]; do sleep 0.1; done" }
+"#;
+
+#[test]
+fn after_a_kill_each_step_that_had_a_slot_or_waited_is_counted_at_every_moment() {
+    let Some(database) = Database::on_postgres() else { return };
+    let project = || {
+        let mut project = Project::with(POOLED).variable("MILLSTREAM_LEASE", "2s");
+        project.set("MILLSTREAM_DATABASE_URL", database.url());
+        project
+    };
+    let projects = [project(), project()];
+    assert_eq!(projects[0].run(&["migrate"]).code, 0);
+    let first = projects[0].serve();
+    let second = projects[1].serve();
+    let runs = first.queue(("default", "hold"), 2);
+    let counts = || {
+        let pool = second.get("/default/api/v1/queue")["pools"][0].clone();
+        ["held_by", "waiting"].map(|of| pool[of].as_array().unwrap().len())
+    };
+    let begun = |epoch: i64| {
+        let row = |run: &String| second.get(&format!("/default/api/v1/runs/{run}"));
+        let has = |run| row(run)["status"] == "STARTED" && row(run)["epoch"] == epoch;
+        runs.iter().all(has)
+    };
+    wait_for("one has the slot", || (begun(1) && counts() == [1, 1]).then_some(()));
+    first.kill();
+    wait_for("the other goes on with both", || {
+        let [held, waiting] = counts();
+        assert_eq!(held + waiting, 2, "{:#}", second.get("/default/api/v1/queue"));
+        (begun(2) && held == 1).then_some(())
+    });
+    projects[1].write("go", "");
+    wait_for("both are over", || (second.in_status("default", "SUCCESS") == 2).then_some(()));
+    assert_eq!(counts(), [0, 0]);
+}
+
 /// Kills the server of a run that goes on, starts it again, and reads what is said of the run
 /// before it is found to be lost.
 fn kill_and_start_again(database: &Database) {
