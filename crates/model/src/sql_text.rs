@@ -76,6 +76,37 @@ pub fn numbered(text: &str) -> Numbered {
     found
 }
 
+/// Whether a part of `text` between the two marks begins in quotes or in a comment, or does not end
+/// where it begins. The marks are characters that mean nothing in SQL.
+///
+/// What stands between dollar quotes is read as SQL again. Backquotes and brackets count, which
+/// SQLite takes for quotes too.
+pub fn is_hidden(text: &str, (begin, end): (char, char)) -> bool {
+    let mut scan = Scan { rest: text, before: ' ' };
+    let (mut is_back, mut brackets) = (false, 0_usize);
+    while let Some(token) = scan.next() {
+        let (Token::Comment(part) | Token::Other(part)) = token else { continue };
+        match part {
+            "`" => is_back = !is_back,
+            "[" => brackets += 1,
+            "]" => brackets = brackets.saturating_sub(1),
+            _ if !part.contains(begin) => {}
+            _ if is_back || brackets > 0 || matches!(token, Token::Comment(_)) => return true,
+            _ if part.starts_with(begin) => {}
+            _ if !part.starts_with('$') => return true,
+            _ if part.matches(begin).count() != part.matches(end).count() => return true,
+            block => {
+                let (_, body) =
+                    block.get(1..).and_then(|it| it.split_once('$')).unwrap_or_default();
+                if is_hidden(body, (begin, end)) {
+                    return true;
+                }
+            }
+        }
+    }
+    false
+}
+
 enum Token<'a> {
     /// White space.
     Space(&'a str),

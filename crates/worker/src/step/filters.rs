@@ -11,6 +11,8 @@ use millstream_model::filling::{text_of, write};
 use minijinja::value::Value;
 use minijinja::{Error, ErrorKind, Output, State};
 
+use super::quotes;
+
 /// `MyApp.FetchData` as `my_app_fetch_data`.
 pub(super) fn snake(text: &str) -> String {
     let mut snake = String::new();
@@ -54,11 +56,11 @@ pub(super) fn for_shell(
     let is_word =
         |text: &str| text.chars().all(|c| c.is_alphanumeric() || "_-./:=@%+,".contains(c));
     if is_harmless(value, is_word)? {
-        return write(output, state, value);
+        return write_marked(output, state, value);
     }
     let detail = format!(
         "the shell would read more than a word into {:?}; write the command as a list, or use the \
-         filter `shell`",
+         filter `shell` (without quotes around it)",
         text_of(value)?
     );
     Err(Error::new(ErrorKind::InvalidOperation, detail))
@@ -72,7 +74,7 @@ pub(super) fn for_sql(
 ) -> Result<(), Error> {
     let is_name = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if value.is_number() || is_harmless(value, is_name)? {
-        return write(output, state, value);
+        return write_marked(output, state, value);
     }
     let detail = format!(
         "{:?} is pasted into a statement; bind it as a parameter (`:tenant`, `:partition_key` or \
@@ -104,6 +106,21 @@ pub(super) fn for_path(
         }
     }
     Ok(())
+}
+
+/// Puts `value` into a text; what a filter has quoted between marks, because the quotes hold only
+/// where no others are open.
+fn write_marked(
+    output: &mut Output<'_>,
+    state: &mut State<'_, '_>,
+    value: &Value,
+) -> Result<(), Error> {
+    if !value.is_safe() {
+        return write(output, state, value);
+    }
+    write!(output, "{}", quotes::BEGIN)?;
+    write(output, state, value)?;
+    Ok(write!(output, "{}", quotes::END)?)
 }
 
 /// Whether `value` may stand in a text that is a language of its own: a filter has made it safe,

@@ -16,6 +16,7 @@ mod lambda;
 mod load;
 mod process;
 mod python;
+mod quotes;
 mod result;
 mod scratch;
 mod sources;

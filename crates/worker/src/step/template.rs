@@ -16,6 +16,7 @@ use minijinja::{Environment, Error, ErrorKind};
 use serde_json::{Map, Value as Json};
 
 use super::filters::{for_path, for_shell, for_sql, identifier, shell_quoted, snake};
+use super::quotes;
 
 /// How much work one template may be; a loop over a large result ends here.
 const FUEL: u64 = 1_000_000;
@@ -77,7 +78,9 @@ impl<'a> Templates<'a> {
             environment.set_formatter(for_shell);
             environment
         };
-        self.resolve(text, || self.shell.get_or_init(shell))
+        let line = self.resolve(text, || self.shell.get_or_init(shell))?;
+        let word = ("shell", "write the command as a list, or give the value by `env`");
+        quotes::shell(&line).map_err(|place| misplaced(text, place, word))
     }
 
     /// `text`, a statement of SQL, with its templates resolved.
@@ -87,7 +90,9 @@ impl<'a> Templates<'a> {
             environment.set_formatter(for_sql);
             environment
         };
-        self.resolve(text, || self.sql.get_or_init(sql))
+        let statement = self.resolve(text, || self.sql.get_or_init(sql))?;
+        let name = ("identifier", "bind the value as a parameter, like `:tenant`");
+        quotes::sql(&statement).map_err(|place| misplaced(text, place, name))
     }
 
     /// `text`, the path of an address, with its templates resolved.
@@ -178,6 +183,16 @@ fn unresolved(text: &str, error: &Error, names: &Value) -> StepError {
         ),
         detail: None,
     }
+}
+
+/// A value that `filter` has quoted stands in `place` of `text`, whose quotes it would end.
+fn misplaced(text: &str, place: &str, (filter, instead): (&str, &str)) -> StepError {
+    let message = format!(
+        "the template {text:?} cannot be resolved: a value with the filter `{filter}` stands in \
+         {place}, where the quotes that the filter puts around it do not hold; let it stand \
+         alone, or {instead}"
+    );
+    StepError { code: ErrorCode::StepTemplate, message, detail: None }
 }
 
 /// The expression of a text that is one `{{ … }}` and nothing else.
@@ -446,6 +461,12 @@ mod tests {
             templates.render_shell("echo {{ city | shell }} {{ partition }} *").as_deref(),
             Ok("echo 'Oslo; rm -rf /' jfk::day *")
         );
+        assert_eq!(
+            templates.render_shell("echo '{{ partition }}'").as_deref(),
+            Ok("echo 'jfk::day'")
+        );
+        let quoted = templates.render_shell("echo '{{ city | shell }}'").unwrap_err();
+        assert!(quoted.message.contains("filter `shell` stands in quotes"), "{}", quoted.message);
     }
 
     #[test]
@@ -459,6 +480,8 @@ mod tests {
                 .as_deref(),
             Ok("SELECT 500 FROM \"Oslo; rm -rf /\"")
         );
+        let quoted = templates.render_sql("SELECT '{{ city | identifier }}'").unwrap_err();
+        assert!(quoted.message.contains("filter `identifier` stands in"), "{}", quoted.message);
         let name = "metric_{{ partition.grain }}";
         assert_eq!(templates.render_sql(name).as_deref(), Ok("metric_day"));
     }
