@@ -177,7 +177,8 @@ def _arguments(function, context):
             message = f"the function wants {name!r}, which no entry of the context is called"
             raise Failed("step-python", message, f"The entries are {names}.", True)
     if takes_more:
-        named.update((k, v) for k, v in context.items() if k not in named)
+        more = {k: v for k, v in entries.items() if v is not context}
+        named = {**more, **named}
     return arguments, named
 
 

@@ -3,6 +3,7 @@
 //! Only the form is checked here. Whether the file is there and has the function shows when the
 //! code is loaded for a run.
 
+use millstream_model::seen::CONTEXT_ENTRIES;
 use millstream_model::{ErrorCode, Isolation, PythonStep};
 
 use crate::fields::{Field, Fields};
@@ -24,7 +25,8 @@ pub(crate) fn step(
 ) -> Option<PythonStep> {
     let function = function.and_then(|it| name(&it, findings));
     let isolation = fields.get("isolation").and_then(|it| it.choice(ISOLATIONS, findings));
-    let params = fields.get("params").map(|it| steps::params(&it, findings)).unwrap_or_default();
+    let params = fields.get("params");
+    let params = params.map(|it| steps::params(&it, CONTEXT_ENTRIES, findings)).unwrap_or_default();
     let env = fields.get("env").map(|it| it.text_map(findings)).unwrap_or_default();
     let interpreter = fields.get("interpreter").and_then(|it| it.filled(findings));
     let pipes = fields.get("pipes").map(|it| steps::pipes(&it, findings)).unwrap_or_default();

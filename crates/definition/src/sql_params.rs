@@ -16,7 +16,7 @@ use crate::template::without_tags;
 use crate::tree::{Node, Value};
 
 /// What every statement may bind.
-const EVERYWHERE: &[&str] = &["tenant", "run_id", "partition_key"];
+pub(crate) const EVERYWHERE: &[&str] = &["tenant", "run_id", "partition_key"];
 
 /// What stands for a template in a statement.
 const FILLED: &str = "__template__";

@@ -17,7 +17,7 @@ use crate::keys::{KIND, Key};
 use crate::python;
 use crate::settings;
 use crate::sight::Sight;
-use crate::sql_params::is_several;
+use crate::sql_params::{EVERYWHERE, is_several};
 use crate::template;
 use crate::tree::Value;
 
@@ -264,12 +264,12 @@ fn sql(fields: &Fields<'_>, findings: &mut Findings) -> Option<SqlStep> {
         });
     }
     let read = fields.get("read").map(|it| read(&it, findings)).unwrap_or_default();
-    let params = fields.get("params").map(|it| params(&it, findings)).unwrap_or_default();
+    let params = fields.get("params").map(|it| params(&it, EVERYWHERE, findings));
     Some(SqlStep {
         resource: resource?,
         statements,
         read,
-        params,
+        params: params.unwrap_or_default(),
         rows: fields.get("rows").and_then(|it| it.flag(findings)).unwrap_or_default(),
         read_only: fields.get("read_only").and_then(|it| it.flag(findings)).unwrap_or_default(),
     })
@@ -310,14 +310,22 @@ fn load(fields: &Fields<'_>, findings: &mut Findings) -> Option<LoadStep> {
     Some(LoadStep { resource: resource?, asset, table: table?, schema, mode, columns })
 }
 
-/// The values under a step's `params`.
-pub(crate) fn params<M>(field: &Field<'_>, findings: &mut Findings) -> M
+/// The values under a step's `params`, of which those in `taken` are never seen.
+pub(crate) fn params<M>(field: &Field<'_>, taken: &[&str], findings: &mut Findings) -> M
 where
     M: Default + FromIterator<(String, serde_json::Value)>,
 {
-    Fields::any(field.node, "step's `params`", findings)
-        .map(|fields| fields.iter().map(|it| (it.name.to_owned(), it.node.json())).collect())
-        .unwrap_or_default()
+    let Some(fields) = Fields::any(field.node, "step's `params`", findings) else {
+        return M::default();
+    };
+    for param in fields.iter().filter(|it| taken.contains(&it.name)) {
+        let name = param.name;
+        let message = format!("`{name}` under `params` is not what the step sees as `{name}`");
+        findings
+            .warning(ErrorCode::DefinitionValue, param.name_spot, message)
+            .help("every step has a value of that name, which goes first; call yours otherwise");
+    }
+    fields.iter().map(|it| (it.name.to_owned(), it.node.json())).collect()
 }
 
 fn lambda(fields: &Fields<'_>, findings: &mut Findings) -> Option<LambdaStep> {

@@ -16,6 +16,22 @@ use crate::{
     TenantDef, TenantId, Timestamp,
 };
 
+/// The entries of the context that every step in Python sees, beside those of its asset.
+pub const CONTEXT_ENTRIES: &[&str] = &[
+    "run",
+    "tenant",
+    "partition",
+    "dimensions",
+    "trigger",
+    "config",
+    "step",
+    "attempt",
+    "asset",
+    "upstream_results",
+    "params",
+    "context",
+];
+
 /// `run` in a step.
 #[derive(Debug, Clone, Serialize)]
 pub struct RunOfStep<'a> {

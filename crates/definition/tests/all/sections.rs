@@ -556,6 +556,20 @@ fn a_limit_that_lets_no_run_start_is_told() {
 }
 
 #[test]
+fn parameters_that_are_called_like_what_every_step_has_are_told() {
+    for (step, name) in [
+        ("kind: python, function: 'a.py:f', params: {run: 1, day: 2}", "run"),
+        ("kind: sql, resource: db, statements: [select 1], params: {run_id: 1, run: 2}", "run_id"),
+    ] {
+        let text = format!("assets: {{a: {{step: {{{step}}}}}}}\n");
+        let found = parse_file("a.yaml", text.as_bytes()).diagnostics;
+        let said = found.iter().map(|it| (it.severity, it.message.as_str()));
+        let wanted = format!("`{name}` under `params` is not what the step sees as `{name}`");
+        assert!(said.eq([(Severity::Warning, wanted.as_str())]), "{found:?}");
+    }
+}
+
+#[test]
 fn keys_of_a_request_that_only_an_answer_says_are_told() {
     let text = "sensors: {s: {kind: command, command: [./x], request: {select: a, run_key: k}}}\n\
                 assets: {a: {step: {kind: noop}}}\n";

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use millstream_blob::LogStream;
+use millstream_model::seen::CONTEXT_ENTRIES;
 use millstream_model::worker_api::Assignment;
 use millstream_model::{
     ErrorCode, HumanDuration, Isolation, PipesConfig, PythonStep, StepConfig, StepError, StepPlan,
@@ -99,6 +100,22 @@ def by_name(trigger, run):
     let whole = json!({ "trigger": trigger, "x": 7, "wrong": wrong });
     assert_eq!(returned("steps.py:whole").await, whole);
     assert_eq!(returned("steps.py:by_name").await, json!([7, true, ["cursor", null]]));
+}
+
+#[tokio::test]
+async fn a_function_that_takes_further_entries_gets_those_of_the_context_and_params_by_name() {
+    let text = "def names(**more):\n    return sorted(more)\n";
+    let bench = bench(&[("tasks.py", text)]);
+    let mut step = python("step", Isolation::Fork, "tasks.py:names");
+    let StepConfig::Python(config) = &mut step.step else { panic!() };
+    config.params.insert("day".to_owned(), json!("monday"));
+    bench.run(run_of(vec![step])).await;
+    // A definition that has one of these among its `params` is told.
+    let mut wanted: Vec<&str> = CONTEXT_ENTRIES.to_vec();
+    wanted.retain(|name| *name != "context");
+    wanted.push("day");
+    wanted.sort_unstable();
+    assert_eq!(result_of(&bench.control, "step"), json!(wanted));
 }
 
 #[tokio::test]
