@@ -10,7 +10,7 @@ use futures_util::FutureExt as _;
 use millstream_blob::{LogKey, LogStream};
 use millstream_model::{
     ByteSize, CommandLine, CommandStep, ErrorCode, HumanDuration, StepConfig, StepError,
-    StepLimits, StepUsage,
+    StepLimits, StepUsage, shell_word,
 };
 use tokio::sync::watch;
 
@@ -234,7 +234,8 @@ impl Attempt<'_> {
         let grace = self.worker.settings.cancel_grace;
         let spec = ProcessSpec { timeout: Some(self.time_left()?), ..spec };
         let spawning = pin!(self.supervisor.spawn(spec));
-        let process = self.tidying(spawning).await.map_err(|error| not_spawned(&error))?;
+        let copies = &self.worker.settings.code;
+        let process = self.tidying(spawning).await.map_err(|error| not_spawned(&error, copies))?;
         let mut stop = self.stop.clone();
         let end = await_end(process, &mut stop, grace);
         let ended = match session {
@@ -283,7 +284,14 @@ pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
 /// How the operating system says that there is no such file.
 const NO_FILE: &str = "No such file or directory";
 
-fn not_spawned(error: &SpawnError) -> Ending {
+/// How it says that a file may not be executed.
+const NOT_ALLOWED: &str = "Permission denied";
+
+/// How it says that it knows no program that would execute a file.
+const NO_PROGRAM: &str = "Exec format error";
+
+/// What it means that a process was not started; copies of the project's files are in `copies`.
+fn not_spawned(error: &SpawnError, copies: &Path) -> Ending {
     let message = match error {
         SpawnError::Lost(lost) => return Ending::SupervisorLost(*lost),
         SpawnError::Refused { cwd, .. } if !cwd.is_dir() => {
@@ -297,7 +305,18 @@ fn not_spawned(error: &SpawnError) -> Ending {
                 "{error}; {program} is in no folder of PATH, or a script without its interpreter"
             )
         }
-        SpawnError::Refused { .. } => error.to_string(),
+        SpawnError::Refused { program, message, .. } => {
+            let file = sources::original(program, copies).unwrap_or(program);
+            if message.starts_with(NOT_ALLOWED) {
+                format!("{error}; make {file} executable: chmod +x {}", shell_word(file))
+            } else if message.starts_with(NO_PROGRAM) {
+                format!(
+                    "{error}; {file} has no first line that names its interpreter, as #!/bin/sh"
+                )
+            } else {
+                error.to_string()
+            }
+        }
     };
     Ending::failed(ErrorCode::StepSpawn, message)
 }

@@ -49,6 +49,12 @@ fn is_within(path: &str, source: &str) -> bool {
     path.strip_prefix(source).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
+/// The project's file that `program` is a copy of, in a folder of `copies`.
+pub(super) fn original<'p>(program: &'p str, copies: &Path) -> Option<&'p str> {
+    let below = program.strip_prefix(copies.to_str()?)?.strip_prefix('/')?;
+    below.split_once('/').map(|(_, file)| file)
+}
+
 fn in_shell(line: &str, copy: impl Fn(&str) -> Option<String>) -> String {
     let mut changed = String::with_capacity(line.len());
     let mut done = 0;
@@ -71,6 +77,13 @@ mod tests {
     use millstream_model::{ContentHash, PipesConfig, SourceFile, StepSources};
 
     use super::*;
+
+    #[test]
+    fn a_copy_is_told_by_the_file_that_it_is_one_of() {
+        let original = |program| original(program, Path::new("/p/.millstream/code"));
+        assert_eq!(original("/p/.millstream/code/4a09/etl/load.sh"), Some("etl/load.sh"));
+        assert_eq!(original("/p/etl/load.sh"), None);
+    }
 
     fn set() -> SourceSet {
         let file = SourceFile { content: ContentHash::of(b""), executable: true };

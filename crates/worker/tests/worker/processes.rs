@@ -1,6 +1,8 @@
 //! What becomes of steps' processes: output, environment, timeouts, cancels, lost workers.
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -213,6 +215,31 @@ async fn a_program_that_does_not_exist_is_named_with_the_place_it_was_wanted_in(
     assert_eq!(error.code, ErrorCode::StepSpawn);
     assert!(error.message.contains("./no_such_program"), "{}", error.message);
     assert!(error.message.contains("working directory does not exist"), "{}", error.message);
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_executed_is_told_with_the_way_out() {
+    for (name, mode, text, wanted) in [
+        ("plain.sh", 0o644, "#!/bin/sh\n", "make ./plain.sh executable: chmod +x ./plain.sh"),
+        ("bare.sh", 0o755, "echo\n", "./bare.sh has no first line that names its interpreter"),
+    ] {
+        let bench = Bench::new();
+        let path = bench.settings.root.join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        let command = CommandStep {
+            command: CommandLine::Argv(vec![format!("./{name}")]),
+            env: BTreeMap::new(),
+            cwd: None,
+            pipes: PipesConfig::default(),
+            sources: StepSources::default(),
+        };
+        let step = StepPlan { step: StepConfig::Command(command), ..noop("step", &[]) };
+        bench.run(run_of(vec![step])).await;
+        let error = bench.control.errors().pop().unwrap();
+        assert_eq!(error.code, ErrorCode::StepSpawn);
+        assert!(error.message.contains(wanted), "{error:?}");
+    }
 }
 
 #[tokio::test]
