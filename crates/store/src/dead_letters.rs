@@ -26,9 +26,12 @@ statements! {
         SELECT d.tenant, d.run, r.title, d.reason, d.failure, d.at, d.closed_as, d.closed_by,
                d.closed_at
         FROM dead_letter d JOIN run r ON r.tenant = d.tenant AND r.id = d.run
-        WHERE d.tenant IN (/*texts $1*/) AND d.run < $2
+        WHERE d.tenant IN (/*texts $1*/)
           AND (d.closed_at IS NULL OR CAST($3 AS TEXT) = 'all')
-        ORDER BY d.run DESC LIMIT $4";
+          AND (CAST($2 AS TEXT) IS NULL OR (d.at, d.run) <
+               (SELECT b.at, b.run FROM dead_letter b
+                WHERE b.tenant IN (/*texts $1*/) AND b.run = $2))
+        ORDER BY d.at DESC, d.run DESC LIMIT $4";
 }
 
 /// Which dead letters a list shows.
@@ -100,19 +103,19 @@ impl Store {
         rows.into_iter().next().map(dead_letter).transpose()
     }
 
-    /// The newest `limit` dead letters of `tenants` before the run `before`, newest first.
+    /// The newest `limit` dead letters of `tenants` by when their runs were given up, newest first:
+    /// those after the one of the run `before`, where that is named.
     pub async fn dead_letters(
         &self,
         tenants: &[TenantId],
         (filter, before): (DeadLetterFilter, Option<RunId>),
         limit: u32,
     ) -> Result<Vec<DeadLetter>, StoreError> {
-        let before = before.map_or_else(|| "g".to_owned(), |run| run.to_string());
         let shown = match filter {
             DeadLetterFilter::Open => "open",
             DeadLetterFilter::All => "all",
         };
-        let params = vec![json(&tenants), before.into(), shown.into(), limit.into()];
+        let params = vec![json(&tenants), before.as_ref().into(), shown.into(), limit.into()];
         let rows = self.read(Scope::Tenants(tenants.to_vec()), &DEAD_LETTERS, params).await?;
         rows.into_iter().map(dead_letter).collect()
     }

@@ -1,5 +1,7 @@
 //! `millstream dead-letter`: what was given up; and `millstream run retry`.
 
+use millstream_model::Timestamp;
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use super::answer::{rows, text};
@@ -94,7 +96,7 @@ async fn list(client: &Client, global: &Global, show: &str, limit: u32) -> Resul
         let path = format!("/{tenant}/api/v1/dead-letters?show={show}&limit={limit}");
         letters.extend(rows(&client.get(&path).await?, "dead_letters").iter().cloned());
     }
-    letters.sort_by_key(|letter| std::cmp::Reverse(text(letter, "/run_id")));
+    letters.sort_by_key(|letter| std::cmp::Reverse(place(letter)));
     letters.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     if global.json {
         output::json(&letters);
@@ -118,6 +120,12 @@ async fn list(client: &Client, global: &Global, show: &str, limit: u32) -> Resul
     Ok(())
 }
 
+/// Where a dead letter stands in the list: when its run was given up, and the run.
+fn place(letter: &Value) -> (Option<Timestamp>, String) {
+    let at = letter.get("at").and_then(|at| Timestamp::deserialize(at).ok());
+    (at, text(letter, "/run_id"))
+}
+
 fn state(letter: &Value) -> String {
     match text(letter, "/closed/as") {
         none if none == "–" => "open".to_owned(),
@@ -136,4 +144,25 @@ fn print(letter: &Value) {
     output::line(&format!("  reason: {}", text(letter, "/reason")));
     output::line(&format!("  last failure: {}", text(letter, "/failure")));
     output::line(&format!("  given up: {}", text(letter, "/at")));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_letters_of_all_tenants_stand_by_when_they_were_given_up() {
+        let letter = |(at, run): (&str, &str)| json!({ "at": at, "run_id": run });
+        let mut letters: Vec<Value> = [
+            ("2026-06-01T08:00:00Z", "c"),
+            ("2026-06-01T08:00:00.5Z", "a"),
+            ("2026-06-01T07:59:59Z", "d"),
+            ("2026-06-01T08:00:00.5Z", "b"),
+        ]
+        .map(letter)
+        .into();
+        letters.sort_by_key(|letter| std::cmp::Reverse(place(letter)));
+        let runs: Vec<String> = letters.iter().map(|letter| text(letter, "/run_id")).collect();
+        assert_eq!(runs, ["b", "a", "c", "d"]);
+    }
 }

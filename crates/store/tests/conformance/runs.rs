@@ -7,6 +7,7 @@ use millstream_model::{
     PartitionKey, RunId, RunPlan, RunStatus, TenantId,
 };
 use millstream_store::attention::Among;
+use millstream_store::dead_letters::DeadLetterFilter;
 use millstream_store::overrides::{self, JobOverride};
 use millstream_store::runs::{self, NewRun, RunEnd, RunFilter, TagFilter};
 use millstream_store::{Batch, Expect, Store, dead_letters, live};
@@ -24,6 +25,7 @@ conformance! {
     a_run_ends_once,
     runs_are_counted_by_status_since_a_time,
     what_failed_last_is_found_by_what_it_is_about_and_not_by_how_new_it_is,
+    dead_letters_are_listed_by_when_they_were_given_up_page_by_page,
     what_goes_on_of_a_tenant_is_counted_and_found_by_its_runs,
     a_plan_is_stored_once_and_read_back,
     the_plans_of_runs_that_are_not_over_are_listed_page_by_page,
@@ -213,6 +215,35 @@ async fn what_failed_last_is_found_by_what_it_is_about_and_not_by_how_new_it_is(
     assert_eq!(found(all).await, [9, 7, 2, 1].map(run_id));
     assert_eq!(found(Among { letters: 1, ..all }).await, [9, 7, 1].map(run_id));
     assert_eq!(found(Among { newest: 5, ..all }).await, [9, 7, 6, 2, 1].map(run_id));
+}
+
+async fn dead_letters_are_listed_by_when_they_were_given_up_page_by_page(db: Db) {
+    let (store, tenants) = (&db.store, [tenant("a"), tenant("b")]);
+    for (of, number, seconds) in [(0, 1, 9), (0, 2, 7), (1, 3, 8), (0, 4, 7), (1, 5, 5)] {
+        queue(store, &tenants[of], run_id(number)).await;
+        let reason = GaveUp::new(FailureCause::Step, 2);
+        let mut batch = Batch::for_tenant(&tenants[of]);
+        let named = (&tenants[of], run_id(number));
+        dead_letters::insert(&mut batch, named, (reason, "no"), at(seconds));
+        if number == 4 {
+            let closed = Closed { outcome: ClosedAs::Discarded, by: "ann".to_owned(), at: at(10) };
+            dead_letters::close(&mut batch, named, &closed, Expect::Rows(1));
+        }
+        store.apply(batch).await.unwrap();
+    }
+    let page = async |tenants: &[TenantId], filter, before: Option<u32>| {
+        let page = (filter, before.map(run_id));
+        let letters = store.dead_letters(tenants, page, 3).await.unwrap();
+        letters.into_iter().map(|it| it.run_id).collect::<Vec<_>>()
+    };
+    let (open, all) = (DeadLetterFilter::Open, DeadLetterFilter::All);
+    assert_eq!(page(&tenants, all, None).await, [1, 3, 4].map(run_id));
+    assert_eq!(page(&tenants, all, Some(4)).await, [2, 5].map(run_id));
+    assert_eq!(page(&tenants, open, None).await, [1, 3, 2].map(run_id));
+    assert_eq!(page(&tenants, open, Some(4)).await, [2, 5].map(run_id));
+    assert_eq!(page(&tenants, open, Some(9)).await, [], "of no dead letter");
+    assert_eq!(page(&tenants[..1], open, None).await, [1, 2].map(run_id));
+    assert_eq!(page(&tenants[..1], open, Some(3)).await, [], "it is another tenant's");
 }
 
 async fn what_goes_on_of_a_tenant_is_counted_and_found_by_its_runs(db: Db) {
