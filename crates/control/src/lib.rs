@@ -19,6 +19,7 @@ mod definitions;
 mod dropped;
 mod error;
 mod failure;
+mod job_off;
 mod jobs;
 mod lapsed;
 mod lapsing;
@@ -64,6 +65,7 @@ mod tenants;
 mod tick_batches;
 mod tick_runs;
 mod tick_waits;
+mod ticking_on;
 mod ticks;
 mod token;
 mod versions;
@@ -93,7 +95,7 @@ pub use millstream_decide::sensor::{
 pub use millstream_decide::why::{Because, Tries, Try, Why, last_try_words, tries_words};
 pub use millstream_model::ClaimedRun;
 pub use millstream_plan::changes::{
-    Change, ChangeKind, Changes, FieldChange, Lapsing, Retimed, Sensing, Stale,
+    Change, ChangeKind, Changes, FieldChange, Heir, JobOff, Lapsing, Retimed, Sensing, Stale,
 };
 pub use millstream_plan::{choices, reactions};
 pub use millstream_store::dead_letters::DeadLetterFilter;

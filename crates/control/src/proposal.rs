@@ -6,6 +6,7 @@ use millstream_model::view::PartitionState;
 use millstream_model::{ContentHash, FileManifest, FileVersion, LocationName, Manifest, Timestamp};
 use millstream_plan::changes::{Changes, MadeToday, changes};
 
+use crate::job_off::{Words, job_off};
 use crate::lapsing::Waiting;
 use crate::retimed::retimed;
 use crate::sensing::sensing;
@@ -22,7 +23,8 @@ pub struct Proposal {
 /// What it means to have `new` live instead of `old`, seen at `now`.
 pub fn changes_between(old: &Manifest, new: &Manifest, now: Timestamp) -> Changes {
     let (retimed, sensing) = (retimed(old, new, now), sensing(old, new));
-    Changes { retimed, sensing, ..changes(old, new, None) }
+    let job_off = job_off(old, new, &Words::new());
+    Changes { retimed, sensing, job_off, ..changes(old, new, None) }
 }
 
 impl Control {
@@ -44,9 +46,12 @@ impl Control {
         let (old, new) = (merged(&location.name, old), merged(&location.name, new));
         let made = self.made_today().await?;
         let (retimed, sensing) = (retimed(&old, &new, self.now()), sensing(&old, &new));
-        let Waiting { lapsing, kept, made_up } = self.left_waiting(&old, &new).await?;
-        let changes = changes(&old, &new, Some(&made));
-        Ok(Changes { retimed, sensing, lapsing, kept, made_up, ..changes })
+        let words = self.words_in(&old, &new).await?;
+        let job_off = job_off(&old, &new, &words);
+        let waiting = self.left_waiting(&old, &new, &words).await?;
+        let Waiting { lapsing, skipped, kept, made_up, held } = waiting;
+        let changes = Changes { retimed, sensing, job_off, ..changes(&old, &new, Some(&made)) };
+        Ok(Changes { lapsing, skipped, kept, made_up, held, ..changes })
     }
 
     /// What is different between two versions of a file.

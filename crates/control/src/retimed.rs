@@ -9,8 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_decide::schedule::Timing;
 use millstream_model::{
-    Manifest, ScheduleCron, ScheduleDef, ScheduleName, ScheduleTarget, Switch, TenantDef, TenantId,
-    Timestamp,
+    Manifest, ScheduleCron, ScheduleDef, ScheduleName, Switch, TenantDef, TenantId, Timestamp,
 };
 use millstream_plan::changes::{Retimed, job_of, renamed_schedules};
 
@@ -95,7 +94,7 @@ fn due(
     names: &BTreeMap<&ScheduleName, &ScheduleName>,
 ) -> BTreeMap<Key, Due> {
     let mut found = BTreeMap::new();
-    for schedule in manifest.schedules.values().filter(|it| is_on(manifest, it)) {
+    for schedule in manifest.schedules.values().filter(|it| is_on(it)) {
         let later = names.get(&schedule.name).copied().unwrap_or(&schedule.name);
         let name = shown_name(manifest, schedule);
         let mut add = |(due, of): (String, Option<&TenantId>), tenant: &TenantDef, tenants| {
@@ -127,11 +126,7 @@ pub(crate) fn shown_name(manifest: &Manifest, schedule: &ScheduleDef) -> String 
     }
 }
 
-/// Whether a schedule may fire; a job of another file that is not part of this is taken to be on.
-fn is_on(manifest: &Manifest, schedule: &ScheduleDef) -> bool {
-    let may_run = match &schedule.target {
-        ScheduleTarget::Job(job) => manifest.jobs.get(job).is_none_or(|job| job.enabled),
-        ScheduleTarget::Select(_) => true,
-    };
-    may_run && schedule.enabled != Switch::Fixed(false)
+/// Whether a schedule ticks by its file; that its job is off is told by [`crate::job_off`].
+pub(crate) fn is_on(schedule: &ScheduleDef) -> bool {
+    schedule.enabled != Switch::Fixed(false)
 }

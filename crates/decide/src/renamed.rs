@@ -17,6 +17,17 @@ pub fn stored_as<'a>(
     }
 }
 
+/// Who could take over what a thing has done that is in no file any more and was called `before`
+/// earlier: what is called so again, where nothing is stored of it. It would have to say that it
+/// was called as the thing is.
+pub fn heir(
+    before: Option<&str>,
+    is_stored: impl Fn(&str) -> bool,
+    is_declared: impl Fn(&str) -> bool,
+) -> Option<&str> {
+    before.filter(|name| is_declared(name) && !is_stored(name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -32,5 +43,16 @@ mod tests {
         assert_eq!(found(old, &["old", "new"], &["new"]), "new", "it has a history of its own");
         assert_eq!(found(old, &[], &["new"]), "new", "there is nothing to take over");
         assert_eq!(found(old, &["old"], &["new", "old"]), "new", "another is called so now");
+    }
+
+    #[test]
+    fn what_has_its_old_name_again_could_take_over_what_the_new_one_has_done() {
+        let found = |before, stored: &[&str], declared: &[&str]| {
+            heir(before, |it| stored.contains(&it), |it| declared.contains(&it))
+        };
+        assert_eq!(found(Some("old"), &["new"], &["old"]), Some("old"));
+        assert_eq!(found(None, &["new"], &["old"]), None, "it was never called otherwise");
+        assert_eq!(found(Some("old"), &["new"], &["other"]), None, "nothing is called so again");
+        assert_eq!(found(Some("old"), &["new", "old"], &["old"]), None, "it has a history");
     }
 }

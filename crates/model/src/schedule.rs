@@ -112,7 +112,7 @@ pub enum PartWanted {
 }
 
 /// What becomes of ticks whose time passed while nothing ran.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CatchUp {
     /// They are skipped.

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use millstream_control::{Change, ChangeKind, Changes, Lapsing, Proposal, Stale, changes_between};
+use millstream_control::{
+    Change, ChangeKind, Changes, Heir, Lapsing, Proposal, Stale, changes_between,
+};
 use millstream_model::{Clock as _, Severity, Timestamp};
 use serde_json::{Value, json};
 
@@ -132,26 +134,49 @@ fn show(changes: &Changes) {
             output::line(&format!("  {} {}", sign(sensing.change), sensing.name));
         }
     }
-    for line in ticks_that_wait(changes) {
+    for line in jobs_off(changes).into_iter().chain(ticks_that_wait(changes)) {
         output::line(&line);
     }
 }
 
-/// What is said of the ticks that are due and not decided yet.
-fn ticks_that_wait(changes: &Changes) -> Vec<String> {
-    let lapsing = "Due, not decided yet, and lapses:";
-    let kept = "Due, not decided yet, and made up for once it ticks again by the same timing:";
-    let made_up = "Due, not decided yet, and made up for at once:";
-    let kinds = [(lapsing, &changes.lapsing), (kept, &changes.kept), (made_up, &changes.made_up)];
+/// What is said of the schedules whose job is off, or on again.
+fn jobs_off(changes: &Changes) -> Vec<String> {
+    let begins = "Ticks on, and each tick is skipped, because its job is off:";
+    let ends = "Ticks on, and requests runs again, because its job is on:";
     let mut lines = Vec::new();
-    for (heading, all) in kinds {
-        if !all.is_empty() {
+    for (heading, off) in [(begins, true), (ends, false)] {
+        let mut names = changes.job_off.iter().filter(|it| it.off == off).peekable();
+        if names.peek().is_some() {
             lines.push(format!("\n{heading}"));
         }
-        for Lapsing { name, count, at_least, since } in all {
+        lines.extend(names.map(|it| format!("  {}", it.name)));
+    }
+    lines
+}
+
+/// What is said of the ticks that are due and not decided yet.
+fn ticks_that_wait(changes: &Changes) -> Vec<String> {
+    let kinds = [
+        ("lapses", &changes.lapsing),
+        ("skipped when it is its turn", &changes.skipped),
+        ("made up for once it ticks again by the same timing", &changes.kept),
+        ("made up for at once", &changes.made_up),
+        ("made up for as its runs end (max_active_runs)", &changes.held),
+    ];
+    let mut lines = Vec::new();
+    for (what, all) in kinds {
+        if !all.is_empty() {
+            lines.push(format!("\nDue, not decided yet, and {what}:"));
+        }
+        for Lapsing { name, count, at_least, since, reason, heir } in all {
             let least = if *at_least { "at least " } else { "" };
             let ticks = if *count == 1 { "tick" } else { "ticks" };
-            lines.push(format!("  {name}: {least}{count} {ticks} from {since} on"));
+            let reason = reason.as_ref().map(|it| format!(": {it}")).unwrap_or_default();
+            lines.push(format!("  {name}: {least}{count} {ticks} from {since} on{reason}"));
+            if let Some(Heir { name, renamed_from }) = heir {
+                let word = format!("`renamed_from: {renamed_from}`");
+                lines.push(format!("    {name} takes them over with {word}, and not without"));
+            }
         }
     }
     lines
@@ -221,26 +246,55 @@ fn times(times: &[Timestamp]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use millstream_control::JobOff;
+    use millstream_model::SkipReason;
+
     use super::*;
+
+    fn row(count: u32) -> Lapsing {
+        let (name, since) = ("schedule it".to_owned(), Timestamp::from_micros(0));
+        Lapsing { name, count, at_least: false, since, reason: None, heir: None }
+    }
 
     #[test]
     fn ticks_that_wait_are_told_by_what_becomes_of_them_and_how_far_they_are_counted() {
-        let since = Timestamp::from_micros(0);
-        let row = |count, at_least| {
-            let name = "schedule it".to_owned();
-            vec![Lapsing { name, count, at_least, since }]
-        };
-        let (lapsing, kept, made_up) = (row(1, false), row(2_000, true), row(2, false));
-        let lines = ticks_that_wait(&Changes { lapsing, kept, made_up, ..Changes::default() });
+        let (lapsing, made_up, held) = (vec![row(1)], vec![row(2)], vec![row(3)]);
+        let reason = Some(SkipReason::JobDisabled {});
+        let skipped = vec![Lapsing { reason, ..row(4) }];
+        let heir = Heir { name: "schedule old".to_owned(), renamed_from: "it".to_owned() };
+        let kept = vec![Lapsing { at_least: true, heir: Some(heir), ..row(2_000) }];
+        let changes = Changes { lapsing, skipped, kept, made_up, held, ..Changes::default() };
         let said = [
             "\nDue, not decided yet, and lapses:",
             "  schedule it: 1 tick from 1970-01-01T00:00:00Z on",
+            "\nDue, not decided yet, and skipped when it is its turn:",
+            "  schedule it: 4 ticks from 1970-01-01T00:00:00Z on: its job is switched off",
             "\nDue, not decided yet, and made up for once it ticks again by the same timing:",
             "  schedule it: at least 2000 ticks from 1970-01-01T00:00:00Z on",
+            "    schedule old takes them over with `renamed_from: it`, and not without",
             "\nDue, not decided yet, and made up for at once:",
             "  schedule it: 2 ticks from 1970-01-01T00:00:00Z on",
+            "\nDue, not decided yet, and made up for as its runs end (max_active_runs):",
+            "  schedule it: 3 ticks from 1970-01-01T00:00:00Z on",
         ];
-        assert_eq!(lines, said);
+        assert_eq!(ticks_that_wait(&changes), said);
         assert_eq!(ticks_that_wait(&Changes::default()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn schedules_whose_job_is_off_are_told_apart_from_those_whose_job_is_on_again() {
+        let job_off = [("job etl", false), ("schedule a", true), ("schedule b", true)]
+            .map(|(name, off)| JobOff { name: name.to_owned(), off });
+        let changes = Changes { job_off: job_off.into(), ..Changes::default() };
+        let said = [
+            "\nTicks on, and each tick is skipped, because its job is off:",
+            "  schedule a",
+            "  schedule b",
+            "\nTicks on, and requests runs again, because its job is on:",
+            "  job etl",
+        ];
+        assert_eq!(jobs_off(&changes), said);
+        assert!(!changes.is_empty());
+        assert_eq!(jobs_off(&Changes::default()), Vec::<String>::new());
     }
 }

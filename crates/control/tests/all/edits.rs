@@ -9,12 +9,12 @@ use crate::schedules::{World, at, job_with, parsed, tenant};
 /// A schedule that wants each of its ticks, one run at a time.
 const KEPT: &str = "max_active_runs: 1, catch_up: all";
 
-fn kept(cron: &str) -> String {
+pub(crate) fn kept(cron: &str) -> String {
     job_with(&format!("cron: '{cron}', {KEPT}"))
 }
 
 /// The schedule at 08:04:30, each minute: the first tick runs, and three wait.
-async fn waiting() -> World {
+pub(crate) async fn waiting() -> World {
     let mut world = World::of(&[("one.yaml", &kept("* * * * *"))], "2026-06-01T08:00").await;
     world.go_to("2026-06-01T08:04:30").await;
     world
@@ -75,7 +75,7 @@ async fn an_edit_of_anything_else_has_nothing_lapse() {
 }
 
 /// Stops or starts the schedule by hand.
-async fn switch(world: &World, on: bool) {
+pub(crate) async fn switch(world: &World, on: bool) {
     let id = tenant("default");
     world.control().switch_schedule(&id, "it", (Some(on), "ana")).await.unwrap();
 }
@@ -208,7 +208,7 @@ async fn who_goes_back_to_an_older_version_hears_what_lapses() {
 }
 
 /// What a plan to have `text` says.
-async fn plan(world: &World, text: &str) -> Changes {
+pub(crate) async fn plan(world: &World, text: &str) -> Changes {
     let files = [("one.yaml".to_owned(), Some(parsed("one.yaml", text)))].into();
     world.control().plan_change(Proposal { files }).await.unwrap()
 }
@@ -219,9 +219,10 @@ async fn planned(world: &World, text: String) -> Vec<Lapsing> {
 }
 
 /// Three ticks that wait.
-fn row(name: &str) -> Lapsing {
+pub(crate) fn row(name: &str) -> Lapsing {
     let name = name.to_owned();
-    Lapsing { name, count: 3, at_least: false, since: at("2026-06-01T08:02") }
+    let since = at("2026-06-01T08:02");
+    Lapsing { name, count: 3, at_least: false, since, reason: None, heir: None }
 }
 
 #[tokio::test]
@@ -250,15 +251,17 @@ async fn a_plan_tells_what_would_lapse_of_what_is_stopped_or_in_no_file() {
 #[tokio::test]
 async fn a_plan_tells_what_would_be_made_up_for_of_what_is_on_again() {
     let mut world = waiting().await;
-    assert_eq!(plan(&world, &kept("* * * * *")).await.made_up, [], "it ticks anyway");
+    assert_eq!(plan(&world, &kept("* * * * *")).await.held, [], "it ticks anyway");
     remove(&mut world).await;
     let timely = kept("* * * * *").replace("it: {", "it: {deadline: 90s, ");
-    assert_eq!(plan(&world, &kept("* * * * *")).await.made_up, [row("schedule it")]);
+    assert_eq!(plan(&world, &kept("* * * * *")).await.held, [row("schedule it")]);
+    let free = kept("* * * * *").replace("max_active_runs: 1", "max_active_runs: 4");
+    assert_eq!(plan(&world, &free).await.made_up, [row("schedule it")]);
     let last = Lapsing { count: 2, since: at("2026-06-01T08:03"), ..row("schedule it") };
-    assert_eq!(plan(&world, &timely).await.made_up, [last], "the others are too late by then");
-    assert_eq!(plan(&world, &kept("*/7 * * * *")).await.made_up, []);
+    assert_eq!(plan(&world, &timely).await.held, [last], "the others are too late by then");
+    assert_eq!(plan(&world, &kept("*/7 * * * *")).await.held, []);
     let off = kept("* * * * *").replace("it: {", "it: {enabled: false, ");
-    assert_eq!(plan(&world, &off).await.made_up, []);
+    assert_eq!(plan(&world, &off).await.held, []);
 }
 
 #[tokio::test]
@@ -331,10 +334,7 @@ async fn a_plan_tells_of_the_ticks_that_wait_where_a_schedule_stops_everywhere()
 async fn a_plan_says_where_it_has_not_counted_all_ticks_that_wait() {
     let (world, text) = in_two().await;
     world.bench.clock.set(at("2026-06-03T08:00"));
-    let rows = |count| {
-        let name = "schedule it".to_owned();
-        [Lapsing { name, count, at_least: true, since: at("2026-06-01T08:02") }]
-    };
+    let rows = |count| [Lapsing { count, at_least: true, ..row("schedule it") }];
     let off = plan(&world, &text.replace("it: {", "it: {enabled: false, ")).await;
     assert_eq!(off.kept, rows(2_000));
     let other = plan(&world, &text.replace("* * * * *", "*/7 * * * *")).await;

@@ -18,6 +18,7 @@ mod made_good;
 mod overlap;
 mod own_runs;
 mod partitions;
+mod planned;
 mod problems;
 mod provenance;
 mod queue;

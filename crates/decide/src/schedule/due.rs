@@ -26,7 +26,7 @@ const MISSED_SHOWN: usize = 20;
 pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// What a schedule does about ticks that are late, or come while its runs are under way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TickPolicy {
     /// What becomes of ticks whose time passed while nothing ran.
     pub catch_up: CatchUp,
@@ -73,7 +73,7 @@ pub struct Decided {
 pub fn decide(timing: &Timing, policy: &TickPolicy, cursor: Timestamp, now: Timestamp) -> Decided {
     let mut ticks = Vec::new();
     let mut at = cursor;
-    let mut active = policy.active_runs;
+    let mut policy = *policy;
     let mut fires = 0;
     let mut next = timing.next_after(at);
     let (mut next_due, mut waits_for) = (None, None);
@@ -82,19 +82,13 @@ pub fn decide(timing: &Timing, policy: &TickPolicy, cursor: Timestamp, now: Time
             next_due = Some(nominal);
             break;
         }
-        let mut verdict = judge(timing, policy, nominal, now);
+        let Some(verdict) = verdict(timing, &policy, (nominal, now)) else {
+            // Each tick is wanted, so this one waits until a run has ended.
+            (next_due, waits_for) = (Some(now.after(LOOK_AGAIN)), policy.max_active_runs);
+            break;
+        };
         if verdict == TickVerdict::Fire {
-            match policy.max_active_runs {
-                Some(limit) if policy.catch_up == CatchUp::All && is_full(policy, active) => {
-                    // Each tick is wanted, so this one waits until a run has ended.
-                    (next_due, waits_for) = (Some(now.after(LOOK_AGAIN)), Some(limit));
-                    break;
-                }
-                Some(limit) if is_full(policy, active) => {
-                    verdict = TickVerdict::Skip(SkipReason::Overlap { active, limit });
-                }
-                _ => (active, fires) = (active.saturating_add(1), fires + 1),
-            }
+            (policy.active_runs, fires) = (policy.active_runs.saturating_add(1), fires + 1);
         }
         ticks.push(DueTick { nominal, verdict });
         at = nominal;
@@ -129,8 +123,21 @@ fn latest(deadline: HumanDuration) -> Duration {
     deadline.0.max(ON_TIME_MIN)
 }
 
-fn is_full(policy: &TickPolicy, active: u32) -> bool {
-    policy.max_active_runs.is_some_and(|limit| active >= limit)
+/// What becomes of a tick now; `None` where it waits until a run has ended.
+pub(super) fn verdict(
+    timing: &Timing,
+    policy: &TickPolicy,
+    (nominal, now): (Timestamp, Timestamp),
+) -> Option<TickVerdict> {
+    let verdict = judge(timing, policy, nominal, now);
+    let active = policy.active_runs;
+    match policy.max_active_runs {
+        Some(limit) if verdict == TickVerdict::Fire && active >= limit => {
+            let reason = SkipReason::Overlap { active, limit };
+            (policy.catch_up != CatchUp::All).then_some(TickVerdict::Skip(reason))
+        }
+        _ => Some(verdict),
+    }
 }
 
 fn judge(timing: &Timing, policy: &TickPolicy, nominal: Timestamp, now: Timestamp) -> TickVerdict {

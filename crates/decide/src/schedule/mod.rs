@@ -9,11 +9,13 @@
 //! **Invariant.** The new cursor is the last decided tick's nominal time, never "now".
 
 mod due;
+mod fate;
 mod standing;
 #[cfg(test)]
 mod tests;
 mod timing;
 
 pub use due::{Decided, DueTick, ON_TIME, TickPolicy, TickVerdict, decide, in_time, waiting};
+pub use fate::{Conduct, Fate, Fated, Fates};
 pub use standing::{Lapsed, LapsedTicks, Look, Standing, adopt, brought_forward};
 pub use timing::Timing;

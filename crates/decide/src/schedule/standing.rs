@@ -1,12 +1,11 @@
 //! Where a schedule stands once its definition or its switch was looked at.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use millstream_model::{CatchUp, ContentHash, SkipReason, Timestamp};
 
 use super::Timing;
-use super::due::{LOOK_AGAIN, ON_TIME};
+use super::due::LOOK_AGAIN;
 
 /// Where a schedule stands: what is stored of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,27 +73,6 @@ impl LapsedTicks {
     pub fn of(&mut self, old: &Timing, cursor: Timestamp, now: Timestamp) -> Option<Lapsed> {
         let counted = self.0.entry((old.hash().clone(), cursor, now));
         *counted.or_insert_with(|| lapsed(old, cursor, now))
-    }
-
-    /// The ticks after `cursor` that are due at `now`, and that nothing makes up for once
-    /// `catch_up` takes the place of [`CatchUp::All`]: `decide` skips them.
-    pub fn let_go(
-        &mut self,
-        timing: &Timing,
-        catch_up: CatchUp,
-        (cursor, now): (Timestamp, Timestamp),
-    ) -> Option<Lapsed> {
-        // Those of the last moments are on time, whatever the rule.
-        let late = now.before(ON_TIME + Duration::from_micros(1));
-        let is_newest = || timing.next_fire(late).is_none_or(|next| next > now);
-        let spared = match catch_up {
-            CatchUp::All => return None,
-            CatchUp::Last => u32::from(is_newest()),
-            CatchUp::None => 0,
-        };
-        let ticks = self.of(timing, cursor, late)?;
-        let count = ticks.count.saturating_sub(spared);
-        (count > 0).then_some(Lapsed { count, ..ticks })
     }
 }
 

@@ -288,24 +288,6 @@ fn what_is_in_time_of_the_ticks_that_lapse_is_what_would_have_fired() {
 }
 
 #[test]
-fn what_another_rule_lets_go_of_is_what_it_would_skip() {
-    let timing = timing(&hourly());
-    let cursor = at("2026-03-01T00:00:00Z");
-    for now in ["00:30:00", "12:00:00", "12:01:00", "12:01:00.000001", "12:30:00"] {
-        let now = at(&format!("2026-03-01T{now}Z"));
-        for catch_up in [CatchUp::All, CatchUp::Last, CatchUp::None] {
-            let fires = |catch_up| {
-                let ticks = decide(&timing, &policy(catch_up), cursor, now).ticks;
-                ticks.iter().filter(|it| it.verdict == TickVerdict::Fire).count()
-            };
-            let let_go = LapsedTicks::default().let_go(&timing, catch_up, (cursor, now));
-            let count = usize::try_from(let_go.map_or(0, |it| it.count)).unwrap();
-            assert_eq!(count, fires(CatchUp::All) - fires(catch_up), "{now} {catch_up}");
-        }
-    }
-}
-
-#[test]
 fn what_passed_while_it_was_stopped_is_made_up_for_only_where_everything_is() {
     let timing = timing(&hourly());
     let (stopped, now) = (at("2026-03-01T08:00:00Z"), at("2026-03-01T11:30:00Z"));

@@ -1,6 +1,6 @@
 //! The changes between two manifests, as values that pages and commands show.
 
-use millstream_model::{AssetKey, Manifest, PartitionsName, Timestamp};
+use millstream_model::{AssetKey, Manifest, PartitionsName, SkipReason, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -27,17 +27,27 @@ pub struct Changes {
     /// The sensors that begin or stop in some tenants; filled in as `retimed` is.
     #[serde(default)]
     pub sensing: Vec<Sensing>,
+    /// The schedules of which every tick is skipped from then on, because their job is off, or no
+    /// more; filled in as `retimed` is.
+    #[serde(default)]
+    pub job_off: Vec<JobOff>,
     /// The schedules whose timing or `catch_up` is edited, or that tick no more, while ticks of
     /// them are due and not decided, and of which nothing becomes; unknown here, and filled in by
     /// who knows what is stored.
     #[serde(default)]
     pub lapsing: Vec<Lapsing>,
+    /// Those that skip such ticks for another reason than before, or that did not; the same.
+    #[serde(default)]
+    pub skipped: Vec<Lapsing>,
     /// Those that tick no more and make up for such ticks once they do again; the same.
     #[serde(default)]
     pub kept: Vec<Lapsing>,
-    /// Those that tick again and make up for such ticks at once; the same.
+    /// Those that tick again, or by another rule, and make up for such ticks at once; the same.
     #[serde(default)]
     pub made_up: Vec<Lapsing>,
+    /// Those that do so and make up for such ticks as their runs end; the same.
+    #[serde(default)]
+    pub held: Vec<Lapsing>,
 }
 
 /// One thing that is not what it was.
@@ -116,8 +126,17 @@ pub struct Sensing {
     pub change: ChangeKind,
 }
 
-/// Ticks of a schedule that are due by its timing as it was, and that nobody decides once the
-/// change is made.
+/// A schedule of which every tick is skipped because its job is off, or is no more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobOff {
+    /// The schedule, as in [`Retimed`].
+    pub name: String,
+    /// Whether its job is off from then on.
+    pub off: bool,
+}
+
+/// Ticks of a schedule that are due by its timing as it was and not decided, of which the same
+/// becomes once the change is made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lapsing {
     /// The schedule, as in [`Retimed`].
@@ -129,14 +148,29 @@ pub struct Lapsing {
     pub at_least: bool,
     /// The nominal time of the first.
     pub since: Timestamp,
+    /// Why they are skipped, where they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<SkipReason>,
+    /// Who could take them over, where another schedule would have to say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heir: Option<Heir>,
+}
+
+/// A schedule that could take over what another one leaves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heir {
+    /// The schedule, as in [`Retimed`].
+    pub name: String,
+    /// What it would have to say that it was called.
+    pub renamed_from: String,
 }
 
 impl Changes {
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
-        let Self { things, stale, stale_later, retimed, sensing, .. } = self;
+        let Self { things, stale, stale_later, retimed, sensing, job_off, .. } = self;
         let is_same = things.is_empty() && stale.is_empty() && stale_later.is_empty();
-        is_same && retimed.is_empty() && sensing.is_empty()
+        is_same && retimed.is_empty() && sensing.is_empty() && job_off.is_empty()
     }
 }
 

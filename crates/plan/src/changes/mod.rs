@@ -12,7 +12,8 @@ mod renamed;
 mod things;
 
 pub use diff::{
-    Change, ChangeKind, Changes, FieldChange, Lapsing, Retimed, Sensing, Stale, changes,
+    Change, ChangeKind, Changes, FieldChange, Heir, JobOff, Lapsing, Retimed, Sensing, Stale,
+    changes,
 };
 pub use effects::MadeToday;
 pub use renamed::{renamed_schedules, renamed_sensors};
