@@ -26,6 +26,9 @@ use crate::{Control, ControlError};
 /// How often a switch is tried while the schedule ticks.
 const TRIES: u32 = 5;
 
+/// How many runs of each schedule of a tenant are not over.
+type Active = BTreeMap<(LocationName, String), u32>;
+
 /// A schedule, and what the store has of it.
 pub(crate) struct DueSchedule {
     pub(crate) row: ScheduleRow,
@@ -67,34 +70,12 @@ impl Control {
                 let name = live.stored_as(schedule, |name| stored.contains_key(&of_name(name)));
                 let source = of_name(name);
                 let stored = stored.remove(&source);
-                let due = stored.as_ref().and_then(|(stored, _)| stored.next_due);
-                let cursor = stored.as_ref().map(|(stored, _)| stored.cursor);
+                let known = stored.as_ref().map(|(stored, _)| stored.clone());
                 let mut row = self.schedule_row(manifest, schedule, stored, last.remove(&source));
-                match cursor {
-                    Some(cursor) if row.enabled => {
-                        let found =
-                            self.ticks_waiting((schedule, &source), cursor, &mut active).await?;
-                        // What has only come due is decided in a moment, where somebody lives who
-                        // does it.
-                        let waits = |it: &TicksWaiting| {
-                            let is_late = late(Some(it.since), self.now()).is_some();
-                            it.is_for_runs() || is_late || no_daemon.is_some()
-                        };
-                        row.waiting = found.filter(waits);
-                    }
-                    Some(cursor) => row.passed = self.ticks_passed(schedule, cursor),
-                    None => {}
-                }
-                row.late_since = late(due, self.now()).filter(|_| row.enabled);
-                if let Some(waiting) = row.waiting {
-                    // What is stored is when to look at them again, and no time of its own; nobody
-                    // is late with what its own runs keep back.
-                    let since = Some(waiting.since).filter(|_| !waiting.is_for_runs());
-                    row.late_since = row.late_since.and(since);
-                } else {
-                    row.next_at = row.late_since.or(row.next_at);
-                }
-                let left = left.as_ref().filter(|_| due.is_some_and(|due| due <= self.now()));
+                let seen = (&no_daemon, &mut active);
+                let is_due =
+                    self.tell_undecided((schedule, &source), known, &mut row, seen).await?;
+                let left = left.as_ref().filter(|_| is_due);
                 row.waits_for = no_daemon.as_ref().or(left).filter(|_| row.enabled).cloned();
                 row.waits = row.waits_for.as_ref().map(HoldReason::to_string);
                 row.job_off = row.job.as_ref().is_some_and(|job| !is_job_on(manifest, &words, job));
@@ -104,20 +85,53 @@ impl Control {
         Ok(rows)
     }
 
+    /// Tells in `row` of the ticks that nobody has decided yet; returns whether a daemon should
+    /// decide one now. One that is excluded is none of them: it requests nothing.
+    async fn tell_undecided(
+        &self,
+        (schedule, source): (&LiveSchedule, &TickSource),
+        known: Option<StoredSource>,
+        row: &mut ScheduleRow,
+        (no_daemon, active): (&Option<HoldReason>, &mut Option<Active>),
+    ) -> Result<bool, ControlError> {
+        let now = self.now();
+        let look = Look { is_on: row.enabled, catch_up: schedule.def.catch_up, now };
+        let (cursor, _) = stands(schedule, known.as_ref(), look);
+        if !row.enabled {
+            row.passed = self.ticks_passed(schedule, cursor);
+            return Ok(false);
+        }
+        let first = schedule.timing.next_fire(cursor);
+        let found = self.ticks_waiting((schedule, source), cursor, active).await?;
+        // What has only come due is decided in a moment, where somebody lives who does it.
+        let is_old = late(first, now).is_some();
+        let waits = |it: &TicksWaiting| it.is_for_runs() || is_old || no_daemon.is_some();
+        row.waiting = found.filter(waits);
+        // What is stored may be when to look at them again, after the time of the first.
+        let looked_at = known.and_then(|known| known.next_due);
+        let is_late = late(looked_at, now).is_some() && is_old;
+        // Nobody is late with what its own runs keep back.
+        let is_kept_back = row.waiting.is_some_and(|it| it.is_for_runs());
+        row.late_since = first.filter(|_| is_late && !is_kept_back);
+        row.next_at = match row.waiting {
+            Some(_) => schedule.timing.next_fire(now.max(cursor)),
+            None => first,
+        };
+        let is_past = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
+        Ok(is_past(first) && is_past(looked_at))
+    }
+
     /// The ticks since `cursor` that are made up for and that nobody has decided yet; `active` are
     /// the runs of the tenant's schedules, which are counted once.
     async fn ticks_waiting(
         &self,
         (schedule, source): (&LiveSchedule, &TickSource),
         cursor: Timestamp,
-        active: &mut Option<BTreeMap<(LocationName, String), u32>>,
+        active: &mut Option<Active>,
     ) -> Result<Option<TicksWaiting>, ControlError> {
         let def = &schedule.def;
-        let (limit, now) = (def.max_active_runs, self.now());
-        let counted = (now, TicksWaiting::COUNTED);
-        let found =
-            (def.catch_up == CatchUp::All).then(|| waiting(&schedule.timing, cursor, counted));
-        let Some((count, since)) = found.flatten() else { return Ok(None) };
+        let limit = def.max_active_runs;
+        let Some((count, since)) = self.made_up_for(schedule, cursor) else { return Ok(None) };
         if active.is_none() && limit.is_some() {
             *active = Some(self.store.active_runs(&schedule.tenant, TickKind::Schedule).await?);
         }
@@ -129,10 +143,16 @@ impl Control {
 
     /// The ticks since `cursor` that a schedule which is off makes up for once it is switched on.
     fn ticks_passed(&self, schedule: &LiveSchedule, cursor: Timestamp) -> Option<TicksPassed> {
-        let is_kept = schedule.def.catch_up == CatchUp::All;
-        let counted = (self.now(), TicksWaiting::COUNTED);
-        let passed = is_kept.then(|| waiting(&schedule.timing, cursor, counted)).flatten();
+        let passed = self.made_up_for(schedule, cursor);
         passed.map(|(count, since)| TicksPassed { count, since })
+    }
+
+    /// How many ticks since `cursor` would be made up for now, and the time of the first.
+    fn made_up_for(&self, schedule: &LiveSchedule, cursor: Timestamp) -> Option<(u32, Timestamp)> {
+        let def = &schedule.def;
+        let counted = (self.now(), TicksWaiting::COUNTED);
+        let count = || waiting(&schedule.timing, (cursor, def.deadline), counted);
+        (def.catch_up == CatchUp::All).then(count).flatten()
     }
 
     fn schedule_row(
@@ -148,7 +168,6 @@ impl Control {
         let file = (def.name.as_str(), &def.enabled);
         let Switched { enabled, enabled_default, enabled_override } =
             Switched::of(file, stored.as_ref(), word.flatten(), by_file);
-        let after = stored.map_or(self.now(), |stored| self.now().max(stored.cursor));
         let (job, select) = match &def.target {
             ScheduleTarget::Job(job) => (Some(job.clone()), None),
             ScheduleTarget::Select(selection) => (None, Some(selection.clone())),
@@ -177,7 +196,7 @@ impl Control {
             unclear: self.unclear(manifest, &schedule.tenant, &def.enabled),
             enabled_override,
             job_off: false,
-            next_at: if enabled { schedule.timing.next_fire(after) } else { None },
+            next_at: None,
             waits: None,
             waits_for: None,
             late_since: None,
@@ -274,12 +293,8 @@ impl Control {
             };
             let is_on = word.unwrap_or(stored.default_on);
             let (catch_up, now) = (schedule.def.catch_up, self.now());
-            let moved =
-                adopt(&schedule.timing, Some(&standing(&stored)), Look { is_on, catch_up, now });
-            let (cursor, next_due) = match moved {
-                Some((standing, next_due)) => (standing.cursor, next_due),
-                None => (stored.cursor, stored.next_due),
-            };
+            let look = Look { is_on, catch_up, now };
+            let (cursor, next_due) = stands(schedule, Some(&stored), look);
             let by = SourceWord { by: by.to_owned(), at: now };
             let batch = sources::switch(&stored, (word, &by), (cursor, next_due));
             match self.store.apply(batch).await {
@@ -289,5 +304,19 @@ impl Control {
             }
         }
         Err(ControlError::ScheduleContended { schedule: name.to_owned() })
+    }
+}
+
+/// The cursor of a schedule, and when to look at it, as they are once a daemon has looked.
+fn stands(
+    schedule: &LiveSchedule,
+    known: Option<&StoredSource>,
+    look: Look,
+) -> (Timestamp, Option<Timestamp>) {
+    let moved = adopt(&schedule.timing, known.map(standing).as_ref(), look);
+    match (moved, known) {
+        (Some((standing, next_due)), _) => (standing.cursor, next_due),
+        (None, Some(stored)) => (stored.cursor, stored.next_due),
+        (None, None) => (look.now, None),
     }
 }

@@ -96,7 +96,8 @@ async fn a_daemon_that_begins_on_an_embedded_database_takes_the_place_of_the_one
 
 /// A job, a schedule of it that ticks each minute, and a sensor.
 const BOTH: &str = "jobs: { etl: { nodes: [{ id: a, type: noop }] } }\n\
-    schedules: { tick: { job: etl, cron: '* * * * *', catch_up: all } }\n\
+    schedules: { tick: { job: etl, cron: '* * * * *', catch_up: all },\n\
+    \u{20}            none: { job: etl, cron: '* * * * *', exclude: [2026-06-01] } }\n\
     sensors: { ask: { kind: command, every: 30s, command: x, request: { job: etl } } }\n";
 
 /// The process of a daemon, and what that remembers of the leases.
@@ -166,6 +167,8 @@ async fn until_a_lease_is_taken_over_all_that_waits_says_that_its_holder_is_sile
     let row = next.control.schedule_view(&id, "tick").await.unwrap();
     let Some(HoldReason::LeaseLeft(left)) = row.waits_for else { panic!("{:?}", row.waits_for) };
     assert_eq!(Some(left.to_string()), row.waits);
+    let row = next.control.schedule_view(&id, "none").await.unwrap();
+    assert_eq!((row.waits, row.late_since), (None, None), "its times are excluded");
     let sensors = next.control.sensor_rows(&id).await.unwrap();
     assert!(matches!(sensors[0].waits_for, Some(HoldReason::LeaseLeft(_))), "{sensors:?}");
 

@@ -341,3 +341,77 @@ async fn a_tick_that_passed_while_a_schedule_was_off_waits_at_once_where_no_daem
     bench.control.begin_runs();
     assert_eq!(bench.control.schedule_view(&id, "it").await.unwrap().waiting, None);
 }
+
+#[tokio::test]
+async fn a_tick_that_nobody_has_decided_is_due_until_it_is_late_and_not_the_one_after_it() {
+    let world = World::with("cron: '0 46 8 * * *'", "2026-06-01T08:45:38").await;
+    let (control, id) = (world.control(), tenant("default"));
+    let due = at("2026-06-01T08:46");
+    for (now, late_since) in [
+        ("2026-06-01T08:45:59", None),
+        ("2026-06-01T08:46:00", None),
+        ("2026-06-01T08:46:04.9", None),
+        ("2026-06-01T08:46:05", Some(due)),
+        ("2026-06-03T08:46:05", Some(due)),
+    ] {
+        world.bench.clock.set(at(now));
+        let row = control.schedule_view(&id, "it").await.unwrap();
+        assert_eq!((row.next_at, row.late_since), (Some(due), late_since), "{now}");
+        let answer = control.why(&id, "it").await.unwrap().answer;
+        let first = "due at 2026-06-01T08:46:00Z";
+        assert!(answer.contains(first), "{now}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_time_that_is_excluded_is_never_due_nor_late() {
+    let (keys, now) = ("cron: '@hourly', exclude: [2026-06-01]", "2026-05-31T23:30");
+    let world = World::with(keys, now).await;
+    let (control, id) = (world.control(), tenant("default"));
+    let due = at("2026-06-02T00:00");
+    for (now, late_since) in [
+        ("2026-06-01T12:00", None),
+        ("2026-06-02T00:00:04", None),
+        ("2026-06-02T00:00:05", Some(due)),
+    ] {
+        world.bench.clock.set(at(now));
+        let row = control.schedule_view(&id, "it").await.unwrap();
+        assert_eq!((row.next_at, row.late_since), (Some(due), late_since), "{now}");
+    }
+}
+
+#[tokio::test]
+async fn ticks_that_the_deadline_forbids_are_counted_nowhere() {
+    let keys = "cron: '* * * * *', catch_up: all, deadline: 70s";
+    let world = World::with(keys, "2026-06-01T08:00").await;
+    let (control, id) = (world.control(), tenant("default"));
+    world.bench.clock.set(at("2026-06-01T08:11:05"));
+    let (first, since) = (at("2026-06-01T08:01"), at("2026-06-01T08:10"));
+    let row = control.schedule_view(&id, "it").await.unwrap();
+    assert_eq!(row.waiting.map(|it| (it.count, it.since)), Some((2, since)));
+    assert_eq!((row.late_since, row.next_at), (Some(first), Some(at("2026-06-01T08:12"))));
+    let row = control.switch_schedule(&id, "it", (Some(false), "ana")).await.unwrap();
+    assert_eq!(row.passed.map(|it| (it.count, it.since)), Some((2, since)));
+
+    let world =
+        World::with("cron: '@hourly', catch_up: all, deadline: 10s", "2026-06-01T08:30").await;
+    let control = world.control();
+    control.switch_schedule(&id, "it", (Some(false), "ana")).await.unwrap();
+    world.bench.clock.set(at("2026-06-01T11:30"));
+    let row = control.schedule_view(&id, "it").await.unwrap();
+    let words = "what passes meanwhile is made up for then, but for those over 10s old (deadline) \
+                 (catch_up: all)";
+    assert_eq!((row.passed, row.off_words().as_deref()), (None, Some(words)));
+}
+
+#[tokio::test]
+async fn what_an_edit_has_lapse_is_not_said_to_wait_before_a_daemon_has_seen_it() {
+    let keys = "cron: '* * * * *', catch_up: all";
+    let world = World::with(keys, "2026-06-01T08:00").await;
+    world.bench.clock.set(at("2026-06-01T10:30"));
+    let edited = job_with("cron: '@hourly', catch_up: all");
+    world.bench.scan(vec![live("one.yaml", parsed("one.yaml", &edited))]).await;
+    let row = world.control().schedule_view(&tenant("default"), "it").await.unwrap();
+    let next = Some(at("2026-06-01T11:00"));
+    assert_eq!((row.waiting, row.late_since, row.next_at), (None, None, next));
+}

@@ -97,15 +97,16 @@ pub fn decide(timing: &Timing, policy: &TickPolicy, cursor: Timestamp, now: Time
     Decided { ticks: folded(&ticks), cursor: at, next_due, waits_for }
 }
 
-/// How many ticks after `cursor` are due at `now` and not decided, and the time of the first; no
-/// more than `limit` are counted.
+/// How many ticks after `cursor` are due at `now`, not decided and not too late by then, and the
+/// time of the first; no more than `limit` are counted.
 pub fn waiting(
     timing: &Timing,
-    cursor: Timestamp,
+    (cursor, deadline): (Timestamp, Option<HumanDuration>),
     (now, limit): (Timestamp, u32),
 ) -> Option<(u32, Timestamp)> {
-    let since = timing.next_fire(cursor).filter(|first| *first <= now)?;
-    let due = timing.fires(cursor).take_while(|at| *at <= now);
+    let from = in_time(cursor, deadline, now);
+    let since = timing.next_fire(from).filter(|first| *first <= now)?;
+    let due = timing.fires(from).take_while(|at| *at <= now);
     let count = due.take(usize::try_from(limit).unwrap_or(usize::MAX)).count();
     Some((u32::try_from(count).unwrap_or(u32::MAX), since))
 }

@@ -283,6 +283,8 @@ fn what_is_in_time_of_the_ticks_that_lapse_is_what_would_have_fired() {
             let counted = LapsedTicks::default().of(&timing, from, at(now));
             let counted = counted.map_or(0, |it| it.count);
             assert_eq!(usize::try_from(counted), Ok(fires), "{now} {deadline:?}");
+            let waits = waiting(&timing, (cursor, deadline), (at(now), 1_000));
+            assert_eq!(waits.map_or(0, |it| it.0), counted, "{now} {deadline:?}");
         }
     }
 }

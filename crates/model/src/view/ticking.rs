@@ -76,17 +76,18 @@ pub struct ScheduleRow {
     /// The same by its kind, `no_daemon` or `lease_left`.
     #[serde(default)]
     pub waits_for: Option<HoldReason>,
-    /// When it ticks next; of one that is late, when it should have, unless ticks wait: then the
-    /// time after theirs.
+    /// When it ticks next: its first time that nobody has decided, also where that has passed,
+    /// unless ticks wait: then the time after theirs.
     pub next_at: Option<Timestamp>,
     /// Its first time that has passed and that no daemon has let tick, unless its own runs keep it
     /// back.
     #[serde(default)]
     pub late_since: Option<Timestamp>,
-    /// The ticks whose time has passed, that are made up for, and that nobody has decided yet.
+    /// The ticks whose time has passed, that would be made up for now, and that nobody has decided
+    /// yet.
     #[serde(default)]
     pub waiting: Option<TicksWaiting>,
-    /// The ticks whose time has passed and that are made up for once it is switched on.
+    /// The ticks whose time has passed and that would be made up for if it were switched on now.
     #[serde(default)]
     pub passed: Option<TicksPassed>,
     /// Its last tick.
@@ -117,8 +118,7 @@ impl TicksWaiting {
 
     /// How many wait, as a list says it.
     pub fn short(&self) -> String {
-        let least = if self.count >= Self::COUNTED { "at least " } else { "" };
-        format!("{least}{} {}", self.count, if self.count == 1 { "waits" } else { "wait" })
+        wait_short(self.count)
     }
 }
 
@@ -152,6 +152,18 @@ pub struct TicksPassed {
     pub since: Timestamp,
 }
 
+impl TicksPassed {
+    /// How many wait until it is on, as a list says it.
+    pub fn short(&self) -> String {
+        wait_short(self.count)
+    }
+}
+
+fn wait_short(count: u32) -> String {
+    let least = if count >= TicksWaiting::COUNTED { "at least " } else { "" };
+    format!("{least}{count} {}", if count == 1 { "waits" } else { "wait" })
+}
+
 impl std::fmt::Display for TicksPassed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { count, since } = self;
@@ -173,7 +185,7 @@ impl ScheduleRow {
                 Some(format!("{passed}{deadline} (catch_up: all)"))
             }
             (false, CatchUp::All, None) => {
-                Some("what passes meanwhile is made up for then (catch_up: all)".to_owned())
+                Some(format!("what passes meanwhile is made up for then{deadline} (catch_up: all)"))
             }
             (false, policy, _) => {
                 Some(format!("what passes meanwhile lapses (catch_up: {policy})"))
