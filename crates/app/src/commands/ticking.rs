@@ -1,6 +1,6 @@
 //! What `millstream schedule` and `millstream sensor` do alike: both tick, and are switched.
 
-use millstream_model::view::{ScheduleRow, TicksWaiting};
+use millstream_model::view::{ScheduleRow, TicksPassed, TicksWaiting};
 use millstream_model::{SkipReason, shell_word};
 use serde_json::{Value, json};
 
@@ -156,8 +156,8 @@ pub(super) fn due(row: &Value) -> String {
 /// The same, and how many ticks wait before that one, or until it is on.
 pub(super) fn next(row: &Value) -> String {
     let next = due(row);
-    match row.pointer("/waiting/count").or_else(|| row.pointer("/passed/count")) {
-        Some(count) if !is_late(row) => format!("{next} ({count} wait)"),
+    match waiting(row).map(|it| it.short()).or_else(|| passed(row).map(|it| it.short())) {
+        Some(wait) if !is_late(row) => format!("{next} ({wait})"),
         _ => next,
     }
 }
@@ -169,6 +169,11 @@ fn is_late(row: &Value) -> bool {
 fn waiting(row: &Value) -> Option<TicksWaiting> {
     let waiting = row.get("waiting").filter(|waiting| !waiting.is_null())?;
     serde_json::from_value(waiting.clone()).ok()
+}
+
+fn passed(row: &Value) -> Option<TicksPassed> {
+    let passed = row.get("passed").filter(|passed| !passed.is_null())?;
+    serde_json::from_value(passed.clone()).ok()
 }
 
 /// What becomes of the ticks that pass while a schedule is off; nothing of what is no schedule.
@@ -262,6 +267,9 @@ mod tests {
         assert_eq!(next(&both), format!("{to_come} (late: 3 wait from {since} on)"));
         assert_eq!(next(&row(Value::Null, waiting)), format!("{to_come} (3 wait)"));
         assert_eq!(next(&row(json!(to_come), Value::Null)), format!("{to_come} (late)"));
+        let passed = |count| next(&json!({ "passed": { "count": count, "since": since } }));
+        let counted = [13, 1_000].map(passed);
+        assert_eq!(counted, ["– (13 wait)", "– (at least 1000 wait)"]);
     }
 
     #[test]

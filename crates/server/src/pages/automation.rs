@@ -82,7 +82,7 @@ pub struct ScheduleLine {
     pub next: Option<Moment>,
     /// Its time that has passed, and that no daemon has let tick.
     pub late: Option<Moment>,
-    /// The ticks that wait: how many, and since when and for what.
+    /// The ticks that wait, also until it is on: how many, and since when and for what.
     pub waits: Option<(String, String)>,
     /// Its last tick.
     pub last: Option<(Badge, Moment, String)>,
@@ -118,7 +118,7 @@ impl ScheduleLine {
                 .filter(|at| row.late_since != Some(*at))
                 .map(|at| Moment::relative(now, at)),
             late: row.late_since.map(|at| Moment::relative(now, at)),
-            waits: row.waiting.map(|it| (it.short(), it.to_string())),
+            waits: waits(row),
             last,
             switch: link::schedule_switch(tenant, &row.name),
             turns: if row.enabled { "off" } else { "on" },
@@ -134,6 +134,11 @@ impl ScheduleLine {
     pub fn word(&self) -> &'static str {
         if self.is_unclear { UNCLEAR } else { self.decided.beside(self.job_off) }
     }
+}
+
+fn waits(row: &ScheduleRow) -> Option<(String, String)> {
+    let passed = || Some((row.passed?.short(), row.off_words().unwrap_or_default()));
+    row.waiting.map(|it| (it.short(), it.to_string())).or_else(passed)
 }
 
 /// Which partitions a tick asks for, as the definition writes it.

@@ -108,6 +108,9 @@ fn verdict(row: &ScheduleRow, now: Timestamp) -> String {
                  {next}"
             )
         }
+        (None, Some(at)) if at <= now => {
+            format!("Ticks at {cron} {zone}, due {}", format::relative(now, at))
+        }
         (None, Some(at)) => format!("Ticks at {cron} {zone}, next {}", format::relative(now, at)),
         (None, None) if row.enabled => format!("Ticks at {cron} {zone}, but never again"),
         (None, None) => format!("Would tick at {cron} {zone}, but is off"),

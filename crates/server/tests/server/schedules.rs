@@ -234,6 +234,39 @@ fn a_late_schedule_whose_ticks_wait_says_since_when_and_when_the_next_is_due() {
 }
 
 #[test]
+fn the_list_says_how_many_ticks_wait_for_a_schedule_that_is_off() {
+    let row = schedule_samples::rows().remove(0);
+    let since = samples::now().before(Duration::from_hours(1));
+    let off = ScheduleRow {
+        enabled: false,
+        next_at: None,
+        late_since: None,
+        waiting: None,
+        catch_up: CatchUp::All,
+        passed: Some(TicksPassed { count: 13, since }),
+        ..row
+    };
+    let words = off.off_words().unwrap();
+    let list = automation(AutomationPage {
+        frame: samples::frame(Section::Automation, Theme::Auto),
+        now: samples::now(),
+        jobs: Vec::new(),
+        schedules: vec![off],
+        sensors: Vec::new(),
+    });
+    let cell = format!("<span title=\"{words}\">13 wait</span></td>");
+    assert!(list.text().contains(&cell), "{}", list.text());
+}
+
+#[test]
+fn a_tick_that_is_about_to_be_decided_is_due_and_not_next() {
+    let row = schedule_samples::rows().remove(0);
+    let next_at = Some(samples::now().before(Duration::from_secs(2)));
+    let page = page_of(ScheduleRow { next_at, late_since: None, ..row });
+    assert!(page.contains(", due 2s ago"), "{page}");
+}
+
+#[test]
 fn a_late_schedule_is_marked_in_each_list_and_on_the_page_of_its_job() {
     let row = schedule_samples::rows().remove(0);
     let due = Some(samples::now().before(Duration::from_hours(1)));
