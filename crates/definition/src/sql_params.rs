@@ -18,6 +18,9 @@ use crate::tree::{Node, Value};
 /// What every statement may bind.
 pub(crate) const EVERYWHERE: &[&str] = &["tenant", "run_id", "partition_key"];
 
+/// What the names of a partition's dimensions begin with.
+const DIMENSION: &str = "partition_";
+
 /// What stands for a template in a statement.
 const FILLED: &str = "__template__";
 
@@ -85,7 +88,11 @@ impl Reporter<'_, '_> {
                 format!("there are {}; declare more under `params`", listed_words(&known))
             };
             let near = nearest(name, known.iter().copied());
-            let help = near.map_or_else(listed, |near| format!("did you mean `:{near}`?"));
+            let help = if more.is_empty() && name.starts_with(DIMENSION) {
+                format!("it has no partitions with dimensions; {}", listed())
+            } else {
+                near.map_or_else(listed, |near| format!("did you mean `:{near}`?"))
+            };
             self.error(&[path, &["statements", name]].concat(), message, help);
         }
     }

@@ -300,7 +300,12 @@ fn a_parameter_that_no_step_provides_is_refused() {
         ("lite", "partitions: by", "partition_dya", "did you mean `:partition_day`?".to_owned()),
         ("pg", "group: g", "limt", "did you mean `:limit`?".to_owned()),
         ("pg", "group: g", "zebra", format!("there are {all}")),
-        ("lite", "group: g", "partition_day", "did you mean `:partition_key`?".to_owned()),
+        (
+            "lite",
+            "group: g",
+            "partition_day",
+            format!("it has no partitions with dimensions; there are {all}"),
+        ),
     ] {
         let text = format!("select ':x', :limit, :tenant, :{name}");
         let wanted = format!("14 Asset `a` {}{help}", of_step.replace("NAME", name));
