@@ -92,7 +92,9 @@ pub use millstream_decide::scan::{Deletions, ScanVerdict, Sighting};
 pub use millstream_decide::sensor::{
     FILES_MAX as SENSOR_FILES_MAX, matches as path_matches, settled_until,
 };
-pub use millstream_decide::why::{Because, Tries, Try, Why, last_try_words, tries_words};
+pub use millstream_decide::why::{
+    Because, Tries, Try, Why, failed_try_mark, last_try_words, tries_words,
+};
 pub use millstream_model::ClaimedRun;
 pub use millstream_plan::changes::{
     Change, ChangeKind, Changes, FieldChange, Heir, JobOff, Lapsing, Retimed, Sensing, Stale,

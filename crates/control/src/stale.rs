@@ -13,12 +13,13 @@ use crate::catalog::Catalog;
 use crate::{Control, ControlError};
 
 impl Control {
-    /// The assets of a tenant as lists show them, with which of them are stale and which
-    /// checks did not pass.
+    /// The assets of a tenant as lists show them, with which of them are stale, whose last
+    /// try failed and which checks did not pass.
     pub async fn listed_assets(&self, tenant: &TenantId) -> Result<Vec<AssetRow>, ControlError> {
         let catalog = self.catalog().await?;
         let mut rows = self.asset_rows_in(&catalog, tenant).await?;
         mark_stale(&catalog, tenant, &mut rows);
+        self.tell_failed_tries(&catalog, tenant, &mut rows).await?;
         self.tell_checks(tenant, &mut rows).await?;
         Ok(rows)
     }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use millstream_decide::why::{Because, Tries, missing_words, stale};
+use millstream_decide::why::{Because, Tries, missing_words, stale, tries_words};
 use millstream_model::view::{
-    AssetRow, MaterializationRow, PartitionRow, PartitionState, RunRow, StepRow,
+    AssetRow, FailedTry, MaterializationRow, PartitionRow, PartitionState, RunRow, StepRow,
 };
 use millstream_model::{
     AssetDef, AssetKey, Manifest, PartitionKey, PartitionsDef, PartitionsName, RunId, RunPlan,
@@ -278,6 +278,8 @@ impl Control {
             }
         };
         let tries = self.tries(&catalog, tenant, &asset).await?;
+        let failed = tries_words(&tries).and(tries.newest.first());
+        asset.failed_try = failed.map(|it| FailedTry { run_id: it.run, at: it.at });
         let stale = stale(&asset, &self.sources((&catalog, &rows), tenant, &asset).await?);
         asset.is_stale = Some(!stale.is_empty());
         asset.stale_upstream.take_if(|_| !stale.is_empty());
@@ -363,6 +365,7 @@ fn undefined(tenant: &TenantId, asset: AssetKey) -> AssetRow {
         is_stale: None,
         stale_upstream: None,
         failed_checks: Vec::new(),
+        failed_try: None,
     }
 }
 

@@ -8,7 +8,7 @@ use millstream_decide::why::{
     RunFacts, ScheduleFacts, SensorFacts, Sources, Tries, Try, Untaken, Upstream, Why, why_asset,
     why_job, why_run, why_schedule, why_sensor,
 };
-use millstream_model::view::{AssetRow, JobRow, RunRow, ScheduleRow, SensorRow};
+use millstream_model::view::{AssetRow, FailedTry, JobRow, RunRow, ScheduleRow, SensorRow};
 use millstream_model::{
     AssetKey, Event, HoldReason, JobName, JobShape, Manifest, PartitionKey, PartitionsDef, RunId,
     RunStatus, StepKey, StepStatus, TenantId, TickKind, TickSource, Timestamp, did_you_mean,
@@ -345,6 +345,25 @@ impl Control {
             Try { run, status, at, error, blocked_by, skipped: of(StepStatus::Skipped) }
         };
         Ok(Tries { newest: ends.map(tried).collect(), may_be_more, looked_since })
+    }
+
+    /// Says of each of `rows`, assets of a tenant, that its last try failed, by the rule of
+    /// [`Self::tries`] and with one question however many there are.
+    pub(crate) async fn tell_failed_tries(
+        &self,
+        catalog: &Catalog,
+        tenant: &TenantId,
+        rows: &mut [AssetRow],
+    ) -> Result<(), ControlError> {
+        let jobs = catalog.of_tenant(tenant).flat_map(|manifest| manifest.jobs.values());
+        let of_ops = jobs.filter(|job| matches!(job.shape, JobShape::Ops(_)));
+        let of_ops: Vec<&JobName> = of_ops.map(|job| &job.name).collect();
+        let mut failed = self.store.failed_tries(tenant, &of_ops).await?;
+        for row in rows.iter_mut().filter(|row| row.partitions.is_none()) {
+            let tried = failed.remove(&row.asset.to_string());
+            row.failed_try = tried.map(|(run_id, at)| FailedTry { run_id, at });
+        }
+        Ok(())
     }
 
     /// A schedule with the runs of its last tick, or what tries them again.

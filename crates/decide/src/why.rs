@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 pub use asset::{
     AssetFacts, FAILED_NAMED, Made, Maker, OlderParts, PARTITIONS_NAMED, Sources, Tries, Try,
-    Upstream, coming_words, last_try_words, missing_words, stale, tries_words, why_asset,
+    Upstream, coming_words, failed_try_mark, last_try_words, missing_words, stale, tries_words,
+    why_asset,
 };
 pub use delivery::{InVain, Refused, Untaken};
 pub use job::{JobFacts, why_job};

@@ -230,6 +230,18 @@ pub struct AssetRow {
     /// The checks of it that did not pass in the run that made it last.
     #[serde(default)]
     pub failed_checks: Vec<FailedCheck>,
+    /// Its last try, where that failed; of an asset with partitions `counts` says it.
+    #[serde(default)]
+    pub failed_try: Option<FailedTry>,
+}
+
+/// A try to make an asset that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedTry {
+    /// The run.
+    pub run_id: RunId,
+    /// When it failed.
+    pub at: Timestamp,
 }
 
 /// A check of an asset that did not pass.

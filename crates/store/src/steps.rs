@@ -75,6 +75,31 @@ statements! {
         WHERE s.status IN ('SUCCESS', 'SKIPPED', 'FAILURE', 'UPSTREAM_FAILED')
           AND s.ended_at > $5
         ORDER BY s.run DESC LIMIT $6";
+    // The rule of ENDS_OF_STEP for all assets at once. In a run that succeeded no step failed.
+    FAILED_TRIES = "
+        WITH looked_at(run, job, status) AS (
+            SELECT id, job, status FROM run WHERE tenant = $1 ORDER BY id DESC LIMIT $2
+        ),
+        failed(step, run) AS (
+            SELECT s.step, MAX(s.run) FROM looked_at l
+            /*each step s if s.tenant = $1 AND s.run = l.run*/
+            LEFT JOIN asset_state a ON a.tenant = $1 AND a.asset = s.step
+            WHERE l.status <> 'SUCCESS' AND (l.job IS NULL OR l.job NOT IN (/*texts $3*/))
+              AND s.status IN ('FAILURE', 'UPSTREAM_FAILED')
+              AND s.ended_at > COALESCE(a.at, 0)
+              AND (a.run IS NULL OR a.reported_by IS NOT NULL OR s.run >= a.run)
+            GROUP BY s.step
+        )
+        SELECT s.step, s.run, s.ended_at FROM failed f
+        /*each step s if s.tenant = $1 AND s.run = f.run AND s.step = f.step*/
+        LEFT JOIN asset_state a ON a.tenant = $1 AND a.asset = f.step
+        WHERE NOT EXISTS (
+            SELECT 1 FROM looked_at n
+            /*each step o if o.tenant = $1 AND o.run = n.run AND o.step = f.step*/
+            WHERE n.run > f.run AND (n.job IS NULL OR n.job NOT IN (/*texts $3*/))
+              AND o.ended_at > COALESCE(a.at, 0)
+              AND (o.status = 'SKIPPED' OR o.status = 'SUCCESS' AND o.reason IS NULL
+                                           AND o.run <> COALESCE(a.run, '')))";
 }
 
 /// Steps of one run that are read on the caller's thread.
@@ -354,6 +379,20 @@ impl Store {
         let last = last.transpose()?;
         let looked_since = last.filter(|(run, _)| Some(*run) != first).map(|(_, at)| at);
         Ok(StepEnds { newest, looked_since })
+    }
+}
+
+impl Store {
+    /// The steps of assets whose newest try since the asset was made failed, each with the run and
+    /// when, among the newest thousand runs of the tenant; those of the jobs `but` are of none.
+    pub async fn failed_tries(
+        &self,
+        tenant: &TenantId,
+        but: &[&JobName],
+    ) -> Result<BTreeMap<String, (RunId, Timestamp)>, StoreError> {
+        let params = vec![tenant.into(), RUNS_MAX.into(), json(&but)];
+        let rows = self.read(Scope::tenant(tenant), &FAILED_TRIES, params).await?;
+        rows.into_iter().map(|mut row| Ok((row.text()?, (row.parse()?, row.time()?)))).collect()
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use millstream_control::{check_words, failed_mark};
+use millstream_control::{check_words, failed_mark, failed_try_mark};
 use millstream_model::ErrorCode;
-use millstream_model::view::FailedCheck;
+use millstream_model::view::{AssetRow, FailedCheck};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -150,24 +150,27 @@ async fn list(client: &Client, global: &Global) -> Result<(), AppError> {
         output::json(&assets);
         return Ok(());
     }
-    let table: Vec<Vec<String>> = assets
-        .iter()
-        .map(|asset| {
-            vec![
-                text(asset, "/tenant"),
-                text(asset, "/asset"),
-                text(asset, "/group"),
-                partitions(asset),
-                text(asset, "/latest/at"),
-                stale(asset),
-                failed_mark(&failed_checks(asset)).unwrap_or_else(|| "–".to_owned()),
-                text(asset, "/description"),
-            ]
-        })
-        .collect();
-    let heads = ["TENANT", "ASSET", "GROUP", "PARTITIONS", "MATERIALIZED", "STALE", "CHECKS"];
-    output::table(&[heads.as_slice(), &["DESCRIPTION"]].concat(), &table);
+    let table: Vec<Vec<String>> = assets.iter().map(cells).collect();
+    let heads = ["TENANT", "ASSET", "GROUP", "PARTITIONS", "MATERIALIZED", "LAST TRY", "STALE"];
+    output::table(&[heads.as_slice(), &["CHECKS", "DESCRIPTION"]].concat(), &table);
     note_idle(client, global).await
+}
+
+/// What the list shows of an asset.
+fn cells(asset: &Value) -> Vec<String> {
+    let row = AssetRow::deserialize(asset).ok();
+    let or_dash = |mark: Option<String>| mark.unwrap_or_else(|| "–".to_owned());
+    vec![
+        text(asset, "/tenant"),
+        text(asset, "/asset"),
+        text(asset, "/group"),
+        partitions(asset),
+        text(asset, "/latest/at"),
+        or_dash(row.as_ref().and_then(failed_try_mark)),
+        stale(asset),
+        or_dash(row.and_then(|row| failed_mark(&row.failed_checks))),
+        text(asset, "/description"),
+    ]
 }
 
 /// The checks that did not pass in the run that made an asset last.
@@ -334,4 +337,25 @@ fn metadata(made: &Value) -> String {
     let words: Vec<String> =
         all.iter().map(|(name, value)| format!("{name}={}", text(value, "/value"))).collect();
     words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_says_beside_when_it_was_made_that_the_last_try_failed() {
+        let run = "00000000-0000-7000-8000-0000abcd1234";
+        let mut row = json!({
+            "tenant": "default", "asset": "ok", "group": "default", "kinds": [], "owners": [],
+            "deps": [], "counts": {}, "is_stale": false,
+            "failed_try": { "run_id": run, "at": "2026-01-02T03:04:05Z" },
+        });
+        assert_eq!(cells(&row)[5], "failed, in run abcd1234");
+        row["failed_try"] = Value::Null;
+        row["counts"] = json!({ "failed": 2 });
+        assert_eq!(cells(&row)[5], "failed, of 2 partitions");
+        row["counts"] = json!({});
+        assert_eq!(cells(&row)[5], "–");
+    }
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use millstream_control::{AssetReport, ControlError, LostWatch, MaterializeRequest, Patience, Why};
+use millstream_control::{
+    AssetReport, ControlError, LostWatch, MaterializeRequest, Patience, Why, failed_try_mark,
+};
 use millstream_model::view::{AssetRow, CODE_ELSEWHERE};
 use millstream_model::{
     AssetDef, EventBody, FileManifest, JobDef, PRIORITY_TAG, PartitionKey, PartitionsDef,
@@ -339,6 +341,36 @@ async fn an_asset_whose_newest_tries_failed_says_when_and_why() {
         bench.control.now()
     );
     assert_eq!(why(&bench, "rates").await.answer, answer);
+}
+
+#[tokio::test]
+async fn a_list_says_which_last_tries_failed_as_the_assets_themselves_do() {
+    let bench = shops().await;
+    let tenant = TenantId::default_tenant();
+    let listed = async || {
+        let rows = bench.control.listed_assets(&tenant).await.unwrap();
+        let rates = rows.into_iter().find(|row| row.asset.to_string() == "rates").unwrap();
+        let view = bench.control.asset_view(&tenant, &rates.asset).await.unwrap();
+        assert_eq!(rates.failed_try, view.asset.failed_try);
+        let shown = view.tries.newest.first().map(|it| (it.run, it.at));
+        assert_eq!(rates.failed_try.map(|it| (it.run_id, it.at)), shown);
+        failed_try_mark(&rates)
+    };
+    failed(bench.started("other").await).await;
+    assert_eq!(listed().await, None, "a job's step of that name is no try");
+    fails(&bench).await;
+    assert!(listed().await.unwrap().starts_with("failed, in run "), "it was never made");
+    made(&bench, "rates", &[]).await;
+    assert_eq!(listed().await, None);
+    bench.clock.advance(Duration::from_secs(1));
+    fails(&bench).await;
+    assert!(listed().await.unwrap().starts_with("failed, in run "), "it was made before");
+
+    fails_for(&bench, "orders", "b").await;
+    let rows = bench.control.listed_assets(&tenant).await.unwrap();
+    let marks: Vec<_> = rows.iter().filter(|it| it.partitions.is_some()).collect();
+    let marks: Vec<_> = marks.into_iter().filter_map(failed_try_mark).collect();
+    assert_eq!(marks, ["failed, of 1 partition"]);
 }
 
 #[tokio::test]

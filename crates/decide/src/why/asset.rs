@@ -260,6 +260,17 @@ fn failed_count(asset: &AssetRow) -> u64 {
     asset.counts.get(&PartitionState::Failed).copied().unwrap_or_default()
 }
 
+/// That the last try of an asset failed, or those of so many partitions of it, for a list; nothing
+/// where none did.
+pub fn failed_try_mark(asset: &AssetRow) -> Option<String> {
+    match (&asset.failed_try, failed_count(asset)) {
+        (Some(failed), _) => Some(format!("failed, in run {}", failed.run_id.short())),
+        (None, 0) => None,
+        (None, 1) => Some("failed, of 1 partition".to_owned()),
+        (None, count) => Some(format!("failed, of {count} partitions")),
+    }
+}
+
 /// That the newest tries of partitions failed, and why the newest did, as words behind "its".
 fn failed_words(facts: &AssetFacts) -> Option<String> {
     let (partition, newest) = facts.failed.first()?;

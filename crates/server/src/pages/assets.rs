@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use askama::Template;
-use millstream_control::failed_mark;
+use millstream_control::{failed_mark, failed_try_mark};
 use millstream_model::view::{AssetRow, FailedCheck, PartitionState};
 use millstream_model::{CheckSeverity, Timestamp};
 
@@ -38,7 +38,7 @@ struct AssetLine {
     key: String,
     href: String,
     badge: Badge,
-    checks: Option<(Glyph, String)>,
+    marks: Vec<(Glyph, String)>,
     description: String,
     kinds: String,
     partitions: String,
@@ -56,8 +56,10 @@ pub fn assets(page: AssetsPage) -> Html {
     let tenant = &page.frame.tenant;
     let stale = page.assets.iter().filter(|asset| asset.is_stale == Some(true)).count();
     let stale = if stale > 0 { format!(" · {stale} stale") } else { String::new() };
+    let failed = page.assets.iter().filter(|asset| failed_try_mark(asset).is_some()).count();
+    let failed = if failed > 0 { format!(" · {failed} failed") } else { String::new() };
     Html::render(&Assets {
-        verdict: format!("{built} of {total} built{stale}"),
+        verdict: format!("{built} of {total} built{failed}{stale}"),
         groups: groups.into_iter().collect(),
         equivalent: Equivalent::new()
             .with("This list", format!("millstream asset list --tenant {tenant}"))
@@ -67,14 +69,15 @@ pub fn assets(page: AssetsPage) -> Html {
 }
 
 fn line(asset: &AssetRow, now: Timestamp) -> AssetLine {
-    // Of one that partly failed or is being made, that is said first.
+    let is_stale = asset.is_stale == Some(true);
+    // Of one that failed, is built in part or is being made, that is said first, and this beside.
     let is_built = badge(asset) == Badge::built(Built::Once);
-    let is_stale = is_built && asset.is_stale == Some(true);
+    let stale = (is_stale && !is_built).then(|| (Glyph::Stale, "Stale".to_owned()));
     AssetLine {
         key: asset.asset.to_string(),
         href: link::asset(&asset.tenant, &asset.asset),
-        badge: if is_stale { Badge::stale() } else { badge(asset) },
-        checks: checks(asset),
+        badge: if is_stale && is_built { Badge::stale() } else { badge(asset) },
+        marks: stale.into_iter().chain(checks(asset)).collect(),
         description: asset.description.clone().unwrap_or_default(),
         kinds: asset.kinds.join(", "),
         partitions: counts(asset, ""),
@@ -90,10 +93,10 @@ fn checks(asset: &AssetRow) -> Option<(Glyph, String)> {
     Some((if is_bad { Glyph::Failed } else { Glyph::Warning }, format!("Checks: {mark}")))
 }
 
-/// The worst that is true of any of the asset's partitions.
+/// The worst that is true of the asset, or of any of its partitions.
 pub fn badge(asset: &AssetRow) -> Badge {
     let has = |state| asset.counts.get(&state).copied().unwrap_or(0) > 0;
-    if has(PartitionState::Failed) {
+    if has(PartitionState::Failed) || asset.failed_try.is_some() {
         Badge::partition(PartitionState::Failed)
     } else if has(PartitionState::Running) {
         Badge::partition(PartitionState::Running)

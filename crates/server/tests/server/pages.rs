@@ -2,8 +2,8 @@
 
 use millstream_control::{Because, GoingOn, Try, WaitingDelivery};
 use millstream_model::view::{
-    AssetRow, FailedCheck, FileRow, FileState, PartitionState, RunRow, ScheduleRow, SensorLag,
-    SensorRow, SensorStand, StepRow,
+    AssetRow, FailedCheck, FailedTry, FileRow, FileState, PartitionState, RunRow, ScheduleRow,
+    SensorLag, SensorRow, SensorStand, StepRow,
 };
 use millstream_model::{
     CheckSeverity, Diagnostic, HumanDuration, LoopState, RunStatus, Severity, StepStatus, TickRow,
@@ -623,6 +623,25 @@ fn the_list_of_assets_marks_and_counts_those_that_are_stale() {
         assets(AssetsPage { frame, now, assets: rows }).text().to_owned()
     };
     let stale = page(Some(true));
-    assert!(stale.contains("built · 1 stale") && stale.contains(">Stale<"), "{stale}");
+    assert!(stale.contains("built · 1 failed · 1 stale") && stale.contains(">Stale<"), "{stale}");
     assert!(!page(Some(false)).to_lowercase().contains("stale"));
+}
+
+#[test]
+fn the_list_of_assets_says_whose_last_try_failed_and_which_that_are_not_all_built_are_stale() {
+    let mut rows = samples::assets();
+    rows.truncate(2);
+    let tried = FailedTry { run_id: samples::run_id(3), at: samples::now() };
+    for row in &mut rows {
+        row.failed_try = Some(tried);
+    }
+    assert_eq!(rows.iter().map(|row| badge(row).word).collect::<Vec<_>>(), ["Failed"; 2]);
+    let mut part = AssetRow { failed_try: None, is_stale: Some(true), ..rows[0].clone() };
+    part.counts = [(PartitionState::Missing, 1), (PartitionState::Materialized, 2)].into();
+    assert_eq!(badge(&part).word, "Partly built");
+    let (frame, now) = (samples::frame(Section::Assets, Theme::Auto), samples::now());
+    rows.push(part);
+    let page = assets(AssetsPage { frame, now, assets: rows }).text().to_owned();
+    assert!(page.contains("of 3 assets built · 2 failed · 1 stale"), "{page}");
+    assert!(page.contains(">Partly built<") && page.contains("Stale</span>"), "{page}");
 }

@@ -365,6 +365,7 @@ pub(crate) fn assets() -> Vec<AssetRow> {
         is_stale: Some(false),
         stale_upstream: None,
         failed_checks: Vec::new(),
+        failed_try: None,
     };
     vec![
         asset("marts/flights", "marts"),

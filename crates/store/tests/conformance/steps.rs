@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use millstream_model::view::{MadeBy, MaterializationRow, PartitionState};
 use millstream_model::{
-    AssetKey, PartitionKey, PartitionsName, RunId, RunStatus, StepEvent, StepKey, StepStatus,
-    TenantId, Timestamp,
+    AssetKey, JobName, PartitionKey, PartitionsName, RunId, RunStatus, StepEvent, StepKey,
+    StepStatus, TenantId, Timestamp,
 };
 use millstream_store::materializations::{self, PartitionChange};
 use millstream_store::outdated::{FailedPartition, Outdated, PartitionsOf};
@@ -33,6 +33,7 @@ conformance! {
     a_failed_partition_still_counts_as_touched_once,
     the_partitions_whose_keys_were_removed_are_known,
     the_ends_of_a_step_are_those_since_a_run_and_a_time_newest_first,
+    a_failed_try_is_one_after_which_the_asset_was_neither_made_nor_tried_in_another_way,
 }
 
 fn change(step: &StepKey, event: StepEvent, status: StepStatus, at: Timestamp) -> StepChange<'_> {
@@ -390,4 +391,45 @@ async fn the_ends_of_a_step_are_those_since_a_run_and_a_time_newest_first(db: Db
         assert_eq!(ends.newest.iter().map(|end| end.run).collect::<Vec<_>>(), wanted);
         assert_eq!(ends.looked_since, None, "there are no older ones");
     }
+}
+
+async fn a_failed_try_is_one_after_which_the_asset_was_neither_made_nor_tried_in_another_way(
+    db: Db,
+) {
+    use {StepEvent as E, StepStatus as S};
+    let (tenant, step): (_, StepKey) = (tenant("a"), "load".parse().unwrap());
+    let ends = async |number: u32, status: StepStatus| {
+        queue(&db.store, &tenant, run_id(number)).await;
+        let mut batch = Batch::for_tenant(&tenant);
+        let when = at(i64::from(number) * 10);
+        if status == S::Failure {
+            let started = change(&step, E::Started, S::Started, when);
+            steps::change(&mut batch, &tenant, run_id(number), &started);
+            let failed = change(&step, E::Failed, S::Failure, when);
+            steps::change(&mut batch, &tenant, run_id(number), &failed);
+        } else {
+            let skipped = change(&step, E::Skipped, S::Skipped, when);
+            steps::change(&mut batch, &tenant, run_id(number), &skipped);
+        }
+        db.store.apply(batch).await.unwrap();
+    };
+    let failed = async |but: &[&JobName]| {
+        let found = db.store.failed_tries(&tenant, but).await.unwrap();
+        found.into_iter().map(|(step, (run, at))| (step, run, at)).collect::<Vec<_>>()
+    };
+    ends(1, S::Failure).await;
+    assert_eq!(failed(&[]).await, [("load".to_owned(), run_id(1), at(10))]);
+    assert_eq!(failed(&[&"nightly".parse().unwrap()]).await.len(), 1, "its runs are of another");
+    ends(2, S::Skipped).await;
+    assert_eq!(failed(&[]).await, []);
+    ends(3, S::Failure).await;
+    assert_eq!(failed(&[]).await, [("load".to_owned(), run_id(3), at(30))]);
+
+    let mut batch = Batch::for_tenant(&tenant);
+    let asset: AssetKey = "load".parse().unwrap();
+    materializations::insert(&mut batch, &tenant, &made(&asset, None, run_id(2), at(40)));
+    db.store.apply(batch).await.unwrap();
+    assert_eq!(failed(&[]).await, [], "it was made after that");
+    ends(5, S::Failure).await;
+    assert_eq!(failed(&[]).await, [("load".to_owned(), run_id(5), at(50))]);
 }
