@@ -5,7 +5,8 @@
 //! timing; [`crate::lapsing`] tells of them before the change is made. What the old timing was is
 //! read from the versions of the files, and known by its hash: where it is not found, nothing is
 //! said. Ticks of a schedule that is off, or in no file, lapse where its definition of then made up
-//! for them once it was on again.
+//! for them once it was on again; by the same timing they lapse when it is on again and its
+//! `catch_up` was edited meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +29,8 @@ const STATES_MAX: usize = 20;
 /// A schedule's tenant and name.
 pub(crate) type Key = (TenantId, String);
 
-/// A schedule whose timing is not the one that is stored.
+/// A schedule whose timing is not the one that is stored; or one that is off, and by whose
+/// `catch_up` it does not make up for everything once it is on.
 pub(crate) struct Edited<'a> {
     pub(crate) schedule: &'a LiveSchedule,
     pub(crate) stored: &'a StoredSource,
@@ -41,6 +43,8 @@ struct Was {
     timing: Timing,
     catch_up: CatchUp,
     deadline: Option<HumanDuration>,
+    /// When the files were edited; what is the newest was not.
+    until: Option<Timestamp>,
 }
 
 /// What is stored of the ticks of one schedule that lapse.
@@ -84,17 +88,36 @@ impl Control {
             let key = (new.tenant.clone(), new.source.name.clone());
             // A daemon that knows older definitions changes nothing.
             let old = known.get(&key).filter(|old| old.version <= new.version);
-            let old = old.filter(|old| old.timing != new.timing);
             if let (Some(stored), Some(schedule)) = (old, live.0.get(&key)) {
                 // The new timing begins where its cursor stands.
-                edited.insert(key, Edited { schedule, stored, begins: new.cursor });
+                let edit = Edited { schedule, stored, begins: new.cursor };
+                if edit.is_retimed() || edit.leaves(new.next_due) {
+                    edited.insert(key, edit);
+                }
             }
         }
         let lines = self.lapsed_of(&edited).await?.into_iter().filter_map(|(key, lapsed)| {
-            let old = edited.get(&key)?.stored;
-            Some((key, line(old, lapsed, self.now())))
+            let stored = edited.get(&key)?.line(lapsed, self.now());
+            Some((key, stored))
         });
         Ok(Lapses(lines.collect()))
+    }
+
+    /// The line of history, if any, for what a schedule that is off would have made up for, where
+    /// it is started and would look again at `next_due`.
+    pub(crate) async fn lapsed_at_start(
+        &self,
+        (schedule, stored): (&LiveSchedule, &StoredSource),
+        next_due: Option<Timestamp>,
+    ) -> Result<Option<NewTick>, StoreError> {
+        let edit = Edited { schedule, stored, begins: self.now() };
+        if !edit.leaves(next_due) {
+            return Ok(None);
+        }
+        let key = (stored.tenant.clone(), stored.source.name.clone());
+        let edited = BTreeMap::from([(key.clone(), edit)]);
+        let lapsed = self.lapsed_of(&edited).await?.remove(&key);
+        Ok(lapsed.zip(edited.get(&key)).map(|(lapsed, it)| it.line(lapsed, self.now()).tick))
     }
 
     /// The ticks of `edited`, schedules of one location, that lapse.
@@ -106,14 +129,16 @@ impl Control {
         let old = self.old_timings(&first.stored.source.location, edited).await?;
         let mut counts = LapsedTicks::default();
         let found = old.into_iter().filter_map(|(key, was)| {
-            let Edited { stored, begins, .. } = edited.get(&key)?;
+            let edit = edited.get(&key)?;
+            let (stored, begins) = (edit.stored, edit.begins);
+            let until = if edit.is_retimed() { begins } else { was.until?.min(begins) };
             let from = match (stored.next_due, was.catch_up) {
                 (Some(_), _) => stored.cursor,
                 // One that is off goes on after its cursor only where it makes up for everything.
-                (None, CatchUp::All) => in_time(stored.cursor, was.deadline, *begins),
+                (None, CatchUp::All) => in_time(stored.cursor, was.deadline, until),
                 (None, CatchUp::Last | CatchUp::None) => return None,
             };
-            Some((key, counts.of(&was.timing, from, *begins)?))
+            Some((key, counts.of(&was.timing, from, until)?))
         });
         Ok(found.collect())
     }
@@ -134,7 +159,11 @@ impl Control {
         }
         let versions = self.store.versions_of_location(location).await?;
         let mut found = BTreeMap::new();
-        for files in states(&names, &versions) {
+        for (until, files) in states(&names, &versions) {
+            wanted.retain(|(_, edit)| edit.may_be_of(until));
+            if wanted.is_empty() {
+                break;
+            }
             let missing = files.values().filter(|hash| !contents.contains_key(hash));
             let missing: Vec<ContentHash> = missing.cloned().collect();
             contents.extend(self.store.definition_contents(&missing).await?);
@@ -146,43 +175,71 @@ impl Control {
                 Some((FileVersion { name, hash }, content))
             });
             let manifest = Manifest::merge(location.clone(), files);
-            wanted.retain(|(key, Edited { schedule, stored, .. })| {
-                let old = timing_in(&manifest, schedule);
-                let old = old.filter(|was| *was.timing.hash() == stored.timing);
+            wanted.retain(|(key, edit)| {
+                let old = timing_in(&manifest, edit.schedule).filter(|was| edit.was(was, until));
+                let old = old.map(|was| Was { until, ..was });
                 let is_missing = old.is_none();
                 found.extend(old.map(|old| ((*key).clone(), old)));
                 is_missing
             });
-            if wanted.is_empty() {
-                break;
-            }
         }
         Ok(found)
     }
 }
 
-/// The line of history for the ticks of `old` that lapse.
-fn line(old: &StoredSource, lapsed: Lapsed, now: Timestamp) -> Line {
-    let Lapsed { count, first, last } = lapsed;
-    let cursor = CursorMove {
-        source: old.source.clone(),
-        timing: old.timing.clone(),
-        from: old.cursor,
-        is_on: old.next_due.is_some(),
-        to: last,
-        next_due: old.next_due,
-    };
-    let tick = NewTick {
-        source: old.source.clone(),
-        nominal: last,
-        decided_at: now,
-        status: TickStatus::Skipped,
-        skipped: Some(SkipReason::Retimed { count, first }),
-        error: None,
-        warnings: Vec::new(),
-        runs: Vec::new(),
-    };
-    Line { cursor, tick }
+impl Edited<'_> {
+    /// Whether its timing is another.
+    fn is_retimed(&self) -> bool {
+        self.stored.timing != *self.schedule.timing.hash()
+    }
+
+    /// Whether it is started, to look again at `next_due`, and leaves ticks that passed.
+    fn leaves(&self, next_due: Option<Timestamp>) -> bool {
+        let is_started = self.stored.next_due.is_none() && next_due.is_some();
+        is_started && self.schedule.def.catch_up != CatchUp::All
+    }
+
+    /// Whether what the files held until then can say something of it.
+    fn may_be_of(&self, until: Option<Timestamp>) -> bool {
+        self.is_retimed() || until.is_none_or(|until| until > self.stored.cursor)
+    }
+
+    /// Whether it is `was`, of the files until then, by which ticks would not have lapsed.
+    fn was(&self, was: &Was, until: Option<Timestamp>) -> bool {
+        // What is live, or newer, is not what was edited.
+        let is_other = self.is_retimed() || (was.catch_up == CatchUp::All && until.is_some());
+        *was.timing.hash() == self.stored.timing && is_other
+    }
+
+    /// The line of history for those of its ticks that lapse.
+    fn line(&self, lapsed: Lapsed, now: Timestamp) -> Line {
+        let (Self { stored: old, .. }, Lapsed { count, first, last }) = (self, lapsed);
+        let catch_up = self.schedule.def.catch_up;
+        let cursor = CursorMove {
+            source: old.source.clone(),
+            timing: old.timing.clone(),
+            from: old.cursor,
+            is_on: old.next_due.is_some(),
+            to: last,
+            next_due: old.next_due,
+        };
+        let reason = match count {
+            _ if self.is_retimed() => SkipReason::Retimed { count, first },
+            1 => SkipReason::Missed { catch_up },
+            _ => SkipReason::ManyMissed { count, first, catch_up },
+        };
+        let tick = NewTick {
+            source: old.source.clone(),
+            nominal: last,
+            decided_at: now,
+            status: TickStatus::Skipped,
+            skipped: Some(reason),
+            error: None,
+            warnings: Vec::new(),
+            runs: Vec::new(),
+        };
+        Line { cursor, tick }
+    }
 }
 
 /// The timing that `schedule` has in a manifest, under its name or the one that it had before, with
@@ -194,15 +251,15 @@ fn timing_in(manifest: &Manifest, schedule: &LiveSchedule) -> Option<Was> {
     let tenant = manifest.tenants.get(&schedule.tenant).cloned().unwrap_or_default();
     // What cannot be read was refused when it was loaded.
     let timing = Timing::of(def, &tenant, manifest).ok().flatten()?;
-    Some(Was { timing, catch_up: def.catch_up, deadline: def.deadline })
+    Some(Was { timing, catch_up: def.catch_up, deadline: def.deadline, until: None })
 }
 
-/// What the files held at earlier times, the latest first: each with its newest version of then.
+/// What the files held until some times, the latest first: each with its newest version of then.
 /// One of which there is no version among those given holds what is live.
 fn states(
     live: &BTreeMap<String, ContentHash>,
     versions: &[(String, VersionRow)],
-) -> impl Iterator<Item = BTreeMap<String, ContentHash>> {
+) -> impl Iterator<Item = (Option<Timestamp>, BTreeMap<String, ContentHash>)> {
     let changed: BTreeSet<Timestamp> = versions.iter().map(|(_, it)| it.loaded_at).collect();
     let named: BTreeSet<&String> = versions.iter().map(|(name, _)| name).collect();
     let mut unchanged = live.clone();
@@ -216,6 +273,6 @@ fn states(
                 files.entry(name.clone()).or_insert_with(|| version.hash.clone());
             }
         }
-        files
+        (before, files)
     })
 }

@@ -111,6 +111,9 @@ impl Control {
                 lapsing.add(shown_name(new, &edited.schedule.def), lapsed, None);
             }
         }
+        for (name, lapsed) in let_go(&planned) {
+            lapsing.add(name, lapsed, None);
+        }
         for Stopping { name, catch_up, ticks, heir } in self.stopping(&planned, &after) {
             let counts = if catch_up == CatchUp::All { &mut kept } else { &mut lapsing };
             for lapsed in ticks.into_values() {
@@ -209,4 +212,24 @@ fn edited<'a>(planned: &Planned<'a>) -> BTreeMap<Key, Edited<'a>> {
         (stored.timing != *schedule.timing.hash()).then(|| (key.clone(), edited))
     });
     edited.collect()
+}
+
+/// The ticks that schedules which are off would make up for once they are on, and would not by
+/// another `catch_up`.
+fn let_go(planned: &Planned<'_>) -> Vec<(String, Lapsed)> {
+    let mut counts = LapsedTicks::default();
+    let mut found = Vec::new();
+    for (key, schedule) in &planned.new.1 {
+        let (Some(stored), Some(was)) = (planned.known.get(key), planned.old.1.get(key)) else {
+            continue;
+        };
+        let is_let_go = was.def.catch_up == CatchUp::All && schedule.def.catch_up != CatchUp::All;
+        let is_same = |it: &LiveSchedule| *it.timing.hash() == stored.timing;
+        if stored.next_due.is_none() && is_let_go && is_same(was) && is_same(schedule) {
+            let from = in_time(stored.cursor, was.def.deadline, planned.now);
+            let lapsed = counts.of(&was.timing, from, planned.now);
+            found.extend(lapsed.map(|it| (shown_name(planned.new.0, &schedule.def), it)));
+        }
+    }
+    found
 }

@@ -14,6 +14,7 @@ use millstream_model::{
     TickSource, Timestamp, did_you_mean,
 };
 use millstream_store::sources::{self, SourceWord, StoredSource};
+use millstream_store::ticks;
 
 use crate::adopted::Adopted;
 use crate::jobs::is_job_on;
@@ -296,7 +297,10 @@ impl Control {
             let look = Look { is_on, catch_up, now };
             let (cursor, next_due) = stands(schedule, Some(&stored), look);
             let by = SourceWord { by: by.to_owned(), at: now };
-            let batch = sources::switch(&stored, (word, &by), (cursor, next_due));
+            let mut batch = sources::switch(&stored, (word, &by), (cursor, next_due));
+            if let Some(lapsed) = self.lapsed_at_start((schedule, &stored), next_due).await? {
+                ticks::insert(&mut batch, tenant, &[lapsed]);
+            }
             match self.store.apply(batch).await {
                 Ok(_) => return self.schedule_view(tenant, name).await,
                 Err(error) if error.is_conflict() => {}

@@ -171,6 +171,63 @@ async fn what_waits_when_catch_up_is_edited_is_told_tick_by_tick() {
 }
 
 #[tokio::test]
+async fn what_a_stopped_schedule_would_make_up_for_lapses_with_another_catch_up_when_it_starts() {
+    let text = |to: &str| kept("* * * * *").replace("catch_up: all", &format!("catch_up: {to}"));
+    for to in ["last", "none"] {
+        let mut world = waiting().await;
+        switch(&world, false).await;
+        world.go_to("2026-06-01T08:06:30").await;
+        let lapsing = Lapsing { count: 5, ..row("schedule it") };
+        assert_eq!(planned(&world, text(to)).await, [lapsing], "{to}");
+        world.load(&[("one.yaml", &text(to))]).await;
+        assert_eq!(plan(&world, &text(to)).await, Changes::default());
+        world.go_to("2026-06-01T08:09:30").await;
+        switch(&world, true).await;
+        let said =
+            format!("5 ticks from 2026-06-01T08:02:00Z on passed undecided (catch_up: {to})");
+        assert_eq!(world.reasons().await, [said.as_str()], "those until it was edited");
+        assert_eq!(
+            world.ticks("default", "it").await.last().unwrap().nominal,
+            at("2026-06-01T08:06")
+        );
+        switch(&world, false).await;
+        world.go_to("2026-06-01T08:12:30").await;
+        switch(&world, true).await;
+        assert_eq!(world.reasons().await, [said.as_str()], "they are told once");
+    }
+}
+
+#[tokio::test]
+async fn what_lapses_with_another_catch_up_is_told_where_the_files_start_the_schedule_too() {
+    let text = |catch_up: &str, on: bool| {
+        let text = kept("* * * * *").replace("catch_up: all", &format!("catch_up: {catch_up}"));
+        text.replace("job: etl,", &format!("job: etl, enabled: {on},"))
+    };
+    let mut world = waiting().await;
+    world.load(&[("one.yaml", &text("all", false))]).await;
+    world.go_to("2026-06-01T08:06:30").await;
+    let lapsing = Lapsing { count: 5, ..row("schedule it") };
+    assert_eq!(planned(&world, text("last", true)).await, [lapsing]);
+    world.load(&[("one.yaml", &text("last", true))]).await;
+    let said = "5 ticks from 2026-06-01T08:02:00Z on passed undecided (catch_up: last)";
+    assert_eq!(world.reasons().await, [said]);
+}
+
+#[tokio::test]
+async fn a_stopped_schedule_that_makes_up_for_everything_again_loses_nothing() {
+    let mut world = waiting().await;
+    switch(&world, false).await;
+    let last = kept("* * * * *").replace("catch_up: all", "catch_up: last");
+    for text in [last, kept("* * * * *")] {
+        world.load(&[("one.yaml", &text)]).await;
+        world.go_to("2026-06-01T08:06:30").await;
+    }
+    switch(&world, true).await;
+    let row = world.control().schedule_view(&tenant("default"), "it").await.unwrap();
+    assert_eq!((row.waiting.map(|it| it.count), world.reasons().await.len()), (Some(5), 0));
+}
+
+#[tokio::test]
 async fn the_old_timing_is_found_through_a_new_name_and_a_new_file() {
     let mut world = waiting().await;
     let text = kept("*/7 * * * *").replace("it: {", "that: {renamed_from: it, ");
