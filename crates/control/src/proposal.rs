@@ -8,7 +8,7 @@ use millstream_plan::changes::{Changes, MadeToday, changes};
 
 use crate::job_off::{Words, job_off};
 use crate::lapsing::Waiting;
-use crate::retimed::retimed;
+use crate::retimed::{ByHand, retimed};
 use crate::sensing::sensing;
 use crate::{Control, ControlError};
 
@@ -22,7 +22,8 @@ pub struct Proposal {
 
 /// What it means to have `new` live instead of `old`, seen at `now`.
 pub fn changes_between(old: &Manifest, new: &Manifest, now: Timestamp) -> Changes {
-    let (retimed, sensing) = (retimed(old, new, now), sensing(old, new));
+    let retimed = retimed(old, new, (&ByHand::new(), now));
+    let sensing = sensing(old, new);
     let job_off = job_off(old, new, &Words::new());
     Changes { retimed, sensing, job_off, ..changes(old, new, None) }
 }
@@ -45,7 +46,9 @@ impl Control {
         let new = wanted.iter().map(|(name, content)| (name.as_str(), content));
         let (old, new) = (merged(&location.name, old), merged(&location.name, new));
         let made = self.made_today().await?;
-        let (retimed, sensing) = (retimed(&old, &new, self.now()), sensing(&old, &new));
+        let by_hand = self.switched_by_hand(&location.name).await?;
+        let retimed = retimed(&old, &new, (&by_hand, self.now()));
+        let sensing = sensing(&old, &new);
         let words = self.words_in(&old, &new).await?;
         let job_off = job_off(&old, &new, &words);
         let waiting = self.left_waiting(&old, &new, &words).await?;
@@ -64,6 +67,12 @@ impl Control {
         let location = self.file_history(file).await?.file.location;
         let alone = |content| merged(&location, [(file, content)].into_iter());
         Ok(changes_between(&alone(&old), &alone(&new), self.now()))
+    }
+
+    /// The schedules of a location that somebody has switched by hand.
+    async fn switched_by_hand(&self, location: &LocationName) -> Result<ByHand, ControlError> {
+        let stored = self.stored_schedules(location).await?;
+        Ok(stored.into_iter().filter_map(|(key, it)| Some((key, it.override_on?))).collect())
     }
 
     /// How many materializations of each asset count today, of each tenant and each partition, by

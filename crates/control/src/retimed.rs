@@ -1,9 +1,9 @@
 //! The schedules that a change of definitions has fire at other times.
 //!
 //! Pure: [`retimed`] compares two manifests at a time that it is given; [`crate::changes_between`]
-//! asks it. One that begins or stops in some of its tenants is told with these. What a schedule's
-//! `when`, its switch's template and words given by hand come to is not known here: such a schedule
-//! counts as one that fires.
+//! asks it. One that begins or stops in some of its tenants is told with these; one that somebody
+//! switched by hand goes by that. What a schedule's `when` and its switch's template come to is
+//! not known here: such a schedule counts as one that fires.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,6 +24,9 @@ const FIRES_COMPARED: usize = 400;
 /// A schedule's own name, and the tenant whose `schedule` it follows.
 type Key = (ScheduleName, Option<TenantId>);
 
+/// The schedules that somebody has switched by hand, by tenant and by the name that is stored.
+pub(crate) type ByHand = BTreeMap<(TenantId, String), bool>;
+
 /// When a schedule is due, and in which tenants.
 struct Due {
     /// The name that is shown.
@@ -34,12 +37,16 @@ struct Due {
 
 /// The schedules whose next fire times after `now` differ, with the first of them; where those are
 /// the same, with the first that differ. One that is renamed is the same schedule.
-pub(crate) fn retimed(old: &Manifest, new: &Manifest, now: Timestamp) -> Vec<Retimed> {
+pub(crate) fn retimed(
+    old: &Manifest,
+    new: &Manifest,
+    (by_hand, now): (&ByHand, Timestamp),
+) -> Vec<Retimed> {
     let names = renamed_schedules(old, new);
     let names = names.into_iter().map(|(name, before)| (before, name)).collect();
-    let tenants = Tenants::of(old, new);
-    let old = due(old, tenants, &names);
-    let new = due(new, tenants, &BTreeMap::new());
+    let taking_part = (Tenants::of(old, new), by_hand);
+    let old = due(old, taking_part, &names);
+    let new = due(new, taking_part, &BTreeMap::new());
     let keys: BTreeSet<&Key> = old.keys().chain(new.keys()).collect();
     let mut found = Vec::new();
     for key in keys {
@@ -90,11 +97,11 @@ fn first_difference(
 /// Those that have another name later on stand under that.
 fn due(
     manifest: &Manifest,
-    tenants: Tenants,
+    (tenants, by_hand): (Tenants, &ByHand),
     names: &BTreeMap<&ScheduleName, &ScheduleName>,
 ) -> BTreeMap<Key, Due> {
     let mut found = BTreeMap::new();
-    for schedule in manifest.schedules.values().filter(|it| is_on(it)) {
+    for schedule in manifest.schedules.values() {
         let later = names.get(&schedule.name).copied().unwrap_or(&schedule.name);
         let name = shown_name(manifest, schedule);
         let mut add = |(due, of): (String, Option<&TenantId>), tenant: &TenantDef, tenants| {
@@ -104,7 +111,8 @@ fn due(
                 found.insert((later.clone(), of.cloned()), due);
             }
         };
-        let tenants = tenants.taking_part(manifest, &schedule.tenants);
+        let mut tenants = tenants.taking_part(manifest, &schedule.tenants);
+        tenants.retain(|id| word(manifest, schedule, (id, by_hand)).unwrap_or(is_on(schedule)));
         match &schedule.cron {
             ScheduleCron::Text(_) => add((name, None), &TenantDef::default(), tenants),
             ScheduleCron::OfTenant => {
@@ -116,6 +124,18 @@ fn due(
         }
     }
     found
+}
+
+/// What somebody said by hand of a schedule in a tenant, under its name or the one that it had.
+fn word(
+    manifest: &Manifest,
+    schedule: &ScheduleDef,
+    (tenant, by_hand): (&TenantId, &ByHand),
+) -> Option<bool> {
+    let of = |name: &ScheduleName| by_hand.get(&(tenant.clone(), name.to_string())).copied();
+    let before = schedule.renamed_from.as_ref();
+    let before = before.filter(|name| !manifest.schedules.contains_key(*name));
+    of(&schedule.name).or_else(|| before.and_then(of))
 }
 
 /// The schedule as a change of definitions names it: by its job where that declares it for itself.

@@ -228,6 +228,29 @@ async fn a_stopped_schedule_that_makes_up_for_everything_again_loses_nothing() {
 }
 
 #[tokio::test]
+async fn a_plan_tells_no_times_of_a_schedule_that_is_off_by_hand() {
+    let retimed = async |world: &World, text: &str| {
+        let retimed = plan(world, text).await.retimed;
+        retimed.into_iter().map(|it| (it.name, it.before.len(), it.after.len())).collect::<Vec<_>>()
+    };
+    let it = |name: &str, before, after| vec![(name.to_owned(), before, after)];
+    let (world, text) = in_two().await;
+    let other = text.replace("* * * * *", "*/7 * * * *");
+    let renamed = other.replace("it: {", "that: {renamed_from: it, ");
+    assert_eq!(retimed(&world, &other).await, it("schedule it", 5, 5));
+    for (id, on) in [("ewr", false), ("jfk", false)] {
+        world.control().switch_schedule(&tenant(id), "it", (Some(on), "ana")).await.unwrap();
+        let told = if id == "ewr" { it("schedule it", 5, 5) } else { Vec::new() };
+        assert_eq!(retimed(&world, &other).await, told);
+        assert_eq!(retimed(&world, &renamed).await.len(), told.len());
+    }
+    assert_eq!(planned(&world, other.clone()).await.len(), 1, "what waits is told");
+    world.control().switch_schedule(&tenant("jfk"), "it", (Some(true), "ana")).await.unwrap();
+    let off = text.replace("it: {", "it: {enabled: false, ");
+    assert_eq!(retimed(&world, &off).await, [], "what is on by hand goes on");
+}
+
+#[tokio::test]
 async fn the_old_timing_is_found_through_a_new_name_and_a_new_file() {
     let mut world = waiting().await;
     let text = kept("*/7 * * * *").replace("it: {", "that: {renamed_from: it, ");
