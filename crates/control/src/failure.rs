@@ -259,14 +259,14 @@ impl Control {
         Closed { outcome, by: by.to_owned(), at: self.now() }
     }
 
-    /// The dead letters of `tenants`, newest first.
+    /// The dead letters of `tenant`, newest first.
     pub async fn dead_letters(
         &self,
-        tenants: &[TenantId],
+        tenant: &TenantId,
         page: (DeadLetterFilter, Option<RunId>),
         limit: u32,
     ) -> Result<Vec<DeadLetter>, ControlError> {
-        Ok(self.store.dead_letters(tenants, page, limit).await?)
+        Ok(self.store.dead_letters(tenant, page, limit).await?)
     }
 
     /// The dead letter of a run, or an error that says it has none.

@@ -5,7 +5,6 @@ use millstream_model::{Closed, ClosedAs, DeadLetter, GaveUp, RunId, TenantId, Ti
 
 use crate::batch::Expect;
 use crate::statement::statements;
-use crate::value::json;
 use crate::{Batch, Row, Scope, Store, StoreError};
 
 statements! {
@@ -25,13 +24,17 @@ statements! {
     DEAD_LETTERS = "
         SELECT d.tenant, d.run, r.title, d.reason, d.failure, d.at, d.closed_as, d.closed_by,
                d.closed_at
-        FROM dead_letter d JOIN run r ON r.tenant = d.tenant AND r.id = d.run
-        WHERE d.tenant IN (/*texts $1*/)
-          AND (d.closed_at IS NULL OR CAST($3 AS TEXT) = 'all')
-          AND (CAST($2 AS TEXT) IS NULL OR (d.at, d.run) <
-               (SELECT b.at, b.run FROM dead_letter b
-                WHERE b.tenant IN (/*texts $1*/) AND b.run = $2))
-        ORDER BY d.at DESC, d.run DESC LIMIT $4";
+        FROM (
+            SELECT l.tenant, l.run, l.reason, l.failure, l.at, l.closed_as, l.closed_by,
+                   l.closed_at
+            FROM dead_letter l
+            WHERE l.tenant = $1 AND (l.closed_at IS NULL OR CAST($3 AS TEXT) = 'all')
+              AND (l.at, l.run) <
+                  (SELECT b.at, b.run FROM dead_letter b WHERE b.tenant = $1 AND b.run = $2
+                   UNION ALL SELECT 9223372036854775807, '' WHERE CAST($2 AS TEXT) IS NULL)
+            ORDER BY l.at DESC, l.run DESC LIMIT $4) AS d
+        /*each run r if r.tenant = d.tenant by r.id = d.run*/
+        ORDER BY d.at DESC, d.run DESC";
 }
 
 /// Which dead letters a list shows.
@@ -103,11 +106,11 @@ impl Store {
         rows.into_iter().next().map(dead_letter).transpose()
     }
 
-    /// The newest `limit` dead letters of `tenants` by when their runs were given up, newest first:
+    /// The newest `limit` dead letters of `tenant` by when their runs were given up, newest first:
     /// those after the one of the run `before`, where that is named.
     pub async fn dead_letters(
         &self,
-        tenants: &[TenantId],
+        tenant: &TenantId,
         (filter, before): (DeadLetterFilter, Option<RunId>),
         limit: u32,
     ) -> Result<Vec<DeadLetter>, StoreError> {
@@ -115,8 +118,8 @@ impl Store {
             DeadLetterFilter::Open => "open",
             DeadLetterFilter::All => "all",
         };
-        let params = vec![json(&tenants), before.as_ref().into(), shown.into(), limit.into()];
-        let rows = self.read(Scope::Tenants(tenants.to_vec()), &DEAD_LETTERS, params).await?;
+        let params = vec![tenant.into(), before.as_ref().into(), shown.into(), limit.into()];
+        let rows = self.read(Scope::tenant(tenant), &DEAD_LETTERS, params).await?;
         rows.into_iter().map(dead_letter).collect()
     }
 }

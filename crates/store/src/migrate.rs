@@ -150,6 +150,13 @@ pub(crate) static MIGRATIONS: &[Migration] = &[
         sqlite: "",
         postgres: include_str!("../migrations/0016_leases_seen/postgres.sql"),
     },
+    Migration {
+        version: 17,
+        name: "0017_dead_letters_by_time",
+        up: include_str!("../migrations/0017_dead_letters_by_time/up.sql"),
+        sqlite: "",
+        postgres: "",
+    },
 ];
 
 /// Who is told the name of a migration between its statements and its commit: a test that ends the

@@ -46,7 +46,7 @@ async fn retry_of(bench: &Bench, run: RunId) -> RunId {
 }
 
 async fn letters(bench: &Bench, filter: DeadLetterFilter) -> Vec<DeadLetter> {
-    bench.control.dead_letters(&[tenant()], (filter, None), 10).await.unwrap()
+    bench.control.dead_letters(&tenant(), (filter, None), 10).await.unwrap()
 }
 
 #[tokio::test]
@@ -300,8 +300,7 @@ async fn r154_a_dead_letter_is_retried_or_discarded_once() {
     assert!(letters(&bench, DeadLetterFilter::Open).await.is_empty());
     assert_eq!(letters(&bench, DeadLetterFilter::All).await.len(), 2);
     let stranger = "other".parse().unwrap();
-    let hidden =
-        control.dead_letters(&[stranger], (DeadLetterFilter::All, None), 10).await.unwrap();
+    let hidden = control.dead_letters(&stranger, (DeadLetterFilter::All, None), 10).await.unwrap();
     assert!(hidden.is_empty());
 }
 

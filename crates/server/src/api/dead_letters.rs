@@ -60,8 +60,8 @@ pub(crate) async fn list(
         Shown::All => DeadLetterFilter::All,
     };
     let limit = query.limit.unwrap_or(LIMIT).min(LIMIT_MAX);
-    let tenants = [visitor.tenant()?.clone()];
-    Ok(Json(state.control.dead_letters(&tenants, (filter, query.before), limit).await?))
+    let tenant = visitor.tenant()?;
+    Ok(Json(state.control.dead_letters(tenant, (filter, query.before), limit).await?))
 }
 
 /// The run that a path names.

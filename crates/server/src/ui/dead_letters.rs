@@ -27,8 +27,8 @@ pub(crate) async fn page(
 ) -> Result<Html, Problem> {
     let visit = Visit::new(&state, &visitor, (&uri, &headers))?;
     let frame = visit.frame(Section::Runs, "runs".to_owned()).await?;
-    let tenants = std::slice::from_ref(visit.tenant);
-    let letters = state.control.dead_letters(tenants, (DeadLetterFilter::All, None), LIMIT).await?;
+    let page = (DeadLetterFilter::All, None);
+    let letters = state.control.dead_letters(visit.tenant, page, LIMIT).await?;
     Ok(dead_letters(DeadLettersPage { frame, now: state.control.now(), letters }))
 }
 

@@ -18,6 +18,7 @@ on_postgres! {
     what_was_planned_for_an_empty_log_reads_no_more_of_a_long_one,
     the_rows_that_a_launch_reads_do_not_grow_with_what_was_made,
     the_rows_that_a_search_for_a_label_reads_do_not_grow_with_the_history,
+    the_rows_that_a_list_of_dead_letters_reads_do_not_grow_with_those_there_are,
 }
 
 /// Runs that wait in a long queue.
@@ -63,6 +64,12 @@ const SEARCH: [Asked; 2] = [
         10_001,
         300,
     ),
+];
+
+/// What a list of dead letters asks: its first page, and one amid them.
+const LETTERS: [Asked; 2] = [
+    asked(("DEAD_LETTERS", "'t1', NULL, 'all', 50"), 50, 102, 300),
+    asked(("DEAD_LETTERS", "'t1', 'r1002000', 'all', 50"), 50, 103, 300),
 ];
 
 /// What a pass asks.
@@ -165,6 +172,13 @@ fn history(count: u32) -> String {
                 '{{\"a\":\"c\"}}', '{{}}', 'h', i, 1, 1
          FROM numbers"
     )
+}
+
+/// The same, each with a dead letter; the oldest was given up last.
+fn letters(count: u32) -> String {
+    let letters = "INSERT INTO dead_letter (tenant, run, reason, failure, at)
+                   SELECT tenant, id, 'r', 'f', -queued_at FROM run";
+    format!("{}; {letters}", history(count))
 }
 
 /// A published batch with one event of one tenant's for each of `count` runs.
@@ -330,6 +344,14 @@ async fn the_rows_that_a_search_for_a_label_reads_do_not_grow_with_the_history(d
     check_all(&db, SEARCH).await;
 }
 
+async fn the_rows_that_a_list_of_dead_letters_reads_do_not_grow_with_those_there_are(db: Db) {
+    let admin = db.admin().await;
+    admin.batch_execute(&letters(LONG / 10)).await.unwrap();
+    admin.batch_execute("VACUUM ANALYZE run").await.unwrap();
+    admin.batch_execute("VACUUM ANALYZE dead_letter").await.unwrap();
+    check_all(&db, LETTERS).await;
+}
+
 /// Runs each of `all` on the tables as they are.
 async fn check_all(db: &Db, all: impl IntoIterator<Item = Asked>) {
     for (asked, params) in all.into_iter().map(with_lists) {
@@ -375,7 +397,7 @@ async fn prepare(client: &Client, name: &str, params: &str) {
         "NEWS" | "COUNT_NEWS" => {
             "(TEXT, BIGINT, BIGINT, TEXT, BIGINT, BIGINT, TEXT, TEXT, TEXT, BIGINT)"
         }
-        "LOOK_SOON" => "(TEXT, TEXT, TEXT, BIGINT)",
+        "LOOK_SOON" | "DEAD_LETTERS" => "(TEXT, TEXT, TEXT, BIGINT)",
         "COUNT_RETRY" => "(TEXT, TEXT, TEXT)",
         "RUN_LIST" => "(TEXT, TEXT, TEXT, TEXT, TEXT, TEXT, BIGINT, TEXT)",
         "FIRST_IN_QUEUE" | "KEEP_STARTS" | "SOURCES_AHEAD" => "(TEXT, BIGINT)",
@@ -507,6 +529,19 @@ fn the_steps_that_a_search_for_a_label_takes_on_sqlite_do_not_grow_with_the_hist
     let (short, long) = (steps_with(LONG / 5), steps_with(LONG));
     for ((Asked { name, .. }, short), long) in SEARCH.iter().zip(short).zip(long) {
         assert!(long <= short + short / 10, "{name} takes {long} steps instead of {short}");
+    }
+}
+
+#[test]
+fn the_steps_that_a_list_of_dead_letters_takes_on_sqlite_do_not_grow_with_those_there_are() {
+    let steps_with = |count: u32| {
+        let (_folder, connection) = sqlite();
+        connection.execute_batch(&letters(count)).unwrap();
+        LETTERS.map(|it| steps(&connection, it.name, &it.params.split(", ").collect::<Vec<_>>()))
+    };
+    let (short, long) = (steps_with(LONG / 20), steps_with(LONG / 5));
+    for (short, long) in short.into_iter().zip(long) {
+        assert!(long <= short + short / 10, "{long} steps instead of {short}");
     }
 }
 
