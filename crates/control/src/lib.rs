@@ -97,7 +97,8 @@ pub use millstream_decide::why::{
 };
 pub use millstream_model::ClaimedRun;
 pub use millstream_plan::changes::{
-    Change, ChangeKind, Changes, FieldChange, Heir, JobOff, Lapsing, Retimed, Sensing, Stale,
+    Change, ChangeKind, Changes, FieldChange, FileDiffers, Heir, JobOff, Lapsing, Retimed, Sensing,
+    SourceSets, Stale, name_files, sets_of,
 };
 pub use millstream_plan::{choices, reactions};
 pub use millstream_store::dead_letters::DeadLetterFilter;

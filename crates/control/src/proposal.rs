@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use millstream_model::view::PartitionState;
 use millstream_model::{ContentHash, FileManifest, FileVersion, LocationName, Manifest, Timestamp};
-use millstream_plan::changes::{Changes, MadeToday, changes};
+use millstream_plan::changes::{Changes, MadeToday, SourceSets, changes};
 
 use crate::job_off::{Words, job_off};
 use crate::lapsing::Waiting;
@@ -18,6 +18,9 @@ use crate::{Control, ControlError};
 pub struct Proposal {
     /// What each declares; null for one with errors, whose live version then stays.
     pub files: BTreeMap<String, Option<FileManifest>>,
+    /// What the sources of their steps consist of, as far as that is sent.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sources: SourceSets,
 }
 
 /// What it means to have `new` live instead of `old`, seen at `now`.

@@ -226,6 +226,11 @@ impl Sources {
         parsed.refuse(errors);
     }
 
+    /// What the sets of the look consist of, by their hashes.
+    pub fn sets(&self) -> impl Iterator<Item = (&ContentHash, &SourceSet)> {
+        self.look.sets.iter()
+    }
+
     /// The sets of the look.
     pub(crate) fn seen(&self) -> Vec<ContentHash> {
         self.look.sets.keys().cloned().collect()

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::FileType;
 use std::path::{Path, PathBuf};
 
+use millstream_control::SourceSets;
 use millstream_daemon::{Sources, findings_of, unreadable};
 use millstream_definition::{EXTENSIONS, LocationCheck, LocationFile, ParsedFile, Version};
 use millstream_model::{ContentHash, Diagnostic, did_you_mean, nearest};
@@ -16,6 +17,9 @@ use crate::{draw, instance, no_definitions, output};
 
 /// The largest file that is read; the parser refuses smaller ones already.
 const READ_MAX: u64 = 2 << 20;
+
+/// The most files of sources that a plan is sent with.
+const SOURCES_MAX: usize = 10_000;
 
 /// A file that was read.
 pub(super) struct ReadFile {
@@ -84,6 +88,14 @@ pub(super) fn asked(path: &Path, settings: &Settings) -> Result<(PathBuf, Vec<St
 
 /// The definition files at `root`, a file or a folder, with their steps' sources below `project`.
 pub(super) fn read(root: &Path, project: &Path) -> Result<Files, AppError> {
+    read_with_sources(root, project).map(|(files, _)| files)
+}
+
+/// The same, with what those sources consist of; with nothing where that is too much to be sent.
+pub(super) fn read_with_sources(
+    root: &Path,
+    project: &Path,
+) -> Result<(Files, SourceSets), AppError> {
     let mut files = BTreeMap::new();
     let mut sources = Sources::new(project.to_owned());
     for (name, path) in definition_files(root)? {
@@ -99,7 +111,11 @@ pub(super) fn read(root: &Path, project: &Path) -> Result<Files, AppError> {
         let text = String::from_utf8_lossy(&content).into_owned();
         files.insert(name, ReadFile { text, parsed, hash });
     }
-    Ok(files)
+    let sets = sources.sets().map(|(hash, set)| (hash.clone(), set));
+    let count: usize = sources.sets().map(|(_, set)| set.files.len()).sum();
+    let sets = sets.filter(|_| count <= SOURCES_MAX).map(|(hash, set)| (hash, set.clone()));
+    let sets = sets.collect();
+    Ok((files, sets))
 }
 
 /// What the files make together, with what is wrong with the selections of their jobs.

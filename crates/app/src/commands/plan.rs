@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use millstream_control::{
-    Change, ChangeKind, Changes, Heir, Lapsing, Proposal, Stale, changes_between,
+    Change, ChangeKind, Changes, FieldChange, FileDiffers, Heir, Lapsing, Proposal, SourceSets,
+    Stale, changes_between, name_files,
 };
 use millstream_model::{Clock as _, Severity, Timestamp};
 use serde_json::{Value, json};
@@ -16,6 +17,9 @@ use crate::clock::SystemClock;
 use crate::error::AppError;
 use crate::output;
 use crate::settings::Settings;
+
+/// Files of a step's sources that are named.
+const FILES_NAMED: usize = 3;
 
 /// What is planned.
 pub(super) struct Order {
@@ -50,16 +54,16 @@ pub(super) async fn run(way: Way<'_>, order: Order) -> Result<(), AppError> {
         Some(folder) => files::found(&folder, &settings)?,
         None => files::of_project(&settings)?,
     };
-    let files = files::read(&folder, &settings.project_of(&folder))?;
+    let (files, sets) = files::read_with_sources(&folder, &settings.project_of(&folder))?;
     let check = files::together(&files);
     let findings = files::findings(&files, &check, |_| true);
     let errors = findings.iter().filter(|found| found.severity == Severity::Error).count();
     let changes = match &order.against {
         Some(against) => {
             output::warnings(global.json, &settings.warnings);
-            against_folder(&check.manifest, against, &settings)?
+            against_folder((&check.manifest, sets), against, &settings)?
         }
-        None => against_live(way, &files, &check.refused).await?,
+        None => against_live(way, (&files, sets), &check.refused).await?,
     };
     if global.json {
         output::json(&json!({ "changes": changes, "diagnostics": findings, "errors": errors }));
@@ -77,25 +81,28 @@ pub(super) async fn run(way: Way<'_>, order: Order) -> Result<(), AppError> {
 }
 
 fn against_folder(
-    new: &millstream_model::Manifest,
+    (new, mut sets): (&millstream_model::Manifest, SourceSets),
     folder: &Path,
     settings: &Settings,
 ) -> Result<Changes, AppError> {
-    let files = files::read(folder, &settings.project_of(folder))?;
+    let (files, before) = files::read_with_sources(folder, &settings.project_of(folder))?;
     let old = files::together(&files).manifest;
-    Ok(changes_between(&old, new, SystemClock::start().now()))
+    let mut changes = changes_between(&old, new, SystemClock::start().now());
+    sets.extend(before);
+    name_files(&mut changes, &sets);
+    Ok(changes)
 }
 
 async fn against_live(
     way: Way<'_>,
-    files: &Files,
+    (files, sources): (&Files, SourceSets),
     refused: &std::collections::BTreeSet<String>,
 ) -> Result<Changes, AppError> {
     let content = |(name, file): (&String, &files::ReadFile)| {
         let fits = file.parsed.manifest.clone().filter(|_| !refused.contains(name));
         (name.clone(), fits)
     };
-    let proposal = Proposal { files: files.iter().map(content).collect() };
+    let proposal = Proposal { files: files.iter().map(content).collect(), sources };
     let client = Client::connect(way.global, way.access).await?;
     let answer = client.post("/api/v1/definitions/plan", &json!(proposal)).await;
     let changes = answer.and_then(|answer| decoded(&client, answer));
@@ -220,7 +227,7 @@ pub(super) fn show_things(changes: &Changes) {
         for field in &change.fields {
             let name = &field.field;
             if let Some(step) = name.strip_suffix(".sources.code") {
-                output::line(&format!("    {step}: a file that it runs is another one"));
+                output::line(&format!("    {step}: {}", files_words(field)));
                 continue;
             }
             let [before, after] = compared(&field.before, &field.after);
@@ -234,6 +241,30 @@ pub(super) fn show_things(changes: &Changes) {
         count(ChangeKind::Removed),
         count(ChangeKind::Changed)
     ));
+}
+
+/// Which files of a step's sources differ, the first of them by their paths.
+fn files_words(field: &FieldChange) -> String {
+    let words = |file: &FileDiffers| {
+        let word = match file.change {
+            ChangeKind::Added => "is new",
+            ChangeKind::Removed => "is gone",
+            ChangeKind::Changed => "is another one",
+        };
+        format!("{}, which it runs, {word}", file.path)
+    };
+    let mut named: Vec<String> = field.files.iter().take(FILES_NAMED).map(words).collect();
+    let hidden = field.files.len().saturating_sub(FILES_NAMED) as u64;
+    match hidden.saturating_add(field.more_files) {
+        0 => {}
+        1 => named.push("and 1 more file".to_owned()),
+        more => named.push(format!("and {more} more files")),
+    }
+    if named.is_empty() {
+        "a file that it runs is another one".to_owned()
+    } else {
+        named.join("; ")
+    }
 }
 
 fn times(times: &[Timestamp]) -> String {
@@ -254,6 +285,27 @@ mod tests {
     fn row(count: u32) -> Lapsing {
         let (name, since) = ("schedule it".to_owned(), Timestamp::from_micros(0));
         Lapsing { name, count, at_least: false, since, reason: None, heir: None }
+    }
+
+    #[test]
+    fn of_files_that_differ_the_first_are_named_and_the_others_counted() {
+        let file = |path: &str, change| FileDiffers { path: path.to_owned(), change };
+        let of = |files, more_files| {
+            let field = FieldChange::of("step.sources.code".to_owned(), Value::Null, Value::Null);
+            files_words(&FieldChange { files, more_files, ..field })
+        };
+        assert_eq!(of(Vec::new(), 0), "a file that it runs is another one");
+        let three = vec![
+            file("a.py", ChangeKind::Changed),
+            file("b.py", ChangeKind::Added),
+            file("c.py", ChangeKind::Removed),
+        ];
+        let named = "a.py, which it runs, is another one; b.py, which it runs, is new; c.py, which \
+                     it runs, is gone";
+        assert_eq!(of(three.clone(), 0), named);
+        let four = [three, vec![file("d.py", ChangeKind::Added)]].concat();
+        assert_eq!(of(four.clone(), 0), format!("{named}; and 1 more file"));
+        assert_eq!(of(four, 2), format!("{named}; and 3 more files"));
     }
 
     #[test]

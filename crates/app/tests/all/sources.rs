@@ -97,8 +97,11 @@ fn r204_a_rollback_runs_the_sources_of_its_version_until_one_of_them_changes() {
     project.write("bin/say.sh", "echo two");
     let planned = project.run(&["definitions", "plan", "--exit-code"]);
     assert_eq!(planned.code, 3, "{planned:?}");
-    assert!(planned.out.contains("say.step: a file that it runs is another one"), "{planned:?}");
+    let named = "say.step: bin/say.sh, which it runs, is another one\n";
+    assert!(planned.out.contains(named), "{planned:?}");
     assert_eq!(word(&project), "two");
+    let diff = project.run(&["definitions", "diff", "job.yaml", "v1", "v2"]);
+    assert!(diff.out.contains(named), "{diff:?}");
 
     project.json(&["definitions", "rollback", "job.yaml", "v1"]);
     project.write("lib/words/a.txt", "a");
@@ -137,6 +140,11 @@ fn a_plan_of_another_checkout_compares_its_sources_too() {
     assert_eq!(plan(), "Nothing changes.\n");
     project.write("branch/bin/say.sh", "echo three");
     assert!(plan().contains("~ jobs job"), "{}", plan());
+    project.write("branch/lib/words/b.txt", "b");
+    let against = project.run(&["definitions", "plan", "branch/dags", "--against", "dags"]).out;
+    let named = "say.step: bin/say.sh, which it runs, is another one; lib/words/b.txt, which it \
+                 runs, is new\n";
+    assert!(against.contains(named) && plan().contains(named), "{against}");
 }
 
 #[test]

@@ -290,7 +290,7 @@ async fn who_goes_back_to_an_older_version_hears_what_lapses() {
 /// What a plan to have `text` says.
 pub(crate) async fn plan(world: &World, text: &str) -> Changes {
     let files = [("one.yaml".to_owned(), Some(parsed("one.yaml", text)))].into();
-    world.control().plan_change(Proposal { files }).await.unwrap()
+    world.control().plan_change(Proposal { files, ..Proposal::default() }).await.unwrap()
 }
 
 /// What it says of the ticks that would lapse.

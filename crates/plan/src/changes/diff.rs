@@ -88,6 +88,28 @@ pub struct FieldChange {
     pub before: Value,
     /// What it is; null when it is not there any more.
     pub after: Value,
+    /// The first files that differ, where it is the sources of a step and both are known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileDiffers>,
+    /// How many more files differ.
+    #[serde(default)]
+    pub more_files: u64,
+}
+
+/// A file of the sources of a step that is not what it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileDiffers {
+    /// Its path below the project's folder.
+    pub path: String,
+    /// Whether it is new, gone or another.
+    pub change: ChangeKind,
+}
+
+impl FieldChange {
+    /// A field that was `before` and is `after`.
+    pub fn of(field: String, before: Value, after: Value) -> Self {
+        Self { field, before, after, files: Vec::new(), more_files: 0 }
+    }
 }
 
 /// An asset whose materializations become stale.

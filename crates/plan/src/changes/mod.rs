@@ -8,13 +8,15 @@
 
 mod diff;
 mod effects;
+mod files;
 mod renamed;
 mod things;
 
 pub use diff::{
-    Change, ChangeKind, Changes, FieldChange, Heir, JobOff, Lapsing, Retimed, Sensing, Stale,
-    changes,
+    Change, ChangeKind, Changes, FieldChange, FileDiffers, Heir, JobOff, Lapsing, Retimed, Sensing,
+    Stale, changes,
 };
 pub use effects::MadeToday;
+pub use files::{SourceSets, name_files, sets_of};
 pub use renamed::{renamed_schedules, renamed_sensors};
 pub use things::job_of;

@@ -236,7 +236,7 @@ fn section((kind, renamed): (&str, &Names), old: &Things, new: &Things, found: &
 fn taken_over(job: Option<&Value>) -> Vec<FieldChange> {
     let field = "schedule.renamed_from";
     let after = job.and_then(|job| job.get(field)).cloned();
-    let shown = |after| FieldChange { field: field.to_owned(), before: Value::Null, after };
+    let shown = |after| FieldChange::of(field.to_owned(), Value::Null, after);
     after.map(shown).into_iter().collect()
 }
 
@@ -267,10 +267,10 @@ fn compare(path: String, old: &Value, new: &Value, fields: &mut Vec<FieldChange>
             }
             if fields.len() == shown {
                 // Only their order is another.
-                fields.push(FieldChange { field: path, before: old.clone(), after: new.clone() });
+                fields.push(FieldChange::of(path, old.clone(), new.clone()));
             }
         }
-        _ => fields.push(FieldChange { field: path, before: old.clone(), after: new.clone() }),
+        _ => fields.push(FieldChange::of(path, old.clone(), new.clone())),
     }
 }
 

@@ -3,7 +3,9 @@
 
 use axum::Json;
 use axum::extract::State;
-use millstream_control::{Changes, ControlError, Proposal, Rollback};
+use millstream_control::{
+    Changes, ControlError, Proposal, Rollback, SourceSets, name_files, sets_of,
+};
 use millstream_model::view::{FileRow, VersionRow};
 use millstream_model::{DaemonAnswer, Diagnostic, ErrorCode, RollbackOutcome};
 use serde::{Deserialize, Serialize};
@@ -15,6 +17,9 @@ use crate::input::{FilePath, Params, Segments};
 use crate::mask::masked_changes;
 use crate::problem::Problem;
 use crate::state::ServerState;
+
+/// Sets of sources that are read for one answer.
+const SETS_MAX: usize = 200;
 
 /// A file with its versions.
 #[derive(Debug, Serialize)]
@@ -45,7 +50,8 @@ pub(crate) async fn diff(
     Segments(path): Segments<FilePath>,
     Params(query): Params<DiffQuery>,
 ) -> Result<Json<Changes>, Problem> {
-    let found = state.control.version_diff(&path.file, (query.from, query.to)).await?;
+    let mut found = state.control.version_diff(&path.file, (query.from, query.to)).await?;
+    name_changed_files(&state, &mut found, SourceSets::new()).await;
     Ok(Json(masked_changes(found)))
 }
 
@@ -105,8 +111,25 @@ pub(crate) async fn roll_back(
 /// What a change of the files would do; nothing is changed.
 pub(crate) async fn plan(
     State(state): State<ServerState>,
-    Body(proposal): Body<Proposal>,
+    Body(mut proposal): Body<Proposal>,
 ) -> Result<Json<Changes>, Problem> {
+    let sets = std::mem::take(&mut proposal.sources);
     let found: Result<Changes, ControlError> = state.control.plan_change(proposal).await;
-    Ok(Json(masked_changes(found?)))
+    let mut found = found?;
+    name_changed_files(&state, &mut found, sets).await;
+    Ok(Json(masked_changes(found)))
+}
+
+/// Names the files of sources that differ: those of `sets`, and of the sets that are kept. Of what
+/// cannot be read nothing is named.
+async fn name_changed_files(state: &ServerState, changes: &mut Changes, mut sets: SourceSets) {
+    for hash in sets_of(changes).into_iter().take(SETS_MAX) {
+        if sets.contains_key(&hash) {
+            continue;
+        }
+        let kept = state.blobs.read_source(&hash).await.ok().flatten();
+        let set = kept.and_then(|content| serde_json::from_slice(&content).ok());
+        sets.extend(set.map(|set| (hash, set)));
+    }
+    name_files(changes, &sets);
 }
