@@ -177,7 +177,7 @@ def _arguments(function, context):
             message = f"the function wants {name!r}, which no entry of the context is called"
             raise Failed("step-python", message, f"The entries are {names}.", True)
     if takes_more:
-        more = {k: v for k, v in entries.items() if v is not context}
+        more = {name: entry(name) for name in entries if entries[name] is not context}
         named = {**more, **named}
     return arguments, named
 

@@ -76,19 +76,27 @@ pub fn numbered(text: &str) -> Numbered {
     found
 }
 
+/// What a database takes for quotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quotes {
+    /// Those of the standard, and dollar quotes.
+    Standard,
+    /// Backquotes and square brackets too, as SQLite does.
+    Sqlite,
+}
+
 /// Whether a part of `text` between the two marks begins in quotes or in a comment, or does not end
 /// where it begins. The marks are characters that mean nothing in SQL.
 ///
-/// What stands between dollar quotes is read as SQL again. Backquotes and brackets count, which
-/// SQLite takes for quotes too.
-pub fn is_hidden(text: &str, (begin, end): (char, char)) -> bool {
+/// What stands between dollar quotes is read as SQL again.
+pub fn is_hidden(text: &str, (begin, end): (char, char), quotes: Quotes) -> bool {
     let mut scan = Scan { rest: text, before: ' ' };
     let (mut is_back, mut brackets) = (false, 0_usize);
     while let Some(token) = scan.next() {
         let (Token::Comment(part) | Token::Other(part)) = token else { continue };
         match part {
-            "`" => is_back = !is_back,
-            "[" => brackets += 1,
+            "`" if quotes == Quotes::Sqlite => is_back = !is_back,
+            "[" if quotes == Quotes::Sqlite => brackets += 1,
             "]" => brackets = brackets.saturating_sub(1),
             _ if !part.contains(begin) => {}
             _ if is_back || brackets > 0 || matches!(token, Token::Comment(_)) => return true,
@@ -98,7 +106,7 @@ pub fn is_hidden(text: &str, (begin, end): (char, char)) -> bool {
             block => {
                 let (_, body) =
                     block.get(1..).and_then(|it| it.split_once('$')).unwrap_or_default();
-                if is_hidden(body, (begin, end)) {
+                if is_hidden(body, (begin, end), quotes) {
                     return true;
                 }
             }

@@ -118,6 +118,11 @@ fn write_marked(
     if !value.is_safe() {
         return write(output, state, value);
     }
+    let text = text_of(value)?;
+    if text.contains([quotes::BEGIN, quotes::END]) {
+        let detail = format!("{text:?} has a character that is no text (U+FDD0 or U+FDD1)");
+        return Err(Error::new(ErrorKind::InvalidOperation, detail));
+    }
     write!(output, "{}", quotes::BEGIN)?;
     write(output, state, value)?;
     Ok(write!(output, "{}", quotes::END)?)

@@ -9,6 +9,7 @@ use millstream_io::{
     IoSettings, Keeper, Kept, Place, SqlAnswer, SqlFailure, SqlOutcome, SqlRequest, TableFile,
     open, run_postgres,
 };
+use millstream_model::sql_text::Quotes;
 use millstream_model::{AssetKey, MetadataKind, MetadataValue, ReadSource, ResourceDef, SqlStep};
 use serde_json::{Value, json};
 
@@ -70,9 +71,14 @@ async fn request(
     templates: &Templates<'_>,
     scratch: &Scratch,
 ) -> Result<SqlRequest, Ending> {
-    let statements = step.statements.iter().map(|text| templates.render_sql(text));
+    let resource = attempt.database(&step.resource, templates)?;
+    let quotes = match resource {
+        ResourceDef::Sqlite { .. } => Quotes::Sqlite,
+        _ => Quotes::Standard,
+    };
+    let statements = step.statements.iter().map(|text| templates.render_sql(text, quotes));
     let mut request = SqlRequest {
-        resource: attempt.database(&step.resource, templates)?,
+        resource,
         statements: statements.collect::<Result<_, _>>().map_err(Ending::ForGood)?,
         params: params(attempt, step, templates)?,
         read: BTreeMap::new(),

@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 
 use millstream_model::filling;
 use millstream_model::named::{Named, with_texts};
+use millstream_model::sql_text::Quotes;
 use millstream_model::{ErrorCode, StepError, needed_names, put_name};
 use minijinja::value::{Serde, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind};
@@ -84,7 +85,7 @@ impl<'a> Templates<'a> {
     }
 
     /// `text`, a statement of SQL, with its templates resolved.
-    pub(super) fn render_sql(&self, text: &str) -> Result<String, StepError> {
+    pub(super) fn render_sql(&self, text: &str, quotes: Quotes) -> Result<String, StepError> {
         let sql = || {
             let mut environment = environment();
             environment.set_formatter(for_sql);
@@ -92,7 +93,7 @@ impl<'a> Templates<'a> {
         };
         let statement = self.resolve(text, || self.sql.get_or_init(sql))?;
         let name = ("identifier", "bind the value as a parameter, like `:tenant`");
-        quotes::sql(&statement).map_err(|place| misplaced(text, place, name))
+        quotes::sql(&statement, quotes).map_err(|place| misplaced(text, place, name))
     }
 
     /// `text`, the path of an address, with its templates resolved.
@@ -472,18 +473,18 @@ mod tests {
     #[test]
     fn a_value_cannot_become_a_statement() {
         let templates = templates();
-        assert!(templates.render_sql("SELECT '{{ city }}'").is_err());
-        assert!(templates.render_sql("SELECT * FROM {{ partition }}").is_err());
+        let render_sql = |text| templates.render_sql(text, Quotes::Standard);
+        assert!(render_sql("SELECT '{{ city }}'").is_err());
+        assert!(render_sql("SELECT * FROM {{ partition }}").is_err());
         assert_eq!(
-            templates
-                .render_sql("SELECT {{ upstream.fetch.records }} FROM {{ city | identifier }}")
+            render_sql("SELECT {{ upstream.fetch.records }} FROM {{ city | identifier }}")
                 .as_deref(),
             Ok("SELECT 500 FROM \"Oslo; rm -rf /\"")
         );
-        let quoted = templates.render_sql("SELECT '{{ city | identifier }}'").unwrap_err();
+        let quoted = render_sql("SELECT '{{ city | identifier }}'").unwrap_err();
         assert!(quoted.message.contains("filter `identifier` stands in"), "{}", quoted.message);
         let name = "metric_{{ partition.grain }}";
-        assert_eq!(templates.render_sql(name).as_deref(), Ok("metric_day"));
+        assert_eq!(render_sql(name).as_deref(), Ok("metric_day"));
     }
 
     #[test]
@@ -548,10 +549,16 @@ mod tests {
         assert_eq!(templates.render(values).as_deref(), Ok("|true|false"));
         let word = "{{ trigger.none | shell }} {{ trigger.is | shell }} {{ trigger.not }}";
         assert_eq!(templates.render_shell(word).as_deref(), Ok("'' 'true' false"));
-        assert_eq!(templates.render_sql("a = {{ trigger.is }}").as_deref(), Ok("a = true"));
+        assert_eq!(
+            templates.render_sql("a = {{ trigger.is }}", Quotes::Standard).as_deref(),
+            Ok("a = true")
+        );
         assert_eq!(templates.render_path("/{{ trigger.is }}").as_deref(), Ok("/true"));
         assert!(templates.render_shell("echo {{ trigger.none }}").is_err(), "a word of nothing");
-        assert!(templates.render_sql("a = {{ trigger.none }}").is_err(), "a name of nothing");
+        assert!(
+            templates.render_sql("a = {{ trigger.none }}", Quotes::Sqlite).is_err(),
+            "a name of nothing"
+        );
     }
 
     #[test]
