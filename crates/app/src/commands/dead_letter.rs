@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::answer::{rows, text};
 use super::run::find;
-use super::tenants::listed_tenants;
+use super::tenants::searched_tenants;
 use crate::cli::{DeadLetterCommand, Global, Retry, RetryScope};
 use crate::client::Client;
 use crate::error::AppError;
@@ -92,7 +92,7 @@ async fn post_retry(
 
 async fn list(client: &Client, global: &Global, show: &str, limit: u32) -> Result<(), AppError> {
     let mut letters: Vec<Value> = Vec::new();
-    for tenant in listed_tenants(client, global).await? {
+    for tenant in searched_tenants(client, global).await? {
         let path = format!("/{tenant}/api/v1/dead-letters?show={show}&limit={limit}");
         letters.extend(rows(&client.get(&path).await?, "dead_letters").iter().cloned());
     }

@@ -104,7 +104,7 @@ async fn list(
         }
     }
     let mut runs: Vec<Value> = Vec::new();
-    for tenant in listed_tenants(client, global).await? {
+    for tenant in searched_tenants(client, global).await? {
         let answer = client.get(&format!("/{tenant}/api/v1/runs{query}")).await?;
         runs.extend(rows(&answer, "runs").iter().cloned());
     }

@@ -23,7 +23,7 @@ pub(super) async fn tenants(client: &Client) -> Result<Vec<String>, AppError> {
         .collect())
 }
 
-/// The tenants in which a run may be found: the one that is named, or all, also those that take no
+/// The tenants in which there may be runs: the one that is named, or all, also those that take no
 /// part any more.
 pub(super) async fn searched_tenants(
     client: &Client,

@@ -74,6 +74,11 @@ fn r146_r154_a_failed_run_is_retried_from_its_failure_and_then_waits_for_somebod
     let late = project.run(&["dead-letter", "discard", &retry]);
     assert_eq!(late.code, 1);
     assert!(late.err.contains("was retried by"), "{late:?}");
+
+    project.write("dags/tenants.yaml", "tenants: { default: { enabled: false } }");
+    project.run(&["definitions", "scan"]);
+    assert!(project.run(&["tenant", "list"]).out.contains("off"), "its dead letters are kept");
+    assert_eq!(project.json(&["dead-letter", "list", "--all"])[0]["run_id"], retry.as_str());
 }
 
 #[test]

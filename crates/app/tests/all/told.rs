@@ -46,6 +46,8 @@ fn what_was_queued_before_a_tenant_or_a_job_was_switched_off_is_said_to_go_on() 
          `millstream run cancel {run}` ends it"
     );
     assert!(why.contains(&told), "{why}");
+    let all = project.json(&["run", "list", "--job", "two"]);
+    assert!(all[0]["run_id"].as_str().is_some_and(|it| short(it) == run), "{all}");
     assert_eq!(project.run(&["run", "cancel", &run]).code, 0);
     let queue = project.run(&["queue", "show"]);
     assert!(queue.out.contains("no run waits") && !queue.err.contains("is off"), "{queue:?}");

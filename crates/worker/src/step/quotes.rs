@@ -160,9 +160,9 @@ impl<'a> Line<'a> {
         }
         let is_letter = c.is_alphabetic();
         if is_letter {
-            self.word.push(c)
+            self.word.push(c);
         } else {
-            self.word.clear()
+            self.word.clear();
         }
         let top = self.open.last();
         match c {
