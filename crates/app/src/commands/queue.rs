@@ -11,7 +11,7 @@ use crate::error::AppError;
 use crate::output;
 
 /// Shows the queues and pools of the tenants that are asked for; of those that take no part, where
-/// none is named, the ones whose runs wait.
+/// none is named, the ones whose runs wait or hold slots.
 pub(super) async fn show(client: &Client, global: &Global) -> Result<(), AppError> {
     let known = every_tenant(client).await?;
     let asked: Vec<String> = match &global.tenant {
@@ -22,7 +22,7 @@ pub(super) async fn show(client: &Client, global: &Global) -> Result<(), AppErro
     for tenant in asked {
         let queue = client.get(&format!("/{tenant}/api/v1/queue")).await?;
         let takes_part = !known.iter().any(|row| row.id.as_str() == tenant && is_idle(row));
-        if global.tenant.is_some() || takes_part || line_of(&tenant, &queue).is_some() {
+        if global.tenant.is_some() || takes_part || goes_on(&queue) {
             all.insert(tenant, queue);
         }
     }
@@ -60,6 +60,12 @@ pub(super) async fn show(client: &Client, global: &Global) -> Result<(), AppErro
         }
     }
     Ok(())
+}
+
+/// Whether something of a tenant waits, or holds slots that others may wait for.
+fn goes_on(queue: &Value) -> bool {
+    let some = |pool: &Value| ["held_by", "waiting"].iter().any(|it| !rows(pool, it).is_empty());
+    line_of("", queue).is_some() || rows(queue, "pools").iter().any(some)
 }
 
 /// The runs of one tenant that wait.
@@ -134,6 +140,15 @@ mod tests {
         let pool = json!({ "name": "lic", "slots": 1, "held_by": [], "held_by_others": 1,
                            "waiting": [{}] });
         assert_eq!(pool_line("acme", &pool), ["lic", "acme", "1 of 1", "1 by other tenants", "1"]);
+    }
+
+    #[test]
+    fn a_tenant_goes_on_while_a_run_waits_or_a_step_of_its_holds_slots_or_waits_for_some() {
+        let of = |pool: Value| json!({ "waiting": [], "waiting_total": 0, "pools": [pool] });
+        assert!(goes_on(&json!({ "waiting": [{ "place": 1 }], "waiting_total": 1 })));
+        assert!(goes_on(&of(json!({ "held_by": [], "waiting": [{}] }))));
+        assert!(goes_on(&of(json!({ "held_by": [{ "slots": 1 }], "waiting": [] }))));
+        assert!(!goes_on(&of(json!({ "held_by": [], "held_by_others": 1, "waiting": [] }))));
     }
 
     #[test]

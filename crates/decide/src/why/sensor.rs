@@ -56,7 +56,9 @@ pub fn why_sensor(facts: &SensorFacts) -> Why {
     reasons.extend(delivery::refused(&facts.in_vain));
     let next = match sensor.next_at {
         _ if sensor.waits.is_some() => sensor.waits.clone().unwrap_or_default(),
-        Some(next) if next <= facts.now => "it is asked at the next look".to_owned(),
+        Some(next) if next <= facts.now => {
+            format!("it was due at {next}, and is being asked or is so at the next look")
+        }
         Some(next) => format!("it is asked at {next} at the latest"),
         None => "no daemon has looked at it yet".to_owned(),
     };
