@@ -1,5 +1,7 @@
 //! What must differ between SQLite and Postgres, and nothing else may ask which one it is.
 
+use crate::log;
+
 /// The two databases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {
@@ -26,17 +28,20 @@ impl Dialect {
     ///   could serve, `by column = value` behind the condition names the one that has that column.
     /// - `/*log b e if condition*/` stands after `FROM`: the batches `b` that meet the condition in
     ///   the order of their positions, each with its events `e`. The condition stands again after
-    ///   `WHERE`.
+    ///   `WHERE`, and `/*places b $n $m*/` behind it, where the positions are from `$n` to `$m`.
+    /// - `/*order b e*/`: the order of the log.
     /// - `/*batch b of e*/`: joins the batch `b` of the event `e`, which has its position.
-    /// - `/*batch table*/`: the table that has the positions of batches, and `/*batch column*/` its
-    ///   column that names a batch.
-    /// - `/*batch positions*/`: selects the positions, each once.
+    /// - `/*batch table*/`: the table that has the positions of batches.
+    /// - `/*batch positions*/`: selects the positions, each once; `/*behind $n*/` stands behind the
+    ///   condition that they are behind `$n`, and `/*batch order*/` is their order.
+    /// - `/*last position*/`: the newest position, 0 before the first.
     /// - `/*batch row*/`: stores the row of a new batch, where batches have rows.
+    /// - `/*publish*/`: gives positions to the first `$1` batches that have none, where a publisher
+    ///   does, and `/*unpublished*/` is the condition that a batch has none.
     /// - `/*held*/`: keeps the rows that a subquery found as they are until the commit.
-    /// - `/*position column*/` and `/*position of $n, $m*/`: the position of an event of the batch
-    ///   `$m` of tenant `$n` that is being stored, where the one that stores it also gives it.
+    /// - `/*place column*/` and `/*place of $n, $m*/`: the place in the log of an event of the
+    ///   batch `$m` of tenant `$n` that is being stored, where the one that stores it gives it.
     /// - `/*setting name*/`: what the server has of this setting; an embedded database has neither.
-    /// - `/*arrival*/`: the column that tells the order in which rows were written.
     pub(crate) fn render(self, text: &str) -> String {
         let mut rendered = String::with_capacity(text.len());
         let mut rest = text;
@@ -82,28 +87,14 @@ impl Dialect {
             (_, "key") => self.key(argument),
             (_, "each") => self.each(argument),
             (_, "any") => self.any(argument),
-            (_, "log") => self.log(argument),
-            (_, "batch") => self.batch(argument),
             // One writer needs no lock: nobody is between its statements.
             (Self::Sqlite, "held") => String::new(),
             (Self::Postgres, "held") => "FOR SHARE".to_owned(),
-            (Self::Sqlite, "position") if argument == "column" => ", position".to_owned(),
-            // That of the last event, if it is of the same batch, or the next.
-            (Self::Sqlite, "position") => format!(
-                ", COALESCE((SELECT position + ((tenant, batch) <> ({})) FROM event \
-                 ORDER BY position DESC LIMIT 1), 1)",
-                argument.trim_start_matches("of ")
-            ),
-            // A publisher gives it, and nobody else may.
-            (Self::Postgres, "position") => String::new(),
             // It is opened so that each commit is on the disk.
             (Self::Sqlite, "setting") => "'on'".to_owned(),
             (Self::Postgres, "setting") => format!("current_setting('{argument}')"),
-            // Its writer gives positions itself, so nobody asks.
-            (Self::Sqlite, "arrival") => "rowid".to_owned(),
-            (Self::Postgres, "arrival") => "arrival".to_owned(),
-            // No SQL: preparing every statement in a test finds it.
-            _ => format!("there is no hole {hole}"),
+            (Self::Sqlite, _) => log::on_sqlite(name, argument).unwrap_or_else(|| none(hole)),
+            (Self::Postgres, _) => log::on_postgres(name, argument).unwrap_or_else(|| none(hole)),
         }
     }
 
@@ -182,62 +173,11 @@ impl Dialect {
             Self::Postgres => format!("LEFT JOIN {} ON TRUE", one_by_one(argument)),
         }
     }
+}
 
-    fn log(self, argument: &str) -> String {
-        let (names, condition) = argument.split_once(" if ").unwrap_or((argument, "TRUE"));
-        let (batch, event) = names.split_once(' ').unwrap_or((names, names));
-        let events = format!("event {event} if {event}.tenant = {batch}.tenant");
-        match self {
-            Self::Sqlite => {
-                // Without statistics it would go over all that the tenant has.
-                format!(
-                    "event {batch} INDEXED BY event_by_position \
-                     CROSS JOIN event {event} ON {event}.rowid = {batch}.rowid"
-                )
-            }
-            Self::Postgres => format!(
-                "(SELECT {batch}.* FROM event_batch {batch} WHERE {condition} \
-                 ORDER BY {batch}.position OFFSET 0) AS {batch} {}",
-                self.each(&format!("{events} by {event}.batch = {batch}.id"))
-            ),
-        }
-    }
-
-    /// What names the batches of events: rows of their own where a publisher gives positions, and
-    /// where the writer does, the events of each.
-    fn batch(self, argument: &str) -> String {
-        let filled = match (self, argument) {
-            (Self::Sqlite, "table") => "event",
-            (Self::Postgres, "table") => "event_batch",
-            (Self::Sqlite, "column") => "batch",
-            (Self::Postgres, "column") => "id",
-            (Self::Sqlite, "positions") => {
-                "SELECT DISTINCT position FROM event INDEXED BY event_by_position"
-            }
-            (Self::Postgres, "positions") => "SELECT position FROM event_batch",
-            // One that is the last one's namesake would share its position.
-            (Self::Sqlite, "row") => {
-                "SELECT 1 WHERE ($1, $2) IS NOT \
-                 (SELECT tenant, batch FROM event ORDER BY position DESC LIMIT 1)"
-            }
-            (Self::Postgres, "row") => "INSERT INTO event_batch (tenant, id) VALUES ($1, $2)",
-            _ => return self.batch_of_event(argument),
-        };
-        filled.to_owned()
-    }
-
-    fn batch_of_event(self, argument: &str) -> String {
-        let Some((batch, event)) = argument.split_once(" of ") else {
-            return format!("there is no hole batch {argument}");
-        };
-        match self {
-            Self::Sqlite => format!("JOIN event {batch} ON {batch}.rowid = {event}.rowid"),
-            Self::Postgres => format!(
-                "JOIN event_batch {batch} \
-                 ON {batch}.tenant = {event}.tenant AND {batch}.id = {event}.batch"
-            ),
-        }
-    }
+/// No SQL: preparing every statement in a test finds it.
+fn none(hole: &str) -> String {
+    format!("there is no hole {hole}")
 }
 
 /// The table, its alias, the condition and the index's last column of `table alias if condition by

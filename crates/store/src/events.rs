@@ -16,18 +16,11 @@ use crate::{Batch, Row, Scope, Store, StoreError, leases};
 statements! {
     INSERT_EVENT_BATCH = "/*batch row*/";
     INSERT_EVENT = "
-        INSERT INTO event (tenant, run, epoch, seq, batch, at, body /*position column*/)
-        VALUES ($1, $2, $3, $4, $5, $6, $7 /*position of $1, $5*/)";
-    ANY_UNPUBLISHED = "SELECT tenant FROM /*batch table*/ WHERE position IS NULL LIMIT 1";
-    PUBLISH_EVENT_BATCHES = "
-        UPDATE /*batch table*/ SET position = fresh.place
-        FROM (SELECT tenant AS of_tenant, /*batch column*/ AS of_batch,
-                     (SELECT COALESCE(MAX(position), 0) FROM /*batch table*/)
-                     + ROW_NUMBER() OVER (ORDER BY /*arrival*/) AS place
-              FROM /*batch table*/ WHERE position IS NULL ORDER BY /*arrival*/ LIMIT $1) AS fresh
-        WHERE tenant = fresh.of_tenant AND /*batch column*/ = fresh.of_batch
-        RETURNING position";
-    LAST_POSITION = "SELECT COALESCE(MAX(position), 0) FROM /*batch table*/";
+        INSERT INTO event (tenant, run, epoch, seq, batch, at, body /*place column*/)
+        VALUES ($1, $2, $3, $4, $5, $6, $7 /*place of $1, $5*/)";
+    ANY_UNPUBLISHED = "SELECT tenant FROM /*batch table*/ WHERE /*unpublished*/ LIMIT 1";
+    PUBLISH_EVENT_BATCHES = "/*publish*/";
+    LAST_POSITION = "/*last position*/";
     RUN_EVENTS = "
         SELECT b.position, e.body FROM event e /*batch b of e*/
         WHERE e.tenant = $1 AND e.run = $2
@@ -44,7 +37,8 @@ statements! {
         SELECT b.position, e.body
         FROM /*log b e if b.position > $2 AND b.position <= $3*/
         WHERE b.tenant IN (/*texts $1*/) AND b.position > $2 AND b.position <= $3
-        ORDER BY b.position, e.run, e.epoch, e.seq";
+              /*places b $2 $3*/
+        ORDER BY /*order b e*/";
     /// One look for each tenant, however many batches there are.
     TENANTS_IN_LOG = "
         WITH RECURSIVE known(tenant) AS (
@@ -55,8 +49,8 @@ statements! {
         )
         SELECT tenant FROM known WHERE tenant IS NOT NULL LIMIT $1";
     BATCH_POSITIONS_AFTER = "
-        /*batch positions*/ WHERE tenant IN (/*texts $1*/) AND position > $2
-        ORDER BY position LIMIT $3";
+        /*batch positions*/ WHERE tenant IN (/*texts $1*/) AND position > $2 /*behind $2*/
+        ORDER BY /*batch order*/ LIMIT $3";
 }
 
 /// The lease of the one that publishes.
@@ -73,6 +67,9 @@ const PUBLISHED_MAX: u32 = 1_000;
 /// Events of two such batches keep their own positions, so that readers see each once all the same.
 pub fn insert(batch: &mut Batch, tenant: &TenantId, id: &str, events: &[Event]) {
     batch.push(&INSERT_EVENT_BATCH, vec![tenant.into(), id.into()], Expect::Rows(1));
+    let mut events: Vec<&Event> = events.iter().collect();
+    // Readers see them so, and where the order of writing is that of the log, it is this one.
+    events.sort_by_key(|event| (event.run, event.epoch, event.seq));
     for event in events {
         let params = vec![
             tenant.into(),

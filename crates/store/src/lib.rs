@@ -22,6 +22,7 @@ pub mod events;
 pub mod instance;
 pub mod leases;
 pub mod live;
+mod log;
 pub mod loops;
 pub mod materializations;
 mod migrate;

@@ -1,7 +1,8 @@
 //! The schema's history: numbered folders of SQL, applied in order, each with its checksum.
 //!
 //! A migration is `up.sql` for both databases and, where they must differ, `sqlite.sql` or
-//! `postgres.sql` after it. Migrations only expand: the version before this one works on it.
+//! `postgres.sql` after it. Those of Postgres only expand: the version before this one works on it.
+//! An embedded database has one owner, which refuses what a newer one has changed.
 
 use millstream_model::ContentHash;
 
@@ -155,6 +156,13 @@ pub(crate) static MIGRATIONS: &[Migration] = &[
         name: "0017_dead_letters_by_time",
         up: include_str!("../migrations/0017_dead_letters_by_time/up.sql"),
         sqlite: "",
+        postgres: "",
+    },
+    Migration {
+        version: 18,
+        name: "0018_log_by_place",
+        up: "",
+        sqlite: include_str!("../migrations/0018_log_by_place/sqlite.sql"),
         postgres: "",
     },
 ];

@@ -91,17 +91,17 @@ statements! {
     NEWS = "
         SELECT b.position, e.body
         FROM /*log b e if b.tenant = $1 AND b.position >= $3 AND b.position <= $2*/
-        WHERE b.tenant = $1 AND b.position >= $3 AND b.position <= $2
+        WHERE b.tenant = $1 AND b.position >= $3 AND b.position <= $2 /*places b $3 $2*/
           AND (b.position > $3 OR (b.position = $3
                AND (e.run > $4 OR (e.run = $4 AND (e.epoch > $5 OR (e.epoch = $5
                     AND e.seq > $6))))))
           AND (e.body LIKE $7 OR e.body LIKE $8 OR e.body LIKE $9)
-        ORDER BY b.position, e.run, e.epoch, e.seq LIMIT $10";
+        ORDER BY /*order b e*/ LIMIT $10";
     COUNT_NEWS = "
         SELECT COUNT(*), MIN(at) FROM (
             SELECT e.at AS at
             FROM /*log b e if b.tenant = $1 AND b.position >= $3 AND b.position <= $2*/
-            WHERE b.tenant = $1 AND b.position >= $3 AND b.position <= $2
+            WHERE b.tenant = $1 AND b.position >= $3 AND b.position <= $2 /*places b $3 $2*/
               AND (b.position > $3 OR (b.position = $3
                    AND (e.run > $4 OR (e.run = $4 AND (e.epoch > $5 OR (e.epoch = $5
                         AND e.seq > $6))))))

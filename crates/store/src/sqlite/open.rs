@@ -147,4 +147,20 @@ mod tests {
         let step: String = connection.query_row(step, [], |row| row.get(0)).unwrap();
         assert_eq!(step, "rloadFAILURE27{}");
     }
+
+    #[test]
+    fn events_are_placed_by_position_and_within_a_batch_by_run_and_number() {
+        let mut connection = left_at(17);
+        let events = "INSERT INTO event (tenant, run, epoch, seq, batch, at, body, position)
+                      VALUES ('a', 's', 1, 2, 'two', 7, '', 2), ('a', 's', 1, 1, 'two', 7, '', 2),
+                             ('a', 'r', 2, 0, 'two', 7, '', 2), ('a', 'r', 1, 0, 'one', 7, '', 1),
+                             ('b', 't', 1, 0, 'new', 7, '', NULL)";
+        connection.execute_batch(events).unwrap();
+        migrate(&mut connection, &|_| ()).unwrap();
+        let places =
+            "SELECT group_concat(run || seq || '=' || position || '.' || (place & 1048575),
+                                          ' ') FROM (SELECT * FROM event ORDER BY place)";
+        let places: String = connection.query_row(places, [], |row| row.get(0)).unwrap();
+        assert_eq!(places, "r0=1.0 r0=2.0 s1=2.1 s2=2.2 t0=3.0");
+    }
 }

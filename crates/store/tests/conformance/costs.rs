@@ -552,20 +552,28 @@ fn the_steps_that_a_reader_of_the_log_takes_on_sqlite_do_not_grow_with_the_log()
         let log = format!(
             "WITH RECURSIVE numbers(i) AS
                  (SELECT 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < {count})
-             INSERT INTO event (tenant, run, epoch, seq, batch, at, body, position)
-             SELECT 't1', 'r' || CAST(1000000 + i AS TEXT), 1, 1, 'b' || CAST(i AS TEXT), i,
-                    '{{}}', i
+             INSERT INTO event (place, tenant, run, epoch, seq, batch, at, body)
+             SELECT i << 20, 't1', 'r' || CAST(1000000 + i AS TEXT), 1, 1,
+                    'b' || CAST(i AS TEXT), i, '{{}}'
              FROM numbers"
         );
         connection.execute_batch(&log).unwrap();
         let (from, upto) = ((count - 5).to_string(), count.to_string());
         let news = ["t1", &upto, &from, "", "0", "0", "%", "", "", "10"];
+        // Whoever reads from the beginning reads what it asks for, and sorts nothing.
+        let first_news = ["t1", &upto, "0", "", "0", "0", "%", "", "", "10"];
         [
             steps(&connection, "EVENTS_AFTER", &["[\"t1\"]", &from, &upto]),
             steps(&connection, "BATCH_POSITIONS_AFTER", &["[\"t1\"]", &from, "10"]),
             steps(&connection, "LAST_POSITION", &[]),
             steps(&connection, "NEWS", &news),
             steps(&connection, "COUNT_NEWS", &news),
+            steps(&connection, "NEWS", &first_news),
+            steps(&connection, "BATCH_POSITIONS_AFTER", &["[\"t1\"]", "0", "10"]),
+            // A cursor that somebody has set behind all there is.
+            steps(&connection, "BATCH_POSITIONS_AFTER", &["[\"t1\"]", "99999999999999", "10"]),
+            steps(&connection, "INSERT_EVENT_BATCH", &["t1", "new"]),
+            steps(&connection, "INSERT_EVENT", &["t1", "r", "1", "1", "new", "7", "{}"]),
         ]
         .into()
     };

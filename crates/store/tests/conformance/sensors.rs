@@ -19,6 +19,7 @@ conformance! {
     ticks_that_come_to_the_same_nothing_are_one_row,
     ticks_that_fail_alike_are_one_row,
     r043_a_page_of_events_ends_anywhere_and_the_next_begins_there,
+    r043_pages_hold_each_event_of_a_batch_once_in_whichever_order_they_were_given,
     an_edited_sensor_keeps_its_cursor_unless_something_else_is_asked,
     an_answer_to_an_older_definition_is_not_stored,
     what_left_the_definitions_meanwhile_ticks_no_more_and_is_not_due_again,
@@ -171,6 +172,23 @@ async fn write(store: &Store, tenant: &TenantId, (run, seqs): (RunId, std::ops::
     store.apply(batch).await.unwrap();
 }
 
+/// The events of a tenant up to a position, read in pages of so many.
+async fn pages(
+    store: &Store,
+    tenant: &TenantId,
+    (upto, limit): (EventPosition, u32),
+) -> Vec<(RunId, i64, i64)> {
+    let mut after = LogPlace { position: EventPosition(0), event: None };
+    let mut seen = Vec::new();
+    loop {
+        let page = store.news(tenant, (after, upto), &["step_started"], limit).await.unwrap();
+        let Some(last) = page.last() else { return seen };
+        let event = Some((last.event.run, last.event.epoch, last.event.seq));
+        after = LogPlace { position: last.position.unwrap(), event };
+        seen.extend(page.iter().map(|row| (row.event.run, row.event.epoch, row.event.seq)));
+    }
+}
+
 async fn r043_a_page_of_events_ends_anywhere_and_the_next_begins_there(db: Db) {
     let (a, b) = (tenant("a"), tenant("b"));
     write(&db.store, &a, (run_id(1), 0..7)).await;
@@ -178,15 +196,8 @@ async fn r043_a_page_of_events_ends_anywhere_and_the_next_begins_there(db: Db) {
     write(&db.store, &a, (run_id(3), 0..4)).await;
     publish_all(&db.store).await;
     let upto = db.store.last_position().await.unwrap();
-    let mut after = LogPlace { position: EventPosition(0), event: None };
-    let mut seen = Vec::new();
-    loop {
-        let page = db.store.news(&a, (after, upto), &["step_started"], 3).await.unwrap();
-        let Some(last) = page.last() else { break };
-        let event = Some((last.event.run, last.event.epoch, last.event.seq));
-        after = LogPlace { position: last.position.unwrap(), event };
-        seen.extend(page.iter().map(|row| (row.event.run, row.event.seq)));
-    }
+    let seen = pages(&db.store, &a, (upto, 3)).await;
+    let seen: Vec<_> = seen.into_iter().map(|(run, _, seq)| (run, seq)).collect();
     let expected: Vec<_> =
         (0..7).map(|seq| (run_id(1), seq)).chain((0..4).map(|seq| (run_id(3), seq))).collect();
     assert_eq!(seen, expected);
@@ -194,6 +205,30 @@ async fn r043_a_page_of_events_ends_anywhere_and_the_next_begins_there(db: Db) {
     assert_eq!(db.store.news(&a, (whole, upto), &["step_started"], 9).await.unwrap(), []);
     let start = LogPlace { position: EventPosition(0), event: None };
     assert_eq!(db.store.news(&a, (start, upto), &["run_failed"], 9).await.unwrap(), []);
+}
+
+async fn r043_pages_hold_each_event_of_a_batch_once_in_whichever_order_they_were_given(db: Db) {
+    let tenant = tenant("a");
+    let places = [(run_id(2), 1, 1), (run_id(2), 1, 0), (run_id(1), 2, 0), (run_id(1), 1, 5)];
+    let all = places.map(|(run, epoch, seq)| event(&tenant, run, epoch, seq));
+    let mut batch = Batch::for_tenant(&tenant);
+    events::insert(&mut batch, &tenant, "one", &all);
+    db.store.apply(batch).await.unwrap();
+    publish_all(&db.store).await;
+    let mut sorted = places.to_vec();
+    sorted.sort_unstable();
+    for upto in [1, 1 << 43, i64::MAX] {
+        assert_eq!(pages(&db.store, &tenant, (EventPosition(upto), 1)).await, sorted);
+    }
+    let rows = db.store.events_after(std::slice::from_ref(&tenant), EventPosition(0), 1);
+    let rows = rows.await.unwrap();
+    let read: Vec<_> = rows.iter().map(|it| (it.event.run, it.event.epoch, it.event.seq)).collect();
+    assert_eq!(read, sorted);
+    for after in [1, 1 << 43, i64::MAX] {
+        let behind = EventPosition(after);
+        let all = std::slice::from_ref(&tenant);
+        assert_eq!(db.store.events_after(all, behind, 1).await.unwrap(), []);
+    }
 }
 
 async fn an_edited_sensor_keeps_its_cursor_unless_something_else_is_asked(db: Db) {

@@ -110,8 +110,8 @@ static DOUBLE_RETRY: [&Sql; 2] = [
     &Sql {
         name: "INSERT_EVENT",
         text: "INSERT OR IGNORE INTO event (tenant, run, epoch, seq, batch, at, body \
-                                            /*position column*/) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7 /*position of $1, $5*/)",
+                                            /*place column*/) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7 /*place of $1, $5*/)",
     },
 ];
 
