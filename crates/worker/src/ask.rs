@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
 use crate::run::results::{StepResult, load};
-use crate::step::{AttemptOrder, RunScratch, RunSteps, Taken};
+use crate::step::{AttemptOrder, RunSteps, Taken};
 use crate::{Seams, StepRunner as _, Worker};
 
 /// The most output that is read as an answer.
@@ -65,8 +65,7 @@ impl Worker {
                 return Answered::failed("the question has no step".to_owned());
             };
             let _pinned = self.python.pinned(question.run, question.epoch);
-            let scratch = Arc::new(RunScratch::at(self.settings.run_scratch(question)));
-            let steps = RunSteps { worker: Arc::new(self.clone()), scratch };
+            let steps = RunSteps::new(self, self.settings.run_scratch(question));
             let (_nobody, stop) = watch::channel(false);
             let (events, mut reports) = mpsc::channel(REPORTS);
             let order = AttemptOrder {

@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::python::Python;
 use crate::run::{RunEnd, drive};
-use crate::step::{RunScratch, RunSteps};
+use crate::step::RunSteps;
 use crate::supervisor::memory_share;
 use crate::{Seams, Supervisor};
 
@@ -240,8 +240,7 @@ impl Worker {
             remove_older_scratch(&self.settings.scratch, &assignment);
         }
         let _pinned = self.python.pinned(assignment.run, assignment.epoch);
-        let scratch = Arc::new(RunScratch::at(self.settings.run_scratch(&assignment)));
-        let steps = RunSteps { worker: Arc::new(self.clone()), scratch };
+        let steps = RunSteps::new(self, self.settings.run_scratch(&assignment));
         drive(&self.settings, &steps, assignment, seams, signal).await
     }
 }

@@ -2,12 +2,16 @@
 //!
 //! The envelope holds the text as it is, for every step pays for it and most programs never look.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use millstream_model::partitions::TimeWindow;
 use millstream_model::worker_api::Provenance;
 use millstream_model::{AssetStep, PartitionKey, PipesChannel, Timestamp};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Value, json};
 
 /// The variable that says where the context is.
 pub(super) const CONTEXT: &str = "DAGSTER_PIPES_CONTEXT";
@@ -36,7 +40,7 @@ pub(crate) struct Facts<'a> {
     /// The partition.
     pub(crate) partition: Option<Partition<'a>>,
     /// What the author and the run add.
-    pub(crate) extras: Map<String, Value>,
+    pub(crate) extras: BTreeMap<&'a str, Cow<'a, Value>>,
 }
 
 /// A partition with the time that it covers.
@@ -47,27 +51,49 @@ pub(crate) struct Partition<'a> {
     pub(crate) window: Option<TimeWindow>,
 }
 
+/// A first and a last one.
+#[derive(Serialize)]
+struct Range<T> {
+    start: T,
+    end: T,
+}
+
+/// The context as the protocol has it; every key is always there.
+#[derive(Serialize)]
+struct Told<'a> {
+    asset_keys: Option<[&'a str; 1]>,
+    code_version_by_asset_key: Option<BTreeMap<&'a str, &'a str>>,
+    provenance_by_asset_key: Option<BTreeMap<&'a str, Option<&'a Provenance>>>,
+    partition_key: Option<&'a PartitionKey>,
+    partition_key_range: Option<Range<&'a PartitionKey>>,
+    partition_time_window: Option<Range<String>>,
+    run_id: &'a str,
+    job_name: &'a str,
+    retry_number: u32,
+    extras: &'a BTreeMap<&'a str, Cow<'a, Value>>,
+}
+
 impl Facts<'_> {
-    /// The context as the protocol has it; every key is always there.
-    pub(super) fn context(self) -> Value {
-        let by_asset = |value: &dyn Fn(&AssetStep) -> Value| match self.asset {
-            Some(asset) => json!({ (asset.key.to_string()): value(asset) }),
-            None => Value::Null,
-        };
+    /// The context as JSON.
+    pub(super) fn context(&self) -> serde_json::Result<String> {
         let key = self.partition.as_ref().map(|partition| partition.key);
         let window = self.partition.as_ref().and_then(|partition| partition.window);
-        json!({
-            "asset_keys": self.asset.map(|asset| [asset.key.to_string()]),
-            "code_version_by_asset_key": by_asset(&|asset| json!(asset.code_version)),
-            "provenance_by_asset_key": by_asset(&|_| json!(self.provenance)),
-            "partition_key": key,
-            "partition_key_range": key.map(|key| json!({ "start": key, "end": key })),
-            "partition_time_window":
-                window.map(|window| json!({ "start": iso(window.start), "end": iso(window.end) })),
-            "run_id": self.run,
-            "job_name": self.job.unwrap_or(ASSET_JOB),
-            "retry_number": self.attempt.saturating_sub(1),
-            "extras": self.extras,
+        let name = self.asset.map(|asset| asset.key.to_string());
+        let asset = self.asset.zip(name.as_deref());
+        serde_json::to_string(&Told {
+            asset_keys: asset.map(|(_, name)| [name]),
+            code_version_by_asset_key: asset
+                .map(|(asset, name)| BTreeMap::from([(name, asset.code_version.as_str())])),
+            provenance_by_asset_key: asset
+                .map(|(_, name)| BTreeMap::from([(name, self.provenance)])),
+            partition_key: key,
+            partition_key_range: key.map(|key| Range { start: key, end: key }),
+            partition_time_window: window
+                .map(|window| Range { start: iso(window.start), end: iso(window.end) }),
+            run_id: &self.run,
+            job_name: self.job.unwrap_or(ASSET_JOB),
+            retry_number: self.attempt.saturating_sub(1),
+            extras: &self.extras,
         })
     }
 }
@@ -127,6 +153,10 @@ mod tests {
 
     use super::*;
 
+    fn said(facts: &Facts<'_>) -> Value {
+        serde_json::from_str(&facts.context().unwrap()).unwrap()
+    }
+
     #[test]
     fn a_step_without_asset_and_partition_has_all_keys_and_null_for_what_is_not_there() {
         let facts = Facts {
@@ -136,7 +166,7 @@ mod tests {
             asset: None,
             provenance: None,
             partition: None,
-            extras: Map::new(),
+            extras: BTreeMap::new(),
         };
         let wanted = json!({
             "asset_keys": null, "code_version_by_asset_key": null,
@@ -144,7 +174,7 @@ mod tests {
             "partition_key_range": null, "partition_time_window": null,
             "run_id": "r1", "job_name": "__ASSET_JOB", "retry_number": 2, "extras": {},
         });
-        assert_eq!(facts.context(), wanted);
+        assert_eq!(said(&facts), wanted);
     }
 
     #[test]
@@ -161,9 +191,9 @@ mod tests {
             asset: None,
             provenance: None,
             partition: Some(Partition { key: &key, window: Some(window) }),
-            extras: Map::new(),
+            extras: BTreeMap::new(),
         };
-        let context = facts.context();
+        let context = said(&facts);
         assert_eq!(
             context["partition_key_range"],
             json!({ "start": "2024-03-01", "end": "2024-03-01" })

@@ -1,8 +1,8 @@
-//! The doing: makes the file for messages, follows it while a program runs, and keeps what it says.
+//! The doing: follows the file for messages while a program runs, and keeps what it says.
 //!
 //! Whoever runs a program of a step opens a [`Session`], runs the program within
-//! [`Session::follow`], and asks then what it said. The file is kept open from the start, so a
-//! program cannot have another one read.
+//! [`Session::follow`], and asks then what it said. The file is open from the start, so a program
+//! cannot have another one read.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
@@ -36,7 +36,7 @@ const READ_SIZE: usize = 1024 * 1024;
 pub(crate) struct Channel {
     /// Where messages go.
     pub(crate) kind: PipesChannel,
-    /// The file for messages, which does not exist yet.
+    /// The file for messages.
     pub(crate) messages: PathBuf,
     /// The file for a context that is too large for a variable.
     pub(crate) context: PathBuf,
@@ -72,19 +72,21 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Makes the file for messages and adds the variables that tell a program of it to `env`.
+    /// Adds the variables that tell a program of the file for messages to `env`; `messages` opens
+    /// the file, which is empty.
     ///
     /// `None` where the author has turned Pipes off. What the author has set stays as it is.
     pub(crate) fn open(
         channel: Channel,
         subject: Subject,
-        facts: Facts<'_>,
+        facts: &Facts<'_>,
+        messages: impl FnOnce() -> io::Result<Arc<File>>,
         env: &mut BTreeMap<String, String>,
     ) -> io::Result<Option<Self>> {
         let path = channel.messages.to_string_lossy();
-        let Some(messages) = bootstrap::messages(channel.kind, &path) else { return Ok(None) };
-        let file = File::options().read(true).append(true).create(true).open(&channel.messages)?;
-        let data = facts.context().to_string();
+        let Some(told) = bootstrap::messages(channel.kind, &path) else { return Ok(None) };
+        let file = messages()?;
+        let data = facts.context()?;
         let context = if data.len() <= bootstrap::INLINE_MAX {
             format!(r#"{{"data":{data}}}"#)
         } else {
@@ -97,10 +99,10 @@ impl Session {
             }
         };
         set(bootstrap::CONTEXT, &context);
-        set(bootstrap::MESSAGES, &messages.to_string());
+        set(bootstrap::MESSAGES, &told.to_string());
         Ok(Some(Self {
             channel,
-            file: Arc::new(file),
+            file,
             offset: 0,
             lines: Lines::default(),
             ledger: Ledger::new(subject),
@@ -203,6 +205,9 @@ impl Session {
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>) {
+        if effects.is_empty() {
+            return;
+        }
         let mut logged = [String::new(), String::new()];
         for effect in effects {
             match effect {

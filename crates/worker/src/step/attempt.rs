@@ -3,6 +3,7 @@
 //! **Invariant.** An attempt never fails as a future: whatever goes wrong is its result.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::asset::{self, Kept, Metadata, Rows};
-use super::context::Context;
+use super::context::{Context, RunContext};
 use super::scratch::RunScratch;
 use super::template::Templates;
 use super::{builtin, http, lambda, load, process, python, sql};
@@ -99,13 +100,22 @@ pub struct AttemptDone {
 
 /// The steps of one run, executed by its worker.
 pub(crate) struct RunSteps {
-    pub(crate) worker: Arc<Worker>,
-    pub(crate) scratch: Arc<RunScratch>,
+    worker: Arc<Worker>,
+    scratch: RunScratch,
+    context: RunContext,
+}
+
+impl RunSteps {
+    /// The steps of a run that `worker` executes with its files in `scratch`.
+    pub(crate) fn new(worker: &Worker, scratch: PathBuf) -> Self {
+        let scratch = RunScratch::at(scratch);
+        Self { worker: Arc::new(worker.clone()), scratch, context: RunContext::default() }
+    }
 }
 
 impl StepRunner for RunSteps {
     fn execute<'a>(&'a self, order: AttemptOrder<'a>) -> BoxFuture<'a, AttemptDone> {
-        Attempt::new(&self.worker, &self.scratch, order).execute().boxed()
+        Attempt::new(self, order).execute().boxed()
     }
 
     fn rest(&self) {
@@ -118,6 +128,8 @@ pub(super) struct Attempt<'a> {
     pub(super) worker: &'a Worker,
     /// Where attempts of the run have their files.
     pub(super) scratch: &'a RunScratch,
+    /// What it sees like all steps of the run.
+    pub(super) run_context: &'a RunContext,
     pub(super) seams: &'a Seams,
     pub(super) assignment: &'a Assignment,
     pub(super) step: &'a StepPlan,
@@ -219,10 +231,12 @@ fn bounded(error: StepError) -> StepError {
 }
 
 impl<'a> Attempt<'a> {
-    fn new(worker: &'a Worker, scratch: &'a RunScratch, order: AttemptOrder<'a>) -> Self {
+    fn new(run: &'a RunSteps, order: AttemptOrder<'a>) -> Self {
+        let worker = &*run.worker;
         Self {
             worker,
-            scratch,
+            scratch: &run.scratch,
+            run_context: &run.context,
             seams: order.seams,
             assignment: order.assignment,
             step: order.step,

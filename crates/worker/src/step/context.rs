@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use millstream_model::seen::RunOfStep;
-use millstream_model::{AssetStep, StepConfig, StepError, variable_name};
+use millstream_model::worker_api::Assignment;
+use millstream_model::{AssetStep, StepConfig, StepError, StepPlan, variable_name};
 use serde_json::{Map, Value, json};
 
 use super::attempt::Attempt;
@@ -87,38 +89,52 @@ impl Context {
     }
 }
 
+/// What all steps of a run see alike, which is put together once.
+#[derive(Debug, Default)]
+pub(crate) struct RunContext(OnceLock<Map<String, Value>>);
+
+impl RunContext {
+    fn of(&self, assignment: &Assignment) -> &Map<String, Value> {
+        self.0.get_or_init(|| {
+            let plan = &assignment.plan;
+            let document = json!({
+                "run": RunOfStep {
+                    id: assignment.run,
+                    short: assignment.run.short(),
+                    job: plan.job.as_ref(),
+                    location: &plan.location,
+                    queued_at: assignment.queued_at,
+                    tags: &plan.tags,
+                },
+                "tenant": plan.tenant_def.seen(&plan.tenant),
+                "partition": plan.partition,
+                "dimensions": plan.dimensions,
+                "trigger": assignment.context,
+            });
+            match document {
+                Value::Object(document) => document,
+                _ => Map::new(),
+            }
+        })
+    }
+}
+
 fn document(attempt: &Attempt<'_>, results: BTreeMap<String, Value>) -> Map<String, Value> {
-    let assignment = attempt.assignment;
-    let plan = &assignment.plan;
-    let config = match &attempt.step.step {
-        StepConfig::Local(local) => Value::Object(local.config.clone()),
-        _ => Value::Object(Map::new()),
-    };
-    let document = json!({
-        "run": RunOfStep {
-            id: assignment.run,
-            short: assignment.run.short(),
-            job: plan.job.as_ref(),
-            location: &plan.location,
-            queued_at: assignment.queued_at,
-            tags: &plan.tags,
-        },
-        "tenant": plan.tenant_def.seen(&plan.tenant),
-        "partition": plan.partition,
-        "dimensions": plan.dimensions,
-        "trigger": assignment.context,
-        "config": config,
-        "step": attempt.step.key,
-        "attempt": attempt.number,
-        "asset": attempt.step.asset.as_ref().map(|asset| &asset.key),
-    });
-    let mut document = match document {
-        Value::Object(document) => document,
+    let StepPlan { key, step, asset, .. } = attempt.step;
+    let config = match step {
+        StepConfig::Local(local) => local.config.clone(),
         _ => Map::new(),
     };
-    // Moved in, not copied: results may be large.
-    let results = results.into_iter().collect();
-    document.insert("upstream_results".to_owned(), Value::Object(results));
+    let mut document = attempt.run_context.of(attempt.assignment).clone();
+    let asset = asset.as_ref().map(|asset| json!(asset.key));
+    document.extend([
+        ("config".to_owned(), Value::Object(config)),
+        ("step".to_owned(), key.as_str().into()),
+        ("attempt".to_owned(), attempt.number.into()),
+        ("asset".to_owned(), asset.unwrap_or_default()),
+        // Moved in, not copied: results may be large.
+        ("upstream_results".to_owned(), Value::Object(results.into_iter().collect())),
+    ]);
     document
 }
 

@@ -28,4 +28,3 @@ mod warm;
 pub(crate) use attempt::RunSteps;
 pub use attempt::{AttemptDone, AttemptOrder, StepRunner, Taken};
 pub(crate) use process::signal_name;
-pub(crate) use scratch::RunScratch;

@@ -43,7 +43,7 @@ pub(super) async fn run(
     for (name, value) in &command.env {
         env.insert(name.clone(), render(&templates, value)?);
     }
-    let scratch = give_context(attempt, &context, &mut env)?;
+    let mut scratch = give_context(attempt, &context, &mut env)?;
     let mut spec = ProcessSpec {
         program,
         args,
@@ -51,7 +51,7 @@ pub(super) async fn run(
         cwd: attempt.worker.settings.root.join(cwd.unwrap_or_default()),
         ..attempt.bare_process()
     };
-    let mut session = attempt.open_pipes(&command.pipes, &scratch, &context, &mut spec.env)?;
+    let mut session = attempt.open_pipes(&command.pipes, &mut scratch, &context, &mut spec.env)?;
     spec.tap = session.as_ref().and_then(Session::tapped);
     let told = attempt.run_program(spec, session.as_mut()).await?;
     let done = attempt.left(&scratch.result()).await;

@@ -240,7 +240,7 @@ impl Attempt<'_> {
 /// Runs the function in a process of its own.
 pub(super) async fn cold(attempt: &mut Attempt<'_>, call: &Call) -> Result<Returned, Ending> {
     let mut env: BTreeMap<String, String> = call.key.env.clone();
-    let scratch = process::give_context(attempt, &call.context, &mut env)?;
+    let mut scratch = process::give_context(attempt, &call.context, &mut env)?;
     let answer = scratch.answer();
     let shim = attempt.worker.python.shim().await.map_err(|error| no_code(&error))?;
     let more = [
@@ -255,7 +255,8 @@ pub(super) async fn cold(attempt: &mut Attempt<'_>, call: &Call) -> Result<Retur
         env,
         ..attempt.bare_process()
     };
-    let mut session = attempt.open_pipes(&call.pipes, &scratch, &call.context, &mut spec.env)?;
+    let mut session =
+        attempt.open_pipes(&call.pipes, &mut scratch, &call.context, &mut spec.env)?;
     spec.tap = session.as_ref().and_then(Session::tapped);
     let told = attempt.run_program(spec, session.as_mut()).await?;
     let done = attempt.answered(&scratch).await;

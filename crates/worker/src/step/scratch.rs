@@ -6,11 +6,12 @@
 //! file is such work too, which is why a context is written over the one before it. How an attempt
 //! has left its place is looked at while the next one's program runs, so that nobody waits for it.
 
+use std::fs::{File, Metadata};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The names of an attempt's files, behind its place's.
 const CONTEXT: &str = "context.json";
@@ -29,6 +30,9 @@ const REMOVED: [&str; 5] = [RESULT, REQUEST, ANSWER, ROWS, PIPES_CONTEXT];
 
 /// The largest context that another one is written over.
 const CONTEXT_OVER_MAX: usize = 1 << 20;
+
+/// How many places keep their files for messages open while no attempt has them.
+const OPEN_MAX: usize = 4;
 
 /// The folder of a run's attempts; it goes with the run.
 #[derive(Debug)]
@@ -81,10 +85,17 @@ impl RunScratch {
     /// Whoever has something running calls this, for it takes some time.
     pub(super) fn tidy(&self) {
         let used = std::mem::take(&mut self.free().used);
-        let (clean, spoiled): (Vec<_>, Vec<_>) =
-            used.into_iter().partition(|place| place.clean().is_ok());
-        spoiled.iter().for_each(Place::remove);
-        self.free().clean.extend(clean);
+        for mut place in used {
+            if place.clean().is_err() {
+                place.remove();
+                continue;
+            }
+            let mut free = self.free();
+            if free.clean.len() >= OPEN_MAX {
+                place.messages.take();
+            }
+            free.clean.push(place);
+        }
     }
 
     fn place(&self) -> Place {
@@ -123,6 +134,10 @@ struct Place {
     has_folder: bool,
     /// Whether an attempt has had it, so that the run's folder is there.
     was_used: bool,
+    /// The file for messages, once it was opened.
+    messages: Option<Arc<File>>,
+    /// Whether somebody was told of another file.
+    has_others: AtomicBool,
 }
 
 impl Place {
@@ -132,19 +147,26 @@ impl Place {
 
     /// Makes the place as good as new for the next attempt, if a program has not made more of it
     /// than it was given.
-    fn clean(&self) -> io::Result<()> {
-        for name in REMOVED {
+    fn clean(&mut self) -> io::Result<()> {
+        let has_others = std::mem::take(self.has_others.get_mut());
+        let removed = if has_others { &REMOVED[..] } else { &[PIPES_CONTEXT] };
+        for name in removed {
             match std::fs::remove_file(self.file(name)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
         }
         // Who has spoken may have the file open still, and would speak to the next attempt.
-        let said = size(&self.file(MESSAGES))?;
-        if said.is_some_and(|said| said > 0) {
+        let said = plain_file(&self.file(MESSAGES))?;
+        if said.as_ref().is_some_and(|said| said.len() > 0) {
             std::fs::remove_file(self.file(MESSAGES))?;
+            self.messages.take();
+        } else if self.messages.as_ref().is_some_and(|opened| !is_same(opened, said.as_ref())) {
+            return Err(io::Error::other("the file for messages is another one"));
         }
-        size(&self.file(CONTEXT))?;
+        if has_others {
+            plain_file(&self.file(CONTEXT))?;
+        }
         if self.has_folder {
             let is_ours = std::fs::symlink_metadata(&self.path)
                 .is_ok_and(|it| it.is_dir() && it.mode() & 0o777 == 0o700);
@@ -183,8 +205,15 @@ fn remove_folder(path: &Path) {
     }
 }
 
-/// How large the file at `path` is, if it is there; an error when it is not the plain file we made.
-fn size(path: &Path) -> io::Result<Option<u64>> {
+/// Whether `found` is what there is to know of `opened`.
+fn is_same(opened: &File, found: Option<&Metadata>) -> bool {
+    let id = |file: &Metadata| (file.dev(), file.ino());
+    opened.metadata().is_ok_and(|opened| found.map(id) == Some(id(&opened)))
+}
+
+/// What there is to know of the file at `path`, if it is there; an error when it is not the plain
+/// file we made.
+fn plain_file(path: &Path) -> io::Result<Option<Metadata>> {
     let file = match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file?,
@@ -192,7 +221,7 @@ fn size(path: &Path) -> io::Result<Option<u64>> {
     if !file.is_file() || file.nlink() != 1 || file.mode() & 0o600 != 0o600 {
         return Err(io::Error::other("the file is not as it was given"));
     }
-    Ok(Some(file.len()))
+    Ok(Some(file))
 }
 
 /// An attempt's folder and files; all of it is removed when this is dropped.
@@ -212,12 +241,12 @@ impl Scratch {
 
     /// The file that the step's context is in.
     pub(super) fn context(&self) -> PathBuf {
-        self.file(CONTEXT)
+        self.other(CONTEXT)
     }
 
     /// Writes that file, over what an earlier attempt of the run has been told.
     pub(super) fn write_context(&self, mut json: Vec<u8>) -> io::Result<()> {
-        let mut file = std::fs::File::options()
+        let mut file = File::options()
             .write(true)
             .create(true)
             .truncate(false)
@@ -235,22 +264,22 @@ impl Scratch {
 
     /// The file that the step leaves its result in.
     pub(super) fn result(&self) -> PathBuf {
-        self.file(RESULT)
+        self.other(RESULT)
     }
 
     /// The file with what a SQL step asks for.
     pub(super) fn request(&self) -> PathBuf {
-        self.file(REQUEST)
+        self.other(REQUEST)
     }
 
     /// The file with what became of a SQL step.
     pub(super) fn answer(&self) -> PathBuf {
-        self.file(ANSWER)
+        self.other(ANSWER)
     }
 
     /// The file with the rows of a SQL step.
     pub(super) fn rows(&self) -> PathBuf {
-        self.file(ROWS)
+        self.other(ROWS)
     }
 
     /// The file with a copy of the rows of one of the step's inputs, which goes with the folder.
@@ -263,6 +292,20 @@ impl Scratch {
         self.file(MESSAGES)
     }
 
+    /// That file, opened; made if it is not there.
+    pub(super) fn open_messages(&mut self) -> io::Result<Arc<File>> {
+        let path = self.messages();
+        // Somebody may have taken it away since it was looked at.
+        let is_there =
+            |it: &&Arc<File>| is_same(it, std::fs::symlink_metadata(&path).ok().as_ref());
+        if let Some(opened) = self.place.messages.as_ref().filter(is_there) {
+            return Ok(Arc::clone(opened));
+        }
+        let file = Arc::new(File::options().read(true).append(true).create(true).open(&path)?);
+        self.place.messages = Some(Arc::clone(&file));
+        Ok(file)
+    }
+
     /// The file with a context of Pipes that is too large for a variable.
     pub(super) fn pipes_context(&self) -> PathBuf {
         self.file(PIPES_CONTEXT)
@@ -271,6 +314,12 @@ impl Scratch {
     /// The folder for the step's own temporary files.
     pub(super) fn tmp(&self) -> &Path {
         &self.place.path
+    }
+
+    /// A file that not every attempt has.
+    fn other(&self, name: &str) -> PathBuf {
+        self.place.has_others.store(true, Ordering::Relaxed);
+        self.file(name)
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -308,6 +357,72 @@ mod tests {
         }
         drop(run);
         assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none());
+    }
+
+    #[test]
+    fn what_an_attempt_was_told_of_is_gone_for_the_next_and_its_file_for_messages_stays_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunScratch::at(folder.path().join("run"));
+        let mut scratch = run.files().unwrap();
+        let opened = scratch.open_messages().unwrap();
+        let result = scratch.result();
+        std::fs::write(&result, "{}").unwrap();
+        std::fs::write(scratch.pipes_context(), "{}").unwrap();
+        scratch.give_back(&run);
+        run.tidy();
+        assert!(!result.exists());
+        let mut next = run.files().unwrap();
+        assert_eq!(next.result(), result);
+        assert!(!next.pipes_context().exists());
+        assert!(Arc::ptr_eq(&next.open_messages().unwrap(), &opened));
+        assert!(next.messages().exists());
+    }
+
+    #[test]
+    fn few_places_keep_their_files_open_while_nobody_has_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunScratch::at(folder.path().join("run"));
+        let mut all: Vec<_> = (0..3 * OPEN_MAX).map(|_| run.files().unwrap()).collect();
+        for scratch in &mut all {
+            scratch.open_messages().unwrap();
+        }
+        for scratch in all {
+            scratch.give_back(&run);
+        }
+        run.tidy();
+        let free = run.free();
+        let open = free.clean.iter().filter(|place| place.messages.is_some()).count();
+        assert_eq!((free.clean.len(), open), (3 * OPEN_MAX, OPEN_MAX));
+    }
+
+    #[test]
+    fn messages_that_were_said_or_go_to_another_file_are_none_of_the_next_attempt() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunScratch::at(folder.path().join("run"));
+        let write = |path: &Path| std::fs::write(path, "{}").unwrap();
+        let replace = |path: &Path| {
+            std::fs::remove_file(path).unwrap();
+            let kept = File::options().write(true).create_new(true).mode(0o600).open(path);
+            drop(kept.unwrap());
+        };
+        for (spoil, is_looked_at_first) in
+            [(&write as &dyn Fn(&Path), false), (&replace, false), (&replace, true)]
+        {
+            let mut scratch = run.files().unwrap();
+            let opened = scratch.open_messages().unwrap();
+            let path = scratch.messages();
+            scratch.give_back(&run);
+            if is_looked_at_first {
+                run.tidy();
+            }
+            spoil(&path);
+            run.tidy();
+            let mut next = run.files().unwrap();
+            let again = next.open_messages().unwrap();
+            assert!(!Arc::ptr_eq(&again, &opened));
+            let there = std::fs::metadata(next.messages()).unwrap();
+            assert_eq!((there.ino(), there.len()), (again.metadata().unwrap().ino(), 0));
+        }
     }
 
     #[test]

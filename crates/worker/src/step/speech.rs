@@ -2,12 +2,13 @@
 //!
 //! Every kind of step that runs programs of others opens its session here.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use millstream_blob::LogStream;
 use millstream_model::view::CODE_ELSEWHERE;
 use millstream_model::{AssetStep, JobName, PipesChannel, PipesConfig};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::attempt::{Attempt, Ending, Returned};
 use super::context::Context;
@@ -57,7 +58,7 @@ impl Attempt<'_> {
     pub(super) fn open_pipes(
         &self,
         config: &PipesConfig,
-        scratch: &Scratch,
+        scratch: &mut Scratch,
         context: &Context,
         env: &mut BTreeMap<String, String>,
     ) -> Result<Option<Session>, Ending> {
@@ -80,8 +81,9 @@ impl Attempt<'_> {
                 .map_or_else(|| CODE_ELSEWHERE.to_owned(), |asset| asset.code_version.clone()),
         };
         let facts = self.facts(config, context, asset);
-        Session::open(channel, subject, facts, env)
-            .map_err(|error| no_folder(&scratch.messages(), &error))
+        let path = scratch.messages();
+        Session::open(channel, subject, &facts, || scratch.open_messages(), env)
+            .map_err(|error| no_folder(&path, &error))
     }
 
     /// Adds what the function of `call` needs to speak Pipes to `env`.
@@ -93,9 +95,9 @@ impl Attempt<'_> {
         if call.pipes.messages == PipesChannel::Off {
             return Ok(Speech { session: None, files: None });
         }
-        let files = self.scratch_files()?;
+        let mut files = self.scratch_files()?;
         let mut variables = BTreeMap::new();
-        let session = self.open_pipes(&call.pipes, &files, &call.context, &mut variables)?;
+        let session = self.open_pipes(&call.pipes, &mut files, &call.context, &mut variables)?;
         // What the author has set stays as it is.
         variables.retain(|name, _| !call.key.env.contains_key(name));
         env.append(&mut variables);
@@ -121,8 +123,8 @@ impl Attempt<'_> {
 
     fn facts<'a>(
         &'a self,
-        config: &PipesConfig,
-        context: &Context,
+        config: &'a PipesConfig,
+        context: &'a Context,
         asset: Option<&'a AssetStep>,
     ) -> Facts<'a> {
         let plan = &self.assignment.plan;
@@ -133,11 +135,12 @@ impl Attempt<'_> {
         let window = asset.and_then(|asset| asset.window);
         // Not what the definitions say of the tenant: variables are printed more easily than files.
         let told = ["config", "trigger", "dimensions", "inputs"];
-        let told = told.iter().filter_map(|name| context.json().get_key_value(*name));
-        let mut extras: Map<_, _> =
-            told.map(|(name, value)| (name.clone(), value.clone())).collect();
-        extras.insert("tenant".to_owned(), plan.tenant.to_string().into());
-        extras.extend(config.extras.clone());
+        let told = told.into_iter().filter_map(|name| Some((name, context.json().get(name)?)));
+        let own = config.extras.iter().map(|(name, value)| (name.as_str(), value));
+        let mut extras: BTreeMap<_, _> =
+            told.map(|(name, value)| (name, Cow::Borrowed(value))).collect();
+        extras.insert("tenant", Cow::Owned(plan.tenant.as_str().into()));
+        extras.extend(own.map(|(name, value)| (name, Cow::Borrowed(value))));
         Facts {
             run: self.assignment.run.to_string(),
             job: plan.job.as_ref().map(JobName::as_str),
