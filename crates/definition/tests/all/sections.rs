@@ -662,6 +662,16 @@ fn a_key_of_the_asset_in_its_step_is_told_where_it_belongs() {
 }
 
 #[test]
+fn a_text_that_was_cut_at_its_comma_is_told_to_need_quotes() {
+    let cut = "{kind: sql, statements: select v, typeof(v) kind from x, resource: db}";
+    let found = errors("a.yaml", &format!("assets: {{a: {{step: {cut}}}}}"));
+    let said = "Unknown key `typeof(v) kind from x` in the step";
+    let found = found.iter().find(|it| it.message.starts_with(said)).unwrap();
+    let help = found.help.as_deref().unwrap();
+    assert!(help.starts_with("a comma ends a value between `{` and `}`: write quotes"), "{help}");
+}
+
+#[test]
 fn a_retry_that_means_none_is_shown_as_it_was_written() {
     for (written, shown) in [("-1", "-1"), ("1.50", "1.50"), ("true", "true"), ("[]", "a list")] {
         let text = format!("nodes: [{{id: a, type: noop, retry: {written}}}]");

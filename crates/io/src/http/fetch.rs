@@ -57,7 +57,9 @@ pub async fn fetch(
         None => {
             let (answer, request) = asking.ask(&Pages::new(call).first()?).await?;
             let status = answer.status;
-            let ExactJson { value, note } = in_background(move || body(answer, request)).await?;
+            let mask = call.mask.clone();
+            let reading = in_background(move || body(answer, request, &mask));
+            let ExactJson { value, note } = reading.await?;
             say(pace, note);
             (status, 1, Fetched::Body(value))
         }
@@ -169,7 +171,7 @@ impl Page {
 }
 
 /// The whole body as a value.
-fn body(answer: Answer, request: String) -> Result<ExactJson, HttpError> {
+fn body(answer: Answer, request: String, mask: &Mask) -> Result<ExactJson, HttpError> {
     let is_json = answer.header("content-type").is_some_and(|it| it.contains("json"));
     if answer.body.trim_ascii().is_empty() {
         return Ok(ExactJson::default());
@@ -177,7 +179,8 @@ fn body(answer: Answer, request: String) -> Result<ExactJson, HttpError> {
     match ExactJson::read(&answer.body) {
         Ok(value) => Ok(value),
         Err(error) if is_json => {
-            Err(HttpError::NotJson { request, problem: error.to_string(), excerpt: String::new() })
+            let (problem, excerpt) = (error.to_string(), excerpt(&answer.body, mask));
+            Err(HttpError::NotJson { request, problem, excerpt })
         }
         Err(_) => match String::from_utf8(answer.body) {
             Ok(text) => Ok(Value::String(text).into()),

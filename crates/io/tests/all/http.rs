@@ -386,6 +386,16 @@ async fn without_rows_the_body_is_the_result_as_json_or_as_text() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_called_json_and_is_none_is_refused_and_shown() {
+    let (_, address) = Service::start(|_, _| said(200, "<html>tok-12345")).await;
+    let mut mask = Mask::default();
+    mask.add("tok-12345");
+    let error = carry_out(&HttpCall { mask, ..call(address) }, &Time::new()).await.unwrap_err();
+    assert!(error.to_string().contains("is no JSON"), "{error}");
+    assert_eq!(error.excerpt(), Some("<html>***"));
+}
+
+#[tokio::test]
 async fn an_answer_over_its_limit_is_an_error_that_names_it() {
     let (_, address) = Service::start(|_, _| said(200, "x".repeat(2_000))).await;
     let call = HttpCall { max_response: 1_000, ..call(address) };
