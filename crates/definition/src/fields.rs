@@ -142,9 +142,11 @@ pub(crate) fn unknown_key(
     // A text that was cut at its comma leaves such a key: words, and nothing behind them.
     let is_rest = field.node.value == Value::Null && field.name.contains([' ', '(', '\'', '"']);
     let help = match nearest(field.name, known.iter().copied()) {
-        _ if is_rest => "a comma ends a value between `{` and `}`: write quotes around a text that \
+        _ if is_rest => {
+            "a comma ends a value between `{` and `}`: write quotes around a text that \
                          has one, or each key on a line of its own"
-            .to_owned(),
+                .to_owned()
+        }
         Some(near) => format!("did you mean `{near}`? Known keys are `{list}`"),
         None => format!("known keys are `{list}`"),
     };

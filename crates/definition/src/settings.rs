@@ -159,6 +159,17 @@ pub(crate) fn handlers(field: &Field<'_>, reader: &mut Reader) {
                 .error(ErrorCode::DefinitionValue, entry.name_spot, message)
                 .help("write a module's name, or its beginning and a `*`: `MyApp.Tasks.*`");
         }
+        // One that names all of another's modules leaves it none.
+        let is_wide = |row: &&HandlerDef| row.pattern.ends_with('*') && row.matches(stem);
+        if let Some(first) = reader.manifest.handlers.iter().find(is_wide) {
+            let message = format!(
+                "The handler `{pattern}` is never used: the first that matches decides, and `{}` \
+                 before it matches all that it does",
+                first.pattern
+            );
+            let help = format!("move it before `{}`", first.pattern);
+            findings.warning(ErrorCode::DefinitionValue, entry.name_spot, message).help(help);
+        }
         if let Some(target) = handler(&entry, findings) {
             reader.places.note(&["handler", entry.name], entry.name_spot);
             reader.manifest.handlers.push(HandlerDef { pattern, target });

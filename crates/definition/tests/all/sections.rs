@@ -662,6 +662,25 @@ fn a_key_of_the_asset_in_its_step_is_told_where_it_belongs() {
 }
 
 #[test]
+fn r188_a_handler_behind_one_that_matches_all_that_it_does_is_warned_of() {
+    let row = |name: &str| format!("  {name:?}: {{builtin: noop}}\n");
+    let found = |rows: [&str; 2]| {
+        let text = format!("handlers:\n{}{}", row(rows[0]), row(rows[1]));
+        parse_file("a.yaml", text.as_bytes()).diagnostics
+    };
+    for rows in [["A.*", "A.Never"], ["A.*", "A.B.*"], ["*", "A.*"]] {
+        let found = found(rows);
+        let said = format!("The handler `{}` is never used: ", rows[1]);
+        assert!(found[0].message.starts_with(&said), "{found:?}");
+        assert_eq!(found[0].place.line, 3);
+        assert_eq!(found[0].help, Some(format!("move it before `{}`", rows[0])));
+    }
+    for rows in [["A.Send", "A.*"], ["A.B", "A.B.C"], ["A.B", "A.B*"], ["A.*", "B.*"]] {
+        assert_eq!(found(rows), [], "{rows:?}");
+    }
+}
+
+#[test]
 fn a_text_that_was_cut_at_its_comma_is_told_to_need_quotes() {
     let cut = "{kind: sql, statements: select v, typeof(v) kind from x, resource: db}";
     let found = errors("a.yaml", &format!("assets: {{a: {{step: {cut}}}}}"));
