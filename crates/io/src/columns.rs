@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use millstream_model::{ColumnType, ContentHash, ContentHasher};
 use serde_json::Value;
 
+use crate::csv_file::{CsvColumn, CsvLook};
 use crate::sql::Meaning;
-use crate::stream::RowStream;
+use crate::stream::{RowStream, quotes};
 use crate::{TableError, TableFile};
 
 /// A column of a table that is written.
@@ -47,35 +48,67 @@ impl Shape {
             [] => declared.keys().cloned().collect(),
             names => names.to_vec(),
         };
-        let mut seen = vec![Seen::default(); names.len()];
+        let mut looked = match file {
+            TableFile::Csv(_) | TableFile::KeptCsv(_) => {
+                Looked::Fields(CsvLook::new(names.len(), quotes(file)))
+            }
+            TableFile::Json(_) | TableFile::Rows(_) => {
+                Looked::Values(vec![Seen::default(); names.len()])
+            }
+        };
         let mut hasher = ContentHasher::default();
         let mut bytes = 0;
-        let is_untyped = stream.is_untyped();
         while let Some(row) = stream.next_row()? {
             let json = serde_json::Value::Array(row);
             let text = json.to_string();
             hasher.update(text.as_bytes());
             hasher.update(b"\n");
             bytes += text.len() as u64 + 1;
-            for (seen, value) in seen.iter_mut().zip(json.as_array().into_iter().flatten()) {
-                seen.look(value, is_untyped);
+            match &mut looked {
+                Looked::Fields(look) => stream.show(look),
+                Looked::Values(seen) => {
+                    for (seen, value) in seen.iter_mut().zip(json.as_array().into_iter().flatten())
+                    {
+                        seen.look(value);
+                    }
+                }
             }
         }
         let mut notes: Vec<String> = stream.note().cloned().into_iter().collect();
         let columns = names
             .into_iter()
-            .zip(seen)
-            .map(|(name, seen)| {
+            .zip(looked.columns(file))
+            .map(|(name, found)| {
                 let found = || {
-                    let (kind, why) = seen.kind();
-                    notes.extend(why.map(|why| format!("column {name:?} is text, because {why}")));
-                    kind
+                    notes.extend(found.note.map(|note| format!("column {name:?} {note}")));
+                    found.kind
                 };
                 let kind = declared.get(&name).copied().or_else(found);
                 Column { name, kind }
             })
             .collect();
         Ok(Self { columns, rows: stream.number(), bytes, hash: hasher.finish(), notes })
+    }
+}
+
+/// What was seen in the columns of a file.
+enum Looked {
+    /// Its fields say nothing of themselves.
+    Fields(CsvLook),
+    /// Each of its values says what it is.
+    Values(Vec<Seen>),
+}
+
+impl Looked {
+    fn columns(self, file: &TableFile) -> Vec<CsvColumn> {
+        let of_values = |seen: Seen| {
+            let (kind, why) = seen.kind();
+            CsvColumn { kind, note: why.map(|why| format!("is text, because {why}")) }
+        };
+        match self {
+            Self::Fields(look) => look.columns(file.path()),
+            Self::Values(seen) => seen.into_iter().map(of_values).collect(),
+        }
     }
 }
 
@@ -98,8 +131,8 @@ pub(crate) struct Seen {
 const EXACT_MAX: u64 = 1 << 53;
 
 impl Seen {
-    /// Looks at `value`, which is text or null where `is_untyped`.
-    pub(crate) fn look(&mut self, value: &Value, is_untyped: bool) {
+    /// Looks at `value`, which says what it is.
+    pub(crate) fn look(&mut self, value: &Value) {
         match value {
             Value::Null => {}
             Value::Bool(_) => self.flag = true,
@@ -108,7 +141,6 @@ impl Seen {
                 (None, true) => self.real = true,
                 (None, false) => self.lookalike = true,
             },
-            Value::String(text) if is_untyped => self.mean(Meaning::of(text)),
             Value::String(_) => self.text = true,
             Value::Array(_) | Value::Object(_) => self.json = true,
         }
@@ -239,7 +271,7 @@ mod tests {
 
     fn kind(values: &Value) -> Option<ColumnType> {
         let mut seen = Seen::default();
-        values.as_array().unwrap().iter().for_each(|value| seen.look(value, false));
+        values.as_array().unwrap().iter().for_each(|value| seen.look(value));
         seen.kind().0
     }
 

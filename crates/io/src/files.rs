@@ -14,8 +14,8 @@ use millstream_model::ErrorCode;
 use serde_json::Value;
 
 use crate::crash::reach;
+use crate::csv_file::{CsvReader, Field, Quotes};
 use crate::sql::JSON_MAX;
-use crate::table::{csv_columns, csv_error, csv_reader};
 use crate::writer::Writer;
 use crate::{Address, Place, Stored, Table, TableError, TableFailure, TableFile};
 
@@ -61,7 +61,7 @@ pub enum Content<'a> {
 pub enum Loaded {
     /// A JSON document.
     Json(Value),
-    /// The rows of a CSV file; every value is text, and an empty field is null.
+    /// The rows of a CSV file; every value is text or null.
     Table(Table),
 }
 
@@ -192,7 +192,7 @@ impl FileIo {
     pub fn load(&self, address: &Address) -> Result<Loaded, IoError> {
         match self.source(address)? {
             TableFile::Json(path) => load_json(&path).map(Loaded::Json),
-            TableFile::Csv(path) => load_csv(&path).map(Loaded::Table),
+            TableFile::Csv(path) | TableFile::KeptCsv(path) => load_csv(&path).map(Loaded::Table),
             TableFile::Rows(path) => Table::from_rows_file(&path, JSON_MAX).map(Loaded::Table),
         }
         .map_err(IoError::Unreadable)
@@ -206,7 +206,7 @@ impl FileIo {
         }
         Ok(match self.form {
             FileForm::Json => TableFile::Json(path),
-            FileForm::Csv => TableFile::Csv(path),
+            FileForm::Csv => TableFile::KeptCsv(path),
         })
     }
 }
@@ -221,16 +221,11 @@ fn load_json(path: &Path) -> Result<Value, TableError> {
 }
 
 fn load_csv(path: &Path) -> Result<Table, TableError> {
-    let mut reader = csv_reader(path, JSON_MAX)?;
-    let columns = csv_columns(path, &mut reader)?;
+    let mut reader = CsvReader::open(path, JSON_MAX, Quotes::Text)?;
     let mut rows = Vec::new();
-    for record in reader.records() {
-        let record = record.map_err(|error| csv_error(path, error))?;
-        let value = |field: &str| match field {
-            "" => Value::Null,
-            text => Value::String(text.to_owned()),
-        };
-        rows.push(record.iter().map(value).collect());
+    while reader.next()? {
+        let value = |field: Field<'_>| field.text.map_or(Value::Null, Value::from);
+        rows.push(reader.record().fields().map(value).collect());
     }
-    Ok(Table { columns, rows })
+    Ok(Table { columns: reader.columns().to_vec(), rows })
 }

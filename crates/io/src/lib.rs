@@ -10,6 +10,7 @@
 pub mod aws;
 mod columns;
 mod crash;
+mod csv_file;
 mod files;
 pub mod http;
 mod identifier;

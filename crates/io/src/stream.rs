@@ -5,13 +5,13 @@
 //!
 //! **Invariant.** The columns' names are distinct, and every row has a value for each.
 
-use std::io::Read;
 use std::path::PathBuf;
 
 use serde_json::Value;
 
+use crate::csv_file::{CsvLook, CsvReader, Field, Quotes};
 use crate::sql::{CSV_MAX, ROWS_MAX};
-use crate::table::{COLUMNS_MAX, RowLines, csv_columns, csv_error, csv_reader, repeated};
+use crate::table::{COLUMNS_MAX, RowLines, repeated};
 use crate::{TableError, TableFile};
 
 /// A file's rows on their way.
@@ -25,7 +25,7 @@ pub(crate) struct RowStream {
 
 enum Rows {
     Lines(RowLines),
-    Csv(csv::Reader<Box<dyn Read>>, csv::StringRecord),
+    Csv(CsvReader),
     Memory(std::vec::IntoIter<Vec<Value>>),
 }
 
@@ -39,10 +39,9 @@ impl RowStream {
                 let mut lines = RowLines::open(path, ROWS_MAX)?;
                 (lines.columns()?, Rows::Lines(lines))
             }
-            TableFile::Csv(path) => {
-                let mut reader = csv_reader(path, CSV_MAX)?;
-                let columns = csv_columns(path, &mut reader)?;
-                (columns, Rows::Csv(reader, csv::StringRecord::new()))
+            TableFile::Csv(path) | TableFile::KeptCsv(path) => {
+                let reader = CsvReader::open(path, CSV_MAX, quotes(file))?;
+                (reader.columns().to_vec(), Rows::Csv(reader))
             }
             TableFile::Json(path) => {
                 let (table, told) = crate::table::json_table(path)?;
@@ -59,9 +58,11 @@ impl RowStream {
         &self.columns
     }
 
-    /// Whether every value is text or null, and types are for the reader to find.
-    pub(crate) fn is_untyped(&self) -> bool {
-        matches!(self.rows, Rows::Csv(..))
+    /// Shows `look` the row that was given last, where it is one of a CSV file.
+    pub(crate) fn show(&self, look: &mut CsvLook) {
+        if let Rows::Csv(reader) = &self.rows {
+            look.see(reader.record());
+        }
     }
 
     /// What became text on the way, as a line for the step's log.
@@ -81,10 +82,8 @@ impl RowStream {
                 Some(line) => Some(lines.parse::<Vec<Value>>(&line)?),
                 None => None,
             },
-            Rows::Csv(reader, record) => {
-                let more =
-                    reader.read_record(record).map_err(|error| csv_error(&self.path, error))?;
-                more.then(|| record.iter().map(field).collect())
+            Rows::Csv(reader) => {
+                reader.next()?.then(|| reader.record().fields().map(value).collect())
             }
             Rows::Memory(rows) => rows.next(),
         };
@@ -103,12 +102,16 @@ impl RowStream {
     }
 }
 
-/// A field of CSV; an empty one was not recorded.
-fn field(text: &str) -> Value {
-    match text {
-        "" => Value::Null,
-        text => Value::String(text.to_owned()),
+/// What the quotes of `file` say, where it is CSV.
+pub(crate) fn quotes(file: &TableFile) -> Quotes {
+    match file {
+        TableFile::KeptCsv(_) => Quotes::Text,
+        TableFile::Csv(_) | TableFile::Json(_) | TableFile::Rows(_) => Quotes::Custom,
     }
+}
+
+fn value(field: Field<'_>) -> Value {
+    field.text.map_or(Value::Null, Value::from)
 }
 
 fn check(file: &TableFile, columns: &[String]) -> Result<(), TableError> {
@@ -121,7 +124,7 @@ fn check(file: &TableFile, columns: &[String]) -> Result<(), TableError> {
     };
     Err(match file {
         TableFile::Rows(_) => TableError::Columns { problem },
-        TableFile::Csv(path) | TableFile::Json(path) => {
+        TableFile::Csv(path) | TableFile::KeptCsv(path) | TableFile::Json(path) => {
             TableError::Shape { path: path.clone(), problem }
         }
     })

@@ -32,6 +32,8 @@ pub struct Table {
 pub enum TableFile {
     /// CSV with a header line, gzipped when the name ends in `.gz`.
     Csv(PathBuf),
+    /// CSV that an IO manager wrote: what stands in quotes is text.
+    KeptCsv(PathBuf),
     /// A JSON document: `{"columns": […], "rows": [[…]]}` or a list of objects.
     Json(PathBuf),
     /// The rows form: a JSON array a line, the columns' names first.
@@ -94,7 +96,7 @@ impl TableFile {
     /// The file's path.
     pub fn path(&self) -> &Path {
         match self {
-            Self::Csv(path) | Self::Json(path) | Self::Rows(path) => path,
+            Self::Csv(path) | Self::KeptCsv(path) | Self::Json(path) | Self::Rows(path) => path,
         }
     }
 }
@@ -236,35 +238,6 @@ pub(crate) fn open(path: &Path, limit: u64) -> Result<File, TableError> {
     Ok(file)
 }
 
-/// A reader of the CSV file at `path`, unpacked when its name ends in `.gz`.
-pub(crate) fn csv_reader(
-    path: &Path,
-    limit: u64,
-) -> Result<csv::Reader<Box<dyn Read>>, TableError> {
-    let file = BufReader::with_capacity(1 << 16, open(path, limit)?);
-    let packed = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
-    let content: Box<dyn Read> =
-        if packed { Box::new(flate2::bufread::MultiGzDecoder::new(file)) } else { Box::new(file) };
-    Ok(csv::ReaderBuilder::new().buffer_capacity(1 << 16).from_reader(content))
-}
-
-/// The columns of the CSV file at `path`, which must have names that differ.
-pub(crate) fn csv_columns(
-    path: &Path,
-    reader: &mut csv::Reader<Box<dyn Read>>,
-) -> Result<Vec<String>, TableError> {
-    let header = reader.headers().map_err(|error| csv_error(path, error))?;
-    let columns: Vec<String> = header.iter().map(str::to_owned).collect();
-    let problem = if columns.iter().all(String::is_empty) {
-        "the header line is empty; it must name the columns".to_owned()
-    } else if let Some(problem) = unusable(&columns) {
-        problem
-    } else {
-        return Ok(columns);
-    };
-    Err(TableError::Line { path: path.to_owned(), line: 1, problem })
-}
-
 /// What keeps `columns` from being those of a table, if anything does.
 pub(crate) fn unusable(columns: &[String]) -> Option<String> {
     if columns.len() > COLUMNS_MAX {
@@ -282,22 +255,4 @@ pub(crate) fn unusable(columns: &[String]) -> Option<String> {
 pub(crate) fn repeated(columns: &[String]) -> Option<&String> {
     let mut seen = std::collections::HashSet::new();
     columns.iter().find(|name| !seen.insert(name.to_lowercase()))
-}
-
-/// What the CSV reader's `error` says about the file at `path`.
-pub(crate) fn csv_error(path: &Path, error: csv::Error) -> TableError {
-    let line = error.position().map_or(1, csv::Position::line);
-    let path = path.to_owned();
-    match error.into_kind() {
-        csv::ErrorKind::Io(source) => TableError::Unreadable { path, source },
-        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            let problem = format!("it has {len} fields, the header has {expected_len}");
-            TableError::Line { path, line, problem }
-        }
-        csv::ErrorKind::Utf8 { err, .. } => {
-            let problem = format!("field {} is not text in UTF-8", err.field() + 1);
-            TableError::Line { path, line, problem }
-        }
-        other => TableError::Line { path, line, problem: format!("{other:?}") },
-    }
 }

@@ -3,7 +3,6 @@
 //! Called by [`crate::FileIo`], which decides where the file is. Rows of a SQL step pass one at a
 //! time, so that a large result costs no memory.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -11,8 +10,9 @@ use std::path::{Path, PathBuf};
 use millstream_model::{ContentHash, ContentHasher};
 use serde_json::Value;
 
+use crate::csv_file::{CsvLine, CsvReader, Quotes};
 use crate::sql::{CSV_MAX, ROWS_MAX};
-use crate::table::{RowLines, csv_columns, csv_reader, unusable};
+use crate::table::{RowLines, unusable};
 use crate::{Content, IoError, Table};
 
 /// A file in the making: everything written is counted and hashed.
@@ -79,7 +79,7 @@ impl<'a> Writer<'a> {
                     let row: Vec<Value> = lines.parse(&line).map_err(IoError::Rows)?;
                     rows.row(&row)?;
                 }
-                rows.finish()
+                Ok(rows.finish())
             }
         }
     }
@@ -89,7 +89,7 @@ impl<'a> Writer<'a> {
         for row in &table.rows {
             rows.row(row)?;
         }
-        rows.finish()
+        Ok(rows.finish())
     }
 
     fn text(&mut self, text: &str) -> Result<(), IoError> {
@@ -113,12 +113,11 @@ impl<'a> Writer<'a> {
 
 /// The rows of one CSV file.
 struct CsvRows<'w, 'a> {
-    path: &'a Path,
-    csv: csv::Writer<&'w mut Counted<'a>>,
-    notes: &'w mut Vec<String>,
+    writer: &'w mut Writer<'a>,
+    line: CsvLine,
     columns: Vec<String>,
-    /// The columns in which an empty text stood.
-    blank: BTreeSet<usize>,
+    /// Whether an empty text stood where it cannot be told from null.
+    has_blank: bool,
     count: u64,
 }
 
@@ -138,38 +137,33 @@ impl<'w, 'a> CsvRows<'w, 'a> {
         if let Some(problem) = unusable(&columns) {
             return Err(IoError::NoTable { problem });
         }
-        let mut csv = csv::Writer::from_writer(&mut writer.file);
-        csv.write_record(&columns).map_err(|error| failed(writer.path, error.into()))?;
-        let (path, notes) = (writer.path, &mut writer.notes);
-        Ok(Self { path, csv, notes, columns, blank: BTreeSet::new(), count: 0 })
+        let mut line = CsvLine::default();
+        for name in &columns {
+            line.name(name);
+        }
+        writer.text(&line.take())?;
+        Ok(Self { writer, line, columns, has_blank: false, count: 0 })
     }
 
     fn row(&mut self, values: &[Value]) -> Result<(), IoError> {
         self.count += 1;
         // Rows of objects without any key have no values.
         for index in 0..self.columns.len() {
-            let written = match values.get(index) {
-                None | Some(Value::Null) => self.csv.write_field(""),
-                Some(Value::String(text)) => {
-                    if text.is_empty() {
-                        self.blank.insert(index);
-                    }
-                    self.csv.write_field(text)
-                }
-                Some(other) => self.csv.write_field(other.to_string()),
-            };
-            written.map_err(|error| failed(self.path, error.into()))?;
+            let value = values.get(index).unwrap_or(&Value::Null);
+            self.has_blank |= self.columns.len() == 1 && value.as_str() == Some("");
+            self.line.value(value);
         }
-        self.csv.write_record(None::<&[u8]>).map_err(|error| failed(self.path, error.into()))
+        self.writer.text(&self.line.take())
     }
 
-    fn finish(mut self) -> Result<u64, IoError> {
-        self.csv.flush().map_err(|error| failed(self.path, error))?;
-        let blank = self.blank.iter().filter_map(|index| self.columns.get(*index));
-        self.notes.extend(blank.map(|name| {
-            format!("column {name:?} has empty texts, and in a CSV file an empty field is null")
-        }));
-        Ok(self.count)
+    fn finish(self) -> u64 {
+        if self.has_blank {
+            let name = self.columns.first().map_or("", String::as_str);
+            self.writer.notes.push(format!(
+                "column {name:?} has empty texts, and alone in a CSV file they are null"
+            ));
+        }
+        self.count
     }
 }
 
@@ -177,8 +171,8 @@ impl<'w, 'a> CsvRows<'w, 'a> {
 /// partition's: what rows that are none would have. None where there is no such file.
 fn columns_before(path: &Path) -> Vec<String> {
     let of_file = |path: &Path| {
-        let mut reader = csv_reader(path, CSV_MAX).ok()?;
-        csv_columns(path, &mut reader).ok()
+        let reader = CsvReader::open(path, CSV_MAX, Quotes::Text).ok()?;
+        Some(reader.columns().to_vec())
     };
     let beside = || {
         let files = path.parent()?.read_dir().ok()?.filter_map(|entry| Some(entry.ok()?.path()));
@@ -187,10 +181,6 @@ fn columns_before(path: &Path) -> Vec<String> {
         of_file(&files.filter(is_result).max()?)
     };
     of_file(path).or_else(beside).unwrap_or_default()
-}
-
-fn failed(path: &Path, source: std::io::Error) -> IoError {
-    IoError::Write { path: path.to_owned(), source }
 }
 
 struct Counted<'a> {

@@ -5,19 +5,16 @@
 //! tells. A file that says of each value what it is decides itself, but for whole numbers beside
 //! real ones, which are real.
 
-use std::io::Read;
-use std::path::Path;
-
 use millstream_model::ColumnType;
 use rusqlite::types::{ToSqlOutput, Value as SqliteValue, ValueRef};
 use rusqlite::{Connection, Statement};
 
 use crate::columns::Seen;
+use crate::csv_file::{CsvColumn, CsvLook, CsvReader};
 use crate::sql::SqlError;
 use crate::sql::number::Meaning;
 use crate::sql::sqlite::{bound, said};
-use crate::stream::RowStream;
-use crate::table::{csv_columns, csv_error, csv_reader};
+use crate::stream::{RowStream, quotes};
 use crate::{TableError, TableFile, quote_identifier};
 
 /// The largest file that is read: what a step may unpack is bounded by its time and disk.
@@ -35,7 +32,7 @@ pub(super) fn fill(
     let target = Fill { connection, name, table };
     target.execute("BEGIN")?;
     let notes = match file {
-        TableFile::Csv(path) => target.csv(path),
+        TableFile::Csv(_) | TableFile::KeptCsv(_) => target.csv(file),
         TableFile::Json(_) | TableFile::Rows(_) => target.typed(file),
     }?;
     target.execute("COMMIT")?;
@@ -48,92 +45,48 @@ struct Fill<'a> {
     table: String,
 }
 
-/// A column of a CSV file as a first reading finds it.
-#[derive(Default)]
-struct Found {
-    seen: Seen,
-    /// The first value that would not come back as it was if it were a number, and its line.
-    lookalike: Option<(u64, String)>,
-}
-
 impl Fill<'_> {
-    fn csv(&self, path: &Path) -> Result<Vec<String>, SqlError> {
-        let mut kinds = Vec::new();
-        let mut notes = Vec::new();
-        for (name, Found { seen, lookalike }) in self.look(path)? {
-            let (kind, why) = seen.kind();
-            if let Some(why) = why {
-                let reason = match lookalike {
-                    None => format!("in {}, {why}", path.display()),
-                    Some((line, text)) => format!(
-                        "{text:?} in line {line} of {} would change as a number",
-                        path.display()
-                    ),
-                };
-                notes.push(format!("column {name:?} of {:?} is text: {reason}", self.name));
-            }
-            kinds.push(kind);
+    fn csv(&self, file: &TableFile) -> Result<Vec<String>, SqlError> {
+        let mut reader = self.reader(file)?;
+        let mut look = CsvLook::new(reader.columns().len(), quotes(file));
+        while reader.next().map_err(|error| self.unread(error))? {
+            look.see(reader.record());
         }
-        self.csv_rows(path, &kinds)?;
+        let found = look.columns(file.path());
+        let kinds: Vec<Option<ColumnType>> = found.iter().map(|column| column.kind).collect();
+        let told = |(name, CsvColumn { note, .. }): (&String, CsvColumn)| {
+            note.map(|note| format!("column {name:?} of {:?} {note}", self.name))
+        };
+        let notes = reader.columns().iter().zip(found).filter_map(told).collect();
+        self.csv_rows(self.reader(file)?, &kinds)?;
         Ok(notes)
     }
 
-    /// Reads all of the file for what its columns are.
-    fn look(&self, path: &Path) -> Result<Vec<(String, Found)>, SqlError> {
-        let mut reader = csv_reader(path, CSV_MAX).map_err(|error| self.unread(error))?;
-        let names = csv_columns(path, &mut reader).map_err(|error| self.unread(error))?;
-        let mut columns: Vec<(String, Found)> =
-            names.into_iter().map(|name| (name, Found::default())).collect();
-        let mut record = csv::StringRecord::new();
-        while self.next(path, &mut reader, &mut record)? {
-            for (field, (_, found)) in record.iter().zip(&mut columns) {
-                if field.is_empty() {
-                    continue;
-                }
-                let meaning = Meaning::of(field);
-                if meaning == Meaning::Lookalike && found.lookalike.is_none() {
-                    let line = record.position().map_or(0, csv::Position::line);
-                    found.lookalike = Some((line, field.to_owned()));
-                }
-                found.seen.mean(meaning);
-            }
-        }
-        Ok(columns)
+    fn reader(&self, file: &TableFile) -> Result<CsvReader, SqlError> {
+        CsvReader::open(file.path(), CSV_MAX, quotes(file)).map_err(|error| self.unread(error))
     }
 
     /// Fills the table from a file whose columns are `kinds`.
-    fn csv_rows(&self, path: &Path, kinds: &[Option<ColumnType>]) -> Result<(), SqlError> {
-        let mut reader = csv_reader(path, CSV_MAX).map_err(|error| self.unread(error))?;
-        let columns = csv_columns(path, &mut reader).map_err(|error| self.unread(error))?;
-        self.create(&columns, |column| match kinds.get(column) {
+    fn csv_rows(
+        &self,
+        mut reader: CsvReader,
+        kinds: &[Option<ColumnType>],
+    ) -> Result<(), SqlError> {
+        self.create(reader.columns(), |column| match kinds.get(column) {
             Some(Some(ColumnType::Integer)) => "INTEGER",
             Some(Some(ColumnType::Real)) => "REAL",
             _ => "TEXT",
         })?;
-        let mut insert = self.insert(columns.len())?;
-        let mut record = csv::StringRecord::new();
-        while self.next(path, &mut reader, &mut record)? {
-            for (column, (field, kind)) in record.iter().zip(kinds).enumerate() {
-                let meaning = match kind {
-                    Some(ColumnType::Integer | ColumnType::Real) => Meaning::of(field),
-                    _ => Meaning::Text,
-                };
+        let mut insert = self.insert(reader.columns().len())?;
+        while reader.next().map_err(|error| self.unread(error))? {
+            for (column, (field, kind)) in reader.record().fields().zip(kinds).enumerate() {
                 insert
-                    .raw_bind_parameter(column + 1, cell(field, meaning))
+                    .raw_bind_parameter(column + 1, cell(field.text, *kind))
                     .map_err(|error| self.failed(error))?;
             }
             insert.raw_execute().map_err(|error| self.failed(error))?;
         }
         Ok(())
-    }
-
-    fn next(
-        &self,
-        path: &Path,
-        reader: &mut csv::Reader<Box<dyn Read>>,
-        record: &mut csv::StringRecord,
-    ) -> Result<bool, SqlError> {
-        reader.read_record(record).map_err(|error| self.unread(csv_error(path, error)))
     }
 
     /// Fills the table from a file that says of each value what it is.
@@ -149,7 +102,7 @@ impl Fill<'_> {
         let mut columns = vec![Seen::default(); rows.columns().len()];
         while let Some(row) = rows.next_row().map_err(|error| self.unread(error))? {
             for (column, (value, seen)) in row.iter().zip(&mut columns).enumerate() {
-                seen.look(value, false);
+                seen.look(value);
                 insert
                     .raw_bind_parameter(column + 1, bound(value))
                     .map_err(|error| self.failed(error))?;
@@ -203,12 +156,16 @@ fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// A field as SQLite takes it; an empty one was not recorded.
-fn cell(field: &str, meaning: Meaning) -> ToSqlOutput<'_> {
+/// A field as SQLite takes it in a column of `kind`.
+fn cell(field: Option<&str>, kind: Option<ColumnType>) -> ToSqlOutput<'_> {
+    let Some(field) = field else { return ToSqlOutput::Owned(SqliteValue::Null) };
+    let meaning = match kind {
+        Some(ColumnType::Integer | ColumnType::Real) => Meaning::of(field),
+        _ => Meaning::Text,
+    };
     match meaning {
         Meaning::Whole(whole) => ToSqlOutput::Owned(SqliteValue::Integer(whole)),
         Meaning::Real(real) => ToSqlOutput::Owned(SqliteValue::Real(real)),
-        _ if field.is_empty() => ToSqlOutput::Owned(SqliteValue::Null),
         _ => ToSqlOutput::Borrowed(ValueRef::Text(field.as_bytes())),
     }
 }

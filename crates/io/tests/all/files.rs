@@ -161,11 +161,31 @@ fn rows_that_are_none_have_the_columns_of_what_was_stored_before() {
 }
 
 #[test]
-fn an_empty_text_that_becomes_null_is_told() {
+fn an_empty_text_is_told_from_null_but_alone_in_its_row() {
     let folder = tempfile::tempdir().unwrap();
     let io = FileIo::new(FileForm::Csv, folder.path().to_owned());
-    let rows = json!([{ "a": "", "b": "x", "c": null }, { "a": "", "b": "y" }]);
+    let rows = json!([{ "a": "", "b": "x", "c": null }, { "a": null, "b": "" }]);
     let stored = io.store(&address("jfk"), Content::Json(&rows)).unwrap();
-    let told = "column \"a\" has empty texts, and in a CSV file an empty field is null";
+    assert_eq!(text(&stored), "a,b,c\n\"\",x,\n,\"\",\n");
+    assert_eq!(stored.notes, Vec::<String>::new());
+    let Loaded::Table(loaded) = io.load(&address("jfk")).unwrap() else { panic!("no table") };
+    assert_eq!(loaded, Table::from_json(&rows).unwrap());
+
+    let stored = io.store(&address("jfk"), Content::Json(&json!([{ "a": "" }]))).unwrap();
+    let told = "column \"a\" has empty texts, and alone in a CSV file they are null";
     assert_eq!(stored.notes, [told]);
+}
+
+#[test]
+fn a_text_that_looks_like_a_number_stands_in_quotes() {
+    let folder = tempfile::tempdir().unwrap();
+    let io = FileIo::new(FileForm::Csv, folder.path().to_owned());
+    let rows = json!([
+        { "text": "1.10", "n": 1.1 },
+        { "text": "007", "n": 7 },
+        { "text": ".5", "n": 1e300 },
+        { "text": "1.1.1", "n": 5e-7 },
+    ]);
+    let stored = io.store(&address("jfk"), Content::Json(&rows)).unwrap();
+    assert_eq!(text(&stored), "n,text\n1.1,\"1.10\"\n7,\"007\"\n1e+300,\".5\"\n5e-7,1.1.1\n");
 }

@@ -123,7 +123,7 @@ impl Bench {
         self.folder.path().join(format!("copy.{}", next()))
     }
 
-    /// `value` as this kind gives it back; CSV has only text.
+    /// `value` as this kind gives it back; CSV has only text to who reads it with any library.
     pub(crate) fn comes_back(&self, value: &Value) -> Value {
         match (self.kind, value) {
             ("csv", Value::String(text)) if text.is_empty() => Value::Null,
@@ -145,7 +145,7 @@ fn read(file: &TableFile) -> Table {
     match file {
         TableFile::Json(_) => Table::from_json(&serde_json::from_str(&text).unwrap()).unwrap(),
         TableFile::Rows(path) => Table::from_rows_file(path, 1 << 30).unwrap(),
-        TableFile::Csv(_) => {
+        TableFile::Csv(_) | TableFile::KeptCsv(_) => {
             let mut reader = csv::Reader::from_reader(text.as_bytes());
             let columns = reader.headers().unwrap().iter().map(str::to_owned).collect();
             let value = |field: &str| if field.is_empty() { Value::Null } else { json!(field) };

@@ -7,9 +7,10 @@ use std::process::ExitCode;
 
 use millstream_io::sql_child::ChildRequest;
 use millstream_io::{
-    Session, SqlAnswer, SqlError, SqlOutcome, SqlRequest, Table, TableFile, run_sqlite, sql_child,
+    Address, Content, FileForm, FileIo, Session, SqlAnswer, SqlError, SqlOutcome, SqlRequest,
+    Table, TableFile, TableName, TableWrite, run_sqlite, sql_child, write_sqlite,
 };
-use millstream_model::{ErrorCode, ResourceDef};
+use millstream_model::{ErrorCode, LoadMode, ResourceDef};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -302,6 +303,56 @@ fn a_column_of_a_csv_file_has_one_type_in_all_its_rows() {
 }
 
 #[test]
+fn versions_that_would_be_one_number_are_text_and_prices_are_numbers() {
+    let bench = Bench::new();
+    let content = "version,price,share\n1.1,12.50,.5\n1.10,3.00,.25\n";
+    let read = BTreeMap::from([("source".to_owned(), bench.csv("a.csv", content))]);
+    let text = "SELECT count(DISTINCT version), sum(price), sum(share) FROM source";
+    let request = SqlRequest { read, ..bench.request(&[text]) };
+    let notes = run_sqlite(&request).unwrap().notes;
+    let told =
+        "column \"version\" of \"source\" is text, because \"1.10\" in line 3 and \"1.1\" in";
+    assert!(matches!(notes.as_slice(), [note] if note.starts_with(told)), "{notes:?}");
+    assert_eq!(bench.rows(request).unwrap().rows, [[json!(2), json!(15.5), json!(0.75)]]);
+}
+
+#[test]
+fn r104_what_millstream_keeps_as_csv_comes_back_as_it_was() {
+    let bench = Bench::new();
+    let io = FileIo::new(FileForm::Csv, bench.path("lake"));
+    let asset = "lines".parse().unwrap();
+    let address = Address { tenant: "jfk".parse().unwrap(), asset, partition: None };
+    let rows = json!([["1.10", "1", 1.1, 1e300], ["1.1", "", 7, -2.5], ["007", null, 7.25, 0.0]]);
+    let columns = ["code", "note", "n", "m"];
+    let kept = json!({ "columns": columns, "rows": rows });
+    io.store(&address, Content::Json(&kept)).unwrap();
+    let file = io.source(&address).unwrap();
+    let text = "SELECT code, note, n, m FROM source ORDER BY rowid";
+    let read = BTreeMap::from([("source".to_owned(), file.clone())]);
+    let request = SqlRequest { read, ..bench.request(&[text]) };
+    assert_eq!(run_sqlite(&request).unwrap().notes, Vec::<String>::new());
+    let mut wanted = rows;
+    wanted[1][2] = json!(7.0);
+    assert_eq!(json!(bench.rows(request).unwrap().rows), wanted);
+
+    let write = TableWrite {
+        resource: ResourceDef::Sqlite { path: bench.path("kept.db").to_str().unwrap().to_owned() },
+        table: TableName { schema: None, table: "lines".to_owned() },
+        columns: BTreeMap::new(),
+        mode: LoadMode::Replace,
+        source: file,
+        keeper: None,
+        session: Session::default(),
+    };
+    assert_eq!(write_sqlite(&write).unwrap().notes, Vec::<String>::new());
+    let connection = rusqlite::Connection::open(bench.path("kept.db")).unwrap();
+    let text =
+        "SELECT group_concat(typeof(code) || ' ' || code || ' ' || typeof(n), ', ') FROM lines";
+    let types: String = connection.query_row(text, [], |row| row.get(0)).unwrap();
+    assert_eq!(types, "text 1.10 real, text 1.1 real, text 007 real");
+}
+
+#[test]
 fn whole_numbers_beside_real_ones_are_real_in_rows_that_say_their_types() {
     let bench = Bench::new();
     let path = bench.path("a.json");
@@ -331,6 +382,7 @@ fn a_gzipped_csv_file_is_read_as_it_is() {
 fn a_csv_file_that_is_wrong_says_where() {
     let bench = Bench::new();
     for (content, wanted) in [
+        ("a,b\n1,\"2\n3,4\n", "line 2: a quote is never closed"),
         ("a,b\n1,2\n3\n", "line 3: it has 1 fields, the header has 2"),
         ("a,A\n1,2\n", "line 1: two columns are called \"A\""),
         ("a,,c\n1,2,3\n", "line 1: column 2 has no name"),

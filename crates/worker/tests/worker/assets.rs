@@ -287,7 +287,7 @@ async fn numbers_of_more_than_64_bits_keep_their_digits_and_the_log_tells() {
     bench.run(run_of(vec![step("rows", lake()), step("document", documents)])).await;
     let kept = |name: &str| std::fs::read_to_string(bench.settings.root.join(name)).unwrap();
     let csv = kept("lake/default/rows/_.csv");
-    assert_eq!(csv, "a,c,d\n1180591620717411303424,12345678901234567890.5,0.1\n");
+    assert_eq!(csv, "a,c,d\n\"1180591620717411303424\",\"12345678901234567890.5\",0.1\n");
     let json = kept("lake/default/document/_.json");
     let wanted = r#"[{"a":"1180591620717411303424","c":"12345678901234567890.5","d":0.1}]"#;
     assert_eq!(json.trim_end(), wanted);
