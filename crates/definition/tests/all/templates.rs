@@ -46,6 +46,15 @@ fn of_node(text: &str) -> Vec<String> {
 }
 
 #[test]
+fn extras_of_pipes_are_checked_like_the_rest_of_a_step() {
+    let file = "nodes:\n- id: one\n  type: command\n  config:\n    command: [echo]\n    \
+                pipes:\n      extras: {told: [\"{{ run.jobb }}\"]}\nedges: []\n";
+    let told = found(&[("a.yaml", file)]);
+    let wanted = "7 The template names `run.jobb`, which does not exist";
+    assert!(matches!(told.as_slice(), [it] if it.starts_with(wanted)), "{told:?}");
+}
+
+#[test]
 fn an_asset_without_partitions_names_no_field_of_one() {
     let help = "give the asset `partitions`; what a run is started with is `trigger.partition`";
     assert_eq!(

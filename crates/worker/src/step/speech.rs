@@ -80,7 +80,7 @@ impl Attempt<'_> {
             code_version: asset
                 .map_or_else(|| CODE_ELSEWHERE.to_owned(), |asset| asset.code_version.clone()),
         };
-        let facts = self.facts(config, context, asset);
+        let facts = self.facts(config, context, asset)?;
         let path = scratch.messages();
         Session::open(channel, subject, &facts, || scratch.open_messages(), env)
             .map_err(|error| no_folder(&path, &error))
@@ -126,7 +126,7 @@ impl Attempt<'_> {
         config: &'a PipesConfig,
         context: &'a Context,
         asset: Option<&'a AssetStep>,
-    ) -> Facts<'a> {
+    ) -> Result<Facts<'a>, Ending> {
         let plan = &self.assignment.plan;
         let key = match asset {
             Some(asset) => asset.partition.as_ref(),
@@ -136,12 +136,17 @@ impl Attempt<'_> {
         // Not what the definitions say of the tenant: variables are printed more easily than files.
         let told = ["config", "trigger", "dimensions", "inputs"];
         let told = told.into_iter().filter_map(|name| Some((name, context.json().get(name)?)));
-        let own = config.extras.iter().map(|(name, value)| (name.as_str(), value));
         let mut extras: BTreeMap<_, _> =
             told.map(|(name, value)| (name, Cow::Borrowed(value))).collect();
         extras.insert("tenant", Cow::Owned(plan.tenant.as_str().into()));
-        extras.extend(own.map(|(name, value)| (name, Cow::Borrowed(value))));
-        Facts {
+        if !config.extras.is_empty() {
+            let templates = context.templates();
+            for (name, value) in &config.extras {
+                let value = templates.render_json(value).map_err(Ending::ForGood)?;
+                extras.insert(name.as_str(), Cow::Owned(value));
+            }
+        }
+        Ok(Facts {
             run: self.assignment.run.to_string(),
             job: plan.job.as_ref().map(JobName::as_str),
             attempt: self.number,
@@ -149,6 +154,6 @@ impl Attempt<'_> {
             provenance: asset.and_then(|asset| self.assignment.provenance.get(&asset.key)),
             partition: key.map(|key| Partition { key, window }),
             extras,
-        }
+        })
     }
 }

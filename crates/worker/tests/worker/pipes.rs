@@ -281,6 +281,25 @@ with open_dagster_pipes() as pipes:
 }
 
 #[tokio::test]
+async fn templates_of_extras_are_filled_like_those_of_params() {
+    let Some(python) = python() else { return };
+    let bench = Bench::new();
+    let text = r#"
+from dagster_pipes import open_dagster_pipes
+with open_dagster_pipes() as pipes:
+    pipes.report_custom_message([pipes.get_extra("told"), pipes.get_extra("run")])
+"#;
+    let extras = json!({ "told": ["{{ run.job }}", "{{ trigger.n }}"], "run": "of {{ tenant }}" });
+    let extras = extras.as_object().unwrap().clone();
+    let pipes = PipesConfig { extras, ..PipesConfig::default() };
+    let step = command(&[&python.to_string_lossy(), &script(&bench, text)], pipes);
+    let mut run = run_of(vec![step]);
+    run.context.insert("n".to_owned(), 7.into());
+    assert_eq!(bench.run(run).await, SUCCEEDED);
+    assert_eq!(result_of(&bench.control, "speak"), json!([["job", 7], "of default"]));
+}
+
+#[tokio::test]
 async fn an_exception_of_the_python_client_is_the_step_s_error_with_its_traceback() {
     let Some(python) = python() else { return };
     let bench = Bench::new();
