@@ -27,6 +27,7 @@ pub(super) fn fill(
     connection: &Connection,
     name: &str,
     file: &TableFile,
+    rows: Rows,
 ) -> Result<Vec<String>, SqlError> {
     let table = quote_identifier(name).map_err(SqlError::ReadName)?;
     let target = Fill { connection, name, table };
@@ -35,8 +36,20 @@ pub(super) fn fill(
         TableFile::Csv(_) | TableFile::KeptCsv(_) => target.csv(file),
         TableFile::Json(_) | TableFile::Rows(_) => target.typed(file),
     }?;
+    if rows == Rows::None {
+        target.execute(&format!("DELETE FROM temp.{}", target.table))?;
+    }
     target.execute("COMMIT")?;
-    Ok(notes)
+    Ok(if rows == Rows::None { Vec::new() } else { notes })
+}
+
+/// Which rows of a file a table gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rows {
+    /// All.
+    All,
+    /// None: the file says what its columns are.
+    None,
 }
 
 struct Fill<'a> {

@@ -1,6 +1,6 @@
 //! What a SQL step asks for and what it answers: values that cross a process boundary as JSON.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use millstream_model::{ErrorCode, ResourceDef, StepError, chain};
@@ -24,6 +24,9 @@ pub struct SqlRequest {
     /// Temporary tables to fill before the statements run, by name; absolute paths.
     #[serde(default)]
     pub read: BTreeMap<String, TableFile>,
+    /// Those of them that have the columns of their file and none of its rows.
+    #[serde(default)]
+    pub emptied: BTreeSet<String>,
     /// Results in the same database that the statements see under names of their own (Postgres).
     #[serde(default)]
     pub kept: BTreeMap<String, Kept>,

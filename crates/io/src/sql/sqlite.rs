@@ -18,7 +18,7 @@ use rusqlite::types::{ToSqlOutput, Value as SqliteValue, ValueRef};
 use rusqlite::{Batch, Connection, OpenFlags, Statement};
 use serde_json::Value;
 
-use crate::sql::fill::fill;
+use crate::sql::fill::{Rows, fill};
 use crate::sql::guard::Guard;
 use crate::sql::request::micros;
 use crate::sql::rows::RowsWriter;
@@ -38,7 +38,8 @@ pub fn run_sqlite(request: &SqlRequest) -> Result<SqlOutcome, SqlError> {
     let mut connection = open(Path::new(path), request.read_only)?;
     let mut outcome = SqlOutcome::default();
     for (table, file) in &request.read {
-        outcome.notes.extend(fill(&connection, table, file)?);
+        let rows = if request.emptied.contains(table) { Rows::None } else { Rows::All };
+        outcome.notes.extend(fill(&connection, table, file, rows)?);
     }
 
     let begin = if request.read_only { "BEGIN" } else { "BEGIN IMMEDIATE" };

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use millstream_model::{LoadMode, ResourceDef};
+use millstream_model::LoadMode;
 use tokio_postgres::Client;
 
 use crate::sql::{Session, SqlRequest};
@@ -28,7 +28,8 @@ pub(crate) async fn make_inputs(
         make_view(client, name, kept).await?;
     }
     for (name, file) in &request.read {
-        notes.extend(fill(client, name, file, &request.resource).await?);
+        let told = fill(client, name, file, request).await?;
+        notes.extend(told.into_iter().filter(|_| !request.emptied.contains(name)));
     }
     Ok(notes)
 }
@@ -37,10 +38,10 @@ async fn fill(
     client: &mut Client,
     name: &str,
     file: &TableFile,
-    resource: &ResourceDef,
+    request: &SqlRequest,
 ) -> Result<Vec<String>, TableIoError> {
     let write = TableWrite {
-        resource: resource.clone(),
+        resource: request.resource.clone(),
         table: TableName { schema: Some(TEMPORARY.to_owned()), table: name.to_owned() },
         columns: BTreeMap::new(),
         mode: LoadMode::Append,
@@ -55,7 +56,9 @@ async fn fill(
     let into = OnTable { transaction: &transaction, table: &write.table };
     let table = write.quoted()?;
     into.run("made", &write.create_text(&table, &wanted, type_name)?).await?;
-    into.copy(&write, &table, wanted, Vec::new()).await?;
+    if !request.emptied.contains(name) {
+        into.copy(&write, &table, wanted, Vec::new()).await?;
+    }
     transaction.commit().await.map_err(failed)?;
     Ok(shape.notes)
 }

@@ -1,7 +1,7 @@
 //! The SQL of `examples/asset_manager`, run as the worker runs it, against numbers that are
 //! computed here from the CSV file alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use jiff::civil::Date;
@@ -123,6 +123,7 @@ impl Project {
             statements: step.statements.iter().map(|text| render(text, metric, grain)).collect(),
             params: params.map(|(name, value)| (name.to_owned(), json!(value))).into(),
             read: step.read.into_iter().map(|(table, it)| (table, source(it))).collect(),
+            emptied: BTreeSet::new(),
             rows: step.rows.then(|| self.folder.path().join("rows")),
             read_only: step.read_only,
             kept: BTreeMap::new(),

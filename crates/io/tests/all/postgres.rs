@@ -1,6 +1,6 @@
 //! SQL steps on a real Postgres.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -46,6 +46,7 @@ impl Bench {
             statements: statements.iter().map(|text| (*text).to_owned()).collect(),
             params: BTreeMap::new(),
             read: BTreeMap::new(),
+            emptied: BTreeSet::new(),
             rows: None,
             read_only: false,
             kept: BTreeMap::new(),
@@ -81,6 +82,7 @@ fn message(error: &SqlError) -> String {
         statements: Vec::new(),
         params: BTreeMap::new(),
         read: BTreeMap::new(),
+        emptied: BTreeSet::new(),
         rows: None,
         read_only: false,
         kept: BTreeMap::new(),

@@ -1,6 +1,6 @@
 //! SQL steps on SQLite files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -35,6 +35,7 @@ impl Bench {
             statements: statements.iter().map(|text| (*text).to_owned()).collect(),
             params: BTreeMap::new(),
             read: BTreeMap::new(),
+            emptied: BTreeSet::new(),
             rows: None,
             read_only: false,
             kept: BTreeMap::new(),

@@ -14,6 +14,7 @@ use super::attempt::{Attempt, Ending};
 use super::io::Child;
 use super::result;
 use super::scratch::Scratch;
+use super::unmade::{has_no_rows, reported};
 
 /// The keys of a result that speak about the asset and are no part of it.
 const METADATA: &str = "metadata";
@@ -104,6 +105,10 @@ async fn keep(
             Some(event).filter(|_| !attempt.has_made_asset)
         }
     };
+    // To the steps below null would say that nothing was made.
+    let is_told = attempt.has_made_asset
+        && attempt.step.asset.as_ref().is_some_and(|asset| !asset.output_required);
+    let value = if value.is_null() && is_told { reported() } else { value };
     let (result, result_ref) = result::keep(attempt, value).await?;
     Ok(Kept { result, result_ref, materialized })
 }
@@ -113,7 +118,7 @@ pub(super) async fn keep_rows(attempt: &Attempt<'_>, rows: Rows) -> Result<Kept,
     let asset = attempt.step.asset.as_ref();
     if let Some(asset) = asset.filter(|asset| rows.count == 0 && !asset.output_required) {
         attempt.say(&[not_made(asset)]);
-        let result = json!({ "columns": rows.columns, "row_count": 0 });
+        let result = json!({ "columns": rows.columns, "rows": [], "row_count": 0 });
         return Ok(Kept { result, result_ref: None, materialized: None });
     }
     if let Some(asset) = asset
@@ -253,15 +258,6 @@ fn stored_value<'a>(asset: &AssetStep, value: &'a Value) -> Result<&'a Value, En
         asset.key
     );
     Err(Ending::failed(ErrorCode::StepResult, message))
-}
-
-/// Whether `value` spells out rows, and there are none.
-fn has_no_rows(value: &Value) -> bool {
-    let rows = match value {
-        Value::Object(fields) if fields.contains_key("columns") => fields.get("rows"),
-        list => Some(list),
-    };
-    rows.and_then(Value::as_array).is_some_and(Vec::is_empty)
 }
 
 fn not_made(asset: &AssetStep) -> String {

@@ -23,6 +23,7 @@ use super::asset::{self, Kept, Metadata, Rows};
 use super::context::{Context, RunContext};
 use super::scratch::RunScratch;
 use super::template::Templates;
+use super::unmade::{Unmade, unmade};
 use super::{builtin, http, lambda, load, process, python, sql};
 use crate::run::results::{self, StepResult};
 use crate::supervisor::SupervisorLost;
@@ -149,6 +150,8 @@ pub(super) struct Attempt<'a> {
     pub(super) events: mpsc::Sender<EventBody>,
     /// Whether the step has reported its asset itself.
     pub(super) has_made_asset: bool,
+    /// The inputs that the steps above did not make in this run.
+    pub(super) unmade: Unmade,
     /// What templates of settings see, once one was needed.
     settings: OnceLock<Templates<'static>>,
 }
@@ -251,6 +254,7 @@ impl<'a> Attempt<'a> {
             usage: Mutex::default(),
             events: order.events,
             has_made_asset: false,
+            unmade: Unmade::new(),
             settings: OnceLock::new(),
         }
     }
@@ -412,6 +416,9 @@ impl Attempt<'_> {
         let results = results::load(&self.worker.blobs, upstream)
             .await
             .map_err(|problem| Ending::failed(ErrorCode::StepInput, problem))?;
+        if let Some(asset) = &self.step.asset {
+            self.note_unmade(unmade(asset, &results));
+        }
         let mut context = Context::new(self, results);
         if let Some(asset) = &self.step.asset {
             context.add_inputs(self.inputs(asset).await?);

@@ -23,6 +23,7 @@ use super::attempt::{Attempt, Ending};
 use super::process::no_folder;
 use super::scratch::Scratch;
 use super::template::Templates;
+use super::unmade::no_place;
 use crate::supervisor::ProcessSpec;
 
 /// The exit code of the SQL child when its answer is a failure.
@@ -174,13 +175,18 @@ impl Attempt<'_> {
         }
     }
 
-    /// Where an input is, for a program that reads it itself. A file has to be there.
+    /// Where an input is, for a program that reads it itself. A file has to be there, unless its
+    /// asset need not be made.
     pub(super) async fn input_place(
         &self,
         io: &IoDef,
         input: &StepInput,
         templates: &Templates<'_>,
     ) -> Result<Value, Ending> {
+        let nothing = || no_place(io, input.partition.as_ref());
+        if self.unmade.contains_key(&input.asset) {
+            return Ok(nothing());
+        }
         let address = self.address(&input.asset, input.partition.as_ref());
         let settings = self.io_settings(io, templates)?;
         let manager = millstream_io::open(settings, &NoChild);
@@ -188,10 +194,10 @@ impl Attempt<'_> {
             Place::File(path) => {
                 // To ask for the rows of a file is to ask whether it is there.
                 let there = self.within(manager.rows(&address, &path)).await?;
-                if let Err(error) = there.as_ref()
-                    && !input.optional
-                {
-                    return Err(Ending::failed(error.code(), error.message()));
+                match there {
+                    Err(_) if input.optional => return Ok(nothing()),
+                    Err(error) => return Err(Ending::failed(error.code(), error.message())),
+                    Ok(_) => {}
                 }
                 json!({ "path": path.to_string_lossy() })
             }

@@ -32,15 +32,12 @@ pub(super) async fn run(
     let (io, address) = attempt.input(asset)?;
     let manager = open(attempt.io_settings(io, attempt.setting_templates())?, &child);
     let copy = scratch.input(0);
+    if attempt.unmade_columns(asset).is_some() {
+        return Ok(nothing(attempt, asset, &table, step.mode));
+    }
     let source = attempt.bounded(manager.rows(&address, &copy)).await?.map_err(ended)?;
     if is_empty(source.clone()).await? {
-        let message =
-            format!("warning: {asset} has no rows; nothing is loaded and {table} stays as it is");
-        attempt.say(&[message]);
-        if attempt.step.asset.as_ref().is_some_and(|asset| !asset.output_required) {
-            return Ok(Returned::Value(Value::Null));
-        }
-        return Ok(Returned::Value(result(&table, 0, step.mode)));
+        return Ok(nothing(attempt, asset, &table, step.mode));
     }
     let write = TableWrite {
         resource,
@@ -60,6 +57,17 @@ pub(super) async fn run(
         fields.insert("data_version".to_owned(), json!(hash));
     }
     Ok(Returned::Value(result))
+}
+
+/// What comes of `asset` without rows, with a warning in the step's log.
+fn nothing(attempt: &Attempt<'_>, asset: &AssetKey, table: &TableName, mode: LoadMode) -> Returned {
+    let message =
+        format!("warning: {asset} has no rows; nothing is loaded and {table} stays as it is");
+    attempt.say(&[message]);
+    if attempt.step.asset.as_ref().is_some_and(|asset| !asset.output_required) {
+        return Returned::Value(Value::Null);
+    }
+    Returned::Value(result(table, 0, mode))
 }
 
 /// The asset whose rows are loaded: the one that is named, or the only one there is.

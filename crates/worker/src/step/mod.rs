@@ -23,6 +23,7 @@ mod sources;
 mod speech;
 mod sql;
 mod template;
+mod unmade;
 mod warm;
 
 pub(crate) use attempt::RunSteps;

@@ -1,13 +1,13 @@
 //! Steps that are SQL statements: what is asked of `io`, and what came of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use millstream_blob::{LogStream, LogWriter};
 use millstream_io::sql_child::ChildRequest;
 use millstream_io::{
-    IoSettings, Keeper, Kept, Place, SqlAnswer, SqlFailure, SqlOutcome, SqlRequest, TableFile,
-    open, run_postgres,
+    IoError, IoSettings, Keeper, Kept, Place, SqlAnswer, SqlFailure, SqlOutcome, SqlRequest,
+    TableFile, open, run_postgres,
 };
 use millstream_model::sql_text::Quotes;
 use millstream_model::{AssetKey, MetadataKind, MetadataValue, ReadSource, ResourceDef, SqlStep};
@@ -17,8 +17,10 @@ use super::asset::Rows;
 use super::attempt::{Attempt, Ending, Returned};
 use super::context::Context;
 use super::io::{Child, in_child, no_database};
+use super::process::no_folder;
 use super::scratch::Scratch;
 use super::template::Templates;
+use super::unmade::no_columns;
 
 /// Runs the statements of `step`.
 pub(super) async fn run(
@@ -82,6 +84,7 @@ async fn request(
         statements: statements.collect::<Result<_, _>>().map_err(Ending::ForGood)?,
         params: params(attempt, step, templates)?,
         read: BTreeMap::new(),
+        emptied: BTreeSet::new(),
         kept: BTreeMap::new(),
         rows: step.rows.then(|| scratch.rows()),
         read_only: step.read_only,
@@ -122,6 +125,21 @@ async fn read_asset(
     let is_there = is_on_the_server(&settings, &request.resource);
     let child = Child::new(attempt, scratch);
     let manager = open(settings, &child);
+    if let Some(columns) = attempt.unmade_columns(input.asset) {
+        // Its columns are those that it has had, of the types that they had.
+        let rows = attempt.bounded(manager.rows(&address, &input.copy)).await?;
+        let file = match (rows, columns) {
+            (Ok(rows), _) => rows,
+            (Err(IoError::Missing { .. }), []) => {
+                return Err(no_columns(input.asset, address.partition.as_ref()));
+            }
+            (Err(error), []) => return Err(child.ending(&error)),
+            (Err(_), columns) => columns_alone(columns, input.copy)?,
+        };
+        request.emptied.insert(input.table.clone());
+        request.read.insert(input.table, file);
+        return Ok(());
+    }
     match manager.place(&address) {
         Place::Table { table, partition: _ } if is_there => {
             let kept = Kept { table, keeper: Keeper::from(&address) };
@@ -133,6 +151,13 @@ async fn read_asset(
         }
     }
     Ok(())
+}
+
+/// A file at `path` in the rows form, with `columns` and no rows.
+fn columns_alone(columns: &[String], path: PathBuf) -> Result<TableFile, Ending> {
+    let line = format!("{}\n", json!(columns));
+    std::fs::write(&path, line).map_err(|error| no_folder(&path, &error))?;
+    Ok(TableFile::Rows(path))
 }
 
 /// Whether the database of `settings` is the very Postgres database that the statements run in.

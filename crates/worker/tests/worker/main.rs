@@ -17,4 +17,5 @@ mod python_limits;
 mod scratch;
 mod speaking;
 mod supervisors;
+mod unmade;
 mod warm;

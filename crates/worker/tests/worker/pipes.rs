@@ -441,6 +441,19 @@ async fn a_program_that_reports_its_asset_need_not_leave_anything_for_the_io_man
 }
 
 #[tokio::test]
+async fn what_a_program_reports_and_need_not_make_is_told_from_what_was_not_made() {
+    let made = message("report_asset_materialization", &json!({ "asset_key": "a" }));
+    let reported = json!({ "reported": true });
+    for (line, wanted) in [(writing(&[&made]), reported), ("true".to_owned(), Value::Null)] {
+        let bench = Bench::new();
+        let asset = AssetStep { output_required: false, ..asset("a") };
+        let step = StepPlan { asset: Some(asset), ..shell(&line) };
+        assert_eq!(bench.run(run_of(vec![step])).await, SUCCEEDED);
+        assert_eq!(result_of(&bench.control, "speak"), wanted, "{line}");
+    }
+}
+
+#[tokio::test]
 async fn a_step_whose_pipes_are_off_is_told_nothing_of_them() {
     let bench = Bench::new();
     let line = r#"[ -z "$DAGSTER_PIPES_CONTEXT$DAGSTER_PIPES_MESSAGES" ]"#;
