@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use millstream_model::ExactJson;
+use millstream_model::{ContentHash, ContentHasher, ExactJson};
 use millstream_outbound::{Answer, Client};
 use serde_json::Value;
 
@@ -90,12 +90,36 @@ async fn all_pages(
     let mut question = pages.first()?;
     let mut number = 0;
     let mut has_told = false;
+    let mut status = 0;
+    let mut before = if pages.are_numbered() { Before::None } else { Before::Any };
     loop {
-        let (answer, request) = asking.ask(&question).await?;
+        let (answer, request) = match asking.ask(&question).await {
+            Ok(answered) => answered,
+            Err(error) if pages.end_with(&error) => {
+                asking.pace.say(&format!("{error}: page {number} was the last"));
+                break;
+            }
+            Err(error) => return Err(error),
+        };
+        status = answer.status;
         number += 1;
-        let page = Page { pointer: pointer.to_owned(), request, number, mask: call.mask.clone() };
+        let page = Page {
+            pointer: pointer.to_owned(),
+            request,
+            number,
+            mask: call.mask.clone(),
+            before: before.clone(),
+        };
         let read = in_background(move || page.read(answer, rows)).await?;
         rows = read.rows;
+        if read.is_repeated {
+            let last = number - 1;
+            asking.pace.say(&format!("page {number} is page {last} again, which was the last"));
+            break;
+        }
+        if let Some(hash) = read.hash {
+            before = Before::Page(hash);
+        }
         // Of thousands of pages, one tells.
         if !has_told {
             has_told = read.note.is_some();
@@ -106,15 +130,14 @@ async fn all_pages(
         }
         let next: Option<Question> =
             pages.after(&question, &read.answer, &read.content, read.count)?;
-        let Some(next) = next else {
-            let (columns, count) = in_background(move || rows.finish()).await?;
-            return Ok((read.answer.status, number, Fetched::Rows { columns, count }));
-        };
+        let Some(next) = next else { break };
         if number >= limit {
             return Err(HttpError::TooManyPages { request: read.request, limit });
         }
         question = next;
     }
+    let (columns, count) = in_background(move || rows.finish()).await?;
+    Ok((status, number, Fetched::Rows { columns, count }))
 }
 
 /// A page that has come.
@@ -123,6 +146,18 @@ struct Page {
     request: String,
     number: u32,
     mask: Mask,
+    before: Before,
+}
+
+/// The page before another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Before {
+    /// It does not matter: the service says which page is the next one.
+    Any,
+    /// There was none.
+    None,
+    /// The page whose rows have this hash.
+    Page(ContentHash),
 }
 
 /// A page whose rows are written.
@@ -132,6 +167,10 @@ struct Read {
     content: Value,
     count: u64,
     rows: Rows,
+    /// The hash of its rows, where pages have numbers.
+    hash: Option<ContentHash>,
+    /// Whether its rows are those of the page before, and were left out.
+    is_repeated: bool,
     request: String,
     /// Which numbers became text.
     note: Option<String>,
@@ -144,7 +183,18 @@ impl Page {
         let bytes = std::mem::take(&mut answer.body);
         if answer.status == 204 {
             let content = Value::Null;
-            return Ok(Read { answer, content, count: 0, rows, request, note: None });
+            let (hash, is_repeated) = (None, false);
+            let count = 0;
+            return Ok(Read {
+                answer,
+                content,
+                count,
+                rows,
+                hash,
+                is_repeated,
+                request,
+                note: None,
+            });
         }
         let ExactJson { value: mut content, note } = match ExactJson::read(&bytes) {
             Ok(content) => content,
@@ -157,6 +207,8 @@ impl Page {
         drop(bytes);
         let found = match content.pointer_mut(&self.pointer) {
             Some(Value::Array(list)) => Ok(std::mem::take(list)),
+            // Behind the last page.
+            Some(Value::Null) if matches!(self.before, Before::Page(_)) => Ok(Vec::new()),
             Some(other) => Err(format!("there is {}", shape(other))),
             None => Err(format!("page {} has {}", self.number, keys(&content))),
         };
@@ -165,9 +217,25 @@ impl Page {
             HttpError::NoRows { request, pointer, found }
         })?;
         let count = list.len() as u64;
-        rows.add(list)?;
-        Ok(Read { answer, content, count, rows, request, note })
+        let hash = (self.before != Before::Any).then(|| hash_of(&list));
+        let is_repeated = match (&self.before, &hash) {
+            (Before::Page(before), Some(hash)) => count > 0 && before == hash,
+            _ => false,
+        };
+        if !is_repeated {
+            rows.add(list)?;
+        }
+        Ok(Read { answer, content, count, rows, hash, is_repeated, request, note })
     }
+}
+
+fn hash_of(rows: &[Value]) -> ContentHash {
+    let mut hasher = ContentHasher::default();
+    for row in rows {
+        hasher.update(row.to_string().as_bytes());
+        hasher.update(b"\n");
+    }
+    hasher.finish()
 }
 
 /// The whole body as a value.

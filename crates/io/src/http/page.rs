@@ -11,6 +11,8 @@ use super::{HttpCall, HttpError};
 pub(super) struct Pages<'a> {
     call: &'a HttpCall,
     number: u32,
+    /// How many rows the first page had.
+    first: Option<u64>,
     cursor: Option<Value>,
 }
 
@@ -20,7 +22,7 @@ impl<'a> Pages<'a> {
             Some(PageBy::Page { start, .. }) => *start,
             _ => 0,
         };
-        Self { call, number, cursor: None }
+        Self { call, number, first: None, cursor: None }
     }
 
     /// The first question.
@@ -39,7 +41,10 @@ impl<'a> Pages<'a> {
         let Some(Paginate { by, .. }) = &self.call.paginate else { return Ok(None) };
         let next = match by {
             PageBy::Page { size, .. } => {
-                if rows == 0 || size.is_some_and(|size| rows < u64::from(size)) {
+                // A service may give fewer at a time than it is asked for, so how long a page is
+                // says the first one.
+                let first = *self.first.get_or_insert(rows);
+                if rows == 0 || size.is_some_and(|size| rows < u64::from(size).min(first)) {
                     return Ok(None);
                 }
                 self.number = self.number.saturating_add(1);
@@ -66,6 +71,27 @@ impl<'a> Pages<'a> {
             }
         };
         if next == *asked { Err(same_page(asked, self.call)) } else { Ok(Some(next)) }
+    }
+
+    /// Whether pages are asked for by their numbers, so that there may be none of the next number.
+    pub(super) fn are_numbered(&self) -> bool {
+        let by = self.call.paginate.as_ref().map(|it| &it.by);
+        matches!(by, Some(PageBy::Page { .. }))
+    }
+
+    /// Whether `error`, which came instead of a page after the first, says that there is no such
+    /// page: 404 does, and where the first page may have been all there is, other words of it do.
+    pub(super) fn end_with(&self, error: &HttpError) -> bool {
+        let HttpError::Status { status, .. } = error else { return false };
+        let Some(PageBy::Page { size, .. }) = self.call.paginate.as_ref().map(|it| &it.by) else {
+            return false;
+        };
+        let was_short = self.first.zip(*size).is_some_and(|(first, size)| first < u64::from(size));
+        match status {
+            404 => self.first.is_some(),
+            400 | 410 | 416 | 422 => was_short,
+            _ => false,
+        }
     }
 
     fn with_cursor(&self, cursor: &Value, into: &CursorPlace) -> Result<Question, HttpError> {

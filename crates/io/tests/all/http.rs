@@ -146,6 +146,10 @@ fn rows_of(folder: &TempDir) -> (String, PathBuf) {
     ("/data".to_owned(), folder.path().join("rows"))
 }
 
+fn call_of(address: SocketAddr, by: PageBy) -> HttpCall {
+    HttpCall { paginate: Some(Paginate { by, max_pages: 10 }), ..call(address) }
+}
+
 fn numbered() -> PageBy {
     PageBy::Page {
         param: "page".to_owned(),
@@ -168,6 +172,69 @@ async fn numbered_pages_end_with_one_that_is_not_full() {
     assert_eq!((outcome.pages, outcome.requests, outcome.status), (3, 3, 200));
     let wanted = [1, 2, 3].map(|page| format!("kind=a%26b&page={page}&per_page=2"));
     assert_eq!(service.queries(), wanted);
+}
+
+#[tokio::test]
+async fn a_service_that_gives_fewer_rows_a_page_than_asked_for_loses_none() {
+    let by = || PageBy::Page {
+        param: "page".to_owned(),
+        start: 1,
+        size: Some(100),
+        size_param: Some("per_page".to_owned()),
+    };
+    let page = |from: usize, to: usize| {
+        let data: Vec<Value> = (from..to).map(|n| json!({ "n": n })).collect();
+        said(200, json!({ "data": data }))
+    };
+    // What stands behind the last page, which is full or not, and how many requests it takes.
+    for (rows, behind, requests) in [
+        (47, "never asked", 5),
+        (40, "none", 5),
+        (40, "not found", 5),
+        (40, "bad request", 5),
+        (40, "null", 5),
+        (40, "the last again", 5),
+        (7, "not found", 2),
+        (7, "the last again", 2),
+    ] {
+        let (service, address) = Service::start(move |number, _| match (number * 10, behind) {
+            (from, _) if from < rows => page(from, rows.min(from + 10)),
+            (_, "none") => said(200, json!({ "data": [] })),
+            (_, "null") => said(200, json!({ "data": null })),
+            (_, "not found") => said(404, "no such page"),
+            (_, "bad request") => said(400, "no such page"),
+            (from, "the last again") => page(from - 10, rows.min(from)),
+            _ => said(500, "it was asked"),
+        })
+        .await;
+        let (table, outcome) = pages(call(address), by()).await;
+        assert_eq!(table.rows.len(), rows, "{rows}, then {behind}");
+        assert_eq!(outcome.status, 200, "{rows}, then {behind}");
+        assert_eq!(service.queries().len(), requests, "{rows}, then {behind}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_from_the_first_page_on_is_an_error() {
+    let (_, address) = Service::start(|_, _| said(404, "gone")).await;
+    let folder = tempfile::tempdir().unwrap();
+    let call = HttpCall { rows: Some(rows_of(&folder)), ..call_of(address, numbered()) };
+    let error = carry_out(&call, &Time::new()).await.unwrap_err();
+    assert!(matches!(error, HttpError::Status { status: 404, .. }), "{error}");
+    // Behind pages as long as they were asked for a refusal is one, but for "not found".
+    for (status, rows) in [(404, Some(2)), (422, None)] {
+        let (_, address) = Service::start(move |number, _| match number {
+            0 => said(200, json!({ "data": [{ "n": 1 }, { "n": 2 }] })),
+            _ => said(status, "no such page"),
+        })
+        .await;
+        let call = HttpCall { rows: call.rows.clone(), ..call_of(address, numbered()) };
+        let rows_of = |outcome: HttpOutcome| match outcome.fetched {
+            Fetched::Rows { count, .. } => count,
+            Fetched::Body(body) => panic!("{body}"),
+        };
+        assert_eq!(carry_out(&call, &Time::new()).await.ok().map(rows_of), rows, "{status}");
+    }
 }
 
 #[tokio::test]
@@ -243,7 +310,8 @@ async fn links_are_followed_on_the_same_host_with_the_same_headers() {
 #[tokio::test]
 async fn pages_that_do_not_end_are_an_error() {
     let (_, address) =
-        Service::start(|number, _| said(200, json!({ "data": [{}], "next": number / 4 }))).await;
+        Service::start(|number, _| said(200, json!({ "data": [number], "next": number / 4 })))
+            .await;
     let folder = tempfile::tempdir().unwrap();
     let with = |by, max_pages| HttpCall {
         rows: Some(rows_of(&folder)),
