@@ -72,7 +72,9 @@ impl TableWrite {
             let known = present.unwrap_or_default().iter().filter(|it| it.name != PARTITION);
             wanted = known.map(|it| Column { name: it.name.clone(), kind: it.kind }).collect();
         }
-        if wanted.is_empty() {
+        // The table of a partition without rows gets its columns with those of another one.
+        let is_empty_partition = self.partition().is_some() && shape.rows == 0;
+        if wanted.is_empty() && !is_empty_partition {
             return Err(TableIoError::NoColumns { table: self.table.to_string() });
         }
         if self.keeper.is_some() {

@@ -251,7 +251,11 @@ impl OnTable<'_> {
         let columns: Vec<&Present> = present.iter().filter(|it| it.name != PARTITION).collect();
         let names: Vec<String> = columns.iter().map(|it| it.name.clone()).collect();
         let table = self.table.quoted().map_err(|source| self.table.unusable(source))?;
-        let list = self.table.list(names.iter().map(String::as_str))?;
+        let mut list = self.table.list(names.iter().map(String::as_str))?;
+        if list.is_empty() {
+            // Postgres takes a list of none.
+            list.push_str("NULL");
+        }
         let mut text = format!("SELECT {list} FROM {table}");
         if read.keeper.partition.is_some() {
             text.push_str(" WHERE ");

@@ -105,6 +105,31 @@ async fn a_partition_is_replaced_alone_and_may_be_empty() {
     }
 }
 
+#[tokio::test]
+async fn a_partition_without_rows_may_be_the_first_of_its_table() {
+    for bench in Bench::tables().into_iter().map(Bench::undeclared) {
+        let of = |day: &str| address("jfk", "orders", Some(day));
+        let none = || Output::Value(json!([]));
+        for _ in 0..2 {
+            let told = bench.manager("jfk").store(&of("1"), none()).await.unwrap();
+            assert_eq!(told.rows, Some(0), "{}", bench.kind);
+        }
+        let empty = bench.load(&of("1")).await.unwrap();
+        assert_eq!((empty.columns.len(), empty.rows.len()), (0, 0), "{}", bench.kind);
+        let rows = table(&["n", "day"], json!([[1, "a"]]));
+        bench.store(&of("2"), &rows).await.unwrap();
+        assert_eq!(bench.load(&of("2")).await.unwrap(), rows, "{}", bench.kind);
+        let empty = bench.load(&of("1")).await.unwrap();
+        assert_eq!((empty.columns, empty.rows.len()), (rows.columns, 0), "{}", bench.kind);
+
+        let whole = address("jfk", "whole", None);
+        let error = bench.manager("jfk").store(&whole, none()).await.unwrap_err().message();
+        for way in ["declare them under `columns`", "`output_required: false`"] {
+            assert!(error.contains(way), "{}: {error}", bench.kind);
+        }
+    }
+}
+
 /// How often a result is replaced while it is read.
 const ROUNDS: i64 = 12;
 

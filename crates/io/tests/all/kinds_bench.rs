@@ -94,6 +94,19 @@ impl Bench {
         Some(Self { kind: "postgres", settings, child, folder })
     }
 
+    /// The same without declared columns.
+    pub(crate) fn undeclared(self) -> Self {
+        let Self { kind, settings: declared, child, folder } = self;
+        let settings = Box::new(move |schema: &str| match declared(schema) {
+            IoSettings::Table { resource, schema, session, .. } => {
+                let columns = std::collections::BTreeMap::new();
+                IoSettings::Table { resource, schema, columns, session }
+            }
+            folder @ IoSettings::Folder { .. } => folder,
+        });
+        Self { kind, settings, child, folder }
+    }
+
     /// The settings with `schema` as its schema, if it has one.
     pub(crate) fn settings(&self, schema: &str) -> IoSettings {
         (self.settings)(schema)
