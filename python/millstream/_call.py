@@ -13,6 +13,10 @@ from . import Context, Skip, _Current
 RESULT_MAX = 16 * 1024 * 1024
 # What an event can carry of a traceback; its end says most.
 DETAIL_MAX = 3_900
+# What of it may be the text of the exception, which must not push out the lines of the code.
+WORDS_MAX = 1_500
+# The most of that text in the line that lists and commands show.
+MESSAGE_MAX = 500
 
 _OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
@@ -241,7 +245,11 @@ def _name(error):
     except Exception:
         text = "its text cannot be read"
     name = type(error).__qualname__
-    return f"{name}: {text}" if text else name
+    return _cut(f"{name}: {text}" if text else name, MESSAGE_MAX)
+
+
+def _cut(text, most):
+    return text if len(text) <= most else f"{text[:most]} …"
 
 
 def _trace(error, root):
@@ -252,7 +260,11 @@ def _trace(error, root):
     while trace is not None and _is_ours(trace.tb_frame.f_code.co_filename):
         trace = trace.tb_next
     lines = traceback.format_exception(type(error), error, trace)
-    text = "".join(lines).rstrip().replace(root + os.sep, "")
+    text = "".join(lines).rstrip()
+    words = "".join(traceback.format_exception_only(type(error), error)).rstrip()
+    if len(words) > WORDS_MAX and text.endswith(words):
+        text = text[: -len(words)] + _cut(words, WORDS_MAX)
+    text = text.replace(root + os.sep, "")
     # Text that is no UTF-8 must not keep the error from being told.
     text = text.encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= DETAIL_MAX else f"… {text[-DETAIL_MAX:]}"

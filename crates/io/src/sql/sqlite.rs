@@ -18,6 +18,7 @@ use rusqlite::types::{ToSqlOutput, Value as SqliteValue, ValueRef};
 use rusqlite::{Batch, Connection, OpenFlags, Statement};
 use serde_json::Value;
 
+use crate::columns::endless;
 use crate::sql::fill::{Rows, fill};
 use crate::sql::guard::Guard;
 use crate::sql::request::micros;
@@ -197,7 +198,7 @@ fn json(cell: ValueRef<'_>) -> Result<Value, &'static str> {
         ValueRef::Null => Ok(Value::Null),
         ValueRef::Integer(whole) => Ok(whole.into()),
         ValueRef::Real(real) => {
-            serde_json::Number::from_f64(real).map(Value::Number).ok_or("a number without an end")
+            serde_json::Number::from_f64(real).map(Value::Number).ok_or_else(|| endless(real))
         }
         ValueRef::Text(text) => std::str::from_utf8(text)
             .map(|text| Value::String(text.to_owned()))

@@ -246,6 +246,11 @@ fn the_rows_of_the_last_statement_keep_their_types() {
         message(&blob),
         "statement 1: column \"raw\" holds a blob; convert it in the statement"
     );
+    let endless = bench.rows(bench.request(&["SELECT -1e999 AS low"])).unwrap_err();
+    assert_eq!(
+        message(&endless),
+        "statement 1: column \"low\" holds -Infinity; convert it in the statement"
+    );
 }
 
 #[test]

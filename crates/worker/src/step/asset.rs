@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use millstream_blob::RESULT_MAX;
-use millstream_io::{IoError, Output, Place, Stored, Table};
+use millstream_io::{IoError, Output, Place, Stored, Table, TableError};
 use millstream_model::{
     AssetStep, ErrorCode, EventBody, IoDef, MetadataKind, MetadataValue, StepConfig,
 };
@@ -133,12 +133,8 @@ pub(super) async fn keep_rows(attempt: &Attempt<'_>, rows: Rows) -> Result<Kept,
         let materialized = Some(materialized(attempt, asset, metadata, version));
         return Ok(Kept { result, result_ref: None, materialized });
     }
-    let table = Table::from_rows_file(&rows.scratch.rows(), RESULT_MAX as u64).map_err(|error| {
-        let message = format!(
-            "the rows cannot be the step's result ({error}); give the asset an `io`, or select less"
-        );
-        Ending::for_good(ErrorCode::StepResult, message)
-    })?;
+    let table = Table::from_rows_file(&rows.scratch.rows(), RESULT_MAX as u64)
+        .map_err(|error| no_result(&error, asset))?;
     let materialized = attempt.step.asset.as_ref().map(|asset| {
         let mut metadata = rows.metadata;
         metadata.extend(row_metadata(&table));
@@ -147,6 +143,23 @@ pub(super) async fn keep_rows(attempt: &Attempt<'_>, rows: Rows) -> Result<Kept,
     let value = json!({ "columns": table.columns, "rows": table.rows });
     let (result, result_ref) = result::keep(attempt, value).await?;
     Ok(Kept { result, result_ref, materialized })
+}
+
+/// The error of rows that are no result of a step, which makes `asset` if it is one's.
+fn no_result(error: &TableError, asset: Option<&AssetStep>) -> Ending {
+    let problem = match error {
+        // The file is the step's own, which nobody finds any more.
+        TableError::TooLarge { limit, .. } => {
+            format!("they take more than {} MiB", limit.div_ceil(1 << 20))
+        }
+        error => error.to_string(),
+    };
+    let way = match asset {
+        Some(_) => "give the asset an `io`, or select less",
+        None => "select less, or write them into a table; an asset keeps them in its `io`",
+    };
+    let message = format!("the rows cannot be the step's result: {problem}; {way}");
+    Ending::for_good(ErrorCode::StepResult, message)
 }
 
 fn materialized(

@@ -221,16 +221,22 @@ impl From<Ending> for AttemptEnd {
 /// How often an attempt is made again because its supervisor was lost.
 const ALONE_MAX: u32 = 2;
 
-/// The most characters of a text that an event repeats.
-const TEXT_MAX: usize = 4_000;
+/// The most characters of a detail that an event repeats, and of a message, which is shown in lines
+/// beside others.
+const DETAIL_MAX: usize = 4_000;
+const MESSAGE_MAX: usize = 2_000;
 
 /// `error` with a message that fits an event, whatever it quotes.
 fn bounded(error: StepError) -> StepError {
-    let shorten = |text: String| match text.char_indices().nth(TEXT_MAX) {
+    let shorten = |text: String, most| match text.char_indices().nth(most) {
         Some((end, _)) => format!("{} …", text.get(..end).unwrap_or_default()),
         None => text,
     };
-    StepError { message: shorten(error.message), detail: error.detail.map(shorten), ..error }
+    StepError {
+        message: shorten(error.message, MESSAGE_MAX),
+        detail: error.detail.map(|detail| shorten(detail, DETAIL_MAX)),
+        ..error
+    }
 }
 
 impl<'a> Attempt<'a> {

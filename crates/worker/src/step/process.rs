@@ -321,12 +321,17 @@ fn not_spawned(error: &SpawnError, copies: &Path) -> Ending {
     Ending::failed(ErrorCode::StepSpawn, message)
 }
 
+/// The error of a function whose process ended as if all had gone well.
+pub(super) const NEVER_RETURNED: &str = "the function never returned: it ended its process with \
+                                         exit code 0, as `os._exit(0)` does; return instead";
+
 /// What the end of a process that did not do its work means for its step.
 pub(super) fn judge(ended: Ended, timeout: Duration) -> Ending {
     let (code, message) = match (ended.cause, ended.code, ended.signal) {
         (EndCause::Stopped, _, _) => return Ending::Canceled,
         (EndCause::TimedOut, _, _) => return timed_out(timeout, ended.tail),
         (EndCause::OverLimit(excess), _, _) => over_limit(excess),
+        (EndCause::Itself, Some(0), _) => (ErrorCode::StepExit, NEVER_RETURNED.to_owned()),
         (EndCause::Itself, Some(code), _) => {
             (ErrorCode::StepExit, format!("the process exited with code {code}"))
         }

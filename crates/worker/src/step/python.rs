@@ -268,9 +268,11 @@ pub(super) async fn cold(attempt: &mut Attempt<'_>, call: &Call) -> Result<Retur
 impl Attempt<'_> {
     /// What a process of the step's own has left as its answer.
     async fn answered(&self, scratch: &Scratch) -> Result<Returned, Ending> {
-        let line = std::fs::read(scratch.answer()).map_err(|error| {
-            let message = format!("the function ended its process without a result: {error}");
-            Ending::failed(ErrorCode::StepResult, message)
+        let line = std::fs::read(scratch.answer()).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                Ending::failed(ErrorCode::StepExit, process::NEVER_RETURNED.to_owned())
+            }
+            _ => process::no_folder(&scratch.answer(), &error),
         })?;
         match self.returned(Outcome::read(&line))? {
             // A program that the function has started may have left a result.

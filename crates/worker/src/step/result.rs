@@ -78,13 +78,15 @@ fn skip_reason(value: &Value) -> Option<String> {
     if value.get("status")?.as_str()? != "skipped" {
         return None;
     }
-    let reason = value.get("reason").and_then(Value::as_str);
-    Some(short(reason.unwrap_or("the step gave no reason")))
+    Some(short(value.get("reason").and_then(Value::as_str).unwrap_or_default()))
 }
 
-/// As much of a reason as is kept.
+/// As much of a reason as is kept; a blank one is none.
 pub(super) fn short(reason: &str) -> String {
-    reason.chars().take(REASON_MAX).collect()
+    match reason.trim() {
+        "" => "the step gave no reason".to_owned(),
+        _ => reason.chars().take(REASON_MAX).collect(),
+    }
 }
 
 /// The result as its event carries it: inline, or by reference once it is stored.
@@ -126,6 +128,11 @@ mod tests {
         let parse = |bytes| returned(parse(bytes).unwrap().value);
         let skipped = parse(br#"{"status": "skipped", "reason": "capacity 0"}"#);
         assert!(matches!(skipped, Returned::Skipped(reason) if reason == "capacity 0"));
+        for blank in [&br#"{"status": "skipped", "reason": " "}"#[..], br#"{"status": "skipped"}"#]
+        {
+            let skipped = parse(blank);
+            assert!(matches!(skipped, Returned::Skipped(it) if it == "the step gave no reason"));
+        }
         let other = parse(br#"{"status": "done"}"#);
         assert!(matches!(other, Returned::Value(value) if value["status"] == "done"));
         assert!(matches!(parse(b" \n"), Returned::Value(Value::Null)));

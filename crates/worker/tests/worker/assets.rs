@@ -111,6 +111,20 @@ async fn sql_rows_go_to_the_io_manager_and_the_next_asset_reads_them() {
 }
 
 #[tokio::test]
+async fn rows_that_are_too_many_for_a_result_say_what_helps_the_step() {
+    for (asset, way) in [
+        (None, "select less, or write them into a table; an asset keeps them in its `io`"),
+        (Some(asset("large", None)), "give the asset an `io`, or select less"),
+    ] {
+        let bench = Bench::new();
+        let step = planned(sql("large", &["SELECT hex(zeroblob(9000000)) AS text"]));
+        bench.run(with_warehouse(vec![StepPlan { asset, ..step }])).await;
+        let wanted = "the rows cannot be the step's result: they take more than 16 MiB; ";
+        assert_eq!(bench.control.errors()[0].message, format!("{wanted}{way}"));
+    }
+}
+
+#[tokio::test]
 async fn a_failed_statement_is_named_and_undone() {
     let bench = Bench::new();
     let step = sql("load", &["CREATE TABLE t (a)", "SELECT * FROM missing"]);

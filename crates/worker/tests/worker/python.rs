@@ -300,6 +300,29 @@ async fn an_exception_is_the_error_with_the_traceback_of_the_steps_own_code() {
 }
 
 #[tokio::test]
+async fn a_long_text_of_an_exception_leaves_room_for_where_it_was_raised() {
+    let text = "def fall(context):\n    raise ValueError('x' * 100_000 + '\\n' * 10_000)\n";
+    let bench = bench(&[("tasks.py", text)]);
+    let error = failed(&bench, Isolation::Fork, "tasks.py:fall").await;
+    assert!(error.message.starts_with("ValueError: xxx"), "{error:?}");
+    assert!(error.message.ends_with(" …") && error.message.len() < 600, "{error:?}");
+    let detail = error.detail.unwrap();
+    assert!(detail.contains("File \"tasks.py\", line 2, in fall"), "{detail}");
+    assert!(detail.ends_with(" …") && detail.len() < 2_000, "{detail}");
+}
+
+#[tokio::test]
+async fn a_function_that_ends_its_process_without_an_error_has_never_returned() {
+    let text = "import os\ndef leave(): os._exit(0)\n";
+    for isolation in [Isolation::Fork, Isolation::Process] {
+        let bench = bench(&[("tasks.py", text)]);
+        let error = failed(&bench, isolation, "tasks.py:leave").await;
+        assert_eq!(error.code, ErrorCode::StepExit);
+        assert!(error.message.starts_with("the function never returned: "), "{error:?}");
+    }
+}
+
+#[tokio::test]
 async fn r136_a_function_skips_its_step_by_its_result_or_by_an_exception() {
     let text = r"
 import millstream
