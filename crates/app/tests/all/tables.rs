@@ -173,6 +173,73 @@ fn r040_without_rows_a_load_warns_and_an_asset_that_need_not_be_made_is_not() {
     }
 }
 
+const PERHAPS: &str = r#"
+io:
+  files: { kind: csv, base: lake }
+  tables: { kind: table, resource: warehouse }
+assets:
+  found:
+    output_required: false
+    io: files
+    step: { kind: command, command: "cat rows.json > \"$MILLSTREAM_RESULT\"" }
+  kept:
+    deps: [found]
+    output_required: false
+    io: tables
+    step:
+      kind: sql
+      resource: warehouse
+      rows: true
+      read: { found: { asset: found } }
+      statements: ["SELECT n FROM found"]
+  gate:
+    deps: [found]
+    step: { kind: command, command: "test -e open" }
+  counted:
+    deps: [found, kept, gate]
+    step:
+      kind: sql
+      resource: warehouse
+      rows: true
+      read: { found: { asset: found }, kept: { asset: kept } }
+      statements: ["SELECT (SELECT count(*) FROM found) AS found, count(*) AS kept, sum(n) AS n FROM kept"]
+"#;
+
+#[test]
+fn r040_a_retry_reads_no_rows_of_what_the_failed_run_did_not_make() {
+    for (kind, warehouse) in warehouses() {
+        let project = project(&warehouse, PERHAPS);
+        let _server = project.serve();
+        let counted = |run: &Value| {
+            let told = metadata(run, "counted");
+            [told["found"]["value"].clone(), told["kept"]["value"].clone()]
+        };
+        project.write("rows.json", r#"[{ "n": 1 }, { "n": 2 }]"#);
+        project.write("open", "");
+        let run = materialized(&project, &["found+"]);
+        assert_eq!(counted(&run), [json!(2), json!(2)], "{kind}: {run}");
+
+        project.write("rows.json", "[]");
+        std::fs::remove_file(project.path("open")).unwrap();
+        let run = materialized(&project, &["found+"]);
+        assert_eq!(step(&run, "gate")["status"], "FAILURE", "{kind}: {run}");
+        project.write("open", "");
+        let again = project.json(&["run", "retry", run["run_id"].as_str().unwrap()]);
+        let id = again["run_id"].as_str().unwrap();
+        let run = wait_for("the retry is over", || {
+            let run = project.json(&["run", "show", id]);
+            matches!(run["status"].as_str()?, "SUCCESS" | "FAILURE").then_some(run)
+        });
+        assert_eq!(step(&run, "found")["reason"].as_str().map(|it| &it[..8]), Some("done in "));
+        assert_eq!(counted(&run), [json!(0), json!(0)], "{kind}: {run}");
+        let log = project.run(&["run", "logs", id, "--step", "counted"]).out;
+        for asset in ["found", "kept"] {
+            let told = format!("{asset} was not made in this run: no rows are read");
+            assert!(log.contains(&told), "{kind}: {log}");
+        }
+    }
+}
+
 #[test]
 fn rows_are_appended_and_a_table_of_its_users_keeps_its_own_columns() {
     for (kind, warehouse) in warehouses() {

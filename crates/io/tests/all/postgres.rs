@@ -246,7 +246,14 @@ async fn files_are_temporary_tables_for_statements_that_only_read_too() {
     let mut request = bench.request(&["SELECT sum(n), max(code), count(code) FROM flights"]);
     request.read.insert("flights".to_owned(), TableFile::Csv(path));
     request.read_only = true;
-    assert_eq!(bench.rows(request).await.unwrap().rows, [[json!(3.5), json!("007"), json!(1)]]);
+    assert_eq!(
+        bench.rows(request.clone()).await.unwrap().rows,
+        [[json!(3.5), json!("007"), json!(1)]]
+    );
+    // The columns have their types without the rows, too, and nothing is said of these.
+    request.emptied.insert("flights".to_owned());
+    assert_eq!(run_postgres(&request).await.unwrap().notes, Vec::<String>::new());
+    assert_eq!(bench.rows(request).await.unwrap().rows, [[Value::Null, Value::Null, json!(0)]]);
 }
 
 #[tokio::test]

@@ -37,7 +37,8 @@ pub(super) fn has_no_rows(value: &Value) -> bool {
 pub(super) fn unmade(asset: &AssetStep, results: &BTreeMap<String, Value>) -> Unmade {
     let of = |input: &StepInput| {
         // The step of an asset is called like it.
-        let result = results.get(&input.asset.to_string()).filter(|_| input.optional)?;
+        let is_read = input.optional && input.source.io().is_some();
+        let result = results.get(&input.asset.to_string()).filter(|_| is_read)?;
         is_nothing(result).then(|| (input.asset.clone(), columns(result)))
     };
     asset.inputs.iter().filter_map(of).collect()
