@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::csv_file::{CsvColumn, CsvLook};
 use crate::sql::Meaning;
-use crate::stream::{RowStream, quotes};
+use crate::stream::RowStream;
 use crate::{TableError, TableFile};
 
 /// A column of a table that is written.
@@ -48,13 +48,9 @@ impl Shape {
             [] => declared.keys().cloned().collect(),
             names => names.to_vec(),
         };
-        let mut looked = match file {
-            TableFile::Csv(_) | TableFile::KeptCsv(_) => {
-                Looked::Fields(CsvLook::new(names.len(), quotes(file)))
-            }
-            TableFile::Json(_) | TableFile::Rows(_) => {
-                Looked::Values(vec![Seen::default(); names.len()])
-            }
+        let mut looked = match stream.look() {
+            Some(look) => Looked::Fields(look),
+            None => Looked::Values(vec![Seen::default(); names.len()]),
         };
         let mut hasher = ContentHasher::default();
         let mut bytes = 0;

@@ -58,6 +58,14 @@ impl RowStream {
         &self.columns
     }
 
+    /// A first look at its columns, where it is a CSV file.
+    pub(crate) fn look(&self) -> Option<CsvLook> {
+        match &self.rows {
+            Rows::Csv(reader) => Some(CsvLook::new(self.columns.len(), reader.quotes())),
+            Rows::Lines(_) | Rows::Memory(_) => None,
+        }
+    }
+
     /// Shows `look` the row that was given last, where it is one of a CSV file.
     pub(crate) fn show(&self, look: &mut CsvLook) {
         if let Rows::Csv(reader) = &self.rows {

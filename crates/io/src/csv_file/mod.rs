@@ -11,3 +11,4 @@ mod write;
 pub(crate) use columns::{CsvColumn, CsvLook};
 pub(crate) use read::{CsvReader, Field, Quotes, Record};
 pub(crate) use write::CsvLine;
+use write::needs_quotes;

@@ -69,6 +69,11 @@ impl CsvReader {
         let mut reader =
             Self { path: path.to_owned(), quotes, content, columns: Vec::new(), record };
         reader.columns = reader.header()?;
+        // What Millstream writes has no quotes without need: somebody else has put the file there.
+        let is_custom = |field: Field<'_>| field.is_quoted && !needs_quotes(field.text);
+        if reader.record.fields().any(is_custom) {
+            reader.quotes = Quotes::Custom;
+        }
         Ok(reader)
     }
 
@@ -89,6 +94,11 @@ impl CsvReader {
     /// The columns' names.
     pub(crate) fn columns(&self) -> &[String] {
         &self.columns
+    }
+
+    /// What its quotes say.
+    pub(crate) fn quotes(&self) -> Quotes {
+        self.quotes
     }
 
     /// The record that was read last.
@@ -162,6 +172,10 @@ impl CsvReader {
     fn wrong(&self, line: u64, problem: String) -> TableError {
         TableError::Line { path: self.path.clone(), line, problem }
     }
+}
+
+fn needs_quotes(name: Option<&str>) -> bool {
+    name.is_some_and(super::needs_quotes)
 }
 
 /// A record: its fields behind each other, and where each ends.
@@ -361,6 +375,8 @@ mod tests {
             vec!["6", "2", "q\"r"],
         ];
         assert_eq!(records(content, Quotes::Custom).unwrap(), wanted);
+        let none = vec!["2", "null", "1"];
+        assert_eq!(records(b"\"a\",b\n\"\",1\n", Quotes::Text).unwrap()[1], none);
         let blank = |content: &[u8]| records(content, Quotes::Text).unwrap()[1][1].clone();
         assert_eq!((blank(b"a,b\n\"\",\n"), blank(b"a\n\"\"\n")), ("\"\"".into(), "null".into()));
     }

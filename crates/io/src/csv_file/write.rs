@@ -54,8 +54,7 @@ impl CsvLine {
     }
 
     fn field(&mut self, text: &str) {
-        // These would end the field, or begin another.
-        if text.contains([',', '"', '\n', '\r']) {
+        if needs_quotes(text) {
             self.quoted(text);
         } else {
             self.text.push_str(text);
@@ -72,6 +71,11 @@ impl CsvLine {
         }
         self.text.push('"');
     }
+}
+
+/// Whether `text` would end its field, or begin as a quoted one.
+pub(super) fn needs_quotes(text: &str) -> bool {
+    text.contains([',', '"', '\n', '\r'])
 }
 
 /// `number` as it is told from codes that look like numbers: `1e+300`, since `12E3` may be a code.

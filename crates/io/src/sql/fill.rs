@@ -61,7 +61,7 @@ struct Fill<'a> {
 impl Fill<'_> {
     fn csv(&self, file: &TableFile) -> Result<Vec<String>, SqlError> {
         let mut reader = self.reader(file)?;
-        let mut look = CsvLook::new(reader.columns().len(), quotes(file));
+        let mut look = CsvLook::new(reader.columns().len(), reader.quotes());
         while reader.next().map_err(|error| self.unread(error))? {
             look.see(reader.record());
         }
