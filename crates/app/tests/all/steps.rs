@@ -42,6 +42,34 @@ jobs:
 }
 
 #[test]
+fn a_tenant_without_what_a_resource_is_named_by_has_no_other_tenant_s_database() {
+    let project = Project::with(
+        r#"
+tenants: { a: { schema_name: sea }, b: {} }
+resources:
+  own: { kind: sqlite, path: "{{ tenant.schema_name }}.db" }
+  web: { kind: http, base_url: "http://{{ tenant.s3_prefix }}/" }
+jobs:
+  keep: { nodes: [{ id: a, type: sql, config: { resource: own, statements: select 1 } }] }
+  ask: { nodes: [{ id: a, type: http, config: { resource: web } }] }
+"#,
+    );
+    for (job, tenant, wanted) in
+        [("keep", "a", "SUCCESS"), ("keep", "b", "FAILURE"), ("ask", "a", "FAILURE")]
+    {
+        let run = project.run(&["job", "launch", job, "--tenant", tenant, "--json"]).json();
+        assert_eq!(run["status"], wanted, "{run}");
+        if wanted == "FAILURE" {
+            let error = &step(&run, "a")["error"];
+            assert_eq!(error["code"], "step-template");
+            let said = format!("what it names is null for the tenant {tenant}; set it");
+            assert!(error["message"].as_str().unwrap().contains(&said), "{error}");
+        }
+    }
+    assert!(project.path("sea.db").exists() && !project.path(".db").exists());
+}
+
+#[test]
 fn r188_a_module_that_nothing_handles_fails_by_its_name() {
     let project = Project::new();
     project.write(

@@ -108,6 +108,24 @@ pub(super) fn for_path(
     Ok(())
 }
 
+/// Puts a value into a text that says where something is.
+pub(super) fn for_setting(
+    output: &mut Output<'_>,
+    state: &mut State<'_, '_>,
+    value: &Value,
+) -> Result<(), Error> {
+    if !value.is_none() {
+        return write(output, state, value);
+    }
+    let tenant = state.lookup("tenant").map(|tenant| tenant.to_string());
+    let detail = format!(
+        "what it names is null for the tenant {}; set it, or write what takes its place, as in \
+         `{{{{ tenant.schema_name | default(tenant.id) }}}}`",
+        tenant.unwrap_or_default()
+    );
+    Err(Error::new(ErrorKind::InvalidOperation, detail))
+}
+
 /// Puts `value` into a text; what a filter has quoted between marks, because the quotes hold only
 /// where no others are open.
 fn write_marked(

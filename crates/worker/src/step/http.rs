@@ -98,7 +98,7 @@ fn call(
     let mut query = filling.texts(&resource.query)?;
     let mut headers = filling.texts(&resource.headers)?;
     let auth = resource.auth.as_ref().map(|auth| filling.auth(auth)).transpose()?;
-    let base_url = filling.render(&resource.base_url)?;
+    let base_url = filling.setting(&resource.base_url)?;
     let mask = filling.mask;
     query.extend(rendered(templates, &step.request.query)?);
     headers.extend(rendered(templates, &step.request.headers)?);
@@ -162,8 +162,12 @@ impl Filling<'_, '_> {
         self.templates.render(text).map_err(Ending::ForGood)
     }
 
+    fn setting(&self, text: &str) -> Result<String, Ending> {
+        self.templates.render_setting(text).map_err(Ending::ForGood)
+    }
+
     fn secret(&mut self, reference: &SecretRef) -> Result<String, Ending> {
-        let name = self.render(&reference.secret)?;
+        let name = self.setting(&reference.secret)?;
         match self.attempt.worker.settings.secrets.get(&name) {
             Ok(value) => {
                 self.mask.add(value);
@@ -195,7 +199,7 @@ impl Filling<'_, '_> {
         Ok(match auth {
             HttpAuth::Bearer(token) => Authorization::Bearer(self.secret(token)?),
             HttpAuth::Basic { user, password } => {
-                Authorization::Basic { user: self.render(user)?, password: self.secret(password)? }
+                Authorization::Basic { user: self.setting(user)?, password: self.secret(password)? }
             }
             HttpAuth::Jwt { secret, claims, ttl } => {
                 let claims = serde_json::Value::Object(claims.clone());

@@ -111,7 +111,7 @@ impl Attempt<'_> {
             let message = format!("resource `{name}` is not declared under `resources`");
             return Err(Ending::for_good(ErrorCode::StepResource, message));
         };
-        let render = |text: &str| templates.render(text).map_err(Ending::ForGood);
+        let render = |text: &str| templates.render_setting(text).map_err(Ending::ForGood);
         Ok(match resource {
             ResourceDef::Sqlite { path } => {
                 let path = self.below_root(&render(path)?);
@@ -131,7 +131,7 @@ impl Attempt<'_> {
         io: &IoDef,
         templates: &Templates<'_>,
     ) -> Result<IoSettings, Ending> {
-        let render = |text: &str| templates.render(text).map_err(Ending::ForGood);
+        let render = |text: &str| templates.render_setting(text).map_err(Ending::ForGood);
         let folder = |form, base: &str| {
             Ok(IoSettings::Folder { form, base: self.below_root(&render(base)?) })
         };

@@ -16,7 +16,7 @@ use minijinja::value::{Serde, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind};
 use serde_json::{Map, Value as Json};
 
-use super::filters::{for_path, for_shell, for_sql, identifier, shell_quoted, snake};
+use super::filters::{for_path, for_setting, for_shell, for_sql, identifier, shell_quoted, snake};
 use super::quotes;
 
 /// How much work one template may be; a loop over a large result ends here.
@@ -35,6 +35,7 @@ pub(super) struct Templates<'a> {
     shell: OnceLock<Environment<'static>>,
     sql: OnceLock<Environment<'static>>,
     path: OnceLock<Environment<'static>>,
+    setting: OnceLock<Environment<'static>>,
     names: OnceLock<Value>,
     sight: Sight<'a>,
 }
@@ -58,6 +59,7 @@ impl<'a> Templates<'a> {
             shell: OnceLock::new(),
             sql: OnceLock::new(),
             path: OnceLock::new(),
+            setting: OnceLock::new(),
             names: OnceLock::new(),
             sight,
         }
@@ -104,6 +106,17 @@ impl<'a> Templates<'a> {
             environment
         };
         self.resolve(text, || self.path.get_or_init(path))
+    }
+
+    /// `text`, which says where something is, with its templates resolved: what is null there would
+    /// name the place of somebody else.
+    pub(super) fn render_setting(&self, text: &str) -> Result<String, StepError> {
+        let setting = || {
+            let mut environment = environment();
+            environment.set_formatter(for_setting);
+            environment
+        };
+        self.resolve(text, || self.setting.get_or_init(setting))
     }
 
     /// `json` with the templates of all its texts resolved; a text that is a single `{{ … }}`
@@ -414,6 +427,30 @@ mod tests {
         );
         let line = templates.render_shell("echo {{ tenant.name | default('x') }}");
         assert_eq!(line.as_deref(), Ok("echo x"));
+    }
+
+    #[test]
+    fn null_is_no_part_of_a_setting_unless_something_takes_its_place() {
+        let document = json!({ "tenant": {"id": "jfk", "schema_name": null, "rank": 0} });
+        let Json::Object(document) = document else { unreachable!() };
+        let json = Cow::Owned(document);
+        let templates = Templates::new(Sight { json, declared_env: Cow::default(), module: None });
+        for (text, wanted) in [
+            ("db/{{ tenant.id }}.db", "db/jfk.db"),
+            ("db/{{ tenant.schema_name | default('main') }}{{ tenant.rank }}", "db/main0"),
+            ("{{ tenant.schema_name or tenant.id }}", "jfk"),
+        ] {
+            assert_eq!(templates.render_setting(text).as_deref(), Ok(wanted), "{text}");
+        }
+        let error = templates.render_setting("db/{{ tenant.schema_name }}.db").unwrap_err();
+        assert_eq!(error.code, ErrorCode::StepTemplate);
+        assert_eq!(
+            error.message,
+            "the template \"db/{{ tenant.schema_name }}.db\" cannot be resolved: what it names is \
+             null for the tenant jfk; set it, or write what takes its place, as in \
+             `{{ tenant.schema_name | default(tenant.id) }}`"
+        );
+        assert_eq!(templates.render("{{ tenant.schema_name }}").as_deref(), Ok(""));
     }
 
     #[test]
