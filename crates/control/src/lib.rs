@@ -31,6 +31,7 @@ mod live_schedules;
 mod live_sensors;
 mod lost;
 mod made_good;
+mod part_counts;
 mod partitions;
 mod plans;
 mod pools;

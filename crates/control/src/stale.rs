@@ -47,7 +47,7 @@ pub(crate) fn mark_stale(catalog: &Catalog, tenant: &TenantId, rows: &mut [Asset
     let all = rows.iter().map(|row| (&row.asset, row.deps.as_slice()));
     let above: BTreeMap<AssetKey, AssetKey> =
         below(all, stale).into_iter().map(|(key, it)| (key.clone(), it.top.clone())).collect();
-    for row in rows.iter_mut().filter(|row| row.latest.is_some()) {
+    for row in rows.iter_mut().filter(|row| row.is_made()) {
         row.stale_upstream = above.get(&row.asset).cloned();
     }
 }

@@ -1,6 +1,6 @@
 //! What pages and the API show of runs and assets: projections joined with definitions.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use millstream_decide::why::{Because, Tries, missing_words, stale, tries_words};
@@ -8,11 +8,11 @@ use millstream_model::view::{
     AssetRow, FailedTry, MaterializationRow, PartitionRow, PartitionState, RunRow, StepRow,
 };
 use millstream_model::{
-    AssetDef, AssetKey, Manifest, PartitionKey, PartitionsDef, PartitionsName, RunId, RunPlan,
-    RunStatus, StepEvent, StepKey, StepStatus, TenantId, Timestamp, nearest,
+    AssetDef, AssetKey, RunId, RunPlan, RunStatus, StepEvent, StepKey, StepStatus, TenantId,
+    Timestamp, nearest,
 };
 use millstream_plan::PlanError;
-use millstream_store::materializations::StateCounts;
+use millstream_store::gone::PartitionsOf;
 use millstream_store::steps::StoredStep;
 use serde::Serialize;
 
@@ -20,12 +20,6 @@ use crate::catalog::Catalog;
 use crate::stale::mark_stale;
 use crate::why::maker;
 use crate::{Control, ControlError};
-
-/// Partitions that an asset's page shows.
-pub(crate) const PARTITIONS_MAX: usize = 5_000;
-
-/// Touched partitions of an asset that are read.
-pub(crate) const PARTITIONS_READ: u32 = 5_000;
 
 /// Why a step is tried again whose worker is gone.
 const LOST: &str = "lost with its worker, and done again by the next";
@@ -182,11 +176,10 @@ impl Control {
         let manifests = || catalog.of_tenant(tenant);
         let is_declared = catalog.tenant(tenant).declared;
         let mut latest = self.store.latest_materializations(tenant).await?;
-        let mut touched = self.touched(tenant, manifests()).await?;
-        let mut keys: BTreeMap<&PartitionsName, u64> = BTreeMap::new();
+        let mut parts = self.part_counts(catalog, tenant).await?;
         let mut rows = Vec::new();
         for asset in manifests().flat_map(|manifest| manifest.assets.values()) {
-            let (made, counts) = (latest.remove(&asset.key), touched.remove(&asset.key));
+            let (made, counts) = (latest.remove(&asset.key), parts.touched.remove(&asset.key));
             // Of a tenant that no file declares there is only what it has.
             if !is_declared && made.is_none() && counts.is_none() {
                 continue;
@@ -194,14 +187,11 @@ impl Control {
             let mut row = AssetRow { latest: made, ..defined(tenant, asset) };
             if let Some(name) = &asset.partitions {
                 row.counts = counts.unwrap_or_default();
+                row.gone_partitions = parts.gone.remove(&asset.key).unwrap_or_default();
                 let seen: u64 = row.counts.values().sum();
-                if is_declared && !keys.contains_key(name) {
-                    let all = self.all_partition_keys(catalog, tenant, name).await?;
-                    keys.insert(name, u64::try_from(all.len()).unwrap_or(u64::MAX));
-                }
-                let keys = keys.get(name).copied().unwrap_or_default();
+                let keys = parts.keys.get(name).copied().filter(|_| is_declared);
                 *row.counts.entry(PartitionState::Missing).or_insert(0) +=
-                    keys.saturating_sub(seen);
+                    keys.unwrap_or_default().saturating_sub(seen);
             }
             rows.push(row);
         }
@@ -210,39 +200,6 @@ impl Control {
             rows.extend(latest.into_iter().map(gone));
         }
         Ok(rows)
-    }
-
-    /// How many partitions of each asset are in each state, without those that were removed.
-    async fn touched<'a>(
-        &self,
-        tenant: &TenantId,
-        manifests: impl Iterator<Item = &'a Arc<Manifest>>,
-    ) -> Result<StateCounts, ControlError> {
-        let mut touched = self.store.partition_counts(tenant).await?;
-        let (mut assets, mut kept) = (Vec::new(), BTreeSet::new());
-        for manifest in manifests {
-            for asset in manifest.assets.values().filter(|it| touched.contains_key(&it.key)) {
-                let Some(name) = &asset.partitions else { continue };
-                // Only of these are keys removed; those that stand in the file stay.
-                if let Some(PartitionsDef::Dynamic(def)) = manifest.partitions.get(name) {
-                    assets.push((&asset.key, name));
-                    kept.extend(def.keys.iter().map(|key| (name, key)));
-                }
-            }
-        }
-        if assets.is_empty() {
-            return Ok(touched);
-        }
-        let kept: Vec<_> = kept.into_iter().collect();
-        for (asset, removed) in self.store.removed_counts(tenant, &assets, &kept).await? {
-            let counts = touched.entry(asset).or_default();
-            for (state, count) in removed {
-                let left = counts.entry(state).or_default();
-                *left = left.saturating_sub(count);
-            }
-            counts.retain(|_, count| *count > 0);
-        }
-        Ok(touched)
     }
 
     /// An asset with its history and partitions, or an error that names the nearest one.
@@ -266,73 +223,29 @@ impl Control {
             return Err(PlanError::AssetUnknown { asset: key.clone(), nearest, known }.into());
         };
         let history = self.store.materializations_of_asset(tenant, key, None, HISTORY_MAX).await?;
-        let partitions = match &asset.partitions {
-            None => Vec::new(),
-            Some(name) => {
+        let gone = self.gone_of(&catalog, tenant, &asset).await?;
+        let parts = gone.as_deref().map(|gone| PartitionsOf { asset: key, gone });
+        let partitions = match (&asset.partitions, &parts) {
+            (Some(name), Some(parts)) => {
                 let keys = if catalog.tenant(tenant).declared {
                     self.all_partition_keys(&catalog, tenant, name).await?
                 } else {
                     Vec::new()
                 };
-                self.partition_rows(tenant, (key, name), keys).await?
+                self.partition_rows(tenant, parts, keys).await?
             }
+            _ => Vec::new(),
         };
         let tries = self.tries(&catalog, tenant, &asset).await?;
         let failed = tries_words(&tries).and(tries.newest.first());
         asset.failed_try = failed.map(|it| FailedTry { run_id: it.run, at: it.at });
-        let stale = stale(&asset, &self.sources((&catalog, &rows), tenant, &asset).await?);
+        let stale =
+            stale(&asset, &self.sources((&catalog, &rows), (&asset, parts.as_ref())).await?);
         asset.is_stale = Some(!stale.is_empty());
         asset.stale_upstream.take_if(|_| !stale.is_empty());
         let coming = self.coming_words(tenant, key).await?;
         self.tell_checks(tenant, std::slice::from_mut(&mut asset)).await?;
         Ok(AssetView { asset, feeds, history, partitions, tries, never_made, stale, coming })
-    }
-
-    /// The keys of a partitions definition, as many as a page of an asset shows.
-    async fn all_partition_keys(
-        &self,
-        catalog: &Catalog,
-        tenant: &TenantId,
-        name: &PartitionsName,
-    ) -> Result<Vec<PartitionKey>, ControlError> {
-        self.some_partition_keys(catalog, (tenant, name), PARTITIONS_MAX).await
-    }
-
-    async fn partition_rows(
-        &self,
-        tenant: &TenantId,
-        (asset, name): (&AssetKey, &PartitionsName),
-        keys: Vec<PartitionKey>,
-    ) -> Result<Vec<PartitionRow>, ControlError> {
-        let touched = self.store.partition_states(tenant, asset, "", PARTITIONS_READ).await?;
-        let removed = self.removed(tenant, (asset, name), &keys).await?;
-        let mut rows: BTreeMap<_, _> = touched
-            .into_iter()
-            .filter(|row| !removed.contains_key(&row.partition))
-            .map(|row| (row.partition.clone(), row))
-            .collect();
-        for key in keys {
-            rows.entry(key.clone()).or_insert(PartitionRow {
-                partition: key,
-                state: PartitionState::Missing,
-                run_id: None,
-                at: None,
-            });
-        }
-        Ok(rows.into_values().collect())
-    }
-
-    /// The states of the partitions of an asset that somebody removed; `keys` are those that there
-    /// are, some of which may stand in a file as well.
-    pub(crate) async fn removed(
-        &self,
-        tenant: &TenantId,
-        of: (&AssetKey, &PartitionsName),
-        keys: &[PartitionKey],
-    ) -> Result<BTreeMap<PartitionKey, PartitionState>, ControlError> {
-        let mut removed = self.store.partitions_removed(tenant, of, PARTITIONS_READ).await?;
-        removed.retain(|key, _| keys.binary_search(key).is_err());
-        Ok(removed)
     }
 }
 
@@ -362,6 +275,7 @@ fn undefined(tenant: &TenantId, asset: AssetKey) -> AssetRow {
         partitions: None,
         latest: None,
         counts: BTreeMap::new(),
+        gone_partitions: 0,
         is_stale: None,
         stale_upstream: None,
         failed_checks: Vec::new(),

@@ -10,13 +10,14 @@ use millstream_decide::why::{
 };
 use millstream_model::view::{AssetRow, FailedTry, JobRow, RunRow, ScheduleRow, SensorRow};
 use millstream_model::{
-    AssetKey, Event, HoldReason, JobName, JobShape, Manifest, PartitionKey, PartitionsDef, RunId,
-    RunStatus, StepKey, StepStatus, TenantId, TickKind, TickSource, Timestamp, did_you_mean,
+    AssetKey, Event, HoldReason, JobName, JobShape, Manifest, PartitionKey, RunId, RunStatus,
+    StepKey, StepStatus, TenantId, TickKind, TickSource, Timestamp, did_you_mean,
 };
 use millstream_plan::selection::select;
 use millstream_plan::{PlanError, code_version};
 use millstream_store::deliveries::WaitingDelivery;
-use millstream_store::outdated::{FailedPartition, PartitionsOf};
+use millstream_store::gone::PartitionsOf;
+use millstream_store::outdated::FailedPartition;
 use millstream_store::runs::RunFilter;
 use millstream_store::steps::StepEnd;
 
@@ -203,8 +204,9 @@ impl Control {
             return Ok(None);
         };
         self.tell_checks(tenant, std::slice::from_mut(&mut asset)).await?;
-        let parts = Self::partitions_of(&catalog, &asset);
-        let sources = self.sources((&catalog, &rows), tenant, &asset).await?;
+        let gone = self.gone_of(&catalog, tenant, &asset).await?;
+        let parts = gone.as_deref().map(|gone| PartitionsOf { asset: key, gone });
+        let sources = self.sources((&catalog, &rows), (&asset, parts.as_ref())).await?;
         let tries = self.tries(&catalog, tenant, &asset).await?;
         let failed = self.failed_parts(tenant, &asset, parts.as_ref()).await?;
         let mut makers = self.makers(tenant, &catalog, key).await?;
@@ -221,22 +223,21 @@ impl Control {
         Ok(Some(AssetFacts { asset, sources, tries, failed, coming, made_by, made_by_more }))
     }
 
-    /// What `asset` is made from; `rows` are all assets of the tenant.
+    /// What `asset`, with these partitions, is made from; `rows` are all assets of the tenant.
     pub(crate) async fn sources(
         &self,
         (catalog, rows): (&Catalog, &[AssetRow]),
-        tenant: &TenantId,
-        asset: &AssetRow,
+        (asset, parts): (&AssetRow, Option<&PartitionsOf<'_>>),
     ) -> Result<Sources, ControlError> {
-        let parts = Self::partitions_of(catalog, asset);
-        let made = match &parts {
+        let tenant = &asset.tenant;
+        let made = match parts {
             Some(parts) => self.store.partitions_made(tenant, parts).await?,
             None => 0,
         };
         let mut upstream = Vec::new();
         for row in rows.iter().filter(|row| asset.deps.contains(&row.asset)) {
             let at = row.latest.as_ref().map(|latest| latest.at);
-            let made = match (&parts, at) {
+            let made = match (parts, at) {
                 (_, None) => Made::Never(maker(catalog, tenant, row)),
                 (None, Some(at)) => Made::Whole(at),
                 (Some(parts), Some(at)) => {
@@ -278,17 +279,6 @@ impl Control {
             (partition, Try { run, status, at, error, blocked_by, skipped: None })
         };
         Ok(failed.into_iter().map(tried).collect())
-    }
-
-    /// The partitions that an asset has; nothing for one that is one whole.
-    fn partitions_of<'a>(catalog: &'a Catalog, asset: &'a AssetRow) -> Option<PartitionsOf<'a>> {
-        let name = asset.partitions.as_ref()?;
-        let def = catalog.for_partitions(name).and_then(|manifest| manifest.partitions.get(name));
-        let (definition, kept) = match def {
-            Some(PartitionsDef::Dynamic(def)) => (Some(name), def.keys.as_slice()),
-            _ => (None, &[] as &[PartitionKey]),
-        };
-        Some(PartitionsOf { asset: &asset.asset, definition, kept })
     }
 
     /// The schedules that make the asset called `key`, those first that are on and due soonest.

@@ -128,6 +128,17 @@ pub struct MaterializationRow {
     pub code_version: String,
 }
 
+impl AssetRow {
+    /// Whether it was made; with partitions, one whose key there is.
+    pub fn is_made(&self) -> bool {
+        let is_touched = |(state, count): (&PartitionState, &u64)| {
+            *state != PartitionState::Missing && *count > 0
+        };
+        let has_one = self.gone_partitions == 0 || self.counts.iter().any(is_touched);
+        self.latest.is_some() && has_one
+    }
+}
+
 impl MaterializationRow {
     /// The version of the code that made it, where whoever made it has named one.
     pub fn known_code(&self) -> Option<&str> {
@@ -217,8 +228,13 @@ pub struct AssetRow {
     pub partitions: Option<PartitionsName>,
     /// The newest materialization.
     pub latest: Option<MaterializationRow>,
-    /// How many partitions are in each state; empty for an asset that is one whole.
+    /// How many partitions are in each state, of those whose keys there are now; empty for an asset
+    /// that is one whole.
     pub counts: BTreeMap<PartitionState, u64>,
+    /// How many partitions were made whose keys are no more, since their definition was changed or
+    /// the key removed.
+    #[serde(default)]
+    pub gone_partitions: u64,
     /// Whether something says that it is stale; of an asset with partitions, of which lists look at
     /// its code alone, absent where that says nothing.
     #[serde(default)]

@@ -26,6 +26,6 @@ pub use below::{Below, below};
 pub use error::{PlanError, choices};
 pub use fitting::{Misfit, never_fits};
 pub use job::{plan_job, plan_question};
-pub use partition::{PartitionChoice, is_key_of, named_tenant, parts_of, tenant_of};
+pub use partition::{PartitionChoice, gone_keys, is_key_of, named_tenant, parts_of, tenant_of};
 pub use reactions::{Reaction, reactions};
 pub use wanted::{WantedKeys, wanted_keys};

@@ -71,6 +71,31 @@ pub fn is_key_of(
     named.is_ok_and(|named| named.is_none_or(|named| named == *tenant))
 }
 
+/// Those of `keys` that are no keys of a tenant's at `now`, where `added` holds those of their
+/// dynamic keys that exist.
+pub fn gone_keys(
+    manifest: &Manifest,
+    (tenant, name): (&TenantId, &PartitionsName),
+    mut keys: Vec<PartitionKey>,
+    (now, added): (Timestamp, &BTreeSet<PartitionKey>),
+) -> Vec<PartitionKey> {
+    let Some(def) = manifest.partitions.get(name) else { return keys };
+    // Once for all keys: to read the definition anew for each would take the square of its length.
+    let written: BTreeSet<&PartitionKey> = def.declared_keys().iter().collect();
+    let windows = match def {
+        PartitionsDef::TimeWindow(windows) => windows.windows().ok(),
+        _ => None,
+    };
+    let exists = |key: &PartitionKey| match def {
+        PartitionsDef::Static { .. } => written.contains(key),
+        PartitionsDef::Dynamic(_) => written.contains(key) || added.contains(key),
+        PartitionsDef::TimeWindow(_) => windows.as_ref().is_some_and(|it| it.contains(key, now)),
+        PartitionsDef::Multi { .. } => def.contains(key, now, added),
+    };
+    keys.retain(|key| !exists(key) || !is_key_of(manifest, (tenant, name), key));
+    keys
+}
+
 /// The parts of `key` by dimension; the error shows how keys of the definition look at `now`.
 pub fn parts_of(
     (name, def): (&PartitionsName, &PartitionsDef),
@@ -118,4 +143,67 @@ pub(crate) fn check_choice(
         return Err(PlanError::PartitionUnknown { key, partitions, near, ends });
     }
     Ok(dimensions)
+}
+
+#[cfg(test)]
+mod tests {
+    use millstream_model::Zone;
+    use millstream_model::partitions::{Cadence, DynamicPartitions, TimeWindowPartitions};
+
+    use super::*;
+
+    fn keys(texts: &[&str]) -> Vec<PartitionKey> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    fn windows(cadence: Cadence, start: &str) -> PartitionsDef {
+        let (start, timezone) = (start.to_owned(), "UTC".to_owned());
+        let (end, format) = (None, None);
+        PartitionsDef::TimeWindow(TimeWindowPartitions { cadence, start, end, timezone, format })
+    }
+
+    #[test]
+    fn keys_are_gone_that_the_definition_does_not_have_now_whatever_its_kind() {
+        let fixed = PartitionsDef::Static { keys: keys(&["a", "x"]) };
+        let days = windows(Cadence::Daily, "2026-07-03");
+        let hours = windows(Cadence::Hourly, "2026-07-03");
+        let dimensions =
+            [("day".parse().unwrap(), days.clone()), ("shop".parse().unwrap(), fixed.clone())];
+        let both = PartitionsDef::Multi { dimensions: dimensions.into() };
+        let tenants = PartitionsDef::Dynamic(DynamicPartitions {
+            dimensions: ["tenant", "name"].map(|it| it.parse().unwrap()).to_vec(),
+            separator: "::".to_owned(),
+            tenant: Some("tenant".parse().unwrap()),
+            keys: keys(&["t::written", "u::written"]),
+        });
+        let cases = [
+            (fixed, vec!["a", "b"], vec!["b"]),
+            // The first was before the start, and the last has not ended.
+            (
+                days,
+                vec!["2026-07-02", "2026-07-03", "2026-07-05"],
+                vec!["2026-07-02", "2026-07-05"],
+            ),
+            (hours, vec!["2026-07-03", "2026-07-03-01:00"], vec!["2026-07-03"]),
+            (
+                both,
+                vec!["2026-07-03|a", "2026-07-03|b", "2026-07-02|a", "a"],
+                vec!["2026-07-03|b", "2026-07-02|a", "a"],
+            ),
+            (
+                tenants,
+                vec!["t::written", "t::added", "t::removed", "u::written"],
+                vec!["t::removed", "u::written"],
+            ),
+        ];
+        let (tenant, name) = ("t".parse().unwrap(), "by".parse::<PartitionsName>().unwrap());
+        let now = Timestamp::at_local("2026-07-05T12:00", &Zone::UTC).unwrap();
+        let added = keys(&["t::added"]).into_iter().collect();
+        for (def, touched, gone) in cases {
+            let mut manifest = Manifest::merge("here".parse().unwrap(), []);
+            manifest.partitions.insert(name.clone(), def);
+            let found = gone_keys(&manifest, (&tenant, &name), keys(&touched), (now, &added));
+            assert_eq!(found, keys(&gone));
+        }
+    }
 }

@@ -19,6 +19,7 @@ mod dialect;
 mod ends;
 mod error;
 pub mod events;
+pub mod gone;
 pub mod instance;
 pub mod leases;
 pub mod live;

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use millstream_model::view::{MadeBy, MaterializationRow, PartitionRow, PartitionState};
-use millstream_model::{AssetKey, PartitionKey, PartitionsName, RunId, TenantId, Timestamp};
+use millstream_model::{AssetKey, PartitionKey, RunId, TenantId, Timestamp};
 
 use crate::batch::Expect;
+use crate::gone::PartitionsOf;
 use crate::statement::statements;
 use crate::value::json;
 use crate::{Batch, Row, Scope, Store, StoreError, Value};
@@ -80,25 +81,8 @@ statements! {
         FROM materialization WHERE tenant = $1 AND run = $2 ORDER BY at LIMIT $3";
     PARTITION_STATES = "
         SELECT partition_key, state, run, at, reported_by FROM partition_state
-        WHERE tenant = $1 AND asset = $2 AND partition_key > $3
+        WHERE tenant = $1 AND asset = $2 AND partition_key NOT IN (/*texts $3*/)
         ORDER BY partition_key LIMIT $4";
-    PARTITIONS_REMOVED = "
-        SELECT d.partition_key, s.state
-        FROM dynamic_partition d
-        JOIN partition_state s
-          ON s.tenant = d.tenant AND s.asset = $3 AND s.partition_key = d.partition_key
-        WHERE d.tenant = $1 AND d.definition = $2 AND d.removed_at IS NOT NULL
-        ORDER BY d.partition_key LIMIT $4";
-    REMOVED_COUNTS = "
-        WITH asked(asset, definition) AS (/*pairs $2*/)
-        SELECT s.asset, s.state, COUNT(*)
-        FROM asked AS a
-        CROSS JOIN dynamic_partition AS d
-        JOIN partition_state AS s
-          ON s.tenant = d.tenant AND s.asset = a.asset AND s.partition_key = d.partition_key
-        WHERE d.tenant = $1 AND d.definition = a.definition AND d.removed_at IS NOT NULL
-          AND (d.definition, d.partition_key) NOT IN (/*pairs $3*/)
-        GROUP BY s.asset, s.state";
     PARTITION_COUNTS = "
         SELECT asset, state, COUNT(*) FROM partition_state
         WHERE tenant = $1 GROUP BY asset, state";
@@ -226,7 +210,7 @@ fn state_name(state: PartitionState) -> &'static str {
 }
 
 /// A stored state's name, on its way back.
-struct StateName(PartitionState);
+pub(crate) struct StateName(pub(crate) PartitionState);
 
 impl std::str::FromStr for StateName {
     type Err = ();
@@ -378,16 +362,14 @@ impl Store {
         rows.into_iter().map(materialization).collect()
     }
 
-    /// The touched partitions of an asset in the order of their keys, at most `limit` after
-    /// `after` (empty for the first page).
+    /// The touched partitions of an asset in the order of their keys, at most `limit`.
     pub async fn partition_states(
         &self,
         tenant: &TenantId,
-        asset: &AssetKey,
-        after: &str,
+        of: &PartitionsOf<'_>,
         limit: u32,
     ) -> Result<Vec<PartitionRow>, StoreError> {
-        let params = vec![tenant.into(), asset.into(), after.into(), limit.into()];
+        let params = vec![tenant.into(), of.asset.into(), json(&of.gone), limit.into()];
         let rows = self.read(Scope::tenant(tenant), &PARTITION_STATES, params).await?;
         rows.into_iter()
             .map(|mut row| {
@@ -397,31 +379,6 @@ impl Store {
                 Ok(PartitionRow { partition, state, run_id, at })
             })
             .collect()
-    }
-
-    /// The states of an asset's touched partitions whose keys were removed from `definition`, of
-    /// at most `limit`.
-    pub async fn partitions_removed(
-        &self,
-        tenant: &TenantId,
-        (asset, definition): (&AssetKey, &PartitionsName),
-        limit: u32,
-    ) -> Result<BTreeMap<PartitionKey, PartitionState>, StoreError> {
-        let params = vec![tenant.into(), definition.into(), asset.into(), limit.into()];
-        let rows = self.read(Scope::tenant(tenant), &PARTITIONS_REMOVED, params).await?;
-        rows.into_iter().map(|mut row| Ok((row.parse()?, row.parse::<StateName>()?.0))).collect()
-    }
-
-    /// How many touched partitions of each of `assets` are in each state whose keys were removed
-    /// from its definition, but for the keys that a definition has `kept`.
-    pub async fn removed_counts(
-        &self,
-        tenant: &TenantId,
-        assets: &[(&AssetKey, &PartitionsName)],
-        kept: &[(&PartitionsName, &PartitionKey)],
-    ) -> Result<StateCounts, StoreError> {
-        let params = vec![tenant.into(), json(&assets), json(&kept)];
-        counts(self.read(Scope::tenant(tenant), &REMOVED_COUNTS, params).await?)
     }
 
     /// How many touched partitions of each asset are in each state.

@@ -1,63 +1,40 @@
 //! Which partitions of an asset were made, which failed, and which are older than what they are
 //! made from.
 
-use millstream_model::{
-    AssetKey, PartitionKey, PartitionsName, RunId, StepError, StepKey, TenantId, Timestamp,
-};
+use millstream_model::{AssetKey, PartitionKey, RunId, StepError, StepKey, TenantId, Timestamp};
 
+use crate::gone::PartitionsOf;
 use crate::statement::statements;
 use crate::value::json;
 use crate::{Scope, Store, StoreError, Value};
+
+/// The parameters that name an asset's partitions.
+fn params(tenant: &TenantId, of: &PartitionsOf<'_>) -> Vec<Value> {
+    vec![tenant.into(), of.asset.into(), json(&of.gone)]
+}
 
 statements! {
     PARTITIONS_MADE = "
         SELECT COUNT(*) FROM partition_state m
         WHERE m.tenant = $1 AND m.asset = $2 AND m.materialized_at IS NOT NULL
-          AND (m.partition_key IN (/*texts $4*/) OR NOT EXISTS (
-                SELECT 1 FROM dynamic_partition d
-                WHERE d.tenant = m.tenant AND d.definition = $3
-                  AND d.partition_key = m.partition_key AND d.removed_at IS NOT NULL))";
+          AND m.partition_key NOT IN (/*texts $3*/)";
     PARTITIONS_FAILED = "
         SELECT m.partition_key, m.run, m.at, s.error, s.reason
         FROM partition_state m
-        LEFT JOIN step s ON s.tenant = m.tenant AND s.run = m.run AND s.step = $5
+        LEFT JOIN step s ON s.tenant = m.tenant AND s.run = m.run AND s.step = $4
         WHERE m.tenant = $1 AND m.asset = $2 AND m.state = 'FAILED'
-          AND (m.partition_key IN (/*texts $4*/) OR NOT EXISTS (
-                SELECT 1 FROM dynamic_partition d
-                WHERE d.tenant = m.tenant AND d.definition = $3
-                  AND d.partition_key = m.partition_key AND d.removed_at IS NOT NULL))
-        ORDER BY m.at DESC, m.partition_key LIMIT $6";
+          AND m.partition_key NOT IN (/*texts $3*/)
+        ORDER BY m.at DESC, m.partition_key LIMIT $5";
     PARTITIONS_OUTDATED = "
         SELECT m.partition_key, COUNT(*) OVER (),
-               MAX(COALESCE(CAST($6 AS BIGINT), u.materialized_at)) OVER ()
+               MAX(COALESCE(CAST($5 AS BIGINT), u.materialized_at)) OVER ()
         FROM partition_state m
         LEFT JOIN partition_state u
-          ON u.tenant = m.tenant AND u.asset = $5 AND u.partition_key = m.partition_key
+          ON u.tenant = m.tenant AND u.asset = $4 AND u.partition_key = m.partition_key
         WHERE m.tenant = $1 AND m.asset = $2
-          AND m.materialized_at < COALESCE(CAST($6 AS BIGINT), u.materialized_at)
-          AND (m.partition_key IN (/*texts $4*/) OR NOT EXISTS (
-                SELECT 1 FROM dynamic_partition d
-                WHERE d.tenant = m.tenant AND d.definition = $3
-                  AND d.partition_key = m.partition_key AND d.removed_at IS NOT NULL))
-        ORDER BY m.partition_key LIMIT $7";
-}
-
-/// The partitions of an asset, without those whose keys were removed.
-#[derive(Debug, Clone, Copy)]
-pub struct PartitionsOf<'a> {
-    /// The asset.
-    pub asset: &'a AssetKey,
-    /// The definition that keys are removed from, where they can be.
-    pub definition: Option<&'a PartitionsName>,
-    /// The keys that it has for ever.
-    pub kept: &'a [PartitionKey],
-}
-
-impl PartitionsOf<'_> {
-    fn params(&self, tenant: &TenantId) -> Vec<Value> {
-        let definition = self.definition.map_or("", PartitionsName::as_str);
-        vec![tenant.into(), self.asset.into(), definition.into(), json(&self.kept)]
-    }
+          AND m.materialized_at < COALESCE(CAST($5 AS BIGINT), u.materialized_at)
+          AND m.partition_key NOT IN (/*texts $3*/)
+        ORDER BY m.partition_key LIMIT $6";
 }
 
 /// Partitions that are older than what they are made from.
@@ -96,9 +73,9 @@ impl Store {
         step: &StepKey,
         limit: u32,
     ) -> Result<Vec<FailedPartition>, StoreError> {
-        let mut params = of.params(tenant);
-        params.extend([step.into(), limit.into()]);
-        let rows = self.read(Scope::tenant(tenant), &PARTITIONS_FAILED, params).await?;
+        let mut given = params(tenant, of);
+        given.extend([step.into(), limit.into()]);
+        let rows = self.read(Scope::tenant(tenant), &PARTITIONS_FAILED, given).await?;
         let failed = rows.into_iter().map(|mut row| {
             let (partition, run, at) = (row.parse()?, row.parse()?, row.time()?);
             let (error, reason) = (row.json_opt()?, row.text_opt()?);
@@ -116,7 +93,7 @@ impl Store {
         tenant: &TenantId,
         of: &PartitionsOf<'_>,
     ) -> Result<u64, StoreError> {
-        let rows = self.read(Scope::tenant(tenant), &PARTITIONS_MADE, of.params(tenant)).await?;
+        let rows = self.read(Scope::tenant(tenant), &PARTITIONS_MADE, params(tenant, of)).await?;
         rows.into_iter().next().map_or(Ok(0), |mut row| row.count().map(u64::from))
     }
 
@@ -129,9 +106,9 @@ impl Store {
         upstream: (&AssetKey, Option<Timestamp>),
         limit: u32,
     ) -> Result<Option<Outdated>, StoreError> {
-        let mut params = of.params(tenant);
-        params.extend([upstream.0.into(), upstream.1.into(), limit.into()]);
-        let rows = self.read(Scope::tenant(tenant), &PARTITIONS_OUTDATED, params).await?;
+        let mut given = params(tenant, of);
+        given.extend([upstream.0.into(), upstream.1.into(), limit.into()]);
+        let rows = self.read(Scope::tenant(tenant), &PARTITIONS_OUTDATED, given).await?;
         let mut found: Option<Outdated> = None;
         for mut row in rows {
             let key = row.parse()?;

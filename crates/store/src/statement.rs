@@ -44,6 +44,7 @@ pub fn all_statements() -> impl Iterator<Item = &'static Sql> {
         crate::definitions::ALL,
         crate::deliveries::ALL,
         crate::events::ALL,
+        crate::gone::ALL,
         crate::instance::ALL,
         crate::leases::ALL,
         crate::live::ALL,

@@ -193,15 +193,22 @@ fn stale(asset: &Value) -> String {
     }
 }
 
-/// How many partitions are in which state, worst first.
+/// How many partitions are in which state, worst first, and how many are made whose keys are no
+/// more.
 fn partitions(asset: &Value) -> String {
     let Some(Value::Object(counts)) = asset.get("counts") else { return "–".to_owned() };
+    let gone = match asset.get("gone_partitions").and_then(Value::as_u64) {
+        None | Some(0) => None,
+        Some(1) => Some("1 made of a key that is no more".to_owned()),
+        Some(more) => Some(format!("{more} made of keys that are no more")),
+    };
     let words: Vec<String> = ["failed", "running", "missing", "materialized"]
         .iter()
         .filter_map(|state| {
             let count = counts.get(*state)?.as_u64()?;
             (count > 0).then(|| format!("{count} {state}"))
         })
+        .chain(gone)
         .collect();
     if words.is_empty() { "–".to_owned() } else { words.join(" · ") }
 }
@@ -357,5 +364,16 @@ mod tests {
         assert_eq!(cells(&row)[5], "failed, of 2 partitions");
         row["counts"] = json!({});
         assert_eq!(cells(&row)[5], "–");
+    }
+
+    #[test]
+    fn partitions_made_of_keys_that_are_no_more_are_told_apart() {
+        let told = |gone| {
+            let counts = json!({ "materialized": 2, "missing": 1 });
+            partitions(&json!({ "counts": counts, "gone_partitions": gone }))
+        };
+        assert_eq!(told(0), "1 missing · 2 materialized");
+        assert_eq!(told(1), "1 missing · 2 materialized · 1 made of a key that is no more");
+        assert_eq!(told(3), "1 missing · 2 materialized · 3 made of keys that are no more");
     }
 }

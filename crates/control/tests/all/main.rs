@@ -17,6 +17,7 @@ mod lost;
 mod made_good;
 mod overlap;
 mod own_runs;
+mod part_counts;
 mod partitions;
 mod planned;
 mod problems;

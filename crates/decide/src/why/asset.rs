@@ -154,6 +154,9 @@ pub fn why_asset(facts: &AssetFacts) -> Why {
         }
         (Some(first), None) => format!("It is stale: {}.{}", first.text, held_up(facts)),
         (None, Some(tried)) => format!("It was made, but its {tried}.{}", held_up(facts)),
+        (None, None) if !asset.is_made() => {
+            format!("It was made, but no partition of it that there is now.{}", held_up(facts))
+        }
         (None, None) => {
             let above = above.map(|above| format!(", but {above} above it is")).unwrap_or_default();
             match checks::failed_words(&asset.failed_checks) {
@@ -174,7 +177,7 @@ pub fn why_asset(facts: &AssetFacts) -> Why {
 /// What says that an asset is stale; nothing of one that was never made.
 pub fn stale(asset: &AssetRow, sources: &Sources) -> Vec<Because> {
     let mut stale = Vec::new();
-    let Some(latest) = &asset.latest else { return stale };
+    let Some(latest) = asset.latest.as_ref().filter(|_| asset.is_made()) else { return stale };
     let made = latest.at;
     // Who has made it elsewhere, or an op that reports it, need not say by which code.
     let code = latest.known_code().zip(sources.code_version.as_deref());
@@ -451,5 +454,13 @@ fn parts(asset: &AssetRow) -> Vec<Because> {
         (PartitionState::Materialized, _) => format!("{count} partitions are made"),
     };
     let some = asset.counts.iter().filter(|(_, count)| **count > 0);
-    some.map(|(state, count)| because(None, words(*state, *count))).collect()
+    let gone = match asset.gone_partitions {
+        0 => None,
+        1 => Some("1 more partition is made, of a key that is no more".to_owned()),
+        more => Some(format!("{more} more partitions are made, of keys that are no more")),
+    };
+    some.map(|(state, count)| words(*state, *count))
+        .chain(gone)
+        .map(|words| because(None, words))
+        .collect()
 }

@@ -100,24 +100,30 @@ pub fn badge(asset: &AssetRow) -> Badge {
         Badge::partition(PartitionState::Failed)
     } else if has(PartitionState::Running) {
         Badge::partition(PartitionState::Running)
-    } else if asset.latest.is_some() && has(PartitionState::Missing) {
+    } else if asset.is_made() && has(PartitionState::Missing) {
         Badge::built(Built::Partly)
-    } else if asset.latest.is_some() {
+    } else if asset.is_made() {
         Badge::built(Built::Once)
     } else {
         Badge::built(Built::Never)
     }
 }
 
-/// How many partitions are built, then the others by state, worst first, zeros left out; empty for
-/// an asset that is one whole. `noun` stands behind the number of all, as ` partitions`.
+/// How many partitions are built, then the others by state, worst first, zeros left out, and those
+/// built whose keys are no more; empty for an asset that is one whole. `noun` stands behind the
+/// number of all, as ` partitions`.
 pub fn counts(asset: &AssetRow, noun: &str) -> String {
     let total: u64 = asset.counts.values().sum();
     if asset.partitions.is_none() {
         return String::new();
     }
+    let gone = match asset.gone_partitions {
+        0 => String::new(),
+        1 => " · 1 built of a key that is no more".to_owned(),
+        more => format!(" · {} built of keys that are no more", format::count(more)),
+    };
     if total == 0 {
-        return "no partitions yet".to_owned();
+        return format!("no partitions yet{gone}");
     }
     let number = |state| asset.counts.get(&state).copied().unwrap_or(0);
     let others = [
@@ -130,5 +136,5 @@ pub fn counts(asset: &AssetRow, noun: &str) -> String {
     for (state, word) in others.into_iter().filter(|(state, _)| number(*state) > 0) {
         text = format!("{text} · {} {word}", format::count(number(state)));
     }
-    text
+    text + &gone
 }

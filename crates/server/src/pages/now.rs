@@ -258,7 +258,7 @@ pub fn is_built(asset: &AssetRow) -> bool {
     let unmade = asset.counts.iter().any(|(state, number)| {
         *number > 0 && matches!(state, PartitionState::Missing | PartitionState::Failed)
     });
-    asset.latest.is_some() && !unmade
+    asset.is_made() && !unmade
 }
 
 fn next(page: &NowPage) -> Vec<Next> {

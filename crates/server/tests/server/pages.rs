@@ -131,6 +131,21 @@ fn an_asset_of_which_partitions_are_missing_says_how_many_and_is_not_ticked() {
 }
 
 #[test]
+fn partitions_that_were_built_of_keys_that_are_no_more_are_told_apart_and_build_nothing() {
+    let mut row = crate::samples::assets().remove(2);
+    row.gone_partitions = 1;
+    row.counts = [(PartitionState::Missing, 1), (PartitionState::Materialized, 2)].into();
+    let words = "2 of 3 built · 1 never built · 1 built of a key that is no more";
+    assert_eq!((badge(&row).word, counts(&row, "")), ("Partly built", words.to_owned()));
+    row.gone_partitions = 3;
+    row.counts = [(PartitionState::Missing, 2)].into();
+    let words = "0 of 2 built · 2 never built · 3 built of keys that are no more";
+    assert_eq!((badge(&row).word, counts(&row, "")), ("Never built", words.to_owned()));
+    row.counts.clear();
+    assert_eq!(counts(&row, ""), "no partitions yet · 3 built of keys that are no more");
+}
+
+#[test]
 fn an_asset_that_was_built_and_whose_last_try_failed_says_both() {
     let failed = Try {
         run: crate::samples::failed_run().run_id,

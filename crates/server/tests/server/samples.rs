@@ -362,6 +362,7 @@ pub(crate) fn assets() -> Vec<AssetRow> {
         partitions: None,
         latest: Some(materialization(0)),
         counts: BTreeMap::new(),
+        gone_partitions: 0,
         is_stale: Some(false),
         stale_upstream: None,
         failed_checks: Vec::new(),

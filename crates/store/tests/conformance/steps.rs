@@ -7,11 +7,12 @@ use millstream_model::{
     AssetKey, JobName, PartitionKey, PartitionsName, RunId, RunStatus, StepEvent, StepKey,
     StepStatus, TenantId, Timestamp,
 };
+use millstream_store::gone::{GoneCounts, PartitionsOf};
 use millstream_store::materializations::{self, PartitionChange};
-use millstream_store::outdated::{FailedPartition, Outdated, PartitionsOf};
+use millstream_store::outdated::{FailedPartition, Outdated};
 use millstream_store::runs::{self, RunEnd};
 use millstream_store::steps::{self, StepChange};
-use millstream_store::{Batch, Store, StoreError, live, partitions};
+use millstream_store::{Batch, Store, StoreError, live};
 
 use crate::conformance;
 use crate::databases::Db;
@@ -31,7 +32,7 @@ conformance! {
     a_materialization_that_is_reported_again_takes_the_place_of_the_first,
     many_materializations_that_are_reported_again_in_one_batch_are_all_there,
     a_failed_partition_still_counts_as_touched_once,
-    the_partitions_whose_keys_were_removed_are_known,
+    the_partitions_whose_keys_are_gone_are_known_and_left_out,
     the_ends_of_a_step_are_those_since_a_run_and_a_time_newest_first,
     a_failed_try_is_one_after_which_the_asset_was_neither_made_nor_tried_in_another_way,
 }
@@ -312,9 +313,9 @@ async fn a_failed_partition_still_counts_as_touched_once(db: Db) {
     let counts = db.store.partition_counts(&tenant).await.unwrap();
     let expected = [(PartitionState::Failed, 1), (PartitionState::Materialized, 1)];
     assert_eq!(counts[&asset], BTreeMap::from(expected));
-    let rows = db.store.partition_states(&tenant, &asset, "", 10).await.unwrap();
+    let all = PartitionsOf { asset: &asset, gone: &[] };
+    let rows = db.store.partition_states(&tenant, &all, 10).await.unwrap();
     assert_eq!(rows.iter().map(|row| row.partition.as_str()).collect::<Vec<_>>(), ["a", "b"]);
-    let all = PartitionsOf { asset: &asset, definition: None, kept: &[] };
     assert_eq!(db.store.partitions_made(&tenant, &all).await.unwrap(), 2);
     let other = "other".parse().unwrap();
     let outdated =
@@ -330,44 +331,64 @@ async fn a_failed_partition_still_counts_as_touched_once(db: Db) {
     assert_eq!(failed.unwrap(), [b]);
 }
 
-async fn the_partitions_whose_keys_were_removed_are_known(db: Db) {
+async fn the_partitions_whose_keys_are_gone_are_known_and_left_out(db: Db) {
+    use PartitionState as S;
     let (tenant, asset): (_, AssetKey) = (tenant("a"), "orders".parse().unwrap());
+    let other: AssetKey = "other".parse().unwrap();
     let name: PartitionsName = "shop".parse().unwrap();
-    for key in ["a", "b"] {
-        let partition: PartitionKey = key.parse().unwrap();
-        let mut batch = Batch::for_tenant(&tenant);
-        partitions::add(&mut batch, &tenant, &name, &partition, at(1));
-        let failed = PartitionChange {
-            asset: &asset,
-            partition: &partition,
-            state: PartitionState::Failed,
-            run: run_id(1),
-            reported_by: None,
-            at: at(1),
-        };
-        materializations::change_partition(&mut batch, &tenant, &failed);
-        db.store.apply(batch).await.unwrap();
+    let states = [
+        (&asset, "a", vec![S::Failed]),
+        (&asset, "b", vec![S::Materialized, S::Failed]),
+        (&asset, "c", vec![S::Materialized]),
+        (&other, "c", vec![S::Missing]),
+    ];
+    for (asset, key, states) in states {
+        for state in states {
+            let partition: PartitionKey = key.parse().unwrap();
+            let (run, partition) = (run_id(1), &partition);
+            let now =
+                PartitionChange { asset, partition, state, run, reported_by: None, at: at(1) };
+            let mut batch = Batch::for_tenant(&tenant);
+            materializations::change_partition(&mut batch, &tenant, &now);
+            db.store.apply(batch).await.unwrap();
+        }
     }
-    let mut batch = Batch::for_tenant(&tenant);
-    let gone: PartitionKey = "b".parse().unwrap();
-    partitions::remove(&mut batch, &tenant, &name, &gone, at(2));
-    db.store.apply(batch).await.unwrap();
-    let removed = db.store.partitions_removed(&tenant, (&asset, &name), 10).await.unwrap();
-    assert_eq!(removed, BTreeMap::from([(gone.clone(), PartitionState::Failed)]));
-    let counts = async |kept: &[(&PartitionsName, &PartitionKey)]| {
-        db.store.removed_counts(&tenant, &[(&asset, &name)], kept).await.unwrap()
+    let keys: Vec<PartitionKey> = ["a", "b", "c"].map(|key| key.parse().unwrap()).into();
+    let assets = [(&asset, &name), (&other, &name)];
+    let beside = async |known: &[(&PartitionsName, &PartitionKey)], limit| {
+        let found = db.store.keys_beside(&tenant, &assets, known, limit).await.unwrap();
+        found.into_values().flatten().collect::<Vec<_>>()
     };
-    let one = BTreeMap::from([(PartitionState::Failed, 1)]);
-    assert_eq!(counts(&[]).await, BTreeMap::from([(asset.clone(), one)]));
-    assert_eq!(counts(&[(&name, &gone)]).await, BTreeMap::new());
-    let failed = async |kept: &[PartitionKey]| {
-        let of = PartitionsOf { asset: &asset, definition: Some(&name), kept };
-        let step = "orders".parse().unwrap();
+    assert_eq!(beside(&[], 10).await, keys);
+    assert_eq!(beside(&[], 1).await, keys[..1]);
+    assert_eq!(beside(&[(&name, &keys[0])], 10).await, keys[1..]);
+    let elsewhere = "elsewhere".parse().unwrap();
+    assert_eq!(beside(&[(&elsewhere, &keys[0])], 10).await, keys, "keys of another definition");
+
+    let gone = [(&name, &keys[1]), (&name, &keys[2])];
+    let counts = db.store.gone_counts(&tenant, &assets, &gone).await.unwrap();
+    let of =
+        |states: &[(S, u64)], made| GoneCounts { states: states.iter().copied().collect(), made };
+    assert_eq!(counts[&asset], of(&[(S::Failed, 1), (S::Materialized, 1)], 2));
+    assert_eq!(counts[&other], of(&[(S::Missing, 1)], 0));
+    let elsewhere = [(&elsewhere, &keys[1])];
+    let counts = db.store.gone_counts(&tenant, &assets, &elsewhere).await.unwrap();
+    assert_eq!(counts, BTreeMap::new());
+
+    let step = "orders".parse().unwrap();
+    for (gone, left, made) in [(&keys[..0], vec!["a", "b", "c"], 2), (&keys[..2], vec!["c"], 1)] {
+        let of = PartitionsOf { asset: &asset, gone };
+        let states = db.store.partition_states(&tenant, &of, 10).await.unwrap();
+        assert_eq!(states.iter().map(|it| it.partition.as_str()).collect::<Vec<_>>(), left);
+        assert_eq!(db.store.partitions_made(&tenant, &of).await.unwrap(), made);
         let failed = db.store.partitions_failed(&tenant, &of, &step, 10).await.unwrap();
-        failed.into_iter().map(|it| it.partition.to_string()).collect::<Vec<_>>()
-    };
-    assert_eq!(failed(&[]).await, ["a"]);
-    assert_eq!(failed(&[gone]).await, ["a", "b"]);
+        let failed: Vec<&str> = failed.iter().map(|it| it.partition.as_str()).collect();
+        let expected: Vec<&str> = left.iter().copied().filter(|key| *key != "c").collect();
+        assert_eq!(failed, expected);
+        let from = (&other, Some(at(2)));
+        let older = db.store.partitions_outdated(&tenant, &of, from, 10).await.unwrap();
+        assert_eq!(older.unwrap().count, made);
+    }
 }
 
 async fn the_ends_of_a_step_are_those_since_a_run_and_a_time_newest_first(db: Db) {

@@ -1,0 +1,124 @@
+//! What is said of partitions once the definition of their keys is another.
+
+use millstream_control::{AssetReport, AssetView};
+use millstream_definition::parse_file;
+use millstream_model::view::{AssetRow, PartitionState};
+use millstream_model::{AssetKey, FileManifest, TenantId};
+use millstream_testkit::definitions::live;
+
+use crate::bench::Bench;
+
+/// An asset of these partitions, and one that is made from it.
+fn file(partitions: &str) -> FileManifest {
+    let text = format!(
+        "partitions: {{ by: {partitions} }}
+assets:
+  raw: {{ partitions: by }}
+  site: {{ partitions: by, deps: [raw] }}
+"
+    );
+    let parsed = parse_file("defs.yaml", text.as_bytes());
+    assert_eq!(parsed.diagnostics, []);
+    parsed.manifest.unwrap()
+}
+
+fn site() -> AssetKey {
+    "site".parse().unwrap()
+}
+
+/// Says that partitions of an asset were made.
+async fn made(bench: &Bench, asset: &str, keys: &[&str]) {
+    for key in keys {
+        let report = AssetReport {
+            asset: asset.parse().unwrap(),
+            partition: Some(key.parse().unwrap()),
+            metadata: [].into(),
+            data_version: None,
+            code_version: None,
+            key: None,
+        };
+        let tenant = TenantId::default_tenant();
+        bench.control.report_asset(&tenant, report, "ana").await.unwrap();
+    }
+}
+
+/// The asset in the list, which says the same as its page.
+async fn shown(bench: &Bench) -> (AssetRow, AssetView) {
+    let tenant = TenantId::default_tenant();
+    let rows = bench.control.listed_assets(&tenant).await.unwrap();
+    let row = rows.into_iter().find(|row| row.asset == site()).unwrap();
+    let view = bench.control.asset_view(&tenant, &site()).await.unwrap();
+    assert_eq!(view.asset.counts, row.counts);
+    assert_eq!(view.asset.gone_partitions, row.gone_partitions);
+    (row, view)
+}
+
+fn counted(row: &AssetRow) -> (u64, u64, u64) {
+    let count = |state| row.counts.get(&state).copied().unwrap_or_default();
+    (count(PartitionState::Materialized), count(PartitionState::Missing), row.gone_partitions)
+}
+
+const DAYS: &str = "{ kind: daily, timezone: UTC, start: 2025-07-01, \
+                    end: 2025-07-06 }";
+
+#[tokio::test]
+async fn partitions_count_whose_keys_there_are_and_the_others_are_told_apart() {
+    let days = |from, to| DAYS.replace("2025-07-01", from).replace("2025-07-06", to);
+    let july = ["2025-07-01", "2025-07-02", "2025-07-03", "2025-07-04", "2025-07-05"];
+    let moved = days("2025-07-03", "2025-07-10");
+    let hourly = DAYS.replace("daily", "hourly").replace("2025-07-06", "2025-07-02");
+    let shops = |keys: &str| format!("{{ kind: static, keys: [{keys}] }}");
+    let both = |keys: &str| {
+        format!("{{ kind: multi, dimensions: {{ day: {DAYS}, shop: {} }} }}", shops(keys))
+    };
+    let many = |from: u32| {
+        let keys: Vec<String> = (from..from + 6_000).map(|it| format!("k{it:05}")).collect();
+        shops(&keys.join(", "))
+    };
+    let cases = [
+        (shops("a, b, c"), vec!["a", "b", "c"], shops("a, x, y"), (1, 2, 2)),
+        (shops("a, b, c, d"), vec!["a", "b", "c", "d"], shops("a, b"), (2, 0, 2)),
+        (DAYS.to_owned(), july.to_vec(), moved, (3, 4, 2)),
+        (DAYS.to_owned(), july.to_vec(), hourly, (0, 24, 5)),
+        (both("a, b"), vec!["2025-07-01|a", "2025-07-01|b"], both("a, c"), (1, 9, 1)),
+        // More than the keys of it that are looked at: the last is among them that are not.
+        (many(0), vec!["k00000", "k05999"], many(1), (1, 4_999, 1)),
+    ];
+    for (before, keys, after, expected) in cases {
+        let bench = Bench::of(file(&before)).await;
+        made(&bench, "site", &keys).await;
+        bench.scan(vec![live("defs.yaml", file(&after))]).await;
+        let (row, view) = shown(&bench).await;
+        assert_eq!(counted(&row), expected, "{keys:?}");
+        let made = view.partitions.iter().filter(|it| it.state == PartitionState::Materialized);
+        assert_eq!(made.count() as u64, expected.0, "{keys:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_stale_and_why_leave_out_partitions_whose_keys_are_no_more() {
+    let shops = |keys: &str| file(&format!("{{ kind: static, keys: [{keys}] }}"));
+    let bench = Bench::of(shops("a, b, c")).await;
+    made(&bench, "site", &["a", "b", "c"]).await;
+    bench.clock.advance(std::time::Duration::from_secs(60));
+    made(&bench, "raw", &["a", "b", "c"]).await;
+    let said = async || {
+        let why = bench.control.why(&TenantId::default_tenant(), "site").await.unwrap();
+        let because: Vec<String> = why.because.into_iter().map(|it| it.text).collect();
+        (why.answer, because)
+    };
+    let is_stale = async || shown(&bench).await.1.asset.is_stale;
+    assert!(said().await.0.contains("after 3 of its 3 partitions that are made: a, b, c"));
+
+    bench.scan(vec![live("defs.yaml", shops("a, x"))]).await;
+    let (answer, because) = said().await;
+    assert!(answer.contains("after 1 of its 1 partitions that are made: a"), "{answer}");
+    let gone = "2 more partitions are made, of keys that are no more".to_owned();
+    assert!(because.contains(&gone), "{because:?}");
+    assert_eq!(is_stale().await, Some(true));
+
+    bench.scan(vec![live("defs.yaml", shops("x"))]).await;
+    let (answer, _) = said().await;
+    assert_eq!(answer, "It was made, but no partition of it that there is now.");
+    assert_eq!(is_stale().await, Some(false));
+}
