@@ -98,8 +98,8 @@ pub use millstream_decide::why::{
 };
 pub use millstream_model::ClaimedRun;
 pub use millstream_plan::changes::{
-    Change, ChangeKind, Changes, FieldChange, FileDiffers, Heir, JobOff, Lapsing, Retimed, Sensing,
-    SourceSets, Stale, name_files, sets_of,
+    Change, ChangeKind, Changes, FieldChange, FileDiffers, Heir, JobOff, Lapsing, Redivided,
+    Retimed, Sensing, SourceSets, Stale, name_files, sets_of,
 };
 pub use millstream_plan::{choices, reactions};
 pub use millstream_store::dead_letters::DeadLetterFilter;

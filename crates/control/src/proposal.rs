@@ -1,10 +1,15 @@
 //! What a change of the definition files would do, before it is made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_model::view::PartitionState;
-use millstream_model::{ContentHash, FileManifest, FileVersion, LocationName, Manifest, Timestamp};
-use millstream_plan::changes::{Changes, MadeToday, SourceSets, changes};
+use millstream_model::{
+    AssetDef, ContentHash, FileManifest, FileVersion, LocationName, Manifest, PartitionsDef,
+    Timestamp,
+};
+use millstream_plan::changes::{
+    Changes, KEYS_MAX, MadeToday, PartsOfTenant, PartsToday, SourceSets, changes, divided_anew,
+};
 
 use crate::job_off::{Words, job_off};
 use crate::lapsing::Waiting;
@@ -49,6 +54,7 @@ impl Control {
         let new = wanted.iter().map(|(name, content)| (name.as_str(), content));
         let (old, new) = (merged(&location.name, old), merged(&location.name, new));
         let made = self.made_today().await?;
+        let parts = self.parts_today(&old, &new).await?;
         let by_hand = self.switched_by_hand(&location.name).await?;
         let retimed = retimed(&old, &new, (&by_hand, self.now()));
         let sensing = sensing(&old, &new);
@@ -56,7 +62,8 @@ impl Control {
         let job_off = job_off(&old, &new, &words);
         let waiting = self.left_waiting(&old, &new, &words).await?;
         let Waiting { lapsing, skipped, kept, made_up, held } = waiting;
-        let changes = Changes { retimed, sensing, job_off, ..changes(&old, &new, Some(&made)) };
+        let today = Some((&made, &parts));
+        let changes = Changes { retimed, sensing, job_off, ..changes(&old, &new, today) };
         Ok(Changes { lapsing, skipped, kept, made_up, held, ..changes })
     }
 
@@ -96,6 +103,41 @@ impl Control {
             }
         }
         Ok(made)
+    }
+
+    /// What is stored of the partitions of the assets that `new` divides in another way.
+    async fn parts_today(
+        &self,
+        old: &Manifest,
+        new: &Manifest,
+    ) -> Result<PartsToday, ControlError> {
+        let mut today = PartsToday { now: self.now(), tenants: BTreeMap::new() };
+        let divided: Vec<(&AssetDef, &AssetDef)> = divided_anew(old, new).collect();
+        if divided.is_empty() {
+            return Ok(today);
+        }
+        let sides = divided.iter().flat_map(|(before, after)| [(old, *before), (new, *after)]);
+        let names = sides.filter_map(|(manifest, asset)| {
+            let (name, def) = manifest.partitions.get_key_value(asset.partitions.as_ref()?)?;
+            matches!(def, PartitionsDef::Dynamic(_)).then_some(name)
+        });
+        let names: BTreeSet<_> = names.collect();
+        let mut tenants = self.catalog().await?.tenant_ids();
+        tenants.retain(|tenant| new.tenants.contains_key(tenant));
+        for tenant in tenants {
+            let mut parts = PartsOfTenant::default();
+            for (_, asset) in &divided {
+                let made = self.store.keys_made(&tenant, &asset.key, KEYS_MAX).await?;
+                parts.made.insert(asset.key.clone(), made);
+            }
+            for name in &names {
+                let added =
+                    self.store.dynamic_partitions(&tenant, name, ("", ""), KEYS_MAX).await?;
+                parts.added.insert((*name).clone(), added.into_iter().collect());
+            }
+            today.tenants.insert(tenant, parts);
+        }
+        Ok(today)
     }
 }
 

@@ -1,6 +1,8 @@
 //! Which partitions of an asset were made, which failed, and which are older than what they are
 //! made from.
 
+use std::collections::BTreeSet;
+
 use millstream_model::{AssetKey, PartitionKey, RunId, StepError, StepKey, TenantId, Timestamp};
 
 use crate::gone::PartitionsOf;
@@ -18,6 +20,10 @@ statements! {
         SELECT COUNT(*) FROM partition_state m
         WHERE m.tenant = $1 AND m.asset = $2 AND m.materialized_at IS NOT NULL
           AND m.partition_key NOT IN (/*texts $3*/)";
+    KEYS_MADE = "
+        SELECT partition_key FROM partition_state
+        WHERE tenant = $1 AND asset = $2 AND materialized_at IS NOT NULL
+        ORDER BY partition_key LIMIT $3";
     PARTITIONS_FAILED = "
         SELECT m.partition_key, m.run, m.at, s.error, s.reason
         FROM partition_state m
@@ -95,6 +101,18 @@ impl Store {
     ) -> Result<u64, StoreError> {
         let rows = self.read(Scope::tenant(tenant), &PARTITIONS_MADE, params(tenant, of)).await?;
         rows.into_iter().next().map_or(Ok(0), |mut row| row.count().map(u64::from))
+    }
+
+    /// The keys of the partitions of an asset that were ever made, at most `limit`.
+    pub async fn keys_made(
+        &self,
+        tenant: &TenantId,
+        asset: &AssetKey,
+        limit: u32,
+    ) -> Result<BTreeSet<PartitionKey>, StoreError> {
+        let given = vec![tenant.into(), asset.into(), limit.into()];
+        let rows = self.read(Scope::tenant(tenant), &KEYS_MADE, given).await?;
+        rows.into_iter().map(|mut row| row.parse()).collect()
     }
 
     /// The partitions of an asset that are older than what they are made from: at most `limit` of

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use millstream_control::{
-    Change, ChangeKind, Changes, FieldChange, FileDiffers, Heir, Lapsing, Proposal, SourceSets,
-    Stale, changes_between, name_files,
+    Change, ChangeKind, Changes, FieldChange, FileDiffers, Heir, Lapsing, Proposal, Redivided,
+    SourceSets, Stale, changes_between, name_files,
 };
 use millstream_model::{Clock as _, Severity, Timestamp};
 use serde_json::{Value, json};
@@ -126,6 +126,9 @@ fn show(changes: &Changes) {
     show_things(changes);
     show_stale("Stale at once, until they are made again:", &changes.stale);
     show_stale("Stale once what they are made from is made again:", &changes.stale_later);
+    for line in divided_anew(changes) {
+        output::line(&line);
+    }
     if !changes.retimed.is_empty() {
         output::line("\nFires at other times:");
         for retimed in &changes.retimed {
@@ -144,6 +147,29 @@ fn show(changes: &Changes) {
     for line in jobs_off(changes).into_iter().chain(ticks_that_wait(changes)) {
         output::line(&line);
     }
+}
+
+/// What is said of the assets that are divided in another way.
+pub(super) fn divided_anew(changes: &Changes) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !changes.redivided.is_empty() {
+        lines.push("\nDivided in another way:".to_owned());
+    }
+    for Redivided { asset, gone, missing, .. } in &changes.redivided {
+        let gone = gone.map(|count| match count {
+            0 => "all that is made stays".to_owned(),
+            1 => "1 made partition is of a key that is no more".to_owned(),
+            more => format!("{more} made partitions are of keys that are no more"),
+        });
+        let missing = missing.map(|count| match count {
+            0 => "no new one is missing".to_owned(),
+            1 => "1 new one is missing".to_owned(),
+            more => format!("{more} new ones are missing"),
+        });
+        let words = gone.zip(missing).map(|(gone, missing)| format!(": {gone}, and {missing}"));
+        lines.push(format!("  {asset}{}", words.unwrap_or_default()));
+    }
+    lines
 }
 
 /// What is said of the schedules whose job is off, or on again.
@@ -306,6 +332,33 @@ mod tests {
         let four = [three, vec![file("d.py", ChangeKind::Added)]].concat();
         assert_eq!(of(four.clone(), 0), format!("{named}; and 1 more file"));
         assert_eq!(of(four, 2), format!("{named}; and 3 more files"));
+    }
+
+    #[test]
+    fn of_an_asset_that_is_divided_anew_what_is_lost_and_what_is_missing_is_told() {
+        let row = |asset: &str, counts: Option<(u64, u64)>| Redivided {
+            asset: asset.parse().unwrap(),
+            partitions: None,
+            gone: counts.map(|it| it.0),
+            missing: counts.map(|it| it.1),
+        };
+        let redivided = vec![
+            row("a", Some((0, 1))),
+            row("b", Some((1, 0))),
+            row("c", Some((2, 3))),
+            row("d", None),
+        ];
+        let changes = Changes { redivided, ..Changes::default() };
+        let said = [
+            "\nDivided in another way:",
+            "  a: all that is made stays, and 1 new one is missing",
+            "  b: 1 made partition is of a key that is no more, and no new one is missing",
+            "  c: 2 made partitions are of keys that are no more, and 3 new ones are missing",
+            "  d",
+        ];
+        assert_eq!(divided_anew(&changes), said);
+        assert!(!changes.is_empty());
+        assert_eq!(divided_anew(&Changes::default()), Vec::<String>::new());
     }
 
     #[test]

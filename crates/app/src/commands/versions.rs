@@ -51,6 +51,9 @@ pub(super) async fn diff(
     }
     let changes: Changes = plan::decoded(client, answer)?;
     plan::show_things(&changes);
+    for line in plan::divided_anew(&changes) {
+        output::line(&line);
+    }
     Ok(())
 }
 

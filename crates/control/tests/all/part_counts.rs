@@ -1,12 +1,12 @@
 //! What is said of partitions once the definition of their keys is another.
 
-use millstream_control::{AssetReport, AssetView};
+use millstream_control::{AssetReport, AssetView, Proposal, Redivided, changes_between};
 use millstream_definition::parse_file;
 use millstream_model::view::{AssetRow, PartitionState};
-use millstream_model::{AssetKey, FileManifest, TenantId};
+use millstream_model::{AssetKey, ContentHash, FileManifest, FileVersion, Manifest, TenantId};
 use millstream_testkit::definitions::live;
 
-use crate::bench::Bench;
+use crate::bench::{Bench, location};
 
 /// An asset of these partitions, and one that is made from it.
 fn file(partitions: &str) -> FileManifest {
@@ -121,4 +121,72 @@ async fn what_is_stale_and_why_leave_out_partitions_whose_keys_are_no_more() {
     let (answer, _) = said().await;
     assert_eq!(answer, "It was made, but no partition of it that there is now.");
     assert_eq!(is_stale().await, Some(false));
+}
+
+/// What it would do to the partitions of `site` to have `to` live.
+async fn planned(bench: &Bench, to: FileManifest) -> Option<Redivided> {
+    let files = [("defs.yaml".to_owned(), Some(to))].into();
+    let changes = bench.control.plan_change(Proposal { files, ..Proposal::default() }).await;
+    changes.unwrap().redivided.into_iter().find(|it| it.asset == site())
+}
+
+#[tokio::test]
+async fn a_plan_says_what_is_made_of_keys_that_are_no_more_and_which_new_ones_are_missing() {
+    let shops = |keys: &str| format!("{{ kind: static, keys: [{keys}] }}");
+    let july = ["2025-07-01", "2025-07-02", "2025-07-03", "2025-07-04", "2025-07-05"];
+    let moved = DAYS.replace("2025-07-01", "2025-07-03").replace("2025-07-06", "2025-07-10");
+    let dynamic = |keys: &str| format!("{{ kind: dynamic, keys: [{keys}] }}");
+    let abc = vec!["a", "b", "c"];
+    let cases = [
+        // `d` was missing before, so that nothing new is.
+        (shops("a, b, c, d"), abc.clone(), shops("a, d, x, y"), (2, 2)),
+        (shops("a, b"), vec!["a"], shops("b, a, x"), (0, 1)),
+        (DAYS.to_owned(), july.to_vec(), moved.clone(), (2, 4)),
+        (moved, vec!["2025-07-03"], DAYS.replace("daily", "monthly"), (1, 0)),
+        // Keys that were added stay, whatever the file lists.
+        (dynamic("a, b, c"), abc.clone(), dynamic("a, x"), (1, 1)),
+        (dynamic("a"), vec!["a"], shops("a, b, c"), (0, 1)),
+    ];
+    for (before, keys, after, expected) in cases {
+        let bench = Bench::of(file(&before)).await;
+        made(&bench, "site", &keys).await;
+        if before.contains("dynamic") {
+            let (tenant, keys) = (TenantId::default_tenant(), ["b", "z"]);
+            let keys = keys.map(|key| key.parse().unwrap());
+            let added = bench.control.add_partitions(&tenant, &"by".parse().unwrap(), &keys).await;
+            added.unwrap();
+        }
+        let found = planned(&bench, file(&after)).await.unwrap();
+        assert_eq!((found.gone, found.missing), (Some(expected.0), Some(expected.1)), "{after}");
+        assert_eq!(planned(&bench, file(&before)).await, None);
+
+        // What a plan says is so afterwards, and it goes back as it came.
+        bench.scan(vec![live("defs.yaml", file(&after))]).await;
+        assert_eq!(shown(&bench).await.0.gone_partitions, expected.0, "{after}");
+        let back = planned(&bench, file(&before)).await.unwrap();
+        assert_eq!(back.gone, Some(0), "{after}");
+    }
+}
+
+#[tokio::test]
+async fn a_plan_counts_the_partitions_of_an_asset_that_becomes_one_whole_and_the_other_way_round() {
+    let (divided, mut whole) = (file("{ kind: static, keys: [a, b, c] }"), FileManifest::default());
+    whole.assets = divided.assets.clone();
+    for asset in &mut whole.assets {
+        asset.partitions = None;
+    }
+    let bench = Bench::of(divided.clone()).await;
+    made(&bench, "site", &["a", "b"]).await;
+    let counts = |it: Redivided| (it.gone, it.missing);
+    assert_eq!(planned(&bench, whole.clone()).await.map(counts), Some((Some(2), Some(0))));
+    bench.scan(vec![live("defs.yaml", whole.clone())]).await;
+    assert_eq!(planned(&bench, divided.clone()).await.map(counts), Some((Some(0), Some(1))));
+
+    // Between two folders nothing is counted.
+    let [old, new] = [&divided, &whole].map(|content| {
+        let version = FileVersion { name: "defs.yaml".to_owned(), hash: ContentHash::of(b"") };
+        Manifest::merge(location(), [(version, content)])
+    });
+    let found = changes_between(&old, &new, bench.control.now()).redivided;
+    assert_eq!(found.into_iter().map(counts).collect::<Vec<_>>(), [(None, None), (None, None)]);
 }

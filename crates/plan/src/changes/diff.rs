@@ -4,6 +4,7 @@ use millstream_model::{AssetKey, Manifest, PartitionsName, SkipReason, Timestamp
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::divided::{self, PartsToday};
 use super::effects::{self, MadeToday};
 use super::things;
 
@@ -21,6 +22,9 @@ pub struct Changes {
     /// from is made again.
     #[serde(default)]
     pub stale_later: Vec<Stale>,
+    /// The assets that are divided in another way, in the order of their keys.
+    #[serde(default)]
+    pub redivided: Vec<Redivided>,
     /// The schedules that fire at other times than before; unknown here, and filled in by who
     /// knows the time.
     pub retimed: Vec<Retimed>,
@@ -127,6 +131,19 @@ pub struct Stale {
     pub built: Option<u64>,
 }
 
+/// An asset that is divided in another way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redivided {
+    /// The asset.
+    pub asset: AssetKey,
+    /// How it is divided then; one whole when absent.
+    pub partitions: Option<PartitionsName>,
+    /// How many partitions that are made are keys no more; unknown where nothing stored is.
+    pub gone: Option<u64>,
+    /// How many keys are new and were never made; the same.
+    pub missing: Option<u64>,
+}
+
 /// A schedule that fires at other times than before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retimed {
@@ -190,16 +207,26 @@ pub struct Heir {
 impl Changes {
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
-        let Self { things, stale, stale_later, retimed, sensing, job_off, .. } = self;
+        let Self { things, stale, stale_later, redivided, .. } = self;
         let is_same = things.is_empty() && stale.is_empty() && stale_later.is_empty();
-        is_same && retimed.is_empty() && sensing.is_empty() && job_off.is_empty()
+        let Self { retimed, sensing, job_off, .. } = self;
+        is_same
+            && redivided.is_empty()
+            && retimed.is_empty()
+            && sensing.is_empty()
+            && job_off.is_empty()
     }
 }
 
-/// What it means to have `new` live instead of `old`, save for when schedules fire; `made` is what
-/// is made today, where that is known.
-pub fn changes(old: &Manifest, new: &Manifest, made: Option<&MadeToday>) -> Changes {
-    let (stale, stale_later) = effects::stale(old, new, made);
+/// What it means to have `new` live instead of `old`, save for when schedules fire; `today` is what
+/// is made today, and what of the partitions of [`divided::divided_anew`], where that is known.
+pub fn changes(
+    old: &Manifest,
+    new: &Manifest,
+    today: Option<(&MadeToday, &PartsToday)>,
+) -> Changes {
+    let (stale, stale_later) = effects::stale(old, new, today.map(|(made, _)| made));
+    let redivided = divided::redivided(old, new, today.map(|(_, parts)| parts));
     let things = things::changed(old, new);
-    Changes { things, stale, stale_later, ..Changes::default() }
+    Changes { things, stale, stale_later, redivided, ..Changes::default() }
 }

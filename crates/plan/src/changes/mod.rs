@@ -7,15 +7,17 @@
 //! **Invariant.** Two equal manifests differ in nothing.
 
 mod diff;
+mod divided;
 mod effects;
 mod files;
 mod renamed;
 mod things;
 
 pub use diff::{
-    Change, ChangeKind, Changes, FieldChange, FileDiffers, Heir, JobOff, Lapsing, Retimed, Sensing,
-    Stale, changes,
+    Change, ChangeKind, Changes, FieldChange, FileDiffers, Heir, JobOff, Lapsing, Redivided,
+    Retimed, Sensing, Stale, changes,
 };
+pub use divided::{KEYS_MAX, PartsOfTenant, PartsToday, divided_anew};
 pub use effects::MadeToday;
 pub use files::{SourceSets, name_files, sets_of};
 pub use renamed::{renamed_schedules, renamed_sensors};

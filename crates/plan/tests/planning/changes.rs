@@ -1,7 +1,9 @@
 //! What a change of definitions does.
 
-use millstream_model::{AssetDef, CommandLine, CommandStep, FileManifest, JobShape, StepConfig};
-use millstream_plan::changes::{ChangeKind, Changes, MadeToday, Stale, changes};
+use millstream_model::{
+    AssetDef, CommandLine, CommandStep, FileManifest, JobShape, StepConfig, Timestamp,
+};
+use millstream_plan::changes::{ChangeKind, Changes, MadeToday, PartsToday, Stale, changes};
 use millstream_plan::code_version;
 use serde_json::json;
 
@@ -134,7 +136,8 @@ fn only_what_other_code_has_made_becomes_stale() {
             let of_asset = today.entry(asset.parse().unwrap()).or_default();
             of_asset.insert(by.map(str::to_owned), *count);
         }
-        let found = changes(&old, &new, Some(&today));
+        let parts = PartsToday { now: Timestamp::from_micros(0), tenants: [].into() };
+        let found = changes(&old, &new, Some((&today, &parts)));
         let counts = found.stale.iter().chain(&found.stale_later).map(|it| it.built.unwrap());
         (words(&found.stale), words(&found.stale_later), counts.collect::<Vec<_>>())
     };

@@ -375,6 +375,10 @@ async fn the_partitions_whose_keys_are_gone_are_known_and_left_out(db: Db) {
     let counts = db.store.gone_counts(&tenant, &assets, &elsewhere).await.unwrap();
     assert_eq!(counts, BTreeMap::new());
 
+    let ever = db.store.keys_made(&tenant, &asset, 10).await.unwrap();
+    assert_eq!(ever.into_iter().collect::<Vec<_>>(), keys[1..]);
+    assert_eq!(db.store.keys_made(&tenant, &asset, 1).await.unwrap().len(), 1);
+
     let step = "orders".parse().unwrap();
     for (gone, left, made) in [(&keys[..0], vec!["a", "b", "c"], 2), (&keys[..2], vec!["c"], 1)] {
         let of = PartitionsOf { asset: &asset, gone };
