@@ -94,7 +94,7 @@ pub use millstream_decide::sensor::{
     FILES_MAX as SENSOR_FILES_MAX, matches as path_matches, settled_until,
 };
 pub use millstream_decide::why::{
-    Because, Tries, Try, Why, failed_try_mark, last_try_words, tries_words,
+    Because, Tries, Try, Why, failed_try_mark, in_vain_words, last_try_words, tries_words,
 };
 pub use millstream_model::ClaimedRun;
 pub use millstream_plan::changes::{

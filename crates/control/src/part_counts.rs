@@ -117,20 +117,30 @@ impl Control {
             if keys.get(name).is_none_or(|keys| keys.len() < PARTITIONS_MAX) {
                 continue;
             }
-            let Some(manifest) = catalog.for_partitions(name) else { continue };
-            let Some(def) = manifest.partitions.get(name) else { continue };
-            let dynamic: Vec<PartitionKey> =
-                beside.iter().flat_map(|key| def.dynamic_keys(key)).collect();
-            let mut added = Vec::new();
-            if !dynamic.is_empty() {
-                added = self.store.dynamic_partitions_known(tenant, name, &dynamic).await?;
-            }
-            let added = added.into_iter().collect();
-            let all = std::mem::take(beside);
-            *beside = gone_keys(manifest, (tenant, name), all, (self.now(), &added));
+            let keys = std::mem::take(beside);
+            *beside = self.keys_not_there(catalog, (tenant, name), keys).await?;
         }
         beside.retain(|_, keys| !keys.is_empty());
         Ok(beside)
+    }
+
+    /// Those of `keys` that are no keys of a definition, or none of the tenant's.
+    pub(crate) async fn keys_not_there(
+        &self,
+        catalog: &Catalog,
+        (tenant, name): (&TenantId, &PartitionsName),
+        keys: Vec<PartitionKey>,
+    ) -> Result<Vec<PartitionKey>, ControlError> {
+        let Some(manifest) = catalog.for_partitions(name) else { return Ok(keys) };
+        let Some(def) = manifest.partitions.get(name) else { return Ok(keys) };
+        let dynamic: Vec<PartitionKey> =
+            keys.iter().flat_map(|key| def.dynamic_keys(key)).collect();
+        let mut added = Vec::new();
+        if !dynamic.is_empty() {
+            added = self.store.dynamic_partitions_known(tenant, name, &dynamic).await?;
+        }
+        let added = added.into_iter().collect();
+        Ok(gone_keys(manifest, (tenant, name), keys, (self.now(), &added)))
     }
 
     /// The keys of a partitions definition, as many as a page of an asset shows.

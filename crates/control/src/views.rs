@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use millstream_decide::why::{Because, Tries, missing_words, stale, tries_words};
+use millstream_decide::why::{Because, Tries, Try, missing_words, stale, tries_words};
 use millstream_model::view::{
     AssetRow, FailedTry, MaterializationRow, PartitionRow, PartitionState, RunRow, StepRow,
 };
 use millstream_model::{
-    AssetDef, AssetKey, RunId, RunPlan, RunStatus, StepEvent, StepKey, StepStatus, TenantId,
-    Timestamp, nearest,
+    AssetDef, AssetKey, PartitionKey, RunId, RunPlan, RunStatus, StepEvent, StepKey, StepStatus,
+    TenantId, Timestamp, nearest,
 };
 use millstream_plan::PlanError;
 use millstream_store::gone::PartitionsOf;
@@ -59,6 +59,8 @@ pub struct AssetView {
     pub partitions: Vec<PartitionRow>,
     /// Its tries since it was made, newest first; none of an asset with partitions.
     pub tries: Tries,
+    /// Its partitions whose newest tries made nothing and did not fail, the newest first.
+    pub in_vain: Vec<(PartitionKey, Try)>,
     /// Those of what it is made from that were never made, each with what makes it.
     pub never_made: Vec<NeverMade>,
     /// What says that it is stale.
@@ -237,6 +239,7 @@ impl Control {
             _ => Vec::new(),
         };
         let tries = self.tries(&catalog, tenant, &asset).await?;
+        let in_vain = self.parts_in_vain(&catalog, &asset, parts.as_ref()).await?;
         let failed = tries_words(&tries).and(tries.newest.first());
         asset.failed_try = failed.map(|it| FailedTry { run_id: it.run, at: it.at });
         let stale =
@@ -245,7 +248,17 @@ impl Control {
         asset.stale_upstream.take_if(|_| !stale.is_empty());
         let coming = self.coming_words(tenant, key).await?;
         self.tell_checks(tenant, std::slice::from_mut(&mut asset)).await?;
-        Ok(AssetView { asset, feeds, history, partitions, tries, never_made, stale, coming })
+        Ok(AssetView {
+            asset,
+            feeds,
+            history,
+            partitions,
+            tries,
+            in_vain,
+            never_made,
+            stale,
+            coming,
+        })
     }
 }
 

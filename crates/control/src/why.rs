@@ -17,7 +17,7 @@ use millstream_plan::selection::select;
 use millstream_plan::{PlanError, code_version};
 use millstream_store::deliveries::WaitingDelivery;
 use millstream_store::gone::PartitionsOf;
-use millstream_store::outdated::FailedPartition;
+use millstream_store::outdated::{FailedPartition, PartitionInVain};
 use millstream_store::runs::RunFilter;
 use millstream_store::steps::StepEnd;
 
@@ -38,6 +38,9 @@ const LINE_MAX: u32 = 1_000;
 
 /// Tries of an asset that an answer counts.
 const TRIES_MAX: u32 = 20;
+
+/// Partitions that were tried in vain among which an answer finds those that it names.
+const IN_VAIN_MAX: u32 = 20;
 
 /// Schedules that make an asset which an answer tells of; the others are counted.
 const SCHEDULES_TOLD: usize = 5;
@@ -209,6 +212,7 @@ impl Control {
         let sources = self.sources((&catalog, &rows), (&asset, parts.as_ref())).await?;
         let tries = self.tries(&catalog, tenant, &asset).await?;
         let failed = self.failed_parts(tenant, &asset, parts.as_ref()).await?;
+        let in_vain = self.parts_in_vain(&catalog, &asset, parts.as_ref()).await?;
         let mut makers = self.makers(tenant, &catalog, key).await?;
         let made_by_more = makers.len().saturating_sub(SCHEDULES_TOLD);
         makers.truncate(SCHEDULES_TOLD);
@@ -220,7 +224,9 @@ impl Control {
         let is_told =
             |run: RunId| made_by.iter().flat_map(|it| &it.runs).any(|it| it.run_id == run);
         coming.retain(|run| !is_told(run.run_id));
-        Ok(Some(AssetFacts { asset, sources, tries, failed, coming, made_by, made_by_more }))
+        let of_it =
+            AssetFacts { asset, sources, tries, failed, in_vain, coming, made_by, made_by_more };
+        Ok(Some(of_it))
     }
 
     /// What `asset`, with these partitions, is made from; `rows` are all assets of the tenant.
@@ -279,6 +285,30 @@ impl Control {
             (partition, Try { run, status, at, error, blocked_by, skipped: None })
         };
         Ok(failed.into_iter().map(tried).collect())
+    }
+
+    /// The partitions of an asset that were tried last in vain, and did not fail, the newest first.
+    pub(crate) async fn parts_in_vain(
+        &self,
+        catalog: &Catalog,
+        asset: &AssetRow,
+        parts: Option<&PartitionsOf<'_>>,
+    ) -> Result<Vec<(PartitionKey, Try)>, ControlError> {
+        let (Some(parts), Some(name)) = (parts, &asset.partitions) else { return Ok(Vec::new()) };
+        let Ok(step) = asset.asset.to_string().parse::<StepKey>() else { return Ok(Vec::new()) };
+        let (tenant, of_ops) = (&asset.tenant, op_jobs(catalog, &asset.tenant));
+        let but = (&step, of_ops.as_slice());
+        let tried = self.store.partitions_in_vain(tenant, parts, but, IN_VAIN_MAX).await?;
+        // One that never began has no state, by which its key would be known to be no more.
+        let keys = tried.iter().map(|it| it.partition.clone()).collect();
+        let gone = self.keys_not_there(catalog, (tenant, name), keys).await?;
+        let there = tried.into_iter().filter(|it| !gone.contains(&it.partition));
+        let tried = |it: PartitionInVain| {
+            let PartitionInVain { partition, run, status, at, reason } = it;
+            let skipped = reason.filter(|_| status == StepStatus::Skipped);
+            (partition, Try { run, status, at, error: None, blocked_by: None, skipped })
+        };
+        Ok(there.take(FAILED_NAMED as usize).map(tried).collect())
     }
 
     /// The schedules that make the asset called `key`, those first that are on and due soonest.
@@ -345,9 +375,7 @@ impl Control {
         tenant: &TenantId,
         rows: &mut [AssetRow],
     ) -> Result<(), ControlError> {
-        let jobs = catalog.of_tenant(tenant).flat_map(|manifest| manifest.jobs.values());
-        let of_ops = jobs.filter(|job| matches!(job.shape, JobShape::Ops(_)));
-        let of_ops: Vec<&JobName> = of_ops.map(|job| &job.name).collect();
+        let of_ops = op_jobs(catalog, tenant);
         let mut failed = self.store.failed_tries(tenant, &of_ops).await?;
         for row in rows.iter_mut().filter(|row| row.partitions.is_none()) {
             let tried = failed.remove(&row.asset.to_string());
@@ -386,6 +414,13 @@ impl Control {
         self.tell_waits(tenant, &mut runs).await?;
         Ok(runs)
     }
+}
+
+/// The jobs of a tenant whose steps are their own and not those of assets.
+fn op_jobs<'c>(catalog: &'c Catalog, tenant: &TenantId) -> Vec<&'c JobName> {
+    let jobs = catalog.of_tenant(tenant).flat_map(|manifest| manifest.jobs.values());
+    let of_ops = jobs.filter(|job| matches!(job.shape, JobShape::Ops(_)));
+    of_ops.map(|job| &job.name).collect()
 }
 
 /// What could make an asset that was never made.

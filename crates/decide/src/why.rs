@@ -16,6 +16,7 @@ pub use asset::{
 };
 pub use delivery::{InVain, Refused, Untaken};
 pub use job::{JobFacts, why_job};
+pub use parts::in_vain_words;
 use schedule::runs_words;
 pub use schedule::{ScheduleFacts, late, why_schedule};
 pub use sensor::{SensorFacts, why_sensor};
@@ -23,6 +24,7 @@ pub use sensor::{SensorFacts, why_sensor};
 mod asset;
 mod delivery;
 mod job;
+mod parts;
 mod schedule;
 mod sensor;
 

@@ -1,12 +1,15 @@
-//! Which partitions of an asset were made, which failed, and which are older than what they are
-//! made from.
+//! Which partitions of an asset were made, which failed or were tried in vain, and which are older
+//! than what they are made from.
 
 use std::collections::BTreeSet;
 
-use millstream_model::{AssetKey, PartitionKey, RunId, StepError, StepKey, TenantId, Timestamp};
+use millstream_model::{
+    AssetKey, JobName, PartitionKey, RunId, StepError, StepKey, StepStatus, TenantId, Timestamp,
+};
 
 use crate::gone::PartitionsOf;
 use crate::statement::statements;
+use crate::steps::RUNS_MAX;
 use crate::value::json;
 use crate::{Scope, Store, StoreError, Value};
 
@@ -31,6 +34,28 @@ statements! {
         WHERE m.tenant = $1 AND m.asset = $2 AND m.state = 'FAILED'
           AND m.partition_key NOT IN (/*texts $3*/)
         ORDER BY m.at DESC, m.partition_key LIMIT $5";
+    // The rule of `steps::ENDS_OF_STEP` for each partition.
+    PARTITIONS_IN_VAIN = "
+        WITH ended AS (
+            SELECT r.partition_key, s.run, s.status, s.ended_at, s.reason,
+                   ROW_NUMBER() OVER (PARTITION BY r.partition_key ORDER BY s.run DESC) AS place
+            FROM (SELECT id, job, partition_key FROM run WHERE tenant = $1
+                  ORDER BY id DESC LIMIT $6) AS r
+            JOIN step s ON s.tenant = $1 AND s.run = r.id AND s.step = $4
+            WHERE r.partition_key IS NOT NULL AND (r.job IS NULL OR r.job NOT IN (/*texts $5*/))
+              AND s.status IN ('SUCCESS', 'SKIPPED', 'FAILURE', 'UPSTREAM_FAILED')
+        )
+        SELECT e.partition_key, e.run, e.status, e.ended_at, e.reason
+        FROM ended e
+        LEFT JOIN partition_state p
+          ON p.tenant = $1 AND p.asset = $2 AND p.partition_key = e.partition_key
+        WHERE e.place = 1 AND e.partition_key NOT IN (/*texts $3*/)
+          AND e.ended_at > COALESCE(p.materialized_at, 0)
+          AND (e.status = 'SKIPPED' OR e.status = 'SUCCESS' AND e.reason IS NULL AND NOT EXISTS (
+                SELECT 1 FROM materialization m
+                WHERE m.tenant = $1 AND m.asset = $2 AND m.run = e.run
+                  AND m.partition_key = e.partition_key))
+        ORDER BY e.run DESC LIMIT $7";
     PARTITIONS_OUTDATED = "
         SELECT m.partition_key, COUNT(*) OVER (),
                MAX(COALESCE(CAST($5 AS BIGINT), u.materialized_at)) OVER ()
@@ -69,7 +94,47 @@ pub struct FailedPartition {
     pub blocked_by: Option<StepKey>,
 }
 
+/// A partition whose newest try made nothing, and did not fail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionInVain {
+    /// The partition.
+    pub partition: PartitionKey,
+    /// The run of that try.
+    pub run: RunId,
+    /// How its step ended: it succeeded or was skipped.
+    pub status: StepStatus,
+    /// When.
+    pub at: Timestamp,
+    /// Why it was skipped.
+    pub reason: Option<String>,
+}
+
 impl Store {
+    /// The partitions of an asset that were tried since they were made, and whose newest try made
+    /// nothing and did not fail: the newest `limit`, among the newest thousand runs of the tenant.
+    /// `step` is the one that makes them, and those of the jobs `but` are of others.
+    pub async fn partitions_in_vain(
+        &self,
+        tenant: &TenantId,
+        of: &PartitionsOf<'_>,
+        (step, but): (&StepKey, &[&JobName]),
+        limit: u32,
+    ) -> Result<Vec<PartitionInVain>, StoreError> {
+        let mut given = params(tenant, of);
+        given.extend([step.into(), json(&but), RUNS_MAX.into(), limit.into()]);
+        let rows = self.read(Scope::tenant(tenant), &PARTITIONS_IN_VAIN, given).await?;
+        let in_vain = rows.into_iter().map(|mut row| {
+            Ok(PartitionInVain {
+                partition: row.parse()?,
+                run: row.parse()?,
+                status: row.parse()?,
+                at: row.time()?,
+                reason: row.text_opt()?,
+            })
+        });
+        in_vain.collect()
+    }
+
     /// The partitions of an asset whose newest attempt failed, the newest `limit` of them; `step`
     /// is the one that makes them.
     pub async fn partitions_failed(

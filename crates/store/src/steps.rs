@@ -106,7 +106,7 @@ statements! {
 const STEPS_FEW: usize = 64;
 
 /// Runs that are looked through for those of a step.
-const RUNS_MAX: u32 = 1_000;
+pub(crate) const RUNS_MAX: u32 = 1_000;
 
 /// How many steps of a run are in which status.
 pub type StepCounts = BTreeMap<StepStatus, u32>;

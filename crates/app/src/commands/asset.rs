@@ -271,6 +271,9 @@ fn print_asset(view: &Value) {
     if let Some(words) = view.get("last_try").and_then(Value::as_str) {
         output::line(&format!("  its {words}"));
     }
+    for tried in rows(view, "tried_in_vain") {
+        output::line(&format!("  its {}", text(tried, "/text")));
+    }
     for stale in rows(view, "stale") {
         output::line(&format!("  stale: {}", text(stale, "/text")));
     }

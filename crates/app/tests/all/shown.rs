@@ -75,6 +75,27 @@ fn an_asset_whose_step_was_skipped_says_why() {
 }
 
 #[test]
+fn a_partition_whose_step_was_skipped_says_why() {
+    let project = Project::with(&JOBS.replacen(
+        "  orders:\n",
+        "  orders:\n    partitions: { kind: static, keys: [jfk, lga] }\n",
+        1,
+    ));
+    let run = project.json(&["asset", "materialize", "orders", "--partition", "jfk"]);
+    let run = short(run["run_id"].as_str().unwrap()).to_owned();
+    let words = format!("its last try of partition jfk was skipped, in run {run} at ");
+    let shown = project.run(&["asset", "show", "orders"]).out;
+    assert!(
+        shown.contains(&format!("\n  {words}")) && shown.contains(": no rows today"),
+        "{shown}"
+    );
+    let why = project.run(&["why", "orders"]).out;
+    assert!(why.contains(&words) && why.contains("It was never made. Its last try of"), "{why}");
+    let told = project.json(&["asset", "show", "orders"])["tried_in_vain"].take();
+    assert_eq!((told[0]["partition"].as_str(), &told[1]), (Some("jfk"), &serde_json::Value::Null));
+}
+
+#[test]
 fn a_check_that_did_not_pass_is_shown_with_its_asset() {
     let project = Project::with(JOBS);
     let list = || project.run(&["asset", "list"]).out;

@@ -1,12 +1,17 @@
 //! What is said of partitions once the definition of their keys is another.
 
-use millstream_control::{AssetReport, AssetView, Proposal, Redivided, changes_between};
+use millstream_control::{
+    AssetReport, AssetView, MaterializeRequest, Proposal, Redivided, changes_between, in_vain_words,
+};
 use millstream_definition::parse_file;
 use millstream_model::view::{AssetRow, PartitionState};
-use millstream_model::{AssetKey, ContentHash, FileManifest, FileVersion, Manifest, TenantId};
+use millstream_model::{
+    AssetKey, ContentHash, EventBody, FileManifest, FileVersion, Manifest, NoopStep, RunId,
+    StepConfig, StepKey, TenantId,
+};
 use millstream_testkit::definitions::live;
 
-use crate::bench::{Bench, location};
+use crate::bench::{Bench, location, request, step_started, step_succeeded};
 
 /// An asset of these partitions, and one that is made from it.
 fn file(partitions: &str) -> FileManifest {
@@ -100,7 +105,7 @@ async fn what_is_stale_and_why_leave_out_partitions_whose_keys_are_no_more() {
     let shops = |keys: &str| file(&format!("{{ kind: static, keys: [{keys}] }}"));
     let bench = Bench::of(shops("a, b, c")).await;
     made(&bench, "site", &["a", "b", "c"]).await;
-    bench.clock.advance(std::time::Duration::from_secs(60));
+    bench.clock.advance(std::time::Duration::from_mins(1));
     made(&bench, "raw", &["a", "b", "c"]).await;
     let said = async || {
         let why = bench.control.why(&TenantId::default_tenant(), "site").await.unwrap();
@@ -189,4 +194,67 @@ async fn a_plan_counts_the_partitions_of_an_asset_that_becomes_one_whole_and_the
     });
     let found = changes_between(&old, &new, bench.control.now()).redivided;
     assert_eq!(found.into_iter().map(counts).collect::<Vec<_>>(), [(None, None), (None, None)]);
+}
+
+/// Has a run make the partition `key` of `site`, whose step then says `words`.
+async fn tried(bench: &Bench, key: &str, words: impl FnOnce(StepKey) -> EventBody) -> RunId {
+    let wish = MaterializeRequest {
+        select: "site".to_owned(),
+        partitions: vec![key.parse().unwrap()],
+        all_partitions: false,
+    };
+    let request = request(&TenantId::default_tenant());
+    let launched = bench.control.materialize(&request, &wish).await.unwrap();
+    let mut worker = bench.start_again(launched.first().unwrap().run_id).await;
+    let said =
+        vec![step_started("site", 1), words("site".parse().unwrap()), EventBody::RunSucceeded {}];
+    worker.say(said).await.unwrap();
+    bench.clock.advance(std::time::Duration::from_mins(1));
+    worker.run()
+}
+
+fn skipped(step: StepKey) -> EventBody {
+    EventBody::StepSkipped { step, attempt: 1, reason: "nothing new".to_owned() }
+}
+
+fn succeeded(_: StepKey) -> EventBody {
+    step_succeeded("site", 1)
+}
+
+#[tokio::test]
+async fn partitions_whose_last_tries_made_nothing_are_named_with_why() {
+    let with_step = |keys: &str| {
+        let mut file = file(&format!("{{ kind: static, keys: [{keys}] }}"));
+        for asset in &mut file.assets {
+            asset.step = Some(StepConfig::Noop(NoopStep {}));
+            asset.deps.clear();
+        }
+        file
+    };
+    let bench = Bench::of(with_step("a, b, c")).await;
+    let said = async || {
+        let tenant = TenantId::default_tenant();
+        let why = bench.control.why(&tenant, "site").await.unwrap();
+        let because: Vec<String> = why.because.into_iter().map(|it| it.text).collect();
+        let view = bench.control.asset_view(&tenant, &site()).await.unwrap();
+        let in_vain: Vec<String> = view.in_vain.iter().filter_map(in_vain_words).collect();
+        for words in &in_vain {
+            assert!(because.contains(&format!("its {words}")), "{because:?}");
+        }
+        (why.answer, in_vain)
+    };
+    assert_eq!(said().await.1, [""; 0]);
+    let at = bench.control.now();
+    let run = tried(&bench, "a", skipped).await.short();
+    let a = format!("last try of partition a was skipped, in run {run} at {at}: nothing new");
+    assert_eq!(said().await, (format!("It was never made. Its {a}."), vec![a.clone()]));
+
+    let at = bench.control.now();
+    let run = tried(&bench, "b", succeeded).await.short();
+    let b = format!("last try of partition b succeeded and made nothing, in run {run} at {at}");
+    assert_eq!(said().await.1, [b.clone(), a.clone()]);
+    made(&bench, "site", &["b"]).await;
+    assert_eq!(said().await.1, [a]);
+    bench.scan(vec![live("defs.yaml", with_step("b, c"))]).await;
+    assert_eq!(said().await.1, [""; 0]);
 }

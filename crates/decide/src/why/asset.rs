@@ -1,12 +1,13 @@
 //! Why an asset is as it is: made, stale, missing in parts, or tried in vain.
 
-use millstream_model::view::{AssetRow, MadeBy, PartitionState, RunRow};
+use millstream_model::view::{AssetRow, MadeBy, RunRow};
 use millstream_model::{
     AssetKey, PartitionKey, RunId, RunStatus, StepError, StepKey, StepStatus, Timestamp, shell_word,
 };
 
 use crate::checks;
 
+use super::parts::{failed_count, failed_parts, failed_words, in_vain_parts, in_vain_words, parts};
 use super::schedule::{
     ScheduleFacts, but_waits, run_words, runs_words, stopped_words, tick_words, waiting_words,
 };
@@ -30,6 +31,8 @@ pub struct AssetFacts {
     pub tries: Tries,
     /// Its partitions whose newest tries failed, the newest first, at most [`FAILED_NAMED`].
     pub failed: Vec<(PartitionKey, Try)>,
+    /// Those whose newest tries made nothing and did not fail, in the same way.
+    pub in_vain: Vec<(PartitionKey, Try)>,
     /// The first runs that have yet to make it, but for those of these schedules.
     pub coming: Vec<RunRow>,
     /// The schedules that make it.
@@ -124,10 +127,11 @@ pub fn why_asset(facts: &AssetFacts) -> Why {
     let asset = &facts.asset;
     let what = format!("asset {}", asset.asset);
     let of_parts = failed_words(facts);
+    let in_vain = facts.in_vain.iter().find_map(in_vain_words);
     let tried = tries_words(&facts.tries).map(|(_, words)| words).or_else(|| of_parts.clone());
     let last = last_try_words(&facts.tries);
     let told = last.as_ref().map(|(at, words)| because(*at, format!("its {words}")));
-    let last = last.map(|(_, words)| words).or(of_parts);
+    let last = last.map(|(_, words)| words).or(of_parts).or(in_vain);
     let unlooked = facts.tries.looked_since.map(|since| {
         because(None, format!("only the newest runs were looked at, those since {since}"))
     });
@@ -136,7 +140,7 @@ pub fn why_asset(facts: &AssetFacts) -> Why {
     let above = asset.stale_upstream.as_ref().filter(|_| stale.is_empty());
     let above_told = above.map(|above| because(None, above_words(above)));
     let rest = above_told.into_iter().chain(told).chain(unlooked).chain(missing);
-    let rest = rest.chain(parts(asset)).chain(failed_parts(facts));
+    let rest = rest.chain(parts(asset)).chain(failed_parts(facts)).chain(in_vain_parts(facts));
     let rest = rest.chain(facts.coming.iter().filter_map(coming_words)).chain(makers(facts));
     let Some(latest) = &asset.latest else {
         let tried = last.map_or_else(String::new, |words| format!(" Its {words}."));
@@ -251,16 +255,11 @@ pub fn tries_words(tries: &Tries) -> Option<(Timestamp, String)> {
 }
 
 /// Why a step failed, or did not start.
-fn reason_words(tried: &Try) -> String {
+pub(super) fn reason_words(tried: &Try) -> String {
     match &tried.blocked_by {
         Some(step) => format!("step {step} before it failed"),
         None => error_words(tried.error.as_ref()),
     }
-}
-
-/// How many partitions of an asset failed when they were tried last.
-fn failed_count(asset: &AssetRow) -> u64 {
-    asset.counts.get(&PartitionState::Failed).copied().unwrap_or_default()
 }
 
 /// That the last try of an asset failed, or those of so many partitions of it, for a list; nothing
@@ -274,49 +273,24 @@ pub fn failed_try_mark(asset: &AssetRow) -> Option<String> {
     }
 }
 
-/// That the newest tries of partitions failed, and why the newest did, as words behind "its".
-fn failed_words(facts: &AssetFacts) -> Option<String> {
-    let (partition, newest) = facts.failed.first()?;
-    let (run, at, reason) = (newest.run.short(), newest.at, reason_words(newest));
-    Some(match failed_count(&facts.asset) {
-        0 | 1 => {
-            format!("last try of partition {partition} failed, in run {run} at {at}: {reason}")
-        }
-        count => format!(
-            "last tries of {count} partitions failed, the newest, of {partition}, in run {run} at \
-             {at}: {reason}"
-        ),
-    })
-}
-
-/// Which partitions failed, each with when, in which run and why, and what lists the others.
-fn failed_parts(facts: &AssetFacts) -> Vec<Because> {
-    let words = |(partition, tried): &(PartitionKey, Try)| {
-        let (run, reason) = (tried.run.short(), reason_words(tried));
-        because(tried.at, format!("partition {partition} failed in run {run}: {reason}"))
-    };
-    let more = failed_count(&facts.asset).saturating_sub(facts.failed.len() as u64);
-    let more = (more > 0).then(|| {
-        let word = shell_word(&facts.asset.asset.to_string());
-        because(None, format!("and {more} more failed: `millstream asset show {word}` lists them"))
-    });
-    facts.failed.iter().map(words).chain(more).collect()
-}
-
 /// When the newest of `tries` ended that made nothing, and how, as words behind "its".
 pub fn last_try_words(tries: &Tries) -> Option<(Timestamp, String)> {
     let newest = tries.newest.first()?;
-    let (run, at) = (newest.run.short(), newest.at);
-    let reason = newest.skipped.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
-    match newest.status {
-        StepStatus::Skipped => {
-            Some((at, format!("last try was skipped, in run {run} at {at}{reason}")))
-        }
-        // Those that made it are not among them.
-        StepStatus::Success => {
-            Some((at, format!("last try succeeded and made nothing, in run {run} at {at}")))
-        }
-        _ => tries_words(tries),
+    match idle_words(newest) {
+        Some(words) => Some((newest.at, format!("last try {words}"))),
+        None => tries_words(tries),
+    }
+}
+
+/// That a try made nothing and did not fail, when and why, as words behind what was tried; nothing
+/// of one that failed. Those that made something are no tries in vain.
+pub(super) fn idle_words(tried: &Try) -> Option<String> {
+    let (run, at) = (tried.run.short(), tried.at);
+    let reason = tried.skipped.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+    match tried.status {
+        StepStatus::Skipped => Some(format!("was skipped, in run {run} at {at}{reason}")),
+        StepStatus::Success => Some(format!("succeeded and made nothing, in run {run} at {at}")),
+        _ => None,
     }
 }
 
@@ -437,30 +411,4 @@ fn makers(facts: &AssetFacts) -> Vec<Because> {
     };
     let more = more.map(|text| because(None, text));
     facts.made_by.iter().flat_map(of_one).chain(more).collect()
-}
-
-/// What is stored about the partitions.
-fn parts(asset: &AssetRow) -> Vec<Because> {
-    let words = |state, count| match (state, count) {
-        (PartitionState::Failed, 1) => "1 partition failed when it was made last".to_owned(),
-        (PartitionState::Running, 1) => "1 partition is being made".to_owned(),
-        (PartitionState::Missing, 1) => "1 partition was never made".to_owned(),
-        (PartitionState::Materialized, 1) => "1 partition is made".to_owned(),
-        (PartitionState::Failed, _) => {
-            format!("{count} partitions failed when they were made last")
-        }
-        (PartitionState::Running, _) => format!("{count} partitions are being made"),
-        (PartitionState::Missing, _) => format!("{count} partitions were never made"),
-        (PartitionState::Materialized, _) => format!("{count} partitions are made"),
-    };
-    let some = asset.counts.iter().filter(|(_, count)| **count > 0);
-    let gone = match asset.gone_partitions {
-        0 => None,
-        1 => Some("1 more partition is made, of a key that is no more".to_owned()),
-        more => Some(format!("{more} more partitions are made, of keys that are no more")),
-    };
-    some.map(|(state, count)| words(*state, *count))
-        .chain(gone)
-        .map(|words| because(None, words))
-        .collect()
 }

@@ -6,10 +6,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use millstream_control::{
-    AssetReport, Because, Launched, LeftOut, MaterializeRequest, NeverMade, last_try_words,
+    AssetReport, Because, Launched, LeftOut, MaterializeRequest, NeverMade, Try, in_vain_words,
+    last_try_words,
 };
 use millstream_model::view::{AssetRow, MaterializationRow, PartitionRow};
-use millstream_model::{AssetKey, MetadataValue, PartitionKey};
+use millstream_model::{AssetKey, MetadataValue, PartitionKey, RunId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::access::Visitor;
@@ -42,6 +43,25 @@ pub(crate) struct AssetAnswer {
     coming: Vec<Because>,
     /// How its last try ended, in words, when it made nothing.
     last_try: Option<String>,
+    /// How the last tries of partitions ended that made nothing and did not fail.
+    tried_in_vain: Vec<TriedInVain>,
+}
+
+/// The last try of a partition, which made nothing and did not fail.
+#[derive(Debug, Serialize)]
+struct TriedInVain {
+    partition: PartitionKey,
+    run_id: RunId,
+    at: Timestamp,
+    text: String,
+}
+
+impl TriedInVain {
+    fn of(tried: (PartitionKey, Try)) -> Option<Self> {
+        let text = in_vain_words(&tried)?;
+        let (partition, Try { run: run_id, at, .. }) = tried;
+        Some(Self { partition, run_id, at, text })
+    }
 }
 
 /// One asset.
@@ -60,6 +80,7 @@ pub(crate) async fn show(
         stale: view.stale,
         coming: view.coming,
         last_try: last_try_words(&view.tries).map(|(_, words)| words),
+        tried_in_vain: view.in_vain.into_iter().filter_map(TriedInVain::of).collect(),
     }))
 }
 

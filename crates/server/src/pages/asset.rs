@@ -2,12 +2,15 @@
 
 use askama::Template;
 use millstream_control::{
-    Because, NeverMade, Tries, check_words, failed_words, last_try_words, tries_words,
+    Because, NeverMade, Tries, Try, check_words, failed_words, in_vain_words, last_try_words,
+    tries_words,
 };
 use millstream_model::view::{
     AssetRow, FailedCheck, MadeBy, MaterializationRow, PartitionRow, PartitionState,
 };
-use millstream_model::{AssetKey, CheckSeverity, MetadataKind, TenantId, Timestamp, shell_word};
+use millstream_model::{
+    AssetKey, CheckSeverity, MetadataKind, PartitionKey, TenantId, Timestamp, shell_word,
+};
 use serde_json::Value;
 
 use crate::format::{self, Moment};
@@ -35,6 +38,8 @@ pub struct AssetPage {
     pub partitions: Vec<PartitionRow>,
     /// Its tries since it was made, newest first; none of an asset with partitions.
     pub tries: Tries,
+    /// Its partitions whose newest tries made nothing and did not fail, the newest first.
+    pub in_vain: Vec<(PartitionKey, Try)>,
     /// Those of what it is made from that were never made.
     pub never_made: Vec<NeverMade>,
     /// What says that it is stale.
@@ -176,11 +181,13 @@ fn verdict(page: &AssetPage) -> String {
         }
         (None, None) => String::new(),
     };
+    let in_vain = page.in_vain.iter().find_map(in_vain_words);
+    let in_vain = in_vain.map_or_else(String::new, |words| format!(" Its {words}."));
     let verdict = match (when, partitions.is_empty()) {
         (Some(when), true) => format!("Built {when}.{tried}"),
         (None, true) => format!("Never built.{tried}"),
-        (Some(when), false) => format!("{partitions} · newest build {when}."),
-        (None, false) => format!("{partitions}."),
+        (Some(when), false) => format!("{partitions} · newest build {when}.{in_vain}"),
+        (None, false) => format!("{partitions}.{in_vain}"),
     };
     let stale: Vec<&str> = page.stale.iter().map(|it| it.text.as_str()).collect();
     let verdict = match &page.asset.stale_upstream {

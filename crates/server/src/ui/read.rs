@@ -239,6 +239,7 @@ pub(crate) async fn asset(
         history: view.history,
         partitions: view.partitions,
         tries: view.tries,
+        in_vain: view.in_vain,
         never_made: view.never_made,
         stale: view.stale,
         coming: view.coming,

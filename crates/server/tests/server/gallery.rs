@@ -267,6 +267,7 @@ pub(crate) fn page_of_asset(
         feeds: vec!["snowflake_metric_cache".parse().unwrap()],
         history: (0..12).map(samples::materialization).collect(),
         tries: Tries { newest, ..Tries::default() },
+        in_vain: Vec::new(),
         never_made: Vec::new(),
         stale,
         coming: Vec::new(),

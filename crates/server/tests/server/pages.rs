@@ -477,6 +477,28 @@ fn the_page_of_an_asset_names_the_one_above_it_that_is_stale() {
 }
 
 #[test]
+fn the_page_of_an_asset_names_the_partition_that_was_tried_last_in_vain() {
+    let tried = Try {
+        run: samples::failed_run().run_id,
+        status: StepStatus::Skipped,
+        at: samples::now(),
+        error: None,
+        blocked_by: None,
+        skipped: Some("no rows today".to_owned()),
+    };
+    let words = "Its last try of partition jfk was skipped, in run ";
+    for history in [0, 12] {
+        let row = samples::assets().remove(2);
+        let mut page = gallery::page_of_asset(Theme::Auto, row, (Vec::new(), Vec::new()));
+        page.in_vain = vec![("jfk".parse().unwrap(), tried.clone())];
+        page.history.truncate(history);
+        page.asset.latest.take_if(|_| history == 0);
+        let page = asset(page).text().to_owned();
+        assert!(page.contains(words) && page.contains(": no rows today."), "{page}");
+    }
+}
+
+#[test]
 fn a_check_that_did_not_pass_stands_on_the_page_of_its_asset_and_in_the_list() {
     let failed = FailedCheck {
         check: "full".to_owned(),

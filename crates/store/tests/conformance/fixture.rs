@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use millstream_model::{
-    Cause, ContentHash, Event, EventBody, LocationName, RunId, StepKey, TenantId, Timestamp,
+    Cause, ContentHash, Event, EventBody, LocationName, PartitionKey, RunId, StepKey, TenantId,
+    Timestamp,
 };
 use millstream_store::runs::NewRun;
 use millstream_store::{Batch, Sql, Store, StoreError, Value, events, leases, live, runs};
@@ -33,6 +34,11 @@ pub(crate) fn queued(tenant: &TenantId, run: RunId, priority: i64) -> Batch {
     labelled(tenant, run, priority, &BTreeMap::new())
 }
 
+/// A batch with a run of a job in the queue that is about a partition.
+pub(crate) fn of_partition(tenant: &TenantId, run: RunId, of: (&str, &PartitionKey)) -> Batch {
+    inserted((tenant, run), 0, &BTreeMap::new(), (of.0, Some(of.1)))
+}
+
 /// A batch with a run in the queue that has labels.
 pub(crate) fn labelled(
     tenant: &TenantId,
@@ -40,8 +46,17 @@ pub(crate) fn labelled(
     priority: i64,
     tags: &BTreeMap<String, String>,
 ) -> Batch {
+    inserted((tenant, run), priority, tags, ("orders", None))
+}
+
+fn inserted(
+    (tenant, run): (&TenantId, RunId),
+    priority: i64,
+    tags: &BTreeMap<String, String>,
+    (job, partition): (&str, Option<&PartitionKey>),
+) -> Batch {
     let location: LocationName = "files".parse().unwrap();
-    let (job, context) = ("orders".parse().unwrap(), serde_json::Map::new());
+    let (job, context) = (job.parse().unwrap(), serde_json::Map::new());
     let (cause, plan) = (Cause::User { name: "ann".to_owned() }, ContentHash::of(b"plan"));
     let mut batch = Batch::for_tenant(tenant);
     let new = NewRun {
@@ -51,7 +66,7 @@ pub(crate) fn labelled(
         job: Some(&job),
         title: "orders",
         cause: &cause,
-        partition: None,
+        partition,
         tags,
         context: &context,
         plan: &plan,

@@ -16,7 +16,7 @@ use millstream_store::{Batch, Store, StoreError, live};
 
 use crate::conformance;
 use crate::databases::Db;
-use crate::fixture::{at, claimed, conflict, duplicate, queue, run_id, tenant};
+use crate::fixture::{at, claimed, conflict, duplicate, of_partition, queue, run_id, tenant};
 
 conformance! {
     a_step_keeps_its_first_start_and_its_last_outcome,
@@ -32,7 +32,9 @@ conformance! {
     a_materialization_that_is_reported_again_takes_the_place_of_the_first,
     many_materializations_that_are_reported_again_in_one_batch_are_all_there,
     a_failed_partition_still_counts_as_touched_once,
-    the_partitions_whose_keys_are_gone_are_known_and_left_out,
+    the_partitions_beside_known_keys_are_known_and_counted,
+    the_partitions_whose_keys_are_gone_are_left_out,
+    a_partition_is_tried_in_vain_whose_newest_try_made_nothing_and_did_not_fail,
     the_ends_of_a_step_are_those_since_a_run_and_a_time_newest_first,
     a_failed_try_is_one_after_which_the_asset_was_neither_made_nor_tried_in_another_way,
 }
@@ -331,28 +333,32 @@ async fn a_failed_partition_still_counts_as_touched_once(db: Db) {
     assert_eq!(failed.unwrap(), [b]);
 }
 
-async fn the_partitions_whose_keys_are_gone_are_known_and_left_out(db: Db) {
-    use PartitionState as S;
-    let (tenant, asset): (_, AssetKey) = (tenant("a"), "orders".parse().unwrap());
-    let other: AssetKey = "other".parse().unwrap();
-    let name: PartitionsName = "shop".parse().unwrap();
-    let states = [
-        (&asset, "a", vec![S::Failed]),
-        (&asset, "b", vec![S::Materialized, S::Failed]),
-        (&asset, "c", vec![S::Materialized]),
-        (&other, "c", vec![S::Missing]),
-    ];
-    for (asset, key, states) in states {
-        for state in states {
-            let partition: PartitionKey = key.parse().unwrap();
-            let (run, partition) = (run_id(1), &partition);
-            let now =
-                PartitionChange { asset, partition, state, run, reported_by: None, at: at(1) };
-            let mut batch = Batch::for_tenant(&tenant);
-            materializations::change_partition(&mut batch, &tenant, &now);
+/// Gives partitions these states, one after the other.
+async fn touch(db: &Db, tenant: &TenantId, touched: &[(&AssetKey, &str, &[PartitionState])]) {
+    for (asset, key, states) in touched {
+        for state in *states {
+            let (run, partition) = (run_id(1), &key.parse().unwrap());
+            let (state, reported_by) = (*state, None);
+            let now = PartitionChange { asset, partition, state, run, reported_by, at: at(1) };
+            let mut batch = Batch::for_tenant(tenant);
+            materializations::change_partition(&mut batch, tenant, &now);
             db.store.apply(batch).await.unwrap();
         }
     }
+}
+
+async fn the_partitions_beside_known_keys_are_known_and_counted(db: Db) {
+    use PartitionState as S;
+    let (tenant, asset): (_, AssetKey) = (tenant("a"), "orders".parse().unwrap());
+    let other: AssetKey = "other".parse().unwrap();
+    let [name, elsewhere] = ["shop", "elsewhere"].map(|it| it.parse::<PartitionsName>().unwrap());
+    let touched: [(_, _, &[S]); 4] = [
+        (&asset, "a", &[S::Failed]),
+        (&asset, "b", &[S::Materialized, S::Failed]),
+        (&asset, "c", &[S::Materialized]),
+        (&other, "c", &[S::Missing]),
+    ];
+    touch(&db, &tenant, &touched).await;
     let keys: Vec<PartitionKey> = ["a", "b", "c"].map(|key| key.parse().unwrap()).into();
     let assets = [(&asset, &name), (&other, &name)];
     let beside = async |known: &[(&PartitionsName, &PartitionKey)], limit| {
@@ -362,24 +368,34 @@ async fn the_partitions_whose_keys_are_gone_are_known_and_left_out(db: Db) {
     assert_eq!(beside(&[], 10).await, keys);
     assert_eq!(beside(&[], 1).await, keys[..1]);
     assert_eq!(beside(&[(&name, &keys[0])], 10).await, keys[1..]);
-    let elsewhere = "elsewhere".parse().unwrap();
     assert_eq!(beside(&[(&elsewhere, &keys[0])], 10).await, keys, "keys of another definition");
 
-    let gone = [(&name, &keys[1]), (&name, &keys[2])];
-    let counts = db.store.gone_counts(&tenant, &assets, &gone).await.unwrap();
+    let counts = async |gone: &[(&PartitionsName, &PartitionKey)]| {
+        db.store.gone_counts(&tenant, &assets, gone).await.unwrap()
+    };
+    let found = counts(&[(&name, &keys[1]), (&name, &keys[2])]).await;
     let of =
         |states: &[(S, u64)], made| GoneCounts { states: states.iter().copied().collect(), made };
-    assert_eq!(counts[&asset], of(&[(S::Failed, 1), (S::Materialized, 1)], 2));
-    assert_eq!(counts[&other], of(&[(S::Missing, 1)], 0));
-    let elsewhere = [(&elsewhere, &keys[1])];
-    let counts = db.store.gone_counts(&tenant, &assets, &elsewhere).await.unwrap();
-    assert_eq!(counts, BTreeMap::new());
+    assert_eq!(found[&asset], of(&[(S::Failed, 1), (S::Materialized, 1)], 2));
+    assert_eq!(found[&other], of(&[(S::Missing, 1)], 0));
+    assert_eq!(counts(&[(&elsewhere, &keys[1])]).await, BTreeMap::new());
+}
 
+async fn the_partitions_whose_keys_are_gone_are_left_out(db: Db) {
+    use PartitionState as S;
+    let (tenant, asset): (_, AssetKey) = (tenant("a"), "orders".parse().unwrap());
+    let touched: [(_, _, &[S]); 3] = [
+        (&asset, "a", &[S::Failed]),
+        (&asset, "b", &[S::Materialized, S::Failed]),
+        (&asset, "c", &[S::Materialized]),
+    ];
+    touch(&db, &tenant, &touched).await;
+    let keys: Vec<PartitionKey> = ["a", "b", "c"].map(|key| key.parse().unwrap()).into();
     let ever = db.store.keys_made(&tenant, &asset, 10).await.unwrap();
     assert_eq!(ever.into_iter().collect::<Vec<_>>(), keys[1..]);
     assert_eq!(db.store.keys_made(&tenant, &asset, 1).await.unwrap().len(), 1);
 
-    let step = "orders".parse().unwrap();
+    let (step, other) = ("orders".parse().unwrap(), "other".parse().unwrap());
     for (gone, left, made) in [(&keys[..0], vec!["a", "b", "c"], 2), (&keys[..2], vec!["c"], 1)] {
         let of = PartitionsOf { asset: &asset, gone };
         let states = db.store.partition_states(&tenant, &of, 10).await.unwrap();
@@ -387,12 +403,75 @@ async fn the_partitions_whose_keys_are_gone_are_known_and_left_out(db: Db) {
         assert_eq!(db.store.partitions_made(&tenant, &of).await.unwrap(), made);
         let failed = db.store.partitions_failed(&tenant, &of, &step, 10).await.unwrap();
         let failed: Vec<&str> = failed.iter().map(|it| it.partition.as_str()).collect();
-        let expected: Vec<&str> = left.iter().copied().filter(|key| *key != "c").collect();
-        assert_eq!(failed, expected);
+        assert_eq!(failed, left[..left.len() - 1]);
         let from = (&other, Some(at(2)));
         let older = db.store.partitions_outdated(&tenant, &of, from, 10).await.unwrap();
         assert_eq!(older.unwrap().count, made);
     }
+}
+
+async fn a_partition_is_tried_in_vain_whose_newest_try_made_nothing_and_did_not_fail(db: Db) {
+    use {StepEvent as E, StepStatus as S};
+    let (tenant, asset): (_, AssetKey) = (tenant("a"), "orders".parse().unwrap());
+    let step: StepKey = "orders".parse().unwrap();
+    let ends = async |number: u32, key: &str, job: &str, status: S| {
+        let (run, key) = (run_id(number), key.parse().unwrap());
+        let when = at(i64::from(number) * 10);
+        db.store.apply(of_partition(&tenant, run, (job, &key))).await.unwrap();
+        let mut batch = Batch::for_tenant(&tenant);
+        steps::change(&mut batch, &tenant, run, &change(&step, E::Started, S::Started, when));
+        let event = match status {
+            S::Skipped => E::Skipped,
+            S::Failure => E::Failed,
+            _ => E::Succeeded,
+        };
+        let ended = StepChange {
+            reason: (status == S::Skipped).then_some("nothing new"),
+            ..change(&step, event, status, when)
+        };
+        steps::change(&mut batch, &tenant, run, &ended);
+        db.store.apply(batch).await.unwrap();
+    };
+    let is_made = async |number: u32, key: &str, second: i64| {
+        let (partition, run): (PartitionKey, _) = (key.parse().unwrap(), run_id(number));
+        let mut batch = Batch::for_tenant(&tenant);
+        let row = made(&asset, Some(key), run, at(second));
+        materializations::insert(&mut batch, &tenant, &row);
+        let change = PartitionChange {
+            asset: &asset,
+            partition: &partition,
+            state: PartitionState::Materialized,
+            run,
+            reported_by: None,
+            at: at(second),
+        };
+        materializations::change_partition(&mut batch, &tenant, &change);
+        db.store.apply(batch).await.unwrap();
+    };
+    let known = async |gone: &[PartitionKey], limit| {
+        let (of, ops) = (PartitionsOf { asset: &asset, gone }, "ops".parse().unwrap());
+        let but: [&JobName; 1] = [&ops];
+        let found = db.store.partitions_in_vain(&tenant, &of, (&step, &but), limit).await.unwrap();
+        found.into_iter().map(|it| (it.partition.to_string(), it.status)).collect::<Vec<_>>()
+    };
+    let of = |key: &str, status| (key.to_owned(), status);
+
+    ends(1, "a", "etl", S::Skipped).await;
+    ends(2, "b", "etl", S::Success).await;
+    // A step of that job's own, and a run that made what it should.
+    ends(3, "c", "ops", S::Success).await;
+    ends(4, "d", "etl", S::Success).await;
+    is_made(4, "d", 40).await;
+    ends(5, "e", "etl", S::Failure).await;
+    assert_eq!(known(&[], 9).await, [of("b", S::Success), of("a", S::Skipped)]);
+    assert_eq!(known(&[], 1).await, [of("b", S::Success)]);
+    assert_eq!(known(&["b".parse().unwrap()], 9).await, [of("a", S::Skipped)]);
+
+    // The newest try counts, and what was made after it.
+    ends(6, "a", "etl", S::Failure).await;
+    is_made(7, "b", 70).await;
+    ends(8, "d", "etl", S::Skipped).await;
+    assert_eq!(known(&[], 9).await, [of("d", S::Skipped)]);
 }
 
 async fn the_ends_of_a_step_are_those_since_a_run_and_a_time_newest_first(db: Db) {
