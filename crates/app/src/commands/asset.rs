@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::answer::{rows, text};
 use super::job::after_launch;
-use super::tenants::{listed_tenants, note_idle, searched_tenants, tenant_of_key, tenants};
+use super::tenants::{listed_tenants, note_list, searched_tenants, tenant_of_key, tenants};
 use crate::cli::{AssetCommand, Global};
 use crate::client::{Client, encoded};
 use crate::error::AppError;
@@ -153,7 +153,7 @@ async fn list(client: &Client, global: &Global) -> Result<(), AppError> {
     let table: Vec<Vec<String>> = assets.iter().map(cells).collect();
     let heads = ["TENANT", "ASSET", "GROUP", "PARTITIONS", "MATERIALIZED", "LAST TRY", "STALE"];
     output::table(&[heads.as_slice(), &["CHECKS", "DESCRIPTION"]].concat(), &table);
-    note_idle(client, global).await
+    note_list(client, global).await
 }
 
 /// What the list shows of an asset.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::answer::{rows, text};
 use super::outcome::{print_outcome, short};
-use super::tenants::{listed_tenants, note_idle, one_tenant, tenant_of_key};
+use super::tenants::{listed_tenants, note_list, one_tenant, tenant_of_key};
 use super::ticking::due;
 use super::wait::{Awaited, until_over};
 use crate::cli::{Global, JobCommand, Named};
@@ -209,5 +209,5 @@ async fn list(client: &Client, global: &Global) -> Result<(), AppError> {
         })
         .collect();
     output::table(&["JOB", "STATE", "SCHEDULE", "NEXT", "FILE", "DESCRIPTION"], &table);
-    note_idle(client, global).await
+    note_list(client, global).await
 }

@@ -4,7 +4,7 @@ use millstream_model::Timestamp;
 use serde_json::{Value, json};
 
 use super::answer::{rows, text};
-use super::tenants::{note_idle, note_unscheduled};
+use super::tenants::{note_list, note_unscheduled};
 use super::ticking::{
     Kind, last, meanwhile, next, off, outcome, standing, state, stopped, warn, which,
 };
@@ -56,7 +56,7 @@ async fn list(client: &Client, global: &Global) -> Result<(), AppError> {
     let heads = ["TENANT", "SCHEDULE", "STATE", "CRON", "ZONE", "RUNS", "NEXT", "LAST TICK"];
     output::table(&heads, &table);
     note_unscheduled(client, global).await?;
-    note_idle(client, global).await
+    note_list(client, global).await
 }
 
 fn target(row: &Value) -> String {

@@ -4,7 +4,7 @@ use millstream_model::{TickStatus, shell_word};
 use serde_json::{Value, json};
 
 use super::answer::{rows, text};
-use super::tenants::note_idle;
+use super::tenants::note_list;
 use super::ticking::{Kind, last, off, outcome, runs_of, standing, state, stopped, warn, which};
 use crate::cli::{Global, Named, Newest, SensorCommand};
 use crate::client::{Client, encoded};
@@ -61,7 +61,7 @@ async fn list(client: &Client, global: &Global) -> Result<(), AppError> {
         })
         .collect();
     output::table(&["TENANT", "SENSOR", "STATE", "ASKS", "EVERY", "RUNS", "LAST TICK"], &table);
-    note_idle(client, global).await
+    note_list(client, global).await
 }
 
 async fn show(client: &Client, global: &Global, name: &str) -> Result<(), AppError> {

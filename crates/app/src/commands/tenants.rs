@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use millstream_model::view::TenantRow;
+use millstream_model::view::{FileState, TenantRow};
 use millstream_model::{ScheduleName, some_names};
 use serde_json::Value;
 
@@ -121,8 +121,38 @@ fn unscheduled_words(rows: &[TenantRow]) -> Vec<String> {
     tenants.into_iter().map(words).collect()
 }
 
+/// Says below a list of what files declare which of them are broken, and of the tenant that is
+/// named, where it takes no part, that nothing new is started for it.
+pub(super) async fn note_list(client: &Client, global: &Global) -> Result<(), AppError> {
+    // Who may not look at the files has the list all the same.
+    if let Ok(status) = client.get("/api/v1/definitions").await
+        && let Some(words) = broken_words(&status)
+    {
+        output::note(&words);
+    }
+    note_idle(client, global).await
+}
+
+/// That files are broken, where some are, and what says why.
+fn broken_words(status: &Value) -> Option<String> {
+    let is_broken = |file: &&Value| {
+        let state = file.get("state").cloned().unwrap_or_default();
+        serde_json::from_value::<FileState>(state).is_ok_and(FileState::is_broken)
+    };
+    let mut broken = rows(status, "files").iter().filter(is_broken);
+    let first = text(broken.next()?, "/name");
+    let (files, are) = match broken.count() {
+        0 => (format!("file {first}"), "is"),
+        more => (format!("files {first} and {more} more"), "are"),
+    };
+    Some(format!(
+        "The definition {files} {are} broken, and what is new there is not loaded: `millstream \
+         definitions status` shows why."
+    ))
+}
+
 /// Says of the tenant that is named, where it takes no part, that nothing new is started for it.
-pub(super) async fn note_idle(client: &Client, global: &Global) -> Result<(), AppError> {
+async fn note_idle(client: &Client, global: &Global) -> Result<(), AppError> {
     let Some(named) = &global.tenant else { return Ok(()) };
     let row = every_tenant(client).await?.into_iter().find(|row| row.id.as_str() == named);
     if let Some(row) = row.filter(is_idle) {
@@ -157,6 +187,22 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn files_that_are_broken_are_told_with_the_first_of_them() {
+        let told = |states: &[&str]| {
+            let file = |(place, state)| json!({ "name": format!("{place}.yaml"), "state": state });
+            let files: Vec<Value> = states.iter().enumerate().map(file).collect();
+            broken_words(&json!({ "files": files }))
+        };
+        let rest = "broken, and what is new there is not loaded: `millstream definitions status` \
+                    shows why.";
+        assert_eq!(told(&["live", "deleted"]), None);
+        let one = format!("The definition file 1.yaml is {rest}");
+        assert_eq!(told(&["live", "broken"]), Some(one));
+        let two = format!("The definition files 0.yaml and 1 more are {rest}");
+        assert_eq!(told(&["last_good", "live", "broken"]), Some(two));
+    }
 
     #[test]
     fn tenants_that_lack_a_schedule_are_told_together_and_not_all_by_name() {

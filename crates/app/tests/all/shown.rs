@@ -96,6 +96,21 @@ fn a_partition_whose_step_was_skipped_says_why() {
 }
 
 #[test]
+fn lists_name_a_file_that_is_broken_since_what_it_declares_is_not_in_them() {
+    let project = Project::with("assets: { a: { dep: [b] } }");
+    for list in ["asset", "job", "schedule", "sensor"] {
+        let shown = project.run(&[list, "list"]);
+        let words = "The definition file main.yaml is broken, and what is new there is not loaded: \
+                     `millstream definitions status` shows why.";
+        assert!(shown.code == 0 && shown.err.contains(words), "{list}: {shown:?}");
+        assert_eq!(project.json(&[list, "list"]), serde_json::json!([]));
+    }
+    project.write("dags/main.yaml", "assets: { a: {} }");
+    let shown = project.run(&["asset", "list"]);
+    assert!(!shown.err.contains("broken"), "{shown:?}");
+}
+
+#[test]
 fn a_check_that_did_not_pass_is_shown_with_its_asset() {
     let project = Project::with(JOBS);
     let list = || project.run(&["asset", "list"]).out;
