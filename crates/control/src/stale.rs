@@ -1,6 +1,7 @@
 //! Which assets of a list are stale, and which have a stale one above them: what they are made from
 //! stands in the same list, so that nothing more is asked of the store. Of those with partitions
-//! only the code is looked at.
+//! only the code is looked at; where that says nothing, and something above them was made, it is
+//! not known whether each partition is newer.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +42,8 @@ pub(crate) fn mark_stale(catalog: &Catalog, tenant: &TenantId, rows: &mut [Asset
             None => None,
         };
         let is_stale = !stale(row, &Sources { made: 0, upstream, code_version }).is_empty();
-        row.is_stale = Some(is_stale).filter(|_| is_stale || is_whole);
+        let may_be = !is_whole && row.is_made() && row.deps.iter().any(|it| made.contains_key(it));
+        row.is_stale = Some(is_stale).filter(|_| is_stale || !may_be);
     }
     let stale = rows.iter().filter(|row| row.is_stale == Some(true)).map(|row| &row.asset);
     let all = rows.iter().map(|row| (&row.asset, row.deps.as_slice()));

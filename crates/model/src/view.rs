@@ -235,8 +235,8 @@ pub struct AssetRow {
     /// the key removed.
     #[serde(default)]
     pub gone_partitions: u64,
-    /// Whether something says that it is stale; of an asset with partitions, of which lists look at
-    /// its code alone, absent where that says nothing.
+    /// Whether something says that it is stale; absent where a list has not looked: of a made asset
+    /// with partitions it looks at the code alone, and something above it was made.
     #[serde(default)]
     pub is_stale: Option<bool>,
     /// The nearest asset above it that is stale, where it was made and is not stale itself: it

@@ -153,6 +153,9 @@ async fn list(client: &Client, global: &Global) -> Result<(), AppError> {
     let table: Vec<Vec<String>> = assets.iter().map(cells).collect();
     let heads = ["TENANT", "ASSET", "GROUP", "PARTITIONS", "MATERIALIZED", "LAST TRY", "STALE"];
     output::table(&[heads.as_slice(), &["CHECKS", "DESCRIPTION"]].concat(), &table);
+    if assets.iter().any(|asset| stale(asset).starts_with(NOT_LOOKED)) {
+        output::note("STALE is ? where each partition tells: `millstream asset show NAME` looks.");
+    }
     note_list(client, global).await
 }
 
@@ -179,13 +182,16 @@ fn failed_checks(asset: &Value) -> Vec<FailedCheck> {
     checks.and_then(Result::ok).unwrap_or_default()
 }
 
-/// Whether an asset is stale, or else which above it is; `–` of one with partitions, of which a
-/// list does not look at each.
+/// What stands for that a list has not looked whether an asset is stale.
+const NOT_LOOKED: &str = "?";
+
+/// Whether an asset is stale, or else which above it is; `?` of one with partitions, where a list
+/// would have to look at each.
 fn stale(asset: &Value) -> String {
     let own = match asset.get("is_stale").and_then(Value::as_bool) {
         Some(true) => "stale",
         Some(false) => "no",
-        None => "–",
+        None => NOT_LOOKED,
     };
     match asset.get("stale_upstream").and_then(Value::as_str) {
         Some(above) => format!("{own} ({above} is)"),
@@ -367,6 +373,13 @@ mod tests {
         assert_eq!(cells(&row)[5], "failed, of 2 partitions");
         row["counts"] = json!({});
         assert_eq!(cells(&row)[5], "–");
+    }
+
+    #[test]
+    fn of_an_asset_whose_partitions_were_not_looked_at_it_is_not_known_whether_it_is_stale() {
+        assert_eq!(stale(&json!({ "is_stale": null })), "?");
+        assert_eq!(stale(&json!({ "is_stale": null, "stale_upstream": "raw" })), "? (raw is)");
+        assert_eq!(stale(&json!({ "is_stale": false })), "no");
     }
 
     #[test]

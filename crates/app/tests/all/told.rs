@@ -103,7 +103,7 @@ fn an_asset_is_shown_with_what_is_wrong_first_and_its_history_at_the_end() {
         let state = |row: &serde_json::Value| row["is_stale"].as_bool();
         all.as_array().unwrap().iter().map(state).collect::<Vec<_>>()
     };
-    let wanted = [Some(false), None, Some(true), Some(false)];
+    let wanted = [Some(false), Some(false), Some(true), Some(false)];
     assert_eq!(states(project.json(&["asset", "list"])), wanted, "cube, days, mart and src");
     let list = project.run(&["asset", "list"]).out;
     let mart = list.lines().find(|line| line.starts_with("mart ")).unwrap_or(&list);

@@ -258,3 +258,14 @@ async fn partitions_whose_last_tries_made_nothing_are_named_with_why() {
     bench.scan(vec![live("defs.yaml", with_step("b, c"))]).await;
     assert_eq!(said().await.1, [""; 0]);
 }
+
+#[tokio::test]
+async fn a_list_says_of_a_divided_asset_whether_it_is_stale_only_where_nothing_else_could_say_so() {
+    let bench = Bench::of(file("{ kind: static, keys: [a, b] }")).await;
+    let listed = async || shown(&bench).await.0.is_stale;
+    assert_eq!(listed().await, Some(false), "it was never made");
+    made(&bench, "site", &["a"]).await;
+    assert_eq!(listed().await, Some(false), "nothing that it is made from was made");
+    made(&bench, "raw", &["a"]).await;
+    assert_eq!(listed().await, None);
+}

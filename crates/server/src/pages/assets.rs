@@ -56,6 +56,12 @@ pub fn assets(page: AssetsPage) -> Html {
     let tenant = &page.frame.tenant;
     let stale = page.assets.iter().filter(|asset| asset.is_stale == Some(true)).count();
     let stale = if stale > 0 { format!(" · {stale} stale") } else { String::new() };
+    let unknown = page.assets.iter().filter(|asset| asset.is_stale.is_none()).count();
+    let stale = match unknown {
+        0 => stale,
+        1 => format!("{stale} · 1 whose page says whether it is stale"),
+        more => format!("{stale} · {more} whose pages say whether they are stale"),
+    };
     let failed = page.assets.iter().filter(|asset| failed_try_mark(asset).is_some()).count();
     let failed = if failed > 0 { format!(" · {failed} failed") } else { String::new() };
     Html::render(&Assets {

@@ -662,6 +662,8 @@ fn the_list_of_assets_marks_and_counts_those_that_are_stale() {
     let stale = page(Some(true));
     assert!(stale.contains("built · 1 failed · 1 stale") && stale.contains(">Stale<"), "{stale}");
     assert!(!page(Some(false)).to_lowercase().contains("stale"));
+    let unknown = page(None);
+    assert!(unknown.contains("1 failed · 1 whose page says whether it is stale"), "{unknown}");
 }
 
 #[test]
