@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use millstream_model::view::{JobRow, ScheduleRow};
 use millstream_model::{JobDef, JobName, JobShape, LocationName, Manifest, TenantId};
 use millstream_plan::PlanError;
-use millstream_plan::selection::select;
+use millstream_plan::selection::{select, selection_help};
 use millstream_store::overrides::{self, JobOverride};
 
 use crate::{Control, ControlError, DefinitionProblem};
@@ -20,8 +20,9 @@ impl Control {
             Ok(_) => PlanError::SelectionEmpty { selection: selection.clone() },
             Err(error) => error,
         };
-        let message = format!("job {}: {error}", job.name);
-        Some(DefinitionProblem { key: "select", code: error.code(), message, help: None })
+        let (code, message) = (error.code(), format!("job {}: {error}", job.name));
+        let help = selection_help(manifest, &error);
+        Some(DefinitionProblem { key: "select", code, message, help })
     }
 
     /// The jobs of a tenant, by location and name.

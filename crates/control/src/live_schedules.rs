@@ -10,7 +10,7 @@ use millstream_model::{
     ScheduleName, ScheduleTarget, TenantId, TickKind, TickPartitions, TickSource, date_format,
     nearest,
 };
-use millstream_plan::selection::select;
+use millstream_plan::selection::{select, selection_help};
 use millstream_plan::{PlanError, never_fits};
 
 use crate::{Control, DefinitionProblem};
@@ -118,7 +118,8 @@ impl Control {
             Ok(division) => division,
             Err(error) => {
                 let (code, message) = (error.code(), error.to_string());
-                return Some(DefinitionProblem { key, code, message, help: None });
+                let help = selection_help(manifest, &error);
+                return Some(DefinitionProblem { key, code, message, help });
             }
         };
         let (name, target) = (&def.name, &def.target);

@@ -10,7 +10,7 @@ use millstream_model::{
     SensorQuestion, TenantId, TickKind, TickSource,
 };
 use millstream_plan::PlanError;
-use millstream_plan::selection::select;
+use millstream_plan::selection::{select, selection_help};
 
 use crate::live_schedules::division;
 use crate::{Control, DefinitionProblem};
@@ -80,7 +80,8 @@ impl Control {
         let name = &def.name;
         let told = |key, error: &PlanError| {
             let (code, message) = (error.code(), format!("sensor {name}: {error}"));
-            Some(DefinitionProblem { key, code, message, help: None })
+            let help = selection_help(manifest, error);
+            Some(DefinitionProblem { key, code, message, help })
         };
         match &def.question {
             SensorQuestion::Asset { select: text } => match select(manifest, text) {

@@ -146,9 +146,12 @@ impl Whole {
     /// Says beside what a selection does not find who may declare it.
     fn with_doubts(&self, mut found: Diagnostic) -> Diagnostic {
         let is_lacking = matches!(found.code, ErrorCode::AssetUnknown | ErrorCode::SelectionEmpty);
-        if let (true, None, Some(file)) = (is_lacking, &found.help, &self.unread) {
-            let help = format!("correct `{file}` first: it cannot be read, and may declare it");
-            found.help = Some(help);
+        if let (true, Some(file)) = (is_lacking, &self.unread) {
+            let doubt = format!("correct `{file}` first: it cannot be read, and may declare it");
+            found.help = match found.help {
+                None => Some(doubt),
+                Some(help) => Some(format!("{doubt}; of what can be read, {help}")),
+            };
         }
         found
     }

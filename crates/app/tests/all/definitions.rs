@@ -272,6 +272,20 @@ fn a_file_that_leads_nowhere_is_told_of_its_selections_too() {
     let codes: Vec<&str> = found.iter().map(|it| it["code"].as_str().unwrap()).collect();
     let wanted = ["definition-reference", "selection-empty", "definition-reference"];
     assert_eq!(codes, wanted, "{checked:#}");
+    let help = "no asset has the group `none`; there are `default`";
+    assert_eq!(found[1]["help"], help, "{checked:#}");
+}
+
+#[test]
+fn what_a_selection_does_not_find_may_be_declared_in_a_file_that_cannot_be_read() {
+    let project = Project::with("assets: [");
+    project.write("dags/picks.yaml", "assets: { a: {} }\njobs: { j: { select: 'group:defualt' } }");
+    let checked = project.run(&["definitions", "validate", "--json"]).json();
+    let mut found = checked["diagnostics"].as_array().unwrap().iter();
+    let empty = found.find(|it| it["code"] == "selection-empty").unwrap();
+    let help = "correct `main.yaml` first: it cannot be read, and may declare it; of what can be \
+                read, no asset has the group `defualt`; did you mean `default`? There are `default`";
+    assert_eq!(empty["help"], help, "{checked:#}");
 }
 
 #[test]

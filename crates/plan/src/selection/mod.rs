@@ -14,9 +14,11 @@
 //! keys that a manifest has for it. Text and nesting are limited, so that neither can exhaust us.
 
 mod evaluate;
+mod lacking;
 mod parse;
 mod pattern;
 mod tree;
 
 pub use evaluate::select;
+pub use lacking::selection_help;
 pub use tree::{Selection, SelectionError};

@@ -1,8 +1,16 @@
 //! Texts in which a `*` stands for any text.
 
+use std::fmt;
+
 /// A text in which each `*` stands for any text, even an empty one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pattern(Vec<String>);
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("*"))
+    }
+}
 
 impl Pattern {
     pub(super) fn new(text: &str) -> Self {

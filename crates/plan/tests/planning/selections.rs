@@ -1,7 +1,8 @@
 //! The grammar of selections on a graph of twenty assets.
 
 use millstream_model::{AssetDef, ErrorCode, FileManifest, Manifest};
-use millstream_plan::selection::{Selection, select};
+use millstream_plan::PlanError;
+use millstream_plan::selection::{Selection, select, selection_help};
 use proptest::prelude::*;
 
 use crate::{asset, manifest};
@@ -216,4 +217,33 @@ proptest! {
         let around = select(&all, &format!("+(\"{start}\"+)")).unwrap();
         prop_assert!(around.iter().any(|key| key.to_string() == start));
     }
+}
+
+#[test]
+fn of_a_selection_that_selects_nothing_the_part_that_fits_no_asset_is_named_with_the_nearest() {
+    let all = twenty();
+    let help = |text: &str| {
+        selection_help(&all, &PlanError::SelectionEmpty { selection: text.to_owned() })
+    };
+    for (text, part) in [
+        ("group:reprot", "no asset has the group `reprot`; did you mean `report`? There are"),
+        ("kind:pyton+", "no asset has the kind `pyton`; did you mean `python`? There are `python`"),
+        ("alone and owner:x", "no asset has the owner `x`; there are `team:science`"),
+        ("tag:sorce", "no asset has the tag `sorce`; did you mean `source`? There are `source`"),
+        (
+            "tag:source=wbe",
+            "no asset has the tag `source` with `wbe`; did you mean `web`? There are `shop`, `web`",
+        ),
+        ("rwa/*", "no asset has the key `rwa/*`; "),
+        ("alone and export", "each part of it fits assets, and no asset fits them all"),
+        ("not *", "each part of it fits assets, and no asset fits them all"),
+    ] {
+        let found = help(text).unwrap();
+        assert!(found.starts_with(part), "{text}: {found}");
+    }
+    assert_eq!(help("alone"), None, "it selects one, which has no step");
+    let none = manifest(&FileManifest::default());
+    let error = PlanError::SelectionEmpty { selection: "*".to_owned() };
+    let words = "there are no assets yet; they are declared under `assets`";
+    assert_eq!(selection_help(&none, &error).as_deref(), Some(words));
 }
