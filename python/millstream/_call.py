@@ -275,9 +275,16 @@ def _is_ours(path):
 
 
 def _flush():
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except Exception:
-            # Closed by the step, or nobody reads it any more.
-            pass
+    _flush_both(sys.__stdout__, getattr(sys, "stdout", None))
+    _flush_both(sys.__stderr__, getattr(sys, "stderr", None))
+
+
+def _flush_both(first, stream):
+    """Writes what is still held: the first stream may hold what came before the step's own one."""
+    if first is not stream:
+        _flush_both(first, first)
+    try:
+        stream.flush()
+    except Exception:
+        # Closed by the step, or nobody reads it any more.
+        pass

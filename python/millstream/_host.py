@@ -425,7 +425,7 @@ class _Waiting:
 
 
 def _warm(channel, module, place, root):
-    """Runs one step after another, each with the environment and folder that it should have."""
+    """Runs one step after another, each with the environment, folder and streams it should have."""
     import resource
     import time
 
@@ -433,7 +433,9 @@ def _warm(channel, module, place, root):
         children = resource.getrusage(resource.RUSAGE_CHILDREN)
         return time.process_time() + children.ru_utime + children.ru_stime
 
-    environment, folder = dict(os.environ), os.getcwd()
+    from ._streams import Streams
+
+    environment, folder, streams = dict(os.environ), os.getcwd(), Streams()
     orders, begins = _Waiting(channel), _Waiting(channel)
     while True:
         order = orders.order()["run"]
@@ -449,6 +451,7 @@ def _warm(channel, module, place, root):
         # The worker need not wait for this: the next order is read after it.
         os.chdir(folder)
         _restore(environment)
+        streams.restore()
 
 
 def _restore(environment):

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use millstream_model::{ContentHasher, Isolation};
 
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 4] = [
     ("__init__.py", include_str!("../../../python/millstream/__init__.py")),
     ("_call.py", include_str!("../../../python/millstream/_call.py")),
     ("_host.py", include_str!("../../../python/millstream/_host.py")),
+    ("_streams.py", include_str!("../../../python/millstream/_streams.py")),
 ];
 
 /// What a process begins with. The package is a file and not an argument, so that Python compiles
