@@ -130,7 +130,12 @@ async fn all_pages(
         }
         let next: Option<Question> =
             pages.after(&question, &read.answer, &read.content, read.count)?;
-        let Some(next) = next else { break };
+        let Some(next) = next else {
+            if number == 1 && read.count > 0 {
+                say(asking.pace, only_page(&pages, &read.content));
+            }
+            break;
+        };
         if number >= limit {
             return Err(HttpError::TooManyPages { request: read.request, limit });
         }
@@ -138,6 +143,14 @@ async fn all_pages(
     }
     let (columns, count) = in_background(move || rows.finish()).await?;
     Ok((status, number, Fetched::Rows { columns, count }))
+}
+
+/// What there is to say when the first answer, `content`, was the last for want of the key that
+/// would name the next page.
+fn only_page(pages: &Pages<'_>, content: &Value) -> Option<String> {
+    let place = pages.place_without_next(content)?;
+    let found = keys(content);
+    Some(format!("page 1 has nothing at `{place}`, so it was taken as the last; it has {found}"))
 }
 
 /// A page that has come.

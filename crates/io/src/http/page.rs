@@ -73,6 +73,15 @@ impl<'a> Pages<'a> {
         if next == *asked { Err(same_page(asked, self.call)) } else { Ok(Some(next)) }
     }
 
+    /// Where the first answer, `content`, should have named the next page and has nothing, not even
+    /// null: another spelling of the place would look like the end of the pages.
+    pub(super) fn place_without_next(&self, content: &Value) -> Option<&'a str> {
+        match self.call.paginate.as_ref().map(|it| &it.by) {
+            Some(PageBy::Cursor { next, .. }) => content.pointer(next).is_none().then_some(next),
+            _ => None,
+        }
+    }
+
     /// Whether pages are asked for by their numbers, so that there may be none of the next number.
     pub(super) fn are_numbered(&self) -> bool {
         let by = self.call.paginate.as_ref().map(|it| &it.by);

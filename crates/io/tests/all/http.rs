@@ -79,15 +79,20 @@ fn said(status: u16, body: impl Into<Value>) -> Response {
 
 /// Time that passes only when somebody waits, and a log.
 #[derive(Clone)]
-struct Time(Arc<Mutex<(Timestamp, Vec<Duration>)>>);
+struct Time(Arc<Mutex<(Timestamp, Vec<Duration>, Vec<String>)>>);
 
 impl Time {
     fn new() -> Self {
-        Self(Arc::new(Mutex::new((Timestamp::from_micros(1_700_000_000_000_000), Vec::new()))))
+        let now = Timestamp::from_micros(1_700_000_000_000_000);
+        Self(Arc::new(Mutex::new((now, Vec::new(), Vec::new()))))
     }
 
     fn waits(&self) -> Vec<u64> {
         self.0.lock().unwrap().1.iter().map(Duration::as_secs).collect()
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap().2.clone()
     }
 }
 
@@ -103,7 +108,9 @@ impl Pace for Time {
         futures_util::future::ready(()).boxed()
     }
 
-    fn say(&self, _: &str) {}
+    fn say(&self, line: &str) {
+        self.0.lock().unwrap().2.push(line.to_owned());
+    }
 }
 
 fn call(address: SocketAddr) -> HttpCall {
@@ -250,6 +257,30 @@ async fn pages_by_cursor_end_where_no_next_one_is_named() {
     assert_eq!(table.rows.len(), 3);
     let queries = service.queries();
     assert_eq!(queries, ["kind=a%26b", "kind=a%26b&after=a%2Fb", "kind=a%26b&after=c"]);
+}
+
+#[tokio::test]
+async fn a_first_page_without_the_key_of_the_next_one_says_that_it_was_taken_as_the_last() {
+    let warning = "page 1 has nothing at `/nxt`, so it was taken as the last; \
+                   it has the keys `data`, `next`";
+    for (answer, wanted) in [
+        (json!({ "data": [{ "n": 1 }], "next": "b" }), Some(warning)),
+        (json!({ "data": [{ "n": 1 }], "nxt": null }), None),
+        (json!({ "data": [{ "n": 1 }], "nxt": "" }), None),
+        (json!({ "data": [], "next": "b" }), None),
+    ] {
+        let (service, address) = Service::start(move |_, _| said(200, answer.clone())).await;
+        let into = CursorPlace::Param("after".to_owned());
+        let (folder, mut call) = (TempDir::new().unwrap(), call(address));
+        call.rows = Some(rows_of(&folder));
+        let by = PageBy::Cursor { next: "/nxt".to_owned(), into };
+        call.paginate = Some(Paginate { by, max_pages: 10 });
+        let time = Time::new();
+        carry_out(&call, &time).await.unwrap();
+        let lines = time.lines();
+        assert_eq!(lines.get(1).map(String::as_str), wanted, "{lines:?}");
+        assert_eq!(service.queries().len(), 1);
+    }
 }
 
 #[tokio::test]
