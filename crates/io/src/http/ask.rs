@@ -46,12 +46,12 @@ impl Asking<'_> {
             let Some(waiting) = waiting.filter(|it| is_not_ready(it, &answer)) else {
                 return judged(answer, name, &mask, self.pace.now());
             };
-            let wait = wait_of(waiting, round)
-                .max(retry_after(&answer, self.pace.now()).unwrap_or_default().min(WAIT_MAX));
-            let waited = self.pace.now().since(started);
-            if waiting.max_time.is_some_and(|max| waited + wait > max.0) {
-                return Err(HttpError::NotReady { request: name, waited });
-            }
+            let now = self.pace.now();
+            let waited = now.since(started);
+            let asked = retry_after(&answer, now);
+            let Some(wait) = wait_within(waiting, round, asked.unwrap_or_default(), waited) else {
+                return Err(HttpError::NotReady { request: name, waited, retry_after: asked });
+            };
             if round == 0 {
                 self.pace.say(&format!("{name} is not ready yet; asking again until it is"));
             }
@@ -132,6 +132,22 @@ fn wait_of(waiting: &RetryWhile, round: u32) -> Duration {
         Backoff::Exponential => 1_u32.checked_shl(round).unwrap_or(u32::MAX),
     };
     waiting.every.0.saturating_mul(factor).min(WAIT_MAX.max(waiting.every.0))
+}
+
+/// How long to wait before the same is asked once more, when it was not ready for `waited` and the
+/// answer asks to come back after `asked`; `None` when `max_time` ends here.
+fn wait_within(
+    waiting: &RetryWhile,
+    round: u32,
+    asked: Duration,
+    waited: Duration,
+) -> Option<Duration> {
+    let asked = asked.min(WAIT_MAX);
+    let wait = wait_of(waiting, round).max(asked);
+    let Some(max) = waiting.max_time else { return Some(wait) };
+    let left = max.0.saturating_sub(waited);
+    // The last question comes at the end of the time, unless the service wants to be left alone.
+    (!left.is_zero() && asked <= left).then(|| wait.min(left))
 }
 
 /// `answer`, if its status is a success.

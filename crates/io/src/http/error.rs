@@ -28,14 +28,17 @@ pub enum HttpError {
     },
     /// The answer meant "not ready yet" for too long.
     #[error(
-        "{request} was not ready after {}; `retry_while.max_time` ends here",
-        HumanDuration(*waited)
+        "{request} was not ready after {}{}; `retry_while.max_time` ends here",
+        HumanDuration(*waited),
+        patience(*retry_after)
     )]
     NotReady {
         /// The method and the address.
         request: String,
         /// How long it was asked.
         waited: Duration,
+        /// How long to wait before the next request, as the last answer says.
+        retry_after: Option<Duration>,
     },
     /// The answer is no JSON.
     #[error("{request} answered with something that is no JSON ({problem})")]
@@ -137,7 +140,8 @@ impl HttpError {
         match self {
             Self::Outbound(OutboundError::Refused { .. } | OutboundError::Invalid { .. })
             | Self::CursorPlace { .. } => Remedy::Mend,
-            Self::Status { retry_after: Some(wait), .. } => Remedy::RetryAfter(*wait),
+            Self::Status { retry_after: Some(wait), .. }
+            | Self::NotReady { retry_after: Some(wait), .. } => Remedy::RetryAfter(*wait),
             _ => Remedy::Retry,
         }
     }

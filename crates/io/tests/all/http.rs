@@ -392,8 +392,38 @@ async fn an_answer_that_is_never_ready_is_an_error_in_the_end() {
     let call = HttpCall { retry_while: Some(waiting(Some(100))), ..call(address) };
     let error = carry_out(&call, &Time::new()).await.unwrap_err();
     let HttpError::NotReady { waited, .. } = &error else { panic!("{error}") };
-    assert_eq!(waited.as_secs(), 63);
-    assert!(error.to_string().contains("was not ready after 1m 3s"), "{error}");
+    assert_eq!(waited.as_secs(), 100);
+    assert!(error.to_string().contains("was not ready after 1m 40s;"), "{error}");
+}
+
+#[tokio::test]
+async fn the_last_question_comes_when_max_time_is_over() {
+    let (service, address) = Service::start(|number, _| match number {
+        0..2 => continue_wait(),
+        _ => said(200, json!({ "data": [] })),
+    })
+    .await;
+    let call = HttpCall { retry_while: Some(waiting(Some(2))), ..call(address) };
+    let time = Time::new();
+    carry_out(&call, &time).await.unwrap();
+    assert_eq!((time.waits(), service.queries().len()), (vec![1, 1], 3));
+}
+
+#[tokio::test]
+async fn a_service_that_asks_for_more_than_is_left_of_max_time_is_left_alone() {
+    let (service, address) = Service::start(|_, _| {
+        let mut answer = continue_wait();
+        answer.headers_mut().insert("retry-after", "30".parse().unwrap());
+        answer
+    })
+    .await;
+    let call = HttpCall { retry_while: Some(waiting(Some(40))), ..call(address) };
+    let time = Time::new();
+    let error = carry_out(&call, &time).await.unwrap_err();
+    assert_eq!((time.waits(), service.queries().len()), (vec![30], 2));
+    assert_eq!(error.remedy(), Remedy::RetryAfter(Duration::from_secs(30)));
+    let said = error.to_string();
+    assert!(said.contains("not ready after 30s and asks to come back in 30s;"), "{said}");
 }
 
 #[tokio::test]
