@@ -32,7 +32,8 @@ pub use kinds::{IoManager, IoSettings, Output, Place, RunChild, Stored, open};
 pub use layout::Address;
 pub use remedy::Remedy;
 pub use sql::{
-    Session, SqlAnswer, SqlError, SqlFailure, SqlOutcome, SqlRequest, run_postgres, run_sqlite,
+    Notices, Session, SqlAnswer, SqlError, SqlFailure, SqlOutcome, SqlRequest, run_postgres,
+    run_sqlite,
 };
 pub use stream::row_count;
 pub use table::{Table, TableError, TableFile};

@@ -7,6 +7,7 @@
 mod error;
 mod fill;
 mod guard;
+mod notices;
 mod number;
 mod postgres;
 mod postgres_value;
@@ -15,6 +16,7 @@ mod rows;
 mod sqlite;
 
 pub use error::SqlError;
+pub use notices::Notices;
 pub use postgres::run_postgres;
 pub use request::{Session, SqlAnswer, SqlFailure, SqlOutcome, SqlRequest};
 pub use sqlite::run_sqlite;

@@ -5,6 +5,7 @@
 //! **Invariant.** A future that is dropped, because the step timed out or was canceled, cancels the
 //! statement on the server too; without that it would go on there to its end.
 
+use std::future::poll_fn;
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
@@ -13,13 +14,13 @@ use millstream_model::sql_text::{Numbered, is_blank, numbered, words};
 use millstream_postgres::{Address, Connector, tls_problem};
 use serde_json::Value;
 use tokio_postgres::config::Host;
-use tokio_postgres::{CancelToken, Client, Config, Error, Statement, Transaction};
+use tokio_postgres::{AsyncMessage, CancelToken, Client, Config, Error, Statement, Transaction};
 
 use crate::quote_identifier;
 use crate::sql::postgres_value::{Bound, Cell};
 use crate::sql::request::micros;
 use crate::sql::rows::RowsWriter;
-use crate::sql::{Session, SqlError, SqlOutcome, SqlRequest};
+use crate::sql::{Notices, Session, SqlError, SqlOutcome, SqlRequest};
 use crate::tables::make_inputs;
 
 /// How long the server may take to answer a connection, unless the URL says otherwise.
@@ -32,8 +33,10 @@ const SERVER_TIMEOUT_MAX_MS: u64 = i32::MAX as u64;
 
 /// Runs `request` on its Postgres database; its rows are in the file it names when this returns.
 ///
+/// What the server says beside its answers is in `notices`, however the step ends.
+///
 /// Crash-safe: the server rolls back what was not committed when the connection ends.
-pub async fn run_postgres(request: &SqlRequest) -> Result<SqlOutcome, SqlError> {
+pub async fn run_postgres(request: &SqlRequest, notices: &Notices) -> Result<SqlOutcome, SqlError> {
     let started = Instant::now();
     let ResourceDef::Postgres { url, schema } = &request.resource else {
         return Err(SqlError::WrongResource { wanted: "postgres" });
@@ -41,7 +44,7 @@ pub async fn run_postgres(request: &SqlRequest) -> Result<SqlOutcome, SqlError> 
     if request.statements.is_empty() {
         return Err(SqlError::NoStatements);
     }
-    let (mut client, mut cancel) = connect(url, &request.session).await?;
+    let (mut client, mut cancel) = connect(url, &request.session, notices).await?;
 
     let notes = make_inputs(&mut client, request).await.map_err(Box::new)?;
     let begin = |source| SqlError::Transaction { what: "begin", source };
@@ -75,6 +78,7 @@ pub async fn run_postgres(request: &SqlRequest) -> Result<SqlOutcome, SqlError> 
 pub(crate) async fn connect(
     url: &str,
     session: &Session,
+    notices: &Notices,
 ) -> Result<(Client, CancelOnDrop), SqlError> {
     // The URL may hold a password, so it is never repeated.
     let Address { mut config, connector } = Address::of(url).map_err(|error| SqlError::Open {
@@ -92,13 +96,21 @@ pub(crate) async fn connect(
         config.options(format!("{options} -c statement_timeout={limit}"));
     }
     // In a box, because the state of a handshake is large and each caller would carry it.
-    let (client, connection) = Box::pin(config.connect(connector.clone()))
+    let (client, mut connection) = Box::pin(config.connect(connector.clone()))
         .await
         .map_err(|error| SqlError::Open { database: name_of(&config), source: refusal(error) })?;
     // It ends by itself when the client is dropped, and its errors reach the client's calls.
+    let notices = notices.clone();
     tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "a connection of a SQL step ended");
+        while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
+            match message {
+                Ok(AsyncMessage::Notice(notice)) => notices.add(&notice),
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::debug!(%error, "a connection of a SQL step ended");
+                    break;
+                }
+            }
         }
     });
     let cancel = CancelOnDrop(Some((client.cancel_token(), connector)));

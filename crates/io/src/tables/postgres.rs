@@ -13,7 +13,7 @@ use tokio_postgres::{Client, Error, Transaction};
 
 use crate::columns::{Column, Shape};
 use crate::crash::reach;
-use crate::sql::{CancelOnDrop, Cell, RowsWriter, SqlError, connect, postgres_said};
+use crate::sql::{CancelOnDrop, Cell, Notices, RowsWriter, SqlError, connect, postgres_said};
 use crate::tables::change::{Change, PARTITION, Present, change, doubted};
 use crate::tables::ledger::{self, Entry, LEDGER};
 use crate::tables::rows::FittedRows;
@@ -89,7 +89,7 @@ async fn open(
     session: &Session,
 ) -> Result<(Client, CancelOnDrop), TableIoError> {
     match resource {
-        ResourceDef::Postgres { url, .. } => Ok(connect(url, session).await?),
+        ResourceDef::Postgres { url, .. } => Ok(connect(url, session, &Notices::default()).await?),
         ResourceDef::Sqlite { .. } | ResourceDef::Http(_) => {
             Err(SqlError::WrongResource { wanted: "postgres" }.into())
         }

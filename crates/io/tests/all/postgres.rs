@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use millstream_io::{
-    Keeper, Kept, Session, SqlError, SqlFailure, SqlOutcome, SqlRequest, Table, TableFile,
-    TableName, quote_identifier, run_postgres,
+    Keeper, Kept, Notices, Session, SqlError, SqlFailure, SqlOutcome, SqlRequest, Table, TableFile,
+    TableName, quote_identifier,
 };
 use millstream_model::ResourceDef;
 use serde_json::{Value, json};
@@ -73,6 +73,10 @@ impl Bench {
         let params = params.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
         SqlRequest { params: params.collect(), ..self.request(&[text]) }
     }
+}
+
+async fn run_postgres(request: &SqlRequest) -> Result<SqlOutcome, SqlError> {
+    millstream_io::run_postgres(request, &Notices::default()).await
 }
 
 fn message(error: &SqlError) -> String {
@@ -321,4 +325,30 @@ async fn a_step_that_is_given_up_stops_on_the_server_too() {
     tokio::time::timeout(limit, count(json!(1))).await.expect("the statement started");
     step.abort();
     tokio::time::timeout(limit, count(json!(0))).await.expect("the statement ended");
+}
+
+#[tokio::test]
+async fn what_the_server_says_is_heard_in_order_also_before_an_error_and_within_bounds() {
+    let Some(bench) = Bench::new().await else { return };
+    let heard = async |statements: &[&str]| {
+        let notices = Notices::default();
+        let done = millstream_io::run_postgres(&bench.request(statements), &notices).await;
+        (done.is_ok(), notices.take())
+    };
+    let said = "DO $$ BEGIN
+        RAISE NOTICE 'hello %', 1;
+        RAISE DEBUG 'not asked for';
+        RAISE WARNING 'careful' USING DETAIL = 'it is thin', HINT = 'go round';
+    END $$";
+    let lines = ["notice: hello 1", "warning: careful; it is thin; go round"];
+    assert_eq!(heard(&[said, "SELECT 1"]).await, (true, lines.map(str::to_owned).to_vec()));
+    assert_eq!(heard(&[said, "SELECT 1/0"]).await, (false, lines.map(str::to_owned).to_vec()));
+    let many = "DO $$ BEGIN
+        FOR i IN 1..1003 LOOP RAISE NOTICE '%', i || repeat('x', 5000); END LOOP;
+    END $$";
+    let (_, lines) = heard(&[many]).await;
+    assert_eq!(lines.len(), 1_001);
+    assert!(lines[999].starts_with("notice: 1000x") && lines[999].ends_with("x …"));
+    assert_eq!(lines[999].chars().count(), 2_002);
+    assert_eq!(lines[1_000], "3 more notices are left out");
 }

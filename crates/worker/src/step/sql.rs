@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use millstream_blob::{LogStream, LogWriter};
 use millstream_io::sql_child::ChildRequest;
 use millstream_io::{
-    IoError, IoSettings, Keeper, Kept, Place, SqlAnswer, SqlFailure, SqlOutcome, SqlRequest,
-    TableFile, open, run_postgres,
+    IoError, IoSettings, Keeper, Kept, Notices, Place, SqlAnswer, SqlFailure, SqlOutcome,
+    SqlRequest, TableFile, open, run_postgres,
 };
 use millstream_model::sql_text::Quotes;
 use millstream_model::{AssetKey, MetadataKind, MetadataValue, ReadSource, ResourceDef, SqlStep};
@@ -201,8 +201,13 @@ async fn on_file(
 
 /// Has the server execute the request. Giving up closes the connection, and the server undoes it.
 async fn on_server(attempt: &Attempt<'_>, request: &SqlRequest) -> Result<SqlOutcome, Ending> {
-    let outcome = attempt.bounded(run_postgres(request)).await?;
-    outcome.map_err(|error| Ending::Failed(SqlFailure::new(&error, request).into_step_error()))
+    let notices = Notices::default();
+    let outcome = attempt.bounded(run_postgres(request, &notices)).await;
+    let lines = notices.take();
+    if !lines.is_empty() {
+        attempt.say(&lines);
+    }
+    outcome?.map_err(|error| Ending::Failed(SqlFailure::new(&error, request).into_step_error()))
 }
 
 /// Says in the step's log what the statements did.
