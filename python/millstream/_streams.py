@@ -1,10 +1,10 @@
 """Giving a warm process its own standard streams back after each step.
 
-Used by `_host` alone. A step may put an object of its own in the place of `sys.stdout`, or close it;
-what later steps print would be lost without a word.
+Used by `_host` alone. A step may put an object of its own in the place of `sys.stdout`, or close
+it; what later steps print would be lost without a word.
 
-Invariant: after `restore`, `sys.stdin`, `sys.stdout` and `sys.stderr` are those of the import, or new
-ones over the same descriptors where those were closed.
+Invariant: after `restore`, `sys.stdin`, `sys.stdout` and `sys.stderr` are those of the import, or
+new ones over the same descriptors where those were closed.
 """
 
 import io
