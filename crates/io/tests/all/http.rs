@@ -79,37 +79,43 @@ fn said(status: u16, body: impl Into<Value>) -> Response {
 
 /// Time that passes only when somebody waits, and a log.
 #[derive(Clone)]
-struct Time(Arc<Mutex<(Timestamp, Vec<Duration>, Vec<String>)>>);
+struct Time(Arc<Mutex<Passed>>);
+
+struct Passed {
+    now: Timestamp,
+    waits: Vec<Duration>,
+    lines: Vec<String>,
+}
 
 impl Time {
     fn new() -> Self {
         let now = Timestamp::from_micros(1_700_000_000_000_000);
-        Self(Arc::new(Mutex::new((now, Vec::new(), Vec::new()))))
+        Self(Arc::new(Mutex::new(Passed { now, waits: Vec::new(), lines: Vec::new() })))
     }
 
     fn waits(&self) -> Vec<u64> {
-        self.0.lock().unwrap().1.iter().map(Duration::as_secs).collect()
+        self.0.lock().unwrap().waits.iter().map(Duration::as_secs).collect()
     }
 
     fn lines(&self) -> Vec<String> {
-        self.0.lock().unwrap().2.clone()
+        self.0.lock().unwrap().lines.clone()
     }
 }
 
 impl Pace for Time {
     fn now(&self) -> Timestamp {
-        self.0.lock().unwrap().0
+        self.0.lock().unwrap().now
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         let mut time = self.0.lock().unwrap();
-        time.0 = time.0.after(duration);
-        time.1.push(duration);
+        time.now = time.now.after(duration);
+        time.waits.push(duration);
         futures_util::future::ready(()).boxed()
     }
 
     fn say(&self, line: &str) {
-        self.0.lock().unwrap().2.push(line.to_owned());
+        self.0.lock().unwrap().lines.push(line.to_owned());
     }
 }
 
