@@ -327,3 +327,24 @@ fn a_statement_that_is_canceled_ends_within_a_second() {
         assert!(took < Duration::from_secs(3), "{kind}: {took:?}: {over}");
     }
 }
+
+#[test]
+fn what_a_postgres_server_says_is_in_the_log_of_a_step_also_when_it_fails() {
+    let Some(database) = Database::on_postgres() else { return };
+    let warehouse = format!("{{ kind: postgres, url: \"{}\" }}", database.url().unwrap());
+    let said = "DO $$ BEGIN RAISE NOTICE 'hello'; RAISE WARNING 'careful'; END $$";
+    for (last, wanted) in [
+        ("SELECT 1", "notice: hello\nwarning: careful\nstatement 1: 0 rows"),
+        ("SELECT 1/0", "notice: hello\nwarning: careful\n"),
+    ] {
+        let rest = format!(
+            "jobs:\n  talk:\n    nodes:\n      - id: talk\n        type: sql\n        \
+             config: {{ resource: warehouse, statements: [\"{said}\", \"{last}\"] }}\n"
+        );
+        let project = project(&warehouse, &rest);
+        let run = project.run(&["job", "launch", "talk", "--json"]).json();
+        let run = run["run_id"].as_str().unwrap_or_else(|| panic!("{run}"));
+        let log = project.run(&["run", "logs", run]).out;
+        assert!(log.starts_with(wanted), "{log}");
+    }
+}
