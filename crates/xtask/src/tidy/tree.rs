@@ -12,7 +12,7 @@ use walkdir::{DirEntry, WalkDir};
 use super::source::Source;
 
 /// Folders that hold nothing written here.
-const NOT_OURS: &[&str] = &["target", "node_modules"];
+const NOT_OURS: &[&str] = &["target", "node_modules", "millstream-demo"];
 
 /// A text file of the repository.
 pub(super) struct File {
