@@ -100,21 +100,20 @@ pub struct AttemptDone {
 }
 
 /// The steps of one run, executed by its worker.
-pub(crate) struct RunSteps {
-    worker: Arc<Worker>,
+pub(crate) struct RunSteps<'w> {
+    worker: &'w Worker,
     scratch: RunScratch,
     context: RunContext,
 }
 
-impl RunSteps {
+impl<'w> RunSteps<'w> {
     /// The steps of a run that `worker` executes with its files in `scratch`.
-    pub(crate) fn new(worker: &Worker, scratch: PathBuf) -> Self {
-        let scratch = RunScratch::at(scratch);
-        Self { worker: Arc::new(worker.clone()), scratch, context: RunContext::default() }
+    pub(crate) fn new(worker: &'w Worker, scratch: PathBuf) -> Self {
+        Self { worker, scratch: RunScratch::at(scratch), context: RunContext::default() }
     }
 }
 
-impl StepRunner for RunSteps {
+impl StepRunner for RunSteps<'_> {
     fn execute<'a>(&'a self, order: AttemptOrder<'a>) -> BoxFuture<'a, AttemptDone> {
         Attempt::new(self, order).execute().boxed()
     }
@@ -240,8 +239,8 @@ fn bounded(error: StepError) -> StepError {
 }
 
 impl<'a> Attempt<'a> {
-    fn new(run: &'a RunSteps, order: AttemptOrder<'a>) -> Self {
-        let worker = &*run.worker;
+    fn new(run: &'a RunSteps<'_>, order: AttemptOrder<'a>) -> Self {
+        let worker = run.worker;
         Self {
             worker,
             scratch: &run.scratch,
